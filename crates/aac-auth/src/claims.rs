@@ -1,0 +1,251 @@
+//! What an access token says of itself: the claims of its payload (RFC 7519 §4, RFC 9068).
+//!
+//! Nothing is verified: the token is a credential on its way to the server that can. It is only
+//! asked where it wants to be refreshed (`iss`, `client_id`), and how long it lives.
+
+use base64::Engine;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use serde_json::Value;
+use std::time::{SystemTime, UNIX_EPOCH};
+use zeroize::Zeroizing;
+
+/// base64url as JWTs use it (RFC 7515 §2), lenient about padding that some issuer may add.
+const BASE64URL: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::URL_SAFE,
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
+);
+
+/// The claims that a client needs. Odd values count as absent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Claims {
+    pub(crate) iss: Option<String>,
+    pub(crate) client_id: Option<String>,
+    /// Seconds since the epoch, by the server's clock.
+    pub(crate) exp: Option<i64>,
+    /// Seconds since the epoch, by the server's clock.
+    pub(crate) iat: Option<i64>,
+}
+
+impl Claims {
+    /// The claims of a JWT; `None` where the text is no JWT.
+    pub(crate) fn of(token: &str) -> Option<Self> {
+        let mut parts = token.split('.');
+        let (_header, payload, _signature) = (parts.next()?, parts.next()?, parts.next()?);
+        if parts.next().is_some() {
+            return None;
+        }
+        let payload = Zeroizing::new(BASE64URL.decode(payload).ok()?);
+        let payload: Value = serde_json::from_slice(&payload).ok()?;
+        let payload = payload.as_object()?;
+        let text = |name: &str| match payload.get(name) {
+            Some(Value::String(text)) if !text.is_empty() => Some(text.clone()),
+            _ => None,
+        };
+        // RFC 7519 allows fractions of a second; `as` saturates where the number is out of range.
+        let seconds = |name: &str| match payload.get(name)? {
+            Value::Number(number) => number
+                .as_i64()
+                .or(number.as_f64().map(|float| float as i64)),
+            _ => None,
+        };
+        Some(Self {
+            iss: text("iss"),
+            client_id: text("client_id"),
+            exp: seconds("exp"),
+            iat: seconds("iat"),
+        })
+    }
+
+    /// How long the token is good for, in milliseconds, from its `iat` to its `exp`.
+    fn lifetime(&self) -> Option<i64> {
+        let seconds = self.exp?.saturating_sub(self.iat?);
+        (seconds > 0).then(|| seconds.saturating_mul(1000))
+    }
+
+    /// How much of its life must be left, in milliseconds, for the token to count as fresh: a fifth,
+    /// at most five minutes. A fixed margin would rotate on every call, or never.
+    fn margin(&self) -> i64 {
+        const USUAL_LIFETIME: i64 = 300_000;
+        (self.lifetime().unwrap_or(USUAL_LIFETIME) / 5).min(300_000)
+    }
+
+    /// What is left of the token's life, in milliseconds; negative where nothing is, or nobody knows.
+    ///
+    /// A local clock may be hours off, so the token's age is counted on one clock alone: from its
+    /// [`Arrival`] where that is known. Without it `iat` has to do. An age below zero means that the
+    /// clock is wrong, or was set back: the token is not trusted then.
+    fn left(&self, arrival: Option<Arrival>, now: LocalTime) -> i64 {
+        let Some(lifetime) = self.lifetime() else {
+            let exp = self.exp.unwrap_or(i64::MIN);
+            return exp.saturating_mul(1000).saturating_sub(now.0);
+        };
+        let born = match arrival {
+            Some(arrival) if self.iat == Some(arrival.iat) => arrival.clock.0,
+            _ => self.iat.unwrap_or(i64::MIN).saturating_mul(1000),
+        };
+        let age = now.0.saturating_sub(born);
+        if age < -self.margin() {
+            return -1;
+        }
+        lifetime.saturating_sub(age.max(0))
+    }
+
+    /// Whether the token will do for a call without another look.
+    pub(crate) fn is_fresh(&self, arrival: Option<Arrival>, now: LocalTime) -> bool {
+        self.left(arrival, now) > self.margin()
+    }
+
+    /// Whether the token may still be good: for when there is no better one to be had.
+    pub(crate) fn is_alive(&self, arrival: Option<Arrival>, now: LocalTime) -> bool {
+        self.left(arrival, now) > 0
+    }
+}
+
+/// A moment on the local clock, in milliseconds since the epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct LocalTime(pub(crate) i64);
+
+impl LocalTime {
+    pub(crate) fn now() -> Self {
+        let millis = |duration: std::time::Duration| i64::try_from(duration.as_millis());
+        Self(match SystemTime::now().duration_since(UNIX_EPOCH) {
+            Ok(after) => millis(after).unwrap_or(i64::MAX),
+            Err(before) => millis(before.duration()).map_or(i64::MIN, |millis| -millis),
+        })
+    }
+}
+
+/// What the local clock said just before the token with this `iat` was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Arrival {
+    pub(crate) iat: i64,
+    pub(crate) clock: LocalTime,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn token(payload: &str) -> String {
+        let encode = |text| BASE64URL.encode(text).replace('=', "");
+        format!("{}.{}.c2ln", encode(r#"{"alg":"RS256"}"#), encode(payload))
+    }
+
+    fn times(iat: i64, exp: i64) -> Claims {
+        Claims {
+            iat: Some(iat),
+            exp: Some(exp),
+            ..Claims::default()
+        }
+    }
+
+    #[test]
+    fn the_payload_is_base64url_without_padding() {
+        // 0xfb 0xff encode to '-' and '_', where plain base64 has '+' and '/'.
+        let token =
+            token(r#"{"client_id":"ûÿ>>>???","iss":"https://x/as","exp":1,"iat":0,"aud":["a"]}"#);
+        assert!(token.contains('-') && token.contains('_'));
+        let claims = Claims::of(&token).unwrap();
+        assert_eq!(claims.client_id.as_deref(), Some("ûÿ>>>???"));
+        assert_eq!((claims.iat, claims.exp), (Some(0), Some(1)));
+    }
+
+    #[test]
+    fn odd_values_count_as_absent_and_never_panic() {
+        let deep = format!(
+            "{{\"iss\":{}1{}}}",
+            "[".repeat(100_000),
+            "]".repeat(100_000)
+        );
+        for (payload, exp) in [
+            (r#"{"exp":"1700000000"}"#, None),
+            (r#"{"exp":null}"#, None),
+            (r#"{"exp":1700000000.75}"#, Some(1_700_000_000)),
+            (r#"{"exp":1e999}"#, None),
+            (r#"{"exp":9223372036854775807}"#, Some(i64::MAX)),
+            (r#"{"exp":99999999999999999999}"#, Some(i64::MAX)),
+            (r#"{"exp":-99999999999999999999}"#, Some(i64::MIN)),
+            (r#"{"iss":7,"client_id":""}"#, None),
+        ] {
+            let claims = Claims::of(&token(payload)).unwrap();
+            assert_eq!(claims.exp, exp, "{payload}");
+            assert_eq!(
+                (claims.iss.as_ref(), claims.client_id.as_ref()),
+                (None, None)
+            );
+            for iat in [None, Some(i64::MIN), Some(0), Some(i64::MAX)] {
+                let claims = Claims {
+                    iat,
+                    ..claims.clone()
+                };
+                for clock in [i64::MIN, 0, i64::MAX] {
+                    let arrival = iat.map(|iat| Arrival {
+                        iat,
+                        clock: LocalTime(clock),
+                    });
+                    claims.is_fresh(arrival, LocalTime::now());
+                    claims.is_alive(None, LocalTime(clock));
+                }
+            }
+        }
+        for text in [
+            "",
+            "a.b",
+            "a.b.c",
+            "a.b.c.d",
+            "..",
+            &token("[]"),
+            &token("{"),
+            &token(&deep),
+        ] {
+            assert_eq!(Claims::of(text), None);
+        }
+    }
+
+    #[test]
+    fn a_token_is_fresh_until_a_fifth_of_its_life_is_left() {
+        let claims = times(1000, 1300);
+        for (seconds, fresh, alive) in [
+            (1000, true, true),
+            (1239, true, true),
+            (1241, false, true),
+            (1301, false, false),
+        ] {
+            let now = LocalTime(seconds * 1000);
+            assert_eq!(claims.is_fresh(None, now), fresh, "{seconds}");
+            assert_eq!(claims.is_alive(None, now), alive, "{seconds}");
+        }
+        // A day's token has a margin of five minutes, not of five hours.
+        assert!(times(0, 86_400).is_fresh(None, LocalTime(86_000_000)));
+    }
+
+    #[test]
+    fn a_clock_that_is_off_counts_from_the_arrival() {
+        let claims = times(10_000, 10_300);
+        for clock in [10_000 - 3600, 10_000 + 3600] {
+            let arrival = Some(Arrival {
+                iat: 10_000,
+                clock: LocalTime(clock * 1000),
+            });
+            let after = |seconds: i64| LocalTime((clock + seconds) * 1000);
+            assert!(!claims.is_fresh(None, after(1)));
+            assert!(claims.is_fresh(arrival, after(200)));
+            assert!(!claims.is_fresh(arrival, after(250)));
+            assert!(
+                !claims.is_fresh(arrival, after(-1800)),
+                "the clock was set back"
+            );
+            let other = Some(Arrival {
+                iat: 9_999,
+                clock: LocalTime(clock * 1000),
+            });
+            assert!(
+                !claims.is_fresh(other, after(1)),
+                "it counts for its own iat alone"
+            );
+        }
+    }
+}

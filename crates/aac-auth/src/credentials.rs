@@ -1,0 +1,289 @@
+//! creds.json: the pair of tokens, checked, and the document that they stand in.
+
+use crate::claims::{Arrival, Claims, LocalTime};
+use crate::error::Problem;
+use crate::secret::{AccessToken, RefreshToken, presentable};
+use crate::settings::{Hosts, is_placeholder};
+use crate::text;
+use serde_json::{Map, Value, json};
+use std::path::Path;
+use zeroize::{Zeroize, Zeroizing};
+
+const ACCESS: &str = "access_token";
+const REFRESH: &str = "refresh_token";
+/// The field of our own in creds.json: when, by the local clock, the access token came.
+const ARRIVAL: &str = "aac_auth";
+
+/// A pair of tokens that belong together, as creds.json or the journal holds it.
+#[derive(Debug)]
+pub(crate) struct Credentials {
+    pub(crate) access_token: AccessToken,
+    pub(crate) refresh_token: RefreshToken,
+    pub(crate) claims: Claims,
+    pub(crate) arrival: Option<Arrival>,
+    /// Where the refresh token is sent: `iss`, then `/token`.
+    pub(crate) token_endpoint: String,
+    /// The OAuth client that the tokens were made for.
+    pub(crate) client_id: String,
+    /// The bytes of the file, for the rehearsal of its replacement.
+    pub(crate) bytes: Zeroizing<Vec<u8>>,
+}
+
+impl Credentials {
+    /// Reads creds.json. Nothing that this accepts is refused later.
+    pub(crate) fn read(path: &Path, hosts: &Hosts) -> Result<Self, Problem> {
+        Self::parse(text::read(path)?, hosts)
+    }
+
+    pub(crate) fn parse(bytes: Zeroizing<Vec<u8>>, hosts: &Hosts) -> Result<Self, Problem> {
+        let document = Document::parse(&bytes)?;
+        if let Some(message) = document.oauth_error() {
+            return Err(Problem::OAuthError {
+                message,
+                page: hosts.token_page(),
+            });
+        }
+        let access = document.token(ACCESS, hosts)?;
+        let refresh = document.token(REFRESH, hosts)?;
+        let claims = Claims::of(access);
+        if access == refresh {
+            return Err(Problem::SameTwice);
+        }
+        // The client id is in access tokens alone.
+        let is_access = |claims: &Option<Claims>| {
+            claims
+                .as_ref()
+                .is_some_and(|claims| claims.client_id.is_some())
+        };
+        if !is_access(&claims) && is_access(&Claims::of(refresh)) {
+            return Err(Problem::Swapped);
+        }
+        let claims = claims.ok_or(Problem::NotAJwt)?;
+        let iss = claims.iss.as_deref().ok_or(Problem::NoClaim("iss"))?;
+        let client_id = claims
+            .client_id
+            .clone()
+            .ok_or(Problem::NoClaim("client_id"))?;
+        if !hosts.allows_issuer(iss) {
+            return Err(Problem::Issuer(presentable(iss, &[access, refresh], 100)));
+        }
+        Ok(Self {
+            token_endpoint: format!("{}/token", iss.trim_end_matches('/')),
+            client_id,
+            arrival: document.arrival(),
+            access_token: AccessToken::new(access.to_owned()),
+            refresh_token: RefreshToken::new(refresh.to_owned()),
+            claims,
+            bytes,
+        })
+    }
+
+    /// Whether the access token will do for a call without another look.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.claims.is_fresh(self.arrival, LocalTime::now())
+    }
+
+    /// Whether the access token may still be good.
+    pub(crate) fn is_alive(&self) -> bool {
+        self.claims.is_alive(self.arrival, LocalTime::now())
+    }
+}
+
+/// Whether creds.json still holds the texts that it was shipped with.
+pub(crate) fn are_placeholders(path: &Path) -> bool {
+    let document = text::read(path).and_then(|bytes| Document::parse(&bytes));
+    document.is_ok_and(|document| {
+        let is_placeholder = |field| {
+            document
+                .0
+                .get(field)
+                .and_then(Value::as_str)
+                .is_some_and(is_placeholder)
+        };
+        is_placeholder(ACCESS) || is_placeholder(REFRESH)
+    })
+}
+
+/// A JSON object that holds tokens: its strings are wiped when it is dropped.
+#[derive(Default)]
+pub(crate) struct Document(Map<String, Value>);
+
+impl Drop for Document {
+    fn drop(&mut self) {
+        self.0.values_mut().for_each(wipe);
+    }
+}
+
+fn wipe(value: &mut Value) {
+    match value {
+        Value::String(text) => text.zeroize(),
+        Value::Array(values) => values.iter_mut().for_each(wipe),
+        Value::Object(fields) => fields.values_mut().for_each(wipe),
+        _ => {}
+    }
+}
+
+impl Document {
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, Problem> {
+        let text = text::decode(bytes)?;
+        match serde_json::from_str(&text) {
+            Ok(Value::Object(fields)) => Ok(Self(fields)),
+            Ok(_) => Err(Problem::NotAnObject),
+            Err(error) => Err(Problem::NotJson {
+                line: error.line(),
+                column: error.column(),
+                reason: without_place(&error),
+                curly_quotes: text.contains(['\u{201C}', '\u{201D}', '\u{201E}']),
+            }),
+        }
+    }
+
+    /// The text of a token, without the blanks that pasting leaves around it.
+    fn token(&self, field: &'static str, hosts: &Hosts) -> Result<&str, Problem> {
+        let token = match self.0.get(field) {
+            None | Some(Value::Null) => return Err(Problem::NoToken(field)),
+            Some(Value::String(token)) => token.trim(),
+            Some(_) => return Err(Problem::TokenNotText(field)),
+        };
+        if token.is_empty() {
+            return Err(Problem::TokenEmpty(field));
+        }
+        if is_placeholder(token) {
+            return Err(Problem::Placeholder(hosts.token_page()));
+        }
+        if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(Problem::TokenUnclean(field));
+        }
+        Ok(token)
+    }
+
+    /// The error of an authorization server (RFC 6749 §5.2) that some program wrote here.
+    fn oauth_error(&self) -> Option<String> {
+        let text = |field| self.0.get(field).and_then(Value::as_str);
+        if self.0.contains_key(ACCESS) || self.0.contains_key(REFRESH) {
+            return None;
+        }
+        let error = text("error")?;
+        let message = match text("error_description") {
+            Some(description) => format!("{error}: {description}"),
+            None => error.to_owned(),
+        };
+        Some(presentable(&message, &[], 200))
+    }
+
+    fn arrival(&self) -> Option<Arrival> {
+        let field = self.0.get(ARRIVAL)?;
+        Some(Arrival {
+            iat: field.get("iat")?.as_i64()?,
+            clock: LocalTime(field.get("local_clock_ms")?.as_i64()?),
+        })
+    }
+
+    /// The document as a file: indented, with a line end, wiped when dropped.
+    pub(crate) fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
+        // Twice the largest file that is read: room enough that nothing is copied while it grows.
+        let mut bytes = Zeroizing::new(Vec::with_capacity(64 * 1024));
+        // Writing values to memory can't fail: they hold no floats that JSON lacks, no other keys.
+        let _ = serde_json::to_writer_pretty(&mut *bytes, &self.0);
+        bytes.push(b'\n');
+        bytes
+    }
+}
+
+/// The parser's words, without the line and column that it ends them with.
+fn without_place(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    text.split(" at line ")
+        .next()
+        .unwrap_or_default()
+        .to_owned()
+}
+
+/// A successful answer of the token endpoint (RFC 6749 §5.1) that can be used.
+pub(crate) struct Answer {
+    document: Document,
+    arrival: Option<Arrival>,
+    pub(crate) has_access_token: bool,
+    has_refresh_token: bool,
+}
+
+impl Answer {
+    /// Takes the body of a 2xx answer to a request sent at `sent`; `None` where it is of no use.
+    ///
+    /// Of use is a new refresh token, or an access token that says where it can be renewed; without
+    /// a new refresh token the old one stays in force (RFC 6749 §6).
+    pub(crate) fn parse(body: &[u8], sent: LocalTime, hosts: &Hosts) -> Option<Self> {
+        let document = Document::parse(body).ok()?;
+        let claims = match document.token(ACCESS, hosts) {
+            Ok(token) => Claims::of(token).filter(|claims| {
+                claims.client_id.is_some()
+                    && claims
+                        .iss
+                        .as_ref()
+                        .is_some_and(|iss| hosts.allows_issuer(iss))
+            }),
+            Err(_) => None,
+        };
+        let has_refresh_token = document.token(REFRESH, hosts).is_ok();
+        if claims.is_none() && !has_refresh_token {
+            return None;
+        }
+        let has_access_token = claims.is_some();
+        let arrival = claims.and_then(|claims| {
+            Some(Arrival {
+                iat: claims.iat?,
+                clock: sent,
+            })
+        });
+        Some(Self {
+            document,
+            arrival,
+            has_access_token,
+            has_refresh_token,
+        })
+    }
+
+    /// Whether creds.json holds what was answered already.
+    pub(crate) fn is_in(&self, credentials: &Credentials) -> bool {
+        let holds = |field, token: &str| {
+            self.document
+                .0
+                .get(field)
+                .and_then(Value::as_str)
+                .is_some_and(|answered| answered.trim() == token)
+        };
+        match self.has_refresh_token {
+            true => holds(REFRESH, credentials.refresh_token.expose()),
+            false => holds(ACCESS, credentials.access_token.expose()),
+        }
+    }
+
+    /// The document that creds.json becomes: every field of the answer in place of the old one, all
+    /// others kept, in their order. The vendor's programs store the whole answer, so this does too.
+    pub(crate) fn merge_into(mut self, mut document: Document) -> Document {
+        for (name, value) in &mut self.document.0 {
+            let is_usable = match name.as_str() {
+                ACCESS => self.has_access_token,
+                REFRESH => self.has_refresh_token,
+                name => name != ARRIVAL,
+            };
+            if !is_usable {
+                continue;
+            }
+            if let Some(mut old) = document.0.insert(name.clone(), value.take()) {
+                wipe(&mut old);
+            }
+        }
+        match self.arrival {
+            Some(arrival) => {
+                let field = json!({ "iat": arrival.iat, "local_clock_ms": arrival.clock.0 });
+                document.0.insert(ARRIVAL.to_owned(), field);
+            }
+            None if self.has_access_token => {
+                document.0.shift_remove(ARRIVAL);
+            }
+            None => {}
+        }
+        document
+    }
+}

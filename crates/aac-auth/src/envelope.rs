@@ -1,0 +1,202 @@
+//! The many shapes of an error answer, turned into one line and its meaning.
+//!
+//! The gateway, the platform behind it and the proxies before it each have their own.
+
+use crate::error::Meaning;
+use crate::secret::presentable;
+use serde_json::Value;
+
+/// The longest message that is shown, in characters.
+const LIMIT: usize = 300;
+
+/// What an error answer says, on one line and without secrets, and what it means.
+pub(crate) fn read(status: u16, body: &[u8], secrets: &[&str]) -> (String, Meaning) {
+    let text = String::from_utf8_lossy(body);
+    let json: Value = serde_json::from_slice(body).unwrap_or_default();
+    let parts = parts(&json);
+    let message = if !parts.is_empty() {
+        parts.join(": ")
+    } else if let Some(title) = html_title(&text) {
+        title
+    } else {
+        text.into_owned()
+    };
+    (
+        presentable(&message, secrets, LIMIT),
+        meaning(status, &json),
+    )
+}
+
+/// The telling parts of an envelope; none where it is of no known kind.
+fn parts(json: &Value) -> Vec<String> {
+    let text = |pointer: &str| match json.pointer(pointer) {
+        Some(Value::String(text)) if !text.trim().is_empty() => Some(text.clone()),
+        Some(object @ Value::Object(_)) => Some(object.to_string()),
+        _ => None,
+    };
+    // Apigee; Trifacta and IAM; svc-workflow; some services; RFC 6749; RFC 9457; others.
+    let envelopes: [&[&str]; 7] = [
+        &["/fault/faultstring"],
+        &["/exception/message", "/exception/details"],
+        &["/message"],
+        &["/msg"],
+        &["/error", "/error_description"],
+        &["/title", "/detail"],
+        &["/errors/0/message"],
+    ];
+    let mut found = envelopes.iter().map(|pointers| {
+        pointers
+            .iter()
+            .filter_map(|pointer| text(pointer))
+            .collect::<Vec<_>>()
+    });
+    found.find(|parts| !parts.is_empty()).unwrap_or_default()
+}
+
+fn meaning(status: u16, json: &Value) -> Meaning {
+    let text = |pointer: &str| {
+        json.pointer(pointer)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    };
+    let code = text("/fault/detail/errorcode");
+    // An older gateway sends its quota faults as 500.
+    if status == 429
+        || ["QuotaViolation", "SpikeArrestViolation"]
+            .iter()
+            .any(|kind| code.ends_with(kind))
+    {
+        return Meaning::Throttled;
+    }
+    match (status, code.rsplit('.').next().unwrap_or_default()) {
+        (401, "FailedToResolveAPIKey" | "InvalidApiKey") => Meaning::ApiKey,
+        (401, "InvalidApiKeyForGivenResource") => Meaning::ApiKeyForResource,
+        (401, _) => Meaning::Unauthorized,
+        (403, _) => Meaning::Forbidden,
+        (404, _) if text("/exception/name") == "RouteNotFoundException" || json.is_null() => {
+            Meaning::NoRoute
+        }
+        (300..=399, _) => Meaning::Redirect,
+        (500..=599, _) => Meaning::ServerError,
+        _ => Meaning::Refused,
+    }
+}
+
+/// The title of an HTML page, as proxies and front ends answer them.
+fn html_title(text: &str) -> Option<String> {
+    let start = text.trim_start();
+    if !start.starts_with('<') {
+        return None;
+    }
+    // The same length in bytes: only ASCII letters change.
+    let lower = start.to_ascii_lowercase();
+    let from = lower.find("<title>")? + "<title>".len();
+    let to = lower[from..].find("</title>")? + from;
+    Some(start[from..to].trim().to_owned()).filter(|title| !title.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_envelope_becomes_one_line() {
+        for (status, body, message, expected) in [
+            (
+                401,
+                r#"{"fault":{"faultstring":"Invalid ApiKey","detail":{"errorcode":"oauth.v2.InvalidApiKey"}}}"#,
+                "Invalid ApiKey",
+                Meaning::ApiKey,
+            ),
+            (
+                401,
+                r#"{"fault":{"faultstring":"Failed to resolve API Key variable request.header.x-api-project-id","detail":{"errorcode":"steps.oauth.v2.FailedToResolveAPIKey"}}}"#,
+                "Failed to resolve API Key variable request.header.x-api-project-id",
+                Meaning::ApiKey,
+            ),
+            (
+                401,
+                r#"{"fault":{"faultstring":"Invalid ApiKey for given resource","detail":{"errorcode":"oauth.v2.InvalidApiKeyForGivenResource"}}}"#,
+                "Invalid ApiKey for given resource",
+                Meaning::ApiKeyForResource,
+            ),
+            (
+                500,
+                r#"{"fault":{"faultstring":"Rate limit quota violation.","detail":{"errorcode":"policies.ratelimit.QuotaViolation"}}}"#,
+                "Rate limit quota violation.",
+                Meaning::Throttled,
+            ),
+            (401, "Unauthorized", "Unauthorized", Meaning::Unauthorized),
+            (
+                404,
+                r#"{"exception":{"name":"RouteNotFoundException","message":"This route does not exist","details":"Cannot GET /x"}}"#,
+                "This route does not exist: Cannot GET /x",
+                Meaning::NoRoute,
+            ),
+            (
+                404,
+                r#"{"kind":"NotFoundError","message":"Asset with ID: 1 does not exist","errors":[],"params":{}}"#,
+                "Asset with ID: 1 does not exist",
+                Meaning::Refused,
+            ),
+            (
+                403,
+                r#"{"data":null,"msg":"User \"51\" does not have create privilege on workflow"}"#,
+                r#"User "51" does not have create privilege on workflow"#,
+                Meaning::Forbidden,
+            ),
+            (
+                400,
+                r#"{"exception":{"name":"ValidationFailed","message":"Input validation failed","details":{"limit":"too large"}}}"#,
+                r#"Input validation failed: {"limit":"too large"}"#,
+                Meaning::Refused,
+            ),
+            (
+                400,
+                "<!DOCTYPE html>\n<HTML><TITLE> 400 Bad\nRequest </TITLE>é",
+                "400 Bad Request",
+                Meaning::Refused,
+            ),
+            (
+                502,
+                "<html><title></title></html>",
+                "<html><title></title></html>",
+                Meaning::ServerError,
+            ),
+            (
+                404,
+                "<html><body>Cannot GET /x</body></html>",
+                "<html><body>Cannot GET /x</body></html>",
+                Meaning::NoRoute,
+            ),
+            (302, "", "", Meaning::Redirect),
+            (
+                503,
+                "\u{1b}[31mdown\r\nfor now",
+                "\\u{1b}[31mdown for now",
+                Meaning::ServerError,
+            ),
+            (418, "[1]", "[1]", Meaning::Refused),
+        ] {
+            assert_eq!(
+                read(status, body.as_bytes(), &[]),
+                (message.to_owned(), expected),
+                "{body}"
+            );
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_readable() {
+        let deep = "[".repeat(100_000);
+        for body in [
+            &b"\xff\xfe\x00"[..],
+            b"<title>",
+            b"<",
+            deep.as_bytes(),
+            "<é<title>é</title>".as_bytes(),
+        ] {
+            assert!(read(500, body, &[]).0.chars().count() <= LIMIT + 1);
+        }
+    }
+}

@@ -1,0 +1,850 @@
+//! Everything that can go wrong: what happened, what to do about it, and the exit code it ends in.
+//!
+//! All words that a user may read in an error stand here. [`Display`](fmt::Display) is one line of
+//! what happened and names the file or URL; [`Error::help`] is what to do.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+use std::{env, fmt};
+
+/// `Result` with this crate's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a call could not be made, or what came of it.
+///
+/// No text of it, and no `Debug` output, holds a token or a part of one.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// Neither the current folder nor one above it has a creds.json, or the named folder is none.
+    NoFolder {
+        /// Where the search began, or the folder that was named.
+        folder: PathBuf,
+        /// Whether `--dir` or `AAC_DIR` named it.
+        named: bool,
+    },
+    /// Files still hold the texts that the repository ships them with.
+    Placeholders {
+        /// The files, and for each the page on which its content is made.
+        files: Vec<(PathBuf, String)>,
+    },
+    /// One of the three files cannot be used as it is. Nothing was sent.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: Problem,
+    },
+    /// Another program held the lock beside creds.json for longer than any may. Nothing was spent.
+    Locked {
+        /// The lock file.
+        path: PathBuf,
+        /// How long this program waited.
+        waited: Duration,
+    },
+    /// The disk would not take a new pair of tokens, which was seen in time. Nothing was spent.
+    NotWritable {
+        /// The file that could not be written, or the folder.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// An earlier run's pair of tokens is in the journal, and cannot be moved to creds.json.
+    /// Nothing was spent, nothing is lost.
+    SavedInJournal {
+        /// The journal.
+        journal: PathBuf,
+        /// The file that could not be written.
+        creds: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The authorization server could not be asked. Nothing was spent.
+    NotAsked {
+        /// The token endpoint.
+        url: String,
+        /// What stood in the way.
+        trouble: Trouble,
+    },
+    /// The authorization server asked for patience (HTTP 429 or 503). Nothing was spent.
+    AskLater {
+        /// The token endpoint.
+        url: String,
+        /// The HTTP status.
+        status: u16,
+        /// How long it asked to wait, if it said so.
+        wait: Option<Duration>,
+    },
+    /// The authorization server refused the request, not the token. Nothing was spent.
+    ExchangeRefused {
+        /// The token endpoint.
+        url: String,
+        /// The HTTP status.
+        status: u16,
+        /// Its words, without secrets.
+        message: String,
+    },
+    /// The refresh token is dead (`invalid_grant`, RFC 6749 §5.2): new tokens must be made.
+    TokensRefused {
+        /// The token endpoint.
+        url: String,
+        /// Its words, without secrets.
+        message: String,
+        /// The file with the dead tokens.
+        creds: PathBuf,
+        /// The page on which new ones are made.
+        page: String,
+        /// Whether an earlier run was cut off while it was sending this very token.
+        cut_off: bool,
+    },
+    /// The answer to an exchange did not arrive whole, twice: the token may be spent.
+    AnswerLost {
+        /// The token endpoint.
+        url: String,
+        /// What happened to the answer.
+        what: String,
+        /// The HTTP status, where one arrived.
+        status: Option<u16>,
+        /// The file with the tokens, as it was.
+        creds: PathBuf,
+        /// The page on which new tokens are made.
+        page: String,
+    },
+    /// The server answered a new refresh token without an access token to go with it. It is saved.
+    NoAccessToken {
+        /// The token endpoint.
+        url: String,
+        /// The file that the refresh token was saved in.
+        creds: PathBuf,
+    },
+    /// The new pair was answered, and no disk would take it: it ends with this program.
+    NotSaved {
+        /// The file that could not be written.
+        creds: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+        /// The page on which new tokens are made.
+        page: String,
+    },
+    /// What a run that held the lock before this one said of the same token, moments ago.
+    Noted {
+        /// Its one line of what happened.
+        message: String,
+        /// Its lines of what to do.
+        help: String,
+        /// The exit code it ended with.
+        exit_code: u8,
+    },
+    /// The API answered with a status other than 2xx.
+    Http(Box<HttpError>),
+    /// The API could not be reached, or the connection broke.
+    Transport {
+        /// The request's method.
+        method: String,
+        /// The request's URL.
+        url: String,
+        /// What went wrong.
+        trouble: Trouble,
+    },
+    /// The answer of the API is not what it says it is: cut off, no JSON, or too large.
+    Answer {
+        /// The request's method.
+        method: String,
+        /// The request's URL.
+        url: String,
+        /// What is wrong with the answer.
+        what: String,
+    },
+    /// The program asked for something that cannot be sent.
+    Request {
+        /// The path, header or query that cannot be sent, and why.
+        what: String,
+    },
+    /// Standard output could not be written.
+    Output(io::Error),
+}
+
+/// An answer of the API other than 2xx.
+#[derive(Debug)]
+pub struct HttpError {
+    /// The request's method.
+    pub method: String,
+    /// The request's URL.
+    pub url: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// The server's words, without secrets; empty where it said nothing.
+    pub message: String,
+    /// The body, as it came, up to 1 MiB.
+    pub body: Vec<u8>,
+    /// The id that support asks for (`x-trifacta-request-id` or `x-request-id`).
+    pub request_id: Option<String>,
+    /// How long the server asks to wait.
+    pub retry_after: Option<Duration>,
+    /// What it means to the user.
+    pub meaning: Meaning,
+}
+
+/// What an error answer means to the person who made the call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Meaning {
+    /// The gateway does not know the API project's id, or got none (401).
+    ApiKey,
+    /// The API project is not allowed to use this API (401).
+    ApiKeyForResource,
+    /// The access token is not accepted (401).
+    Unauthorized,
+    /// The user lacks a privilege (403).
+    Forbidden,
+    /// No such route: a wrong path, method or host (404).
+    NoRoute,
+    /// Too many requests (429, or 500 from an older gateway).
+    Throttled,
+    /// A redirect, which is not followed (3xx).
+    Redirect,
+    /// Any other 4xx.
+    Refused,
+    /// Any other 5xx.
+    ServerError,
+}
+
+/// What stood between the program and the server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Trouble {
+    /// The host's name could not be looked up.
+    Lookup(String),
+    /// No connection could be made.
+    Connect(String),
+    /// The server's certificate is not trusted.
+    Certificate(String),
+    /// The system's certificate store is empty.
+    NoRoots,
+    /// The proxy could not be used.
+    Proxy(String),
+    /// Nothing came for too long; the text says while doing what.
+    Timeout(String),
+    /// The connection broke, or what came was not HTTP.
+    Broken(String),
+}
+
+/// What can be wrong with one of the three files.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Problem {
+    /// It is not there.
+    Missing,
+    /// It is a folder, a device or the like.
+    NotAFile,
+    /// The operating system would not let it be read.
+    Unreadable(io::Error),
+    /// It is larger than 1 MiB.
+    TooLarge,
+    /// It is not text: neither UTF-8, nor UTF-16 with a byte order mark.
+    NotText,
+    /// There is nothing in it but blanks.
+    Empty,
+    /// It holds the placeholder it was shipped with; the page is where its content is made.
+    Placeholder(String),
+
+    /// aac_url.txt has more than one line.
+    SeveralLines,
+    /// aac_url.txt holds no URL.
+    NotAUrl,
+    /// aac_url.txt has no `https://`; with it, this is the URL.
+    NoScheme(String),
+    /// aac_url.txt names plain http, which only loopback addresses may use.
+    NotHttps,
+    /// aac_url.txt has a user or password before the host.
+    UserInfo,
+    /// aac_url.txt has something behind the host; without it, this is the URL.
+    NotJustHost(String),
+    /// aac_url.txt holds the address of the web page; the API's is this.
+    WebAddress(String),
+    /// aac_url.txt holds the address of one workspace; the API's is this.
+    WorkspaceAddress(String),
+    /// aac_url.txt names this host, which is not Alteryx Cloud's.
+    OutsideCloud(String),
+
+    /// The id of the API project has blanks in it.
+    IdWithBlanks,
+    /// The id of the API project has characters that no header can carry.
+    IdNotAscii,
+    /// The id is the OAuth client's; the page is where the API project's is found.
+    OAuthClientId(String),
+
+    /// creds.json is not JSON.
+    NotJson {
+        /// The line, from 1.
+        line: usize,
+        /// The column, from 1.
+        column: usize,
+        /// What the parser said.
+        reason: String,
+        /// Whether the file has the curly quotes of a word processor.
+        curly_quotes: bool,
+    },
+    /// creds.json is JSON, but no object.
+    NotAnObject,
+    /// creds.json lacks this field.
+    NoToken(&'static str),
+    /// This field is not a string.
+    TokenNotText(&'static str),
+    /// This field is empty.
+    TokenEmpty(&'static str),
+    /// This field has blanks or other characters inside that no token has.
+    TokenUnclean(&'static str),
+    /// The refresh token stands where the access token belongs, and the other way round.
+    Swapped,
+    /// Both fields hold the same token.
+    SameTwice,
+    /// The access token is not a JWT.
+    NotAJwt,
+    /// The access token lacks this claim.
+    NoClaim(&'static str),
+    /// The access token names this issuer, which is not Alteryx Cloud's.
+    Issuer(String),
+    /// The file holds an error of the authorization server instead of tokens.
+    OAuthError {
+        /// The error code and description, without secrets.
+        message: String,
+        /// The page on which new tokens are made.
+        page: String,
+    },
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoFolder {
+                folder,
+                named: true,
+            } => {
+                write!(f, "{}: no such folder", folder.display())
+            }
+            Self::NoFolder {
+                folder,
+                named: false,
+            } => {
+                write!(
+                    f,
+                    "no creds.json in {} or any folder above it",
+                    folder.display()
+                )
+            }
+            Self::Placeholders { files } => {
+                let names: Vec<_> = files
+                    .iter()
+                    .map(|(path, _)| path.display().to_string())
+                    .collect();
+                write!(
+                    f,
+                    "placeholders instead of your own values: {}",
+                    names.join(", ")
+                )
+            }
+            Self::File { path, problem } => write!(f, "{}: {problem}", path.display()),
+            Self::Locked { path, waited } => {
+                write!(
+                    f,
+                    "{}: held by another program for {} s; nothing was spent",
+                    path.display(),
+                    waited.as_secs()
+                )
+            }
+            Self::NotWritable { path, source } => {
+                write!(
+                    f,
+                    "{}: {source}; nothing was spent, the tokens are as they were",
+                    path.display()
+                )
+            }
+            Self::SavedInJournal {
+                journal,
+                creds,
+                source,
+            } => write!(
+                f,
+                "{}: {source}; the new tokens are saved in {}, nothing was spent",
+                creds.display(),
+                journal.display()
+            ),
+            Self::NotAsked { url, trouble } => {
+                write!(
+                    f,
+                    "the tokens could not be renewed: {trouble} (POST {url}); nothing was spent"
+                )
+            }
+            Self::AskLater { url, status, wait } => {
+                write!(
+                    f,
+                    "the tokens could not be renewed yet: {} (POST {url}); nothing was spent",
+                    status_line(*status)
+                )?;
+                match wait {
+                    Some(wait) => write!(f, ", try again in {} s", wait.as_secs()),
+                    None => Ok(()),
+                }
+            }
+            Self::ExchangeRefused {
+                url,
+                status,
+                message,
+            } => write!(
+                f,
+                "the tokens could not be renewed: {}{} (POST {url}); nothing was spent",
+                status_line(*status),
+                after_colon(message)
+            ),
+            Self::TokensRefused {
+                url,
+                message,
+                creds,
+                ..
+            } => write!(
+                f,
+                "the refresh token in {} is refused{} (POST {url})",
+                creds.display(),
+                after_colon(message)
+            ),
+            Self::AnswerLost {
+                url, what, creds, ..
+            } => write!(
+                f,
+                "the answer with the new tokens was lost: {what} (POST {url}); the refresh token in {} may be spent",
+                creds.display()
+            ),
+            Self::NoAccessToken { url, creds } => write!(
+                f,
+                "the server renewed the refresh token without a usable access token (POST {url}); it is saved in {}",
+                creds.display()
+            ),
+            Self::NotSaved { creds, source, .. } => {
+                write!(
+                    f,
+                    "{}: {source}; the new tokens could not be saved anywhere",
+                    creds.display()
+                )
+            }
+            Self::Noted { message, .. } => f.write_str(message),
+            Self::Http(error) => error.fmt(f),
+            Self::Transport {
+                method,
+                url,
+                trouble,
+            } => write!(f, "{trouble} ({method} {url})"),
+            Self::Answer { method, url, what } => write!(f, "{what} ({method} {url})"),
+            Self::Request { what } => f.write_str(what),
+            Self::Output(source) => write!(f, "standard output: {source}"),
+        }
+    }
+}
+
+impl fmt::Display for HttpError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            method,
+            url,
+            status,
+            message,
+            ..
+        } = self;
+        write!(
+            f,
+            "{}{} ({method} {url})",
+            status_line(*status),
+            after_colon(message)
+        )
+    }
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Lookup(what) => write!(f, "the host's name could not be looked up: {what}"),
+            Self::Connect(what) => write!(f, "no connection could be made: {what}"),
+            Self::Certificate(what) => write!(f, "the server's certificate is not trusted: {what}"),
+            Self::NoRoots => f.write_str("this system has no certificates to trust"),
+            Self::Proxy(what) => write!(f, "the proxy could not be used: {what}"),
+            Self::Timeout(what) => write!(f, "timed out {what}"),
+            Self::Broken(what) => write!(f, "the connection broke: {what}"),
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing => f.write_str("no such file"),
+            Self::NotAFile => f.write_str("not a file"),
+            Self::Unreadable(source) => write!(f, "cannot be read: {source}"),
+            Self::TooLarge => f.write_str("larger than 1 MiB"),
+            Self::NotText => f.write_str("not a text file"),
+            Self::Empty => f.write_str("empty"),
+            Self::Placeholder(_) => f.write_str("a placeholder instead of your own value"),
+            Self::SeveralLines => f.write_str("more than one line"),
+            Self::NotAUrl => f.write_str("not a URL"),
+            Self::NoScheme(_) => f.write_str("no https:// at the beginning"),
+            Self::NotHttps => f.write_str("not https"),
+            Self::UserInfo => f.write_str("a user name before the host"),
+            Self::NotJustHost(_) => f.write_str("more than a scheme and a host"),
+            Self::WebAddress(_) => f.write_str("the address of the web pages, not of the API"),
+            Self::WorkspaceAddress(_) => {
+                f.write_str("the address of one workspace, not of the API")
+            }
+            Self::OutsideCloud(host) => write!(f, "{host} is not a host of Alteryx Cloud's API"),
+            Self::IdWithBlanks => f.write_str("blanks inside the id"),
+            Self::IdNotAscii => f.write_str("characters that no id has"),
+            Self::OAuthClientId(_) => {
+                f.write_str("a uuid, which is the OAuth client id, not the API project's id")
+            }
+            Self::NotJson {
+                line,
+                column,
+                reason,
+                curly_quotes,
+            } => {
+                write!(f, "not JSON, line {line}, column {column}: {reason}")?;
+                match curly_quotes {
+                    true => f.write_str(" (it has curly quotes “ ”)"),
+                    false => Ok(()),
+                }
+            }
+            Self::NotAnObject => f.write_str("JSON, but not an object { … }"),
+            Self::NoToken(field) => write!(f, "no \"{field}\""),
+            Self::TokenNotText(field) => write!(f, "\"{field}\" is not a string"),
+            Self::TokenEmpty(field) => write!(f, "\"{field}\" is empty"),
+            Self::TokenUnclean(field) => {
+                write!(
+                    f,
+                    "\"{field}\" has blanks or characters inside that no token has"
+                )
+            }
+            Self::Swapped => f.write_str("the two tokens are swapped"),
+            Self::SameTwice => f.write_str("the same token in both places"),
+            Self::NotAJwt => {
+                f.write_str("the access token is not a JWT (three parts with dots between)")
+            }
+            Self::NoClaim(claim) => write!(f, "the access token has no \"{claim}\" in it"),
+            Self::Issuer(iss) => {
+                write!(
+                    f,
+                    "the access token was issued by {iss}, which is not Alteryx Cloud"
+                )
+            }
+            Self::OAuthError { message, .. } => {
+                write!(
+                    f,
+                    "an error of the authorization server instead of tokens: {message}"
+                )
+            }
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::NotWritable { source, .. }
+            | Self::SavedInJournal { source, .. }
+            | Self::NotSaved { source, .. }
+            | Self::Output(source)
+            | Self::File {
+                problem: Problem::Unreadable(source),
+                ..
+            } => Some(source),
+            _ => None,
+        }
+    }
+}
+
+impl Error {
+    pub(crate) fn file(path: &Path, problem: Problem) -> Self {
+        Self::File {
+            path: path.to_owned(),
+            problem,
+        }
+    }
+
+    /// What to do about it: whole sentences, a line each; empty where there is nothing to add.
+    pub fn help(&self) -> String {
+        match self {
+            Self::NoFolder { named: true, .. } => {
+                "Name the folder that holds aac_url.txt, client_id.txt and creds.json with --dir or AAC_DIR.".to_owned()
+            }
+            Self::NoFolder { named: false, .. } => format!(
+                "Run this in the folder that holds aac_url.txt, client_id.txt and creds.json, or below it, \
+                 or name the folder with --dir or AAC_DIR.\n{SANDBOX}"
+            ),
+            Self::Placeholders { files } => {
+                let mut lines: Vec<_> = files.iter().map(|(path, page)| fill_in(path, page)).collect();
+                lines.push(SANDBOX.to_owned());
+                lines.join("\n")
+            }
+            Self::File { path, problem } => problem.help(path),
+            Self::Locked { path, .. } => format!(
+                "See what still runs and has {} open. Do not delete the file: the lock ends with the program that holds it.",
+                path.display()
+            ),
+            Self::NotWritable { path, .. } => format!(
+                "Tokens are renewed only where the new ones can be saved. Make {} and its folder writable for you, and free space on the disk.",
+                path.display()
+            ),
+            Self::SavedInJournal { creds, .. } => {
+                format!("Make {} and its folder writable, and run this again: it moves them there.", creds.display())
+            }
+            Self::NotAsked { trouble, .. } | Self::Transport { trouble, .. } => trouble.help(),
+            Self::AskLater { .. } => "Wait, and run this again.".to_owned(),
+            Self::ExchangeRefused { status, .. } => match status {
+                300..=399 => "The token endpoint sends to another address, which is not followed. Is a proxy or a login page in between?".to_owned(),
+                407 => "Your proxy wants a user name and password: HTTPS_PROXY=http://user:password@host:port.".to_owned(),
+                500.. => "Run this again later.".to_owned(),
+                _ => "Check the access token in creds.json: it names the OAuth client that renews the tokens.".to_owned(),
+            },
+            Self::TokensRefused { creds, page, cut_off, .. } => {
+                let cut_off = if *cut_off {
+                    "An earlier run was cut off while it was sending this token, so the server's answer to it is lost.\n"
+                } else {
+                    "It was used before, revoked or disabled, or it is past its end.\n"
+                };
+                format!("{cut_off}{}", make_new(page, creds))
+            }
+            Self::AnswerLost { creds, page, .. } => format!(
+                "Run this again: if the server did not take the token, or has a grace period, that mends it.\nIf it is refused then: {}",
+                make_new(page, creds)
+            ),
+            Self::NoAccessToken { .. } => "Run this again.".to_owned(),
+            Self::NotSaved { creds, page, .. } => {
+                format!("The tokens in the file are spent. When the disk works again: {}", make_new(page, creds))
+            }
+            Self::Noted { help, .. } => help.clone(),
+            Self::Http(error) => error.help(),
+            Self::Answer { .. } => "Run this again. If it stays so, a proxy or a login page may be in between.".to_owned(),
+            Self::Request { .. } | Self::Output(_) => String::new(),
+        }
+    }
+
+    /// The exit code of a program that ends with this error: 1 local, network, timeout, bad file or
+    /// answer; 2 a request that cannot be sent; 3 redirect; 4 HTTP 4xx, or the tokens are refused;
+    /// 5 HTTP 5xx.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Http(error) => status_code(error.status),
+            Self::AskLater { status, .. } | Self::ExchangeRefused { status, .. } => {
+                status_code(*status)
+            }
+            Self::AnswerLost {
+                status: Some(status),
+                ..
+            } => status_code(*status),
+            Self::TokensRefused { .. } => 4,
+            Self::Request { .. } => 2,
+            Self::Noted { exit_code, .. } => *exit_code,
+            _ => 1,
+        }
+    }
+
+    /// Says on standard error what happened and what to do, and gives the exit code for `main`.
+    ///
+    /// ```no_run
+    /// use std::process::ExitCode;
+    ///
+    /// fn run() -> aac_auth::Result<()> {
+    ///     // …
+    ///     # Ok(())
+    /// }
+    ///
+    /// fn main() -> ExitCode {
+    ///     match run() {
+    ///         Ok(()) => ExitCode::SUCCESS,
+    ///         Err(error) => error.report(),
+    ///     }
+    /// }
+    /// ```
+    pub fn report(&self) -> ExitCode {
+        let mut text = format!("{}: {self}\n", program());
+        for line in self.help().lines() {
+            text.push_str(&format!("  {line}\n"));
+        }
+        // With standard error closed there is nobody to tell; the exit code still does.
+        let _ = io::stderr().write_all(text.as_bytes());
+        ExitCode::from(self.exit_code())
+    }
+}
+
+impl HttpError {
+    fn help(&self) -> String {
+        let mut help = match self.meaning {
+            Meaning::ApiKey => {
+                "client_id.txt is missing in the request or wrong: put the Client ID of your API project in it.".to_owned()
+            }
+            Meaning::ApiKeyForResource => {
+                "The API project in client_id.txt may not use this API: choose another, or have it added.".to_owned()
+            }
+            Meaning::Unauthorized => {
+                "The server does not accept the access token. Is aac_url.txt of the region that the tokens were made in?".to_owned()
+            }
+            Meaning::Forbidden => {
+                "Your user lacks a privilege for this, or the id is another workspace's. Ask an admin of the workspace.".to_owned()
+            }
+            Meaning::NoRoute => {
+                "Check the path and the method. Paths that begin with /v4/ or /svc-workflow/ live on the platform host, \
+                 all others on the API host, and ids in a path are numbers."
+                    .to_owned()
+            }
+            Meaning::Throttled => match self.retry_after {
+                Some(wait) => format!("Too many requests: run this again in {} s.", wait.as_secs().max(1)),
+                None => "Too many requests: run this again in a minute.".to_owned(),
+            },
+            Meaning::Redirect => {
+                "Redirects are not followed, so that the token goes nowhere else. Is aac_url.txt right?".to_owned()
+            }
+            Meaning::ServerError => "The server's own trouble: run this again later.".to_owned(),
+            Meaning::Refused => String::new(),
+        };
+        if let Some(id) = &self.request_id {
+            if !help.is_empty() {
+                help.push('\n');
+            }
+            help.push_str(&format!(
+                "Quote request id {id} when you ask Alteryx support."
+            ));
+        }
+        help
+    }
+}
+
+impl Trouble {
+    fn help(&self) -> String {
+        match self {
+            Self::Lookup(_) | Self::Connect(_) => {
+                "Check the network, the address in aac_url.txt, and whether you need a proxy (HTTPS_PROXY=http://host:port)."
+            }
+            Self::Certificate(_) => {
+                "If your company inspects TLS, its CA must be in this system's certificate store; \
+                 on Linux, SSL_CERT_FILE=/path/to/ca.pem names it for one run. Check the clock, too."
+            }
+            Self::NoRoots => {
+                "Install the package ca-certificates, or name a file of certificates: SSL_CERT_FILE=/path/to/ca.pem."
+            }
+            Self::Proxy(_) => {
+                "Check HTTPS_PROXY and ALL_PROXY (http://user:password@host:port), and NO_PROXY for hosts that need none."
+            }
+            Self::Timeout(_) => "Run this again, or give it more time with --timeout SECS.",
+            Self::Broken(_) => "Run this again. If it stays so, a proxy or a firewall may be in between.",
+        }
+        .to_owned()
+    }
+}
+
+impl Problem {
+    /// What to do about it, in whole sentences.
+    fn help(&self, path: &Path) -> String {
+        let file = path.file_name().unwrap_or_default().to_string_lossy();
+        match self {
+            Self::Missing | Self::Empty | Self::NotAFile | Self::TooLarge | Self::NotText => match &*file {
+                "aac_url.txt" => format!("Make it a text file with {API_URL} as its one line."),
+                "creds.json" => "Make it a text file with both tokens: {\"access_token\": \"…\", \"refresh_token\": \"…\"}, \
+                     made in User Preferences > OAuth 2.0 API Tokens."
+                    .to_owned(),
+                _ => "Make it a text file with the Client ID of your API project as its one line.".to_owned(),
+            },
+            Self::Unreadable(_) => "Make it readable for you.".to_owned(),
+            Self::Placeholder(page) => format!("{}\n{SANDBOX}", fill_in(path, page)),
+            Self::SeveralLines | Self::NotAUrl | Self::NotHttps | Self::UserInfo | Self::OutsideCloud(_) => {
+                format!("Put {API_URL} in it, on one line and nothing else.")
+            }
+            Self::NoScheme(url)
+            | Self::NotJustHost(url)
+            | Self::WebAddress(url)
+            | Self::WorkspaceAddress(url) => format!("Put {url} in it."),
+            Self::IdWithBlanks | Self::IdNotAscii => {
+                "Copy the Client ID of your API project again: one line of letters and digits.".to_owned()
+            }
+            Self::OAuthClientId(page) => {
+                format!("Copy the Client ID of your API project from {page} (letters and digits, no dashes).")
+            }
+            Self::NotJson { curly_quotes: true, .. } => {
+                "Replace the curly quotes by plain ones (\"), as a plain text editor writes them.".to_owned()
+            }
+            Self::NotJson { .. } | Self::NotAnObject => {
+                "It must look like {\"access_token\": \"…\", \"refresh_token\": \"…\"}, both in plain quotation marks.".to_owned()
+            }
+            Self::NoToken(field) | Self::TokenNotText(field) | Self::TokenEmpty(field) => {
+                format!("Add it as \"{field}\": \"…\", as shown when you generated the tokens.")
+            }
+            Self::TokenUnclean(field) => {
+                format!("Paste \"{field}\" again, on one line and without \"Bearer\".")
+            }
+            Self::Swapped => "Put each in the other's place.".to_owned(),
+            Self::SameTwice => "Paste the access token and the refresh token each in its own place.".to_owned(),
+            Self::NotAJwt | Self::NoClaim(_) => {
+                "Paste the access token again, whole: it begins with eyJ and is about a thousand characters long.".to_owned()
+            }
+            Self::Issuer(_) => {
+                "The refresh token would be sent there, so it is not. Paste tokens made in Alteryx Cloud \
+                 (those of a local sandbox work with its own aac_url.txt only)."
+                    .to_owned()
+            }
+            Self::OAuthError { page, .. } => format!(
+                "The vendor's JavaScript and bash examples write that over the tokens when an exchange fails.\n{}",
+                make_new(page, path)
+            ),
+        }
+    }
+}
+
+const API_URL: &str = "https://api.us1.alteryxcloud.com (or eu1, au1: your region)";
+const SANDBOX: &str = "To try it without an account: cargo sandbox cargo run -p get_workspace";
+
+fn fill_in(path: &Path, page: &str) -> String {
+    let path = path.display();
+    format!("Put your own value in {path}: made or found at {page}")
+}
+
+fn make_new(page: &str, creds: &Path) -> String {
+    format!(
+        "Make new tokens at {page} and paste both into {}.",
+        creds.display()
+    )
+}
+
+fn after_colon(message: &str) -> String {
+    if message.is_empty() {
+        String::new()
+    } else {
+        format!(": {message}")
+    }
+}
+
+/// `HTTP 404 Not Found`, with the reason phrase of RFC 9110 whatever the server calls it.
+pub(crate) fn status_line(status: u16) -> String {
+    let reason = ureq::http::StatusCode::from_u16(status)
+        .ok()
+        .and_then(|status| status.canonical_reason());
+    format!("HTTP {status} {}", reason.unwrap_or_default())
+        .trim_end()
+        .to_owned()
+}
+
+fn status_code(status: u16) -> u8 {
+    match status {
+        300..=399 => 3,
+        400..=499 => 4,
+        500..=599 => 5,
+        _ => 1,
+    }
+}
+
+/// The name this program was started by, for messages.
+pub(crate) fn program() -> String {
+    let name = env::args_os().next().map(PathBuf::from);
+    let stem = name.as_deref().and_then(Path::file_stem);
+    stem.map_or_else(
+        || "aac".to_owned(),
+        |stem| stem.to_string_lossy().into_owned(),
+    )
+}

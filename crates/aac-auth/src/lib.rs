@@ -1,0 +1,73 @@
+//! Calls the Alteryx Cloud REST API with tokens that are kept fresh and never lost.
+//!
+//! An access token of Alteryx Cloud lives five minutes. It is renewed with a refresh token that is
+//! good for one use, and answers the next one: whoever loses that answer is locked out. This crate
+//! shares one `creds.json` among any number of programs, started at once or one after the other, and
+//! loses none.
+//!
+//! # Quick start
+//!
+//! Three files in one folder, as the vendor's examples use them: `aac_url.txt`, `client_id.txt` and
+//! `creds.json`. Then:
+//!
+//! ```no_run
+//! use aac_auth::{Client, ConnectionOptions};
+//!
+//! fn main() -> Result<(), aac_auth::Error> {
+//!     let client = Client::open(&ConnectionOptions::default(), "demo/1.0")?;
+//!     let workspace = client.get("/iam/v1/workspaces/current")?;
+//!     aac_auth::print_json(&workspace)
+//! }
+//! ```
+//!
+//! # What a call does
+//!
+//! 1. It reads creds.json. If the access token has more than a fifth of its life before it, that is
+//!    all: no lock, no write.
+//! 2. Otherwise it takes the kernel's lock on `creds.json.lock`, reads creds.json again (another
+//!    program may have been faster), exchanges the refresh token, and saves the answer, first in a
+//!    journal, then in creds.json.
+//! 3. It sends the request, with the headers that the gateway asks for, to the host that serves the
+//!    path. After a 401 the tokens are renewed once; after 429 and the like it waits and tries again.
+//!
+//! # Errors
+//!
+//! An [`Error`] says what happened in one line, [`Error::help`] what to do about it, and
+//! [`Error::exit_code`] how a program should end; [`Error::report`] does all three.
+//!
+//! # Threads
+//!
+//! A [`Client`] can be shared by reference. However many threads find the token old, one renews it.
+//!
+//! # Modules
+//!
+//! Data flows one way: files (`text`, `settings`) → credentials (`credentials`, `claims`, `secret`)
+//! → rotation (`disk`, `lock`, `journal`, `exchange`, `rotation`) → client (`wire`, `retry`,
+//! `envelope`, `client`) → program (`options`, `output`, `error`).
+
+mod claims;
+mod client;
+mod credentials;
+mod disk;
+mod envelope;
+mod error;
+mod exchange;
+mod journal;
+mod lock;
+mod notices;
+mod options;
+mod output;
+mod platform;
+mod retry;
+mod rotation;
+mod secret;
+mod settings;
+mod text;
+mod wire;
+
+pub use client::{Client, Request, Response};
+pub use error::{Error, HttpError, Meaning, Problem, Result, Trouble};
+pub use options::ConnectionOptions;
+pub use output::print_json;
+pub use secret::{AccessToken, RefreshToken};
+pub use ureq::http::{HeaderMap, Method, StatusCode};

@@ -1,0 +1,29 @@
+//! What a run says while it works, on standard error: warnings always, its steps with `--verbose`.
+
+use crate::error::program;
+use std::fmt;
+use std::io::{self, Write};
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Notices {
+    pub(crate) verbose: bool,
+}
+
+impl Notices {
+    /// Something that the user should act on, though the call goes on.
+    pub(crate) fn warn(self, text: impl fmt::Display) {
+        say(format_args!("warning: {text}"));
+    }
+
+    /// What is being done, for those who asked.
+    pub(crate) fn step(self, text: impl fmt::Display) {
+        if self.verbose {
+            say(format_args!("{text}"));
+        }
+    }
+}
+
+fn say(text: fmt::Arguments<'_>) {
+    // `eprintln!` panics where standard error is closed, as it is for some services.
+    let _ = io::stderr().write_all(format!("{}: {text}\n", program()).as_bytes());
+}

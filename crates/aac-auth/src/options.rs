@@ -1,0 +1,64 @@
+//! The options that every program has.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The options of a connection: in a program's `Cli`, with `#[command(flatten)]`.
+///
+/// ```
+/// use clap::Parser;
+///
+/// /// What the program does.
+/// #[derive(Parser)]
+/// struct Cli {
+///     #[command(flatten)]
+///     connection: aac_auth::ConnectionOptions,
+/// }
+///
+/// let cli = Cli::parse_from(["demo", "--timeout", "5"]);
+/// assert_eq!(cli.connection.timeout.as_secs(), 5);
+/// ```
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Connection")]
+#[non_exhaustive]
+pub struct ConnectionOptions {
+    /// Folder of aac_url.txt, client_id.txt and creds.json [default: here, or the nearest above]
+    #[arg(long, value_name = "DIR", env = "AAC_DIR", hide_env_values = true)]
+    pub dir: Option<PathBuf>,
+
+    /// Longest wait for the first byte of an answer, and for each further one
+    #[arg(long, value_name = "SECS", default_value = "60", value_parser = seconds)]
+    pub timeout: Duration,
+
+    /// Tries after the first: for 429, and for GET and HEAD at 502, 503, 504 or no connection
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    pub retry: u32,
+
+    /// Say on standard error what is being done
+    #[arg(short, long)]
+    pub verbose: bool,
+}
+
+impl Default for ConnectionOptions {
+    /// What a program gets that is given no options; `AAC_DIR` is not looked at.
+    fn default() -> Self {
+        Self {
+            dir: None,
+            timeout: Duration::from_secs(60),
+            retry: 2,
+            verbose: false,
+        }
+    }
+}
+
+/// A number of seconds, with or without a fraction, more than zero.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text
+        .parse::<f64>()
+        .ok()
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    // A day is longer than any server waits; a year would overflow some systems' timers.
+    seconds
+        .filter(|time| (Duration::from_millis(1)..=Duration::from_secs(86_400)).contains(time))
+        .ok_or_else(|| "a number of seconds, more than 0 and at most 86400".to_owned())
+}

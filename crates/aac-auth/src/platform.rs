@@ -1,0 +1,68 @@
+//! The one place where systems differ: owners, modes, and what makes a rename last.
+
+use std::fs::{File, Metadata, OpenOptions};
+use std::io;
+use std::path::Path;
+
+/// Options that create a file only its owner may read, from the first byte on.
+pub(crate) fn private() -> OpenOptions {
+    #[allow(unused_mut, reason = "only Unix has modes")]
+    let mut options = OpenOptions::new();
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+}
+
+/// Gives the file the owner, group and mode of `like`; mode 0600 if that is wider than 0640.
+///
+/// Fails where the process may not: a file that belongs to someone else must not change hands.
+/// Windows takes the rights of a new file from its folder, so there is nothing to do.
+pub(crate) fn hand_over(file: &File, like: &Metadata) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
+        let own = file.metadata()?;
+        if (own.uid(), own.gid()) != (like.uid(), like.gid()) {
+            fchown(file, Some(like.uid()), Some(like.gid()))?;
+        }
+        let mode = like.mode() & 0o7777;
+        let mode = if mode & !0o640 == 0 { mode } else { 0o600 };
+        if own.mode() & 0o7777 != mode {
+            file.set_permissions(PermissionsExt::from_mode(mode))?;
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = (file, like);
+    Ok(())
+}
+
+/// Makes renames and removals in the folder last through a power cut, where the system can.
+pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    match File::open(folder)?.sync_all() {
+        // Some file systems cannot, and say so.
+        Err(error)
+            if !matches!(
+                error.kind(),
+                io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported
+            ) =>
+        {
+            return Err(error);
+        }
+        _ => {}
+    }
+    #[cfg(not(unix))]
+    let _ = folder;
+    Ok(())
+}
+
+/// How many names the file has: a rename would leave the others behind.
+pub(crate) fn links(metadata: &Metadata) -> u64 {
+    #[cfg(unix)]
+    return std::os::unix::fs::MetadataExt::nlink(metadata);
+    #[cfg(not(unix))]
+    {
+        let _ = metadata;
+        1
+    }
+}

@@ -1,0 +1,174 @@
+//! Tokens as types of their own: they cannot be printed, and they are wiped when dropped.
+//!
+//! What is wiped is the memory that this crate holds. Copies that the HTTP and TLS layers make
+//! while a request is written are out of its hands.
+
+use std::fmt;
+use zeroize::Zeroizing;
+
+macro_rules! secret {
+    ($(#[$docs:meta])* $name:ident) => {
+        $(#[$docs])*
+        #[derive(Clone, PartialEq, Eq)]
+        pub struct $name(Zeroizing<String>);
+
+        impl $name {
+            pub(crate) fn new(text: String) -> Self {
+                Self(Zeroizing::new(text))
+            }
+
+            /// The text of the token: whoever holds it has the rights that it gives.
+            pub fn expose(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(concat!(stringify!($name), "(redacted)"))
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("(redacted)")
+            }
+        }
+    };
+}
+
+secret! {
+    /// An access token (RFC 6749 §1.4): sent as `Authorization: Bearer …`, good for some minutes.
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), aac_auth::Error> {
+    /// # let client = aac_auth::Client::open(&aac_auth::ConnectionOptions::default(), "demo/1.0")?;
+    /// let token = client.access_token()?;
+    /// assert_eq!(token.to_string(), "(redacted)");
+    /// # Ok(()) }
+    /// ```
+    AccessToken
+}
+
+secret! {
+    /// A refresh token (RFC 6749 §1.5). Alteryx Cloud takes each one once, and answers the next.
+    RefreshToken
+}
+
+/// The shortest run of a token's characters that must not be seen anywhere.
+const TELLING: usize = 12;
+/// A run of token characters this long is taken for a secret, known or not: a uuid has 36.
+const TOKEN_LIKE: usize = 40;
+
+/// `text` made fit to be shown: on one line, of at most `limit` characters, and with nothing in it
+/// that is, or may be, a token. A server may quote what it was sent.
+pub(crate) fn presentable(text: &str, secrets: &[&str], limit: usize) -> String {
+    let mut hidden = vec![false; text.len()];
+    for secret in secrets.iter().filter(|secret| secret.len() >= TELLING) {
+        for window in secret.as_bytes().windows(TELLING) {
+            // Tokens are ASCII, so a match can't begin or end within a character.
+            for start in find_all(text.as_bytes(), window) {
+                hidden[start..start + TELLING].fill(true);
+            }
+        }
+    }
+    let is_token_char = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+    let mut start = 0;
+    for run in text.as_bytes().split(|&byte| !is_token_char(byte)) {
+        if run.len() >= TOKEN_LIKE || (run.starts_with(b"eyJ") && run.len() >= TELLING) {
+            hidden[start..start + run.len()].fill(true);
+        }
+        start += run.len() + 1;
+    }
+
+    let mut shown = String::new();
+    let mut length = 0;
+    for (at, character) in text.char_indices() {
+        if length == limit {
+            shown.push('…');
+            break;
+        }
+        match character {
+            _ if hidden[at] => {
+                if at > 0 && hidden[at - 1] {
+                    continue;
+                }
+                shown.push_str("(redacted)");
+            }
+            character if character.is_whitespace() => {
+                if shown.is_empty() || shown.ends_with(' ') {
+                    continue;
+                }
+                shown.push(' ');
+            }
+            character if is_deceptive(character) => shown.extend(character.escape_unicode()),
+            character => shown.push(character),
+        }
+        length += 1;
+    }
+    shown.truncate(shown.trim_end().len());
+    shown
+}
+
+/// Whether a terminal would act on the character instead of showing it: controls, and the marks
+/// that reorder or hide text (Unicode TR 36, "bidirectional text spoofing").
+pub(crate) fn is_deceptive(character: char) -> bool {
+    character.is_control()
+        || matches!(character,
+            '\u{061C}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}'
+            | '\u{2060}'..='\u{2069}' | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}'
+            | '\u{E0000}'..='\u{E007F}')
+}
+
+fn find_all<'a>(text: &'a [u8], part: &'a [u8]) -> impl Iterator<Item = usize> + 'a {
+    let windows = text.windows(part.len()).enumerate();
+    windows.filter_map(move |(at, window)| (window == part).then_some(at))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOKEN: &str = "dGhpcyBpcyBub3QgYSByZWFsIHRva2Vu";
+
+    #[test]
+    fn a_token_cannot_be_printed() {
+        let token = RefreshToken::new(TOKEN.to_owned());
+        assert_eq!(
+            format!("{token} {token:?} {token:#?}")
+                .matches("(redacted)")
+                .count(),
+            3
+        );
+        assert!(!format!("{token} {token:?}").contains("dGhp"));
+    }
+
+    #[test]
+    fn known_tokens_and_what_looks_like_one_are_hidden() {
+        let cases = [
+            (format!("bad token {TOKEN}!"), "bad token (redacted)!"),
+            (format!("part {}.", &TOKEN[3..20]), "part (redacted)."),
+            (
+                "eyJhbGciOiJSUzI1NiJ9.e30.c2ln".to_owned(),
+                "(redacted).e30.c2ln",
+            ),
+            (
+                "(Correlation ID: 0f2b7c1e-5b1c-4a0e-9d27-3c8f0e6f4d11)".to_owned(),
+                "(Correlation ID: 0f2b7c1e-5b1c-4a0e-9d27-3c8f0e6f4d11)",
+            ),
+            ("x".repeat(50), "(redacted)"),
+            (
+                "é\u{1b}[31m\r\n  two\u{202e}".to_owned(),
+                "é\\u{1b}[31m two\\u{202e}",
+            ),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(presentable(&text, &[TOKEN], 300), expected);
+        }
+    }
+
+    #[test]
+    fn what_is_shown_is_bounded() {
+        assert_eq!(presentable("one two three", &[], 7), "one two…");
+    }
+}

@@ -1,0 +1,361 @@
+//! What the user has set: the folder, the address of the API, the id of the API project.
+
+use crate::credentials;
+use crate::error::{Error, Problem, Result};
+use crate::text;
+use std::env;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use ureq::http::Uri;
+
+/// The folder with the three files, and what two of them say. The third, creds.json, changes with
+/// every rotation and is read anew for each call.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) hosts: Hosts,
+    /// Alteryx calls it API project id since 2025, and client id before; the file kept its name.
+    pub(crate) project_id: String,
+    pub(crate) creds: PathBuf,
+}
+
+impl Settings {
+    /// Reads the settings from `dir`, or from the nearest folder that has a creds.json.
+    pub(crate) fn load(dir: Option<&Path>) -> Result<Self> {
+        let dir = find_folder(dir)?;
+        let url_file = dir.join("aac_url.txt");
+        let hosts = text::read_trimmed(&url_file)
+            .and_then(|text| Hosts::parse(&text))
+            .map_err(|problem| Error::file(&url_file, problem))?;
+        let creds = dir.join("creds.json");
+        let project_id = match project_id(&dir, &hosts) {
+            Err(Error::File {
+                path,
+                problem: Problem::Placeholder(page),
+            }) => {
+                // Who has not filled in one file has not filled in the other: say both at once.
+                let mut files = vec![(path, page)];
+                if credentials::are_placeholders(&creds) {
+                    files.push((creds, hosts.token_page()));
+                }
+                return Err(Error::Placeholders { files });
+            }
+            result => result?,
+        };
+        Ok(Self {
+            hosts,
+            project_id,
+            creds,
+        })
+    }
+}
+
+/// The named folder, or the nearest one, from the current folder upwards, that holds creds.json.
+fn find_folder(named: Option<&Path>) -> Result<PathBuf> {
+    if let Some(named) = named {
+        return match named.is_dir() {
+            true => Ok(named.to_owned()),
+            false => Err(Error::NoFolder {
+                folder: named.to_owned(),
+                named: true,
+            }),
+        };
+    }
+    let start = env::current_dir().unwrap_or_default();
+    // A journal alone will do: creds.json may have been lost, and the journal hold the tokens.
+    let has_tokens = |folder: &&Path| {
+        folder.join("creds.json").symlink_metadata().is_ok()
+            || folder.join("creds.json.rotation").is_file()
+    };
+    match start.ancestors().find(has_tokens) {
+        Some(folder) => Ok(folder.to_owned()),
+        None => Err(Error::NoFolder {
+            folder: start,
+            named: false,
+        }),
+    }
+}
+
+/// The id of the API project, from client_id.txt, or from api_project_id.txt as it is named since
+/// April 2025 where the former is absent or was never filled in.
+fn project_id(dir: &Path, hosts: &Hosts) -> Result<String> {
+    let read = |name: &str| {
+        let path = dir.join(name);
+        text::read_trimmed(&path)
+            .and_then(|id| check_project_id(id, hosts))
+            .map_err(|problem| Error::file(&path, problem))
+    };
+    let old_name = read("client_id.txt");
+    if !matches!(
+        old_name,
+        Err(Error::File {
+            problem: Problem::Missing | Problem::Placeholder(_),
+            ..
+        })
+    ) {
+        return old_name;
+    }
+    match read("api_project_id.txt") {
+        Err(Error::File {
+            problem: Problem::Missing | Problem::Placeholder(_),
+            ..
+        }) => old_name,
+        new_name => new_name,
+    }
+}
+
+fn check_project_id(id: String, hosts: &Hosts) -> Result<String, Problem> {
+    if is_placeholder(&id) {
+        return Err(Problem::Placeholder(hosts.project_page()));
+    }
+    if id.contains(char::is_whitespace) {
+        return Err(Problem::IdWithBlanks);
+    }
+    if !id.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(Problem::IdNotAscii);
+    }
+    if is_uuid(&id) {
+        return Err(Problem::OAuthClientId(hosts.project_page()));
+    }
+    Ok(id)
+}
+
+/// Whether the text is one that the vendor's files are shipped with, such as `Your client id here`.
+pub(crate) fn is_placeholder(text: &str) -> bool {
+    let text = text.trim().to_ascii_lowercase();
+    text.starts_with("your ") && text.ends_with(" here")
+}
+
+fn is_uuid(text: &str) -> bool {
+    let mut parts = text.split('-');
+    [8, 4, 4, 4, 12].into_iter().all(|length| {
+        parts.next().is_some_and(|part| {
+            part.len() == length && part.bytes().all(|byte| byte.is_ascii_hexdigit())
+        })
+    }) && parts.next().is_none()
+}
+
+const DOMAIN: &str = "alteryxcloud.com";
+
+/// The two hosts that may see the access token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Hosts {
+    /// `https://api.us1.alteryxcloud.com`: scheme and authority, no path.
+    api: String,
+    /// `https://us1.alteryxcloud.com`: the same without `api.`, or the same altogether.
+    platform: String,
+    is_loopback: bool,
+}
+
+impl Hosts {
+    /// Takes the content of aac_url.txt.
+    pub(crate) fn parse(text: &str) -> Result<Self, Problem> {
+        if text.lines().count() > 1 {
+            return Err(Problem::SeveralLines);
+        }
+        if is_placeholder(text) {
+            return Err(Problem::NotAUrl);
+        }
+        if !text.contains("://") {
+            let url = format!("https://{text}");
+            return Err(match Self::parse(&url) {
+                Ok(_) => Problem::NoScheme(url.trim_end_matches('/').to_owned()),
+                Err(Problem::WebAddress(url) | Problem::WorkspaceAddress(url)) => {
+                    Problem::NoScheme(url)
+                }
+                Err(_) => Problem::NotAUrl,
+            });
+        }
+        let uri: Uri = text.parse().map_err(|_| Problem::NotAUrl)?;
+        let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
+            return Err(Problem::NotAUrl);
+        };
+        if authority.as_str().contains('@') {
+            return Err(Problem::UserInfo);
+        }
+        let host = authority.host().to_ascii_lowercase();
+        let port = authority
+            .port_u16()
+            .map_or(String::new(), |port| format!(":{port}"));
+        let is_loopback = is_loopback(&host);
+        let below = match host.strip_suffix(DOMAIN) {
+            _ if is_loopback => "",
+            Some("") => return Err(Problem::OutsideCloud(host)),
+            Some(below) if below.ends_with('.') => &below[..below.len() - 1],
+            _ => return Err(Problem::OutsideCloud(host)),
+        };
+        if !is_loopback {
+            match below.split('.').collect::<Vec<_>>()[..] {
+                ["api"] | ["www"] => return Err(Problem::OutsideCloud(host)),
+                ["api", ..] => {}
+                // pingauth.alteryxcloud.com is the authorization server, of which region it does not say.
+                [name] if name.starts_with("pingauth") => return Err(Problem::OutsideCloud(host)),
+                [region] => {
+                    return Err(Problem::WebAddress(format!(
+                        "https://api.{region}.{DOMAIN}"
+                    )));
+                }
+                [.., region] => {
+                    return Err(Problem::WorkspaceAddress(format!(
+                        "https://api.{region}.{DOMAIN}"
+                    )));
+                }
+                [] => return Err(Problem::OutsideCloud(host)),
+            }
+        }
+        let scheme = match scheme.to_ascii_lowercase().as_str() {
+            "https" => "https",
+            "http" if is_loopback => "http",
+            _ => return Err(Problem::NotHttps),
+        };
+        let api = format!("{scheme}://{host}{port}");
+        if !uri.path().trim_end_matches('/').is_empty()
+            || uri.query().is_some()
+            || text.contains('#')
+        {
+            return Err(Problem::NotJustHost(api));
+        }
+        let platform = match host.strip_prefix("api.") {
+            Some(host) => format!("{scheme}://{host}{port}"),
+            None => api.clone(),
+        };
+        Ok(Self {
+            api,
+            platform,
+            is_loopback,
+        })
+    }
+
+    /// The URL of a path. Its first part decides which host serves it.
+    pub(crate) fn url(&self, path: &str) -> String {
+        let on_platform = ["/v4", "/svc-workflow"].into_iter().any(|family| {
+            path.strip_prefix(family)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?']))
+        });
+        format!(
+            "{}{path}",
+            if on_platform {
+                &self.platform
+            } else {
+                &self.api
+            }
+        )
+    }
+
+    /// Whether an access token may name this issuer: the refresh token is sent to it.
+    pub(crate) fn allows_issuer(&self, iss: &str) -> bool {
+        let Ok(uri) = iss.parse::<Uri>() else {
+            return false;
+        };
+        let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
+            return false;
+        };
+        if authority.as_str().contains('@') || uri.query().is_some() || iss.contains('#') {
+            return false;
+        }
+        let host = authority.host().to_ascii_lowercase();
+        if is_loopback(&host) {
+            return self.is_loopback && ["http", "https"].contains(&scheme);
+        }
+        scheme == "https"
+            && host
+                .strip_suffix(DOMAIN)
+                .is_some_and(|below| below.is_empty() || below.ends_with('.'))
+    }
+
+    /// The page on which a user of this region makes tokens.
+    pub(crate) fn token_page(&self) -> String {
+        format!(
+            "{}/cloud-portal/preferences/oauth2-api-tokens",
+            self.platform
+        )
+    }
+
+    /// The page on which a user of this region finds the id of an API project.
+    fn project_page(&self) -> String {
+        format!("{}/cloud-portal/library/alteryx-io", self.platform)
+    }
+}
+
+/// Whether the host is this machine. The one exception to "Alteryx Cloud alone, and https".
+pub(crate) fn is_loopback(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost"
+        || address
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_path_family_picks_the_host() {
+        let hosts = Hosts::parse("https://api.eu1.alteryxcloud.com/").unwrap();
+        for (path, host) in [
+            (
+                "/iam/v1/workspaces/current",
+                "https://api.eu1.alteryxcloud.com",
+            ),
+            ("/v4/people/current", "https://eu1.alteryxcloud.com"),
+            ("/v4?x=1", "https://eu1.alteryxcloud.com"),
+            (
+                "/svc-workflow/api/v1/workflows",
+                "https://eu1.alteryxcloud.com",
+            ),
+            ("/v40/x", "https://api.eu1.alteryxcloud.com"),
+            ("/", "https://api.eu1.alteryxcloud.com"),
+        ] {
+            assert_eq!(hosts.url(path), format!("{host}{path}"));
+        }
+        let local = Hosts::parse("http://127.0.0.1:8080").unwrap();
+        assert_eq!(local.url("/v4/x"), "http://127.0.0.1:8080/v4/x");
+    }
+
+    #[test]
+    fn only_alteryx_cloud_may_issue_tokens() {
+        let cloud = Hosts::parse("https://api.us1.alteryxcloud.com").unwrap();
+        let local = Hosts::parse("http://localhost:8080").unwrap();
+        for iss in [
+            "https://pingauth.alteryxcloud.com/as",
+            "https://PINGAUTH-eu1.AlteryxCloud.com/as/",
+            "https://alteryxcloud.com",
+        ] {
+            assert!(
+                cloud.allows_issuer(iss) && local.allows_issuer(iss),
+                "{iss}"
+            );
+        }
+        for iss in [
+            "http://127.0.0.1:8080/as",
+            "https://[::1]/as",
+            "http://localhost/as",
+        ] {
+            assert!(
+                !cloud.allows_issuer(iss) && local.allows_issuer(iss),
+                "{iss}"
+            );
+        }
+        for iss in [
+            "",
+            "pingauth.alteryxcloud.com/as",
+            "http://pingauth.alteryxcloud.com/as",
+            "https://evilalteryxcloud.com/as",
+            "https://alteryxcloud.com.evil.example/as",
+            "https://evil.example/alteryxcloud.com",
+            "https://pingauth.alteryxcloud.com@evil.example/as",
+            "https://user@pingauth.alteryxcloud.com/as",
+            "https://evil.example#.alteryxcloud.com",
+            "https://evil.example?.alteryxcloud.com",
+            "https://evil.example\\.alteryxcloud.com",
+            "https://pingauth.alteryxcloud.com./as",
+            "https://аlteryxcloud.com/as",
+            "file:///alteryxcloud.com",
+        ] {
+            assert!(
+                !cloud.allows_issuer(iss) && !local.allows_issuer(iss),
+                "{iss}"
+            );
+        }
+    }
+}

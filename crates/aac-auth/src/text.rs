@@ -1,0 +1,110 @@
+//! Text files as people leave them: with a byte order mark, in UTF-16, with blanks around.
+
+use crate::error::Problem;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::Path;
+use zeroize::Zeroizing;
+
+/// The largest file that is read, in bytes.
+const LIMIT: u64 = 1024 * 1024;
+
+/// The bytes of a file of settings or tokens.
+pub(crate) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Problem> {
+    let unreadable = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Problem::Missing,
+        _ => Problem::Unreadable(error),
+    };
+    // Asked first, because to open a named pipe would wait for a writer.
+    let metadata = fs::metadata(path).map_err(unreadable)?;
+    if !metadata.is_file() {
+        return Err(Problem::NotAFile);
+    }
+    // With room for all of it, no copy is left behind by a growing buffer.
+    let room = metadata.len().min(LIMIT) + 1;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(room).unwrap_or(0)));
+    let file = File::open(path).map_err(unreadable)?;
+    file.take(LIMIT + 1)
+        .read_to_end(&mut bytes)
+        .map_err(unreadable)?;
+    if bytes.len() as u64 > LIMIT {
+        return Err(Problem::TooLarge);
+    }
+    Ok(bytes)
+}
+
+/// The text that the bytes hold: UTF-8, or UTF-16 if a byte order mark says so, as PowerShell's `>`
+/// writes it.
+pub(crate) fn decode(bytes: &[u8]) -> Result<Zeroizing<String>, Problem> {
+    let text = match bytes {
+        [0xFF, 0xFE, rest @ ..] => utf16(rest, u16::from_le_bytes)?,
+        [0xFE, 0xFF, rest @ ..] => utf16(rest, u16::from_be_bytes)?,
+        [0xEF, 0xBB, 0xBF, rest @ ..] => utf8(rest)?,
+        bytes => utf8(bytes)?,
+    };
+    if text.contains('\0') {
+        return Err(Problem::NotText);
+    }
+    if text.trim().is_empty() {
+        return Err(Problem::Empty);
+    }
+    Ok(text)
+}
+
+/// The text of a file, without the blanks and blank lines around it.
+pub(crate) fn read_trimmed(path: &Path) -> Result<String, Problem> {
+    Ok(decode(&read(path)?)?.trim().to_owned())
+}
+
+fn utf8(bytes: &[u8]) -> Result<Zeroizing<String>, Problem> {
+    let text = str::from_utf8(bytes).map_err(|_| Problem::NotText)?;
+    Ok(Zeroizing::new(text.to_owned()))
+}
+
+fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Result<Zeroizing<String>, Problem> {
+    let (units, rest) = bytes.as_chunks::<2>();
+    if !rest.is_empty() {
+        return Err(Problem::NotText);
+    }
+    let mut text = Zeroizing::new(String::with_capacity(3 * units.len()));
+    for character in char::decode_utf16(units.iter().map(|&pair| unit(pair))) {
+        text.push(character.map_err(|_| Problem::NotText)?);
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_encoding_that_an_editor_writes_is_read() {
+        let utf16 = |unit: fn(u16) -> [u8; 2]| -> Vec<u8> {
+            "\u{FEFF}a€😀".encode_utf16().flat_map(unit).collect()
+        };
+        for bytes in [
+            "a€😀".as_bytes().to_vec(),
+            "\u{FEFF}a€😀".into(),
+            utf16(u16::to_le_bytes),
+            utf16(u16::to_be_bytes),
+        ] {
+            assert_eq!(*decode(&bytes).unwrap(), "a€😀");
+        }
+    }
+
+    #[test]
+    fn what_is_no_text_is_refused() {
+        for bytes in [
+            &b"\xFF\xFEa"[..],
+            b"\xFF\xFE\x00\xD8",
+            b"a\0b",
+            b"\x80",
+            b"\x7fELF\x02\x01\xff",
+        ] {
+            assert!(matches!(decode(bytes), Err(Problem::NotText)), "{bytes:?}");
+        }
+        for bytes in [&b""[..], b"\xEF\xBB\xBF", b"\xFF\xFE", b" \r\n\t\n"] {
+            assert!(matches!(decode(bytes), Err(Problem::Empty)), "{bytes:?}");
+        }
+    }
+}

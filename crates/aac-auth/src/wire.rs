@@ -1,0 +1,209 @@
+//! HTTP as this crate wants it from ureq: one agent, no redirects, bounded waits, proxies as curl
+//! reads them, the system's certificates, and errors that say how far a request got.
+
+use crate::error::Trouble;
+use crate::settings::is_loopback;
+use std::io;
+use std::time::Duration;
+use std::{env, error};
+use ureq::http::{Request, Response, Uri};
+use ureq::tls::{RootCerts, TlsConfig};
+use ureq::{Agent, AsSendBody, Body, Proxy, Timeout};
+
+/// How long each part of a request may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// The name lookup, and then the connection with its TLS handshake, each.
+    pub(crate) connect: Duration,
+    /// From the request being sent until the answer's status and headers are there.
+    pub(crate) first_byte: Duration,
+    /// The longest pause within a body, either way.
+    pub(crate) pause: Duration,
+    /// All of it.
+    pub(crate) total: Option<Duration>,
+}
+
+/// The connections of a client, kept alive and shared by its threads.
+#[derive(Debug)]
+pub(crate) struct Wire {
+    agent: Agent,
+    proxy: Result<Option<Proxy>, String>,
+    no_proxy: String,
+}
+
+impl Wire {
+    pub(crate) fn new(user_agent: &str) -> Self {
+        let tls = TlsConfig::builder()
+            .root_certs(RootCerts::PlatformVerifier)
+            .build();
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .allow_non_standard_methods(true)
+            .user_agent(user_agent)
+            // Decided for each request: loopback hosts and those of NO_PROXY do without.
+            .proxy(None)
+            .tls_config(tls)
+            .build();
+        Self {
+            agent: config.new_agent(),
+            proxy: proxy_from_env(),
+            no_proxy: first_var(&["no_proxy", "NO_PROXY"]).1,
+        }
+    }
+
+    /// Sends a request and waits for the headers of the answer, whatever its status.
+    pub(crate) fn send<B: AsSendBody>(
+        &self,
+        request: Request<B>,
+        limits: &Limits,
+    ) -> Result<Response<Body>, Trouble> {
+        let proxy = self.proxy_for(request.uri())?;
+        let request = self
+            .agent
+            .configure_request(request)
+            .proxy(proxy)
+            .timeout_resolve(Some(limits.connect))
+            .timeout_connect(Some(limits.connect))
+            .timeout_recv_response(Some(limits.first_byte))
+            .timeout_per_read(Some(limits.pause.max(limits.first_byte)))
+            .timeout_per_write(Some(limits.pause))
+            .timeout_global(limits.total)
+            .build();
+        self.agent.run(request).map_err(|error| trouble(&error))
+    }
+
+    fn proxy_for(&self, uri: &Uri) -> Result<Option<Proxy>, Trouble> {
+        let host = uri.host().unwrap_or_default().to_ascii_lowercase();
+        if is_loopback(&host) || is_exempt(&host, &self.no_proxy) {
+            return Ok(None);
+        }
+        self.proxy.clone().map_err(Trouble::Proxy)
+    }
+}
+
+/// The proxy for https, looked for where curl looks: `https_proxy` before `all_proxy`, the lower-case
+/// name before the upper-case one, and an empty value means none.
+fn proxy_from_env() -> Result<Option<Proxy>, String> {
+    match first_var(&["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]) {
+        (name, value) if !value.is_empty() => match Proxy::new(&value) {
+            Ok(proxy) => Ok(Some(proxy)),
+            // The value may have a password in it.
+            Err(_) => Err(format!(
+                "{name} is not a proxy URL such as http://host:port"
+            )),
+        },
+        ("", _) if cfg!(windows) => Ok(Proxy::try_from_env()),
+        _ => Ok(None),
+    }
+}
+
+/// The first of the variables that is set, and its value; two empty strings where none is.
+fn first_var<'a>(names: &[&'a str]) -> (&'a str, String) {
+    let set = names
+        .iter()
+        .find_map(|name| Some((*name, env::var(name).ok()?.trim().to_owned())));
+    set.unwrap_or_default()
+}
+
+/// Whether NO_PROXY covers the host, read as curl reads it: names apart by commas or blanks, a leading
+/// dot changes nothing, a domain covers all below it, and `*` is everything.
+fn is_exempt(host: &str, no_proxy: &str) -> bool {
+    no_proxy.split([',', ' ', '\t']).any(|entry| {
+        let entry = entry
+            .trim_start_matches('.')
+            .trim_end_matches('.')
+            .to_ascii_lowercase();
+        entry == "*"
+            || (!entry.is_empty()
+                && host
+                    .strip_suffix(&entry)
+                    .is_some_and(|rest| rest.is_empty() || rest.ends_with('.')))
+    })
+}
+
+/// What ureq's error means to a user.
+fn trouble(error: &ureq::Error) -> Trouble {
+    use ureq::Error as E;
+    match error {
+        E::HostNotFound => Trouble::Lookup("no address".to_owned()),
+        E::Timeout(Timeout::Resolve) => Trouble::Lookup("timed out".to_owned()),
+        E::Timeout(Timeout::Connect) => Trouble::Connect("timed out".to_owned()),
+        E::Timeout(Timeout::RecvResponse) => Trouble::Timeout("waiting for the answer".to_owned()),
+        E::Timeout(Timeout::PerRead | Timeout::RecvBody) => {
+            Trouble::Timeout("in the middle of the answer".to_owned())
+        }
+        E::Timeout(_) => Trouble::Timeout("sending the request".to_owned()),
+        E::ConnectionFailed => Trouble::Connect("the host did not answer".to_owned()),
+        E::ConnectProxyFailed(what) => Trouble::Proxy(what.clone()),
+        E::InvalidProxyUrl => Trouble::Proxy("its URL is not valid".to_owned()),
+        E::Rustls(error) => tls_trouble(error),
+        E::Io(error) => io_trouble(error),
+        other => Trouble::Broken(other.to_string()),
+    }
+}
+
+/// What an error of the socket, or while a body is read, means to a user.
+pub(crate) fn io_trouble(error: &io::Error) -> Trouble {
+    let inner = error
+        .get_ref()
+        .map(|inner| inner as &(dyn error::Error + 'static));
+    if let Some(inner) = inner.and_then(|inner| inner.downcast_ref::<ureq::Error>()) {
+        return trouble(inner);
+    }
+    if let Some(inner) = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        return tls_trouble(inner);
+    }
+    let text = error.to_string();
+    match error.kind() {
+        // std has no kind for a failed lookup.
+        _ if text.starts_with("failed to lookup address") => Trouble::Lookup(text),
+        io::ErrorKind::ConnectionRefused
+        | io::ErrorKind::HostUnreachable
+        | io::ErrorKind::NetworkUnreachable
+        | io::ErrorKind::NetworkDown
+        | io::ErrorKind::AddrNotAvailable => Trouble::Connect(text),
+        _ => Trouble::Broken(text),
+    }
+}
+
+fn tls_trouble(error: &rustls::Error) -> Trouble {
+    match error {
+        rustls::Error::InvalidCertificate(reason) => Trouble::Certificate(reason.to_string()),
+        // The words of rustls-platform-verifier; rustls has no kind for it.
+        rustls::Error::General(text) if text.contains("No CA certificates") => Trouble::NoRoots,
+        other => Trouble::Broken(format!("TLS: {other}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_proxy_is_read_as_curl_reads_it() {
+        let host = "pingauth.alteryxcloud.com";
+        for covering in [
+            "*",
+            host,
+            "alteryxcloud.com",
+            ".alteryxcloud.com",
+            "a.example, AlteryxCloud.COM",
+            "x  alteryxcloud.com.",
+        ] {
+            assert!(is_exempt(host, covering), "{covering}");
+        }
+        for other in [
+            "",
+            ",",
+            ".",
+            "api.alteryxcloud.com",
+            "yxcloud.com",
+            "auth.alteryxcloud.com",
+            "*.alteryxcloud.com",
+        ] {
+            assert!(!is_exempt(host, other), "{other}");
+        }
+    }
+}

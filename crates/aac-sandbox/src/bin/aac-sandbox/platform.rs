@@ -1,0 +1,129 @@
+//! Where operating systems differ: signals, exit codes, permissions.
+
+pub(crate) use system::{Signals, exit_code, make_private};
+
+#[cfg(unix)]
+mod system {
+    use std::fs::Permissions;
+    use std::io;
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::os::unix::process::ExitStatusExt as _;
+    use std::process::ExitStatus;
+
+    use rustix::process::{Pid, kill_process};
+    use tokio::process::Child;
+    use tokio::signal::unix::{self, SignalKind, signal};
+
+    /// The signals that ask the program to end. While this exists they do not end it by
+    /// themselves; a command that it starts has their default effect again.
+    #[derive(Debug)]
+    pub(crate) struct Signals {
+        interrupt: unix::Signal,
+        terminate: unix::Signal,
+        hang_up: unix::Signal,
+    }
+
+    impl Signals {
+        pub(crate) fn listen() -> io::Result<Self> {
+            Ok(Self {
+                interrupt: signal(SignalKind::interrupt())?,
+                terminate: signal(SignalKind::terminate())?,
+                hang_up: signal(SignalKind::hangup())?,
+            })
+        }
+
+        /// Waits for the next one.
+        pub(crate) async fn next(&mut self) -> Signal {
+            tokio::select! {
+                _ = self.interrupt.recv() => Signal::Interrupt,
+                _ = self.terminate.recv() => Signal::Ours(rustix::process::Signal::TERM),
+                _ = self.hang_up.recv() => Signal::Ours(rustix::process::Signal::HUP),
+            }
+        }
+    }
+
+    /// A signal that came.
+    #[derive(Debug)]
+    pub(crate) enum Signal {
+        /// Ctrl-C. The terminal sends it to the command as well.
+        Interrupt,
+        /// One that was sent to this process.
+        Ours(rustix::process::Signal),
+    }
+
+    impl Signal {
+        /// Passes the signal on to a child, unless it has it already.
+        pub(crate) fn pass_on(self, child: &Child) {
+            // There is an id until the child has been waited for, so it is nobody else's yet.
+            let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+            if let (Self::Ours(signal), Some(pid)) = (self, pid) {
+                // A child that has just ended does not need it.
+                let _ = kill_process(pid, signal);
+            }
+        }
+    }
+
+    /// The exit code of a command; 128 + n if signal n ended it, as shells have it.
+    pub(crate) fn exit_code(status: ExitStatus) -> i32 {
+        status
+            .code()
+            .or_else(|| Some(128 + status.signal()?))
+            .unwrap_or(1)
+    }
+
+    /// A folder that its owner alone can enter.
+    pub(crate) fn make_private(builder: &mut tempfile::Builder<'_, '_>) {
+        builder.permissions(Permissions::from_mode(0o700));
+    }
+}
+
+#[cfg(windows)]
+mod system {
+    use std::io;
+    use std::process::ExitStatus;
+
+    use tokio::process::Child;
+    use tokio::signal::windows::{CtrlBreak, CtrlC, ctrl_break, ctrl_c};
+
+    /// The console events that ask the program to end. While this exists they do not end it by
+    /// themselves.
+    #[derive(Debug)]
+    pub(crate) struct Signals {
+        ctrl_c: CtrlC,
+        ctrl_break: CtrlBreak,
+    }
+
+    impl Signals {
+        pub(crate) fn listen() -> io::Result<Self> {
+            Ok(Self {
+                ctrl_c: ctrl_c()?,
+                ctrl_break: ctrl_break()?,
+            })
+        }
+
+        /// Waits for the next one.
+        pub(crate) async fn next(&mut self) -> Signal {
+            tokio::select! {
+                _ = self.ctrl_c.recv() => Signal,
+                _ = self.ctrl_break.recv() => Signal,
+            }
+        }
+    }
+
+    /// An event that came.
+    #[derive(Debug)]
+    pub(crate) struct Signal;
+
+    impl Signal {
+        /// Nothing: the console has told every process it belongs to.
+        pub(crate) fn pass_on(self, _child: &Child) {}
+    }
+
+    /// The exit code of a command.
+    pub(crate) fn exit_code(status: ExitStatus) -> i32 {
+        status.code().unwrap_or(1)
+    }
+
+    /// Nothing: a user's temporary folder is the user's own.
+    pub(crate) fn make_private(_builder: &mut tempfile::Builder<'_, '_>) {}
+}

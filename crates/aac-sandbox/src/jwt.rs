@@ -1,0 +1,101 @@
+//! Tokens in the shape of the real ones: the same claims in the same order, an invented signature.
+
+use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
+use serde_json::{Value, json};
+
+use crate::options::RefreshTokens;
+use crate::{random, workspace};
+
+/// The OAuth client that Alteryx publishes for us1. A public client: it has no secret.
+pub(crate) const CLIENT_ID: &str = "af1b5321-afe0-48c2-966a-c77d74e98085";
+
+const KEY_ID: &str = "0c5aac5d-7a7b-4c0b-9d51-5a6d0b0c0001";
+const SUBJECT: &str = "0c5aac5d-7a7b-4c0b-9d51-5a6d0b0c0002";
+const ENVIRONMENT: &str = "0c5aac5d-7a7b-4c0b-9d51-5a6d0b0c0003";
+const ORGANIZATION: &str = "0c5aac5d-7a7b-4c0b-9d51-5a6d0b0c0004";
+const POLICY: &str = "AlteryxAuthIDPPolicy";
+
+/// A legal address (RFC 5322 §3.2.3) that puts a `-` and a `_` into the base64url of every
+/// access token: `~` and `?` encode to them where they are the third byte of a group, and one
+/// of three in a row always is. A client that decodes plain base64 shall notice.
+const EMAIL: &str = "learner.~~~.???@example.com";
+
+/// The refresh token says so of itself whatever lifetime was chosen for it.
+pub(crate) const REFRESH_LIFETIME: i64 = 365 * 24 * 60 * 60;
+
+/// What all tokens of one family have in common.
+#[derive(Clone, Debug)]
+pub(crate) struct Session {
+    /// The session id, a UUID.
+    pub(crate) sid: String,
+    /// When the user logged in, in seconds since 1970.
+    pub(crate) auth_time: i64,
+}
+
+/// Makes tokens.
+#[derive(Clone, Debug)]
+pub(crate) struct Mint {
+    pub(crate) issuer: String,
+    /// Of an access token, in seconds.
+    pub(crate) lifetime: i64,
+    pub(crate) at_jwt: bool,
+    pub(crate) refresh_tokens: RefreshTokens,
+}
+
+impl Mint {
+    /// An access token issued at `iat`, in seconds since 1970.
+    pub(crate) fn access_token(&self, session: &Session, iat: i64) -> String {
+        let mut header = json!({ "kid": KEY_ID, "alg": "RS256" });
+        if self.at_jwt {
+            header["typ"] = json!("at+jwt");
+        }
+        let payload = json!({
+            "client_id": CLIENT_ID,
+            "iss": self.issuer,
+            "jti": random::uuid(),
+            "iat": iat,
+            "exp": iat + self.lifetime,
+            "aud": [workspace::NAME],
+            "scope": workspace::scope(),
+            "sub": SUBJECT,
+            "sid": session.sid,
+            "auth_time": session.auth_time,
+            "acr": POLICY,
+            "email": EMAIL,
+            "env": ENVIRONMENT,
+            "org": ORGANIZATION,
+        });
+        signed(&header, &payload)
+    }
+
+    /// A refresh token. It does not say when it was issued.
+    pub(crate) fn refresh_token(&self, session: &Session) -> String {
+        match self.refresh_tokens {
+            RefreshTokens::Opaque => random::base64url::<96>(),
+            RefreshTokens::Jwt => signed(
+                &json!({ "alg": "RS256", "kid": "default" }),
+                &json!({
+                    "sub": SUBJECT,
+                    "jti": random::uuid(),
+                    "exp": session.auth_time + REFRESH_LIFETIME,
+                    "sid": session.sid,
+                    "scope": workspace::scope(),
+                    "auth_time": session.auth_time,
+                    "acr": POLICY,
+                    "iss": self.issuer,
+                }),
+            ),
+        }
+    }
+}
+
+/// A JWT in compact form (RFC 7519 §3), with as many random bytes as a 2048-bit RSA signature has.
+fn signed(header: &Value, payload: &Value) -> String {
+    let encode = |part: &Value| BASE64_URL_SAFE_NO_PAD.encode(part.to_string());
+    format!(
+        "{}.{}.{}",
+        encode(header),
+        encode(payload),
+        random::base64url::<256>()
+    )
+}

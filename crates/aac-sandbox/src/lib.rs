@@ -1,0 +1,72 @@
+//! A local Alteryx Cloud: the authorization server and the API behind its gateway, both on
+//! loopback, for trying, learning and testing without an account and without risk to its tokens.
+//!
+//! ```
+//! use aac_sandbox::{Fault, FaultKind, Options, Sandbox};
+//!
+//! let sandbox = Sandbox::start(Options::default())?;
+//! let tokens = sandbox.issue_expired();
+//! let dir = tempfile::tempdir()?;
+//! sandbox.write_files(dir.path(), &tokens)?;
+//! sandbox.add_fault(Fault::token(FaultKind::ResetAfter));
+//!
+//! // … run a client in that folder, and then:
+//! assert_eq!(sandbox.counters().exchanges, 0);
+//! assert!(sandbox.is_live(&tokens.refresh_token));
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+//! The program `aac-sandbox` (`cargo sandbox COMMAND…`) is the same around a command.
+//!
+//! # What is faithful
+//!
+//! - Refresh tokens are good for one exchange; a spent one revokes its family, unless it comes
+//!   within [`Options::grace`]. Both are settings of PingOne, the product behind the service.
+//!   Neither is known for Alteryx, so the defaults are the ones that forgive nothing.
+//! - An exchange that has begun is finished though the client has left.
+//! - The claims of the tokens, their order, their types, their lifetimes.
+//! - The order in which the layers look at a request, and the dialect in which each complains:
+//!   the Google front end, the Apigee gateway, the platform, the authorization server.
+//! - The body of `/iam/v1/workspaces/current` as documented, byte for byte; the fields of
+//!   people as seen, in that order.
+//!
+//! # What is invented
+//!
+//! - Signatures are random bytes, as only the server could check them.
+//! - The people; `/sandbox/echo`, which shows a request to who sent it.
+//! - The texts of `invalid_grant` and of a few faults, which nobody has published. A client
+//!   should not depend on any text.
+//! - One address serves what the cloud spreads over three hosts: API, platform, tokens.
+//!
+//! # How to add to it
+//!
+//! An endpoint: a function in a module below `routes`, and a line in `routes::router`; see
+//! `routes/workspaces.rs`. The gateway is in front of it already.
+//!
+//! A fault: a line in `kinds!` of `fault.rs`; the compiler then leads to the two functions of
+//! `sabotage.rs`, one for faults instead of the work, one for faults of the answer.
+
+mod authorization;
+mod envelope;
+mod fault;
+mod gateway;
+mod hold;
+mod jwt;
+mod ledger;
+mod listener;
+mod log;
+mod options;
+mod platform;
+mod random;
+mod routes;
+mod sabotage;
+mod sandbox;
+mod server;
+#[cfg(feature = "tls")]
+mod tls;
+mod workspace;
+
+pub use fault::{Fault, FaultError, FaultKind, Target};
+pub use hold::Hold;
+pub use options::{Options, Paging, RefreshTokens};
+pub use sandbox::{Counters, Request, Sandbox, Tokens};

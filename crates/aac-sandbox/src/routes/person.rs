@@ -1,0 +1,160 @@
+//! Invented people, the same ones every time: the first few plain, the others to show where a
+//! program is careless with text that strangers wrote.
+
+use serde_json::{Value, json};
+
+use crate::workspace;
+
+/// Display names, dealt out in turn.
+const NAMES: [Option<&str>; 32] = [
+    Some("Ada Lovelace"),
+    Some("Łukasz Żółć"),
+    Some("久保田 花子"),
+    Some("Grace Hopper"),
+    Some("محمد الخوارزمي"),
+    Some("Ἑλένη Παπαδοπούλου"),
+    // e and a combining acute accent, rather than é.
+    Some("Zoe\u{301} Dupre\u{301}"),
+    // A family: four people, three joiners, two columns wide.
+    Some("\u{1f468}\u{200d}\u{1f469}\u{200d}\u{1f467}\u{200d}\u{1f466} Family account"),
+    None,
+    Some(""),
+    Some("O'Brien, \"Bob\""),
+    Some("two\nlines"),
+    Some("tab\there"),
+    // Formulas, to a spreadsheet.
+    Some("=cmd|' /C calc'!A0"),
+    Some("+1 555 0100"),
+    Some("-2+3"),
+    Some("@SUM(A1:A9)"),
+    Some("\tleading tab"),
+    Some("\rleading return"),
+    // To a terminal: red; a new title; what a C1 control does in one character.
+    Some("\u{1b}[31mred\u{1b}[0m"),
+    Some("\u{1b}]0;title\u{7}"),
+    Some("\u{9b}31mC1"),
+    Some("nul\u{0}byte"),
+    // Bidirectional overrides: shows as if it ended in "exe".
+    Some("invoice\u{202e}fdp.exe\u{202c}"),
+    Some("\u{2066}isolate\u{2069}"),
+    Some("zero\u{200b}width"),
+    Some("<script>alert(1)</script>"),
+    Some("C:\\Users\\ada"),
+    Some("   spaces around   "),
+    Some("null"),
+    Some("{\"data\":[]}"),
+    Some(
+        "A name that is so long that no column can hold it, with von und zu and every title that \
+         a person was ever given, from baccalaurea to doctor honoris causa, in the order received",
+    ),
+];
+
+/// What privileges can be on.
+const RESOURCES: [&str; 21] = [
+    "flow",
+    "connection",
+    "plan",
+    "datasource",
+    "reference",
+    "userdefinedfunction",
+    "folder",
+    "workflow",
+    "workload",
+    "mlproject",
+    "aiproject",
+    "vectorproject",
+    "locationintelligenceproject",
+    "abapplication",
+    "aidatalayer",
+    "aimission",
+    "desktopworkflow",
+    "desktopapp",
+    "report",
+    "globaljobhistory",
+    "macro",
+];
+
+/// The number of a person.
+pub(super) fn id(index: usize) -> u64 {
+    51_000 + index as u64
+}
+
+/// A person, with the fields of the real service in its order.
+pub(super) fn person(index: usize, with_privileges: bool) -> Value {
+    let id = id(index);
+    let hidden = index % 10 == 9;
+    let created = time(index);
+    let mut person = json!({
+        "lastLoginTime": if index % 4 == 3 { Value::Null } else { json!(time(index + 100)) },
+        "id": id,
+        "agreementAcceptedAt": if index.is_multiple_of(2) { json!(created) } else { Value::Null },
+        "email": format!("person{:05}@example.com", index + 1),
+        "name": NAMES[index % NAMES.len()],
+        "ssoPrincipal": null,
+        "hadoopPrincipal": null,
+        "cpPrincipal": null,
+        "isAdmin": index == 0,
+        "isDisabled": index % 7 == 6,
+        "forcePasswordChange": false,
+        "deleted_at": null,
+        "state": if hidden { "hidden" } else { "active" },
+        "lastStateChange": if hidden { json!(time(index + 50)) } else { Value::Null },
+        "gid": gid(index),
+        "exportStatusUpdatedAt": null,
+        "lastDeletedTenantAt": null,
+        "createdAt": created,
+        "updatedAt": time(index + 1),
+        "peopleworkspaces": if index % 5 == 4 { Value::Null } else { json!([{
+            "id": id + 900_000,
+            "personId": id,
+            "workspaceId": workspace::ID,
+            "isDisabled": false,
+            "tags": [["team", "finance"], []],
+        }]) },
+        "validateExportCompliance": true,
+        "outputHomeDir": if index.is_multiple_of(3) { json!(format!("/{id}/queryResults")) } else { Value::Null },
+        "uploadDir": null,
+    });
+    if with_privileges {
+        let operations = ["read", "update", "delete", "create", "share", "execute"];
+        let privileges =
+            RESOURCES.map(|resource| json!({ "operations": operations, "resourceType": resource }));
+        let capabilities: Vec<_> = RESOURCES
+            .iter()
+            .map(|resource| {
+                json!({
+                    "capabilityId": resource.len(),
+                    "capabilityName": format!("{resource}.use"),
+                    "capabilityGroup": resource,
+                    "productCode": "enterprise_cloud22",
+                    "productId": 7,
+                })
+            })
+            .collect();
+        let (policy, name, tag) = match index {
+            0 => (101, "Workspace Admin", "workspace_admin"),
+            _ => (102, "Viewer", "viewer"),
+        };
+        person["maximalPrivileges"] = json!(privileges);
+        person["maximalCapabilities"] = json!(capabilities);
+        person["authorizationRoles"] = json!([{
+            "policyId": policy,
+            "name": name,
+            "tag": tag,
+            "workspaceId": workspace::ID,
+        }]);
+    }
+    person
+}
+
+/// Some moment, the same every time. No month has fewer than 28 days.
+fn time(index: usize) -> String {
+    let (month, day) = (1 + index % 12, 1 + index % 28);
+    let (hour, minute, second) = (index % 24, index * 7 % 60, index * 13 % 60);
+    format!("2025-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.000Z")
+}
+
+/// A ULID: the time of the workspace, and digits that Crockford's alphabet has.
+fn gid(index: usize) -> String {
+    format!("01JKBMKPZ9{index:016}")
+}

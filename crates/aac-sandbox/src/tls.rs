@@ -1,0 +1,79 @@
+//! A private certificate authority, and a certificate for loopback and the names of the cloud.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, date_time_ymd,
+};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+
+/// What the certificate is good for.
+const NAMES: [&str; 8] = [
+    "localhost",
+    "127.0.0.1",
+    "::1",
+    "alteryxcloud.com",
+    "*.alteryxcloud.com",
+    "*.us1.alteryxcloud.com",
+    "*.eu1.alteryxcloud.com",
+    "*.au1.alteryxcloud.com",
+];
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// An acceptor of https, and the certificate of its authority in PEM.
+pub(crate) fn acceptor() -> io::Result<(TlsAcceptor, String)> {
+    build().map_err(io::Error::other)
+}
+
+fn build() -> Result<(TlsAcceptor, String), Box<dyn std::error::Error + Send + Sync>> {
+    let authority_key = KeyPair::generate()?;
+    let mut authority = valid_now(CertificateParams::default());
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    authority.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    authority
+        .distinguished_name
+        .push(DnType::CommonName, "aac-sandbox authority");
+    let authority_certificate = authority.self_signed(&authority_key)?;
+    let issuer = Issuer::from_params(&authority, authority_key);
+
+    let key = KeyPair::generate()?;
+    let names: Vec<String> = NAMES.map(str::to_owned).into();
+    let mut server = valid_now(CertificateParams::new(names)?);
+    server
+        .distinguished_name
+        .push(DnType::CommonName, "aac-sandbox");
+    server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    server.use_authority_key_identifier_extension = true;
+    let certificate = server.signed_by(&key, &issuer)?;
+
+    // The provider is named: a process in which several are compiled in has no default one.
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![certificate.der().clone()],
+            PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der())),
+        )?;
+    Ok((
+        TlsAcceptor::from(Arc::new(config)),
+        authority_certificate.pem(),
+    ))
+}
+
+/// From yesterday for a year. macOS takes no certificate that is good for longer than 825 days.
+fn valid_now(mut params: CertificateParams) -> CertificateParams {
+    let since_1970 = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    let now = date_time_ymd(1970, 1, 1) + since_1970;
+    params.not_before = now - DAY;
+    params.not_after = now + 365 * DAY;
+    params
+}

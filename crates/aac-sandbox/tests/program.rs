@@ -1,0 +1,253 @@
+//! The program as people run it.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::process::{Command, Output};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_aac-sandbox");
+
+fn run(arguments: &[&str]) -> Output {
+    Command::new(PROGRAM)
+        .args(arguments)
+        .output()
+        .expect("started")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn the_exit_status_is_that_of_the_command() {
+    assert_eq!(run(&[PROGRAM, "--version"]).status.code(), Some(0));
+    let inner = run(&[PROGRAM, "--no-such-option"]);
+    assert_eq!(inner.status.code(), Some(2), "{inner:?}");
+    assert!(text(&inner.stderr).contains("--no-such-option"));
+}
+
+#[test]
+fn a_wrong_command_line_is_refused_before_anything_starts() {
+    for arguments in [
+        &["--no-such-option"][..],
+        &["--fault", "token:501"],
+        &["--fault"],
+        &["--token-lifetime", "0"],
+        &["--port", "65536"],
+    ] {
+        let output = run(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {output:?}");
+    }
+    let output = run(&["--fault", "token:501", PROGRAM]);
+    assert!(text(&output.stderr).contains("reset-after"), "{output:?}");
+}
+
+#[test]
+fn a_command_that_cannot_start() {
+    let output = run(&["no-such-command-anywhere"]);
+    assert_eq!(output.status.code(), Some(127));
+    let error = "aac-sandbox: there is no command no-such-command-anywhere";
+    assert_eq!(text(&output.stderr).trim(), error);
+}
+
+#[test]
+fn help_lists_every_fault() {
+    let help = text(&run(&["--help"]).stdout);
+    for kind in aac_sandbox::FaultKind::all() {
+        assert!(
+            help.contains(&format!("  {} ", kind.name())),
+            "{kind}: {help}"
+        );
+    }
+}
+
+#[test]
+fn a_port_in_use_names_the_option() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let output = run(&["--port", &port.to_string(), PROGRAM, "--version"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("--port"), "{output:?}");
+}
+
+#[test]
+fn a_given_folder_is_made_and_kept_and_one_of_the_real_cloud_left_alone() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let given = dir.path().join("a").join("b");
+    let given_text = given.to_str().expect("UTF-8");
+    let command = ["--dir", given_text, PROGRAM, "--version"];
+    assert_eq!(run(&command).status.code(), Some(0));
+    assert!(given.join("creds.json").is_file());
+    assert_eq!(
+        run(&command).status.code(),
+        Some(0),
+        "its own files are replaced"
+    );
+
+    let url = "https://api.us1.alteryxcloud.com\n";
+    std::fs::write(given.join("aac_url.txt"), url).expect("written");
+    let output = run(&command);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(text(&output.stdout), "");
+    assert_eq!(
+        std::fs::read_to_string(given.join("aac_url.txt")).expect("read"),
+        url
+    );
+}
+
+/// With a shell, and with signals.
+#[cfg(unix)]
+mod unix {
+    use std::io::{BufRead as _, BufReader, Read as _};
+    use std::os::unix::process::CommandExt as _;
+    use std::path::{Path, PathBuf};
+    use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+
+    use super::{PROGRAM, run, text};
+
+    /// A sandbox in a process group of its own, as a shell starts it.
+    struct Running {
+        child: Child,
+        stdout: BufReader<ChildStdout>,
+    }
+
+    impl Running {
+        fn start(arguments: &[&str]) -> Self {
+            let mut child = Command::new(PROGRAM)
+                .args(arguments)
+                .process_group(0)
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()
+                .expect("started");
+            let stdout = BufReader::new(child.stdout.take().expect("piped"));
+            Self { child, stdout }
+        }
+
+        /// The next line of stdout, which says that what comes before it has happened.
+        fn line(&mut self) -> String {
+            let mut line = String::new();
+            self.stdout.read_line(&mut line).expect("a line");
+            line.trim_end().to_owned()
+        }
+
+        /// Signals the sandbox alone.
+        fn signal(&self, name: &str) {
+            kill(name, &self.child.id().to_string());
+        }
+
+        /// Signals everyone in the group, as a terminal does.
+        fn signal_all(&self, name: &str) {
+            kill(name, &format!("-{}", self.child.id()));
+        }
+
+        /// How it ended, and what it said on stderr. The pipe to its stdin stays open: the
+        /// command must not end for another reason than the signal.
+        fn end(mut self) -> (ExitStatus, String) {
+            let stdin = self.child.stdin.take();
+            let mut stderr = String::new();
+            let mut pipe = self.child.stderr.take().expect("piped");
+            pipe.read_to_string(&mut stderr).expect("text");
+            let status = self.child.wait().expect("waited");
+            drop(stdin);
+            (status, stderr)
+        }
+    }
+
+    fn kill(signal: &str, whom: &str) {
+        let status = Command::new("kill")
+            .args(["-s", signal, "--", whom])
+            .status();
+        assert!(status.expect("kill runs").success());
+    }
+
+    #[test]
+    fn the_command_finds_the_files_and_not_what_cargo_set() {
+        let script = r#"
+            set -e
+            test -f "$AAC_DIR/aac_url.txt" -a -f "$AAC_DIR/client_id.txt"
+            ls -ld "$AAC_DIR" | cut -c 1-10
+            ls -l "$AAC_DIR/creds.json" | cut -c 1-10
+            echo "${CARGO_PKG_NAME-unset} ${CARGO_MANIFEST_DIR-unset} ${CARGO_HOME-unset}"
+            echo "$AAC_DIR"
+            exit 7"#;
+        let output = Command::new(PROGRAM)
+            .args(["sh", "-c", script, "--", "--help"])
+            .env("CARGO_PKG_NAME", "set")
+            .env("CARGO_MANIFEST_DIR", "set")
+            .env("CARGO_HOME", "kept")
+            .output()
+            .expect("started");
+        assert_eq!(output.status.code(), Some(7), "{output:?}");
+        let stdout = text(&output.stdout);
+        let lines: Vec<_> = stdout.lines().collect();
+        assert_eq!(lines[..3], ["drwx------", "-rw-------", "unset unset kept"]);
+        assert!(!Path::new(lines[3]).exists(), "the folder is gone");
+    }
+
+    #[test]
+    fn a_command_that_is_no_program() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let output = run(&[file.path().to_str().expect("UTF-8")]);
+        assert_eq!(output.status.code(), Some(126), "{output:?}");
+    }
+
+    #[test]
+    fn ctrl_c_is_the_commands_to_answer() {
+        let script = r#"trap 'test -f "$AAC_DIR/creds.json" && exit 5' INT; echo "$AAC_DIR"; cat"#;
+        let mut running = Running::start(&["sh", "-c", script]);
+        let dir = PathBuf::from(running.line());
+        running.signal_all("INT");
+        let (status, stderr) = running.end();
+        assert_eq!(status.code(), Some(5), "{stderr}");
+        assert!(!dir.exists());
+    }
+
+    #[test]
+    fn a_command_that_a_signal_ends() {
+        for (signal, code) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
+            let mut running = Running::start(&["sh", "-c", r#"echo "$AAC_DIR"; exec cat"#]);
+            let dir = PathBuf::from(running.line());
+            match signal {
+                "INT" => running.signal_all(signal),
+                _ => running.signal(signal),
+            }
+            let (status, stderr) = running.end();
+            assert_eq!(status.code(), Some(code), "{signal}: {stderr}");
+            assert!(!dir.exists(), "{signal}");
+        }
+    }
+
+    #[test]
+    fn without_a_command_it_serves_until_it_is_told_to_end() {
+        for signal in ["INT", "TERM"] {
+            let mut running = Running::start(&["--token-lifetime", "60"]);
+            let dir = PathBuf::from(running.line());
+            let read = |name: &str| std::fs::read_to_string(dir.join(name)).expect("a file");
+            let creds: serde_json::Value = serde_json::from_str(&read("creds.json")).expect("JSON");
+            let token = creds["refresh_token"].as_str().expect("a token");
+            let agent: ureq::Agent = ureq::Agent::config_builder().proxy(None).build().into();
+            let answer = agent
+                .post(format!("{}/as/token", read("aac_url.txt").trim()))
+                .send_form([
+                    ("grant_type", "refresh_token"),
+                    ("refresh_token", token),
+                    ("client_id", "af1b5321-afe0-48c2-966a-c77d74e98085"),
+                ])
+                .expect("an answer");
+            assert_eq!(answer.status(), 200);
+
+            running.signal(signal);
+            let (status, stderr) = running.end();
+            assert_eq!(status.code(), Some(0), "{signal}: {stderr}");
+            let line = "sandbox: POST /as/token → 200 rotated: refresh token #1 → #2 \
+                        (access token lives 60 s)\n";
+            assert!(stderr.contains(line), "{stderr}");
+            assert!(
+                stderr.contains(&format!("export AAC_DIR='{}'", dir.display())),
+                "{stderr}"
+            );
+            assert!(!stderr.contains(token));
+            assert!(!dir.exists(), "{signal}");
+        }
+    }
+}
