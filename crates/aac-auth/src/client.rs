@@ -53,7 +53,6 @@ impl Client {
     /// # Ok::<(), aac_auth::Error>(())
     /// ```
     pub fn open(options: &ConnectionOptions, program: &str) -> Result<Self> {
-        // `AAC_DIR=` is how a shell unsets it for one command.
         let dir = options
             .dir
             .as_deref()

@@ -1,5 +1,6 @@
 //! The options that every program has.
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -23,7 +24,7 @@ use std::time::Duration;
 #[non_exhaustive]
 pub struct ConnectionOptions {
     /// Folder of aac_url.txt, client_id.txt and creds.json [default: here, or the nearest above]
-    #[arg(long, value_name = "DIR", env = "AAC_DIR", hide_env_values = true)]
+    #[arg(long, value_name = "DIR", env = "AAC_DIR", hide_env_values = true, value_parser = folder())]
     pub dir: Option<PathBuf>,
 
     /// Longest wait for the first byte of an answer, and for each further one
@@ -49,6 +50,11 @@ impl Default for ConnectionOptions {
             verbose: false,
         }
     }
+}
+
+/// A path that may be empty: `AAC_DIR=` is how a shell unsets it for one command.
+fn folder() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().map(PathBuf::from)
 }
 
 /// A number of seconds, with or without a fraction, more than zero.

@@ -55,8 +55,13 @@ impl Target {
 /// Declares the kinds once: variant, its text, and what it does (doc comment and help alike).
 macro_rules! kinds {
     (
-        plain { $($(#[doc = $plain_doc:literal])+ $plain:ident = $plain_text:literal,)+ }
-        seconds { $($(#[doc = $seconds_doc:literal])+ $seconds:ident = $seconds_text:literal or $default:literal,)+ }
+        plain {
+            $($(#[doc = $plain_doc:literal])+ $plain:ident = $plain_text:literal,)+
+        }
+        seconds {
+            $($(#[doc = $seconds_doc:literal])+
+            $seconds:ident = $seconds_text:literal or $default:literal,)+
+        }
     ) => {
         /// What goes wrong. In the text form, `=VALUE` are the seconds of the kinds that have
         /// them, and the address of `redirect`.
@@ -104,10 +109,10 @@ macro_rules! kinds {
                 match self {
                     $(FaultKind::$plain => Err("this kind has no value"),)+
                     $(FaultKind::$seconds(_) => Ok(FaultKind::$seconds(seconds()?)),)+
-                    FaultKind::Redirect(_) if value.is_empty() || !value.bytes().all(|b| b.is_ascii_graphic()) => {
-                        Err("the value is a web address")
+                    FaultKind::Redirect(_) if is_address(value) => {
+                        Ok(FaultKind::Redirect(value.to_owned()))
                     }
-                    FaultKind::Redirect(_) => Ok(FaultKind::Redirect(value.to_owned())),
+                    FaultKind::Redirect(_) => Err("the value is a web address"),
                 }
             }
         }
@@ -297,6 +302,11 @@ impl FromStr for Fault {
             skip,
         })
     }
+}
+
+/// Whether a text can stand in the header Location.
+fn is_address(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 fn is_number(text: &str) -> bool {

@@ -6,6 +6,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, Response, StatusCode};
 
 use crate::envelope::{gateway_fault, html, unauthorized};
+use crate::log::Note;
 use crate::server::Server;
 
 /// The API project id of the sandbox: 48 letters and digits, as an Apigee consumer key has.
@@ -54,7 +55,8 @@ pub(crate) fn turn_away(server: &Server, request: &Parts, body: &[u8]) -> Option
         None
     } else {
         state.counters.unauthorized += 1;
-        Some(unauthorized())
+        let note = "no access token that is valid now".to_owned();
+        Some(Note::on(unauthorized(), note))
     }
 }
 

@@ -70,7 +70,7 @@ pub(crate) enum Refusal {
     Revoked {
         number: usize,
     },
-    /// It has been spent before; its family may have been revoked for that.
+    /// It has been spent before; its family may be revoked for that now.
     Reused {
         number: usize,
         revoked: bool,
@@ -122,12 +122,7 @@ impl Ledger {
         refresh_token: &str,
         terms: Terms,
     ) -> Result<Rotation, Refusal> {
-        let (family, from) = self.judge(refresh_token, terms).inspect_err(|refusal| {
-            if let Refusal::Reused { revoked: true, .. } = refusal {
-                let family = self.refresh_tokens[refresh_token].family;
-                self.families[family].revoked = true;
-            }
-        })?;
+        let (family, from) = self.admit(refresh_token, terms)?;
         let (tokens, to) = self.add(mint, family, terms.now);
         // The grace is that of the first use: sending a token over and over does not extend it.
         if let Some(token) = self.refresh_tokens.get_mut(refresh_token) {
@@ -143,8 +138,18 @@ impl Ledger {
         refresh_token: &str,
         terms: Terms,
     ) -> Result<String, Refusal> {
-        let (family, _) = self.judge(refresh_token, terms)?;
+        let (family, _) = self.admit(refresh_token, terms)?;
         Ok(self.add_access_token(mint, family, terms.now))
+    }
+
+    /// Judges a refresh token that was sent; one that was sent too often has its consequences.
+    fn admit(&mut self, refresh_token: &str, terms: Terms) -> Result<(usize, usize), Refusal> {
+        self.judge(refresh_token, terms).inspect_err(|refusal| {
+            if let Refusal::Reused { revoked: true, .. } = refusal {
+                let family = self.refresh_tokens[refresh_token].family;
+                self.families[family].revoked = true;
+            }
+        })
     }
 
     /// The family and the number of a refresh token that may be exchanged.
@@ -158,16 +163,15 @@ impl Ledger {
             .get(refresh_token)
             .ok_or(Refusal::Unknown)?;
         let number = token.number;
-        if self.families[token.family].revoked {
-            Err(Refusal::Revoked { number })
-        } else if token
+        let ended = self.families[token.family].revoked;
+        if token
             .spent
             .is_some_and(|spent| spent.elapsed() >= terms.grace)
         {
-            Err(Refusal::Reused {
-                number,
-                revoked: terms.replay_protection,
-            })
+            let revoked = terms.replay_protection && !ended;
+            Err(Refusal::Reused { number, revoked })
+        } else if ended {
+            Err(Refusal::Revoked { number })
         } else if terms.now >= token.expires {
             Err(Refusal::Expired { number })
         } else {

@@ -39,7 +39,8 @@ pub(crate) fn instead(fault: &FaultKind, target: Target) -> Option<Ending> {
         FaultKind::TooManyRequests(seconds) => throttled(target, *seconds),
         FaultKind::SpikeArrest => gateway_fault(
             StatusCode::TOO_MANY_REQUESTS,
-            "Spike arrest violation. Allowed rate : MessageRate{messagesPerPeriod=5, periodInMicroseconds=1000000, maxBurstMessageCount=1.0}",
+            "Spike arrest violation. Allowed rate : MessageRate{messagesPerPeriod=5, \
+             periodInMicroseconds=1000000, maxBurstMessageCount=1.0}",
             "policies.ratelimit.SpikeArrestViolation",
         ),
         FaultKind::QuotaAs500 => gateway_fault(

@@ -163,7 +163,8 @@ impl Sandbox {
         } = tokens;
         // The layout of the vendor's file, into which people paste their tokens.
         let creds = format!(
-            "{{\n    \"access_token\": \"{access_token}\",\n    \"refresh_token\": \"{refresh_token}\"\n}}\n"
+            "{{\n    \"access_token\": \"{access_token}\",\n    \
+             \"refresh_token\": \"{refresh_token}\"\n}}\n"
         );
         std::fs::write(dir.join("aac_url.txt"), format!("{}\n", self.url))?;
         std::fs::write(dir.join("client_id.txt"), format!("{PROJECT_ID}\n"))?;

@@ -50,7 +50,7 @@ const NAMES: [Option<&str>; 32] = [
 ];
 
 /// What privileges can be on.
-const RESOURCES: [&str; 21] = [
+const RESOURCES: [&str; 20] = [
     "flow",
     "connection",
     "plan",
@@ -71,7 +71,6 @@ const RESOURCES: [&str; 21] = [
     "desktopapp",
     "report",
     "globaljobhistory",
-    "macro",
 ];
 
 /// The number of a person.
@@ -85,9 +84,9 @@ pub(super) fn person(index: usize, with_privileges: bool) -> Value {
     let hidden = index % 10 == 9;
     let created = time(index);
     let mut person = json!({
-        "lastLoginTime": if index % 4 == 3 { Value::Null } else { json!(time(index + 100)) },
+        "lastLoginTime": (index % 4 != 3).then(|| time(index + 100)),
         "id": id,
-        "agreementAcceptedAt": if index.is_multiple_of(2) { json!(created) } else { Value::Null },
+        "agreementAcceptedAt": index.is_multiple_of(2).then_some(&created),
         "email": format!("person{:05}@example.com", index + 1),
         "name": NAMES[index % NAMES.len()],
         "ssoPrincipal": null,
@@ -98,21 +97,21 @@ pub(super) fn person(index: usize, with_privileges: bool) -> Value {
         "forcePasswordChange": false,
         "deleted_at": null,
         "state": if hidden { "hidden" } else { "active" },
-        "lastStateChange": if hidden { json!(time(index + 50)) } else { Value::Null },
+        "lastStateChange": hidden.then(|| time(index + 50)),
         "gid": gid(index),
         "exportStatusUpdatedAt": null,
         "lastDeletedTenantAt": null,
         "createdAt": created,
         "updatedAt": time(index + 1),
-        "peopleworkspaces": if index % 5 == 4 { Value::Null } else { json!([{
+        "peopleworkspaces": (index % 5 != 4).then(|| json!([{
             "id": id + 900_000,
             "personId": id,
             "workspaceId": workspace::ID,
             "isDisabled": false,
             "tags": [["team", "finance"], []],
-        }]) },
+        }])),
         "validateExportCompliance": true,
-        "outputHomeDir": if index.is_multiple_of(3) { json!(format!("/{id}/queryResults")) } else { Value::Null },
+        "outputHomeDir": index.is_multiple_of(3).then(|| format!("/{id}/queryResults")),
         "uploadDir": null,
     });
     if with_privileges {

@@ -4,7 +4,7 @@ use std::io::{self, Read as _};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use aac_sandbox::{Options, Sandbox, Tokens};
+use aac_sandbox::{Fault, FaultKind, Options, Sandbox, Tokens};
 
 use crate::client::{Client, LONG, raw_exchange, raw_get, read_raw, send_raw, start};
 
@@ -208,6 +208,21 @@ fn a_huge_answer_is_valid_json_of_64_mib() {
     let answer = Client::new(&sandbox).get("/iam/v1/workspaces/current", &tokens.access_token);
     assert_eq!(answer.body.len(), 64 * 1024 * 1024 + 2);
     assert!(answer.body.starts_with("\"a") && answer.body.ends_with("a\""));
+}
+
+#[test]
+fn a_spent_token_is_refused_whatever_the_fault() {
+    let sandbox = start(Options::default());
+    let client = Client::new(&sandbox);
+    let first = sandbox.issue();
+    let second = client.exchange(&first.refresh_token).tokens();
+    sandbox.add_fault(Fault::token(FaultKind::NoRefreshToken));
+    assert_eq!(
+        client.exchange(&first.refresh_token).json()["error"],
+        "invalid_grant"
+    );
+    assert!(!sandbox.is_live(&second.refresh_token));
+    assert_eq!(sandbox.counters().revoked, 1);
 }
 
 #[test]

@@ -227,7 +227,8 @@ fn requests_that_are_not_as_they_should_be() {
     let id = sandbox.client_id();
     let good = format!("grant_type=refresh_token&refresh_token={token}&client_id={id}");
 
-    let cases: &[(&[(&str, &str)], &str, u16, &str)] = &[
+    type Headers<'a> = &'a [(&'a str, &'a str)];
+    let cases: &[(Headers, &str, u16, &str)] = &[
         (
             &[("Content-Type", "application/json")],
             "{}",

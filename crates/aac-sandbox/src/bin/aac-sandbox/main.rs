@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use aac_sandbox::{Fault, FaultKind, Options, Sandbox};
-use clap::Parser;
+use clap::{Parser, value_parser};
 
 use crate::folder::Folder;
 use crate::platform::Signals;
@@ -40,11 +40,13 @@ struct Cli {
     dir: Option<PathBuf>,
 
     /// How long an access token lives
-    #[arg(long, value_name = "SECS", default_value_t = 300, value_parser = clap::value_parser!(i64).range(1..=86_400))]
+    #[arg(long, value_name = "SECS", default_value_t = 300,
+        value_parser = value_parser!(i64).range(1..=86_400))]
     token_lifetime: i64,
 
     /// How long a spent refresh token may be sent once more; later, its whole family is revoked
-    #[arg(long, value_name = "SECS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=86_400))]
+    #[arg(long, value_name = "SECS", default_value_t = 0,
+        value_parser = value_parser!(u64).range(..=86_400))]
     grace: u64,
 
     /// How many people the workspace has
@@ -52,7 +54,8 @@ struct Cli {
     users: usize,
 
     /// Wait so long before each answer
-    #[arg(long, value_name = "MS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=3_600_000))]
+    #[arg(long, value_name = "MS", default_value_t = 0,
+        value_parser = value_parser!(u64).range(..=3_600_000))]
     latency: u64,
 
     /// Let something go wrong, once or xTIMES; repeatable (--help lists the kinds)
@@ -143,7 +146,9 @@ fn kinds_of_faults() -> String {
         TARGET is token or api; VALUE are seconds (503, 429, slow, slow-body; default 1) or the\n  \
         address of redirect; +SKIP lets so many requests pass first; xall is always. KIND:\n"
         .to_owned();
-    for kind in FaultKind::all() {
+    let mut kinds = FaultKind::all();
+    kinds.sort_by_key(FaultKind::name);
+    for kind in kinds {
         let _ = writeln!(text, "  {:<18}{}", kind.name(), kind.description());
     }
     text

@@ -1,0 +1,456 @@
+//! One call after another: what is sent, what comes of every answer, and what the user reads.
+
+mod support;
+
+use aac_sandbox::{Fault, FaultKind, Options, RefreshTokens};
+use std::fs;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+use support::{Case, DOCUMENTED, Run};
+
+const NONE: [&str; 0] = [];
+
+#[test]
+fn a_fresh_token_makes_one_call_and_touches_nothing() {
+    let case = Case::fresh(Options::default());
+    let before = fs::metadata(case.creds()).unwrap().modified().unwrap();
+    case.run(NONE).assert_ok();
+    let counters = case.sandbox.counters();
+    assert_eq!(
+        (
+            counters.connections,
+            counters.token_requests,
+            counters.api_calls
+        ),
+        (1, 0, 1)
+    );
+    assert_eq!(case.names(), ["aac_url.txt", "client_id.txt", "creds.json"]);
+    assert_eq!(
+        fs::metadata(case.creds()).unwrap().modified().unwrap(),
+        before
+    );
+}
+
+#[test]
+fn an_expired_token_makes_one_exchange_and_one_call_over_one_connection() {
+    for refresh_tokens in [RefreshTokens::Jwt, RefreshTokens::Opaque] {
+        let case = Case::expired(Options {
+            refresh_tokens,
+            ..Options::default()
+        });
+        case.run(NONE).assert_ok();
+        let counters = case.sandbox.counters();
+        assert_eq!(
+            (
+                counters.connections,
+                counters.token_requests,
+                counters.exchanges,
+                counters.api_calls
+            ),
+            (1, 1, 1, 1)
+        );
+        assert_ne!(case.refresh_token(), case.tokens.refresh_token);
+        assert!(case.sandbox.is_live(&case.refresh_token()));
+        case.run(NONE).assert_ok();
+        assert_eq!(case.sandbox.counters().exchanges, 1);
+        assert_eq!(
+            case.names(),
+            [
+                "aac_url.txt",
+                "client_id.txt",
+                "creds.json",
+                "creds.json.lock"
+            ]
+        );
+    }
+}
+
+#[test]
+fn what_is_sent_is_what_the_vendor_documents() {
+    let case = Case::expired(Options::default());
+    case.run(NONE).assert_ok();
+    let [exchange, call] = &case.sandbox.requests()[..] else {
+        panic!("two requests")
+    };
+    assert_eq!(
+        (exchange.method.as_str(), exchange.path.as_str()),
+        ("POST", "/as/token")
+    );
+    assert_eq!(
+        exchange.header("content-type"),
+        Some("application/x-www-form-urlencoded")
+    );
+    for name in ["authorization", "x-api-project-id", "x-client-id"] {
+        assert_eq!(exchange.header(name), None);
+    }
+    let body = String::from_utf8(exchange.body.clone()).unwrap();
+    let expected = format!(
+        "grant_type=refresh_token&refresh_token={}&client_id={}",
+        case.tokens.refresh_token,
+        case.sandbox.client_id()
+    );
+    assert_eq!(body, expected);
+
+    assert_eq!(
+        (call.method.as_str(), call.path.as_str()),
+        ("GET", "/iam/v1/workspaces/current")
+    );
+    assert_eq!(
+        call.header("x-api-project-id"),
+        Some(case.sandbox.project_id())
+    );
+    assert_eq!(call.header("x-client-id"), Some(case.sandbox.project_id()));
+    assert_eq!(call.header("accept"), Some("application/json"));
+    let agent = call.header("user-agent").unwrap();
+    assert!(
+        agent.starts_with(concat!("get_workspace/", env!("CARGO_PKG_VERSION"))),
+        "{agent}"
+    );
+    assert!(
+        call.header("authorization")
+            .unwrap()
+            .starts_with("Bearer eyJ")
+    );
+    assert_eq!(call.header("content-length"), None);
+    assert!(call.body.is_empty());
+}
+
+#[test]
+#[cfg(unix)]
+fn a_shell_sees_the_line_that_the_vendor_shows() {
+    let case = Case::fresh(Options::default());
+    let output = Command::new("sh")
+        .args(["-c", "echo $(\"$0\")"])
+        .arg(support::get_workspace())
+        .env("AAC_DIR", case.folder.path())
+        .output()
+        .unwrap();
+    assert_eq!(
+        String::from_utf8(output.stdout).unwrap(),
+        format!("{DOCUMENTED}\n")
+    );
+}
+
+#[test]
+fn other_languages_parse_what_is_printed() {
+    let case = Case::fresh(Options::default());
+    let printed = case.run(NONE).stdout;
+    for (language, option, script, expected) in [
+        (
+            "python3",
+            "-c",
+            "import json, sys; print(json.loads(sys.argv[1]))",
+            "{'id': 31429, 'name': 'lukes-test-workspace', 'state': 'active', 'lastStateChange': None, ",
+        ),
+        (
+            "node",
+            "-e",
+            "console.log(JSON.parse(process.argv[1]))",
+            "{\n  id: 31429,\n  name: 'lukes-test-workspace',\n  state: 'active',\n  lastStateChange: null,\n",
+        ),
+    ] {
+        match Command::new(language)
+            .args([option, script, &printed])
+            .output()
+        {
+            Ok(output) => {
+                let shown = String::from_utf8(output.stdout).unwrap();
+                assert!(shown.starts_with(expected), "{shown}");
+            }
+            Err(error) => eprintln!("skipped: {language}: {error}"),
+        }
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn a_reader_that_has_had_enough_is_no_error_and_a_full_disk_is_one() {
+    let case = Case::fresh(Options::default());
+    let shell = |script: &str| {
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", script])
+            .arg(support::get_workspace())
+            .env("AAC_DIR", case.folder.path());
+        Run::of(&mut command)
+    };
+    // The reader is gone before anything is written.
+    let run = shell("{ \"$0\"; echo $? >&2; } | true");
+    assert_eq!((run.code, run.stderr.as_str()), (Some(0), "0\n"));
+    if fs::metadata("/dev/full").is_ok() {
+        shell("\"$0\" > /dev/full").assert_fails(1, &["standard output: "]);
+    } else {
+        eprintln!("skipped: no /dev/full here");
+    }
+}
+
+#[test]
+fn every_error_of_the_api_is_told_in_words_that_help() {
+    use FaultKind as K;
+    let case = Case::fresh(Options::default());
+    let url = format!("(GET {}/iam/v1/workspaces/current)", case.sandbox.url());
+    for (kind, code, words) in [
+        (
+            K::BadRequest,
+            4,
+            &["HTTP 400 Bad Request", "request id"][..],
+        ),
+        (
+            K::Forbidden,
+            4,
+            &[
+                "HTTP 403 Forbidden: User is not authorised to access this API.",
+                "lacks a privilege",
+                "request id",
+            ],
+        ),
+        (K::NotFound, 4, &["HTTP 404 Not Found"]),
+        (K::Gone, 4, &["HTTP 410 Gone"]),
+        (
+            K::ServiceNotFound,
+            4,
+            &["HTTP 404 Not Found: Asset with ID"],
+        ),
+        (
+            K::MessageForbidden,
+            4,
+            &[
+                "HTTP 403 Forbidden: User \"51\" does not have",
+                "lacks a privilege",
+            ],
+        ),
+        (
+            K::InvalidKey,
+            4,
+            &["HTTP 401 Unauthorized: Invalid ApiKey", "client_id.txt"],
+        ),
+        (K::ServerError, 5, &["HTTP 500 Internal Server Error"]),
+        (
+            K::BadGateway,
+            5,
+            &["HTTP 502 Bad Gateway", "run this again later"],
+        ),
+        (K::GatewayTimeout, 5, &["HTTP 504 Gateway Timeout"]),
+        (K::Unavailable(1), 5, &["HTTP 503 Service Unavailable"]),
+        (
+            K::TooManyRequests(1),
+            4,
+            &[
+                "HTTP 429 Too Many Requests: Too Many Requests: API quota reached",
+                "in 1 s",
+            ],
+        ),
+        (
+            K::SpikeArrest,
+            4,
+            &["HTTP 429 Too Many Requests", "Too many requests"],
+        ),
+        (
+            K::QuotaAs500,
+            5,
+            &["HTTP 500 Internal Server Error", "Too many requests"],
+        ),
+        (
+            K::Redirect("https://example.com/login".to_owned()),
+            3,
+            &["HTTP 302 Found", "not followed"],
+        ),
+        (K::HtmlPage, 1, &["the answer is not JSON"]),
+        (K::Garbled, 1, &["the answer is not JSON"]),
+        (K::Empty, 1, &["the answer is empty"]),
+        (K::Cut, 1, &["the connection broke"]),
+        (K::CutClose, 1, &["the answer is cut off"]),
+        (K::ResetBefore, 1, &["the connection broke"]),
+        (K::ResetAfter, 1, &["the connection broke"]),
+    ] {
+        case.sandbox.add_fault(Fault::api(kind.clone()).always());
+        let run = case.run(["--retry", "0"]);
+        case.sandbox.clear_faults();
+        run.assert_fails(code, words);
+        assert!(
+            run.stderr.lines().next().unwrap().contains(&url),
+            "{kind:?}: {}",
+            run.stderr
+        );
+        assert!(
+            run.stderr.lines().count() > 1
+                || kind == K::Gone
+                || kind == K::NotFound
+                || kind == K::ServiceNotFound,
+            "{kind:?}: {}",
+            run.stderr
+        );
+        run.assert_hides(&[
+            &case.tokens.access_token,
+            &case.tokens.refresh_token,
+            case.sandbox.project_id(),
+        ]);
+    }
+    assert_eq!(
+        case.sandbox.counters().token_requests,
+        0,
+        "none of these is the token's fault"
+    );
+    let requests = case.sandbox.requests();
+    assert!(
+        requests
+            .iter()
+            .all(|request| request.path == "/iam/v1/workspaces/current"),
+        "no redirect is followed"
+    );
+}
+
+#[test]
+fn trouble_that_passes_is_waited_out() {
+    use FaultKind as K;
+    for kind in [
+        K::TooManyRequests(1),
+        K::SpikeArrest,
+        K::QuotaAs500,
+        K::BadGateway,
+        K::Unavailable(1),
+        K::GatewayTimeout,
+        K::ResetBefore,
+        K::ResetAfter,
+    ] {
+        let case = Case::fresh(Options {
+            faults: vec![Fault::api(kind.clone()).times(2)],
+            ..Options::default()
+        });
+        let start = Instant::now();
+        case.run(NONE).assert_ok();
+        assert_eq!(case.sandbox.counters().api_calls, 3, "{kind:?}");
+        let asked = matches!(kind, K::TooManyRequests(_) | K::Unavailable(_));
+        assert!(
+            !asked || start.elapsed() >= Duration::from_secs(2),
+            "{kind:?}: what the server asked for"
+        );
+        case.sandbox.add_fault(Fault::api(kind).times(3));
+        assert_ne!(case.run(["--retry", "2"]).code, Some(0));
+        assert_eq!(case.sandbox.counters().api_calls, 6);
+    }
+}
+
+#[test]
+fn a_wait_that_is_too_long_is_told() {
+    let fault = Fault::api(FaultKind::TooManyRequests(3600)).always();
+    let case = Case::fresh(Options {
+        faults: vec![fault],
+        ..Options::default()
+    });
+    case.run(NONE)
+        .assert_fails(4, &["run this again in 3600 s"]);
+    assert_eq!(case.sandbox.counters().api_calls, 1);
+}
+
+#[test]
+fn a_server_that_does_not_answer_is_given_up() {
+    for kind in [
+        FaultKind::Hang,
+        FaultKind::HangAfter,
+        FaultKind::SlowBody(30),
+    ] {
+        let case = Case::fresh(Options {
+            faults: vec![Fault::api(kind).always()],
+            ..Options::default()
+        });
+        let start = Instant::now();
+        case.run(["--timeout", "0.5"])
+            .assert_fails(1, &["timed out", "--timeout"]);
+        assert!(start.elapsed() < Duration::from_secs(10));
+    }
+    // Slow, but with no pause longer than the limit.
+    let slow = Fault::api(FaultKind::SlowBody(2));
+    let case = Case::fresh(Options {
+        faults: vec![slow],
+        ..Options::default()
+    });
+    case.run(["--timeout", "1.5"]).assert_ok();
+}
+
+#[test]
+fn a_401_renews_the_tokens_once() {
+    let case = Case::fresh(Options::default());
+    case.sandbox.revoke_access_tokens();
+    case.run(NONE).assert_ok();
+    let counters = case.sandbox.counters();
+    assert_eq!(
+        (
+            counters.exchanges,
+            counters.api_calls,
+            counters.unauthorized
+        ),
+        (1, 2, 1)
+    );
+
+    let case = Case::fresh(Options {
+        faults: vec![Fault::api(FaultKind::Unauthorized).always()],
+        ..Options::default()
+    });
+    case.run(NONE).assert_fails(
+        4,
+        &["HTTP 401 Unauthorized", "does not accept the access token"],
+    );
+    let counters = case.sandbox.counters();
+    assert_eq!((counters.exchanges, counters.api_calls), (1, 2));
+
+    // Not for a token that this very call has obtained.
+    let case = Case::expired(Options {
+        faults: vec![Fault::api(FaultKind::Unauthorized).always()],
+        ..Options::default()
+    });
+    case.run(NONE).assert_fails(4, &["HTTP 401 Unauthorized"]);
+    let counters = case.sandbox.counters();
+    assert_eq!((counters.exchanges, counters.api_calls), (1, 1));
+
+    // Nor for a fault of the API key.
+    let case = Case::fresh(Options::default());
+    fs::write(case.path("client_id.txt"), "x".repeat(48)).unwrap();
+    case.run(NONE)
+        .assert_fails(4, &["Invalid ApiKey", "client_id.txt"]);
+    assert_eq!(case.sandbox.counters().token_requests, 0);
+}
+
+#[test]
+fn a_command_line_that_is_wrong_ends_with_2() {
+    let case = Case::fresh(Options::default());
+    for args in [
+        &["--no-such-flag"][..],
+        &["extra"],
+        &["--timeout", "0"],
+        &["--timeout", "x"],
+        &["--retry", "-1"],
+    ] {
+        assert_eq!(case.run(args).code, Some(2), "{args:?}");
+    }
+    for flag in ["--help", "-h", "--version"] {
+        let run = case.run([flag]);
+        assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""));
+        assert!(run.stdout.contains(if flag == "--version" {
+            env!("CARGO_PKG_VERSION")
+        } else {
+            "AAC_DIR"
+        }));
+        assert!(
+            run.stdout.lines().count() < 24 && run.stdout.lines().all(|line| line.len() <= 100),
+            "{}",
+            run.stdout
+        );
+    }
+    assert_eq!(case.sandbox.counters().connections, 0);
+}
+
+#[test]
+#[cfg(unix)]
+fn closed_standard_streams_do_no_harm() {
+    let case = Case::expired(Options::default());
+    let status = Command::new("sh")
+        .args(["-c", "\"$0\" -v 2>&- <&-"])
+        .arg(support::get_workspace())
+        .env("AAC_DIR", case.folder.path())
+        .stdout(Stdio::null())
+        .status()
+        .unwrap();
+    assert!(status.success());
+    assert!(case.sandbox.is_live(&case.refresh_token()));
+}

@@ -1,0 +1,220 @@
+//! What the tests share: a folder with the three files, a sandbox behind it, and the real program.
+
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use aac_sandbox::{Options, Sandbox, Tokens};
+use serde_json::Value;
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::OnceLock;
+use tempfile::TempDir;
+
+/// The documented workspace, as the vendor's bash example prints it.
+pub const DOCUMENTED: &str = r#"{ "id": 31429, "name": "lukes-test-workspace", "state": "active", "lastStateChange": null, "custom_url": "lukes-test-workspace.us1.alteryxcloud.com", "max_user_number": 5000, "gid": "01JKBMKPZ94N0GG5F8N9HY2FJA", "createdAt": "2025-02-05T18:05:29.000Z", "updatedAt": "2025-02-05T18:05:29.000Z", "workspacetiers": { "data": [ { "isSingleUser": false, "id": 31428, "name": "enterprise_cloud22", "startsAt": "2025-02-05T18:05:29.000Z", "trialState": "None", "workspace": { "id": 31429 } } ] }, "workspace_member_count": 2, "workspace_tier": "enterprise_cloud22", "emrCluster": null }"#;
+
+/// The top folder of the repository.
+pub fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .ancestors()
+        .nth(2)
+        .unwrap()
+}
+
+/// The program get_workspace, built as `cargo run` builds it.
+///
+/// It has no tests of its own, so that its folder can be copied as it is; cargo tells the path of a
+/// binary to the tests of its own package alone.
+pub fn get_workspace() -> &'static Path {
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    PATH.get_or_init(|| {
+        let output = Command::new(env!("CARGO"))
+            .args([
+                "build",
+                "--package",
+                "get_workspace",
+                "--message-format",
+                "json",
+            ])
+            .current_dir(repository())
+            .stderr(Stdio::inherit())
+            .output()
+            .unwrap();
+        assert!(output.status.success());
+        let messages = String::from_utf8(output.stdout).unwrap();
+        let executable = messages.lines().find_map(|line| {
+            let message: Value = serde_json::from_str(line).unwrap();
+            Some(PathBuf::from(message["executable"].as_str()?))
+        });
+        executable.unwrap()
+    })
+}
+
+/// A folder with the three files, in front of a sandbox.
+pub struct Case {
+    pub sandbox: Sandbox,
+    pub folder: TempDir,
+    pub tokens: Tokens,
+}
+
+impl Case {
+    /// With an access token that is fresh.
+    pub fn fresh(options: Options) -> Self {
+        let sandbox = Sandbox::start(options).unwrap();
+        let tokens = sandbox.issue();
+        Self::with(sandbox, tokens)
+    }
+
+    /// With an access token that has expired.
+    pub fn expired(options: Options) -> Self {
+        let sandbox = Sandbox::start(options).unwrap();
+        let tokens = sandbox.issue_expired();
+        Self::with(sandbox, tokens)
+    }
+
+    fn with(sandbox: Sandbox, tokens: Tokens) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        sandbox.write_files(folder.path(), &tokens).unwrap();
+        Self {
+            sandbox,
+            folder,
+            tokens,
+        }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub fn creds(&self) -> PathBuf {
+        self.path("creds.json")
+    }
+
+    /// The refresh token in creds.json.
+    pub fn refresh_token(&self) -> String {
+        let creds: Value = serde_json::from_slice(&fs::read(self.creds()).unwrap()).unwrap();
+        creds["refresh_token"].as_str().unwrap().to_owned()
+    }
+
+    /// The names in the folder, sorted.
+    pub fn names(&self) -> Vec<String> {
+        names(self.folder.path())
+    }
+
+    pub fn command(&self) -> Command {
+        let mut command = command();
+        command.env("AAC_DIR", self.folder.path());
+        command
+    }
+
+    pub fn run<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Run {
+        Run::of(self.command().args(args))
+    }
+
+    /// Starts so many programs at once.
+    pub fn start(&self, count: usize) -> Vec<Child> {
+        (0..count)
+            .map(|_| {
+                self.command()
+                    .stdout(Stdio::piped())
+                    .stderr(Stdio::piped())
+                    .spawn()
+                    .unwrap()
+            })
+            .collect()
+    }
+}
+
+pub fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap();
+    let mut names: Vec<_> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+/// The program, with nothing of this environment that could change what it does.
+pub fn command() -> Command {
+    let mut command = Command::new(get_workspace());
+    for name in ["AAC_DIR", "SSL_CERT_FILE", "SSL_CERT_DIR"] {
+        command.env_remove(name);
+    }
+    for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"] {
+        command.env_remove(name).env_remove(name.to_lowercase());
+    }
+    command
+}
+
+/// What a program did.
+pub struct Run {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Run {
+    pub fn of(command: &mut Command) -> Self {
+        command.output().unwrap().into()
+    }
+
+    /// It went well and printed the documented workspace.
+    #[track_caller]
+    pub fn assert_ok(&self) {
+        assert_eq!(self.code, Some(0), "{}", self.stderr);
+        let printed: Value = serde_json::from_str(&self.stdout).unwrap();
+        assert_eq!(printed, serde_json::from_str::<Value>(DOCUMENTED).unwrap());
+    }
+
+    /// It went wrong with this code, printed no result, and said all of these.
+    #[track_caller]
+    pub fn assert_fails(&self, code: i32, words: &[&str]) {
+        assert_eq!(self.code, Some(code), "{}", self.stderr);
+        assert_eq!(self.stdout, "");
+        for word in words {
+            assert!(
+                self.stderr.contains(word),
+                "{word:?} is not in {}",
+                self.stderr
+            );
+        }
+        assert!(
+            self.stderr.starts_with("get_workspace: "),
+            "{}",
+            self.stderr
+        );
+        assert!(!self.stderr.contains("panicked"), "{}", self.stderr);
+    }
+
+    /// It shows no twelve characters in a row of these.
+    #[track_caller]
+    pub fn assert_hides(&self, tokens: &[&str]) {
+        for token in tokens {
+            for part in token.as_bytes().windows(12) {
+                let part = str::from_utf8(part).unwrap();
+                assert!(
+                    !self.stdout.contains(part) && !self.stderr.contains(part),
+                    "{}",
+                    self.stderr
+                );
+            }
+        }
+    }
+}
+
+impl From<Output> for Run {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+}
+
+impl From<Child> for Run {
+    fn from(child: Child) -> Self {
+        child.wait_with_output().unwrap().into()
+    }
+}
