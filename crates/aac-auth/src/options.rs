@@ -23,15 +23,15 @@ use std::time::Duration;
 #[command(next_help_heading = "Connection")]
 #[non_exhaustive]
 pub struct ConnectionOptions {
-    /// Folder of aac_url.txt, client_id.txt and creds.json [default: here, or the nearest above]
+    /// Folder of creds.json [default: this, or the nearest above]
     #[arg(long, value_name = "DIR", env = "AAC_DIR", hide_env_values = true, value_parser = folder())]
     pub dir: Option<PathBuf>,
 
-    /// Longest wait for the first byte of an answer, and for each further one
+    /// Longest wait for an answer, and longest pause within it
     #[arg(long, value_name = "SECS", default_value = "60", value_parser = seconds)]
     pub timeout: Duration,
 
-    /// Tries after the first: for 429, and for GET and HEAD at 502, 503, 504 or no connection
+    /// Further tries at 429; for GET also at 502-504 or no connection
     #[arg(long, value_name = "N", default_value_t = 2)]
     pub retry: u32,
 

@@ -2,8 +2,9 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
-use aac_sandbox::{Options, Sandbox, Tokens};
+use aac_sandbox::{Options, Sandbox, Tokens, is_cargos_own};
 use serde_json::Value;
+use std::env;
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -29,7 +30,11 @@ pub fn repository() -> &'static Path {
 pub fn get_workspace() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
     PATH.get_or_init(|| {
-        let output = Command::new(env!("CARGO"))
+        let mut cargo = Command::new(env!("CARGO"));
+        for (name, _) in env::vars_os().filter(|(name, _)| is_cargos_own(name)) {
+            cargo.env_remove(name);
+        }
+        let output = cargo
             .args([
                 "build",
                 "--package",
@@ -73,7 +78,7 @@ impl Case {
         Self::with(sandbox, tokens)
     }
 
-    fn with(sandbox: Sandbox, tokens: Tokens) -> Self {
+    pub fn with(sandbox: Sandbox, tokens: Tokens) -> Self {
         let folder = tempfile::tempdir().unwrap();
         sandbox.write_files(folder.path(), &tokens).unwrap();
         Self {

@@ -1,0 +1,238 @@
+//! Certificates and proxies: the real names of the cloud, over TLS, on loopback alone.
+
+mod support;
+
+use aac_sandbox::{Options, Sandbox};
+use std::fs;
+use std::io::{self, BufRead, BufReader, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use support::{Case, Run};
+
+const API: &str = "https://api.us1.alteryxcloud.com";
+
+fn tls() -> Options {
+    Options {
+        tls: true,
+        ..Options::default()
+    }
+}
+
+/// Writes the sandbox's CA into the folder.
+fn ca_file(case: &Case) -> PathBuf {
+    let path = case.path("ca.pem");
+    fs::write(&path, case.sandbox.ca_pem()).unwrap();
+    path
+}
+
+#[test]
+fn a_private_ca_in_the_system_store_is_trusted() {
+    let case = Case::expired(tls());
+    Run::of(case.command().env("SSL_CERT_FILE", ca_file(&case))).assert_ok();
+    let counters = case.sandbox.counters();
+    assert_eq!(
+        (counters.connections, counters.exchanges, counters.api_calls),
+        (1, 1, 1)
+    );
+}
+
+#[test]
+fn an_unknown_ca_is_told_and_spends_nothing() {
+    let other = Case::fresh(tls());
+    let cure = &["certificate is not trusted", "SSL_CERT_FILE"];
+    let case = Case::expired(tls());
+    let run = Run::of(case.command().env("SSL_CERT_FILE", ca_file(&other)));
+    run.assert_fails(1, cure);
+    run.assert_fails(1, &["POST", "/as/token", "nothing was spent"]);
+    assert!(case.sandbox.is_live(&case.refresh_token()));
+    assert_eq!(case.refresh_token(), case.tokens.refresh_token);
+
+    let case = Case::fresh(tls());
+    Run::of(case.command().env("SSL_CERT_FILE", ca_file(&other))).assert_fails(1, cure);
+
+    if cfg!(target_os = "linux") {
+        let run = Run::of(
+            case.command()
+                .env("SSL_CERT_FILE", case.path("no-such.pem"))
+                .env("SSL_CERT_DIR", case.path("none")),
+        );
+        run.assert_fails(
+            1,
+            &[
+                "no certificates to trust",
+                "ca-certificates",
+                "SSL_CERT_FILE",
+            ],
+        );
+    }
+}
+
+/// A proxy that knows one server, whatever host it is asked for.
+struct Proxy {
+    url: String,
+    /// The first lines of the requests it got.
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+impl Proxy {
+    fn start(server: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let asked = Arc::<Mutex<Vec<String>>>::default();
+        let seen = Arc::clone(&asked);
+        // It ends with the test process.
+        thread::spawn(move || {
+            for client in listener.incoming() {
+                let seen = Arc::clone(&seen);
+                thread::spawn(move || tunnel(client.unwrap(), server, &seen));
+            }
+        });
+        Self { url, asked }
+    }
+
+    fn asked(&self) -> Vec<String> {
+        self.asked.lock().unwrap().clone()
+    }
+}
+
+fn tunnel(client: TcpStream, server: u16, seen: &Mutex<Vec<String>>) -> io::Result<()> {
+    let mut reader = BufReader::new(client.try_clone()?);
+    let mut lines = Vec::new();
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line)?;
+        if line.trim().is_empty() {
+            break;
+        }
+        lines.push(line.trim().to_owned());
+    }
+    seen.lock().unwrap().push(lines[0].clone());
+    let server = TcpStream::connect(("127.0.0.1", server))?;
+    (&client).write_all(b"HTTP/1.1 200 Connection established\r\n\r\n")?;
+    let (mut from_server, mut to_client) = (server.try_clone()?, client);
+    let back = thread::spawn(move || {
+        let _ = io::copy(&mut from_server, &mut to_client);
+        let _ = to_client.shutdown(Shutdown::Both);
+    });
+    let _ = io::copy(&mut reader, &mut &server);
+    let _ = server.shutdown(Shutdown::Both);
+    back.join().unwrap();
+    Ok(())
+}
+
+/// The cloud under its own names: tokens of the real issuer, the real API address.
+fn cloud() -> Case {
+    let issuer = Some("https://pingauth.alteryxcloud.com/as".to_owned());
+    let case = Case::expired(Options { issuer, ..tls() });
+    fs::write(case.path("aac_url.txt"), API).unwrap();
+    case
+}
+
+fn clear_proxies(command: &mut Command) -> &mut Command {
+    for name in ["http_proxy", "https_proxy", "all_proxy", "no_proxy"] {
+        command.env_remove(name).env_remove(name.to_uppercase());
+    }
+    command
+}
+
+#[test]
+fn a_proxy_is_used_for_both_hosts_of_the_cloud() {
+    let connects = [
+        "CONNECT pingauth.alteryxcloud.com:443 HTTP/1.1",
+        "CONNECT api.us1.alteryxcloud.com:443 HTTP/1.1",
+    ];
+    for variable in ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"] {
+        let case = cloud();
+        let proxy = Proxy::start(case.sandbox.port());
+        let mut command = case.command();
+        command
+            .env("SSL_CERT_FILE", ca_file(&case))
+            .env(variable, &proxy.url);
+        // What is exempt is something else.
+        command.env("NO_PROXY", "example.com, localhost");
+        Run::of(&mut command).assert_ok();
+        assert_eq!(proxy.asked(), connects, "{variable}");
+        let counters = case.sandbox.counters();
+        assert_eq!((counters.exchanges, counters.api_calls), (1, 1));
+        Run::of(&mut command).assert_ok();
+        assert_eq!(
+            proxy.asked()[2..],
+            connects[1..],
+            "a fresh token asks the API alone"
+        );
+    }
+}
+
+#[test]
+fn a_proxy_is_never_used_for_loopback() {
+    let case = Case::expired(Options::default());
+    let proxy = Proxy::start(case.sandbox.port());
+    let mut command = case.command();
+    for variable in [
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "ALL_PROXY",
+        "http_proxy",
+        "https_proxy",
+        "all_proxy",
+    ] {
+        command.env(variable, &proxy.url);
+    }
+    Run::of(&mut command).assert_ok();
+    assert_eq!(proxy.asked(), [""; 0]);
+}
+
+#[test]
+fn trouble_with_the_proxy_is_told_and_spends_nothing() {
+    let case = cloud();
+    // A port that nothing listens on.
+    let closed = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let closed = format!("http://user:pa55word@{closed}");
+    for (value, words) in [
+        (closed.as_str(), "no connection could be made"),
+        ("http://", "HTTPS_PROXY is not a proxy URL"),
+        (
+            "http://user:pa55word@ bad",
+            "HTTPS_PROXY is not a proxy URL",
+        ),
+    ] {
+        let run = Run::of(
+            clear_proxies(&mut case.command())
+                .env("SSL_CERT_FILE", ca_file(&case))
+                .env("HTTPS_PROXY", value),
+        );
+        run.assert_fails(1, &[words, "HTTPS_PROXY", "nothing was spent"]);
+        assert!(!run.stderr.contains("pa55word"), "{}", run.stderr);
+    }
+    assert_eq!(case.sandbox.counters().connections, 0);
+    assert!(case.sandbox.is_live(&case.refresh_token()));
+}
+
+#[test]
+fn a_server_that_is_not_there_is_told_and_spends_nothing() {
+    let sandbox = Sandbox::start(Options::default()).unwrap();
+    let tokens = sandbox.issue_expired();
+    let case = Case::with(sandbox, tokens);
+    let Case {
+        sandbox, folder, ..
+    } = case;
+    let token_endpoint = format!("POST {}/token", sandbox.issuer());
+    let before = fs::read(folder.path().join("creds.json")).unwrap();
+    drop(sandbox);
+    let run = Run::of(support::command().env("AAC_DIR", folder.path()));
+    run.assert_fails(
+        1,
+        &[
+            "no connection could be made",
+            &token_endpoint,
+            "nothing was spent",
+        ],
+    );
+    assert_eq!(fs::read(folder.path().join("creds.json")).unwrap(), before);
+}
