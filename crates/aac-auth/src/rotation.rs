@@ -467,7 +467,10 @@ impl Rotation {
                     trouble,
                     spendable: unsent,
                 } => {
-                    let is_hopeless = matches!(trouble, Trouble::Certificate(_) | Trouble::NoRoots);
+                    let is_hopeless = matches!(
+                        trouble,
+                        Trouble::Certificate(_) | Trouble::NoRoots | Trouble::Proxy(_)
+                    );
                     match connect_pauses.next() {
                         Some(pause) if !is_hopeless && Instant::now() + pause < deadline => {
                             thread::sleep(pause)
