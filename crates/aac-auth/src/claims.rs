@@ -46,9 +46,7 @@ impl Claims {
         };
         // RFC 7519 allows fractions of a second; `as` saturates where the number is out of range.
         let seconds = |name: &str| match payload.get(name)? {
-            Value::Number(number) => number
-                .as_i64()
-                .or(number.as_f64().map(|float| float as i64)),
+            Value::Number(number) => number.as_i64().or(number.as_f64().map(|float| float as i64)),
             _ => None,
         };
         Some(Self {
@@ -135,11 +133,7 @@ mod tests {
     }
 
     fn times(iat: i64, exp: i64) -> Claims {
-        Claims {
-            iat: Some(iat),
-            exp: Some(exp),
-            ..Claims::default()
-        }
+        Claims { iat: Some(iat), exp: Some(exp), ..Claims::default() }
     }
 
     #[test]
@@ -155,11 +149,7 @@ mod tests {
 
     #[test]
     fn odd_values_count_as_absent_and_never_panic() {
-        let deep = format!(
-            "{{\"iss\":{}1{}}}",
-            "[".repeat(100_000),
-            "]".repeat(100_000)
-        );
+        let deep = format!("{{\"iss\":{}1{}}}", "[".repeat(100_000), "]".repeat(100_000));
         for (payload, exp) in [
             (r#"{"exp":"1700000000"}"#, None),
             (r#"{"exp":null}"#, None),
@@ -172,35 +162,18 @@ mod tests {
         ] {
             let claims = Claims::of(&token(payload)).unwrap();
             assert_eq!(claims.exp, exp, "{payload}");
-            assert_eq!(
-                (claims.iss.as_ref(), claims.client_id.as_ref()),
-                (None, None)
-            );
+            assert_eq!((claims.iss.as_ref(), claims.client_id.as_ref()), (None, None));
             for iat in [None, Some(i64::MIN), Some(0), Some(i64::MAX)] {
-                let claims = Claims {
-                    iat,
-                    ..claims.clone()
-                };
+                let claims = Claims { iat, ..claims.clone() };
                 for clock in [i64::MIN, 0, i64::MAX] {
-                    let arrival = iat.map(|iat| Arrival {
-                        iat,
-                        clock: LocalTime(clock),
-                    });
+                    let arrival = iat.map(|iat| Arrival { iat, clock: LocalTime(clock) });
                     claims.is_fresh(arrival, LocalTime::now());
                     claims.is_alive(None, LocalTime(clock));
                 }
             }
         }
-        for text in [
-            "",
-            "a.b",
-            "a.b.c",
-            "a.b.c.d",
-            "..",
-            &token("[]"),
-            &token("{"),
-            &token(&deep),
-        ] {
+        for text in ["", "a.b", "a.b.c", "a.b.c.d", "..", &token("[]"), &token("{"), &token(&deep)]
+        {
             assert_eq!(Claims::of(text), None);
         }
     }
@@ -208,12 +181,9 @@ mod tests {
     #[test]
     fn a_token_is_fresh_until_a_fifth_of_its_life_is_left() {
         let claims = times(1000, 1300);
-        for (seconds, fresh, alive) in [
-            (1000, true, true),
-            (1239, true, true),
-            (1241, false, true),
-            (1301, false, false),
-        ] {
+        for (seconds, fresh, alive) in
+            [(1000, true, true), (1239, true, true), (1241, false, true), (1301, false, false)]
+        {
             let now = LocalTime(seconds * 1000);
             assert_eq!(claims.is_fresh(None, now), fresh, "{seconds}");
             assert_eq!(claims.is_alive(None, now), alive, "{seconds}");
@@ -226,26 +196,14 @@ mod tests {
     fn a_clock_that_is_off_counts_from_the_arrival() {
         let claims = times(10_000, 10_300);
         for clock in [10_000 - 3600, 10_000 + 3600] {
-            let arrival = Some(Arrival {
-                iat: 10_000,
-                clock: LocalTime(clock * 1000),
-            });
+            let arrival = Some(Arrival { iat: 10_000, clock: LocalTime(clock * 1000) });
             let after = |seconds: i64| LocalTime((clock + seconds) * 1000);
             assert!(!claims.is_fresh(None, after(1)));
             assert!(claims.is_fresh(arrival, after(200)));
             assert!(!claims.is_fresh(arrival, after(250)));
-            assert!(
-                !claims.is_fresh(arrival, after(-1800)),
-                "the clock was set back"
-            );
-            let other = Some(Arrival {
-                iat: 9_999,
-                clock: LocalTime(clock * 1000),
-            });
-            assert!(
-                !claims.is_fresh(other, after(1)),
-                "it counts for its own iat alone"
-            );
+            assert!(!claims.is_fresh(arrival, after(-1800)), "the clock was set back");
+            let other = Some(Arrival { iat: 9_999, clock: LocalTime(clock * 1000) });
+            assert!(!claims.is_fresh(other, after(1)), "it counts for its own iat alone");
         }
     }
 }

@@ -53,10 +53,7 @@ impl Client {
     /// # Ok::<(), aac_auth::Error>(())
     /// ```
     pub fn open(options: &ConnectionOptions, program: &str) -> Result<Self> {
-        let dir = options
-            .dir
-            .as_deref()
-            .filter(|dir| !dir.as_os_str().is_empty());
+        let dir = options.dir.as_deref().filter(|dir| !dir.as_os_str().is_empty());
         let settings = Settings::load(dir)?;
         let user_agent = format!("{program} aac-auth/{}", env!("CARGO_PKG_VERSION"));
         if HeaderValue::from_str(&user_agent).is_err() {
@@ -64,11 +61,9 @@ impl Client {
                 what: format!("{program:?} cannot be the name of a program"),
             });
         }
-        let notices = Notices {
-            verbose: options.verbose,
-        };
+        let notices = Notices { verbose: options.verbose };
         Ok(Self {
-            rotation: Rotation::new(settings, notices),
+            rotation: Rotation::new(settings, notices, options.hold_signals),
             wire: Wire::new(&user_agent),
             limits: Limits {
                 connect: options.timeout,
@@ -154,8 +149,7 @@ impl Request<'_> {
     /// Adds a parameter to the query of the URL, encoded as in a form; brackets stay as they are.
     #[must_use]
     pub fn query(mut self, name: &str, value: &str) -> Self {
-        self.path
-            .push(if self.path.contains('?') { '&' } else { '?' });
+        self.path.push(if self.path.contains('?') { '&' } else { '?' });
         for (separator, text) in [("", name), ("=", value)] {
             self.path.push_str(separator);
             for byte in text.bytes() {
@@ -225,9 +219,7 @@ impl Request<'_> {
         let mut fresh = client.rotation.token(&client.wire)?;
         let mut tries = 0;
         loop {
-            let mut builder = http::Request::builder()
-                .method(self.method.clone())
-                .uri(uri.clone());
+            let mut builder = http::Request::builder().method(self.method.clone()).uri(uri.clone());
             if let Some(headers) = builder.headers_mut() {
                 *headers = headers_of(client, &fresh.token, &self.headers)?;
             }
@@ -237,21 +229,15 @@ impl Request<'_> {
                 trouble,
             };
             let sent = match &self.body {
-                Some(body) => builder
-                    .body(&body[..])
-                    .map(|request| client.wire.send(request, &client.limits)),
-                None => builder
-                    .body(())
-                    .map(|request| client.wire.send(request, &client.limits)),
+                Some(body) => {
+                    builder.body(&body[..]).map(|request| client.wire.send(request, &client.limits))
+                }
+                None => builder.body(()).map(|request| client.wire.send(request, &client.limits)),
             };
             let answer = sent.unwrap_or_else(|error| Err(Trouble::Broken(error.to_string())));
             let response = match answer {
                 Ok(response) if response.status().is_success() => {
-                    return Ok(Response {
-                        method: self.method,
-                        url: uri.to_string(),
-                        response,
-                    });
+                    return Ok(Response { method: self.method, url: uri.to_string(), response });
                 }
                 Ok(response) => response,
                 Err(trouble) => {
@@ -269,20 +255,10 @@ impl Request<'_> {
                     continue;
                 }
             };
-            let error = http_error(
-                &self.method,
-                &uri,
-                response,
-                &fresh.token,
-                client.project_id(),
-            );
+            let error = http_error(&self.method, &uri, response, &fresh.token, client.project_id());
             if error.meaning == Meaning::Unauthorized && !fresh.is_new {
-                client
-                    .notices
-                    .step("the API does not accept the access token; renewing it");
-                fresh = client
-                    .rotation
-                    .token_instead_of(&fresh.token, &client.wire)?;
+                client.notices.step("the API does not accept the access token; renewing it");
+                fresh = client.rotation.token_instead_of(&fresh.token, &client.wire)?;
                 // Whatever comes now, there is no better token.
                 fresh.is_new = true;
                 continue;
@@ -310,10 +286,7 @@ impl Client {
     fn pause(&self, tries: &mut u32, wait: Option<Duration>, why: &str) {
         let pause = wait.unwrap_or_else(|| backoff(*tries));
         *tries += 1;
-        self.notices.step(format_args!(
-            "{why}; trying again in {:.1} s",
-            pause.as_secs_f64()
-        ));
+        self.notices.step(format_args!("{why}; trying again in {:.1} s", pause.as_secs_f64()));
         thread::sleep(pause);
     }
 }
@@ -330,14 +303,11 @@ fn uri(client: &Client, path: &str) -> Result<Uri> {
         return Err(refused("has a # in it, which must be written %23"));
     }
     let url = client.rotation.settings().hosts.url(path);
-    url.parse()
-        .map_err(|_| refused("has blanks or characters in it that must be percent-encoded"))
+    url.parse().map_err(|_| refused("has blanks or characters in it that must be percent-encoded"))
 }
 
 fn headers_of(client: &Client, token: &AccessToken, own: &HeaderMap) -> Result<HeaderMap> {
-    let unusable = |_| Error::Request {
-        what: "a header cannot be sent".to_owned(),
-    };
+    let unusable = |_| Error::Request { what: "a header cannot be sent".to_owned() };
     let mut headers = HeaderMap::new();
     headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
     let project_id = HeaderValue::from_str(client.project_id()).map_err(unusable)?;
@@ -367,11 +337,7 @@ fn http_error(
     let status = response.status().as_u16();
     let mut body = Vec::new();
     // A body that is cut off still says something; the status counts.
-    let _ = response
-        .body_mut()
-        .as_reader()
-        .take(ERROR_BODY)
-        .read_to_end(&mut body);
+    let _ = response.body_mut().as_reader().take(ERROR_BODY).read_to_end(&mut body);
     let headers = response.headers();
     let secrets = [token.expose(), project_id];
     let (message, meaning) = envelope::read(status, &body, &secrets);
@@ -422,22 +388,11 @@ impl Response {
     /// [`Error::Answer`] if the body is cut off, is not JSON, or is larger than 256 MiB;
     /// [`Error::Transport`] if the connection breaks.
     pub fn json(self) -> Result<Value> {
-        let Self {
-            method,
-            url,
-            response,
-        } = self;
+        let Self { method, url, response } = self;
         let mut body = Vec::new();
-        let read = response
-            .into_body()
-            .into_reader()
-            .take(JSON_BODY + 1)
-            .read_to_end(&mut body);
-        let answer = |what: String| Error::Answer {
-            method: method.to_string(),
-            url: url.clone(),
-            what,
-        };
+        let read = response.into_body().into_reader().take(JSON_BODY + 1).read_to_end(&mut body);
+        let answer =
+            |what: String| Error::Answer { method: method.to_string(), url: url.clone(), what };
         match read {
             Err(error) => Err(Error::Transport {
                 method: method.to_string(),

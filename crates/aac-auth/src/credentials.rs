@@ -38,10 +38,7 @@ impl Credentials {
     pub(crate) fn parse(bytes: Zeroizing<Vec<u8>>, hosts: &Hosts) -> Result<Self, Problem> {
         let document = Document::parse(&bytes)?;
         if let Some(message) = document.oauth_error() {
-            return Err(Problem::OAuthError {
-                message,
-                page: hosts.token_page(),
-            });
+            return Err(Problem::OAuthError { message, page: hosts.token_page() });
         }
         let access = document.token(ACCESS, hosts)?;
         let refresh = document.token(REFRESH, hosts)?;
@@ -51,19 +48,14 @@ impl Credentials {
         }
         // The client id is in access tokens alone.
         let is_access = |claims: &Option<Claims>| {
-            claims
-                .as_ref()
-                .is_some_and(|claims| claims.client_id.is_some())
+            claims.as_ref().is_some_and(|claims| claims.client_id.is_some())
         };
         if !is_access(&claims) && is_access(&Claims::of(refresh)) {
             return Err(Problem::Swapped);
         }
         let claims = claims.ok_or(Problem::NotAJwt)?;
         let iss = claims.iss.as_deref().ok_or(Problem::NoClaim("iss"))?;
-        let client_id = claims
-            .client_id
-            .clone()
-            .ok_or(Problem::NoClaim("client_id"))?;
+        let client_id = claims.client_id.clone().ok_or(Problem::NoClaim("client_id"))?;
         if !hosts.allows_issuer(iss) {
             return Err(Problem::Issuer(presentable(iss, &[access, refresh], 100)));
         }
@@ -93,13 +85,8 @@ impl Credentials {
 pub(crate) fn are_placeholders(path: &Path) -> bool {
     let document = text::read(path).and_then(|bytes| Document::parse(&bytes));
     document.is_ok_and(|document| {
-        let is_placeholder = |field| {
-            document
-                .0
-                .get(field)
-                .and_then(Value::as_str)
-                .is_some_and(is_placeholder)
-        };
+        let is_placeholder =
+            |field| document.0.get(field).and_then(Value::as_str).is_some_and(is_placeholder);
         is_placeholder(ACCESS) || is_placeholder(REFRESH)
     })
 }
@@ -193,10 +180,7 @@ impl Document {
 /// The parser's words, without the line and column that it ends them with.
 fn without_place(error: &serde_json::Error) -> String {
     let text = error.to_string();
-    text.split(" at line ")
-        .next()
-        .unwrap_or_default()
-        .to_owned()
+    text.split(" at line ").next().unwrap_or_default().to_owned()
 }
 
 /// A successful answer of the token endpoint (RFC 6749 §5.1) that can be used.
@@ -217,10 +201,7 @@ impl Answer {
         let claims = match document.token(ACCESS, hosts) {
             Ok(token) => Claims::of(token).filter(|claims| {
                 claims.client_id.is_some()
-                    && claims
-                        .iss
-                        .as_ref()
-                        .is_some_and(|iss| hosts.allows_issuer(iss))
+                    && claims.iss.as_ref().is_some_and(|iss| hosts.allows_issuer(iss))
             }),
             Err(_) => None,
         };
@@ -229,18 +210,8 @@ impl Answer {
             return None;
         }
         let has_access_token = claims.is_some();
-        let arrival = claims.and_then(|claims| {
-            Some(Arrival {
-                iat: claims.iat?,
-                clock: sent,
-            })
-        });
-        Some(Self {
-            document,
-            arrival,
-            has_access_token,
-            has_refresh_token,
-        })
+        let arrival = claims.and_then(|claims| Some(Arrival { iat: claims.iat?, clock: sent }));
+        Some(Self { document, arrival, has_access_token, has_refresh_token })
     }
 
     /// Whether creds.json holds what was answered already.

@@ -44,10 +44,7 @@ pub(crate) struct DiskError {
 
 /// Names the file in the error of an operation on it.
 pub(crate) fn at(path: &Path) -> impl FnOnce(io::Error) -> DiskError {
-    move |source| DiskError {
-        path: path.to_owned(),
-        source,
-    }
+    move |source| DiskError { path: path.to_owned(), source }
 }
 
 impl Files {
@@ -98,9 +95,7 @@ impl Files {
     /// torn one; the new one stands beside it then, whole.
     pub(crate) fn replace(&self, old: Option<&[u8]>, new: &[u8]) -> Result<Replaced, DiskError> {
         let mut file = self.create(&self.new)?;
-        file.write_all(new)
-            .and_then(|()| file.sync_all())
-            .map_err(at(&self.new))?;
+        file.write_all(new).and_then(|()| file.sync_all()).map_err(at(&self.new))?;
         drop(file);
         // The last moment at which a writer without the lock can be noticed.
         if let Some(old) = old
@@ -121,9 +116,9 @@ impl Files {
                 ) =>
             {
                 self.sync_folder()?;
-                self.write_in_place(new)?;
+                let replaced = self.overwrite(new)?;
                 self.remove(&self.new)?;
-                Ok(Replaced::InPlace)
+                Ok(replaced)
             }
             Err(error) => {
                 // Best effort: the copy holds tokens, and is of no use to anyone.
@@ -133,7 +128,8 @@ impl Files {
         }
     }
 
-    fn write_in_place(&self, content: &[u8]) -> Result<(), DiskError> {
+    /// Writes into creds.json as it is.
+    pub(crate) fn overwrite(&self, content: &[u8]) -> Result<Replaced, DiskError> {
         let write = || {
             // Not truncated first: the less that is missing at any moment, the better.
             let mut file = File::options().write(true).open(&self.creds)?;
@@ -141,7 +137,7 @@ impl Files {
             file.set_len(content.len() as u64)?;
             file.sync_all()
         };
-        write().map_err(at(&self.creds))
+        write().map(|()| Replaced::InPlace).map_err(at(&self.creds))
     }
 
     /// The file that a replacement in place was cut off with, if one was.
@@ -171,9 +167,7 @@ impl Files {
 /// Renames, with patience on Windows: there a file that a virus scanner or another program has open
 /// for a moment cannot be renamed over.
 fn rename(from: &Path, to: &Path) -> io::Result<()> {
-    let mut pauses = [10, 20, 40, 80, 160, 320]
-        .into_iter()
-        .filter(|_| cfg!(windows));
+    let mut pauses = [10, 20, 40, 80, 160, 320].into_iter().filter(|_| cfg!(windows));
     loop {
         match (fs::rename(from, to), pauses.next()) {
             (Err(error), Some(pause)) if error.kind() == io::ErrorKind::PermissionDenied => {

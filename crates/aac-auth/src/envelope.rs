@@ -21,10 +21,7 @@ pub(crate) fn read(status: u16, body: &[u8], secrets: &[&str]) -> (String, Meani
     } else {
         text.into_owned()
     };
-    (
-        presentable(&message, secrets, LIMIT),
-        meaning(status, &json),
-    )
+    (presentable(&message, secrets, LIMIT), meaning(status, &json))
 }
 
 /// The telling parts of an envelope; none where it is of no known kind.
@@ -44,27 +41,18 @@ fn parts(json: &Value) -> Vec<String> {
         &["/title", "/detail"],
         &["/errors/0/message"],
     ];
-    let mut found = envelopes.iter().map(|pointers| {
-        pointers
-            .iter()
-            .filter_map(|pointer| text(pointer))
-            .collect::<Vec<_>>()
-    });
+    let mut found = envelopes
+        .iter()
+        .map(|pointers| pointers.iter().filter_map(|pointer| text(pointer)).collect::<Vec<_>>());
     found.find(|parts| !parts.is_empty()).unwrap_or_default()
 }
 
 fn meaning(status: u16, json: &Value) -> Meaning {
-    let text = |pointer: &str| {
-        json.pointer(pointer)
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-    };
+    let text = |pointer: &str| json.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     let code = text("/fault/detail/errorcode");
     // An older gateway sends its quota faults as 500.
     if status == 429
-        || ["QuotaViolation", "SpikeArrestViolation"]
-            .iter()
-            .any(|kind| code.ends_with(kind))
+        || ["QuotaViolation", "SpikeArrestViolation"].iter().any(|kind| code.ends_with(kind))
     {
         return Meaning::Throttled;
     }
@@ -170,12 +158,7 @@ mod tests {
                 Meaning::NoRoute,
             ),
             (302, "", "", Meaning::Redirect),
-            (
-                503,
-                "\u{1b}[31mdown\r\nfor now",
-                "\\u{1b}[31mdown for now",
-                Meaning::ServerError,
-            ),
+            (503, "\u{1b}[31mdown\r\nfor now", "\\u{1b}[31mdown for now", Meaning::ServerError),
             (418, "[1]", "[1]", Meaning::Refused),
         ] {
             assert_eq!(

@@ -319,32 +319,16 @@ pub enum Problem {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoFolder {
-                folder,
-                named: true,
-            } => {
+            Self::NoFolder { folder, named: true } => {
                 write!(f, "{}: no such folder", folder.display())
             }
-            Self::NoFolder {
-                folder,
-                named: false,
-            } => {
-                write!(
-                    f,
-                    "no creds.json in {} or any folder above it",
-                    folder.display()
-                )
+            Self::NoFolder { folder, named: false } => {
+                write!(f, "no creds.json in {} or any folder above it", folder.display())
             }
             Self::Placeholders { files } => {
-                let names: Vec<_> = files
-                    .iter()
-                    .map(|(path, _)| path.display().to_string())
-                    .collect();
-                write!(
-                    f,
-                    "placeholders instead of your own values: {}",
-                    names.join(", ")
-                )
+                let names: Vec<_> =
+                    files.iter().map(|(path, _)| path.display().to_string()).collect();
+                write!(f, "placeholders instead of your own values: {}", names.join(", "))
             }
             Self::File { path, problem } => write!(f, "{}: {problem}", path.display()),
             Self::Locked { path, waited } => {
@@ -362,11 +346,7 @@ impl fmt::Display for Error {
                     path.display()
                 )
             }
-            Self::SavedInJournal {
-                journal,
-                creds,
-                source,
-            } => write!(
+            Self::SavedInJournal { journal, creds, source } => write!(
                 f,
                 "{}: {source}; the new tokens are saved in {}, nothing was spent",
                 creds.display(),
@@ -389,30 +369,19 @@ impl fmt::Display for Error {
                     None => Ok(()),
                 }
             }
-            Self::ExchangeRefused {
-                url,
-                status,
-                message,
-            } => write!(
+            Self::ExchangeRefused { url, status, message } => write!(
                 f,
                 "the tokens could not be renewed: {}{} (POST {url}); nothing was spent",
                 status_line(*status),
                 after_colon(message)
             ),
-            Self::TokensRefused {
-                url,
-                message,
-                creds,
-                ..
-            } => write!(
+            Self::TokensRefused { url, message, creds, .. } => write!(
                 f,
                 "the refresh token in {} is refused{} (POST {url})",
                 creds.display(),
                 after_colon(message)
             ),
-            Self::AnswerLost {
-                url, what, creds, ..
-            } => write!(
+            Self::AnswerLost { url, what, creds, .. } => write!(
                 f,
                 "the answer with the new tokens was lost: {what} (POST {url}); the refresh token in {} may be spent",
                 creds.display()
@@ -431,11 +400,7 @@ impl fmt::Display for Error {
             }
             Self::Noted { message, .. } => f.write_str(message),
             Self::Http(error) => error.fmt(f),
-            Self::Transport {
-                method,
-                url,
-                trouble,
-            } => write!(f, "{trouble} ({method} {url})"),
+            Self::Transport { method, url, trouble } => write!(f, "{trouble} ({method} {url})"),
             Self::Answer { method, url, what } => write!(f, "{what} ({method} {url})"),
             Self::Request { what } => f.write_str(what),
             Self::Output(source) => write!(f, "standard output: {source}"),
@@ -445,19 +410,8 @@ impl fmt::Display for Error {
 
 impl fmt::Display for HttpError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            method,
-            url,
-            status,
-            message,
-            ..
-        } = self;
-        write!(
-            f,
-            "{}{} ({method} {url})",
-            status_line(*status),
-            after_colon(message)
-        )
+        let Self { method, url, status, message, .. } = self;
+        write!(f, "{}{} ({method} {url})", status_line(*status), after_colon(message))
     }
 }
 
@@ -501,12 +455,7 @@ impl fmt::Display for Problem {
             Self::OAuthClientId(_) => {
                 f.write_str("a uuid, which is the OAuth client id, not the API project's id")
             }
-            Self::NotJson {
-                line,
-                column,
-                reason,
-                curly_quotes,
-            } => {
+            Self::NotJson { line, column, reason, curly_quotes } => {
                 write!(f, "not JSON, line {line}, column {column}: {reason}")?;
                 match curly_quotes {
                     true => f.write_str(" (it has curly quotes “ ”)"),
@@ -518,10 +467,7 @@ impl fmt::Display for Problem {
             Self::TokenNotText(field) => write!(f, "\"{field}\" is not a string"),
             Self::TokenEmpty(field) => write!(f, "\"{field}\" is empty"),
             Self::TokenUnclean(field) => {
-                write!(
-                    f,
-                    "\"{field}\" has blanks or characters inside that no token has"
-                )
+                write!(f, "\"{field}\" has blanks or characters inside that no token has")
             }
             Self::Swapped => f.write_str("the two tokens are swapped"),
             Self::SameTwice => f.write_str("the same token in both places"),
@@ -530,16 +476,10 @@ impl fmt::Display for Problem {
             }
             Self::NoClaim(claim) => write!(f, "the access token has no \"{claim}\" in it"),
             Self::Issuer(iss) => {
-                write!(
-                    f,
-                    "the access token was issued by {iss}, which is not Alteryx Cloud"
-                )
+                write!(f, "the access token was issued by {iss}, which is not Alteryx Cloud")
             }
             Self::OAuthError { message, .. } => {
-                write!(
-                    f,
-                    "an error of the authorization server instead of tokens: {message}"
-                )
+                write!(f, "an error of the authorization server instead of tokens: {message}")
             }
         }
     }
@@ -552,10 +492,7 @@ impl std::error::Error for Error {
             | Self::SavedInJournal { source, .. }
             | Self::NotSaved { source, .. }
             | Self::Output(source)
-            | Self::File {
-                problem: Problem::Unreadable(source),
-                ..
-            } => Some(source),
+            | Self::File { problem: Problem::Unreadable(source), .. } => Some(source),
             _ => None,
         }
     }
@@ -563,10 +500,7 @@ impl std::error::Error for Error {
 
 impl Error {
     pub(crate) fn file(path: &Path, problem: Problem) -> Self {
-        Self::File {
-            path: path.to_owned(),
-            problem,
-        }
+        Self::File { path: path.to_owned(), problem }
     }
 
     /// What to do about it: whole sentences, a line each; empty where there is nothing to add.
@@ -636,10 +570,7 @@ impl Error {
             Self::AskLater { status, .. } | Self::ExchangeRefused { status, .. } => {
                 status_code(*status)
             }
-            Self::AnswerLost {
-                status: Some(status),
-                ..
-            } => status_code(*status),
+            Self::AnswerLost { status: Some(status), .. } => status_code(*status),
             Self::TokensRefused { .. } => 4,
             Self::Request { .. } => 2,
             Self::Noted { exit_code, .. } => *exit_code,
@@ -709,9 +640,7 @@ impl HttpError {
             if !help.is_empty() {
                 help.push('\n');
             }
-            help.push_str(&format!(
-                "Quote request id {id} when you ask Alteryx support."
-            ));
+            help.push_str(&format!("Quote request id {id} when you ask Alteryx support."));
         }
         help
     }
@@ -806,28 +735,18 @@ fn fill_in(path: &Path, page: &str) -> String {
 }
 
 fn make_new(page: &str, creds: &Path) -> String {
-    format!(
-        "Make new tokens at {page} and paste both into {}.",
-        creds.display()
-    )
+    format!("Make new tokens at {page} and paste both into {}.", creds.display())
 }
 
 fn after_colon(message: &str) -> String {
-    if message.is_empty() {
-        String::new()
-    } else {
-        format!(": {message}")
-    }
+    if message.is_empty() { String::new() } else { format!(": {message}") }
 }
 
 /// `HTTP 404 Not Found`, with the reason phrase of RFC 9110 whatever the server calls it.
 pub(crate) fn status_line(status: u16) -> String {
-    let reason = ureq::http::StatusCode::from_u16(status)
-        .ok()
-        .and_then(|status| status.canonical_reason());
-    format!("HTTP {status} {}", reason.unwrap_or_default())
-        .trim_end()
-        .to_owned()
+    let reason =
+        ureq::http::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
+    format!("HTTP {status} {}", reason.unwrap_or_default()).trim_end().to_owned()
 }
 
 fn status_code(status: u16) -> u8 {
@@ -843,8 +762,5 @@ fn status_code(status: u16) -> u8 {
 pub(crate) fn program() -> String {
     let name = env::args_os().next().map(PathBuf::from);
     let stem = name.as_deref().and_then(Path::file_stem);
-    stem.map_or_else(
-        || "aac".to_owned(),
-        |stem| stem.to_string_lossy().into_owned(),
-    )
+    stem.map_or_else(|| "aac".to_owned(), |stem| stem.to_string_lossy().into_owned())
 }

@@ -16,31 +16,17 @@ use zeroize::Zeroizing;
 /// What is known of the refresh token after a request that was to carry it.
 pub(crate) enum Outcome<'lock> {
     /// The token never left this machine, which gives it back.
-    NotSent {
-        trouble: Trouble,
-        spendable: Spendable<'lock>,
-    },
+    NotSent { trouble: Trouble, spendable: Spendable<'lock> },
     /// 429 or 503: refused before anything was done.
-    Busy {
-        status: u16,
-        wait: Option<Duration>,
-        spendable: Spendable<'lock>,
-    },
+    Busy { status: u16, wait: Option<Duration>, spendable: Spendable<'lock> },
     /// The token is dead.
     InvalidGrant { message: String },
     /// Refused for another reason, and not spent.
     Refused { status: u16, message: String },
     /// 2xx, and the whole body.
-    Answered {
-        body: Zeroizing<Vec<u8>>,
-        again: SendAgain<'lock>,
-    },
+    Answered { body: Zeroizing<Vec<u8>>, again: SendAgain<'lock> },
     /// Sent, and the answer was lost: perhaps spent.
-    InDoubt {
-        what: String,
-        status: Option<u16>,
-        again: SendAgain<'lock>,
-    },
+    InDoubt { what: String, status: Option<u16>, again: SendAgain<'lock> },
 }
 
 /// A token that is perhaps spent. To send it once more can only help: if it was not spent that
@@ -81,10 +67,7 @@ impl<'lock> Spendable<'lock> {
         let mut response = match response {
             Ok(response) => response,
             Err(trouble) if form.sent == 0 => {
-                return Outcome::NotSent {
-                    trouble,
-                    spendable: self,
-                };
+                return Outcome::NotSent { trouble, spendable: self };
             }
             Err(trouble) => {
                 return Outcome::InDoubt {
@@ -98,22 +81,11 @@ impl<'lock> Spendable<'lock> {
         let status = response.status();
         let code = status.as_u16();
         let wait = retry_after(response.headers());
-        if matches!(
-            status,
-            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
-        ) {
-            return Outcome::Busy {
-                status: code,
-                wait,
-                spendable: self,
-            };
+        if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+            return Outcome::Busy { status: code, wait, spendable: self };
         }
         let mut body = Zeroizing::new(Vec::with_capacity(ROOM + 1));
-        let read = response
-            .body_mut()
-            .as_reader()
-            .take(ROOM as u64 + 1)
-            .read_to_end(&mut body);
+        let read = response.body_mut().as_reader().take(ROOM as u64 + 1).read_to_end(&mut body);
         let what = match read {
             _ if status.is_redirection() || status.is_client_error() => {
                 return self.refused(code, &body);
@@ -121,10 +93,7 @@ impl<'lock> Spendable<'lock> {
             Err(error) => io_trouble(&error).to_string(),
             Ok(length) if length > ROOM => "more than 64 KiB".to_owned(),
             Ok(_) if status.is_success() => {
-                return Outcome::Answered {
-                    body,
-                    again: SendAgain(self),
-                };
+                return Outcome::Answered { body, again: SendAgain(self) };
             }
             Ok(_) => crate::error::status_line(code),
         };
@@ -165,10 +134,7 @@ impl Form {
             ("client_id", &spendable.client_id),
         ];
         // Room for three bytes of each: nothing is copied while it grows.
-        let room = fields
-            .iter()
-            .map(|(name, value)| name.len() + 3 * value.len() + 2)
-            .sum();
+        let room = fields.iter().map(|(name, value)| name.len() + 3 * value.len() + 2).sum();
         let mut bytes = Zeroizing::new(Vec::with_capacity(room));
         for (name, value) in fields {
             if !bytes.is_empty() {

@@ -133,8 +133,7 @@ impl Journal {
             "in_doubt": in_doubt,
         });
         let note = note.to_string();
-        self.write("failed", note.as_bytes())
-            .map_err(at(&self.path))
+        self.write("failed", note.as_bytes()).map_err(at(&self.path))
     }
 
     fn write(&mut self, state: &str, content: &[u8]) -> io::Result<()> {
@@ -146,11 +145,7 @@ impl Journal {
             "length": content.len(),
             "sha256": digest(content),
         });
-        let line = format!(
-            "{line:<width$}\n",
-            line = line.to_string(),
-            width = FIRST_LINE - 1
-        );
+        let line = format!("{line:<width$}\n", line = line.to_string(), width = FIRST_LINE - 1);
         // The checksum tells a whole journal from one that was cut off, in whatever order the two
         // reach the disk.
         self.file.seek(SeekFrom::Start(0))?;
@@ -161,12 +156,10 @@ impl Journal {
 }
 
 fn digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes)
-        .iter()
-        .fold(String::new(), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+    Sha256::digest(bytes).iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 #[cfg(test)]
@@ -190,10 +183,7 @@ mod tests {
         assert_eq!(whole.len(), FIRST_LINE + ROOM, "the room is kept");
         for cut in (0..FIRST_LINE + answer.len()).step_by(7) {
             let found = Found::parse(&whole[..cut]);
-            assert!(
-                found.is_none_or(|found| matches!(found.record, Record::CutOff)),
-                "{cut}"
-            );
+            assert!(found.is_none_or(|found| matches!(found.record, Record::CutOff)), "{cut}");
         }
         let Record::Answered(content) = Found::parse(&whole).unwrap().record else {
             panic!("not whole")
@@ -205,9 +195,7 @@ mod tests {
     fn a_failure_is_noted_for_its_token_alone() {
         let (_folder, files, mut journal) = journal();
         journal.answered(&[b'x'; ROOM]).unwrap();
-        let error = Error::Request {
-            what: "what happened".to_owned(),
-        };
+        let error = Error::Request { what: "what happened".to_owned() };
         journal.failed(&error, true).unwrap();
         let found = Found::read(&files.journal).unwrap();
         assert!(found.is_about(&RefreshToken::new("spent".to_owned())));

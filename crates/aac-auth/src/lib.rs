@@ -42,7 +42,7 @@
 //! # Modules
 //!
 //! Data flows one way: files (`text`, `settings`) → credentials (`credentials`, `claims`, `secret`)
-//! → rotation (`disk`, `lock`, `journal`, `exchange`, `rotation`) → client (`wire`, `retry`,
+//! → rotation (`disk`, `lock`, `journal`, `signals`, `exchange`, `rotation`) → client (`wire`, `retry`,
 //! `envelope`, `client`) → program (`options`, `output`, `error`).
 
 mod claims;
@@ -62,6 +62,7 @@ mod retry;
 mod rotation;
 mod secret;
 mod settings;
+mod signals;
 mod text;
 mod wire;
 

@@ -33,10 +33,7 @@ impl Lock {
                 Err(TryLockError::Error(error)) => return Err(at(path)(error)),
             }
             // Someone may have deleted the file since it was opened: then others lock a new one.
-            let locked = file
-                .try_clone()
-                .and_then(Handle::from_file)
-                .map_err(at(path))?;
+            let locked = file.try_clone().and_then(Handle::from_file).map_err(at(path))?;
             if Handle::from_path(path).is_ok_and(|named| named == locked) {
                 return Ok(Some(Self { _file: file }));
             }
@@ -54,19 +51,12 @@ impl Lock {
 
     /// Takes a pair that was found in a journal while the lock is held for the current one.
     pub(crate) fn current(&self, credentials: Credentials) -> Current<'_> {
-        Current {
-            credentials,
-            lock: PhantomData,
-        }
+        Current { credentials, lock: PhantomData }
     }
 }
 
 fn open(files: &Files) -> io::Result<File> {
-    let made = platform::private()
-        .read(true)
-        .write(true)
-        .create_new(true)
-        .open(&files.lock);
+    let made = platform::private().read(true).write(true).create_new(true).open(&files.lock);
     match made {
         Ok(file) => {
             if let Some(model) = files.model() {
@@ -96,12 +86,7 @@ pub(crate) struct Current<'lock> {
 impl<'lock> Current<'lock> {
     /// The right to send this copy's refresh token.
     pub(crate) fn to_spend(&self) -> Spendable<'lock> {
-        let Credentials {
-            refresh_token,
-            client_id,
-            token_endpoint,
-            ..
-        } = &self.credentials;
+        let Credentials { refresh_token, client_id, token_endpoint, .. } = &self.credentials;
         Spendable {
             refresh_token: refresh_token.clone(),
             client_id: client_id.clone(),

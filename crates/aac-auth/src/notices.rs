@@ -2,7 +2,7 @@
 
 use crate::error::program;
 use std::fmt;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Notices {
@@ -13,6 +13,13 @@ impl Notices {
     /// Something that the user should act on, though the call goes on.
     pub(crate) fn warn(self, text: impl fmt::Display) {
         say(format_args!("warning: {text}"));
+    }
+
+    /// What a person at a terminal should know for the next moment.
+    pub(crate) fn remark(self, text: impl fmt::Display) {
+        if self.verbose || io::stderr().is_terminal() {
+            say(format_args!("{text}"));
+        }
     }
 
     /// What is being done, for those who asked.

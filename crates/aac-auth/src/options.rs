@@ -38,6 +38,12 @@ pub struct ConnectionOptions {
     /// Say on standard error what is being done
     #[arg(short, long)]
     pub verbose: bool,
+
+    /// Whether Ctrl-C and the signals TERM and HUP wait until tokens that are being renewed are
+    /// saved. A program that parses its options wants that. Who makes them otherwise decides: it
+    /// sets signal handlers for the whole process.
+    #[arg(skip = true)]
+    pub hold_signals: bool,
 }
 
 impl Default for ConnectionOptions {
@@ -48,6 +54,7 @@ impl Default for ConnectionOptions {
             timeout: Duration::from_secs(60),
             retry: 2,
             verbose: false,
+            hold_signals: false,
         }
     }
 }
@@ -59,10 +66,8 @@ fn folder() -> impl TypedValueParser<Value = PathBuf> {
 
 /// A number of seconds, with or without a fraction, more than zero.
 fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds = text
-        .parse::<f64>()
-        .ok()
-        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let seconds =
+        text.parse::<f64>().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     // A day is longer than any server waits; a year would overflow some systems' timers.
     seconds
         .filter(|time| (Duration::from_millis(1)..=Duration::from_secs(86_400)).contains(time))

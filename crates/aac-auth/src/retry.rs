@@ -10,10 +10,7 @@ use ureq::http::{HeaderMap, header};
 pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
     let seconds = |text: &str| {
-        let seconds = text
-            .parse::<f64>()
-            .ok()
-            .filter(|seconds| seconds.is_sign_positive())?;
+        let seconds = text.parse::<f64>().ok().filter(|seconds| seconds.is_sign_positive())?;
         Duration::try_from_secs_f64(seconds.ceil()).ok()
     };
     let date = |text: &str| {
@@ -22,12 +19,7 @@ pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
             httpdate::parse_http_date(headers.get(name)?.to_str().ok()?).ok()
         };
         let now = date(header::DATE).unwrap_or_else(SystemTime::now);
-        Some(
-            httpdate::parse_http_date(text)
-                .ok()?
-                .duration_since(now)
-                .unwrap_or_default(),
-        )
+        Some(httpdate::parse_http_date(text).ok()?.duration_since(now).unwrap_or_default())
     };
     let standard = text("retry-after").and_then(|text| seconds(text).or_else(|| date(text)));
     standard.or_else(|| text("x-retry-after").and_then(seconds))
@@ -57,10 +49,7 @@ mod tests {
             (vec![("retry-after", "3")], Some(3)),
             (vec![("retry-after", " 0 ")], Some(0)),
             (vec![("x-retry-after", "57")], Some(57)),
-            (
-                vec![("retry-after", "soon"), ("x-retry-after", "1.2")],
-                Some(2),
-            ),
+            (vec![("retry-after", "soon"), ("x-retry-after", "1.2")], Some(2)),
             (
                 vec![
                     ("date", "Mon, 23 Nov 2026 10:00:00 GMT"),
@@ -84,11 +73,7 @@ mod tests {
             for (name, value) in headers {
                 map.insert(name, value.parse().unwrap());
             }
-            assert_eq!(
-                retry_after(&map).map(|wait| wait.as_secs()),
-                seconds,
-                "{map:?}"
-            );
+            assert_eq!(retry_after(&map).map(|wait| wait.as_secs()), seconds, "{map:?}");
         }
     }
 
@@ -97,11 +82,7 @@ mod tests {
         for tries in [0, 1, 5, u32::MAX] {
             let whole = Duration::from_millis(500 << tries.min(6));
             let pauses: Vec<_> = (0..64).map(|_| backoff(tries)).collect();
-            assert!(
-                pauses
-                    .iter()
-                    .all(|pause| (whole / 2..=whole).contains(pause))
-            );
+            assert!(pauses.iter().all(|pause| (whole / 2..=whole).contains(pause)));
             assert!(pauses.iter().any(|pause| *pause != pauses[0]));
         }
     }

@@ -17,6 +17,7 @@ use crate::platform;
 use crate::retry::jittered;
 use crate::secret::AccessToken;
 use crate::settings::Settings;
+use crate::signals::Held;
 use crate::text;
 use crate::wire::Wire;
 use std::io;
@@ -40,6 +41,7 @@ pub(crate) struct Rotation {
     files: Files,
     settings: Settings,
     notices: Notices,
+    holds_signals: bool,
     turn: Mutex<()>,
 }
 
@@ -53,10 +55,7 @@ pub(crate) struct Fresh {
 
 impl Fresh {
     fn old(credentials: Credentials) -> Self {
-        Self {
-            token: credentials.access_token,
-            is_new: false,
-        }
+        Self { token: credentials.access_token, is_new: false }
     }
 }
 
@@ -88,13 +87,9 @@ enum Spent {
 }
 
 impl Rotation {
-    pub(crate) fn new(settings: Settings, notices: Notices) -> Self {
-        Self {
-            files: Files::of(&settings.creds),
-            settings,
-            notices,
-            turn: Mutex::default(),
-        }
+    pub(crate) fn new(settings: Settings, notices: Notices, holds_signals: bool) -> Self {
+        let files = Files::of(&settings.creds);
+        Self { files, settings, notices, holds_signals, turn: Mutex::default() }
     }
 
     pub(crate) fn settings(&self) -> &Settings {
@@ -161,9 +156,8 @@ impl Rotation {
             Ok(credentials)
                 if credentials.is_alive() && rejected != Some(&credentials.access_token) =>
             {
-                self.notices.warn(format_args!(
-                    "{error}; the access token is still good for a while"
-                ));
+                self.notices
+                    .warn(format_args!("{error}; the access token is still good for a while"));
                 Ok(Fresh::old(credentials))
             }
             _ => Err(error),
@@ -180,14 +174,10 @@ impl Rotation {
                 return Ok(Turn::Adopted(fresh));
             }
             if let Some(lock) = Lock::try_acquire(&self.files).map_err(nothing_spent)? {
-                return Ok(Turn::Mine {
-                    lock,
-                    waited_since: has_waited.then_some(since),
-                });
+                return Ok(Turn::Mine { lock, waited_since: has_waited.then_some(since) });
             }
             if !has_waited {
-                self.notices
-                    .step("waiting for another program that is renewing the tokens");
+                self.notices.step("waiting for another program that is renewing the tokens");
                 has_waited = true;
             }
             if start.elapsed() > LOCK_WAIT {
@@ -241,9 +231,8 @@ impl Rotation {
                 Err(error) => return Err(error),
             }
         }
-        Err(self.unusable(Problem::Unreadable(io::Error::other(
-            "another program keeps changing it",
-        ))))
+        Err(self
+            .unusable(Problem::Unreadable(io::Error::other("another program keeps changing it"))))
     }
 
     /// Finishes what an earlier run left unfinished, without the network.
@@ -261,20 +250,8 @@ impl Rotation {
         let answer = match found.record {
             Record::Answered(ref body) => Answer::parse(body, found.time, &self.settings.hosts),
             Record::CutOff => None,
-            Record::Failed {
-                message,
-                help,
-                exit_code,
-                in_doubt,
-            } => {
-                let failed = Some((
-                    found.time,
-                    Error::Noted {
-                        message,
-                        help,
-                        exit_code,
-                    },
-                ));
+            Record::Failed { message, help, exit_code, in_doubt } => {
+                let failed = Some((found.time, Error::Noted { message, help, exit_code }));
                 return Ok(match is_about_current {
                     true => Recovered::Left(Left { in_doubt, failed }),
                     false => nothing,
@@ -282,17 +259,12 @@ impl Rotation {
             }
         };
         let Some(answer) = answer else {
-            return Ok(Recovered::Left(Left {
-                in_doubt: is_about_current,
-                failed: None,
-            }));
+            return Ok(Recovered::Left(Left { in_doubt: is_about_current, failed: None }));
         };
         match &current {
             // Cut off after the commit.
             Ok(current) if answer.is_in(&current.credentials) => {
-                self.files
-                    .remove(&self.files.journal)
-                    .map_err(nothing_spent)?;
+                self.files.remove(&self.files.journal).map_err(nothing_spent)?;
                 Ok(nothing)
             }
             // Someone pasted new tokens, rotated without the lock, or restored an old copy.
@@ -335,10 +307,8 @@ impl Rotation {
         let bytes = answer.merge_into(base).to_bytes();
         let pair = Credentials::parse(Zeroizing::clone(&bytes), &self.settings.hosts)
             .map_err(|problem| self.unusable(problem))?;
-        let committed = self
-            .files
-            .replace(None, &bytes)
-            .and_then(|_| self.files.remove(&self.files.journal));
+        let committed =
+            self.files.replace(None, &bytes).and_then(|_| self.files.remove(&self.files.journal));
         match committed {
             Ok(()) => {
                 self.notices.step(
@@ -379,11 +349,14 @@ impl Rotation {
         }
         let mut journal =
             Journal::begin(&self.files, &pair.credentials.refresh_token).map_err(nothing_spent)?;
-        self.notices.step(format_args!(
-            "renewing the tokens at {}",
-            pair.credentials.token_endpoint
-        ));
-        let (answer, saved) = match self.ask(wire, pair, &mut journal, in_doubt) {
+        let endpoint = &pair.credentials.token_endpoint;
+        self.notices.step(format_args!("renewing the tokens at {endpoint}"));
+        let held = self.holds_signals.then(|| {
+            self.notices
+                .remark("Ctrl-C waits until the new tokens are saved; a second one does not");
+            Held::begin()
+        });
+        let (answer, saved) = match self.ask(wire, pair, &mut journal, in_doubt, held.as_ref()) {
             Ok(answered) => answered,
             Err((error, in_doubt)) => {
                 // Best effort: the note spares others the question, no more.
@@ -393,34 +366,25 @@ impl Rotation {
         };
         self.notices.step("the new tokens are there");
         let has_access_token = answer.has_access_token;
-        let spent = match self.commit(answer, in_file) {
+        let spent = match self.commit(answer, in_file, saved.is_ok()) {
             Ok(spent) => spent,
-            Err((DiskError { path, source }, fresh)) => match saved {
-                Ok(()) => {
-                    let journal = self.files.journal.clone();
-                    self.notices.warn(Error::SavedInJournal {
-                        journal,
-                        creds: path,
-                        source,
-                    });
-                    Spent::Saved(fresh)
-                }
-                Err(source) => {
-                    let page = self.settings.hosts.token_page();
+            Err((DiskError { path, source }, fresh)) => {
+                let creds = self.files.creds.clone();
+                if let Err(source) = saved {
                     return Err(Error::NotSaved {
-                        creds: self.files.creds.clone(),
+                        creds,
                         source,
-                        page,
+                        page: self.settings.hosts.token_page(),
                     });
                 }
-            },
+                let journal = self.files.journal.clone();
+                self.notices.warn(Error::SavedInJournal { journal, creds: path, source });
+                Spent::Saved(fresh)
+            }
         };
         if !has_access_token && matches!(spent, Spent::Saved(_)) {
             let url = pair.credentials.token_endpoint.clone();
-            return Err(Error::NoAccessToken {
-                url,
-                creds: self.files.creds.clone(),
-            });
+            return Err(Error::NoAccessToken { url, creds: self.files.creds.clone() });
         }
         Ok(spent)
     }
@@ -431,10 +395,7 @@ impl Rotation {
         if let Some(model) = self.files.model() {
             if model.permissions().readonly() {
                 let source = io::Error::new(io::ErrorKind::PermissionDenied, "read-only");
-                return Err(DiskError {
-                    path: self.files.creds.clone(),
-                    source,
-                });
+                return Err(DiskError { path: self.files.creds.clone(), source });
             }
             if platform::links(&model) > 1 {
                 self.notices.warn(format_args!(
@@ -454,6 +415,7 @@ impl Rotation {
         pair: &Current<'_>,
         journal: &mut Journal,
         was_in_doubt: bool,
+        held: Option<&Held>,
     ) -> Result<(Answer, io::Result<()>), (Error, bool)> {
         let deadline = Instant::now() + EXCHANGE;
         let url = || pair.credentials.token_endpoint.clone();
@@ -461,46 +423,42 @@ impl Rotation {
         let mut may_wait = true;
         let mut doubt: Option<(String, Option<u16>)> = None;
         let mut spendable = pair.to_spend();
+        // Who wants to stop need not wait for another try, as long as nothing is spent.
+        let is_to_stop = |doubt: &Option<_>| doubt.is_none() && held.is_some_and(Held::is_pending);
         loop {
             let (lost, again) = match spendable.send(wire, deadline) {
-                Outcome::NotSent {
-                    trouble,
-                    spendable: unsent,
-                } => {
+                Outcome::NotSent { trouble, spendable: unsent } => {
                     let is_hopeless = matches!(
                         trouble,
                         Trouble::Certificate(_) | Trouble::NoRoots | Trouble::Proxy(_)
                     );
                     match connect_pauses.next() {
-                        Some(pause) if !is_hopeless && Instant::now() + pause < deadline => {
+                        Some(pause)
+                            if !is_hopeless
+                                && !is_to_stop(&doubt)
+                                && Instant::now() + pause < deadline =>
+                        {
                             thread::sleep(pause)
                         }
                         _ => {
                             return Err(self.unless_in_doubt(
                                 doubt,
                                 pair,
-                                Error::NotAsked {
-                                    url: url(),
-                                    trouble,
-                                },
+                                Error::NotAsked { url: url(), trouble },
                             ));
                         }
                     }
                     spendable = unsent;
                     continue;
                 }
-                Outcome::Busy {
-                    status,
-                    wait,
-                    spendable: unspent,
-                } => {
+                Outcome::Busy { status, wait, spendable: unspent } => {
                     let pause = wait.unwrap_or(Duration::from_secs(1));
-                    if !may_wait || pause > PATIENCE || Instant::now() + pause >= deadline {
-                        let error = Error::AskLater {
-                            url: url(),
-                            status,
-                            wait,
-                        };
+                    if !may_wait
+                        || is_to_stop(&doubt)
+                        || pause > PATIENCE
+                        || Instant::now() + pause >= deadline
+                    {
+                        let error = Error::AskLater { url: url(), status, wait };
                         return Err(self.unless_in_doubt(doubt, pair, error));
                     }
                     may_wait = false;
@@ -510,27 +468,15 @@ impl Rotation {
                 }
                 Outcome::InvalidGrant { message } => {
                     let cut_off = was_in_doubt || doubt.is_some();
-                    let (creds, page) = (
-                        self.settings.creds.clone(),
-                        self.settings.hosts.token_page(),
-                    );
+                    let (creds, page) =
+                        (self.settings.creds.clone(), self.settings.hosts.token_page());
                     return Err((
-                        Error::TokensRefused {
-                            url: url(),
-                            message,
-                            creds,
-                            page,
-                            cut_off,
-                        },
+                        Error::TokensRefused { url: url(), message, creds, page, cut_off },
                         cut_off,
                     ));
                 }
                 Outcome::Refused { status, message } => {
-                    let error = Error::ExchangeRefused {
-                        url: url(),
-                        status,
-                        message,
-                    };
+                    let error = Error::ExchangeRefused { url: url(), status, message };
                     return Err(self.unless_in_doubt(doubt, pair, error));
                 }
                 Outcome::Answered { body, again } => {
@@ -538,16 +484,9 @@ impl Rotation {
                     if let Some(answer) = Answer::parse(&body, journal.time, &self.settings.hosts) {
                         return Ok((answer, saved));
                     }
-                    (
-                        ("the answer holds no usable tokens".to_owned(), None),
-                        again,
-                    )
+                    (("the answer holds no usable tokens".to_owned(), None), again)
                 }
-                Outcome::InDoubt {
-                    what,
-                    status,
-                    again,
-                } => ((what, status), again),
+                Outcome::InDoubt { what, status, again } => ((what, status), again),
             };
             if doubt.is_some() {
                 return Err(self.lost(lost, pair));
@@ -583,7 +522,12 @@ impl Rotation {
     }
 
     /// Puts the answer into creds.json, unless someone put other tokens there meanwhile: those stay.
-    fn commit(&self, answer: Answer, in_file: &Credentials) -> Result<Spent, (DiskError, Fresh)> {
+    fn commit(
+        &self,
+        answer: Answer,
+        in_file: &Credentials,
+        is_saved: bool,
+    ) -> Result<Spent, (DiskError, Fresh)> {
         let now = self.read();
         let (old, base) = match &now {
             Ok(now) if now.refresh_token != in_file.refresh_token => return Ok(self.give_way()),
@@ -591,19 +535,19 @@ impl Rotation {
             // Someone destroyed the file while we held its next content.
             Err(_) => (None, &in_file.bytes),
         };
-        let bytes = answer
-            .merge_into(Document::parse(base).unwrap_or_default())
-            .to_bytes();
+        let bytes = answer.merge_into(Document::parse(base).unwrap_or_default()).to_bytes();
         let token = match Credentials::parse(Zeroizing::clone(&bytes), &self.settings.hosts) {
             Ok(pair) => pair.access_token,
             // It was made of parts that were checked.
             Err(_) => in_file.access_token.clone(),
         };
-        let fresh = Fresh {
-            token,
-            is_new: true,
-        };
-        match self.files.replace(old, &bytes) {
+        let fresh = Fresh { token, is_new: true };
+        let mut replaced = self.files.replace(old, &bytes);
+        if replaced.is_err() && !is_saved {
+            // Torn or not, it is the last place left.
+            replaced = self.files.overwrite(&bytes);
+        }
+        match replaced {
             // Written by someone between two lines of ours.
             Ok(Replaced::NotAsExpected) => Ok(self.give_way()),
             Ok(_) => {
@@ -660,9 +604,8 @@ impl Rotation {
         let Some(answer) = Answer::parse(&body, found.time, &self.settings.hosts) else {
             return Err(refused);
         };
-        let merged = answer
-            .merge_into(Document::parse(&in_file.bytes).unwrap_or_default())
-            .to_bytes();
+        let merged =
+            answer.merge_into(Document::parse(&in_file.bytes).unwrap_or_default()).to_bytes();
         let Ok(pair) = Credentials::parse(merged, &self.settings.hosts) else {
             return Err(refused);
         };

@@ -134,12 +134,7 @@ mod tests {
     #[test]
     fn a_token_cannot_be_printed() {
         let token = RefreshToken::new(TOKEN.to_owned());
-        assert_eq!(
-            format!("{token} {token:?} {token:#?}")
-                .matches("(redacted)")
-                .count(),
-            3
-        );
+        assert_eq!(format!("{token} {token:?} {token:#?}").matches("(redacted)").count(), 3);
         assert!(!format!("{token} {token:?}").contains("dGhp"));
     }
 
@@ -148,19 +143,13 @@ mod tests {
         let cases = [
             (format!("bad token {TOKEN}!"), "bad token (redacted)!"),
             (format!("part {}.", &TOKEN[3..20]), "part (redacted)."),
-            (
-                "eyJhbGciOiJSUzI1NiJ9.e30.c2ln".to_owned(),
-                "(redacted).e30.c2ln",
-            ),
+            ("eyJhbGciOiJSUzI1NiJ9.e30.c2ln".to_owned(), "(redacted).e30.c2ln"),
             (
                 "(Correlation ID: 0f2b7c1e-5b1c-4a0e-9d27-3c8f0e6f4d11)".to_owned(),
                 "(Correlation ID: 0f2b7c1e-5b1c-4a0e-9d27-3c8f0e6f4d11)",
             ),
             ("x".repeat(50), "(redacted)"),
-            (
-                "é\u{1b}[31m\r\n  two\u{202e}".to_owned(),
-                "é\\u{1b}[31m two\\u{202e}",
-            ),
+            ("é\u{1b}[31m\r\n  two\u{202e}".to_owned(), "é\\u{1b}[31m two\\u{202e}"),
         ];
         for (text, expected) in cases {
             assert_eq!(presentable(&text, &[TOKEN], 300), expected);

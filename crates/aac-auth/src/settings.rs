@@ -28,10 +28,7 @@ impl Settings {
             .map_err(|problem| Error::file(&url_file, problem))?;
         let creds = dir.join("creds.json");
         let project_id = match project_id(&dir, &hosts) {
-            Err(Error::File {
-                path,
-                problem: Problem::Placeholder(page),
-            }) => {
+            Err(Error::File { path, problem: Problem::Placeholder(page) }) => {
                 // Who has not filled in one file has not filled in the other: say both at once.
                 let mut files = vec![(path, page)];
                 if credentials::are_placeholders(&creds) {
@@ -41,11 +38,7 @@ impl Settings {
             }
             result => result?,
         };
-        Ok(Self {
-            hosts,
-            project_id,
-            creds,
-        })
+        Ok(Self { hosts, project_id, creds })
     }
 }
 
@@ -54,10 +47,7 @@ fn find_folder(named: Option<&Path>) -> Result<PathBuf> {
     if let Some(named) = named {
         return match named.is_dir() {
             true => Ok(named.to_owned()),
-            false => Err(Error::NoFolder {
-                folder: named.to_owned(),
-                named: true,
-            }),
+            false => Err(Error::NoFolder { folder: named.to_owned(), named: true }),
         };
     }
     let start = env::current_dir().unwrap_or_default();
@@ -68,10 +58,7 @@ fn find_folder(named: Option<&Path>) -> Result<PathBuf> {
     };
     match start.ancestors().find(has_tokens) {
         Some(folder) => Ok(folder.to_owned()),
-        None => Err(Error::NoFolder {
-            folder: start,
-            named: false,
-        }),
+        None => Err(Error::NoFolder { folder: start, named: false }),
     }
 }
 
@@ -87,18 +74,12 @@ fn project_id(dir: &Path, hosts: &Hosts) -> Result<String> {
     let old_name = read("client_id.txt");
     if !matches!(
         old_name,
-        Err(Error::File {
-            problem: Problem::Missing | Problem::Placeholder(_),
-            ..
-        })
+        Err(Error::File { problem: Problem::Missing | Problem::Placeholder(_), .. })
     ) {
         return old_name;
     }
     match read("api_project_id.txt") {
-        Err(Error::File {
-            problem: Problem::Missing | Problem::Placeholder(_),
-            ..
-        }) => old_name,
+        Err(Error::File { problem: Problem::Missing | Problem::Placeholder(_), .. }) => old_name,
         new_name => new_name,
     }
 }
@@ -173,9 +154,7 @@ impl Hosts {
             return Err(Problem::UserInfo);
         }
         let host = authority.host().to_ascii_lowercase();
-        let port = authority
-            .port_u16()
-            .map_or(String::new(), |port| format!(":{port}"));
+        let port = authority.port_u16().map_or(String::new(), |port| format!(":{port}"));
         let is_loopback = is_loopback(&host);
         let below = match host.strip_suffix(DOMAIN) {
             _ if is_loopback => "",
@@ -190,9 +169,7 @@ impl Hosts {
                 // pingauth.alteryxcloud.com is the authorization server, of which region it does not say.
                 [name] if name.starts_with("pingauth") => return Err(Problem::OutsideCloud(host)),
                 [region] => {
-                    return Err(Problem::WebAddress(format!(
-                        "https://api.{region}.{DOMAIN}"
-                    )));
+                    return Err(Problem::WebAddress(format!("https://api.{region}.{DOMAIN}")));
                 }
                 [.., region] => {
                     return Err(Problem::WorkspaceAddress(format!(
@@ -218,11 +195,7 @@ impl Hosts {
             Some(host) => format!("{scheme}://{host}{port}"),
             None => api.clone(),
         };
-        Ok(Self {
-            api,
-            platform,
-            is_loopback,
-        })
+        Ok(Self { api, platform, is_loopback })
     }
 
     /// The URL of a path. Its first part decides which host serves it.
@@ -231,14 +204,7 @@ impl Hosts {
             path.strip_prefix(family)
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?']))
         });
-        format!(
-            "{}{path}",
-            if on_platform {
-                &self.platform
-            } else {
-                &self.api
-            }
-        )
+        format!("{}{path}", if on_platform { &self.platform } else { &self.api })
     }
 
     /// Whether an access token may name this issuer: the refresh token is sent to it.
@@ -264,10 +230,7 @@ impl Hosts {
 
     /// The page on which a user of this region makes tokens.
     pub(crate) fn token_page(&self) -> String {
-        format!(
-            "{}/cloud-portal/preferences/oauth2-api-tokens",
-            self.platform
-        )
+        format!("{}/cloud-portal/preferences/oauth2-api-tokens", self.platform)
     }
 
     /// The page on which a user of this region finds the id of an API project.
@@ -279,10 +242,7 @@ impl Hosts {
 /// Whether the host is this machine. The one exception to "Alteryx Cloud alone, and https".
 pub(crate) fn is_loopback(host: &str) -> bool {
     let address = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost"
-        || address
-            .parse::<IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
+    host == "localhost" || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]
@@ -293,16 +253,10 @@ mod tests {
     fn the_path_family_picks_the_host() {
         let hosts = Hosts::parse("https://api.eu1.alteryxcloud.com/").unwrap();
         for (path, host) in [
-            (
-                "/iam/v1/workspaces/current",
-                "https://api.eu1.alteryxcloud.com",
-            ),
+            ("/iam/v1/workspaces/current", "https://api.eu1.alteryxcloud.com"),
             ("/v4/people/current", "https://eu1.alteryxcloud.com"),
             ("/v4?x=1", "https://eu1.alteryxcloud.com"),
-            (
-                "/svc-workflow/api/v1/workflows",
-                "https://eu1.alteryxcloud.com",
-            ),
+            ("/svc-workflow/api/v1/workflows", "https://eu1.alteryxcloud.com"),
             ("/v40/x", "https://api.eu1.alteryxcloud.com"),
             ("/", "https://api.eu1.alteryxcloud.com"),
         ] {
@@ -321,20 +275,10 @@ mod tests {
             "https://PINGAUTH-eu1.AlteryxCloud.com/as/",
             "https://alteryxcloud.com",
         ] {
-            assert!(
-                cloud.allows_issuer(iss) && local.allows_issuer(iss),
-                "{iss}"
-            );
+            assert!(cloud.allows_issuer(iss) && local.allows_issuer(iss), "{iss}");
         }
-        for iss in [
-            "http://127.0.0.1:8080/as",
-            "https://[::1]/as",
-            "http://localhost/as",
-        ] {
-            assert!(
-                !cloud.allows_issuer(iss) && local.allows_issuer(iss),
-                "{iss}"
-            );
+        for iss in ["http://127.0.0.1:8080/as", "https://[::1]/as", "http://localhost/as"] {
+            assert!(!cloud.allows_issuer(iss) && local.allows_issuer(iss), "{iss}");
         }
         for iss in [
             "",
@@ -352,10 +296,7 @@ mod tests {
             "https://аlteryxcloud.com/as",
             "file:///alteryxcloud.com",
         ] {
-            assert!(
-                !cloud.allows_issuer(iss) && !local.allows_issuer(iss),
-                "{iss}"
-            );
+            assert!(!cloud.allows_issuer(iss) && !local.allows_issuer(iss), "{iss}");
         }
     }
 }

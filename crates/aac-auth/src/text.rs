@@ -24,9 +24,7 @@ pub(crate) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Problem> {
     let room = metadata.len().min(LIMIT) + 1;
     let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(room).unwrap_or(0)));
     let file = File::open(path).map_err(unreadable)?;
-    file.take(LIMIT + 1)
-        .read_to_end(&mut bytes)
-        .map_err(unreadable)?;
+    file.take(LIMIT + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > LIMIT {
         return Err(Problem::TooLarge);
     }
@@ -94,13 +92,9 @@ mod tests {
 
     #[test]
     fn what_is_no_text_is_refused() {
-        for bytes in [
-            &b"\xFF\xFEa"[..],
-            b"\xFF\xFE\x00\xD8",
-            b"a\0b",
-            b"\x80",
-            b"\x7fELF\x02\x01\xff",
-        ] {
+        for bytes in
+            [&b"\xFF\xFEa"[..], b"\xFF\xFE\x00\xD8", b"a\0b", b"\x80", b"\x7fELF\x02\x01\xff"]
+        {
             assert!(matches!(decode(bytes), Err(Problem::NotText)), "{bytes:?}");
         }
         for bytes in [&b""[..], b"\xEF\xBB\xBF", b"\xFF\xFE", b" \r\n\t\n"] {

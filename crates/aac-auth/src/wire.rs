@@ -33,9 +33,7 @@ pub(crate) struct Wire {
 
 impl Wire {
     pub(crate) fn new(user_agent: &str) -> Self {
-        let tls = TlsConfig::builder()
-            .root_certs(RootCerts::PlatformVerifier)
-            .build();
+        let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build();
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
@@ -90,9 +88,7 @@ fn proxy_from_env() -> Result<Option<Proxy>, String> {
         (name, value) if !value.is_empty() => match Proxy::new(&value) {
             Ok(proxy) => Ok(Some(proxy)),
             // The value may have a password in it.
-            Err(_) => Err(format!(
-                "{name} is not a proxy URL such as http://host:port"
-            )),
+            Err(_) => Err(format!("{name} is not a proxy URL such as http://host:port")),
         },
         ("", _) if cfg!(windows) => Ok(Proxy::try_from_env()),
         _ => Ok(None),
@@ -101,9 +97,7 @@ fn proxy_from_env() -> Result<Option<Proxy>, String> {
 
 /// The first of the variables that is set, and its value; two empty strings where none is.
 fn first_var<'a>(names: &[&'a str]) -> (&'a str, String) {
-    let set = names
-        .iter()
-        .find_map(|name| Some((*name, env::var(name).ok()?.trim().to_owned())));
+    let set = names.iter().find_map(|name| Some((*name, env::var(name).ok()?.trim().to_owned())));
     set.unwrap_or_default()
 }
 
@@ -111,10 +105,7 @@ fn first_var<'a>(names: &[&'a str]) -> (&'a str, String) {
 /// dot changes nothing, a domain covers all below it, and `*` is everything.
 fn is_exempt(host: &str, no_proxy: &str) -> bool {
     no_proxy.split([',', ' ', '\t']).any(|entry| {
-        let entry = entry
-            .trim_start_matches('.')
-            .trim_end_matches('.')
-            .to_ascii_lowercase();
+        let entry = entry.trim_start_matches('.').trim_end_matches('.').to_ascii_lowercase();
         entry == "*"
             || (!entry.is_empty()
                 && host
@@ -146,9 +137,7 @@ fn trouble(error: &ureq::Error) -> Trouble {
 
 /// What an error of the socket, or while a body is read, means to a user.
 pub(crate) fn io_trouble(error: &io::Error) -> Trouble {
-    let inner = error
-        .get_ref()
-        .map(|inner| inner as &(dyn error::Error + 'static));
+    let inner = error.get_ref().map(|inner| inner as &(dyn error::Error + 'static));
     if let Some(inner) = inner.and_then(|inner| inner.downcast_ref::<ureq::Error>()) {
         return trouble(inner);
     }

@@ -17,52 +17,26 @@ fn a_fresh_token_makes_one_call_and_touches_nothing() {
     let before = fs::metadata(case.creds()).unwrap().modified().unwrap();
     case.run(NONE).assert_ok();
     let counters = case.sandbox.counters();
-    assert_eq!(
-        (
-            counters.connections,
-            counters.token_requests,
-            counters.api_calls
-        ),
-        (1, 0, 1)
-    );
+    assert_eq!((counters.connections, counters.token_requests, counters.api_calls), (1, 0, 1));
     assert_eq!(case.names(), ["aac_url.txt", "client_id.txt", "creds.json"]);
-    assert_eq!(
-        fs::metadata(case.creds()).unwrap().modified().unwrap(),
-        before
-    );
+    assert_eq!(fs::metadata(case.creds()).unwrap().modified().unwrap(), before);
 }
 
 #[test]
 fn an_expired_token_makes_one_exchange_and_one_call_over_one_connection() {
     for refresh_tokens in [RefreshTokens::Jwt, RefreshTokens::Opaque] {
-        let case = Case::expired(Options {
-            refresh_tokens,
-            ..Options::default()
-        });
+        let case = Case::expired(Options { refresh_tokens, ..Options::default() });
         case.run(NONE).assert_ok();
         let counters = case.sandbox.counters();
         assert_eq!(
-            (
-                counters.connections,
-                counters.token_requests,
-                counters.exchanges,
-                counters.api_calls
-            ),
+            (counters.connections, counters.token_requests, counters.exchanges, counters.api_calls),
             (1, 1, 1, 1)
         );
         assert_ne!(case.refresh_token(), case.tokens.refresh_token);
         assert!(case.sandbox.is_live(&case.refresh_token()));
         case.run(NONE).assert_ok();
         assert_eq!(case.sandbox.counters().exchanges, 1);
-        assert_eq!(
-            case.names(),
-            [
-                "aac_url.txt",
-                "client_id.txt",
-                "creds.json",
-                "creds.json.lock"
-            ]
-        );
+        assert_eq!(case.names(), ["aac_url.txt", "client_id.txt", "creds.json", "creds.json.lock"]);
     }
 }
 
@@ -70,17 +44,9 @@ fn an_expired_token_makes_one_exchange_and_one_call_over_one_connection() {
 fn what_is_sent_is_what_the_vendor_documents() {
     let case = Case::expired(Options::default());
     case.run(NONE).assert_ok();
-    let [exchange, call] = &case.sandbox.requests()[..] else {
-        panic!("two requests")
-    };
-    assert_eq!(
-        (exchange.method.as_str(), exchange.path.as_str()),
-        ("POST", "/as/token")
-    );
-    assert_eq!(
-        exchange.header("content-type"),
-        Some("application/x-www-form-urlencoded")
-    );
+    let [exchange, call] = &case.sandbox.requests()[..] else { panic!("two requests") };
+    assert_eq!((exchange.method.as_str(), exchange.path.as_str()), ("POST", "/as/token"));
+    assert_eq!(exchange.header("content-type"), Some("application/x-www-form-urlencoded"));
     for name in ["authorization", "x-api-project-id", "x-client-id"] {
         assert_eq!(exchange.header(name), None);
     }
@@ -92,26 +58,13 @@ fn what_is_sent_is_what_the_vendor_documents() {
     );
     assert_eq!(body, expected);
 
-    assert_eq!(
-        (call.method.as_str(), call.path.as_str()),
-        ("GET", "/iam/v1/workspaces/current")
-    );
-    assert_eq!(
-        call.header("x-api-project-id"),
-        Some(case.sandbox.project_id())
-    );
+    assert_eq!((call.method.as_str(), call.path.as_str()), ("GET", "/iam/v1/workspaces/current"));
+    assert_eq!(call.header("x-api-project-id"), Some(case.sandbox.project_id()));
     assert_eq!(call.header("x-client-id"), Some(case.sandbox.project_id()));
     assert_eq!(call.header("accept"), Some("application/json"));
     let agent = call.header("user-agent").unwrap();
-    assert!(
-        agent.starts_with(concat!("get_workspace/", env!("CARGO_PKG_VERSION"))),
-        "{agent}"
-    );
-    assert!(
-        call.header("authorization")
-            .unwrap()
-            .starts_with("Bearer eyJ")
-    );
+    assert!(agent.starts_with(concat!("get_workspace/", env!("CARGO_PKG_VERSION"))), "{agent}");
+    assert!(call.header("authorization").unwrap().starts_with("Bearer eyJ"));
     assert_eq!(call.header("content-length"), None);
     assert!(call.body.is_empty());
 }
@@ -126,10 +79,7 @@ fn a_shell_sees_the_line_that_the_vendor_shows() {
         .env("AAC_DIR", case.folder.path())
         .output()
         .unwrap();
-    assert_eq!(
-        String::from_utf8(output.stdout).unwrap(),
-        format!("{DOCUMENTED}\n")
-    );
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), format!("{DOCUMENTED}\n"));
 }
 
 #[test]
@@ -150,10 +100,7 @@ fn other_languages_parse_what_is_printed() {
             "{\n  id: 31429,\n  name: 'lukes-test-workspace',\n  state: 'active',\n  lastStateChange: null,\n",
         ),
     ] {
-        match Command::new(language)
-            .args([option, script, &printed])
-            .output()
-        {
+        match Command::new(language).args([option, script, &printed]).output() {
             Ok(output) => {
                 let shown = String::from_utf8(output.stdout).unwrap();
                 assert!(shown.starts_with(expected), "{shown}");
@@ -191,11 +138,7 @@ fn every_error_of_the_api_is_told_in_words_that_help() {
     let case = Case::fresh(Options::default());
     let url = format!("(GET {}/iam/v1/workspaces/current)", case.sandbox.url());
     for (kind, code, words) in [
-        (
-            K::BadRequest,
-            4,
-            &["HTTP 400 Bad Request", "request id"][..],
-        ),
+        (K::BadRequest, 4, &["HTTP 400 Bad Request", "request id"][..]),
         (
             K::Forbidden,
             4,
@@ -207,50 +150,24 @@ fn every_error_of_the_api_is_told_in_words_that_help() {
         ),
         (K::NotFound, 4, &["HTTP 404 Not Found"]),
         (K::Gone, 4, &["HTTP 410 Gone"]),
-        (
-            K::ServiceNotFound,
-            4,
-            &["HTTP 404 Not Found: Asset with ID"],
-        ),
+        (K::ServiceNotFound, 4, &["HTTP 404 Not Found: Asset with ID"]),
         (
             K::MessageForbidden,
             4,
-            &[
-                "HTTP 403 Forbidden: User \"51\" does not have",
-                "lacks a privilege",
-            ],
+            &["HTTP 403 Forbidden: User \"51\" does not have", "lacks a privilege"],
         ),
-        (
-            K::InvalidKey,
-            4,
-            &["HTTP 401 Unauthorized: Invalid ApiKey", "client_id.txt"],
-        ),
+        (K::InvalidKey, 4, &["HTTP 401 Unauthorized: Invalid ApiKey", "client_id.txt"]),
         (K::ServerError, 5, &["HTTP 500 Internal Server Error"]),
-        (
-            K::BadGateway,
-            5,
-            &["HTTP 502 Bad Gateway", "run this again later"],
-        ),
+        (K::BadGateway, 5, &["HTTP 502 Bad Gateway", "run this again later"]),
         (K::GatewayTimeout, 5, &["HTTP 504 Gateway Timeout"]),
         (K::Unavailable(1), 5, &["HTTP 503 Service Unavailable"]),
         (
             K::TooManyRequests(1),
             4,
-            &[
-                "HTTP 429 Too Many Requests: Too Many Requests: API quota reached",
-                "in 1 s",
-            ],
+            &["HTTP 429 Too Many Requests: Too Many Requests: API quota reached", "in 1 s"],
         ),
-        (
-            K::SpikeArrest,
-            4,
-            &["HTTP 429 Too Many Requests", "Too many requests"],
-        ),
-        (
-            K::QuotaAs500,
-            5,
-            &["HTTP 500 Internal Server Error", "Too many requests"],
-        ),
+        (K::SpikeArrest, 4, &["HTTP 429 Too Many Requests", "Too many requests"]),
+        (K::QuotaAs500, 5, &["HTTP 500 Internal Server Error", "Too many requests"]),
         (
             K::Redirect("https://example.com/login".to_owned()),
             3,
@@ -268,11 +185,7 @@ fn every_error_of_the_api_is_told_in_words_that_help() {
         let run = case.run(["--retry", "0"]);
         case.sandbox.clear_faults();
         run.assert_fails(code, words);
-        assert!(
-            run.stderr.lines().next().unwrap().contains(&url),
-            "{kind:?}: {}",
-            run.stderr
-        );
+        assert!(run.stderr.lines().next().unwrap().contains(&url), "{kind:?}: {}", run.stderr);
         assert!(
             run.stderr.lines().count() > 1
                 || kind == K::Gone
@@ -287,16 +200,10 @@ fn every_error_of_the_api_is_told_in_words_that_help() {
             case.sandbox.project_id(),
         ]);
     }
-    assert_eq!(
-        case.sandbox.counters().token_requests,
-        0,
-        "none of these is the token's fault"
-    );
+    assert_eq!(case.sandbox.counters().token_requests, 0, "none of these is the token's fault");
     let requests = case.sandbox.requests();
     assert!(
-        requests
-            .iter()
-            .all(|request| request.path == "/iam/v1/workspaces/current"),
+        requests.iter().all(|request| request.path == "/iam/v1/workspaces/current"),
         "no redirect is followed"
     );
 }
@@ -325,10 +232,7 @@ fn trouble_that_passes_is_waited_out() {
                 case.run(NONE).assert_ok();
                 assert_eq!(case.sandbox.counters().api_calls, 3, "{kind:?}");
                 let has_asked = matches!(kind, K::TooManyRequests(_) | K::Unavailable(_));
-                assert!(
-                    !has_asked || start.elapsed() >= Duration::from_secs(2),
-                    "{kind:?}"
-                );
+                assert!(!has_asked || start.elapsed() >= Duration::from_secs(2), "{kind:?}");
                 case.sandbox.add_fault(fault.times(2));
                 assert_ne!(case.run(["--retry", "1"]).code, Some(0), "{kind:?}");
                 assert_eq!(case.sandbox.counters().api_calls, 5, "{kind:?}");
@@ -340,37 +244,23 @@ fn trouble_that_passes_is_waited_out() {
 #[test]
 fn a_wait_that_is_too_long_is_told() {
     let fault = Fault::api(FaultKind::TooManyRequests(3600)).always();
-    let case = Case::fresh(Options {
-        faults: vec![fault],
-        ..Options::default()
-    });
-    case.run(NONE)
-        .assert_fails(4, &["run this again in 3600 s"]);
+    let case = Case::fresh(Options { faults: vec![fault], ..Options::default() });
+    case.run(NONE).assert_fails(4, &["run this again in 3600 s"]);
     assert_eq!(case.sandbox.counters().api_calls, 1);
 }
 
 #[test]
 fn a_server_that_does_not_answer_is_given_up() {
-    for kind in [
-        FaultKind::Hang,
-        FaultKind::HangAfter,
-        FaultKind::SlowBody(30),
-    ] {
-        let case = Case::fresh(Options {
-            faults: vec![Fault::api(kind).always()],
-            ..Options::default()
-        });
+    for kind in [FaultKind::Hang, FaultKind::HangAfter, FaultKind::SlowBody(30)] {
+        let case =
+            Case::fresh(Options { faults: vec![Fault::api(kind).always()], ..Options::default() });
         let start = Instant::now();
-        case.run(["--timeout", "0.5"])
-            .assert_fails(1, &["timed out", "--timeout"]);
+        case.run(["--timeout", "0.5"]).assert_fails(1, &["timed out", "--timeout"]);
         assert!(start.elapsed() < Duration::from_secs(10));
     }
     // Slow, but with no pause longer than the limit.
     let slow = Fault::api(FaultKind::SlowBody(2));
-    let case = Case::fresh(Options {
-        faults: vec![slow],
-        ..Options::default()
-    });
+    let case = Case::fresh(Options { faults: vec![slow], ..Options::default() });
     case.run(["--timeout", "1.5"]).assert_ok();
 }
 
@@ -380,23 +270,13 @@ fn a_401_renews_the_tokens_once() {
     case.sandbox.revoke_access_tokens();
     case.run(NONE).assert_ok();
     let counters = case.sandbox.counters();
-    assert_eq!(
-        (
-            counters.exchanges,
-            counters.api_calls,
-            counters.unauthorized
-        ),
-        (1, 2, 1)
-    );
+    assert_eq!((counters.exchanges, counters.api_calls, counters.unauthorized), (1, 2, 1));
 
     let case = Case::fresh(Options {
         faults: vec![Fault::api(FaultKind::Unauthorized).always()],
         ..Options::default()
     });
-    case.run(NONE).assert_fails(
-        4,
-        &["HTTP 401 Unauthorized", "does not accept the access token"],
-    );
+    case.run(NONE).assert_fails(4, &["HTTP 401 Unauthorized", "does not accept the access token"]);
     let counters = case.sandbox.counters();
     assert_eq!((counters.exchanges, counters.api_calls), (1, 2));
 
@@ -412,8 +292,7 @@ fn a_401_renews_the_tokens_once() {
     // Nor for a fault of the API key.
     let case = Case::fresh(Options::default());
     fs::write(case.path("client_id.txt"), "x".repeat(48)).unwrap();
-    case.run(NONE)
-        .assert_fails(4, &["Invalid ApiKey", "client_id.txt"]);
+    case.run(NONE).assert_fails(4, &["Invalid ApiKey", "client_id.txt"]);
     assert_eq!(case.sandbox.counters().token_requests, 0);
 }
 

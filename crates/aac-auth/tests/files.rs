@@ -21,22 +21,10 @@ fn refused(case: &Case, file: &str, content: &[u8], words: &[&str]) {
     let names = case.names();
     let run = case.run(["-v"]);
     run.assert_fails(1, words);
-    assert!(
-        run.stderr.lines().next().unwrap().contains(file),
-        "the file is named: {}",
-        run.stderr
-    );
-    assert!(
-        run.stderr.lines().count() > 1,
-        "there is help: {}",
-        run.stderr
-    );
+    assert!(run.stderr.lines().next().unwrap().contains(file), "the file is named: {}", run.stderr);
+    assert!(run.stderr.lines().count() > 1, "there is help: {}", run.stderr);
     run.assert_hides(&[&case.tokens.access_token, &case.tokens.refresh_token]);
-    assert_eq!(
-        fs::read(case.creds()).unwrap(),
-        before,
-        "creds.json is untouched"
-    );
+    assert_eq!(fs::read(case.creds()).unwrap(), before, "creds.json is untouched");
     assert_eq!(case.names(), names, "nothing is left behind");
     assert_eq!(case.sandbox.counters().connections, 0, "nothing was sent");
     match good {
@@ -46,10 +34,7 @@ fn refused(case: &Case, file: &str, content: &[u8], words: &[&str]) {
 }
 
 fn utf16(text: &str, unit: fn(u16) -> [u8; 2]) -> Vec<u8> {
-    format!("\u{FEFF}{text}")
-        .encode_utf16()
-        .flat_map(unit)
-        .collect()
+    format!("\u{FEFF}{text}").encode_utf16().flat_map(unit).collect()
 }
 
 #[test]
@@ -71,10 +56,7 @@ fn the_bare_checkout_shows_the_way_on() {
             SANDBOX,
         ],
     );
-    assert_eq!(
-        names(folder.path()),
-        ["aac_url.txt", "client_id.txt", "crates", "creds.json"]
-    );
+    assert_eq!(names(folder.path()), ["aac_url.txt", "client_id.txt", "crates", "creds.json"]);
 }
 
 #[test]
@@ -85,10 +67,7 @@ fn the_repository_holds_placeholders_alone() {
     assert_eq!(creds, expected);
     let text = |name| fs::read_to_string(repository().join(name)).unwrap();
     assert_eq!(text("client_id.txt").trim(), "Your client id here");
-    assert_eq!(
-        text("aac_url.txt").trim(),
-        "https://api.us1.alteryxcloud.com"
-    );
+    assert_eq!(text("aac_url.txt").trim(), "https://api.us1.alteryxcloud.com");
 }
 
 #[test]
@@ -105,21 +84,10 @@ fn a_folder_is_found_or_asked_for() {
     fs::create_dir_all(&below).unwrap();
     Run::of(command().current_dir(&below)).assert_ok();
     Run::of(command().current_dir(&below).env("AAC_DIR", "")).assert_ok();
-    Run::of(
-        command()
-            .current_dir(&empty)
-            .arg("--dir")
-            .arg(case.folder.path()),
-    )
-    .assert_ok();
+    Run::of(command().current_dir(&empty).arg("--dir").arg(case.folder.path())).assert_ok();
     // The flag counts before the variable.
-    Run::of(
-        command()
-            .env("AAC_DIR", empty.path())
-            .arg("--dir")
-            .arg(case.folder.path()),
-    )
-    .assert_ok();
+    Run::of(command().env("AAC_DIR", empty.path()).arg("--dir").arg(case.folder.path()))
+        .assert_ok();
     assert_eq!(case.sandbox.counters().exchanges, 0);
 }
 
@@ -141,11 +109,7 @@ fn files_are_read_as_people_leave_them() {
         }
         fs::write(case.path(name), good).unwrap();
     }
-    fs::write(
-        case.path("aac_url.txt"),
-        format!("{}/\n", case.sandbox.url()),
-    )
-    .unwrap();
+    fs::write(case.path("aac_url.txt"), format!("{}/\n", case.sandbox.url())).unwrap();
     case.run([""; 0]).assert_ok();
     // Blanks around a token, pasted with it; fields that someone has added.
     let (access, refresh) = (&case.tokens.access_token, &case.tokens.refresh_token);
@@ -170,16 +134,10 @@ fn the_newer_name_of_client_id_txt_serves() {
         case.run([""; 0]).assert_fails(1, &["client_id.txt"]);
     }
     fs::remove_file(case.path("api_project_id.txt")).unwrap();
-    case.run([""; 0]).assert_fails(
-        1,
-        &[
-            "client_id.txt: no such file",
-            "Client ID of your API project",
-        ],
-    );
-    fs::write(case.path("api_project_id.txt"), "two words").unwrap();
     case.run([""; 0])
-        .assert_fails(1, &["api_project_id.txt: blanks inside"]);
+        .assert_fails(1, &["client_id.txt: no such file", "Client ID of your API project"]);
+    fs::write(case.path("api_project_id.txt"), "two words").unwrap();
+    case.run([""; 0]).assert_fails(1, &["api_project_id.txt: blanks inside"]);
 }
 
 #[test]
@@ -189,28 +147,15 @@ fn files_that_are_none() {
         refused(&case, name, b"", &[": empty"]);
         refused(&case, name, b" \r\n\t ", &[": empty"]);
         refused(&case, name, b"\xEF\xBB\xBF", &[": empty"]);
-        refused(
-            &case,
-            name,
-            b"\x7fELF\x02\x01\xff\0\0",
-            &["not a text file"],
-        );
+        refused(&case, name, b"\x7fELF\x02\x01\xff\0\0", &["not a text file"]);
         refused(&case, name, b"\xFF\xFEa", &["not a text file"]);
-        refused(
-            &case,
-            name,
-            &vec![b'x'; 1024 * 1024 + 1],
-            &["larger than 1 MiB"],
-        );
+        refused(&case, name, &vec![b'x'; 1024 * 1024 + 1], &["larger than 1 MiB"]);
         let good = fs::read(case.path(name)).unwrap();
         fs::remove_file(case.path(name)).unwrap();
-        case.run([""; 0]).assert_fails(
-            1,
-            &[&format!("{name}: no such file"), "Make it a text file"],
-        );
-        fs::create_dir(case.path(name)).unwrap();
         case.run([""; 0])
-            .assert_fails(1, &[&format!("{name}: not a file")]);
+            .assert_fails(1, &[&format!("{name}: no such file"), "Make it a text file"]);
+        fs::create_dir(case.path(name)).unwrap();
+        case.run([""; 0]).assert_fails(1, &[&format!("{name}: not a file")]);
         fs::remove_dir(case.path(name)).unwrap();
         fs::write(case.path(name), good).unwrap();
     }
@@ -238,11 +183,7 @@ fn files_that_may_not_be_read() {
         let good = fs::read(case.path(name)).unwrap();
         fs::remove_file(case.path(name)).unwrap();
         assert!(
-            std::process::Command::new("mkfifo")
-                .arg(case.path(name))
-                .status()
-                .unwrap()
-                .success()
+            std::process::Command::new("mkfifo").arg(case.path(name)).status().unwrap().success()
         );
         case.run([""; 0]).assert_fails(1, &[name, "not a file"]);
         fs::remove_file(case.path(name)).unwrap();
@@ -265,69 +206,33 @@ fn aac_url_txt() {
         ),
         (
             "https://my-ws.us1.alteryxcloud.com",
-            &[
-                "one workspace",
-                "Put https://api.us1.alteryxcloud.com in it",
-            ],
+            &["one workspace", "Put https://api.us1.alteryxcloud.com in it"],
         ),
         (
             "https://a.b.au1.alteryxcloud.com/",
-            &[
-                "one workspace",
-                "Put https://api.au1.alteryxcloud.com in it",
-            ],
+            &["one workspace", "Put https://api.au1.alteryxcloud.com in it"],
         ),
-        (
-            "https://example.com",
-            &["example.com is not a host of Alteryx Cloud", api],
-        ),
-        (
-            "https://api.us1.alteryxcloud.com.example.com",
-            &["not a host of Alteryx Cloud", api],
-        ),
-        (
-            "https://evilalteryxcloud.com",
-            &["not a host of Alteryx Cloud", api],
-        ),
-        (
-            "https://alteryxcloud.com",
-            &["not a host of Alteryx Cloud", api],
-        ),
-        (
-            "https://pingauth.alteryxcloud.com",
-            &["not a host of Alteryx Cloud", api],
-        ),
+        ("https://example.com", &["example.com is not a host of Alteryx Cloud", api]),
+        ("https://api.us1.alteryxcloud.com.example.com", &["not a host of Alteryx Cloud", api]),
+        ("https://evilalteryxcloud.com", &["not a host of Alteryx Cloud", api]),
+        ("https://alteryxcloud.com", &["not a host of Alteryx Cloud", api]),
+        ("https://pingauth.alteryxcloud.com", &["not a host of Alteryx Cloud", api]),
         ("https://192.168.1.1", &["not a host of Alteryx Cloud", api]),
         (
             "https://api.us1.alteryxcloud.com/iam/v1",
-            &[
-                "more than a scheme and a host",
-                "Put https://api.us1.alteryxcloud.com in it",
-            ],
+            &["more than a scheme and a host", "Put https://api.us1.alteryxcloud.com in it"],
         ),
-        (
-            "https://api.us1.alteryxcloud.com/?a=b",
-            &["more than a scheme and a host"],
-        ),
-        (
-            "https://api.us1.alteryxcloud.com#x",
-            &["more than a scheme and a host"],
-        ),
+        ("https://api.us1.alteryxcloud.com/?a=b", &["more than a scheme and a host"]),
+        ("https://api.us1.alteryxcloud.com#x", &["more than a scheme and a host"]),
         (
             "api.us1.alteryxcloud.com",
             &["no https://", "Put https://api.us1.alteryxcloud.com in it"],
         ),
-        (
-            "us1.alteryxcloud.com/",
-            &["no https://", "Put https://api.us1.alteryxcloud.com in it"],
-        ),
+        ("us1.alteryxcloud.com/", &["no https://", "Put https://api.us1.alteryxcloud.com in it"]),
         ("http://api.us1.alteryxcloud.com", &["not https", api]),
         ("ftp://api.us1.alteryxcloud.com", &["not https", api]),
         ("https://me@api.us1.alteryxcloud.com", &["a user name", api]),
-        (
-            "https://api.us1.alteryxcloud.com@example.com",
-            &["a user name", api],
-        ),
+        ("https://api.us1.alteryxcloud.com@example.com", &["a user name", api]),
         (
             "https://api.us1.alteryxcloud.com\nhttps://api.eu1.alteryxcloud.com",
             &["more than one line", api],
@@ -346,21 +251,12 @@ fn aac_url_txt() {
 fn client_id_txt() {
     let case = Case::fresh(Options::default());
     for (content, words) in [
-        (
-            "Your client id here",
-            &["placeholder", PROJECT_PAGE, SANDBOX][..],
-        ),
-        (
-            "two words",
-            &["blanks inside the id", "Client ID of your API project"],
-        ),
+        ("Your client id here", &["placeholder", PROJECT_PAGE, SANDBOX][..]),
+        ("two words", &["blanks inside the id", "Client ID of your API project"]),
         ("one\r\ntwo", &["blanks inside the id"]),
         ("abc\u{7}def", &["characters that no id has"]),
         ("abcdéf", &["characters that no id has"]),
-        (
-            "af1b5321-afe0-48c2-966a-c77d74e98085",
-            &["OAuth client id", PROJECT_PAGE],
-        ),
+        ("af1b5321-afe0-48c2-966a-c77d74e98085", &["OAuth client id", PROJECT_PAGE]),
         ("AF1B5321-AFE0-48C2-966A-C77D74E98085", &["OAuth client id"]),
     ] {
         refused(&case, "client_id.txt", content.as_bytes(), words);
@@ -370,10 +266,7 @@ fn client_id_txt() {
 fn jwt(payload: &Value) -> String {
     use base64::Engine;
     use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL;
-    format!(
-        "eyJhbGciOiJSUzI1NiJ9.{}.c2lnbmF0dXJl",
-        BASE64URL.encode(payload.to_string())
-    )
+    format!("eyJhbGciOiJSUzI1NiJ9.{}.c2lnbmF0dXJl", BASE64URL.encode(payload.to_string()))
 }
 
 #[test]
@@ -448,11 +341,7 @@ fn a_loopback_issuer_needs_a_loopback_address() {
     let run = case.run([""; 0]);
     run.assert_fails(
         1,
-        &[
-            "creds.json",
-            "issued by http://127.0.0.1",
-            "which is not Alteryx Cloud",
-        ],
+        &["creds.json", "issued by http://127.0.0.1", "which is not Alteryx Cloud"],
     );
     assert_eq!(case.sandbox.counters().connections, 0);
 }
@@ -462,17 +351,11 @@ fn every_run_leaves_a_good_folder_as_it_is() {
     let case = Case::fresh(Options::default());
     let state = |name: &str| {
         let metadata = fs::metadata(case.path(name)).unwrap();
-        (
-            fs::read(case.path(name)).unwrap(),
-            metadata.modified().unwrap(),
-        )
+        (fs::read(case.path(name)).unwrap(), metadata.modified().unwrap())
     };
     let before = ["aac_url.txt", "client_id.txt", "creds.json"].map(state);
     case.run(["-v"]).assert_ok();
-    assert_eq!(
-        ["aac_url.txt", "client_id.txt", "creds.json"].map(state),
-        before
-    );
+    assert_eq!(["aac_url.txt", "client_id.txt", "creds.json"].map(state), before);
     assert_eq!(case.names(), ["aac_url.txt", "client_id.txt", "creds.json"]);
     assert!(Path::new(&case.creds()).is_file());
 }

@@ -15,10 +15,7 @@ use support::{Case, Run};
 const API: &str = "https://api.us1.alteryxcloud.com";
 
 fn tls() -> Options {
-    Options {
-        tls: true,
-        ..Options::default()
-    }
+    Options { tls: true, ..Options::default() }
 }
 
 /// Writes the sandbox's CA into the folder.
@@ -33,10 +30,7 @@ fn a_private_ca_in_the_system_store_is_trusted() {
     let case = Case::expired(tls());
     Run::of(case.command().env("SSL_CERT_FILE", ca_file(&case))).assert_ok();
     let counters = case.sandbox.counters();
-    assert_eq!(
-        (counters.connections, counters.exchanges, counters.api_calls),
-        (1, 1, 1)
-    );
+    assert_eq!((counters.connections, counters.exchanges, counters.api_calls), (1, 1, 1));
 }
 
 #[test]
@@ -59,14 +53,7 @@ fn an_unknown_ca_is_told_and_spends_nothing() {
                 .env("SSL_CERT_FILE", case.path("no-such.pem"))
                 .env("SSL_CERT_DIR", case.path("none")),
         );
-        run.assert_fails(
-            1,
-            &[
-                "no certificates to trust",
-                "ca-certificates",
-                "SSL_CERT_FILE",
-            ],
-        );
+        run.assert_fails(1, &["no certificates to trust", "ca-certificates", "SSL_CERT_FILE"]);
     }
 }
 
@@ -148,9 +135,7 @@ fn a_proxy_is_used_for_both_hosts_of_the_cloud() {
         let case = cloud();
         let proxy = Proxy::start(case.sandbox.port());
         let mut command = case.command();
-        command
-            .env("SSL_CERT_FILE", ca_file(&case))
-            .env(variable, &proxy.url);
+        command.env("SSL_CERT_FILE", ca_file(&case)).env(variable, &proxy.url);
         // What is exempt is something else.
         command.env("NO_PROXY", "example.com, localhost");
         Run::of(&mut command).assert_ok();
@@ -158,11 +143,7 @@ fn a_proxy_is_used_for_both_hosts_of_the_cloud() {
         let counters = case.sandbox.counters();
         assert_eq!((counters.exchanges, counters.api_calls), (1, 1));
         Run::of(&mut command).assert_ok();
-        assert_eq!(
-            proxy.asked()[2..],
-            connects[1..],
-            "a fresh token asks the API alone"
-        );
+        assert_eq!(proxy.asked()[2..], connects[1..], "a fresh token asks the API alone");
     }
 }
 
@@ -171,14 +152,9 @@ fn a_proxy_is_never_used_for_loopback() {
     let case = Case::expired(Options::default());
     let proxy = Proxy::start(case.sandbox.port());
     let mut command = case.command();
-    for variable in [
-        "HTTP_PROXY",
-        "HTTPS_PROXY",
-        "ALL_PROXY",
-        "http_proxy",
-        "https_proxy",
-        "all_proxy",
-    ] {
+    for variable in
+        ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"]
+    {
         command.env(variable, &proxy.url);
     }
     Run::of(&mut command).assert_ok();
@@ -189,18 +165,12 @@ fn a_proxy_is_never_used_for_loopback() {
 fn trouble_with_the_proxy_is_told_and_spends_nothing() {
     let case = cloud();
     // A port that nothing listens on.
-    let closed = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let closed = format!("http://user:pa55word@{closed}");
     for (value, words) in [
         (closed.as_str(), "no connection could be made"),
         ("http://", "HTTPS_PROXY is not a proxy URL"),
-        (
-            "http://user:pa55word@ bad",
-            "HTTPS_PROXY is not a proxy URL",
-        ),
+        ("http://user:pa55word@ bad", "HTTPS_PROXY is not a proxy URL"),
     ] {
         let run = Run::of(
             clear_proxies(&mut case.command())
@@ -219,20 +189,11 @@ fn a_server_that_is_not_there_is_told_and_spends_nothing() {
     let sandbox = Sandbox::start(Options::default()).unwrap();
     let tokens = sandbox.issue_expired();
     let case = Case::with(sandbox, tokens);
-    let Case {
-        sandbox, folder, ..
-    } = case;
+    let Case { sandbox, folder, .. } = case;
     let token_endpoint = format!("POST {}/token", sandbox.issuer());
     let before = fs::read(folder.path().join("creds.json")).unwrap();
     drop(sandbox);
     let run = Run::of(support::command().env("AAC_DIR", folder.path()));
-    run.assert_fails(
-        1,
-        &[
-            "no connection could be made",
-            &token_endpoint,
-            "nothing was spent",
-        ],
-    );
+    run.assert_fails(1, &["no connection could be made", &token_endpoint, "nothing was spent"]);
     assert_eq!(fs::read(folder.path().join("creds.json")).unwrap(), before);
 }

@@ -12,32 +12,19 @@ const NONE: [&str; 0] = [];
 
 #[test]
 fn forty_eight_programs_at_an_expired_token_make_one_exchange() {
-    let case = Case::expired(Options {
-        latency: Duration::from_millis(150),
-        ..Options::default()
-    });
+    let case = Case::expired(Options { latency: Duration::from_millis(150), ..Options::default() });
     for child in case.start(48) {
         Run::from(child).assert_ok();
     }
     let counters = case.sandbox.counters();
-    assert_eq!(
-        (
-            counters.token_requests,
-            counters.exchanges,
-            counters.api_calls
-        ),
-        (1, 1, 48)
-    );
+    assert_eq!((counters.token_requests, counters.exchanges, counters.api_calls), (1, 1, 48));
     assert!(case.sandbox.is_live(&case.refresh_token()));
 }
 
 #[test]
 fn a_clock_that_is_an_hour_off_costs_one_exchange_at_most() {
     for clock_offset in [-3600, 3600] {
-        let options = Options {
-            clock_offset,
-            ..Options::default()
-        };
+        let options = Options { clock_offset, ..Options::default() };
         for case in [Case::fresh(options.clone()), Case::expired(options)] {
             for _ in 0..6 {
                 case.run(NONE).assert_ok();
@@ -59,12 +46,7 @@ fn other_fields_keep_their_place_and_their_digits() {
     case.run(NONE).assert_ok();
     let creds = fs::read_to_string(case.creds()).unwrap();
     let document: Value = serde_json::from_str(&creds).unwrap();
-    let names: Vec<_> = document
-        .as_object()
-        .unwrap()
-        .keys()
-        .map(String::as_str)
-        .collect();
+    let names: Vec<_> = document.as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(
         names,
         [
@@ -87,12 +69,7 @@ fn other_fields_keep_their_place_and_their_digits() {
 #[cfg(unix)]
 fn the_files_are_as_private_as_creds_json() {
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
-    for (mode, expected) in [
-        (0o600, 0o600),
-        (0o640, 0o640),
-        (0o644, 0o600),
-        (0o660, 0o600),
-    ] {
+    for (mode, expected) in [(0o600, 0o600), (0o640, 0o640), (0o644, 0o600), (0o660, 0o600)] {
         let case = Case::expired(Options::default());
         fs::set_permissions(case.creds(), PermissionsExt::from_mode(mode)).unwrap();
         let owner = |name: &str| {

@@ -31,9 +31,7 @@ pub(crate) fn serve(
             "invalid_request",
             "The token endpoint takes POST requests only",
         );
-        response
-            .headers_mut()
-            .insert(ALLOW, HeaderValue::from_static("POST"));
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
         return response;
     }
     match RefreshRequest::read(request, body) {
@@ -78,11 +76,7 @@ impl RefreshRequest {
             Some("refresh_token") => {}
             Some(_) => {
                 let description = "The grant type is not supported";
-                return refuse(
-                    StatusCode::BAD_REQUEST,
-                    "unsupported_grant_type",
-                    description,
-                );
+                return refuse(StatusCode::BAD_REQUEST, "unsupported_grant_type", description);
             }
         }
         let Some(client_id) = field("client_id") else {
@@ -98,23 +92,14 @@ impl RefreshRequest {
         let Some(refresh_token) = field("refresh_token") else {
             return invalid("The refresh_token is missing");
         };
-        Ok(Self {
-            refresh_token: refresh_token.to_owned(),
-        })
+        Ok(Self { refresh_token: refresh_token.to_owned() })
     }
 }
 
 fn is_form(request: &Parts) -> bool {
-    let content_type = request
-        .headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok());
-    let media_type = content_type
-        .and_then(|value| value.split(';').next())
-        .unwrap_or_default();
-    media_type
-        .trim()
-        .eq_ignore_ascii_case("application/x-www-form-urlencoded")
+    let content_type = request.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let media_type = content_type.and_then(|value| value.split(';').next()).unwrap_or_default();
+    media_type.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded")
 }
 
 fn exchange(server: &Server, refresh_token: &str, fault: Option<&FaultKind>) -> Response<Body> {
@@ -122,28 +107,24 @@ fn exchange(server: &Server, refresh_token: &str, fault: Option<&FaultKind>) -> 
     let terms = state.settings.terms();
 
     let outcome = match fault {
-        Some(FaultKind::NoRefreshToken) => state
-            .ledger
-            .access_only(&server.mint, refresh_token, terms)
-            .map(|access_token| {
+        Some(FaultKind::NoRefreshToken) => {
+            state.ledger.access_only(&server.mint, refresh_token, terms).map(|access_token| {
                 let note = "a new access token, but the refresh token stays".to_owned();
                 (Some(access_token), None, note)
-            }),
-        _ => state
-            .ledger
-            .exchange(&server.mint, refresh_token, terms)
-            .map(|rotation| {
-                let note = format!(
-                    "rotated: refresh token #{} → #{} (access token lives {} s)",
-                    rotation.from, rotation.to, server.mint.lifetime
-                );
-                let access_token = match fault {
-                    Some(FaultKind::NoAccessToken) => None,
-                    Some(FaultKind::BadAccessToken) => Some("this-is-no-jwt".to_owned()),
-                    _ => Some(rotation.tokens.access_token),
-                };
-                (access_token, Some(rotation.tokens.refresh_token), note)
-            }),
+            })
+        }
+        _ => state.ledger.exchange(&server.mint, refresh_token, terms).map(|rotation| {
+            let note = format!(
+                "rotated: refresh token #{} → #{} (access token lives {} s)",
+                rotation.from, rotation.to, server.mint.lifetime
+            );
+            let access_token = match fault {
+                Some(FaultKind::NoAccessToken) => None,
+                Some(FaultKind::BadAccessToken) => Some("this-is-no-jwt".to_owned()),
+                _ => Some(rotation.tokens.access_token),
+            };
+            (access_token, Some(rotation.tokens.refresh_token), note)
+        }),
     };
 
     match outcome {

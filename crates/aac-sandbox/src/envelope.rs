@@ -18,9 +18,7 @@ pub(crate) fn answer(
 ) -> Response<Body> {
     let mut response = Response::new(body.into());
     *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }
 
@@ -43,9 +41,7 @@ pub(crate) fn json(status: StatusCode, body: &Value) -> Response<Body> {
 /// JSON of the authorization server, which no cache may keep (RFC 6749 §5.1).
 pub(crate) fn oauth(status: StatusCode, body: &Value) -> Response<Body> {
     let mut response = answer(status, "application/json", body.to_string());
-    response
-        .headers_mut()
-        .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 
@@ -53,10 +49,7 @@ pub(crate) fn oauth(status: StatusCode, body: &Value) -> Response<Body> {
 /// every description.
 pub(crate) fn oauth_error(status: StatusCode, error: &str, description: &str) -> Response<Body> {
     let description = format!("{description} (Correlation ID: {})", random::uuid());
-    oauth(
-        status,
-        &json!({ "error": error, "error_description": description }),
-    )
+    oauth(status, &json!({ "error": error, "error_description": description }))
 }
 
 /// A fault of the Apigee gateway.

@@ -44,11 +44,7 @@ pub enum Target {
 impl Target {
     /// The target that a path belongs to.
     pub(crate) fn of(path: &str) -> Self {
-        if path == "/as" || path.starts_with("/as/") {
-            Self::Token
-        } else {
-            Self::Api
-        }
+        if path == "/as" || path.starts_with("/as/") { Self::Token } else { Self::Api }
     }
 }
 
@@ -198,38 +194,22 @@ kinds! {
 impl Fault {
     /// A fault of the token endpoint, once.
     pub fn token(kind: FaultKind) -> Self {
-        Self {
-            target: Target::Token,
-            kind,
-            times: Some(1),
-            skip: 0,
-        }
+        Self { target: Target::Token, kind, times: Some(1), skip: 0 }
     }
 
     /// A fault of the API, once.
     pub fn api(kind: FaultKind) -> Self {
-        Self {
-            target: Target::Api,
-            kind,
-            times: Some(1),
-            skip: 0,
-        }
+        Self { target: Target::Api, kind, times: Some(1), skip: 0 }
     }
 
     /// So many times.
     pub fn times(self, times: u32) -> Self {
-        Self {
-            times: Some(times),
-            ..self
-        }
+        Self { times: Some(times), ..self }
     }
 
     /// Every time from now on.
     pub fn always(self) -> Self {
-        Self {
-            times: None,
-            ..self
-        }
+        Self { times: None, ..self }
     }
 
     /// Not before so many requests of its target have passed.
@@ -256,13 +236,8 @@ impl FromStr for Fault {
     type Err = FaultError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let error = |reason: &'static str| FaultError {
-            text: text.to_owned(),
-            reason,
-        };
-        let (target, rest) = text
-            .split_once(':')
-            .ok_or_else(|| error("there is no target"))?;
+        let error = |reason: &'static str| FaultError { text: text.to_owned(), reason };
+        let (target, rest) = text.split_once(':').ok_or_else(|| error("there is no target"))?;
         let target = match target {
             "token" => Target::Token,
             "api" => Target::Api,
@@ -270,17 +245,15 @@ impl FromStr for Fault {
         };
         let (rest, times) = match rest.rsplit_once('x') {
             Some((rest, "all")) => (rest, None),
-            Some((rest, times)) if is_number(times) => (
-                rest,
-                Some(times.parse().map_err(|_| error("that is too often"))?),
-            ),
+            Some((rest, times)) if is_number(times) => {
+                (rest, Some(times.parse().map_err(|_| error("that is too often"))?))
+            }
             _ => (rest, Some(1)),
         };
         let (rest, skip) = match rest.rsplit_once('+') {
-            Some((rest, skip)) if is_number(skip) => (
-                rest,
-                skip.parse().map_err(|_| error("that skips too many"))?,
-            ),
+            Some((rest, skip)) if is_number(skip) => {
+                (rest, skip.parse().map_err(|_| error("that skips too many"))?)
+            }
             _ => (rest, 0),
         };
         let (name, value) = match rest.split_once('=') {
@@ -295,12 +268,7 @@ impl FromStr for Fault {
             Some(value) => kind.with_value(value).map_err(error)?,
             None => kind,
         };
-        Ok(Self {
-            target,
-            kind,
-            times,
-            skip,
-        })
+        Ok(Self { target, kind, times, skip })
     }
 }
 
@@ -371,18 +339,12 @@ mod tests {
     #[test]
     fn every_kind_can_be_asked_for_by_its_text() {
         for kind in FaultKind::all() {
-            assert_eq!(
-                format!("token:{kind}").parse(),
-                Ok(Fault::token(kind.clone()))
-            );
+            assert_eq!(format!("token:{kind}").parse(), Ok(Fault::token(kind.clone())));
             assert_eq!(
                 format!("api:{kind}+3x12").parse(),
                 Ok(Fault::api(kind.clone()).after(3).times(12))
             );
-            assert_eq!(
-                format!("api:{kind}xall").parse(),
-                Ok(Fault::api(kind.clone()).always())
-            );
+            assert_eq!(format!("api:{kind}xall").parse(), Ok(Fault::api(kind.clone()).always()));
             assert_eq!(format!("api:{}", kind.name()).parse(), Ok(Fault::api(kind)));
         }
     }
@@ -401,10 +363,7 @@ mod tests {
         ] {
             let error = text.parse::<Fault>().expect_err(text).to_string();
             assert!(error.contains(&format!("{text:?}")), "{error}");
-            assert!(
-                error.contains("token or api") && error.contains("reset-after"),
-                "{error}"
-            );
+            assert!(error.contains("token or api") && error.contains("reset-after"), "{error}");
         }
     }
 

@@ -71,9 +71,7 @@ impl Gate {
 
     pub(crate) fn hold(self: &Arc<Self>) -> Hold {
         self.holds.send_modify(|holds| *holds += 1);
-        Hold {
-            gate: Arc::clone(self),
-        }
+        Hold { gate: Arc::clone(self) }
     }
 
     /// Passes; waits as long as there is a [`Hold`].

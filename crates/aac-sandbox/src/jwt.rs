@@ -92,10 +92,5 @@ impl Mint {
 /// A JWT in compact form (RFC 7519 §3), with as many random bytes as a 2048-bit RSA signature has.
 fn signed(header: &Value, payload: &Value) -> String {
     let encode = |part: &Value| BASE64_URL_SAFE_NO_PAD.encode(part.to_string());
-    format!(
-        "{}.{}.{}",
-        encode(header),
-        encode(payload),
-        random::base64url::<256>()
-    )
+    format!("{}.{}.{}", encode(header), encode(payload), random::base64url::<256>())
 }

@@ -83,16 +83,10 @@ impl fmt::Display for Refusal {
             Self::Unknown => write!(f, "refused: no such refresh token"),
             Self::Expired { number } => write!(f, "refused: refresh token #{number} has expired"),
             Self::Revoked { number } => write!(f, "refused: refresh token #{number} was revoked"),
-            Self::Reused {
-                number,
-                revoked: false,
-            } => {
+            Self::Reused { number, revoked: false } => {
                 write!(f, "refused: refresh token #{number} was spent before")
             }
-            Self::Reused {
-                number,
-                revoked: true,
-            } => write!(
+            Self::Reused { number, revoked: true } => write!(
                 f,
                 "refused: refresh token #{number} was spent before; now its whole family is revoked"
             ),
@@ -104,14 +98,8 @@ impl Ledger {
     /// A new family. Its access token is `age` seconds old.
     pub(crate) fn issue(&mut self, mint: &Mint, now: i64, age: i64) -> Tokens {
         let iat = now - age;
-        let session = Session {
-            sid: random::uuid(),
-            auth_time: iat,
-        };
-        self.families.push(Family {
-            session,
-            revoked: false,
-        });
+        let session = Session { sid: random::uuid(), auth_time: iat };
+        self.families.push(Family { session, revoked: false });
         self.add(mint, self.families.len() - 1, iat).0
     }
 
@@ -158,16 +146,10 @@ impl Ledger {
         refresh_token: &str,
         terms: Terms,
     ) -> Result<(usize, usize), Refusal> {
-        let token = self
-            .refresh_tokens
-            .get(refresh_token)
-            .ok_or(Refusal::Unknown)?;
+        let token = self.refresh_tokens.get(refresh_token).ok_or(Refusal::Unknown)?;
         let number = token.number;
         let ended = self.families[token.family].revoked;
-        if token
-            .spent
-            .is_some_and(|spent| spent.elapsed() >= terms.grace)
-        {
+        if token.spent.is_some_and(|spent| spent.elapsed() >= terms.grace) {
             let revoked = terms.replay_protection && !ended;
             Err(Refusal::Reused { number, revoked })
         } else if ended {
@@ -198,30 +180,16 @@ impl Ledger {
         let refresh_token = mint.refresh_token(session);
         let number = self.refresh_tokens.len() + 1;
         let expires = session.auth_time + REFRESH_LIFETIME;
-        self.refresh_tokens.insert(
-            refresh_token.clone(),
-            RefreshToken {
-                family,
-                number,
-                expires,
-                spent: None,
-            },
-        );
-        (
-            Tokens {
-                access_token,
-                refresh_token,
-            },
-            number,
-        )
+        self.refresh_tokens
+            .insert(refresh_token.clone(), RefreshToken { family, number, expires, spent: None });
+        (Tokens { access_token, refresh_token }, number)
     }
 
     fn add_access_token(&mut self, mint: &Mint, family: usize, iat: i64) -> String {
         let token = mint.access_token(&self.families[family].session, iat);
         let number = self.access_tokens.len() + 1;
         let expires = iat + mint.lifetime;
-        self.access_tokens
-            .insert(token.clone(), AccessToken { number, expires });
+        self.access_tokens.insert(token.clone(), AccessToken { number, expires });
         token
     }
 }

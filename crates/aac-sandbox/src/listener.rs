@@ -41,17 +41,11 @@ pub(crate) async fn listen(
             state.counters.connections += 1;
             state.counters.connections
         };
-        let connection = Arc::new(Connection {
-            number,
-            reset: AtomicBool::new(false),
-        });
+        let connection = Arc::new(Connection { number, reset: AtomicBool::new(false) });
         // Without it, small writes may wait for the acknowledgement of the ones before. A
         // connection that is gone already fails here, and again where it is read.
         let _ = stream.set_nodelay(true);
-        let wire = Wire {
-            stream,
-            connection: Arc::clone(&connection),
-        };
+        let wire = Wire { stream, connection: Arc::clone(&connection) };
         let server = Arc::clone(&server);
 
         #[cfg(feature = "tls")]
@@ -76,9 +70,7 @@ async fn serve(
 ) {
     let service = service_fn(|request| Arc::clone(&server).serve(Arc::clone(&connection), request));
     // How a connection ends is its client's business, or that of a fault.
-    let _ = http1::Builder::new()
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
+    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }
 
 /// A TCP stream that can be made to end with a reset.

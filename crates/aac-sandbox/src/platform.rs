@@ -16,12 +16,7 @@ fn create_private(path: &Path) -> io::Result<File> {
     use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 
     let mut options = OpenOptions::new();
-    let file = options
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)?;
+    let file = options.write(true).create(true).truncate(true).mode(0o600).open(path)?;
     // The mode above is for a new file only.
     file.set_permissions(Permissions::from_mode(0o600))?;
     Ok(file)
@@ -29,9 +24,5 @@ fn create_private(path: &Path) -> io::Result<File> {
 
 #[cfg(not(unix))]
 fn create_private(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .open(path)
+    OpenOptions::new().write(true).create(true).truncate(true).open(path)
 }

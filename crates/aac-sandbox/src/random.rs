@@ -20,14 +20,7 @@ pub(crate) fn uuid() -> String {
     id = id & !(0xf << 76) | 0x4 << 76;
     id = id & !(0x3 << 62) | 0x2 << 62;
     let hex = format!("{id:032x}");
-    [
-        &hex[..8],
-        &hex[8..12],
-        &hex[12..16],
-        &hex[16..20],
-        &hex[20..],
-    ]
-    .join("-")
+    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
 }
 
 #[cfg(test)]

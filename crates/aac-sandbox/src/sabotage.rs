@@ -49,24 +49,18 @@ pub(crate) fn instead(fault: &FaultKind, target: Target) -> Option<Ending> {
             "policies.ratelimit.QuotaViolation",
         ),
 
-        FaultKind::BadRequest => refusal(
-            target,
-            400,
-            "ApiValidationFailed",
-            "Input validation failed",
-        ),
+        FaultKind::BadRequest => {
+            refusal(target, 400, "ApiValidationFailed", "Input validation failed")
+        }
         FaultKind::Forbidden => refusal(
             target,
             403,
             "AccessControlException",
             "User is not authorised to access this API.",
         ),
-        FaultKind::NotFound => refusal(
-            target,
-            404,
-            "RouteNotFoundException",
-            "This route does not exist",
-        ),
+        FaultKind::NotFound => {
+            refusal(target, 404, "RouteNotFoundException", "This route does not exist")
+        }
         FaultKind::Gone => refusal(target, 410, "Gone", "The resource was deleted"),
         FaultKind::ServerError => {
             refusal(target, 500, "InternalServerError", "An error has occurred")
@@ -123,17 +117,13 @@ pub(crate) fn instead(fault: &FaultKind, target: Target) -> Option<Ending> {
             "invalid_client",
             "Request denied: Unsupported authentication method",
         ),
-        FaultKind::OAuthError => oauth_error(
-            StatusCode::BAD_REQUEST,
-            "invalid_request",
-            "The request is not valid",
-        ),
+        FaultKind::OAuthError => {
+            oauth_error(StatusCode::BAD_REQUEST, "invalid_request", "The request is not valid")
+        }
         FaultKind::Unauthorized => unauthorized(),
-        FaultKind::InvalidKey => gateway_fault(
-            StatusCode::UNAUTHORIZED,
-            "Invalid ApiKey",
-            "oauth.v2.InvalidApiKey",
-        ),
+        FaultKind::InvalidKey => {
+            gateway_fault(StatusCode::UNAUTHORIZED, "Invalid ApiKey", "oauth.v2.InvalidApiKey")
+        }
         FaultKind::Redirect(address) => with_header(
             answer(StatusCode::FOUND, "text/plain", Body::empty()),
             LOCATION.as_str(),
@@ -171,11 +161,7 @@ pub(crate) async fn upon(fault: &FaultKind, response: Response<Body>) -> Ending 
             return Ending::Late(Duration::from_secs(*seconds), response);
         }
         FaultKind::Cut => {
-            let body = CutBody {
-                half: Some(half),
-                flushed: false,
-                announced: body.len() as u64,
-            };
+            let body = CutBody { half: Some(half), flushed: false, announced: body.len() as u64 };
             Response::from_parts(head, Body::new(body))
         }
         FaultKind::CutClose => {
@@ -183,8 +169,7 @@ pub(crate) async fn upon(fault: &FaultKind, response: Response<Body>) -> Ending 
             // hyper would send chunks, and a client could tell that some are missing.
             head.version = Version::HTTP_10;
             head.headers.remove("content-length");
-            head.headers
-                .insert(CONNECTION, HeaderValue::from_static("close"));
+            head.headers.insert(CONNECTION, HeaderValue::from_static("close"));
             Response::from_parts(head, pieces(vec![half], Duration::ZERO))
         }
         FaultKind::SlowBody(seconds) => {
@@ -196,16 +181,12 @@ pub(crate) async fn upon(fault: &FaultKind, response: Response<Body>) -> Ending 
             head.headers.remove("content-length");
             Response::from_parts(head, pieces(parts.collect(), pause))
         }
-        FaultKind::Garbled => answer(
-            StatusCode::OK,
-            "application/json",
-            "{\"access_token\":\u{fffd}\u{1}]{{",
-        ),
-        FaultKind::HtmlPage => html(
-            StatusCode::OK,
-            "Sign in",
-            "Please enter your user name and your password.",
-        ),
+        FaultKind::Garbled => {
+            answer(StatusCode::OK, "application/json", "{\"access_token\":\u{fffd}\u{1}]{{")
+        }
+        FaultKind::HtmlPage => {
+            html(StatusCode::OK, "Sign in", "Please enter your user name and your password.")
+        }
         FaultKind::Empty => answer(StatusCode::OK, "application/json", Body::empty()),
         FaultKind::Huge => {
             const PIECE: usize = 64 * 1024;
@@ -213,11 +194,7 @@ pub(crate) async fn upon(fault: &FaultKind, response: Response<Body>) -> Ending 
             let mut body = vec![letters; 1024];
             body.insert(0, Bytes::from_static(b"\""));
             body.push(Bytes::from_static(b"\""));
-            answer(
-                StatusCode::OK,
-                "application/json",
-                pieces(body, Duration::ZERO),
-            )
+            answer(StatusCode::OK, "application/json", pieces(body, Duration::ZERO))
         }
         _ => Response::from_parts(head, Body::from(body)),
     };
@@ -241,17 +218,11 @@ fn throttled(target: Target, seconds: u64) -> Response<Body> {
                  (Max. 30 requests allowed per minute per user.)"
             );
             let status = StatusCode::TOO_MANY_REQUESTS;
-            let now = SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .unwrap_or_default();
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             // The documented examples have milliseconds here, though the text says seconds.
             let reset = now.as_millis() + 1000 * u128::from(seconds);
-            let mut response = exception(
-                status,
-                "TooManyRequestsException",
-                "Too Many Requests",
-                Some(&text),
-            );
+            let mut response =
+                exception(status, "TooManyRequestsException", "Too Many Requests", Some(&text));
             for (name, value) in [
                 ("x-retry-after", u128::from(seconds)),
                 ("x-rate-limit-user-limit", 30),
@@ -308,9 +279,7 @@ impl HttpBody for Pieces {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        self.0
-            .poll_recv(context)
-            .map(|piece| piece.map(|piece| Ok(Frame::data(piece))))
+        self.0.poll_recv(context).map(|piece| piece.map(|piece| Ok(Frame::data(piece))))
     }
 }
 

@@ -55,19 +55,14 @@ impl Sandbox {
         let port = listener.local_addr()?.port();
         let url = format!("{scheme}://127.0.0.1:{port}");
         let mint = Mint {
-            issuer: options
-                .issuer
-                .clone()
-                .unwrap_or_else(|| format!("{url}/as")),
+            issuer: options.issuer.clone().unwrap_or_else(|| format!("{url}/as")),
             lifetime: options.token_lifetime,
             at_jwt: options.at_jwt,
             refresh_tokens: options.refresh_tokens,
         };
         let server = Server::new(&options, mint);
 
-        let runtime = runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
+        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
         let listener = {
             let _context = runtime.enter();
             tokio::net::TcpListener::from_std(listener)?
@@ -79,9 +74,8 @@ impl Sandbox {
             #[cfg(feature = "tls")]
             acceptor,
         );
-        let thread = std::thread::Builder::new()
-            .name("aac-sandbox".to_owned())
-            .spawn(move || {
+        let thread =
+            std::thread::Builder::new().name("aac-sandbox".to_owned()).spawn(move || {
                 runtime.block_on(async {
                     tokio::select! {
                         () = connections => {}
@@ -157,10 +151,7 @@ impl Sandbox {
     ///
     /// The folder does not exist, or cannot be written to.
     pub fn write_files(&self, dir: &Path, tokens: &Tokens) -> io::Result<()> {
-        let Tokens {
-            access_token,
-            refresh_token,
-        } = tokens;
+        let Tokens { access_token, refresh_token } = tokens;
         // The layout of the vendor's file, into which people paste their tokens.
         let creds = format!(
             "{{\n    \"access_token\": \"{access_token}\",\n    \
@@ -174,10 +165,7 @@ impl Sandbox {
     /// Whether a refresh token would be exchanged now.
     pub fn is_live(&self, refresh_token: &str) -> bool {
         let state = self.server.state();
-        state
-            .ledger
-            .judge(refresh_token, state.settings.terms())
-            .is_ok()
+        state.ledger.judge(refresh_token, state.settings.terms()).is_ok()
     }
 
     /// From now on no access token issued until now is accepted, though its `exp` lies ahead.
@@ -249,9 +237,7 @@ impl Drop for Sandbox {
 
 impl fmt::Debug for Sandbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sandbox")
-            .field("url", &self.url)
-            .finish_non_exhaustive()
+        f.debug_struct("Sandbox").field("url", &self.url).finish_non_exhaustive()
     }
 }
 
@@ -307,8 +293,6 @@ impl Request {
     /// The first header of that name, which is in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut headers = self.headers.iter();
-        headers
-            .find(|(header, _)| header == name)
-            .map(|(_, value)| value.as_str())
+        headers.find(|(header, _)| header == name).map(|(_, value)| value.as_str())
     }
 }

@@ -67,19 +67,13 @@ pub(crate) struct Settings {
 impl Settings {
     /// The server's time, in seconds since 1970.
     pub(crate) fn now(&self) -> i64 {
-        let since_1970 = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         since_1970.as_secs() as i64 + self.clock_offset
     }
 
     /// What an exchange is judged by now.
     pub(crate) fn terms(&self) -> Terms {
-        Terms {
-            now: self.now(),
-            grace: self.grace,
-            replay_protection: self.replay_protection,
-        }
+        Terms { now: self.now(), grace: self.grace, replay_protection: self.replay_protection }
     }
 }
 
@@ -122,9 +116,7 @@ impl Server {
         request: http::Request<Incoming>,
     ) -> Result<Response<Body>, NoAnswer> {
         let (head, body) = request.into_parts();
-        let body = to_bytes(Body::new(body), MAX_BODY)
-            .await
-            .map_err(|_| NoAnswer)?;
+        let body = to_bytes(Body::new(body), MAX_BODY).await.map_err(|_| NoAnswer)?;
         let target = Target::of(head.uri.path());
         let fault = self.record(&connection, target, &head, &body);
 
@@ -200,10 +192,7 @@ impl Server {
         }
 
         let line = format!("{} {}", head.method, log::printable(head.uri.path()));
-        if let Some(ending) = fault
-            .as_ref()
-            .and_then(|fault| sabotage::instead(fault, target))
-        {
+        if let Some(ending) = fault.as_ref().and_then(|fault| sabotage::instead(fault, target)) {
             self.log(&line, &ending, None, fault.as_ref());
             return ending;
         }

@@ -37,18 +37,14 @@ fn build() -> Result<(TlsAcceptor, String), Box<dyn std::error::Error + Send + S
     let mut authority = valid_now(CertificateParams::default());
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     authority.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-    authority
-        .distinguished_name
-        .push(DnType::CommonName, "aac-sandbox authority");
+    authority.distinguished_name.push(DnType::CommonName, "aac-sandbox authority");
     let authority_certificate = authority.self_signed(&authority_key)?;
     let issuer = Issuer::from_params(&authority, authority_key);
 
     let key = KeyPair::generate()?;
     let names: Vec<String> = NAMES.map(str::to_owned).into();
     let mut server = valid_now(CertificateParams::new(names)?);
-    server
-        .distinguished_name
-        .push(DnType::CommonName, "aac-sandbox");
+    server.distinguished_name.push(DnType::CommonName, "aac-sandbox");
     server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     server.use_authority_key_identifier_extension = true;
     let certificate = server.signed_by(&key, &issuer)?;
@@ -61,17 +57,12 @@ fn build() -> Result<(TlsAcceptor, String), Box<dyn std::error::Error + Send + S
             vec![certificate.der().clone()],
             PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der())),
         )?;
-    Ok((
-        TlsAcceptor::from(Arc::new(config)),
-        authority_certificate.pem(),
-    ))
+    Ok((TlsAcceptor::from(Arc::new(config)), authority_certificate.pem()))
 }
 
 /// From yesterday for a year. macOS takes no certificate that is good for longer than 825 days.
 fn valid_now(mut params: CertificateParams) -> CertificateParams {
-    let since_1970 = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let now = date_time_ymd(1970, 1, 1) + since_1970;
     params.not_before = now - DAY;
     params.not_after = now + 365 * DAY;

@@ -6,10 +6,7 @@ use std::process::{Command, Output};
 const PROGRAM: &str = env!("CARGO_BIN_EXE_aac-sandbox");
 
 fn run(arguments: &[&str]) -> Output {
-    Command::new(PROGRAM)
-        .args(arguments)
-        .output()
-        .expect("started")
+    Command::new(PROGRAM).args(arguments).output().expect("started")
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -52,10 +49,7 @@ fn a_command_that_cannot_start() {
 fn help_lists_every_fault() {
     let help = text(&run(&["--help"]).stdout);
     for kind in aac_sandbox::FaultKind::all() {
-        assert!(
-            help.contains(&format!("  {} ", kind.name())),
-            "{kind}: {help}"
-        );
+        assert!(help.contains(&format!("  {} ", kind.name())), "{kind}: {help}");
     }
 }
 
@@ -76,21 +70,14 @@ fn a_given_folder_is_made_and_kept_and_one_of_the_real_cloud_left_alone() {
     let command = ["--dir", given_text, PROGRAM, "--version"];
     assert_eq!(run(&command).status.code(), Some(0));
     assert!(given.join("creds.json").is_file());
-    assert_eq!(
-        run(&command).status.code(),
-        Some(0),
-        "its own files are replaced"
-    );
+    assert_eq!(run(&command).status.code(), Some(0), "its own files are replaced");
 
     let url = "https://api.us1.alteryxcloud.com\n";
     std::fs::write(given.join("aac_url.txt"), url).expect("written");
     let output = run(&command);
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(text(&output.stdout), "");
-    assert_eq!(
-        std::fs::read_to_string(given.join("aac_url.txt")).expect("read"),
-        url
-    );
+    assert_eq!(std::fs::read_to_string(given.join("aac_url.txt")).expect("read"), url);
 }
 
 /// With a shell, and with signals.
@@ -154,9 +141,7 @@ mod unix {
     }
 
     fn kill(signal: &str, whom: &str) {
-        let status = Command::new("kill")
-            .args(["-s", signal, "--", whom])
-            .status();
+        let status = Command::new("kill").args(["-s", signal, "--", whom]).status();
         assert!(status.expect("kill runs").success());
     }
 
@@ -242,10 +227,7 @@ mod unix {
             let line = "sandbox: POST /as/token → 200 rotated: refresh token #1 → #2 \
                         (access token lives 60 s)\n";
             assert!(stderr.contains(line), "{stderr}");
-            assert!(
-                stderr.contains(&format!("export AAC_DIR='{}'", dir.display())),
-                "{stderr}"
-            );
+            assert!(stderr.contains(&format!("export AAC_DIR='{}'", dir.display())), "{stderr}");
             assert!(!stderr.contains(token));
             assert!(!dir.exists(), "{signal}");
         }

@@ -5,10 +5,7 @@ use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 #[test]
 fn a_client_that_trusts_the_authority_gets_through_and_no_other() {
-    let options = Options {
-        tls: true,
-        ..Options::default()
-    };
+    let options = Options { tls: true, ..Options::default() };
     let sandbox = Sandbox::start(options).expect("a sandbox");
     assert!(sandbox.url().starts_with("https://127.0.0.1:"));
     let get = |root: Option<&str>| {
@@ -16,33 +13,19 @@ fn a_client_that_trusts_the_authority_gets_through_and_no_other() {
             .map(|pem| Certificate::from_pem(pem.as_bytes()).expect("a certificate"))
             .into_iter()
             .collect();
-        let tls = TlsConfig::builder()
-            .root_certs(RootCerts::from(roots))
-            .build();
+        let tls = TlsConfig::builder().root_certs(RootCerts::from(roots)).build();
         let agent = ureq::Agent::config_builder()
             .proxy(None)
             .http_status_as_error(false)
             .tls_config(tls)
             .build()
             .new_agent();
-        agent
-            .get(format!("{}/iam/v1/workspaces/current", sandbox.url()))
-            .call()
+        agent.get(format!("{}/iam/v1/workspaces/current", sandbox.url())).call()
     };
     let mut answer = get(Some(sandbox.ca_pem())).expect("an answer");
     assert_eq!(answer.status(), 401);
-    assert!(
-        answer
-            .body_mut()
-            .read_to_string()
-            .expect("text")
-            .contains("FailedToResolveAPIKey")
-    );
+    assert!(answer.body_mut().read_to_string().expect("text").contains("FailedToResolveAPIKey"));
 
-    let other = Sandbox::start(Options {
-        tls: true,
-        ..Options::default()
-    })
-    .expect("another");
+    let other = Sandbox::start(Options { tls: true, ..Options::default() }).expect("another");
     get(Some(other.ca_pem())).expect_err("signed by someone else");
 }

@@ -17,10 +17,7 @@ pub const DOCUMENTED: &str = r#"{ "id": 31429, "name": "lukes-test-workspace", "
 
 /// The top folder of the repository.
 pub fn repository() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .ancestors()
-        .nth(2)
-        .unwrap()
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap()
 }
 
 /// The program get_workspace, built as `cargo run` builds it.
@@ -35,13 +32,7 @@ pub fn get_workspace() -> &'static Path {
             cargo.env_remove(name);
         }
         let output = cargo
-            .args([
-                "build",
-                "--package",
-                "get_workspace",
-                "--message-format",
-                "json",
-            ])
+            .args(["build", "--package", "get_workspace", "--message-format", "json"])
             .current_dir(repository())
             .stderr(Stdio::inherit())
             .output()
@@ -81,11 +72,7 @@ impl Case {
     pub fn with(sandbox: Sandbox, tokens: Tokens) -> Self {
         let folder = tempfile::tempdir().unwrap();
         sandbox.write_files(folder.path(), &tokens).unwrap();
-        Self {
-            sandbox,
-            folder,
-            tokens,
-        }
+        Self { sandbox, folder, tokens }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -120,22 +107,15 @@ impl Case {
     /// Starts so many programs at once.
     pub fn start(&self, count: usize) -> Vec<Child> {
         (0..count)
-            .map(|_| {
-                self.command()
-                    .stdout(Stdio::piped())
-                    .stderr(Stdio::piped())
-                    .spawn()
-                    .unwrap()
-            })
+            .map(|_| self.command().stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
             .collect()
     }
 }
 
 pub fn names(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).unwrap();
-    let mut names: Vec<_> = entries
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
+    let mut names: Vec<_> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
 }
@@ -178,17 +158,9 @@ impl Run {
         assert_eq!(self.code, Some(code), "{}", self.stderr);
         assert_eq!(self.stdout, "");
         for word in words {
-            assert!(
-                self.stderr.contains(word),
-                "{word:?} is not in {}",
-                self.stderr
-            );
+            assert!(self.stderr.contains(word), "{word:?} is not in {}", self.stderr);
         }
-        assert!(
-            self.stderr.starts_with("get_workspace: "),
-            "{}",
-            self.stderr
-        );
+        assert!(self.stderr.starts_with("get_workspace: "), "{}", self.stderr);
         assert!(!self.stderr.contains("panicked"), "{}", self.stderr);
     }
 

@@ -33,12 +33,9 @@ pub(super) async fn list(
     if id != workspace::ID {
         let message = "User is not authorised to access this API.";
         return match tenant.foreign_workspace {
-            StatusCode::FORBIDDEN => exception(
-                StatusCode::FORBIDDEN,
-                "AccessControlException",
-                message,
-                None,
-            ),
+            StatusCode::FORBIDDEN => {
+                exception(StatusCode::FORBIDDEN, "AccessControlException", message, None)
+            }
             status => exception(status, "NotFoundException", "Workspace not found", None),
         };
     }
@@ -64,20 +61,12 @@ pub(super) async fn one(
     };
     match (0..tenant.users).find(|&index| person::id(index) == id) {
         Some(index) => envelope::json(StatusCode::OK, &person::person(index, with_privileges)),
-        None => exception(
-            StatusCode::NOT_FOUND,
-            "NotFoundException",
-            "Person not found",
-            None,
-        ),
+        None => exception(StatusCode::NOT_FOUND, "NotFoundException", "Person not found", None),
     }
 }
 
 fn page(tenant: &Tenant, query: &Query) -> Result<Value, Invalid> {
-    let limit = query
-        .number("limit", 1)?
-        .unwrap_or(PAGE)
-        .min(tenant.max_page);
+    let limit = query.number("limit", 1)?.unwrap_or(PAGE).min(tenant.max_page);
     let offset = query.number("offset", 0)?.unwrap_or(0);
     let with_count = query.flag("includeCount")?;
     let with_privileges = query.flag("includePrivileges")?;
@@ -104,9 +93,7 @@ fn page(tenant: &Tenant, query: &Query) -> Result<Value, Invalid> {
         Paging::Exact | Paging::NoCount => offset,
     };
     let rows = people.iter().skip(offset).take(limit);
-    let rows: Vec<_> = rows
-        .map(|&index| person::person(index, with_privileges))
-        .collect();
+    let rows: Vec<_> = rows.map(|&index| person::person(index, with_privileges)).collect();
     let mut page = json!({ "data": rows });
     if with_count && tenant.paging != Paging::NoCount {
         page["count"] = json!(people.len());
@@ -134,23 +121,14 @@ impl<'a> Filter<'a> {
     fn new(text: &'a str, query: &'a Query) -> Result<Self, Invalid> {
         let kind = query.text("filterType").unwrap_or("contains");
         if !["fuzzy", "contains", "exact", "exactIgnoreCase"].contains(&kind) {
-            return Err(invalid(
-                "filterType must be fuzzy, contains, exact or exactIgnoreCase",
-            ));
+            return Err(invalid("filterType must be fuzzy, contains, exact or exactIgnoreCase"));
         }
-        let fields = query
-            .text("filterFields")
-            .unwrap_or("name,email")
-            .split(',')
-            .collect();
+        let fields = query.text("filterFields").unwrap_or("name,email").split(',').collect();
         Ok(Self { text, fields, kind })
     }
 
     fn matches(&self, person: &Value) -> bool {
-        let values = self
-            .fields
-            .iter()
-            .filter_map(|&field| person[field].as_str());
+        let values = self.fields.iter().filter_map(|&field| person[field].as_str());
         let wanted = self.text.to_lowercase();
         values.into_iter().any(|value| match self.kind {
             "exact" => value == self.text,

@@ -14,18 +14,11 @@ pub(super) type Invalid = Box<Response<Body>>;
 impl Query {
     pub(super) fn of(uri: &Uri) -> Self {
         let query = uri.query().unwrap_or_default();
-        Self(
-            form_urlencoded::parse(query.as_bytes())
-                .into_owned()
-                .collect(),
-        )
+        Self(form_urlencoded::parse(query.as_bytes()).into_owned().collect())
     }
 
     pub(super) fn text(&self, name: &str) -> Option<&str> {
-        self.0
-            .iter()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.as_str())
+        self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
     /// A whole number that is at least `min`.
@@ -35,9 +28,7 @@ impl Query {
         };
         match text.parse() {
             Ok(number) if number >= min => Ok(Some(number)),
-            _ => Err(invalid(&format!(
-                "{name} must be a whole number from {min}"
-            ))),
+            _ => Err(invalid(&format!("{name} must be a whole number from {min}"))),
         }
     }
 
@@ -53,10 +44,5 @@ impl Query {
 /// What the platform says of a parameter that is not valid.
 pub(super) fn invalid(details: &str) -> Invalid {
     let message = "Input validation failed";
-    Box::new(exception(
-        StatusCode::BAD_REQUEST,
-        "ApiValidationFailed",
-        message,
-        Some(details),
-    ))
+    Box::new(exception(StatusCode::BAD_REQUEST, "ApiValidationFailed", message, Some(details)))
 }

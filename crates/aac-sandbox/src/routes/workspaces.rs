@@ -8,9 +8,5 @@ use crate::workspace;
 
 /// `GET /iam/v1/workspaces/current`: the workspace of the token.
 pub(super) async fn current() -> Response<Body> {
-    answer(
-        StatusCode::OK,
-        "application/json; charset=utf-8",
-        workspace::DOCUMENT,
-    )
+    answer(StatusCode::OK, "application/json; charset=utf-8", workspace::DOCUMENT)
 }

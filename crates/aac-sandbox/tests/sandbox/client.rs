@@ -31,9 +31,7 @@ impl Answer {
     }
 
     pub(crate) fn header(&self, name: &str) -> &str {
-        self.headers
-            .get(name)
-            .map_or("", |value| value.to_str().expect("text"))
+        self.headers.get(name).map_or("", |value| value.to_str().expect("text"))
     }
 
     /// The pair in an answer of the token endpoint.
@@ -41,10 +39,7 @@ impl Answer {
         assert_eq!(self.status, 200, "{self:?}");
         let json = self.json();
         let text = |name: &str| json[name].as_str().expect("a token").to_owned();
-        Tokens {
-            access_token: text("access_token"),
-            refresh_token: text("refresh_token"),
-        }
+        Tokens { access_token: text("access_token"), refresh_token: text("refresh_token") }
     }
 }
 
@@ -55,10 +50,7 @@ impl<'a> Client<'a> {
             .proxy(None)
             .max_redirects(0)
             .timeout_global(Some(LONG));
-        Self {
-            sandbox,
-            agent: config.build().into(),
-        }
+        Self { sandbox, agent: config.build().into() }
     }
 
     /// GET with all that the gateway asks for.
@@ -117,11 +109,7 @@ fn answer(
     result: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
 ) -> Result<Answer, ureq::Error> {
     let mut response = result?;
-    let body = response
-        .body_mut()
-        .with_config()
-        .limit(u64::MAX)
-        .read_to_vec()?;
+    let body = response.body_mut().with_config().limit(u64::MAX).read_to_vec()?;
     Ok(Answer {
         status: response.status().as_u16(),
         headers: response.headers().clone(),
@@ -173,8 +161,6 @@ pub(crate) fn read_raw(mut stream: TcpStream) -> io::Result<String> {
 /// One part of a JWT as the text it was made from.
 pub(crate) fn jwt_part(token: &str, index: usize) -> String {
     let part = token.split('.').nth(index).expect("a part");
-    let bytes = BASE64_URL_SAFE_NO_PAD
-        .decode(part)
-        .expect("base64url without padding");
+    let bytes = BASE64_URL_SAFE_NO_PAD.decode(part).expect("base64url without padding");
     String::from_utf8(bytes).expect("UTF-8")
 }

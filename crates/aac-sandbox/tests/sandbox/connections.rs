@@ -16,14 +16,7 @@ fn one_connection_serves_tokens_and_api() {
         client.get("/iam/v1/workspaces/current", &tokens.access_token);
     }
     let counters = sandbox.counters();
-    assert_eq!(
-        (
-            counters.connections,
-            counters.token_requests,
-            counters.api_calls
-        ),
-        (1, 1, 3)
-    );
+    assert_eq!((counters.connections, counters.token_requests, counters.api_calls), (1, 1, 3));
 }
 
 #[test]
@@ -32,21 +25,10 @@ fn requests_are_recorded() {
     let tokens = sandbox.issue();
     Client::new(&sandbox).post("/sandbox/echo?a=b", &tokens.access_token, b"body");
     let requests = sandbox.requests();
-    let [request] = requests.as_slice() else {
-        panic!("{requests:?}")
-    };
-    assert_eq!(
-        (request.method.as_str(), request.path.as_str()),
-        ("POST", "/sandbox/echo?a=b")
-    );
-    assert_eq!(
-        request.header("x-api-project-id"),
-        Some(sandbox.project_id())
-    );
-    assert_eq!(
-        (request.body.as_slice(), request.connection),
-        (&b"body"[..], 1)
-    );
+    let [request] = requests.as_slice() else { panic!("{requests:?}") };
+    assert_eq!((request.method.as_str(), request.path.as_str()), ("POST", "/sandbox/echo?a=b"));
+    assert_eq!(request.header("x-api-project-id"), Some(sandbox.project_id()));
+    assert_eq!((request.body.as_slice(), request.connection), (&b"body"[..], 1));
 }
 
 #[test]
@@ -105,10 +87,7 @@ fn an_exchange_is_finished_though_the_client_has_left() {
 
 #[test]
 fn latency_applies_to_every_request() {
-    let sandbox = start(Options {
-        latency: Duration::from_millis(30),
-        ..Options::default()
-    });
+    let sandbox = start(Options { latency: Duration::from_millis(30), ..Options::default() });
     let client = Client::new(&sandbox);
     let start = Instant::now();
     let tokens = client.exchange(&sandbox.issue().refresh_token).tokens();
@@ -120,17 +99,10 @@ fn latency_applies_to_every_request() {
 fn a_sandbox_that_is_dropped_is_gone() {
     let sandbox = start(Options::default());
     let port = sandbox.port();
-    let taken = Sandbox::start(Options {
-        port,
-        ..Options::default()
-    })
-    .expect_err("taken");
+    let taken = Sandbox::start(Options { port, ..Options::default() }).expect_err("taken");
     assert_eq!(taken.kind(), std::io::ErrorKind::AddrInUse);
     let hold = sandbox.hold_token_endpoint();
-    let stream = send_raw(
-        &sandbox,
-        &raw_exchange(&sandbox, &sandbox.issue().refresh_token),
-    );
+    let stream = send_raw(&sandbox, &raw_exchange(&sandbox, &sandbox.issue().refresh_token));
     assert!(hold.wait_for_request(LONG));
     drop(sandbox);
     // Not by its port, which another test may have by now.

@@ -11,10 +11,7 @@ use crate::client::{Client, LONG, raw_exchange, raw_get, read_raw, send_raw, sta
 /// A sandbox whose next request meets a fault, and a pair of tokens.
 fn with_fault(fault: &str) -> (Sandbox, Tokens) {
     let fault = fault.parse().unwrap_or_else(|error| panic!("{error}"));
-    let sandbox = start(Options {
-        faults: vec![fault],
-        ..Options::default()
-    });
+    let sandbox = start(Options { faults: vec![fault], ..Options::default() });
     let tokens = sandbox.issue();
     (sandbox, tokens)
 }
@@ -24,12 +21,7 @@ fn answers_of_the_token_endpoint() {
     // Fault, status, something in the body, whether the token is spent.
     for (fault, status, text, spent) in [
         ("429=7", 429, "Correlation ID", false),
-        (
-            "429-fault",
-            429,
-            "policies.ratelimit.SpikeArrestViolation",
-            false,
-        ),
+        ("429-fault", 429, "policies.ratelimit.SpikeArrestViolation", false),
         ("500-quota", 500, "policies.ratelimit.QuotaViolation", false),
         ("400", 400, "invalid_request", false),
         ("403", 403, "access_denied", false),
@@ -67,11 +59,7 @@ fn answers_of_the_token_endpoint() {
             assert_eq!(answer.header("retry-after"), "7", "{fault}");
         }
         if !spent {
-            assert_eq!(
-                client.exchange(&tokens.refresh_token).status,
-                200,
-                "{fault}: afterwards"
-            );
+            assert_eq!(client.exchange(&tokens.refresh_token).status, 200, "{fault}: afterwards");
         }
     }
 }
@@ -108,11 +96,7 @@ fn answers_of_the_api() {
                 assert_eq!(answer.header("x-retry-after"), "7");
                 assert_eq!(answer.header("retry-after"), "");
                 assert_eq!(answer.header("x-rate-limit-user-remaining"), "0");
-                assert_eq!(
-                    answer.header("x-rate-limit-user-reset").len(),
-                    13,
-                    "milliseconds"
-                );
+                assert_eq!(answer.header("x-rate-limit-user-reset").len(), 13, "milliseconds");
             }
             "503=7" => assert_eq!(answer.header("retry-after"), "7"),
             _ => {}
@@ -149,10 +133,7 @@ fn a_cut_answer_is_half_of_one() {
         let answer = read_raw(stream).expect("the end of the connection");
         let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
         let head = head.to_lowercase();
-        assert!(
-            body.starts_with(r#"{"access_token":"#) && !body.ends_with('}'),
-            "{answer}"
-        );
+        assert!(body.starts_with(r#"{"access_token":"#) && !body.ends_with('}'), "{answer}");
         assert!(!head.contains("transfer-encoding"), "{head}");
         assert_eq!(head.contains("content-length"), announced, "{head}");
         assert_eq!(head.contains("connection: close"), !announced, "{head}");
@@ -160,11 +141,7 @@ fn a_cut_answer_is_half_of_one() {
 
         let (sandbox, tokens) = with_fault(&format!("token:{fault}"));
         let result = Client::new(&sandbox).try_exchange(&tokens.refresh_token);
-        assert_eq!(
-            result.is_err(),
-            announced,
-            "{fault}: only a length gives it away"
-        );
+        assert_eq!(result.is_err(), announced, "{fault}: only a length gives it away");
     }
 }
 
@@ -217,10 +194,7 @@ fn a_spent_token_is_refused_whatever_the_fault() {
     let first = sandbox.issue();
     let second = client.exchange(&first.refresh_token).tokens();
     sandbox.add_fault(Fault::token(FaultKind::NoRefreshToken));
-    assert_eq!(
-        client.exchange(&first.refresh_token).json()["error"],
-        "invalid_grant"
-    );
+    assert_eq!(client.exchange(&first.refresh_token).json()["error"], "invalid_grant");
     assert!(!sandbox.is_live(&second.refresh_token));
     assert_eq!(sandbox.counters().revoked, 1);
 }
@@ -230,12 +204,7 @@ fn faults_can_be_cleared() {
     let (sandbox, tokens) = with_fault("api:500xall");
     let client = Client::new(&sandbox);
     for _ in 0..3 {
-        assert_eq!(
-            client
-                .get("/iam/v1/workspaces/current", &tokens.access_token)
-                .status,
-            500
-        );
+        assert_eq!(client.get("/iam/v1/workspaces/current", &tokens.access_token).status, 500);
     }
     sandbox.clear_faults();
     let answer = read_raw(send_raw(

@@ -15,10 +15,7 @@ fn the_workspace_is_the_documented_one() {
     let answer = Client::new(&sandbox).get("/iam/v1/workspaces/current", &tokens.access_token);
     let documented: Value = serde_json::from_str(DOCUMENTED).expect("JSON");
     assert_eq!(answer.body, documented.to_string());
-    assert_eq!(
-        answer.header("content-type"),
-        "application/json; charset=utf-8"
-    );
+    assert_eq!(answer.header("content-type"), "application/json; charset=utf-8");
     assert_eq!(answer.header("x-trifacta-request-id").len(), 36);
 }
 
@@ -48,17 +45,9 @@ fn the_layers_complain_in_order_and_each_in_its_dialect() {
             "faultstring": "Invalid ApiKey", "detail": { "errorcode": "oauth.v2.InvalidApiKey" },
         } })
     );
-    assert_eq!(
-        client
-            .get_with(current, &[bearer, ("x-client-id", project.1)])
-            .status,
-        200
-    );
+    assert_eq!(client.get_with(current, &[bearer, ("x-client-id", project.1)]).status, 200);
 
-    for headers in [
-        &[project][..],
-        &[project, ("Authorization", "Bearer wrong")],
-    ] {
+    for headers in [&[project][..], &[project, ("Authorization", "Bearer wrong")]] {
         let answer = client.get_with("/nowhere", headers);
         assert_eq!((answer.status, answer.body.as_str()), (401, "Unauthorized"));
         assert_eq!(answer.header("content-type"), "text/plain");
@@ -78,35 +67,19 @@ fn the_layers_complain_in_order_and_each_in_its_dialect() {
     assert_eq!(answer.header("x-trifacta-request-id").len(), 36);
     let answer = client.post(current, &sandbox.issue().access_token, b"{}");
     assert_eq!(answer.status, 404);
-    assert_eq!(
-        answer.json()["exception"]["details"],
-        format!("Cannot POST {current}")
-    );
+    assert_eq!(answer.json()["exception"]["details"], format!("Cannot POST {current}"));
     assert_eq!(sandbox.counters().unauthorized, 2);
 }
 
 #[test]
 fn the_project_id_check_can_be_switched_off() {
-    let sandbox = start(Options {
-        project_id_check: false,
-        ..Options::default()
-    });
+    let sandbox = start(Options { project_id_check: false, ..Options::default() });
     let bearer = format!("Bearer {}", sandbox.issue().access_token);
     let headers = [("Authorization", bearer.as_str())];
     let client = Client::new(&sandbox);
-    assert_eq!(
-        client
-            .get_with("/iam/v1/workspaces/current", &headers)
-            .status,
-        200
-    );
+    assert_eq!(client.get_with("/iam/v1/workspaces/current", &headers).status, 200);
     sandbox.set_project_id_check(true);
-    assert_eq!(
-        client
-            .get_with("/iam/v1/workspaces/current", &headers)
-            .status,
-        401
-    );
+    assert_eq!(client.get_with("/iam/v1/workspaces/current", &headers).status, 401);
 }
 
 #[test]
@@ -116,10 +89,7 @@ fn the_front_end_takes_no_get_with_a_body() {
                    Content-Length: 2\r\n\r\n{}";
     let answer = read_raw(send_raw(&sandbox, request)).expect("an answer");
     assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
-    assert!(
-        answer.contains("<title>400 Bad Request</title>"),
-        "{answer}"
-    );
+    assert!(answer.contains("<title>400 Bad Request</title>"), "{answer}");
     assert!(answer.contains("Your client has issued a malformed or illegal request."));
 }
 
@@ -135,16 +105,8 @@ fn echo_shows_a_request_but_not_its_token() {
     assert_eq!(echo["path"], "/sandbox/echo/a/b");
     assert_eq!(echo["query"], "c=d%20e");
     assert_eq!(echo["body"], "žluť");
-    assert!(
-        answer
-            .body
-            .contains(r#"["authorization","Bearer (redacted)"]"#),
-        "{answer:?}"
-    );
+    assert!(answer.body.contains(r#"["authorization","Bearer (redacted)"]"#), "{answer:?}");
 
     let echo = client.post("/sandbox/echo", &token, &[0xff, 0]).json();
-    assert_eq!(
-        (&echo["base64"], &echo["length"]),
-        (&json!("/wA="), &json!(2))
-    );
+    assert_eq!((&echo["base64"], &echo["length"]), (&json!("/wA="), &json!(2)));
 }

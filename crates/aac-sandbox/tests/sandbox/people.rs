@@ -17,18 +17,12 @@ fn get(options: Options, path: &str) -> Answer {
 
 fn ids(page: &Value) -> Vec<u64> {
     let rows = page["data"].as_array().expect("rows");
-    rows.iter()
-        .map(|row| row["id"].as_u64().expect("an id"))
-        .collect()
+    rows.iter().map(|row| row["id"].as_u64().expect("an id")).collect()
 }
 
 #[test]
 fn pages_cover_everyone_once() {
-    let sandbox = start(Options {
-        users: 1234,
-        max_page: 500,
-        ..Options::default()
-    });
+    let sandbox = start(Options { users: 1234, max_page: 500, ..Options::default() });
     let token = sandbox.issue().access_token;
     let client = Client::new(&sandbox);
     let page = client.get(PEOPLE, &token).json();
@@ -37,10 +31,7 @@ fn pages_cover_everyone_once() {
 
     let mut seen = Vec::new();
     loop {
-        let path = format!(
-            "{PEOPLE}?limit=9999&offset={}&includeCount=true",
-            seen.len()
-        );
+        let path = format!("{PEOPLE}?limit=9999&offset={}&includeCount=true", seen.len());
         let page = client.get(&path, &token).json();
         assert_eq!(page["count"], 1234);
         let rows = ids(&page);
@@ -56,11 +47,7 @@ fn pages_cover_everyone_once() {
 
 #[test]
 fn pages_of_a_service_that_misbehaves() {
-    let options = |paging| Options {
-        users: 10,
-        paging,
-        ..Options::default()
-    };
+    let options = |paging| Options { users: 10, paging, ..Options::default() };
     let second = format!("{PEOPLE}?limit=3&offset=3&includeCount=true");
     let exact = get(options(Paging::Exact), &second).json();
     let overlapping = get(options(Paging::Overlapping), &second).json();
@@ -68,35 +55,14 @@ fn pages_of_a_service_that_misbehaves() {
     let first = get(options(Paging::IgnoresOffset), PEOPLE).json();
     let again = get(options(Paging::IgnoresOffset), &second).json();
     assert_eq!(ids(&again), ids(&first)[..3]);
-    assert_eq!(
-        get(options(Paging::NoCount), &second).json().get("count"),
-        None
-    );
-    assert_eq!(
-        get(
-            Options {
-                users: 0,
-                ..Options::default()
-            },
-            PEOPLE
-        )
-        .body,
-        r#"{"data":[]}"#
-    );
+    assert_eq!(get(options(Paging::NoCount), &second).json().get("count"), None);
+    assert_eq!(get(Options { users: 0, ..Options::default() }, PEOPLE).body, r#"{"data":[]}"#);
 }
 
 #[test]
 fn a_person_has_the_fields_of_the_real_service_in_its_order() {
-    let page = get(
-        Options::default(),
-        &format!("{PEOPLE}?includePrivileges=true"),
-    )
-    .json();
-    let keys: Vec<_> = page["data"][0]
-        .as_object()
-        .expect("a person")
-        .keys()
-        .collect();
+    let page = get(Options::default(), &format!("{PEOPLE}?includePrivileges=true")).json();
+    let keys: Vec<_> = page["data"][0].as_object().expect("a person").keys().collect();
     assert_eq!(
         keys,
         [
@@ -136,25 +102,15 @@ fn a_person_has_the_fields_of_the_real_service_in_its_order() {
 #[test]
 fn filter_and_sort() {
     let names = |query: &str| {
-        let page = get(
-            Options {
-                users: 4,
-                ..Options::default()
-            },
-            &format!("{PEOPLE}?{query}"),
-        );
+        let page = get(Options { users: 4, ..Options::default() }, &format!("{PEOPLE}?{query}"));
         let page = page.json();
         let rows = page["data"].as_array().expect("rows").iter();
-        rows.map(|row| row["name"].as_str().unwrap_or("-").to_owned())
-            .collect::<Vec<_>>()
+        rows.map(|row| row["name"].as_str().unwrap_or("-").to_owned()).collect::<Vec<_>>()
     };
     assert_eq!(names("filter=HOPPER"), ["Grace Hopper"]);
     assert_eq!(names("filter=person0000&filterFields=email").len(), 4);
     assert_eq!(names("filter=ada&filterType=exact").len(), 0);
-    assert_eq!(
-        names("filter=ada+lovelace&filterType=exactIgnoreCase"),
-        ["Ada Lovelace"]
-    );
+    assert_eq!(names("filter=ada+lovelace&filterType=exactIgnoreCase"), ["Ada Lovelace"]);
     assert_eq!(names("sort=-id")[0], "Grace Hopper");
     assert_eq!(names("sort=name")[1], "Grace Hopper");
 }
@@ -162,42 +118,14 @@ fn filter_and_sort() {
 #[test]
 fn requests_that_are_not_as_they_should_be() {
     for (path, status, name) in [
-        (
-            "/iam/v1/workspaces/01JKBMKPZ94N0GG5F8N9HY2FJA/people",
-            404,
-            "RouteNotFoundException",
-        ),
+        ("/iam/v1/workspaces/01JKBMKPZ94N0GG5F8N9HY2FJA/people", 404, "RouteNotFoundException"),
         ("/iam/v1/workspaces/1/people", 403, "AccessControlException"),
-        (
-            "/iam/v1/workspaces/31429/people?limit=0",
-            400,
-            "ApiValidationFailed",
-        ),
-        (
-            "/iam/v1/workspaces/31429/people?limit=many",
-            400,
-            "ApiValidationFailed",
-        ),
-        (
-            "/iam/v1/workspaces/31429/people?offset=-1",
-            400,
-            "ApiValidationFailed",
-        ),
-        (
-            "/iam/v1/workspaces/31429/people?includeCount=yes",
-            400,
-            "ApiValidationFailed",
-        ),
-        (
-            "/iam/v1/workspaces/31429/people?filter=a&filterType=b",
-            400,
-            "ApiValidationFailed",
-        ),
-        (
-            "/iam/v1/workspaces/31429/people?sort=nothing",
-            400,
-            "ApiValidationFailed",
-        ),
+        ("/iam/v1/workspaces/31429/people?limit=0", 400, "ApiValidationFailed"),
+        ("/iam/v1/workspaces/31429/people?limit=many", 400, "ApiValidationFailed"),
+        ("/iam/v1/workspaces/31429/people?offset=-1", 400, "ApiValidationFailed"),
+        ("/iam/v1/workspaces/31429/people?includeCount=yes", 400, "ApiValidationFailed"),
+        ("/iam/v1/workspaces/31429/people?filter=a&filterType=b", 400, "ApiValidationFailed"),
+        ("/iam/v1/workspaces/31429/people?sort=nothing", 400, "ApiValidationFailed"),
         ("/iam/v1/people/1", 404, "NotFoundException"),
         ("/iam/v1/people/current", 404, "RouteNotFoundException"),
     ] {
@@ -205,10 +133,7 @@ fn requests_that_are_not_as_they_should_be() {
         assert_eq!(answer.status, status, "{path}: {answer:?}");
         assert_eq!(answer.json()["exception"]["name"], name, "{path}");
     }
-    let options = Options {
-        foreign_workspace: 404,
-        ..Options::default()
-    };
+    let options = Options { foreign_workspace: 404, ..Options::default() };
     assert_eq!(get(options, "/iam/v1/workspaces/1/people").status, 404);
 }
 

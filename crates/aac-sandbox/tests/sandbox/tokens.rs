@@ -9,12 +9,7 @@ use crate::client::{Client, jwt_part, start};
 
 fn keys(json: &str) -> Vec<String> {
     let value: Value = serde_json::from_str(json).expect("JSON");
-    value
-        .as_object()
-        .expect("an object")
-        .keys()
-        .cloned()
-        .collect()
+    value.as_object().expect("an object").keys().cloned().collect()
 }
 
 #[test]
@@ -27,13 +22,7 @@ fn an_exchange_answers_a_new_pair_and_spends_the_old_one() {
     let body = answer.json();
     assert_eq!(
         keys(&answer.body),
-        [
-            "access_token",
-            "token_type",
-            "expires_in",
-            "refresh_token",
-            "scope"
-        ]
+        ["access_token", "token_type", "expires_in", "refresh_token", "scope"]
     );
     assert_eq!(body["token_type"], "Bearer");
     assert_eq!(body["expires_in"], 300);
@@ -44,18 +33,8 @@ fn an_exchange_answers_a_new_pair_and_spends_the_old_one() {
     let new = answer.tokens();
     assert!(!sandbox.is_live(&old.refresh_token));
     assert!(sandbox.is_live(&new.refresh_token));
-    assert_eq!(
-        client
-            .get("/iam/v1/workspaces/current", &old.access_token)
-            .status,
-        401
-    );
-    assert_eq!(
-        client
-            .get("/iam/v1/workspaces/current", &new.access_token)
-            .status,
-        200
-    );
+    assert_eq!(client.get("/iam/v1/workspaces/current", &old.access_token).status, 401);
+    assert_eq!(client.get("/iam/v1/workspaces/current", &new.access_token).status, 200);
     assert_eq!(sandbox.counters().exchanges, 1);
 }
 
@@ -72,18 +51,10 @@ fn a_spent_token_ends_its_family_and_no_other() {
     let description = answer.json()["error_description"].to_string();
     assert!(description.contains("(Correlation ID: "), "{description}");
     assert!(!sandbox.is_live(&second.refresh_token));
-    assert_eq!(
-        client.exchange(&second.refresh_token).json()["error"],
-        "invalid_grant"
-    );
+    assert_eq!(client.exchange(&second.refresh_token).json()["error"], "invalid_grant");
     assert!(sandbox.is_live(&bystander.refresh_token));
     // An issued access token works until it expires.
-    assert_eq!(
-        client
-            .get("/iam/v1/workspaces/current", &second.access_token)
-            .status,
-        200
-    );
+    assert_eq!(client.get("/iam/v1/workspaces/current", &second.access_token).status, 200);
 
     let counters = sandbox.counters();
     assert_eq!((counters.exchanges, counters.refused), (1, 2));
@@ -92,10 +63,7 @@ fn a_spent_token_ends_its_family_and_no_other() {
 
 #[test]
 fn without_replay_protection_the_family_lives_on() {
-    let sandbox = start(Options {
-        replay_protection: false,
-        ..Options::default()
-    });
+    let sandbox = start(Options { replay_protection: false, ..Options::default() });
     let client = Client::new(&sandbox);
     let first = sandbox.issue();
     let second = client.exchange(&first.refresh_token).tokens();
@@ -106,10 +74,7 @@ fn without_replay_protection_the_family_lives_on() {
 
 #[test]
 fn within_the_grace_a_spent_token_is_exchanged_again() {
-    let sandbox = start(Options {
-        grace: Duration::from_secs(3600),
-        ..Options::default()
-    });
+    let sandbox = start(Options { grace: Duration::from_secs(3600), ..Options::default() });
     let client = Client::new(&sandbox);
     let first = sandbox.issue();
     let second = client.exchange(&first.refresh_token).tokens();
@@ -157,19 +122,7 @@ fn the_tokens_have_the_claims_of_the_real_ones_in_their_order() {
     let refresh = tokens.refresh_token.as_str();
     assert_eq!(jwt_part(refresh, 0), r#"{"alg":"RS256","kid":"default"}"#);
     let payload = jwt_part(refresh, 1);
-    assert_eq!(
-        keys(&payload),
-        [
-            "sub",
-            "jti",
-            "exp",
-            "sid",
-            "scope",
-            "auth_time",
-            "acr",
-            "iss"
-        ]
-    );
+    assert_eq!(keys(&payload), ["sub", "jti", "exp", "sid", "scope", "auth_time", "acr", "iss"]);
     let refresh_claims: Value = serde_json::from_str(&payload).expect("JSON");
     assert_eq!(refresh_claims["sid"], claims["sid"]);
     let lifetime = seconds(&refresh_claims["exp"]) - seconds(&refresh_claims["auth_time"]);
@@ -182,15 +135,8 @@ fn seconds(value: &Value) -> i64 {
 
 #[test]
 fn every_access_token_needs_base64url() {
-    for issuer in [
-        "https://a.example/as",
-        "https://ab.example/as",
-        "https://abc.example/as",
-    ] {
-        let sandbox = start(Options {
-            issuer: Some(issuer.to_owned()),
-            ..Options::default()
-        });
+    for issuer in ["https://a.example/as", "https://ab.example/as", "https://abc.example/as"] {
+        let sandbox = start(Options { issuer: Some(issuer.to_owned()), ..Options::default() });
         for _ in 0..10 {
             let token = sandbox.issue().access_token;
             let payload = token.split('.').nth(1).expect("a payload");
@@ -207,15 +153,9 @@ fn the_token_formats_of_2027() {
         ..Options::default()
     });
     let tokens = sandbox.issue();
-    assert_eq!(
-        keys(&jwt_part(&tokens.access_token, 0)),
-        ["kid", "alg", "typ"]
-    );
+    assert_eq!(keys(&jwt_part(&tokens.access_token, 0)), ["kid", "alg", "typ"]);
     assert!(!tokens.refresh_token.contains('.') && tokens.refresh_token.len() > 100);
-    assert_eq!(
-        Client::new(&sandbox).exchange(&tokens.refresh_token).status,
-        200
-    );
+    assert_eq!(Client::new(&sandbox).exchange(&tokens.refresh_token).status, 200);
 }
 
 #[test]
@@ -229,46 +169,16 @@ fn requests_that_are_not_as_they_should_be() {
 
     type Headers<'a> = &'a [(&'a str, &'a str)];
     let cases: &[(Headers, &str, u16, &str)] = &[
-        (
-            &[("Content-Type", "application/json")],
-            "{}",
-            400,
-            "invalid_request",
-        ),
+        (&[("Content-Type", "application/json")], "{}", 400, "invalid_request"),
         (&[form], "", 400, "invalid_request"),
-        (
-            &[form],
-            "grant_type=password",
-            400,
-            "unsupported_grant_type",
-        ),
+        (&[form], "grant_type=password", 400, "unsupported_grant_type"),
         (&[form], &good.replace(id, ""), 400, "invalid_request"),
         (&[form], &good.replace(id, "someone"), 401, "invalid_client"),
-        (
-            &[form, ("Authorization", "Basic YTpi")],
-            &good,
-            401,
-            "invalid_client",
-        ),
-        (
-            &[form],
-            &format!("{good}&client_secret=s"),
-            401,
-            "invalid_client",
-        ),
-        (
-            &[form],
-            &format!("{good}&client_id={id}"),
-            400,
-            "invalid_request",
-        ),
+        (&[form, ("Authorization", "Basic YTpi")], &good, 401, "invalid_client"),
+        (&[form], &format!("{good}&client_secret=s"), 401, "invalid_client"),
+        (&[form], &format!("{good}&client_id={id}"), 400, "invalid_request"),
         (&[form], &good.replace(&token, ""), 400, "invalid_request"),
-        (
-            &[form],
-            &good.replace(&token, "unknown"),
-            400,
-            "invalid_grant",
-        ),
+        (&[form], &good.replace(&token, "unknown"), 400, "invalid_grant"),
     ];
     for (headers, body, status, error) in cases {
         let answer = client.token(headers, body);
@@ -285,10 +195,7 @@ fn requests_that_are_not_as_they_should_be() {
 
 #[test]
 fn a_clock_that_differs_dates_the_tokens_and_ends_them() {
-    let sandbox = start(Options {
-        clock_offset: 3600,
-        ..Options::default()
-    });
+    let sandbox = start(Options { clock_offset: 3600, ..Options::default() });
     let client = Client::new(&sandbox);
     let tokens = client.exchange(&sandbox.issue().refresh_token).tokens();
     let issued = |sandbox: &Sandbox| {
@@ -297,19 +204,9 @@ fn a_clock_that_differs_dates_the_tokens_and_ends_them() {
         seconds(&claims["iat"])
     };
     let ahead = issued(&sandbox);
-    assert_eq!(
-        client
-            .get("/iam/v1/workspaces/current", &tokens.access_token)
-            .status,
-        200
-    );
+    assert_eq!(client.get("/iam/v1/workspaces/current", &tokens.access_token).status, 200);
     sandbox.set_clock_offset(3600 + 301);
-    assert_eq!(
-        client
-            .get("/iam/v1/workspaces/current", &tokens.access_token)
-            .status,
-        401
-    );
+    assert_eq!(client.get("/iam/v1/workspaces/current", &tokens.access_token).status, 401);
     sandbox.set_clock_offset(0);
     assert!((3595..=3600).contains(&(ahead - issued(&sandbox))));
 }
@@ -320,17 +217,7 @@ fn access_tokens_can_be_revoked_before_they_expire() {
     let client = Client::new(&sandbox);
     let tokens = sandbox.issue();
     sandbox.revoke_access_tokens();
-    assert_eq!(
-        client
-            .get("/iam/v1/workspaces/current", &tokens.access_token)
-            .status,
-        401
-    );
+    assert_eq!(client.get("/iam/v1/workspaces/current", &tokens.access_token).status, 401);
     let tokens = client.exchange(&tokens.refresh_token).tokens();
-    assert_eq!(
-        client
-            .get("/iam/v1/workspaces/current", &tokens.access_token)
-            .status,
-        200
-    );
+    assert_eq!(client.get("/iam/v1/workspaces/current", &tokens.access_token).status, 200);
 }

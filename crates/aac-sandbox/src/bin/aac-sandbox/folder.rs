@@ -78,12 +78,7 @@ mod tests {
         std::fs::write(&url, "http://127.0.0.1:8080\n").expect("written");
         assert!(Folder::open(Some(dir.path())).is_ok());
         std::fs::write(&url, "https://api.us1.alteryxcloud.com\n").expect("written");
-        let error = Folder::open(Some(dir.path()))
-            .expect_err("refused")
-            .to_string();
-        assert!(
-            error.contains("aac_url.txt") && error.contains("--dir"),
-            "{error}"
-        );
+        let error = Folder::open(Some(dir.path())).expect_err("refused").to_string();
+        assert!(error.contains("aac_url.txt") && error.contains("--dir"), "{error}");
     }
 }

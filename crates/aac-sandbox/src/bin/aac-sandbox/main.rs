@@ -78,9 +78,7 @@ fn main() {
 }
 
 fn run(cli: &Cli) -> io::Result<i32> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let _context = runtime.enter();
     // Before there is anything to clean up.
     let mut signals = Signals::listen()?;

@@ -65,10 +65,7 @@ mod system {
 
     /// The exit code of a command; 128 + n if signal n ended it, as shells have it.
     pub(crate) fn exit_code(status: ExitStatus) -> i32 {
-        status
-            .code()
-            .or_else(|| Some(128 + status.signal()?))
-            .unwrap_or(1)
+        status.code().or_else(|| Some(128 + status.signal()?)).unwrap_or(1)
     }
 
     /// A folder that its owner alone can enter.
@@ -95,10 +92,7 @@ mod system {
 
     impl Signals {
         pub(crate) fn listen() -> io::Result<Self> {
-            Ok(Self {
-                ctrl_c: ctrl_c()?,
-                ctrl_break: ctrl_break()?,
-            })
+            Ok(Self { ctrl_c: ctrl_c()?, ctrl_break: ctrl_break()? })
         }
 
         /// Waits for the next one.
