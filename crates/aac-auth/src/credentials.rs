@@ -231,8 +231,8 @@ impl Answer {
 
     /// The document that creds.json becomes: every field of the answer in place of the old one, all
     /// others kept, in their order. The vendor's programs store the whole answer, so this does too.
-    pub(crate) fn merge_into(mut self, mut document: Document) -> Document {
-        for (name, value) in &mut self.document.0 {
+    pub(crate) fn merge_into(&self, mut document: Document) -> Document {
+        for (name, value) in &self.document.0 {
             let is_usable = match name.as_str() {
                 ACCESS => self.has_access_token,
                 REFRESH => self.has_refresh_token,
@@ -241,7 +241,7 @@ impl Answer {
             if !is_usable {
                 continue;
             }
-            if let Some(mut old) = document.0.insert(name.clone(), value.take()) {
+            if let Some(mut old) = document.0.insert(name.clone(), value.clone()) {
                 wipe(&mut old);
             }
         }

@@ -98,8 +98,8 @@ impl Files {
         file.write_all(new).and_then(|()| file.sync_all()).map_err(at(&self.new))?;
         drop(file);
         // The last moment at which a writer without the lock can be noticed.
-        if let Some(old) = old
-            && !text::read(&self.creds).is_ok_and(|bytes| *bytes == old)
+        if let (Some(old), Ok(now)) = (old, text::read(&self.creds))
+            && *now != old
         {
             self.remove(&self.new)?;
             return Ok(Replaced::NotAsExpected);

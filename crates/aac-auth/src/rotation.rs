@@ -528,39 +528,44 @@ impl Rotation {
         in_file: &Credentials,
         is_saved: bool,
     ) -> Result<Spent, (DiskError, Fresh)> {
-        let now = self.read();
-        let (old, base) = match &now {
-            Ok(now) if now.refresh_token != in_file.refresh_token => return Ok(self.give_way()),
-            Ok(now) => (Some(now.bytes.as_slice()), &now.bytes),
-            // Someone destroyed the file while we held its next content.
-            Err(_) => (None, &in_file.bytes),
-        };
-        let bytes = answer.merge_into(Document::parse(base).unwrap_or_default()).to_bytes();
-        let token = match Credentials::parse(Zeroizing::clone(&bytes), &self.settings.hosts) {
-            Ok(pair) => pair.access_token,
-            // It was made of parts that were checked.
-            Err(_) => in_file.access_token.clone(),
-        };
-        let fresh = Fresh { token, is_new: true };
-        let mut replaced = self.files.replace(old, &bytes);
-        if replaced.is_err() && !is_saved {
-            // Torn or not, it is the last place left.
-            replaced = self.files.overwrite(&bytes);
-        }
-        match replaced {
-            // Written by someone between two lines of ours.
-            Ok(Replaced::NotAsExpected) => Ok(self.give_way()),
-            Ok(_) => {
-                // Best effort, both: what stays is recognised as done with by the next run.
-                let _ = self.files.remove(&self.files.journal);
-                let _ = self.files.remove(&self.files.old_journal);
-                self.notices.step(format_args!(
-                    "the new tokens are saved in {}",
-                    self.files.creds.display()
-                ));
-                Ok(Spent::Saved(fresh))
+        // Whoever writes between two lines of ours is heard, but not for ever: as long as the file
+        // has the token that is spent, or none, there is nothing to lose in it.
+        let mut patience = 5;
+        loop {
+            patience -= 1;
+            let now = self.read();
+            let (old, base) = match &now {
+                Ok(now) if now.refresh_token != in_file.refresh_token => return Ok(self.give_way()),
+                Ok(now) => (Some(now.bytes.as_slice()).filter(|_| patience > 0), &now.bytes),
+                // Someone destroyed the file while we held its next content.
+                Err(_) => (None, &in_file.bytes),
+            };
+            let bytes = answer.merge_into(Document::parse(base).unwrap_or_default()).to_bytes();
+            let mut replaced = self.files.replace(old, &bytes);
+            if replaced.is_err() && !is_saved {
+                // Torn or not, it is the last place left.
+                replaced = self.files.overwrite(&bytes);
             }
-            Err(error) => Err((error, fresh)),
+            if matches!(replaced, Ok(Replaced::NotAsExpected)) {
+                continue;
+            }
+            let token = match Credentials::parse(bytes, &self.settings.hosts) {
+                Ok(pair) => pair.access_token,
+                // It was made of parts that were checked.
+                Err(_) => in_file.access_token.clone(),
+            };
+            let fresh = Fresh { token, is_new: true };
+            return match replaced {
+                Ok(_) => {
+                    // Best effort, both: what stays is recognised as done with by the next run.
+                    let _ = self.files.remove(&self.files.journal);
+                    let _ = self.files.remove(&self.files.old_journal);
+                    let creds = self.files.creds.display();
+                    self.notices.step(format_args!("the new tokens are saved in {creds}"));
+                    Ok(Spent::Saved(fresh))
+                }
+                Err(error) => Err((error, fresh)),
+            };
         }
     }
 

@@ -1,0 +1,238 @@
+//! A rotating run, killed at each of its system calls, and with each disk call failing in turn.
+//!
+//! Minutes of work, and strace does it, so it is a command of its own:
+//!
+//! ```text
+//! cargo test -p aac-auth --test crash -- --ignored --nocapture
+//! ```
+
+#![cfg(target_os = "linux")]
+
+mod support;
+
+use aac_sandbox::{Options, Sandbox};
+use serde_json::Value;
+use std::collections::HashMap;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+use support::{Case, Run};
+
+/// A system call of the main thread: its name, its number among those of its name, its line.
+#[derive(Clone, Debug)]
+struct Call {
+    name: String,
+    nth: usize,
+    line: String,
+}
+
+fn strace(case: &Case, output: &Path, inject: Option<&str>) -> Command {
+    let mut command = Command::new("strace");
+    command.args(["-f", "-s", "64", "-o"]).arg(output);
+    if let Some(inject) = inject {
+        command.args(["-e", &format!("inject={inject}")]);
+    }
+    command.arg(support::get_workspace()).env("AAC_DIR", case.folder.path());
+    command
+}
+
+/// The calls of a run that nothing happens to; `None` where there is no strace, or it may not trace.
+fn trace(case: &Case) -> Option<Vec<Call>> {
+    let output = case.path("trace");
+    let run = match strace(case, &output, None).output() {
+        Ok(run) if run.status.success() => run,
+        Ok(run) => {
+            eprintln!("skipped: strace: {}", String::from_utf8_lossy(&run.stderr));
+            return None;
+        }
+        Err(error) => {
+            eprintln!("skipped: strace: {error}");
+            return None;
+        }
+    };
+    Run::from(run).assert_ok();
+    let text = fs::read_to_string(output).unwrap();
+    let main = text.split_whitespace().next().unwrap();
+    let mut counts = HashMap::<String, usize>::new();
+    let lines = text.lines().filter_map(|line| line.strip_prefix(main));
+    let calls = lines
+        .map(str::trim)
+        .filter(|line| line.contains('(') && !line.starts_with(['<', '+', '-']));
+    let calls = calls.map(|line| {
+        let name = line.split('(').next().unwrap().to_owned();
+        let nth = counts.entry(name.clone()).or_default();
+        *nth += 1;
+        Call { name, nth: *nth, line: line.to_owned() }
+    });
+    Some(calls.collect())
+}
+
+/// Works off the indexes with as many threads as there are cores.
+fn in_parallel(count: usize, work: impl Fn(usize) + Sync) {
+    let next = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(|| {
+                loop {
+                    match next.fetch_add(1, Ordering::SeqCst) {
+                        index if index < count => work(index),
+                        _ => break,
+                    }
+                }
+            });
+        }
+    });
+}
+
+fn is_whole(creds: &Path) -> bool {
+    let creds: Option<Value> =
+        fs::read(creds).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    creds.is_some_and(|creds| {
+        ["access_token", "refresh_token"]
+            .iter()
+            .all(|name| creds[name].as_str().is_some_and(|token| token.len() > 100))
+    })
+}
+
+#[test]
+#[ignore = "minutes, and needs strace: see the head of this file"]
+fn killed_at_every_system_call() {
+    let Some(calls) = trace(&Case::expired(Options::default())) else { return };
+    let is_send = |call: &Call| call.line.contains("grant_type=");
+    let sent = calls.iter().position(is_send).expect("the request is in the trace");
+    let saved = sent
+        + calls[sent..].iter().position(|call| call.name == "fsync").expect("the journal's fsync");
+    eprintln!("{} system calls; sent at {sent}, the answer in the journal at {saved}", calls.len());
+    for grace in [Duration::ZERO, Duration::from_secs(600)] {
+        let (torn, dead) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
+        // The first is the execve of the program, which is strace's own work.
+        in_parallel(calls.len() - 1, |index| {
+            let index = index + 1;
+            let Call { name, nth, line } = &calls[index];
+            let case = Case::expired(Options { grace, ..Options::default() });
+            let inject = format!("{name}:signal=KILL:when={nth}");
+            let mut command = strace(&case, &case.path("trace"), Some(&inject));
+            let status = command.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
+            assert!(!status.success() || name == "exit_group", "{line} was not reached");
+            let entry = (index, line.clone());
+            if !is_whole(&case.creds()) {
+                torn.lock().unwrap_or_else(PoisonError::into_inner).push(entry.clone());
+            }
+            if case.run([""; 0]).code != Some(0) {
+                dead.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
+            }
+        });
+        let (torn, mut dead) = (torn.into_inner().unwrap(), dead.into_inner().unwrap());
+        dead.sort();
+        eprintln!(
+            "grace {} s: {} points, {} torn, {} dead",
+            grace.as_secs(),
+            calls.len(),
+            torn.len(),
+            dead.len()
+        );
+        for (index, line) in &dead {
+            eprintln!("  dead at {index}: {line}");
+        }
+        assert_eq!(torn, []);
+        let may_die = |index| grace.is_zero() && index > sent && index <= saved;
+        assert!(dead.iter().all(|(index, _)| may_die(*index)));
+    }
+}
+
+#[test]
+#[ignore = "minutes, and needs strace: see the head of this file"]
+fn every_disk_call_fails_in_turn() {
+    const DISK: [&str; 15] = [
+        "openat",
+        "write",
+        "fsync",
+        "rename",
+        "unlink",
+        "flock",
+        "ftruncate",
+        "fchown",
+        "fchmod",
+        "read",
+        "statx",
+        "lseek",
+        "fcntl",
+        "readlink",
+        "fstat",
+    ];
+    let Some(calls) = trace(&Case::expired(Options::default())) else { return };
+    // What comes before is the loading of the program.
+    let start = calls.iter().position(|call| call.line.contains("creds.json")).unwrap();
+    let calls: Vec<_> =
+        calls[start..].iter().filter(|call| DISK.contains(&call.name.as_str())).collect();
+    let errors = ["EIO", "ENOSPC", "EACCES", "EBUSY", "EDQUOT", "EROFS"];
+    let (lost, outcomes) = (Mutex::new(Vec::new()), Mutex::new(HashMap::<String, usize>::new()));
+    in_parallel(calls.len() * errors.len(), |index| {
+        let (call, error) = (calls[index / errors.len()], errors[index % errors.len()]);
+        let case = Case::expired(Options::default());
+        let inject = format!("{}:error={error}:when={}", call.name, call.nth);
+        let run = Run::of(&mut strace(&case, &case.path("trace"), Some(&inject)));
+        let outcome = match run.code {
+            Some(0) if run.stderr.contains("saved in") => "went on, saved in the journal",
+            Some(0) => "went on",
+            _ if run.stderr.contains("nothing was spent") => "nothing was spent",
+            _ if run.stderr.contains("could not be saved anywhere") => "lost",
+            _ if run.stderr.contains("may be spent") => "may be spent",
+            _ if case.sandbox.counters().token_requests == 0
+                || case.sandbox.is_live(&case.refresh_token()) =>
+            {
+                "failed, with the tokens alive"
+            }
+            _ => "unexplained",
+        };
+        *outcomes.lock().unwrap().entry(outcome.to_owned()).or_default() += 1;
+        run.assert_hides(&[&case.tokens.access_token, &case.tokens.refresh_token]);
+        let again = case.run([""; 0]);
+        let spent_in_vain = outcome == "nothing was spent" && case.sandbox.counters().exchanges > 1;
+        if !is_whole(&case.creds())
+            || again.code != Some(0)
+            || spent_in_vain
+            || ["lost", "unexplained", "may be spent"].contains(&outcome)
+        {
+            let entry = format!(
+                "{error} at {}\n  {outcome}: {:?} {}  then {:?} {}",
+                call.line, run.code, run.stderr, again.code, again.stderr
+            );
+            lost.lock().unwrap().push(entry);
+        }
+    });
+    eprintln!(
+        "{} failures of {} disk calls: {:?}",
+        calls.len() * errors.len(),
+        calls.len(),
+        outcomes.into_inner().unwrap()
+    );
+    let lost = lost.into_inner().unwrap();
+    assert!(lost.is_empty(), "{}", lost.join("\n"));
+}
+
+#[test]
+#[ignore = "needs strace: see the head of this file"]
+fn a_commit_that_fails_again_and_again_loses_nothing() {
+    let case = Case::expired(Options { token_lifetime: 2, ..Options::default() });
+    let Some(calls) = trace(&Case::expired(Options::default())) else { return };
+    // The rehearsal is the first rename, the commit the second.
+    let renames = calls.iter().filter(|call| call.name == "rename").count();
+    assert_eq!(renames, 2);
+    Sandbox::set_latency(&case.sandbox, Duration::ZERO);
+    let inject = |inject: &str| Run::of(&mut strace(&case, &case.path("trace"), Some(inject)));
+    let first = inject("rename:error=EIO:when=2+");
+    first.assert_ok();
+    assert!(first.stderr.contains("saved in"), "{}", first.stderr);
+    for _ in 0..3 {
+        let run = inject("rename:error=EIO");
+        assert!(run.stderr.contains("saved in"), "{}", run.stderr);
+    }
+    case.run([""; 0]).assert_ok();
+    assert!(case.sandbox.is_live(&case.refresh_token()));
+    assert_eq!(case.sandbox.counters().reused, 0);
+}
