@@ -81,7 +81,8 @@ impl Claims {
             return exp.saturating_mul(1000).saturating_sub(now.0);
         };
         let born = match arrival {
-            Some(arrival) if self.iat == Some(arrival.iat) => arrival.clock.0,
+            // `iat` is a whole second: the token may be almost one older than its arrival says.
+            Some(arrival) if self.iat == Some(arrival.iat) => arrival.clock.0.saturating_sub(1000),
             _ => self.iat.unwrap_or(i64::MIN).saturating_mul(1000),
         };
         let age = now.0.saturating_sub(born);

@@ -258,3 +258,87 @@ impl Answer {
         document
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base64::Engine;
+    use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL;
+    use proptest::collection::{hash_map, vec};
+    use proptest::prelude::*;
+
+    fn hosts() -> Hosts {
+        Hosts::parse("https://api.us1.alteryxcloud.com").unwrap()
+    }
+
+    fn jwt(iat: i64) -> String {
+        let claims = json!({
+            "iss": "https://pingauth.alteryxcloud.com/as", "client_id": "id", "iat": iat, "exp": iat + 300,
+        });
+        format!("eyJ9.{}.c2ln", BASE64URL.encode(claims.to_string()))
+    }
+
+    /// Any JSON text of a value, with numbers of any length.
+    fn json_text() -> impl Strategy<Value = String> {
+        let leaf = prop_oneof![
+            Just("null".to_owned()),
+            any::<bool>().prop_map(|flag| flag.to_string()),
+            "-?(0|[1-9][0-9]{0,40})(\\.[0-9]{1,20})?",
+            any::<String>().prop_map(|text| Value::from(text).to_string()),
+        ];
+        leaf.prop_recursive(4, 24, 4, |inner| {
+            prop_oneof![
+                vec(inner.clone(), 0..4).prop_map(|values| format!("[{}]", values.join(","))),
+                hash_map(any::<String>(), inner, 0..4)
+                    .prop_map(|fields| object(fields.into_iter())),
+            ]
+        })
+    }
+
+    fn object(fields: impl Iterator<Item = (String, String)>) -> String {
+        let fields: Vec<_> =
+            fields.map(|(name, value)| format!("{}:{value}", Value::from(name))).collect();
+        format!("{{{}}}", fields.join(","))
+    }
+
+    /// The fields but those of the answer, each with its text, in order.
+    fn others(document: &Document) -> Vec<(String, String)> {
+        let is_other = |name: &str| ![ACCESS, REFRESH, ARRIVAL].contains(&name);
+        let fields = document.0.iter().filter(|(name, _)| is_other(name));
+        fields.map(|(name, value)| (name.clone(), value.to_string())).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn a_merge_keeps_every_other_field_its_place_and_its_digits(
+            fields in hash_map(any::<String>(), json_text(), 0..8),
+            place in any::<prop::sample::Index>(),
+        ) {
+            let mut fields: Vec<_> = fields.into_iter().collect();
+            let tokens = [(ACCESS, jwt(1000)), (REFRESH, "spent".to_owned())];
+            for (name, token) in tokens {
+                let index = place.index(fields.len() + 1);
+                fields.insert(index, (name.to_owned(), Value::from(token).to_string()));
+            }
+            let before = Document::parse(object(fields.clone().into_iter()).as_bytes()).unwrap();
+            let kept = others(&before);
+            let answer = json!({ ACCESS: jwt(2000), REFRESH: "next" }).to_string();
+            let answer = Answer::parse(answer.as_bytes(), LocalTime(5), &hosts()).unwrap();
+            let after = Document::parse(&answer.merge_into(before).to_bytes()).unwrap();
+            prop_assert_eq!(others(&after), kept);
+            let pair = Credentials::parse(after.to_bytes(), &hosts()).unwrap();
+            prop_assert_eq!(pair.refresh_token.expose(), "next");
+            prop_assert_eq!(pair.arrival, Some(Arrival { iat: 2000, clock: LocalTime(5) }));
+        }
+
+        #[test]
+        fn any_bytes_end_in_an_error_or_a_pair(bytes in vec(any::<u8>(), 0..400), text in json_text()) {
+            for bytes in [bytes, text.clone().into_bytes(), format!("{{\"access_token\":{text}}}").into_bytes()] {
+                let _ = Credentials::parse(Zeroizing::new(bytes.clone()), &hosts());
+                let _ = Answer::parse(&bytes, LocalTime(0), &hosts());
+                let _ = Claims::of(&String::from_utf8_lossy(&bytes));
+                let _ = Claims::of(&format!("e.{}.s", BASE64URL.encode(&bytes)));
+            }
+        }
+    }
+}

@@ -46,6 +46,8 @@ pub(crate) enum Record {
         exit_code: u8,
         /// Whether the token may be spent all the same.
         in_doubt: bool,
+        /// When it was given up, by the local clock.
+        time: LocalTime,
     },
 }
 
@@ -77,6 +79,7 @@ impl Found {
                     help: text("help")?,
                     exit_code: u8::try_from(note.get("exit_code")?.as_u64()?).ok()?,
                     in_doubt: note.get("in_doubt")?.as_bool()?,
+                    time: LocalTime(note.get("time_ms")?.as_i64()?),
                 }
             }
             _ => Record::CutOff,
@@ -131,6 +134,7 @@ impl Journal {
             "help": error.help(),
             "exit_code": error.exit_code(),
             "in_doubt": in_doubt,
+            "time_ms": LocalTime::now().0,
         });
         let note = note.to_string();
         self.write("failed", note.as_bytes()).map_err(at(&self.path))
@@ -166,6 +170,15 @@ fn digest(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
     use std::fs;
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_a_journal_or_none(mut bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..2000)) {
+            let _ = Found::parse(&bytes);
+            bytes.resize(FIRST_LINE + ROOM, b' ');
+            let _ = Found::parse(&bytes);
+        }
+    }
 
     fn journal() -> (tempfile::TempDir, Files, Journal) {
         let folder = tempfile::tempdir().unwrap();

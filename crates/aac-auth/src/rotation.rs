@@ -250,8 +250,8 @@ impl Rotation {
         let answer = match found.record {
             Record::Answered(ref body) => Answer::parse(body, found.time, &self.settings.hosts),
             Record::CutOff => None,
-            Record::Failed { message, help, exit_code, in_doubt } => {
-                let failed = Some((found.time, Error::Noted { message, help, exit_code }));
+            Record::Failed { message, help, exit_code, in_doubt, time } => {
+                let failed = Some((time, Error::Noted { message, help, exit_code }));
                 return Ok(match is_about_current {
                     true => Recovered::Left(Left { in_doubt, failed }),
                     false => nothing,

@@ -2,13 +2,19 @@
 
 mod support;
 
-use aac_sandbox::Options;
+use aac_auth::{Client, ConnectionOptions};
+use aac_sandbox::{Fault, FaultKind, Options};
 use serde_json::{Value, json};
 use std::fs;
-use std::time::Duration;
+use std::io::{BufRead, BufReader, Read};
+use std::process::Stdio;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 use support::{Case, Run};
 
 const NONE: [&str; 0] = [];
+const SOON: Duration = Duration::from_secs(20);
 
 #[test]
 fn forty_eight_programs_at_an_expired_token_make_one_exchange() {
@@ -100,4 +106,344 @@ fn a_chain_of_links_leads_to_one_file_and_one_lock() {
     assert_eq!(support::names(real.path()), ["tokens", "tokens.lock"]);
     assert!(case.sandbox.is_live(&case.refresh_token()));
     assert_eq!(case.sandbox.counters().exchanges, 1);
+}
+
+/// Runs programs in a loop, on so many threads, for so long; all must succeed.
+fn churn(case: &Case, programs: usize, time: Duration, mut between: impl FnMut()) -> usize {
+    let deadline = Instant::now() + time;
+    let runs = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for _ in 0..programs {
+            scope.spawn(|| {
+                while Instant::now() < deadline {
+                    case.run(NONE).assert_ok();
+                    runs.fetch_add(1, Ordering::SeqCst);
+                }
+            });
+        }
+        between();
+    });
+    runs.into_inner()
+}
+
+#[test]
+fn eight_programs_in_a_loop_with_tokens_of_two_seconds() {
+    let case = Case::expired(Options { token_lifetime: 2, ..Options::default() });
+    let runs = churn(&case, 8, Duration::from_secs(10), || {});
+    let counters = case.sandbox.counters();
+    assert_eq!((counters.refused, counters.reused), (0, 0));
+    assert!(counters.exchanges >= 3 && runs > 50, "{counters:?}, {runs} runs");
+}
+
+/// What the vendor's examples do: read, exchange, write in place whatever came, with no lock.
+fn foreign_turn(case: &Case) {
+    let creds: Value = serde_json::from_slice(&fs::read(case.creds()).unwrap()).unwrap();
+    let form = [
+        ("grant_type", "refresh_token"),
+        ("refresh_token", creds["refresh_token"].as_str().unwrap()),
+        ("client_id", case.sandbox.client_id()),
+    ];
+    let mut answer =
+        ureq::post(format!("{}/token", case.sandbox.issuer())).send_form(form).unwrap();
+    fs::write(case.creds(), answer.body_mut().read_to_string().unwrap()).unwrap();
+}
+
+#[test]
+fn programs_that_take_no_lock_take_turns_with_ours() {
+    let case = Case::expired(Options { token_lifetime: 2, ..Options::default() });
+    for turn in 0..6 {
+        foreign_turn(&case);
+        for child in case.start(4) {
+            Run::from(child).assert_ok();
+        }
+        assert_eq!(case.sandbox.counters().reused, 0, "{turn}");
+        // Until the token has ended, so that one of ours makes an exchange of its own.
+        let creds: Value = serde_json::from_slice(&fs::read(case.creds()).unwrap()).unwrap();
+        assert!(creds.get("error").is_none());
+        case.sandbox.revoke_access_tokens();
+        case.run(NONE).assert_ok();
+    }
+    assert_eq!(case.sandbox.counters().revoked, 0);
+    assert!(case.sandbox.counters().exchanges >= 12);
+}
+
+#[test]
+fn tokens_that_another_program_saved_meanwhile_are_used() {
+    // The other one spends the token first; ours is refused, and finds the new pair in the file.
+    let case = Case::expired(Options { replay_protection: false, ..Options::default() });
+    let hold = case.sandbox.hold_token_endpoint();
+    let child = case.start(1).pop().unwrap();
+    assert!(hold.wait_for_request(SOON));
+    let pasted = case.sandbox.issue();
+    case.sandbox.write_files(case.folder.path(), &pasted).unwrap();
+    hold.release();
+    Run::from(child).assert_ok();
+    assert_eq!(case.refresh_token(), pasted.refresh_token, "what was pasted stays");
+
+    // The answer to the overtaken exchange is kept until the file's own token is exchanged.
+    assert!(case.path("creds.json.rotation.old").is_file());
+    case.sandbox.revoke_access_tokens();
+    case.run(NONE).assert_ok();
+    assert!(!case.path("creds.json.rotation.old").exists());
+}
+
+#[test]
+fn an_overtaken_pair_is_tried_when_the_files_own_is_refused() {
+    let case = Case::expired(Options::default());
+    let hold = case.sandbox.hold_token_answers();
+    let child = case.start(1).pop().unwrap();
+    assert!(hold.wait_for_request(SOON));
+    // An older copy is restored, of tokens that are long dead.
+    let dead = case.sandbox.issue_expired();
+    case.sandbox.add_fault(Fault::token(FaultKind::InvalidGrant));
+    case.sandbox.write_files(case.folder.path(), &dead).unwrap();
+    hold.release();
+    Run::from(child).assert_ok();
+    assert_ne!(case.refresh_token(), dead.refresh_token);
+    assert!(case.sandbox.is_live(&case.refresh_token()));
+    assert_eq!(case.sandbox.counters().reused, 0);
+}
+
+/// The fault, how often, the server's grace, the exit code, the words, the token requests.
+type FaultCase = (FaultKind, u32, Duration, i32, &'static [&'static str], u64);
+
+#[test]
+fn every_fault_of_the_token_endpoint_is_overcome_or_told() {
+    use FaultKind as K;
+    let minute = Duration::from_secs(60);
+    let none = Duration::ZERO;
+    let page = "/cloud-portal/preferences/oauth2-api-tokens";
+    let cases: [FaultCase; 30] = [
+        (K::ResetBefore, 1, none, 0, &[], 2),
+        (K::ServerError, 1, none, 0, &[], 2),
+        (K::BadGateway, 1, none, 0, &[], 2),
+        (K::TooManyRequests(1), 1, none, 0, &[], 2),
+        (K::Unavailable(1), 1, none, 0, &[], 2),
+        (K::Slow(1), 1, none, 0, &[], 1),
+        (K::SlowBody(1), 1, none, 0, &[], 1),
+        (K::NoRefreshToken, 1, none, 0, &[], 1),
+        (K::ResetAfter, 1, minute, 0, &[], 2),
+        (K::Cut, 1, minute, 0, &[], 2),
+        (K::CutClose, 1, minute, 0, &[], 2),
+        (K::Garbled, 1, minute, 0, &[], 2),
+        (K::HtmlPage, 1, minute, 0, &[], 2),
+        (K::Empty, 1, minute, 0, &[], 2),
+        (K::Huge, 1, minute, 0, &[], 2),
+        (K::ResetAfter, 1, none, 4, &["is refused", "cut off", page], 2),
+        (K::Cut, 1, none, 4, &["is refused", "cut off", page], 2),
+        (K::CutClose, 1, none, 4, &["is refused", "cut off", page], 2),
+        (K::Garbled, 1, none, 4, &["is refused", "cut off", page], 2),
+        (K::Huge, 1, none, 4, &["is refused", "cut off", page], 2),
+        (K::ResetBefore, 2, none, 1, &["may be spent", "the connection broke", page], 2),
+        (K::ServerError, 2, none, 5, &["may be spent", "HTTP 500", page], 2),
+        (K::TooManyRequests(60), 1, none, 4, &["nothing was spent", "try again in 60 s"], 1),
+        (K::Unavailable(60), 1, none, 5, &["nothing was spent", "try again in 60 s"], 1),
+        (K::InvalidGrant, 1, none, 4, &["is refused: invalid_grant", "Correlation ID", page], 1),
+        (K::InvalidClient, 1, none, 4, &["HTTP 401", "invalid_client", "nothing was spent"], 1),
+        (K::OAuthError, 1, none, 4, &["HTTP 400", "invalid_request", "nothing was spent"], 1),
+        (
+            K::Redirect("https://example.com/".to_owned()),
+            1,
+            none,
+            3,
+            &["HTTP 302", "nothing was spent"],
+            1,
+        ),
+        (K::NoAccessToken, 1, none, 1, &["without a usable access token", "it is saved"], 1),
+        (K::BadAccessToken, 1, none, 1, &["without a usable access token", "it is saved"], 1),
+    ];
+    thread::scope(|scope| {
+        for (kind, times, grace, code, words, requests) in cases {
+            scope.spawn(move || {
+                let faults = vec![Fault::token(kind.clone()).times(times)];
+                let case = Case::expired(Options { grace, faults, ..Options::default() });
+                let before = fs::read(case.creds()).unwrap();
+                let run = case.run(["-v"]);
+                run.assert_hides(&[&case.tokens.access_token, &case.tokens.refresh_token]);
+                if code == 0 {
+                    run.assert_ok();
+                } else {
+                    assert_eq!(
+                        (run.code, run.stdout.as_str()),
+                        (Some(code), ""),
+                        "{kind:?}: {}",
+                        run.stderr
+                    );
+                    for word in words {
+                        assert!(
+                            run.stderr.contains(word),
+                            "{kind:?}: {word:?} is not in {}",
+                            run.stderr
+                        );
+                    }
+                }
+                assert_eq!(case.sandbox.counters().token_requests, requests, "{kind:?}");
+                let is_saved = code == 0 || matches!(kind, K::NoAccessToken | K::BadAccessToken);
+                if is_saved {
+                    assert!(case.sandbox.is_live(&case.refresh_token()), "{kind:?}");
+                } else {
+                    let now: Value =
+                        serde_json::from_slice(&fs::read(case.creds()).unwrap()).unwrap();
+                    assert_eq!(now, serde_json::from_slice::<Value>(&before).unwrap(), "{kind:?}");
+                }
+                // What was not spent is good for the next run.
+                if code == 0 || is_saved || case.sandbox.is_live(&case.tokens.refresh_token) {
+                    case.run(NONE).assert_ok();
+                }
+                for line in case.sandbox.requests() {
+                    assert!(line.header("host").unwrap().starts_with("127.0.0.1"), "{kind:?}");
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn whoever_waited_behind_a_failure_reports_it_and_asks_nothing() {
+    let fault = Fault::token(FaultKind::InvalidGrant).always();
+    let case = Case::expired(Options { faults: vec![fault], ..Options::default() });
+    let hold = case.sandbox.hold_token_endpoint();
+    let first = case.start(1).pop().unwrap();
+    assert!(hold.wait_for_request(SOON));
+    // They say so when they wait.
+    let mut others: Vec<_> = (0..8)
+        .map(|_| {
+            case.command().arg("-v").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+        })
+        .collect();
+    let mut starts = Vec::new();
+    for other in &mut others {
+        let mut stderr = BufReader::new(other.stderr.take().unwrap());
+        let mut line = String::new();
+        stderr.read_line(&mut line).unwrap();
+        assert!(line.contains("waiting for another program"), "{line}");
+        starts.push(stderr);
+    }
+    hold.release();
+    Run::from(first).assert_fails(4, &["is refused"]);
+    for (other, mut stderr) in others.into_iter().zip(starts) {
+        let mut text = String::new();
+        stderr.read_to_string(&mut text).unwrap();
+        assert_eq!(other.wait_with_output().unwrap().status.code(), Some(4), "{text}");
+        assert!(
+            text.contains("is refused: invalid_grant") && text.contains("Make new tokens"),
+            "{text}"
+        );
+    }
+    assert_eq!(case.sandbox.counters().token_requests, 1);
+}
+
+#[test]
+fn sixty_four_threads_of_one_program_make_one_exchange() {
+    let case = Case::expired(Options { latency: Duration::from_millis(150), ..Options::default() });
+    let mut options = ConnectionOptions::default();
+    options.dir = Some(case.folder.path().to_owned());
+    let client = Client::open(&options, "threads/1.0").unwrap();
+    // One that panics in the middle of things poisons nothing for the others.
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..64)
+            .map(|number| {
+                let client = &client;
+                scope.spawn(move || {
+                    let workspace = client.get("/iam/v1/workspaces/current").unwrap();
+                    assert_eq!(workspace["id"], 31429);
+                    assert_ne!(number, 7, "on purpose");
+                })
+            })
+            .collect();
+        let panics = threads.into_iter().filter_map(|thread| thread.join().err()).count();
+        assert_eq!(panics, 1);
+    });
+    assert_eq!(client.get("/iam/v1/workspaces/current").unwrap()["id"], 31429);
+    let counters = case.sandbox.counters();
+    assert_eq!((counters.exchanges, counters.api_calls), (1, 65));
+}
+
+#[test]
+fn a_lock_file_that_is_deleted_while_it_is_held_makes_one_exchange() {
+    let case = Case::expired(Options::default());
+    let hold = case.sandbox.hold_token_endpoint();
+    let first = case.start(1).pop().unwrap();
+    assert!(hold.wait_for_request(SOON));
+    fs::remove_file(case.path("creds.json.lock")).unwrap();
+    hold.release();
+    Run::from(first).assert_ok();
+    for child in case.start(4) {
+        Run::from(child).assert_ok();
+    }
+    assert_eq!(case.sandbox.counters().exchanges, 1);
+}
+
+#[test]
+#[cfg(unix)]
+fn a_read_only_file_is_its_owners_wish() {
+    use std::os::unix::fs::PermissionsExt;
+    let case = Case::expired(Options::default());
+    fs::set_permissions(case.creds(), PermissionsExt::from_mode(0o400)).unwrap();
+    case.run(NONE).assert_fails(1, &["creds.json: read-only; nothing was spent"]);
+    assert_eq!(case.sandbox.counters().token_requests, 0);
+    // A fresh token is used all the same.
+    let case = Case::fresh(Options::default());
+    fs::set_permissions(case.creds(), PermissionsExt::from_mode(0o400)).unwrap();
+    case.run(NONE).assert_ok();
+    // One that has to be renewed early, but lives, too.
+    let case =
+        Case::fresh(Options { token_lifetime: 300, clock_offset: -250, ..Options::default() });
+    fs::set_permissions(case.creds(), PermissionsExt::from_mode(0o400)).unwrap();
+    let run = case.run(NONE);
+    run.assert_ok();
+    assert!(
+        run.stderr.contains("warning: ") && run.stderr.contains("still good"),
+        "{}",
+        run.stderr
+    );
+}
+
+#[test]
+fn a_file_that_was_destroyed_is_finished_from_the_journal_or_named() {
+    let case = Case::expired(Options::default());
+    let hold = case.sandbox.hold_token_answers();
+    let mut child = case.start(1).pop().unwrap();
+    assert!(hold.wait_for_request(SOON));
+    // An answer that was saved in the journal, and a run that came no further.
+    fs::create_dir(case.path("creds.json.new")).unwrap();
+    hold.release();
+    let output = child.wait().unwrap();
+    assert!(output.success());
+    let journal = fs::read(case.path("creds.json.rotation")).unwrap();
+    assert!(String::from_utf8_lossy(&journal).contains("answered"));
+    fs::remove_dir(case.path("creds.json.new")).unwrap();
+    for damage in [Some(""), Some("{\"error\":\"invalid_grant\"}"), None] {
+        fs::write(case.path("creds.json.rotation"), &journal).unwrap();
+        match damage {
+            Some(text) => fs::write(case.creds(), text).unwrap(),
+            None => fs::remove_file(case.creds()).unwrap(),
+        }
+        case.run(NONE).assert_ok();
+        assert!(case.sandbox.is_live(&case.refresh_token()), "{damage:?}");
+        assert!(!case.path("creds.json.rotation").exists());
+    }
+    assert_eq!(case.sandbox.counters().exchanges, 1);
+    // A damaged journal is no obstacle.
+    for junk in [&b""[..], b"junk", &journal[..journal.len() / 2], &[0xff; 70_000]] {
+        fs::write(case.path("creds.json.rotation"), junk).unwrap();
+        case.sandbox.revoke_access_tokens();
+        case.run(NONE).assert_ok();
+    }
+    assert_eq!(case.sandbox.counters().exchanges, 5);
+}
+
+#[test]
+fn a_clock_that_steps_back_costs_one_exchange() {
+    let case = Case::expired(Options::default());
+    case.run(NONE).assert_ok();
+    // As if the local clock had been an hour ahead when the token came.
+    let mut creds: Value = serde_json::from_slice(&fs::read(case.creds()).unwrap()).unwrap();
+    let clock = creds["aac_auth"]["local_clock_ms"].as_i64().unwrap();
+    creds["aac_auth"]["local_clock_ms"] = json!(clock + 3_600_000);
+    fs::write(case.creds(), creds.to_string()).unwrap();
+    for _ in 0..6 {
+        case.run(NONE).assert_ok();
+    }
+    assert_eq!(case.sandbox.counters().exchanges, 2);
 }
