@@ -1,7 +1,7 @@
 //! The client: one call to the API with a token that is fresh, tried again where that is safe.
 
 use crate::envelope;
-use crate::error::{Error, HttpError, Meaning, Result, Trouble};
+use crate::error::{Error, HttpError, Meaning, Result, Trouble, status_line};
 use crate::notices::Notices;
 use crate::options::ConnectionOptions;
 use crate::retry::{backoff, retry_after};
@@ -62,6 +62,7 @@ impl Client {
             });
         }
         let notices = Notices { verbose: options.verbose };
+        notices.step(format_args!("the tokens are in {}", settings.creds.display()));
         Ok(Self {
             rotation: Rotation::new(settings, notices, options.hold_signals),
             wire: Wire::new(&user_agent),
@@ -215,6 +216,7 @@ impl Request<'_> {
         }
         let client = self.client;
         let uri = uri(client, &self.path)?;
+        let call = format!("{} {uri}", self.method);
         let is_safe = matches!(self.method, Method::GET | Method::HEAD);
         let mut fresh = client.rotation.token(&client.wire)?;
         let mut tries = 0;
@@ -223,6 +225,7 @@ impl Request<'_> {
             if let Some(headers) = builder.headers_mut() {
                 *headers = headers_of(client, &fresh.token, &self.headers)?;
             }
+            client.notices.step(&call);
             let broken = |trouble| Error::Transport {
                 method: self.method.to_string(),
                 url: uri.to_string(),
@@ -237,6 +240,7 @@ impl Request<'_> {
             let answer = sent.unwrap_or_else(|error| Err(Trouble::Broken(error.to_string())));
             let response = match answer {
                 Ok(response) if response.status().is_success() => {
+                    client.notices.step(status_line(response.status().as_u16()));
                     return Ok(Response { method: self.method, url: uri.to_string(), response });
                 }
                 Ok(response) => response,

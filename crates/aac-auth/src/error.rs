@@ -96,8 +96,8 @@ pub enum Error {
         creds: PathBuf,
         /// The page on which new ones are made.
         page: String,
-        /// Whether an earlier run was cut off while it was sending this very token.
-        cut_off: bool,
+        /// What became of the answer when this very token was sent before, if it was.
+        lost: Option<String>,
     },
     /// The answer to an exchange did not arrive whole, twice: the token may be spent.
     AnswerLost {
@@ -503,6 +503,11 @@ impl Error {
         Self::File { path: path.to_owned(), problem }
     }
 
+    /// Whether the refresh token may be spent, and its answer lost.
+    pub(crate) fn leaves_doubt(&self) -> bool {
+        matches!(self, Self::AnswerLost { .. } | Self::TokensRefused { lost: Some(_), .. })
+    }
+
     /// What to do about it: whole sentences, a line each; empty where there is nothing to add.
     pub fn help(&self) -> String {
         match self {
@@ -511,11 +516,12 @@ impl Error {
             }
             Self::NoFolder { named: false, .. } => format!(
                 "Run this in the folder that holds aac_url.txt, client_id.txt and creds.json, or below it, \
-                 or name the folder with --dir or AAC_DIR.\n{SANDBOX}"
+                 or name the folder with --dir or AAC_DIR.\n{}",
+                try_it()
             ),
             Self::Placeholders { files } => {
                 let mut lines: Vec<_> = files.iter().map(|(path, page)| fill_in(path, page)).collect();
-                lines.push(SANDBOX.to_owned());
+                lines.push(try_it());
                 lines.join("\n")
             }
             Self::File { path, problem } => problem.help(path),
@@ -536,15 +542,14 @@ impl Error {
                 300..=399 => "The token endpoint sends to another address, which is not followed. Is a proxy or a login page in between?".to_owned(),
                 407 => "Your proxy wants a user name and password: HTTPS_PROXY=http://user:password@host:port.".to_owned(),
                 500.. => "Run this again later.".to_owned(),
-                _ => "Check the access token in creds.json: it names the OAuth client that renews the tokens.".to_owned(),
+                _ => "If it stays so, make new tokens: the access token in creds.json names the OAuth client that is refused.".to_owned(),
             },
-            Self::TokensRefused { creds, page, cut_off, .. } => {
-                let cut_off = if *cut_off {
-                    "An earlier run was cut off while it was sending this token, so the server's answer to it is lost.\n"
-                } else {
-                    "It was used before, revoked or disabled, or it is past its end.\n"
+            Self::TokensRefused { creds, page, lost, .. } => {
+                let why = match lost {
+                    Some(what) => format!("It was sent before, and the answer to that was lost: {what}."),
+                    None => "It was used before, revoked or disabled, or it is past its end.".to_owned(),
                 };
-                format!("{cut_off}{}", make_new(page, creds))
+                format!("{why}\n{}", make_new(page, creds))
             }
             Self::AnswerLost { creds, page, .. } => format!(
                 "Run this again: if the server did not take the token, or has a grace period, that mends it.\nIf it is refused then: {}",
@@ -557,7 +562,8 @@ impl Error {
             Self::Noted { help, .. } => help.clone(),
             Self::Http(error) => error.help(),
             Self::Answer { .. } => "Run this again. If it stays so, a proxy or a login page may be in between.".to_owned(),
-            Self::Request { .. } | Self::Output(_) => String::new(),
+            Self::Request { .. } => "A path begins with / and has no host; a query is added with Request::query, which encodes it.".to_owned(),
+            Self::Output(_) => String::new(),
         }
     }
 
@@ -610,7 +616,7 @@ impl HttpError {
     fn help(&self) -> String {
         let mut help = match self.meaning {
             Meaning::ApiKey => {
-                "client_id.txt is missing in the request or wrong: put the Client ID of your API project in it.".to_owned()
+                "client_id.txt is wrong: put the Client ID of your API project in it.".to_owned()
             }
             Meaning::ApiKeyForResource => {
                 "The API project in client_id.txt may not use this API: choose another, or have it added.".to_owned()
@@ -682,7 +688,7 @@ impl Problem {
                 _ => "Make it a text file with the Client ID of your API project as its one line.".to_owned(),
             },
             Self::Unreadable(_) => "Make it readable for you.".to_owned(),
-            Self::Placeholder(page) => format!("{}\n{SANDBOX}", fill_in(path, page)),
+            Self::Placeholder(page) => format!("{}\n{}", fill_in(path, page), try_it()),
             Self::SeveralLines | Self::NotAUrl | Self::NotHttps | Self::UserInfo | Self::OutsideCloud(_) => {
                 format!("Put {API_URL} in it, on one line and nothing else.")
             }
@@ -727,7 +733,13 @@ impl Problem {
 }
 
 const API_URL: &str = "https://api.us1.alteryxcloud.com (or eu1, au1: your region)";
-const SANDBOX: &str = "To try it without an account: cargo sandbox cargo run -p get_workspace";
+
+fn try_it() -> String {
+    let program = program();
+    format!(
+        "To try it without an account, in the project's folder: cargo sandbox cargo run -p {program}"
+    )
+}
 
 fn fill_in(path: &Path, page: &str) -> String {
     let path = path.display();

@@ -128,12 +128,12 @@ impl Journal {
     }
 
     /// Notes a failure, for those that wait for the lock.
-    pub(crate) fn failed(&mut self, error: &Error, in_doubt: bool) -> Result<(), DiskError> {
+    pub(crate) fn failed(&mut self, error: &Error) -> Result<(), DiskError> {
         let note = json!({
             "message": error.to_string(),
             "help": error.help(),
             "exit_code": error.exit_code(),
-            "in_doubt": in_doubt,
+            "in_doubt": error.leaves_doubt(),
             "time_ms": LocalTime::now().0,
         });
         let note = note.to_string();
@@ -209,12 +209,12 @@ mod tests {
         let (_folder, files, mut journal) = journal();
         journal.answered(&[b'x'; ROOM]).unwrap();
         let error = Error::Request { what: "what happened".to_owned() };
-        journal.failed(&error, true).unwrap();
+        journal.failed(&error).unwrap();
         let found = Found::read(&files.journal).unwrap();
         assert!(found.is_about(&RefreshToken::new("spent".to_owned())));
         assert!(!found.is_about(&RefreshToken::new("other".to_owned())));
         assert!(
-            matches!(found.record, Record::Failed { message, exit_code: 2, in_doubt: true, .. } if message == "what happened")
+            matches!(found.record, Record::Failed { message, exit_code: 2, in_doubt: false, .. } if message == "what happened")
         );
     }
 }

@@ -358,9 +358,9 @@ impl Rotation {
         });
         let (answer, saved) = match self.ask(wire, pair, &mut journal, in_doubt, held.as_ref()) {
             Ok(answered) => answered,
-            Err((error, in_doubt)) => {
+            Err(error) => {
                 // Best effort: the note spares others the question, no more.
-                let _ = journal.failed(&error, in_doubt);
+                let _ = journal.failed(&error);
                 return Err(error);
             }
         };
@@ -408,7 +408,7 @@ impl Rotation {
     }
 
     /// Sends the token until there is an answer, or none is to be had. Gives the answer, and whether
-    /// the journal has it; or the error, and whether the token may be spent.
+    /// the journal has it.
     fn ask(
         &self,
         wire: &Wire,
@@ -416,7 +416,7 @@ impl Rotation {
         journal: &mut Journal,
         was_in_doubt: bool,
         held: Option<&Held>,
-    ) -> Result<(Answer, io::Result<()>), (Error, bool)> {
+    ) -> Result<(Answer, io::Result<()>)> {
         let deadline = Instant::now() + EXCHANGE;
         let url = || pair.credentials.token_endpoint.clone();
         let mut connect_pauses = [500, 1000, 2000].into_iter().map(Duration::from_millis);
@@ -467,13 +467,11 @@ impl Rotation {
                     continue;
                 }
                 Outcome::InvalidGrant { message } => {
-                    let cut_off = was_in_doubt || doubt.is_some();
+                    let earlier = || "an earlier run was cut off, or told so".to_owned();
+                    let lost = doubt.map(|(what, _)| what).or_else(|| was_in_doubt.then(earlier));
                     let (creds, page) =
                         (self.settings.creds.clone(), self.settings.hosts.token_page());
-                    return Err((
-                        Error::TokensRefused { url: url(), message, creds, page, cut_off },
-                        cut_off,
-                    ));
+                    return Err(Error::TokensRefused { url: url(), message, creds, page, lost });
                 }
                 Outcome::Refused { status, message } => {
                     let error = Error::ExchangeRefused { url: url(), status, message };
@@ -503,22 +501,21 @@ impl Rotation {
         doubt: Option<(String, Option<u16>)>,
         pair: &Current<'_>,
         error: Error,
-    ) -> (Error, bool) {
+    ) -> Error {
         match doubt {
             Some(lost) => self.lost(lost, pair),
-            None => (error, false),
+            None => error,
         }
     }
 
-    fn lost(&self, (what, status): (String, Option<u16>), pair: &Current<'_>) -> (Error, bool) {
-        let error = Error::AnswerLost {
+    fn lost(&self, (what, status): (String, Option<u16>), pair: &Current<'_>) -> Error {
+        Error::AnswerLost {
             url: pair.credentials.token_endpoint.clone(),
             what,
             status,
             creds: self.settings.creds.clone(),
             page: self.settings.hosts.token_page(),
-        };
-        (error, true)
+        }
     }
 
     /// Puts the answer into creds.json, unless someone put other tokens there meanwhile: those stay.

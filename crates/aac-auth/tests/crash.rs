@@ -1,6 +1,7 @@
-//! A rotating run, killed at each of its system calls, and with each disk call failing in turn.
+//! A rotating run, killed at each of its system calls, with each disk call failing in turn, and on
+//! disks that are full, read-only or mounted in odd ways.
 //!
-//! Minutes of work, and strace does it, so it is a command of its own:
+//! A minute of work, for which strace and the right to mount are needed, so it is a command of its own:
 //!
 //! ```text
 //! cargo test -p aac-auth --test crash -- --ignored --nocapture
@@ -10,11 +11,11 @@
 
 mod support;
 
-use aac_sandbox::{Options, Sandbox};
+use aac_sandbox::Options;
 use serde_json::Value;
 use std::collections::HashMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -99,7 +100,7 @@ fn is_whole(creds: &Path) -> bool {
 }
 
 #[test]
-#[ignore = "minutes, and needs strace: see the head of this file"]
+#[ignore = "needs strace: see the head of this file"]
 fn killed_at_every_system_call() {
     let Some(calls) = trace(&Case::expired(Options::default())) else { return };
     let is_send = |call: &Call| call.line.contains("grant_type=");
@@ -145,7 +146,7 @@ fn killed_at_every_system_call() {
 }
 
 #[test]
-#[ignore = "minutes, and needs strace: see the head of this file"]
+#[ignore = "needs strace: see the head of this file"]
 fn every_disk_call_fails_in_turn() {
     const DISK: [&str; 15] = [
         "openat",
@@ -223,7 +224,6 @@ fn a_commit_that_fails_again_and_again_loses_nothing() {
     // The rehearsal is the first rename, the commit the second.
     let renames = calls.iter().filter(|call| call.name == "rename").count();
     assert_eq!(renames, 2);
-    Sandbox::set_latency(&case.sandbox, Duration::ZERO);
     let inject = |inject: &str| Run::of(&mut strace(&case, &case.path("trace"), Some(inject)));
     let first = inject("rename:error=EIO:when=2+");
     first.assert_ok();
@@ -235,4 +235,120 @@ fn a_commit_that_fails_again_and_again_loses_nothing() {
     case.run([""; 0]).assert_ok();
     assert!(case.sandbox.is_live(&case.refresh_token()));
     assert_eq!(case.sandbox.counters().reused, 0);
+}
+
+/// A mount that is undone when this is dropped; `None` where this user may not mount.
+struct Mount(PathBuf);
+
+impl Mount {
+    fn new(args: &[&str], target: &Path) -> Option<Self> {
+        let output = Command::new("mount").args(args).arg(target).output();
+        match output {
+            Ok(output) if output.status.success() => Some(Self(target.to_owned())),
+            Ok(output) => {
+                eprintln!("skipped: mount: {}", String::from_utf8_lossy(&output.stderr));
+                None
+            }
+            Err(error) => {
+                eprintln!("skipped: mount: {error}");
+                None
+            }
+        }
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.0).status();
+    }
+}
+
+#[test]
+#[ignore = "needs to mount: see the head of this file"]
+fn a_disk_that_is_full_spends_nothing() {
+    let case = Case::expired(Options::default());
+    let full = tempfile::tempdir().unwrap();
+    let Some(_mount) = Mount::new(&["-t", "tmpfs", "-o", "size=256k", "tmpfs"], full.path()) else {
+        return;
+    };
+    for name in ["aac_url.txt", "client_id.txt", "creds.json"] {
+        fs::copy(case.path(name), full.path().join(name)).unwrap();
+    }
+    let run = |words: &[&str]| {
+        let run = Run::of(support::command().env("AAC_DIR", full.path()));
+        match words {
+            [] => run.assert_ok(),
+            words => run.assert_fails(1, words),
+        }
+    };
+    let before = fs::read(full.path().join("creds.json")).unwrap();
+    // Fill it: for the copy of the rehearsal there is room or not, for the journal there is none.
+    for room in [0, 4096, 16 * 1024] {
+        let filler = full.path().join("filler");
+        let _ = fs::write(&filler, vec![0; 512 * 1024]);
+        let size = fs::metadata(&filler).unwrap().len();
+        fs::File::options().write(true).open(&filler).unwrap().set_len(size - room).unwrap();
+        run(&["No space left on device", "nothing was spent"]);
+        assert_eq!(fs::read(full.path().join("creds.json")).unwrap(), before);
+        fs::remove_file(filler).unwrap();
+    }
+    assert_eq!(case.sandbox.counters().token_requests, 0);
+    run(&[]);
+    assert_eq!(case.sandbox.counters().exchanges, 1);
+}
+
+#[test]
+#[ignore = "needs to mount: see the head of this file"]
+fn a_file_that_is_itself_a_mount_is_written_in_place() {
+    let case = Case::expired(Options::default());
+    let source = tempfile::tempdir().unwrap();
+    let real = source.path().join("real.json");
+    fs::copy(case.creds(), &real).unwrap();
+    let Some(_mount) = Mount::new(&["--bind", real.to_str().unwrap()], &case.creds()) else {
+        return;
+    };
+    let run = case.run([""; 0]);
+    run.assert_ok();
+    assert!(
+        run.stderr.contains("mounted by itself") && run.stderr.contains("mount its folder"),
+        "{}",
+        run.stderr
+    );
+    assert!(case.sandbox.is_live(&case.refresh_token()));
+    assert_eq!(fs::read(&real).unwrap(), fs::read(case.creds()).unwrap());
+    assert!(!case.path("creds.json.new").exists() && !case.path("creds.json.rotation").exists());
+
+    // Torn in the middle of the write: finished from what stands beside it.
+    let Some(calls) = trace(&case_in_place()) else { return };
+    let in_place = calls.iter().rposition(|call| call.name == "ftruncate").unwrap();
+    for call in &calls[in_place - 3..in_place + 4] {
+        let case = case_in_place();
+        let inject = format!("{}:signal=KILL:when={}", call.name, call.nth);
+        let mut command = strace(&case, &case.path("trace"), Some(&inject));
+        command.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
+        case.run([""; 0]).assert_ok();
+        assert!(case.sandbox.is_live(&case.refresh_token()), "{}", call.line);
+        assert_eq!(case.sandbox.counters().exchanges, 1, "{}", call.line);
+    }
+}
+
+/// A case whose creds.json is a mount of itself.
+struct InPlace {
+    _mount: Option<Mount>,
+    case: Case,
+}
+
+impl std::ops::Deref for InPlace {
+    type Target = Case;
+
+    fn deref(&self) -> &Case {
+        &self.case
+    }
+}
+
+fn case_in_place() -> InPlace {
+    let case = Case::expired(Options::default());
+    let creds = case.creds();
+    let mount = Mount::new(&["--bind", creds.to_str().unwrap()], &creds);
+    InPlace { _mount: mount, case }
 }

@@ -10,7 +10,7 @@ use support::{Case, Run, command, names, repository};
 
 const TOKEN_PAGE: &str = "/cloud-portal/preferences/oauth2-api-tokens";
 const PROJECT_PAGE: &str = "/cloud-portal/library/alteryx-io";
-const SANDBOX: &str = "cargo sandbox cargo run -p get_workspace";
+const SANDBOX: &str = "in the project's folder: cargo sandbox cargo run -p get_workspace";
 
 /// Puts content into one file of a good folder, runs the program, and expects it to be refused.
 #[track_caller]
