@@ -3,7 +3,8 @@
 //! A refresh token is good for one exchange. Its answer holds the next one, and the server forgets
 //! the old. So one program at a time may exchange (the lock), it must send the token that is in
 //! creds.json *now* (read under the lock), and the answer must be on the disk before anything else
-//! happens (the journal).
+//! happens (the journal). What the files say at each moment, what is promised and how it is tested:
+//! ROTATION.md, beside this crate's Cargo.toml.
 
 use crate::claims::LocalTime;
 use crate::credentials::{Answer, Credentials, Document};

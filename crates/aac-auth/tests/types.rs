@@ -1,0 +1,97 @@
+//! What the compiler refuses: a refresh token that was not read under the lock, or is sent twice.
+//!
+//! The types are private, so a copy of the crate is given a function that breaks the rule.
+
+mod support;
+
+use aac_sandbox::is_cargos_own;
+use std::env;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+const SENT_ONCE: &str = "
+fn once(current: crate::lock::Current<'_>, wire: &Wire, deadline: Instant) {
+    current.to_spend().send(wire, deadline);
+}";
+const SENT_TWICE: &str = "
+fn twice(spendable: Spendable<'_>, wire: &Wire, deadline: Instant) {
+    spendable.send(wire, deadline);
+    spendable.send(wire, deadline);
+}";
+const SENT_ONCE_TOO_OFTEN: &str = "
+fn thrice(again: SendAgain<'_>) {
+    again.once_more();
+    again.once_more();
+}";
+const KEPT_AFTER_THE_LOCK: &str = "
+fn kept(lock: crate::lock::Lock, credentials: crate::credentials::Credentials) -> Spendable<'static> {
+    lock.current(credentials).to_spend()
+}";
+const MADE_UP: &str = "
+fn made_up(refresh_token: crate::secret::RefreshToken) -> Spendable<'static> {
+    Spendable {
+        refresh_token,
+        client_id: String::new(),
+        token_endpoint: String::new(),
+        lock: std::marker::PhantomData,
+    }
+}";
+
+/// A copy of the crate below `folder`, in a workspace of its own.
+fn copy(folder: &Path) {
+    let repository = support::repository();
+    for file in ["Cargo.toml", "Cargo.lock", "crates/aac-auth/Cargo.toml"] {
+        fs::create_dir_all(folder.join(file).parent().unwrap()).unwrap();
+        fs::copy(repository.join(file), folder.join(file)).unwrap();
+    }
+    // Without the parts that are for tests, the library stands alone.
+    let manifest = folder.join("crates/aac-auth/Cargo.toml");
+    let text = fs::read_to_string(&manifest).unwrap();
+    let (library, rest) = text.split_once("[dev-dependencies]").unwrap();
+    let lints = rest.find("[lints]").unwrap();
+    fs::write(manifest, format!("{library}{}", &rest[lints..])).unwrap();
+    let source = folder.join("crates/aac-auth/src");
+    fs::create_dir(&source).unwrap();
+    for name in support::names(&repository.join("crates/aac-auth/src")) {
+        fs::copy(repository.join("crates/aac-auth/src").join(&name), source.join(name)).unwrap();
+    }
+}
+
+/// The code of the compiler's error for the crate with this function in exchange.rs, if it has one.
+fn check(folder: &Path, function: &str) -> Result<(), String> {
+    let original =
+        fs::read_to_string(support::repository().join("crates/aac-auth/src/exchange.rs")).unwrap();
+    fs::write(folder.join("crates/aac-auth/src/exchange.rs"), format!("{original}{function}"))
+        .unwrap();
+    let mut cargo = Command::new(env!("CARGO"));
+    for (name, _) in env::vars_os().filter(|(name, _)| is_cargos_own(name)) {
+        cargo.env_remove(name);
+    }
+    let output = cargo
+        .args(["check", "--offline", "--target-dir", env!("CARGO_TARGET_TMPDIR")])
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(String::from_utf8(output.stderr).unwrap()),
+    }
+}
+
+#[test]
+fn a_refresh_token_is_sent_once_and_from_under_the_lock() {
+    let folder = tempfile::tempdir().unwrap();
+    copy(folder.path());
+    check(folder.path(), SENT_ONCE).unwrap();
+    for (function, code) in [
+        (SENT_TWICE, "error[E0382]: use of moved value: `spendable`"),
+        (SENT_ONCE_TOO_OFTEN, "error[E0382]: use of moved value: `again`"),
+        (KEPT_AFTER_THE_LOCK, "error[E0515]"),
+        (MADE_UP, "error[E0451]: field `lock` of struct"),
+    ] {
+        let error = check(folder.path(), function).unwrap_err();
+        assert!(error.contains(code), "{error}");
+        assert_eq!(error.matches("error[").count(), 1, "{error}");
+    }
+}
