@@ -104,7 +104,7 @@ impl Claims {
 }
 
 /// A moment on the local clock, in milliseconds since the epoch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct LocalTime(pub(crate) i64);
 
 impl LocalTime {

@@ -5,7 +5,7 @@ use crate::error::{Error, HttpError, Meaning, Result, Trouble, status_line};
 use crate::notices::Notices;
 use crate::options::ConnectionOptions;
 use crate::retry::{backoff, retry_after};
-use crate::rotation::Rotation;
+use crate::rotation::{Fresh, Rotation};
 use crate::secret::{AccessToken, presentable};
 use crate::settings::Settings;
 use crate::wire::{Limits, Wire, io_trouble};
@@ -216,9 +216,10 @@ impl Request<'_> {
         }
         let client = self.client;
         let uri = uri(client, &self.path)?;
-        let call = format!("{} {uri}", self.method);
-        let is_safe = matches!(self.method, Method::GET | Method::HEAD);
         let mut fresh = client.rotation.token(&client.wire)?;
+        let url = presentable_url(&uri, &[fresh.token.expose(), client.project_id()]);
+        let call = format!("{} {url}", self.method);
+        let is_safe = matches!(self.method, Method::GET | Method::HEAD);
         let mut tries = 0;
         loop {
             let mut builder = http::Request::builder().method(self.method.clone()).uri(uri.clone());
@@ -228,7 +229,7 @@ impl Request<'_> {
             client.notices.step(&call);
             let broken = |trouble| Error::Transport {
                 method: self.method.to_string(),
-                url: uri.to_string(),
+                url: url.clone(),
                 trouble,
             };
             let sent = match &self.body {
@@ -241,7 +242,7 @@ impl Request<'_> {
             let response = match answer {
                 Ok(response) if response.status().is_success() => {
                     client.notices.step(status_line(response.status().as_u16()));
-                    return Ok(Response { method: self.method, url: uri.to_string(), response });
+                    return Ok(Response { method: self.method, url, response });
                 }
                 Ok(response) => response,
                 Err(trouble) => {
@@ -256,6 +257,7 @@ impl Request<'_> {
                         return Err(broken(trouble));
                     }
                     client.pause(&mut tries, None, &trouble.to_string());
+                    fresh = fresh.or_newer(client)?;
                     continue;
                 }
             };
@@ -278,11 +280,16 @@ impl Request<'_> {
                 return Err(Error::Http(Box::new(error)));
             }
             client.pause(&mut tries, error.retry_after, &error.to_string());
-            // The wait may have been longer than the token had left.
-            if !fresh.is_new {
-                fresh = client.rotation.token(&client.wire)?;
-            }
+            fresh = fresh.or_newer(client)?;
         }
+    }
+}
+
+impl Fresh {
+    /// The same token, unless the pause before another try was longer than it had left.
+    fn or_newer(self, client: &Client) -> Result<Self> {
+        let now = client.rotation.token(&client.wire)?;
+        Ok(if now.token == self.token { self } else { now })
     }
 }
 

@@ -2,11 +2,14 @@
 
 use crate::claims::{Arrival, Claims, LocalTime};
 use crate::error::Problem;
+use crate::platform;
 use crate::secret::{AccessToken, RefreshToken, presentable};
 use crate::settings::{Hosts, is_placeholder};
 use crate::text;
 use serde_json::{Map, Value, json};
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 use zeroize::{Zeroize, Zeroizing};
 
 const ACCESS: &str = "access_token";
@@ -33,6 +36,26 @@ impl Credentials {
     /// Reads creds.json. Nothing that this accepts is refused later.
     pub(crate) fn read(path: &Path, hosts: &Hosts) -> Result<Self, Problem> {
         Self::parse(text::read(path)?, hosts)
+    }
+
+    /// Reads creds.json as it is once it has settled. The vendor's examples write it in place, so what
+    /// looks damaged may be half written, and is read again: there is no event to wait for.
+    pub(crate) fn read_settled(path: &Path, hosts: &Hosts) -> Result<Self, Problem> {
+        let mut tries = 0;
+        loop {
+            let may_settle = |problem: &Problem| match problem {
+                Problem::Empty | Problem::NotJson { .. } => true,
+                Problem::Unreadable(error) => platform::is_shared_too_little(error),
+                _ => false,
+            };
+            match Self::read(path, hosts) {
+                Err(problem) if tries < 5 && may_settle(&problem) => {
+                    tries += 1;
+                    thread::sleep(Duration::from_millis(20));
+                }
+                result => return result,
+            }
+        }
     }
 
     pub(crate) fn parse(bytes: Zeroizing<Vec<u8>>, hosts: &Hosts) -> Result<Self, Problem> {
@@ -79,6 +102,14 @@ impl Credentials {
     pub(crate) fn is_alive(&self) -> bool {
         self.claims.is_alive(self.arrival, LocalTime::now())
     }
+}
+
+/// The refresh token of a file that can't be used otherwise: it may be the only copy of one that
+/// someone has pasted.
+pub(crate) fn lone_refresh_token(path: &Path) -> Option<RefreshToken> {
+    let document = Document::parse(&text::read(path).ok()?).ok()?;
+    let token = document.0.get(REFRESH)?.as_str()?.trim();
+    (!token.is_empty() && !is_placeholder(token)).then(|| RefreshToken::new(token.to_owned()))
 }
 
 /// Whether creds.json still holds the texts that it was shipped with.
@@ -231,7 +262,20 @@ impl Answer {
 
     /// The document that creds.json becomes: every field of the answer in place of the old one, all
     /// others kept, in their order. The vendor's programs store the whole answer, so this does too.
-    pub(crate) fn merge_into(&self, mut document: Document) -> Document {
+    ///
+    /// Without a new refresh token the one that was `sent` stays in force; `None` where that is the one
+    /// in the document.
+    pub(crate) fn merge_into(
+        &self,
+        mut document: Document,
+        sent: Option<&RefreshToken>,
+    ) -> Document {
+        if let (false, Some(sent)) = (self.has_refresh_token, sent) {
+            let sent = Value::from(sent.expose());
+            if let Some(mut old) = document.0.insert(REFRESH.to_owned(), sent) {
+                wipe(&mut old);
+            }
+        }
         for (name, value) in &self.document.0 {
             let is_usable = match name.as_str() {
                 ACCESS => self.has_access_token,
@@ -324,7 +368,7 @@ mod tests {
             let kept = others(&before);
             let answer = json!({ ACCESS: jwt(2000), REFRESH: "next" }).to_string();
             let answer = Answer::parse(answer.as_bytes(), LocalTime(5), &hosts()).unwrap();
-            let after = Document::parse(&answer.merge_into(before).to_bytes()).unwrap();
+            let after = Document::parse(&answer.merge_into(before, None).to_bytes()).unwrap();
             prop_assert_eq!(others(&after), kept);
             let pair = Credentials::parse(after.to_bytes(), &hosts()).unwrap();
             prop_assert_eq!(pair.refresh_token.expose(), "next");

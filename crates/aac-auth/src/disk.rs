@@ -65,13 +65,21 @@ impl Files {
         }
     }
 
-    /// What the files beside creds.json take their owner, group and mode from.
+    /// What the files beside creds.json take their owner, group and mode from; where it is gone, what
+    /// an earlier run has made in its likeness.
     pub(crate) fn model(&self) -> Option<Metadata> {
-        fs::metadata(&self.creds).ok()
+        let likely = [&self.creds, &self.journal, &self.old_journal, &self.lock];
+        likely.into_iter().find_map(|path| fs::metadata(path).ok())
+    }
+
+    /// Whether there is anything to recover from.
+    pub(crate) fn have_journal(&self) -> bool {
+        self.journal.is_file() || self.old_journal.is_file()
     }
 
     /// A new, private file in creds.json's likeness; one of this name from an earlier run is removed.
     pub(crate) fn create(&self, path: &Path) -> Result<File, DiskError> {
+        let model = self.model();
         // Removed first and made anew: an old file may have another owner, or be a link elsewhere.
         match fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(at(path)(error)),
@@ -83,7 +91,7 @@ impl Files {
             .create_new(true)
             .open(path)
             .map_err(at(path))?;
-        if let Some(model) = self.model() {
+        if let Some(model) = model {
             platform::hand_over(&file, &model).map_err(at(path))?;
         }
         Ok(file)
@@ -159,18 +167,23 @@ impl Files {
         self.sync_folder()
     }
 
+    /// Makes the old journal the current one.
+    pub(crate) fn take_up_old_journal(&self) -> Result<(), DiskError> {
+        rename(&self.old_journal, &self.journal).map_err(at(&self.journal))?;
+        self.sync_folder()
+    }
+
     pub(crate) fn sync_folder(&self) -> Result<(), DiskError> {
         platform::sync_folder(&self.folder).map_err(at(&self.folder))
     }
 }
 
-/// Renames, with patience on Windows: there a file that a virus scanner or another program has open
-/// for a moment cannot be renamed over.
+/// Renames, with patience where another program may have one of the files open for a moment.
 fn rename(from: &Path, to: &Path) -> io::Result<()> {
-    let mut pauses = [10, 20, 40, 80, 160, 320].into_iter().filter(|_| cfg!(windows));
+    let mut pauses = [10, 20, 40, 80, 160, 320].into_iter();
     loop {
         match (fs::rename(from, to), pauses.next()) {
-            (Err(error), Some(pause)) if error.kind() == io::ErrorKind::PermissionDenied => {
+            (Err(error), Some(pause)) if platform::is_shared_too_little(&error) => {
                 thread::sleep(Duration::from_millis(pause));
             }
             (result, _) => return result,

@@ -52,7 +52,7 @@ pub enum Error {
         source: io::Error,
     },
     /// An earlier run's pair of tokens is in the journal, and cannot be moved to creds.json.
-    /// Nothing was spent, nothing is lost.
+    /// Nothing is lost.
     SavedInJournal {
         /// The journal.
         journal: PathBuf,
@@ -348,7 +348,7 @@ impl fmt::Display for Error {
             }
             Self::SavedInJournal { journal, creds, source } => write!(
                 f,
-                "{}: {source}; the new tokens are saved in {}, nothing was spent",
+                "{}: {source}; the new tokens are saved in {}, nothing is lost",
                 creds.display(),
                 journal.display()
             ),

@@ -5,7 +5,7 @@
 
 use crate::claims::LocalTime;
 use crate::disk::{DiskError, Files, at};
-use crate::error::Error;
+use crate::error::{Error, Problem};
 use crate::secret::RefreshToken;
 use crate::text;
 use serde_json::{Value, json};
@@ -23,7 +23,7 @@ pub(crate) const ROOM: usize = 64 * 1024;
 const FIRST_LINE: usize = 512;
 
 /// What a journal found on the disk tells.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Found {
     /// SHA-256 of the refresh token that it is about, in hexadecimal.
     spent: String,
@@ -33,9 +33,10 @@ pub(crate) struct Found {
 }
 
 /// How far the exchange came.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) enum Record {
     /// The run was cut off when it may have been sending, or the journal is damaged.
+    #[default]
     CutOff,
     /// The answer, as it came.
     Answered(Zeroizing<Vec<u8>>),
@@ -52,14 +53,15 @@ pub(crate) enum Record {
 }
 
 impl Found {
-    /// Reads a journal. `None` where there is none; a damaged one tells of nothing.
-    pub(crate) fn read(path: &Path) -> Option<Self> {
-        let bytes = text::read(path).ok()?;
-        Some(Self::parse(&bytes).unwrap_or(Self {
-            spent: String::new(),
-            time: LocalTime(0),
-            record: Record::CutOff,
-        }))
+    /// Reads a journal; `None` where there is none. A damaged one tells of nothing, but one that only
+    /// cannot be read may hold the only copy of a pair.
+    pub(crate) fn read(path: &Path) -> Result<Option<Self>, Problem> {
+        match text::read(path) {
+            Ok(bytes) => Ok(Some(Self::parse(&bytes).unwrap_or_default())),
+            Err(Problem::Missing) => Ok(None),
+            Err(problem @ Problem::Unreadable(_)) => Err(problem),
+            Err(_) => Ok(Some(Self::default())),
+        }
     }
 
     fn parse(bytes: &[u8]) -> Option<Self> {
@@ -128,12 +130,12 @@ impl Journal {
     }
 
     /// Notes a failure, for those that wait for the lock.
-    pub(crate) fn failed(&mut self, error: &Error) -> Result<(), DiskError> {
+    pub(crate) fn failed(&mut self, error: &Error, was_in_doubt: bool) -> Result<(), DiskError> {
         let note = json!({
             "message": error.to_string(),
             "help": error.help(),
             "exit_code": error.exit_code(),
-            "in_doubt": error.leaves_doubt(),
+            "in_doubt": was_in_doubt || error.leaves_doubt(),
             "time_ms": LocalTime::now().0,
         });
         let note = note.to_string();
@@ -209,8 +211,8 @@ mod tests {
         let (_folder, files, mut journal) = journal();
         journal.answered(&[b'x'; ROOM]).unwrap();
         let error = Error::Request { what: "what happened".to_owned() };
-        journal.failed(&error).unwrap();
-        let found = Found::read(&files.journal).unwrap();
+        journal.failed(&error, false).unwrap();
+        let found = Found::read(&files.journal).unwrap().unwrap();
         assert!(found.is_about(&RefreshToken::new("spent".to_owned())));
         assert!(!found.is_about(&RefreshToken::new("other".to_owned())));
         assert!(

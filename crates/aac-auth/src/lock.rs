@@ -25,19 +25,17 @@ impl Lock {
     /// Takes the lock, if it is free.
     pub(crate) fn try_acquire(files: &Files) -> Result<Option<Self>, DiskError> {
         let path = &files.lock;
-        loop {
-            let file = open(files).map_err(at(path))?;
-            match file.try_lock() {
-                Ok(()) => {}
-                Err(TryLockError::WouldBlock) => return Ok(None),
-                Err(TryLockError::Error(error)) => return Err(at(path)(error)),
-            }
-            // Someone may have deleted the file since it was opened: then others lock a new one.
-            let locked = file.try_clone().and_then(Handle::from_file).map_err(at(path))?;
-            if Handle::from_path(path).is_ok_and(|named| named == locked) {
-                return Ok(Some(Self { _file: file }));
-            }
+        let file = open(files).map_err(at(path))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(error)) => return Err(at(path)(error)),
         }
+        // Someone may have deleted the file since it was opened: then others lock a new one, and this
+        // lock is of no use.
+        let locked = file.try_clone().and_then(Handle::from_file).map_err(at(path))?;
+        let is_named = Handle::from_path(path).is_ok_and(|named| named == locked);
+        Ok(is_named.then_some(Self { _file: file }))
     }
 
     /// Reads creds.json under the lock: only the refresh token of this copy may be sent.
@@ -46,7 +44,7 @@ impl Lock {
         files: &Files,
         hosts: &Hosts,
     ) -> Result<Current<'lock>, Problem> {
-        Ok(self.current(Credentials::read(&files.creds, hosts)?))
+        Ok(self.current(Credentials::read_settled(&files.creds, hosts)?))
     }
 
     /// Takes a pair that was found in a journal while the lock is held for the current one.

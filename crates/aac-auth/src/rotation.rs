@@ -7,7 +7,7 @@
 //! ROTATION.md, beside this crate's Cargo.toml.
 
 use crate::claims::LocalTime;
-use crate::credentials::{Answer, Credentials, Document};
+use crate::credentials::{Answer, Credentials, Document, lone_refresh_token};
 use crate::disk::{DiskError, Files, Replaced};
 use crate::error::{Error, Problem, Result, Trouble};
 use crate::exchange::Outcome;
@@ -22,7 +22,7 @@ use crate::signals::Held;
 use crate::text;
 use crate::wire::Wire;
 use std::io;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, TryLockError};
 use std::thread;
 use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
@@ -104,7 +104,7 @@ impl Rotation {
             Ok(credentials) if credentials.is_fresh() => return Ok(Fresh::old(credentials)),
             Ok(_) => {}
             // Nothing can be recovered where there is no journal, so nothing is touched.
-            Err(problem) if !is_damage(&problem) || !self.files.journal.is_file() => {
+            Err(problem) if !is_damage(&problem) || !self.files.have_journal() => {
                 return Err(self.unusable(problem));
             }
             Err(_) => {}
@@ -121,19 +121,8 @@ impl Rotation {
         Error::file(&self.settings.creds, problem)
     }
 
-    /// Reads creds.json. The vendor's examples write it in place, so what looks damaged may be half
-    /// written, and is read again: there is no event to wait for.
     fn read(&self) -> Result<Credentials, Problem> {
-        let mut tries = 0;
-        loop {
-            match Credentials::read(&self.files.creds, &self.settings.hosts) {
-                Err(Problem::Empty | Problem::NotJson { .. }) if tries < 5 => {
-                    tries += 1;
-                    thread::sleep(Duration::from_millis(20));
-                }
-                result => return result,
-            }
-        }
+        Credentials::read_settled(&self.files.creds, &self.settings.hosts)
     }
 
     /// What creds.json holds, if it is fresh and not the token that was rejected.
@@ -144,8 +133,15 @@ impl Rotation {
 
     fn renew(&self, wire: &Wire, rejected: Option<&AccessToken>) -> Result<Fresh> {
         // A thread that panicked in here left files behind that any run can go on from.
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let renewed = match self.take_turn(rejected) {
+        let since = LocalTime::now();
+        let (_turn, has_waited) = match self.turn.try_lock() {
+            Ok(turn) => (turn, false),
+            Err(TryLockError::Poisoned(poisoned)) => (poisoned.into_inner(), false),
+            Err(TryLockError::WouldBlock) => {
+                (self.turn.lock().unwrap_or_else(PoisonError::into_inner), true)
+            }
+        };
+        let renewed = match self.take_turn(rejected, since, has_waited) {
             Ok(Turn::Adopted(fresh)) => Ok(fresh),
             Ok(Turn::Mine { lock, waited_since }) => {
                 self.renew_locked(wire, &lock, rejected, waited_since)
@@ -166,10 +162,15 @@ impl Rotation {
     }
 
     /// Waits for the lock, or for the token that its holder is about to save.
-    fn take_turn(&self, rejected: Option<&AccessToken>) -> Result<Turn> {
-        let (start, since) = (Instant::now(), LocalTime::now());
+    fn take_turn(
+        &self,
+        rejected: Option<&AccessToken>,
+        since: LocalTime,
+        mut has_waited: bool,
+    ) -> Result<Turn> {
+        let start = Instant::now();
         let mut pause = Duration::from_millis(5);
-        let mut has_waited = false;
+        let mut has_said_so = false;
         loop {
             if let Some(fresh) = self.adopt(rejected) {
                 return Ok(Turn::Adopted(fresh));
@@ -177,9 +178,10 @@ impl Rotation {
             if let Some(lock) = Lock::try_acquire(&self.files).map_err(nothing_spent)? {
                 return Ok(Turn::Mine { lock, waited_since: has_waited.then_some(since) });
             }
-            if !has_waited {
+            has_waited = true;
+            if !has_said_so {
                 self.notices.step("waiting for another program that is renewing the tokens");
-                has_waited = true;
+                has_said_so = true;
             }
             if start.elapsed() > LOCK_WAIT {
                 return Err(Error::Locked {
@@ -202,10 +204,12 @@ impl Rotation {
     ) -> Result<Fresh> {
         // Programs that take no lock may change the file under our feet, but not for ever.
         const ROUNDS: u32 = 5;
+        let deadline = Instant::now() + EXCHANGE;
         for _ in 0..ROUNDS {
             let left = match self.recover(lock, rejected)? {
                 Recovered::Usable(fresh) => return Ok(fresh),
                 Recovered::Left(left) => left,
+                Recovered::Again => continue,
             };
             let current = lock
                 .read(&self.files, &self.settings.hosts)
@@ -220,14 +224,17 @@ impl Rotation {
             {
                 return Err(error);
             }
-            match self.spend(wire, &current, &current.credentials, left.in_doubt) {
+            match self.spend(wire, &current, &current.credentials, left.in_doubt, deadline) {
                 Ok(Spent::Saved(fresh)) => return Ok(fresh),
                 Ok(Spent::Overtaken) => {}
                 Err(error @ Error::TokensRefused { .. }) => {
                     if self.has_changed(&current.credentials) {
                         continue;
                     }
-                    return self.spend_old(wire, lock, &current.credentials, error);
+                    match self.spend_old(wire, lock, &current.credentials, error, deadline)? {
+                        Spent::Saved(fresh) => return Ok(fresh),
+                        Spent::Overtaken => {}
+                    }
                 }
                 Err(error) => return Err(error),
             }
@@ -239,15 +246,26 @@ impl Rotation {
     /// Finishes what an earlier run left unfinished, without the network.
     fn recover(&self, lock: &Lock, rejected: Option<&AccessToken>) -> Result<Recovered> {
         let nothing = Recovered::Left(Left::default());
-        let Some(found) = Found::read(&self.files.journal) else {
+        let journal = &self.files.journal;
+        let found = Found::read(journal).map_err(|problem| Error::file(journal, problem))?;
+        let current = match lock.read(&self.files, &self.settings.hosts) {
+            // It may hold anything, so nothing can be judged.
+            Err(problem) if !is_damage(&problem) => return Err(self.unusable(problem)),
+            current => current,
+        };
+        let in_file = match &current {
+            Ok(current) => Some(current.credentials.refresh_token.clone()),
+            Err(_) => lone_refresh_token(&self.files.creds),
+        };
+        let Some(found) = found else {
+            if in_file.is_none() && self.files.have_journal() {
+                // creds.json is destroyed, and what it had overtaken is all there is.
+                self.files.take_up_old_journal().map_err(nothing_spent)?;
+                return Ok(Recovered::Again);
+            }
             return Ok(nothing);
         };
-        let current = lock.read(&self.files, &self.settings.hosts);
-        let is_about_current = match &current {
-            Ok(current) => found.is_about(&current.credentials.refresh_token),
-            Err(problem) if is_damage(problem) => true,
-            Err(_) => return Ok(nothing),
-        };
+        let is_about_current = in_file.as_ref().is_none_or(|token| found.is_about(token));
         let answer = match found.record {
             Record::Answered(ref body) => Answer::parse(body, found.time, &self.settings.hosts),
             Record::CutOff => None,
@@ -265,11 +283,13 @@ impl Rotation {
         match &current {
             // Cut off after the commit.
             Ok(current) if answer.is_in(&current.credentials) => {
-                self.files.remove(&self.files.journal).map_err(nothing_spent)?;
+                self.files.remove(journal).map_err(nothing_spent)?;
+                // Best effort: left by a commit in place that was cut off at its end.
+                let _ = self.files.remove(self.files.unfinished());
                 Ok(nothing)
             }
             // Someone pasted new tokens, rotated without the lock, or restored an old copy.
-            Ok(_) if !is_about_current => {
+            _ if !is_about_current => {
                 self.files.set_journal_aside().map_err(nothing_spent)?;
                 self.notices.step(
                     "creds.json has other tokens than the journal of an earlier run; they are used",
@@ -277,11 +297,15 @@ impl Rotation {
                 Ok(nothing)
             }
             current => {
-                let base = match current {
-                    Ok(current) => Document::parse(&current.credentials.bytes).unwrap_or_default(),
-                    Err(_) => self.unfinished_document(&answer),
+                let (old, base) = match current {
+                    Ok(Current { credentials: Credentials { bytes, .. }, .. }) => {
+                        (Some(bytes.clone()), Document::parse(bytes).unwrap_or_default())
+                    }
+                    Err(_) => {
+                        (text::read(&self.files.creds).ok(), self.unfinished_document(&answer))
+                    }
                 };
-                self.finish(answer, base, rejected)
+                self.finish(answer, old, base, rejected)
             }
         }
     }
@@ -302,20 +326,25 @@ impl Rotation {
     fn finish(
         &self,
         answer: Answer,
+        old: Option<Zeroizing<Vec<u8>>>,
         base: Document,
         rejected: Option<&AccessToken>,
     ) -> Result<Recovered> {
-        let bytes = answer.merge_into(base).to_bytes();
+        let bytes = answer.merge_into(base, None).to_bytes();
         let pair = Credentials::parse(Zeroizing::clone(&bytes), &self.settings.hosts)
             .map_err(|problem| self.unusable(problem))?;
-        let committed =
-            self.files.replace(None, &bytes).and_then(|_| self.files.remove(&self.files.journal));
+        let old = old.as_ref().map(|bytes| bytes.as_slice());
+        let committed = match self.files.replace(old, &bytes) {
+            Ok(Replaced::NotAsExpected) => return Ok(Recovered::Again),
+            Ok(_) => self.files.remove(&self.files.journal),
+            Err(error) => Err(error),
+        };
         match committed {
             Ok(()) => {
                 self.notices.step(
                     "an earlier run was cut off; the tokens that it had saved are in place now",
                 );
-                Ok(Recovered::Left(Left::default()))
+                Ok(Recovered::Again)
             }
             Err(DiskError { path, source }) => {
                 let error = Error::SavedInJournal {
@@ -339,6 +368,7 @@ impl Rotation {
         pair: &Current<'_>,
         in_file: &Credentials,
         in_doubt: bool,
+        deadline: Instant,
     ) -> Result<Spent> {
         match self.rehearse(in_file).map_err(nothing_spent)? {
             Replaced::NotAsExpected => return Ok(Spent::Overtaken),
@@ -357,17 +387,18 @@ impl Rotation {
                 .remark("Ctrl-C waits until the new tokens are saved; a second one does not");
             Held::begin()
         });
-        let (answer, saved) = match self.ask(wire, pair, &mut journal, in_doubt, held.as_ref()) {
-            Ok(answered) => answered,
-            Err(error) => {
-                // Best effort: the note spares others the question, no more.
-                let _ = journal.failed(&error);
-                return Err(error);
-            }
-        };
+        let (answer, saved) =
+            match self.ask(wire, pair, &mut journal, in_doubt, held.as_ref(), deadline) {
+                Ok(answered) => answered,
+                Err(error) => {
+                    // Best effort: the note spares others the question, no more.
+                    let _ = journal.failed(&error, in_doubt);
+                    return Err(error);
+                }
+            };
         self.notices.step("the new tokens are there");
         let has_access_token = answer.has_access_token;
-        let spent = match self.commit(answer, in_file, saved.is_ok()) {
+        let spent = match self.commit(answer, pair, in_file, saved.is_ok()) {
             Ok(spent) => spent,
             Err((DiskError { path, source }, fresh)) => {
                 let creds = self.files.creds.clone();
@@ -417,8 +448,8 @@ impl Rotation {
         journal: &mut Journal,
         was_in_doubt: bool,
         held: Option<&Held>,
+        deadline: Instant,
     ) -> Result<(Answer, io::Result<()>)> {
-        let deadline = Instant::now() + EXCHANGE;
         let url = || pair.credentials.token_endpoint.clone();
         let mut connect_pauses = [500, 1000, 2000].into_iter().map(Duration::from_millis);
         let mut may_wait = true;
@@ -523,6 +554,7 @@ impl Rotation {
     fn commit(
         &self,
         answer: Answer,
+        pair: &Current<'_>,
         in_file: &Credentials,
         is_saved: bool,
     ) -> Result<Spent, (DiskError, Fresh)> {
@@ -535,10 +567,19 @@ impl Rotation {
             let (old, base) = match &now {
                 Ok(now) if now.refresh_token != in_file.refresh_token => return Ok(self.give_way()),
                 Ok(now) => (Some(now.bytes.as_slice()).filter(|_| patience > 0), &now.bytes),
+                // Someone put tokens there that can't be used as they are: not ours to throw away.
+                Err(_)
+                    if lone_refresh_token(&self.files.creds)
+                        .is_some_and(|token| token != in_file.refresh_token) =>
+                {
+                    return Ok(self.give_way());
+                }
                 // Someone destroyed the file while we held its next content.
                 Err(_) => (None, &in_file.bytes),
             };
-            let bytes = answer.merge_into(Document::parse(base).unwrap_or_default()).to_bytes();
+            let base = Document::parse(base).unwrap_or_default();
+            let sent = &pair.credentials.refresh_token;
+            let bytes = answer.merge_into(base, Some(sent)).to_bytes();
             let mut replaced = self.files.replace(old, &bytes);
             if replaced.is_err() && !is_saved {
                 // Torn or not, it is the last place left.
@@ -597,33 +638,28 @@ impl Rotation {
         lock: &Lock,
         in_file: &Credentials,
         refused: Error,
-    ) -> Result<Fresh> {
-        let Some(found) = Found::read(&self.files.old_journal) else {
-            return Err(refused);
-        };
-        let Record::Answered(body) = found.record else {
-            return Err(refused);
-        };
-        let Some(answer) = Answer::parse(&body, found.time, &self.settings.hosts) else {
-            return Err(refused);
-        };
-        let merged =
-            answer.merge_into(Document::parse(&in_file.bytes).unwrap_or_default()).to_bytes();
-        let Ok(pair) = Credentials::parse(merged, &self.settings.hosts) else {
-            return Err(refused);
-        };
+        deadline: Instant,
+    ) -> Result<Spent> {
+        let Some(pair) = self.old_pair(in_file) else { return Err(refused) };
         self.notices.step(
             "creds.json's own tokens are refused; trying those that an earlier run had set aside",
         );
-        match self.spend(wire, &lock.current(pair), in_file, false) {
-            Ok(Spent::Saved(fresh)) => Ok(fresh),
-            Ok(Spent::Overtaken) => self.adopt(None).ok_or(refused),
-            Err(Error::TokensRefused { .. }) => {
-                let _ = self.files.remove(&self.files.old_journal);
-                Err(refused)
+        self.spend(wire, &lock.current(pair), in_file, false, deadline).map_err(|error| {
+            if !matches!(error, Error::TokensRefused { .. }) {
+                return error;
             }
-            Err(error) => Err(error),
-        }
+            // Dead as well, so there is nothing to keep.
+            let _ = self.files.remove(&self.files.old_journal);
+            refused
+        })
+    }
+
+    fn old_pair(&self, in_file: &Credentials) -> Option<Credentials> {
+        let found = Found::read(&self.files.old_journal).ok()??;
+        let Record::Answered(body) = found.record else { return None };
+        let answer = Answer::parse(&body, found.time, &self.settings.hosts)?;
+        let merged = answer.merge_into(Document::parse(&in_file.bytes).ok()?, None).to_bytes();
+        Credentials::parse(merged, &self.settings.hosts).ok()
     }
 }
 
@@ -633,6 +669,8 @@ enum Recovered {
     Usable(Fresh),
     /// Nothing that stands in the way of going on.
     Left(Left),
+    /// The files are others now: look at them again.
+    Again,
 }
 
 fn is_acceptable(credentials: &Credentials, rejected: Option<&AccessToken>) -> bool {

@@ -63,6 +63,8 @@ const TOKEN_LIKE: usize = 40;
 /// `text` made fit to be shown: on one line, of at most `limit` characters, and with nothing in it
 /// that is, or may be, a token. A server may quote what it was sent.
 pub(crate) fn presentable(text: &str, secrets: &[&str], limit: usize) -> String {
+    // What is behind is not shown, so it need not be searched.
+    let text = text.char_indices().nth(8 * limit).map_or(text, |(end, _)| &text[..end]);
     let mut hidden = vec![false; text.len()];
     for secret in secrets.iter().filter(|secret| secret.len() >= TELLING) {
         for window in secret.as_bytes().windows(TELLING) {

@@ -82,22 +82,24 @@ impl Wire {
 }
 
 /// The proxy for https, looked for where curl looks: `https_proxy` before `all_proxy`, the lower-case
-/// name before the upper-case one, and an empty value means none.
+/// name before the upper-case one, and an empty value counts as none.
 fn proxy_from_env() -> Result<Option<Proxy>, String> {
     match first_var(&["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]) {
-        (name, value) if !value.is_empty() => match Proxy::new(&value) {
+        ("", _) if cfg!(windows) => Ok(Proxy::try_from_env()),
+        ("", _) => Ok(None),
+        (name, value) => match Proxy::new(&value) {
             Ok(proxy) => Ok(Some(proxy)),
             // The value may have a password in it.
             Err(_) => Err(format!("{name} is not a proxy URL such as http://host:port")),
         },
-        ("", _) if cfg!(windows) => Ok(Proxy::try_from_env()),
-        _ => Ok(None),
     }
 }
 
-/// The first of the variables that is set, and its value; two empty strings where none is.
+/// The first of the variables that is set to something, and its value; two empty strings where none is.
 fn first_var<'a>(names: &[&'a str]) -> (&'a str, String) {
-    let set = names.iter().find_map(|name| Some((*name, env::var(name).ok()?.trim().to_owned())));
+    let value = |name: &str| env::var(name).ok().map(|value| value.trim().to_owned());
+    let set =
+        names.iter().find_map(|name| Some((*name, value(name).filter(|value| !value.is_empty())?)));
     set.unwrap_or_default()
 }
 
@@ -125,6 +127,7 @@ fn trouble(error: &ureq::Error) -> Trouble {
         E::Timeout(Timeout::PerRead | Timeout::RecvBody) => {
             Trouble::Timeout("in the middle of the answer".to_owned())
         }
+        E::Timeout(Timeout::Global) => Trouble::Timeout("on the whole".to_owned()),
         E::Timeout(_) => Trouble::Timeout("sending the request".to_owned()),
         E::ConnectionFailed => Trouble::Connect("the host did not answer".to_owned()),
         E::ConnectProxyFailed(what) => Trouble::Proxy(what.clone()),
