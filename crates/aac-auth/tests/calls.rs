@@ -339,3 +339,12 @@ fn closed_standard_streams_do_no_harm() {
     assert!(status.success());
     assert!(case.sandbox.is_live(&case.refresh_token()));
 }
+
+#[test]
+fn a_wait_that_outlives_the_token_ends_with_a_new_one() {
+    let faults = vec![Fault::api(FaultKind::TooManyRequests(3))];
+    let case = Case::expired(Options { token_lifetime: 2, faults, ..Options::default() });
+    case.run(NONE).assert_ok();
+    let counters = case.sandbox.counters();
+    assert_eq!((counters.exchanges, counters.api_calls, counters.unauthorized), (2, 2, 0));
+}

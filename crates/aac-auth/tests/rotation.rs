@@ -400,20 +400,66 @@ fn a_read_only_file_is_its_owners_wish() {
     );
 }
 
-#[test]
-fn a_file_that_was_destroyed_is_finished_from_the_journal_or_named() {
-    let case = Case::expired(Options::default());
+/// A run that saved its answer in the journal and came no further.
+fn interrupted(options: Options) -> Case {
+    let case = Case::expired(options);
     let hold = case.sandbox.hold_token_answers();
-    let mut child = case.start(1).pop().unwrap();
+    let child = case.start(1).pop().unwrap();
     assert!(hold.wait_for_request(SOON));
-    // An answer that was saved in the journal, and a run that came no further.
     fs::create_dir(case.path("creds.json.new")).unwrap();
     hold.release();
-    let output = child.wait().unwrap();
-    assert!(output.success());
+    Run::from(child).assert_ok();
+    fs::remove_dir(case.path("creds.json.new")).unwrap();
+    assert!(case.path("creds.json.rotation").is_file());
+    case
+}
+
+#[test]
+fn tokens_pasted_badly_over_a_left_journal_are_not_thrown_away() {
+    let case = interrupted(Options::default());
+    let pasted = case.sandbox.issue();
+    let creds = json!({
+        "access_token": format!("Bearer {}", pasted.access_token),
+        "refresh_token": pasted.refresh_token,
+    });
+    fs::write(case.creds(), creds.to_string()).unwrap();
+    for _ in 0..2 {
+        case.run(NONE).assert_fails(1, &["\"access_token\" has blanks", "without \"Bearer\""]);
+        assert_eq!(case.refresh_token(), pasted.refresh_token);
+    }
+    case.sandbox.write_files(case.folder.path(), &pasted).unwrap();
+    case.run(NONE).assert_ok();
+    assert_eq!(case.refresh_token(), pasted.refresh_token);
+}
+
+#[test]
+fn an_overtaken_pair_that_is_renewed_without_a_new_refresh_token_is_kept() {
+    let case = interrupted(Options { replay_protection: false, ..Options::default() });
+    // Tokens that are dead take the place of those in the file.
+    let dead = case.sandbox.issue_expired();
+    case.sandbox.write_files(case.folder.path(), &dead).unwrap();
+    case.sandbox.add_fault(Fault::token(FaultKind::InvalidGrant));
+    case.sandbox.add_fault(Fault::token(FaultKind::NoRefreshToken));
+    case.run(NONE).assert_ok();
+    assert_ne!(case.refresh_token(), dead.refresh_token);
+    assert!(case.sandbox.is_live(&case.refresh_token()));
+}
+
+#[test]
+fn a_destroyed_file_is_restored_from_an_overtaken_pair() {
+    let case = interrupted(Options::default());
+    fs::rename(case.path("creds.json.rotation"), case.path("creds.json.rotation.old")).unwrap();
+    fs::write(case.creds(), "{\"error\": \"invalid_grant\"}").unwrap();
+    case.run(NONE).assert_ok();
+    assert!(case.sandbox.is_live(&case.refresh_token()));
+    assert_eq!(case.sandbox.counters().exchanges, 1);
+}
+
+#[test]
+fn a_file_that_was_destroyed_is_finished_from_the_journal_or_named() {
+    let case = interrupted(Options::default());
     let journal = fs::read(case.path("creds.json.rotation")).unwrap();
     assert!(String::from_utf8_lossy(&journal).contains("answered"));
-    fs::remove_dir(case.path("creds.json.new")).unwrap();
     for damage in [Some(""), Some("{\"error\":\"invalid_grant\"}"), None] {
         fs::write(case.path("creds.json.rotation"), &journal).unwrap();
         match damage {
