@@ -1,8 +1,10 @@
-//! The one place where systems differ: owners, modes, and what makes a rename last.
+//! The one place where systems differ: owners and modes, what makes a rename last, signals, proxies.
 
+use signal_hook::consts::{SIGINT, SIGTERM};
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::path::Path;
+use ureq::Proxy;
 
 /// Options that create a file only its owner may read, from the first byte on.
 pub(crate) fn private() -> OpenOptions {
@@ -74,4 +76,34 @@ pub(crate) fn is_shared_too_little(error: &io::Error) -> bool {
     cfg!(windows)
         && (error.kind() == io::ErrorKind::PermissionDenied
             || error.raw_os_error() == Some(ERROR_SHARING_VIOLATION))
+}
+
+/// The signals by which people and systems end a program, and which it can act on.
+#[cfg(unix)]
+pub(crate) const ENDING_SIGNALS: &[i32] = &[SIGINT, SIGTERM, signal_hook::consts::SIGHUP];
+#[cfg(not(unix))]
+pub(crate) const ENDING_SIGNALS: &[i32] = &[SIGINT, SIGTERM];
+
+/// Whether the process was started with the signal ignored.
+#[cfg(unix)]
+#[expect(unsafe_code, reason = "no safe interface asks for the disposition of a signal")]
+pub(crate) fn is_ignored(signal: i32) -> bool {
+    let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: with no new action given, sigaction(2) only writes the present one to a place that is
+    // valid for writes of its type. Zeroes are a valid value of that type, should it fail.
+    let action = unsafe {
+        libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr());
+        action.assume_init()
+    };
+    action.sa_sigaction == libc::SIG_IGN
+}
+
+#[cfg(not(unix))]
+pub(crate) fn is_ignored(_signal: i32) -> bool {
+    false
+}
+
+/// The proxy that is set for the whole system, where the system has such a setting.
+pub(crate) fn system_proxy() -> Option<Proxy> {
+    if cfg!(windows) { Proxy::try_from_env() } else { None }
 }

@@ -6,7 +6,7 @@
 //! the tokens are saved; the second acts at once. A signal that the program was started to ignore
 //! (`nohup`, a shell's `&`) stays ignored.
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use crate::platform;
 use signal_hook::{flag, low_level};
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
@@ -26,7 +26,8 @@ impl Held {
     pub(crate) fn begin() -> Self {
         static HANDLERS: Once = Once::new();
         // A signal that cannot be handled is one that cannot be held; there is no more to do.
-        HANDLERS.call_once(|| SIGNALS.iter().for_each(|&signal| drop(handle(signal))));
+        HANDLERS
+            .call_once(|| platform::ENDING_SIGNALS.iter().for_each(|&signal| drop(handle(signal))));
         let mut exchanges = EXCHANGES.lock().unwrap_or_else(PoisonError::into_inner);
         *exchanges += 1;
         IS_OUTSIDE.store(false, SeqCst);
@@ -55,13 +56,8 @@ impl Drop for Held {
     }
 }
 
-#[cfg(unix)]
-const SIGNALS: &[i32] = &[SIGINT, SIGTERM, signal_hook::consts::SIGHUP];
-#[cfg(not(unix))]
-const SIGNALS: &[i32] = &[SIGINT, SIGTERM];
-
 fn handle(signal: i32) -> io::Result<()> {
-    if is_ignored(signal) {
+    if platform::is_ignored(signal) {
         return Ok(());
     }
     // They act in this order.
@@ -70,23 +66,4 @@ fn handle(signal: i32) -> io::Result<()> {
     flag::register_usize(signal, &PENDING, usize::try_from(signal).unwrap_or_default())?;
     flag::register(signal, &IS_PENDING)?;
     Ok(())
-}
-
-/// Whether the process was started with the signal ignored.
-#[cfg(unix)]
-#[expect(unsafe_code, reason = "no safe interface asks for the disposition of a signal")]
-fn is_ignored(signal: i32) -> bool {
-    let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
-    // SAFETY: with no new action given, sigaction(2) only writes the present one to a place that is
-    // valid for writes of its type. Zeroes are a valid value of that type, should it fail.
-    let action = unsafe {
-        libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr());
-        action.assume_init()
-    };
-    action.sa_sigaction == libc::SIG_IGN
-}
-
-#[cfg(not(unix))]
-fn is_ignored(_signal: i32) -> bool {
-    false
 }

@@ -2,6 +2,7 @@
 //! reads them, the system's certificates, and errors that say how far a request got.
 
 use crate::error::Trouble;
+use crate::platform;
 use crate::settings::is_loopback;
 use std::io;
 use std::time::Duration;
@@ -85,8 +86,7 @@ impl Wire {
 /// name before the upper-case one, and an empty value counts as none.
 fn proxy_from_env() -> Result<Option<Proxy>, String> {
     match first_var(&["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]) {
-        ("", _) if cfg!(windows) => Ok(Proxy::try_from_env()),
-        ("", _) => Ok(None),
+        ("", _) => Ok(platform::system_proxy()),
         (name, value) => match Proxy::new(&value) {
             Ok(proxy) => Ok(Some(proxy)),
             // The value may have a password in it.

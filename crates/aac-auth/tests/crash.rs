@@ -145,20 +145,6 @@ fn killed_at_every_system_call() {
     }
 }
 
-/// A run that saved its answer in the journal and came no further.
-fn interrupted() -> Case {
-    let case = Case::expired(Options::default());
-    let hold = case.sandbox.hold_token_answers();
-    let child = case.start(1).pop().unwrap();
-    assert!(hold.wait_for_request(Duration::from_secs(20)));
-    fs::create_dir(case.path("creds.json.new")).unwrap();
-    hold.release();
-    Run::from(child).assert_ok();
-    fs::remove_dir(case.path("creds.json.new")).unwrap();
-    assert!(case.path("creds.json.rotation").is_file());
-    case
-}
-
 #[test]
 #[ignore = "needs strace: see the head of this file"]
 fn every_disk_call_fails_in_turn() {
@@ -168,7 +154,7 @@ fn every_disk_call_fails_in_turn() {
 #[test]
 #[ignore = "needs strace: see the head of this file"]
 fn every_disk_call_of_a_recovery_fails_in_turn() {
-    fail_in_turn(interrupted);
+    fail_in_turn(|| Case::interrupted(Options::default()));
 }
 
 fn fail_in_turn(prepare: fn() -> Case) {

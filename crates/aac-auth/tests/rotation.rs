@@ -400,23 +400,9 @@ fn a_read_only_file_is_its_owners_wish() {
     );
 }
 
-/// A run that saved its answer in the journal and came no further.
-fn interrupted(options: Options) -> Case {
-    let case = Case::expired(options);
-    let hold = case.sandbox.hold_token_answers();
-    let child = case.start(1).pop().unwrap();
-    assert!(hold.wait_for_request(SOON));
-    fs::create_dir(case.path("creds.json.new")).unwrap();
-    hold.release();
-    Run::from(child).assert_ok();
-    fs::remove_dir(case.path("creds.json.new")).unwrap();
-    assert!(case.path("creds.json.rotation").is_file());
-    case
-}
-
 #[test]
 fn tokens_pasted_badly_over_a_left_journal_are_not_thrown_away() {
-    let case = interrupted(Options::default());
+    let case = Case::interrupted(Options::default());
     let pasted = case.sandbox.issue();
     let creds = json!({
         "access_token": format!("Bearer {}", pasted.access_token),
@@ -434,7 +420,7 @@ fn tokens_pasted_badly_over_a_left_journal_are_not_thrown_away() {
 
 #[test]
 fn an_overtaken_pair_that_is_renewed_without_a_new_refresh_token_is_kept() {
-    let case = interrupted(Options { replay_protection: false, ..Options::default() });
+    let case = Case::interrupted(Options { replay_protection: false, ..Options::default() });
     // Tokens that are dead take the place of those in the file.
     let dead = case.sandbox.issue_expired();
     case.sandbox.write_files(case.folder.path(), &dead).unwrap();
@@ -447,7 +433,7 @@ fn an_overtaken_pair_that_is_renewed_without_a_new_refresh_token_is_kept() {
 
 #[test]
 fn a_destroyed_file_is_restored_from_an_overtaken_pair() {
-    let case = interrupted(Options::default());
+    let case = Case::interrupted(Options::default());
     fs::rename(case.path("creds.json.rotation"), case.path("creds.json.rotation.old")).unwrap();
     fs::write(case.creds(), "{\"error\": \"invalid_grant\"}").unwrap();
     case.run(NONE).assert_ok();
@@ -457,7 +443,7 @@ fn a_destroyed_file_is_restored_from_an_overtaken_pair() {
 
 #[test]
 fn a_file_that_was_destroyed_is_finished_from_the_journal_or_named() {
-    let case = interrupted(Options::default());
+    let case = Case::interrupted(Options::default());
     let journal = fs::read(case.path("creds.json.rotation")).unwrap();
     assert!(String::from_utf8_lossy(&journal).contains("answered"));
     for damage in [Some(""), Some("{\"error\":\"invalid_grant\"}"), None] {

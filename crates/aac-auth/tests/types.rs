@@ -4,11 +4,8 @@
 
 mod support;
 
-use aac_sandbox::is_cargos_own;
-use std::env;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 const SENT_ONCE: &str = "
 fn once(current: crate::lock::Current<'_>, wire: &Wire, deadline: Instant) {
@@ -64,11 +61,7 @@ fn check(folder: &Path, function: &str) -> Result<(), String> {
         fs::read_to_string(support::repository().join("crates/aac-auth/src/exchange.rs")).unwrap();
     fs::write(folder.join("crates/aac-auth/src/exchange.rs"), format!("{original}{function}"))
         .unwrap();
-    let mut cargo = Command::new(env!("CARGO"));
-    for (name, _) in env::vars_os().filter(|(name, _)| is_cargos_own(name)) {
-        cargo.env_remove(name);
-    }
-    let output = cargo
+    let output = support::cargo()
         .args(["check", "--offline", "--target-dir", env!("CARGO_TARGET_TMPDIR")])
         .current_dir(folder)
         .output()

@@ -10,6 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// The documented workspace, as the vendor's bash example prints it.
@@ -20,6 +21,15 @@ pub fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap()
 }
 
+/// Cargo, as if nothing had been run by cargo yet.
+pub fn cargo() -> Command {
+    let mut cargo = Command::new(env!("CARGO"));
+    for (name, _) in env::vars_os().filter(|(name, _)| is_cargos_own(name)) {
+        cargo.env_remove(name);
+    }
+    cargo
+}
+
 /// The program get_workspace, built as `cargo run` builds it.
 ///
 /// It has no tests of its own, so that its folder can be copied as it is; cargo tells the path of a
@@ -27,11 +37,7 @@ pub fn repository() -> &'static Path {
 pub fn get_workspace() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
     PATH.get_or_init(|| {
-        let mut cargo = Command::new(env!("CARGO"));
-        for (name, _) in env::vars_os().filter(|(name, _)| is_cargos_own(name)) {
-            cargo.env_remove(name);
-        }
-        let output = cargo
+        let output = cargo()
             .args(["build", "--package", "get_workspace", "--message-format", "json"])
             .current_dir(repository())
             .stderr(Stdio::inherit())
@@ -67,6 +73,21 @@ impl Case {
         let sandbox = Sandbox::start(options).unwrap();
         let tokens = sandbox.issue_expired();
         Self::with(sandbox, tokens)
+    }
+
+    /// After a run that saved its answer in the journal, and came no further.
+    pub fn interrupted(options: Options) -> Self {
+        let case = Self::expired(options);
+        let hold = case.sandbox.hold_token_answers();
+        let child = case.start(1).pop().unwrap();
+        assert!(hold.wait_for_request(Duration::from_secs(20)));
+        // The next creds.json cannot be written where a folder is.
+        fs::create_dir(case.path("creds.json.new")).unwrap();
+        hold.release();
+        Run::from(child).assert_ok();
+        fs::remove_dir(case.path("creds.json.new")).unwrap();
+        assert!(case.path("creds.json.rotation").is_file());
+        case
     }
 
     pub fn with(sandbox: Sandbox, tokens: Tokens) -> Self {
