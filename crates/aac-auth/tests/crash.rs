@@ -361,3 +361,73 @@ fn case_in_place() -> InPlace {
     let mount = Mount::new(&["--bind", creds.to_str().unwrap()], &creds);
     InPlace { _mount: mount, case }
 }
+
+#[test]
+#[ignore = "needs to mount: see the head of this file"]
+fn a_folder_that_is_read_only_spends_nothing() {
+    let case = Case::expired(Options::default());
+    let view = tempfile::tempdir().unwrap();
+    let folder = case.folder.path().to_str().unwrap();
+    let Some(_mount) = Mount::new(&["-o", "bind,ro", folder], view.path()) else { return };
+    let run = || Run::of(support::command().env("AAC_DIR", view.path()));
+    run().assert_fails(1, &["creds.json.lock: Read-only file system", "nothing was spent"]);
+    assert_eq!(case.sandbox.counters().token_requests, 0);
+    // A token that is fresh needs no writing.
+    case.run([""; 0]).assert_ok();
+    run().assert_ok();
+}
+
+#[test]
+#[ignore = "needs to be root: see the head of this file"]
+fn a_first_run_by_another_user_shuts_nobody_out() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+    const NOBODY: u32 = 65534;
+    let case = Case::expired(Options::default());
+    for path in [
+        case.folder.path().to_owned(),
+        case.creds(),
+        case.path("aac_url.txt"),
+        case.path("client_id.txt"),
+    ] {
+        if let Err(error) = chown(&path, Some(NOBODY), Some(NOBODY)) {
+            eprintln!("skipped: chown: {error}");
+            return;
+        }
+    }
+    // The program where anyone may run it.
+    let shared = tempfile::tempdir().unwrap();
+    fs::set_permissions(shared.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    let program = shared.path().join("get_workspace");
+    fs::copy(support::get_workspace(), &program).unwrap();
+    case.run([""; 0]).assert_ok();
+    for name in ["creds.json", "creds.json.lock"] {
+        let metadata = fs::metadata(case.path(name)).unwrap();
+        assert_eq!(
+            (metadata.uid(), metadata.gid(), metadata.mode() & 0o777),
+            (NOBODY, NOBODY, 0o600),
+            "{name}"
+        );
+    }
+    case.sandbox.revoke_access_tokens();
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(program);
+    Run::of(command.env("AAC_DIR", case.folder.path())).assert_ok();
+    assert_eq!(case.sandbox.counters().exchanges, 2);
+}
+
+#[test]
+#[ignore = "needs strace: see the head of this file"]
+fn the_fast_path_reads_once_and_writes_nothing() {
+    let Some(calls) = trace(&Case::fresh(Options::default())) else { return };
+    let opened: Vec<_> = calls
+        .iter()
+        .filter(|call| call.line.contains("creds.json") && call.name == "openat")
+        .collect();
+    assert_eq!(opened.len(), 1, "{opened:?}");
+    let of_disks = ["flock", "fsync", "rename", "unlink", "ftruncate", "mkdir"];
+    assert!(
+        !calls
+            .iter()
+            .any(|call| of_disks.contains(&call.name.as_str()) || call.line.contains("O_CREAT"))
+    );
+}

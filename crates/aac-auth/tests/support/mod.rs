@@ -121,8 +121,19 @@ impl Case {
         command
     }
 
+    /// Runs the program. Whatever comes of it, it shows no token.
+    #[track_caller]
     pub fn run<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Run {
-        Run::of(self.command().args(args))
+        let run = Run::of(self.command().args(args));
+        run.assert_hides(&[&self.tokens.access_token, &self.tokens.refresh_token]);
+        let now: Value = fs::read(self.creds())
+            .ok()
+            .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+            .unwrap_or_default();
+        for name in ["access_token", "refresh_token"] {
+            run.assert_hides(now[name].as_str().filter(|token| token.len() > 100).as_slice());
+        }
+        run
     }
 
     /// Starts so many programs at once.
