@@ -126,12 +126,14 @@ impl Case {
     pub fn run<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Run {
         let run = Run::of(self.command().args(args));
         run.assert_hides(&[&self.tokens.access_token, &self.tokens.refresh_token]);
-        let now: Value = fs::read(self.creds())
-            .ok()
-            .and_then(|bytes| serde_json::from_slice(&bytes).ok())
-            .unwrap_or_default();
+        // It may be a pipe, which to read would wait.
+        let file = Some(self.creds()).filter(|path| path.is_file());
+        let bytes = file.and_then(|path| fs::read(path).ok()).unwrap_or_default();
+        let now: Value = serde_json::from_slice(&bytes).unwrap_or_default();
         for name in ["access_token", "refresh_token"] {
-            run.assert_hides(now[name].as_str().filter(|token| token.len() > 100).as_slice());
+            run.assert_hides(
+                now[name].as_str().filter(|token| (100..10_000).contains(&token.len())).as_slice(),
+            );
         }
         run
     }
@@ -200,8 +202,8 @@ impl Run {
     #[track_caller]
     pub fn assert_hides(&self, tokens: &[&str]) {
         for token in tokens {
-            for part in token.as_bytes().windows(12) {
-                let part = str::from_utf8(part).unwrap();
+            // What is no text is the half of a character, which no token of the server has.
+            for part in token.as_bytes().windows(12).filter_map(|part| str::from_utf8(part).ok()) {
                 assert!(
                     !self.stdout.contains(part) && !self.stderr.contains(part),
                     "{}",
