@@ -227,11 +227,6 @@ impl Request<'_> {
                 *headers = headers_of(client, &fresh.token, &self.headers)?;
             }
             client.notices.step(&call);
-            let broken = |trouble| Error::Transport {
-                method: self.method.to_string(),
-                url: url.clone(),
-                trouble,
-            };
             let sent = match &self.body {
                 Some(body) => {
                     builder.body(&body[..]).map(|request| client.wire.send(request, &client.limits))
@@ -246,15 +241,14 @@ impl Request<'_> {
                 }
                 Ok(response) => response,
                 Err(trouble) => {
-                    let is_hopeless = matches!(
-                        trouble,
-                        Trouble::Certificate(_)
-                            | Trouble::NoRoots
-                            | Trouble::Proxy(_)
-                            | Trouble::Timeout(_)
-                    );
-                    if !is_safe || is_hopeless || tries == client.retry {
-                        return Err(broken(trouble));
+                    // A server that did not answer in time has had its chance.
+                    let is_final = trouble.is_lasting() || matches!(trouble, Trouble::Timeout(_));
+                    if !is_safe || is_final || tries == client.retry {
+                        return Err(Error::Transport {
+                            method: self.method.to_string(),
+                            url,
+                            trouble,
+                        });
                     }
                     client.pause(&mut tries, None, &trouble.to_string());
                     fresh = fresh.or_newer(client)?;

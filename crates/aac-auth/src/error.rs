@@ -653,6 +653,11 @@ impl HttpError {
 }
 
 impl Trouble {
+    /// Whether another try would meet the same.
+    pub(crate) fn is_lasting(&self) -> bool {
+        matches!(self, Self::Certificate(_) | Self::NoRoots | Self::Proxy(_))
+    }
+
     fn help(&self) -> String {
         match self {
             Self::Lookup(_) | Self::Connect(_) => {

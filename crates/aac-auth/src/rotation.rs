@@ -9,7 +9,7 @@
 use crate::claims::LocalTime;
 use crate::credentials::{Answer, Credentials, Document, lone_refresh_token};
 use crate::disk::{DiskError, Files, Replaced};
-use crate::error::{Error, Problem, Result, Trouble};
+use crate::error::{Error, Problem, Result};
 use crate::exchange::Outcome;
 use crate::journal::{Found, Journal, Record};
 use crate::lock::{Current, Lock};
@@ -460,13 +460,9 @@ impl Rotation {
         loop {
             let (lost, again) = match spendable.send(wire, deadline) {
                 Outcome::NotSent { trouble, spendable: unsent } => {
-                    let is_hopeless = matches!(
-                        trouble,
-                        Trouble::Certificate(_) | Trouble::NoRoots | Trouble::Proxy(_)
-                    );
                     match connect_pauses.next() {
                         Some(pause)
-                            if !is_hopeless
+                            if !trouble.is_lasting()
                                 && !is_to_stop(&doubt)
                                 && Instant::now() + pause < deadline =>
                         {
