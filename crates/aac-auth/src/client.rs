@@ -1,39 +1,41 @@
-//! The client: one call to the API with a token that is fresh, tried again where that is safe.
+//! The client: what all calls of a program share.
 
-use crate::envelope;
-use crate::error::{Error, HttpError, Meaning, Result, Trouble, status_line};
+use crate::error::{Error, Result};
 use crate::notices::Notices;
 use crate::options::ConnectionOptions;
-use crate::retry::{backoff, retry_after};
+use crate::request::Request;
+use crate::retry::backoff;
 use crate::rotation::{Fresh, Rotation};
-use crate::secret::{AccessToken, presentable};
+use crate::rows::Rows;
+use crate::secret::AccessToken;
 use crate::settings::Settings;
-use crate::wire::{Limits, Wire, io_trouble};
+use crate::wire::{Limits, Wire};
 use serde_json::Value;
-use std::fmt::Write as _;
-use std::io::Read;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
-use ureq::Body;
-use ureq::http::{self, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use ureq::http::{HeaderValue, Method};
 
-/// The most of an error body that is kept, in bytes.
-const ERROR_BODY: u64 = 1024 * 1024;
-/// The most of an answer that is taken as one value, in bytes.
-const JSON_BODY: u64 = 256 * 1024 * 1024;
-/// The longest wait that is obeyed between two tries; for a longer one the user is told.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// Stands for the current workspace's number in a path.
+const WORKSPACE: &str = "{workspaceId}";
 
-/// A connection to Alteryx Cloud. Threads may share it (`&Client`).
+/// A connection to Alteryx Cloud. Threads may share it; a clone is the same connection.
 ///
 /// Each call uses the access token in creds.json, renewed first if it is about to end.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Client {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
     rotation: Rotation,
     wire: Wire,
     limits: Limits,
     retry: u32,
     notices: Notices,
+    user_agent: HeaderValue,
+    workspace: OnceLock<String>,
 }
 
 impl Client {
@@ -56,14 +58,12 @@ impl Client {
         let dir = options.dir.as_deref().filter(|dir| !dir.as_os_str().is_empty());
         let settings = Settings::load(dir)?;
         let user_agent = format!("{program} aac-auth/{}", env!("CARGO_PKG_VERSION"));
-        if HeaderValue::from_str(&user_agent).is_err() {
-            return Err(Error::Request {
-                what: format!("{program:?} cannot be the name of a program"),
-            });
-        }
+        let agent = HeaderValue::from_str(&user_agent).map_err(|_| Error::Request {
+            what: format!("{program:?} cannot be the name of a program"),
+        })?;
         let notices = Notices { verbose: options.verbose };
         notices.step(format_args!("the tokens are in {}", settings.creds.display()));
-        Ok(Self {
+        let inner = Inner {
             rotation: Rotation::new(settings, notices, options.hold_signals),
             wire: Wire::new(&user_agent),
             limits: Limits {
@@ -74,13 +74,17 @@ impl Client {
             },
             retry: options.retry,
             notices,
-        })
+            user_agent: agent,
+            workspace: OnceLock::new(),
+        };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Starts a request for a path such as `/iam/v1/workspaces/current`, with or without a query.
     ///
     /// The path also picks the host: `/v4/…` and `/svc-workflow/…` are served by the platform host,
-    /// all else by the API host.
+    /// all else by the API host. A whole URL is taken if it is of one of these two. `{workspaceId}`
+    /// in it stands for the number of the current workspace.
     ///
     /// ```no_run
     /// use aac_auth::Method;
@@ -94,14 +98,7 @@ impl Client {
     /// # Ok::<(), aac_auth::Error>(())
     /// ```
     pub fn request(&self, method: Method, path: &str) -> Request<'_> {
-        Request {
-            client: self,
-            method,
-            path: path.to_owned(),
-            headers: HeaderMap::new(),
-            body: None,
-            invalid: None,
-        }
+        Request::new(self, method, path)
     }
 
     /// `GET` of a path, and the JSON of the answer.
@@ -120,303 +117,143 @@ impl Client {
         self.request(Method::GET, path).send()?.json()
     }
 
+    /// The rows of a list, however many pages it has: of any endpoint that answers
+    /// `{"data": […]}` and takes `limit` and `offset`.
+    ///
+    /// ```no_run
+    /// # let client = aac_auth::Client::open(&aac_auth::ConnectionOptions::default(), "demo/1.0")?;
+    /// for user in client.rows("/iam/v1/workspaces/{workspaceId}/people") {
+    ///     println!("{}", user?["email"]);
+    /// }
+    /// # Ok::<(), aac_auth::Error>(())
+    /// ```
+    pub fn rows(&self, path: &str) -> Rows {
+        self.request(Method::GET, path).rows()
+    }
+
+    /// The number of the workspace that the tokens are for, asked for once.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get).
+    ///
+    /// ```no_run
+    /// # let client = aac_auth::Client::open(&aac_auth::ConnectionOptions::default(), "demo/1.0")?;
+    /// let path = format!("/iam/v1/workspaces/{}/admins", client.workspace_id()?);
+    /// # Ok::<(), aac_auth::Error>(())
+    /// ```
+    pub fn workspace_id(&self) -> Result<&str> {
+        const CURRENT: &str = "/iam/v1/workspaces/current";
+        if let Some(id) = self.inner.workspace.get() {
+            return Ok(id);
+        }
+        let response = self.request(Method::GET, CURRENT).send()?;
+        let url = response.url().to_owned();
+        let id = match &response.json()?["id"] {
+            Value::Number(id) => id.to_string(),
+            _ => {
+                let what = "the workspace in the answer has no number for an id".to_owned();
+                return Err(Error::Answer { method: Method::GET.to_string(), url, what });
+            }
+        };
+        Ok(self.inner.workspace.get_or_init(|| id))
+    }
+
     /// An access token that is good for a call, renewed first if it is about to end.
     ///
     /// # Errors
     ///
     /// What is wrong with creds.json, or why the tokens could not be renewed.
+    ///
+    /// ```no_run
+    /// # let client = aac_auth::Client::open(&aac_auth::ConnectionOptions::default(), "demo/1.0")?;
+    /// let token = client.access_token()?;
+    /// aac_auth::print_line(token.expose())?;
+    /// # Ok::<(), aac_auth::Error>(())
+    /// ```
     pub fn access_token(&self) -> Result<AccessToken> {
-        Ok(self.rotation.token(&self.wire)?.token)
+        Ok(self.inner.rotation.token(&self.inner.wire)?.token)
     }
 
-    fn project_id(&self) -> &str {
-        &self.rotation.settings().project_id
-    }
-}
-
-/// A request that is being put together.
-#[derive(Debug)]
-pub struct Request<'client> {
-    client: &'client Client,
-    method: Method,
-    path: String,
-    headers: HeaderMap,
-    body: Option<Vec<u8>>,
-    /// The first thing that cannot be sent, told by [`send`](Self::send).
-    invalid: Option<String>,
-}
-
-impl Request<'_> {
-    /// Adds a parameter to the query of the URL, encoded as in a form; brackets stay as they are.
-    #[must_use]
-    pub fn query(mut self, name: &str, value: &str) -> Self {
-        self.path.push(if self.path.contains('?') { '&' } else { '?' });
-        for (separator, text) in [("", name), ("=", value)] {
-            self.path.push_str(separator);
-            for byte in text.bytes() {
-                match byte {
-                    // The platform wants `dateFilter[createdAt][gte]` as it is.
-                    b'[' | b']' | b'-' | b'.' | b'_' | b'~' => self.path.push(char::from(byte)),
-                    byte if byte.is_ascii_alphanumeric() => self.path.push(char::from(byte)),
-                    byte => {
-                        let _ = write!(self.path, "%{byte:02X}");
-                    }
-                }
-            }
-        }
-        self
+    pub(crate) fn settings(&self) -> &Settings {
+        self.inner.rotation.settings()
     }
 
-    /// Adds a header, in place of one that the client would send. `Authorization` is the client's own.
-    #[must_use]
-    pub fn header(mut self, name: &str, value: &str) -> Self {
-        match (name.parse::<HeaderName>(), value.parse::<HeaderValue>()) {
-            (Ok(header::AUTHORIZATION), _) => {
-                self.invalid.get_or_insert_with(|| {
-                    "the Authorization header is the client's own".to_owned()
-                });
-            }
-            (Ok(name), Ok(value)) => {
-                self.headers.append(name, value);
-            }
-            _ => {
-                let name = presentable(name, &[], 40);
-                self.invalid.get_or_insert_with(|| {
-                    format!("the header {name:?} or its value cannot be sent")
-                });
-            }
-        }
-        self
+    pub(crate) fn wire(&self) -> &Wire {
+        &self.inner.wire
     }
 
-    /// Sets a JSON body.
-    #[must_use]
-    pub fn json(self, value: &Value) -> Self {
-        self.body("application/json", value.to_string().into_bytes())
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.inner.limits
     }
 
-    /// Sets a body of any media type.
-    #[must_use]
-    pub fn body(mut self, content_type: &str, body: Vec<u8>) -> Self {
-        self.body = Some(body);
-        self.header("content-type", content_type)
+    pub(crate) fn retry(&self) -> u32 {
+        self.inner.retry
     }
 
-    /// Sends the request, and waits for the headers of the answer.
-    ///
-    /// Tried again: any request after 429, and GET and HEAD after 502, 503, 504 or a connection that
-    /// could not be made or broke. After a 401 the tokens are renewed, once.
-    ///
-    /// # Errors
-    ///
-    /// Every [`Error`]; [`Error::Http`] for an answer other than 2xx, which has its body.
-    pub fn send(self) -> Result<Response> {
-        if let Some(what) = self.invalid {
-            return Err(Error::Request { what });
-        }
-        let client = self.client;
-        let uri = uri(client, &self.path)?;
-        let mut fresh = client.rotation.token(&client.wire)?;
-        let url = presentable_url(&uri, &[fresh.token.expose(), client.project_id()]);
-        let call = format!("{} {url}", self.method);
-        let is_safe = matches!(self.method, Method::GET | Method::HEAD);
-        let mut tries = 0;
-        loop {
-            let mut builder = http::Request::builder().method(self.method.clone()).uri(uri.clone());
-            if let Some(headers) = builder.headers_mut() {
-                *headers = headers_of(client, &fresh.token, &self.headers)?;
-            }
-            client.notices.step(&call);
-            let sent = match &self.body {
-                Some(body) => {
-                    builder.body(&body[..]).map(|request| client.wire.send(request, &client.limits))
-                }
-                None => builder.body(()).map(|request| client.wire.send(request, &client.limits)),
-            };
-            let answer = sent.unwrap_or_else(|error| Err(Trouble::Broken(error.to_string())));
-            let response = match answer {
-                Ok(response) if response.status().is_success() => {
-                    client.notices.step(status_line(response.status().as_u16()));
-                    return Ok(Response { method: self.method, url, response });
-                }
-                Ok(response) => response,
-                Err(trouble) => {
-                    // A server that did not answer in time has had its chance.
-                    let is_final = trouble.is_lasting() || matches!(trouble, Trouble::Timeout(_));
-                    if !is_safe || is_final || tries == client.retry {
-                        return Err(Error::Transport {
-                            method: self.method.to_string(),
-                            url,
-                            trouble,
-                        });
-                    }
-                    client.pause(&mut tries, None, &trouble.to_string());
-                    fresh = fresh.or_newer(client)?;
-                    continue;
-                }
-            };
-            let error = http_error(&self.method, &uri, response, &fresh.token, client.project_id());
-            if error.meaning == Meaning::Unauthorized && !fresh.is_new {
-                client.notices.step("the API does not accept the access token; renewing it");
-                fresh = client.rotation.token_instead_of(&fresh.token, &client.wire)?;
-                // Whatever comes now, there is no better token.
-                fresh.is_new = true;
-                continue;
-            }
-            let may_retry = match error.meaning {
-                Meaning::Throttled => true,
-                _ => is_safe && matches!(error.status, 502..=504),
-            };
-            if !may_retry
-                || tries == client.retry
-                || error.retry_after.is_some_and(|wait| wait > PATIENCE)
-            {
-                return Err(Error::Http(Box::new(error)));
-            }
-            client.pause(&mut tries, error.retry_after, &error.to_string());
-            fresh = fresh.or_newer(client)?;
-        }
+    pub(crate) fn notices(&self) -> Notices {
+        self.inner.notices
     }
-}
 
-impl Fresh {
-    /// The same token, unless the pause before another try was longer than it had left.
-    fn or_newer(self, client: &Client) -> Result<Self> {
-        let now = client.rotation.token(&client.wire)?;
-        Ok(if now.token == self.token { self } else { now })
+    pub(crate) fn user_agent(&self) -> HeaderValue {
+        self.inner.user_agent.clone()
     }
-}
 
-impl Client {
-    fn pause(&self, tries: &mut u32, wait: Option<Duration>, why: &str) {
+    /// A token to make a call with: any that is fresh, or another than the one that was rejected.
+    pub(crate) fn fresh(&self, gate: &Gate, rejected: Option<&AccessToken>) -> Result<Fresh> {
+        let Inner { rotation, wire, .. } = &*self.inner;
+        gate.pass(|| match rejected {
+            None => rotation.token(wire),
+            Some(token) => rotation.token_instead_of(token, wire),
+        })
+    }
+
+    /// Waits before another try: as long as the server asks for, or longer each time.
+    pub(crate) fn pause(&self, tries: &mut u32, wait: Option<Duration>, why: &str) {
         let pause = wait.unwrap_or_else(|| backoff(*tries));
         *tries += 1;
-        self.notices.step(format_args!("{why}; trying again in {:.1} s", pause.as_secs_f64()));
+        let seconds = pause.as_secs_f64();
+        self.inner.notices.step(format_args!("{why}; trying again in {seconds:.1} s"));
         thread::sleep(pause);
     }
-}
 
-/// The URL of a path, which can lead to no other host.
-fn uri(client: &Client, path: &str) -> Result<Uri> {
-    let refused = |why: &str| Error::Request {
-        what: format!("the path {:?} {why}", presentable(path, &[], 100)),
-    };
-    if !path.starts_with('/') {
-        return Err(refused("does not begin with /"));
-    }
-    if path.contains('#') {
-        return Err(refused("has a # in it, which must be written %23"));
-    }
-    let url = client.rotation.settings().hosts.url(path);
-    url.parse().map_err(|_| refused("has blanks or characters in it that must be percent-encoded"))
-}
-
-fn headers_of(client: &Client, token: &AccessToken, own: &HeaderMap) -> Result<HeaderMap> {
-    let unusable = |_| Error::Request { what: "a header cannot be sent".to_owned() };
-    let mut headers = HeaderMap::new();
-    headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
-    let project_id = HeaderValue::from_str(client.project_id()).map_err(unusable)?;
-    headers.insert("x-api-project-id", project_id.clone());
-    // Its name until April 2025.
-    headers.insert("x-client-id", project_id);
-    for name in own.keys() {
-        headers.remove(name);
-    }
-    for (name, value) in own {
-        headers.append(name, value.clone());
-    }
-    let mut bearer =
-        HeaderValue::from_str(&format!("Bearer {}", token.expose())).map_err(unusable)?;
-    bearer.set_sensitive(true);
-    headers.insert(header::AUTHORIZATION, bearer);
-    Ok(headers)
-}
-
-fn http_error(
-    method: &Method,
-    uri: &Uri,
-    mut response: http::Response<Body>,
-    token: &AccessToken,
-    project_id: &str,
-) -> HttpError {
-    let status = response.status().as_u16();
-    let mut body = Vec::new();
-    // A body that is cut off still says something; the status counts.
-    let _ = response.body_mut().as_reader().take(ERROR_BODY).read_to_end(&mut body);
-    let headers = response.headers();
-    let secrets = [token.expose(), project_id];
-    let (message, meaning) = envelope::read(status, &body, &secrets);
-    let request_id = ["x-trifacta-request-id", "x-request-id"]
-        .into_iter()
-        .find_map(|name| headers.get(name)?.to_str().ok())
-        .map(|id| presentable(id, &secrets, 100));
-    HttpError {
-        method: method.to_string(),
-        url: presentable_url(uri, &secrets),
-        status,
-        message,
-        body,
-        request_id,
-        retry_after: retry_after(headers),
-        meaning,
+    /// The path with the number of the current workspace in it.
+    pub(crate) fn fill_in(&self, path: &str) -> Result<String> {
+        match path.contains(WORKSPACE) {
+            true => Ok(path.replace(WORKSPACE, self.workspace_id()?)),
+            false => Ok(path.to_owned()),
+        }
     }
 }
 
-/// A URL for a message. A query may hold anything.
-fn presentable_url(uri: &Uri, secrets: &[&str]) -> String {
-    presentable(&uri.to_string(), secrets, 500)
-}
+/// What a call in the background has to pass to get its token, so that whoever waits for its result
+/// no more can let go of it: the program may end in the middle of such a call, but not in the middle
+/// of an exchange of tokens.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Gate(Option<Arc<Mutex<bool>>>);
 
-/// An answer of the API: its status is 2xx, its body is still to be read.
-#[derive(Debug)]
-pub struct Response {
-    method: Method,
-    url: String,
-    response: http::Response<Body>,
-}
-
-impl Response {
-    /// The status, 2xx.
-    pub fn status(&self) -> StatusCode {
-        self.response.status()
+impl Gate {
+    /// One that can be closed. The default is open for ever.
+    pub(crate) fn open() -> Self {
+        Self(Some(Arc::default()))
     }
 
-    /// The headers.
-    pub fn headers(&self) -> &HeaderMap {
-        self.response.headers()
-    }
-
-    /// The body as one JSON value: keys in their order, numbers digit for digit.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Answer`] if the body is cut off, is not JSON, or is larger than 256 MiB;
-    /// [`Error::Transport`] if the connection breaks.
-    pub fn json(self) -> Result<Value> {
-        let Self { method, url, response } = self;
-        let mut body = Vec::new();
-        let read = response.into_body().into_reader().take(JSON_BODY + 1).read_to_end(&mut body);
-        let answer =
-            |what: String| Error::Answer { method: method.to_string(), url: url.clone(), what };
-        match read {
-            Err(error) => Err(Error::Transport {
-                method: method.to_string(),
-                url,
-                trouble: io_trouble(&error),
-            }),
-            Ok(length) if length as u64 > JSON_BODY => {
-                Err(answer("the answer is larger than 256 MiB".to_owned()))
-            }
-            Ok(0) => Err(answer("the answer is empty, not JSON".to_owned())),
-            Ok(_) => serde_json::from_slice(&body).map_err(|error| match error.is_eof() {
-                true => answer("the answer is cut off".to_owned()),
-                false => answer(format!("the answer is not JSON: {error}")),
-            }),
+    fn pass<T>(&self, get: impl FnOnce() -> Result<T>) -> Result<T> {
+        let Some(gate) = &self.0 else {
+            return get();
+        };
+        let is_closed = gate.lock().unwrap_or_else(PoisonError::into_inner);
+        match *is_closed {
+            // Nobody is there to read it.
+            true => Err(Error::Request { what: "no longer wanted".to_owned() }),
+            false => get(),
         }
     }
 
-    /// The body as it comes, of any size.
-    pub fn into_reader(self) -> impl Read {
-        self.response.into_body().into_reader()
+    /// Lets nobody pass from now on, and waits until who is inside has come out.
+    pub(crate) fn close(&self) {
+        if let Some(gate) = &self.0 {
+            *gate.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        }
     }
 }

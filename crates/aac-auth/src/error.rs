@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 use std::{env, fmt};
+use ureq::http::HeaderMap;
 
 /// `Result` with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -162,7 +163,26 @@ pub enum Error {
         /// The path, header or query that cannot be sent, and why.
         what: String,
     },
-    /// Standard output could not be written.
+    /// A list broke off after some of its rows had been given.
+    Stopped {
+        /// How many rows had been given.
+        after: u64,
+        /// How many there are, as far as the server has said.
+        total: Option<u64>,
+        /// What the rows are.
+        noun: &'static str,
+        /// Why it broke off.
+        source: Box<Error>,
+    },
+    /// A file that the user named, other than the three, could not be read or written.
+    UserFile {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// Standard output could not be written. A reader that has had enough ([`io::ErrorKind::BrokenPipe`])
+    /// is told so as well, and [`Error::report`] is silent about it.
     Output(io::Error),
 }
 
@@ -177,6 +197,8 @@ pub struct HttpError {
     pub status: u16,
     /// The server's words, without secrets; empty where it said nothing.
     pub message: String,
+    /// The headers.
+    pub headers: HeaderMap,
     /// The body, as it came, up to 1 MiB.
     pub body: Vec<u8>,
     /// The id that support asks for (`x-trifacta-request-id` or `x-request-id`).
@@ -185,6 +207,8 @@ pub struct HttpError {
     pub retry_after: Option<Duration>,
     /// What it means to the user.
     pub meaning: Meaning,
+    /// Whether another try was due, and the body of the request could not be sent again.
+    pub is_body_gone: bool,
 }
 
 /// What an error answer means to the person who made the call.
@@ -403,6 +427,14 @@ impl fmt::Display for Error {
             Self::Transport { method, url, trouble } => write!(f, "{trouble} ({method} {url})"),
             Self::Answer { method, url, what } => write!(f, "{what} ({method} {url})"),
             Self::Request { what } => f.write_str(what),
+            Self::Stopped { after, total, noun, source } => {
+                write!(f, "{source}; stopped after {after} ")?;
+                match total {
+                    Some(total) => write!(f, "of {total} {noun}"),
+                    None => f.write_str(noun),
+                }
+            }
+            Self::UserFile { path, source } => write!(f, "{}: {source}", path.display()),
             Self::Output(source) => write!(f, "standard output: {source}"),
         }
     }
@@ -491,6 +523,7 @@ impl std::error::Error for Error {
             Self::NotWritable { source, .. }
             | Self::SavedInJournal { source, .. }
             | Self::NotSaved { source, .. }
+            | Self::UserFile { source, .. }
             | Self::Output(source)
             | Self::File { problem: Problem::Unreadable(source), .. } => Some(source),
             _ => None,
@@ -562,8 +595,8 @@ impl Error {
             Self::Noted { help, .. } => help.clone(),
             Self::Http(error) => error.help(),
             Self::Answer { .. } => "Run this again. If it stays so, a proxy or a login page may be in between.".to_owned(),
-            Self::Request { .. } => "A path begins with / and has no host; a query is added with Request::query, which encodes it.".to_owned(),
-            Self::Output(_) => String::new(),
+            Self::Stopped { source, .. } => source.help(),
+            Self::Request { .. } | Self::UserFile { .. } | Self::Output(_) => String::new(),
         }
     }
 
@@ -579,12 +612,15 @@ impl Error {
             Self::AnswerLost { status: Some(status), .. } => status_code(*status),
             Self::TokensRefused { .. } => 4,
             Self::Request { .. } => 2,
+            Self::Stopped { source, .. } => source.exit_code(),
+            Self::Output(source) if source.kind() == io::ErrorKind::BrokenPipe => 0,
             Self::Noted { exit_code, .. } => *exit_code,
             _ => 1,
         }
     }
 
-    /// Says on standard error what happened and what to do, and gives the exit code for `main`.
+    /// Says on standard error what happened and what to do, and gives the exit code for `main`. A
+    /// reader of standard output that has had enough (`| head`) is no error to anyone.
     ///
     /// ```no_run
     /// use std::process::ExitCode;
@@ -602,6 +638,9 @@ impl Error {
     /// }
     /// ```
     pub fn report(&self) -> ExitCode {
+        if matches!(self, Self::Output(source) if source.kind() == io::ErrorKind::BrokenPipe) {
+            return ExitCode::SUCCESS;
+        }
         let mut text = format!("{}: {self}\n", program());
         for line in self.help().lines() {
             text.push_str(&format!("  {line}\n"));
@@ -642,6 +681,10 @@ impl HttpError {
             Meaning::ServerError => "The server's own trouble: run this again later.".to_owned(),
             Meaning::Refused => String::new(),
         };
+        if self.is_body_gone {
+            help = "The body came from a stream, and cannot be sent a second time: run this again."
+                .to_owned();
+        }
         if let Some(id) = &self.request_id {
             if !help.is_empty() {
                 help.push('\n');

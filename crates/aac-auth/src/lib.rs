@@ -43,8 +43,9 @@
 //!
 //! Data flows one way: files (`text`, `settings`) → credentials (`credentials`, `claims`, `secret`)
 //! → rotation (`disk`, `lock`, `journal`, `signals`, `exchange`, `rotation`) → client (`wire`, `retry`,
-//! `envelope`, `client`) → program (`options`, `output`, `error`).
+//! `body`, `envelope`, `client`, `request`, `response`, `rows`) → program (`options`, `output`, `error`).
 
+mod body;
 mod claims;
 mod client;
 mod credentials;
@@ -58,17 +59,24 @@ mod notices;
 mod options;
 mod output;
 mod platform;
+mod request;
+mod response;
 mod retry;
 mod rotation;
+mod rows;
 mod secret;
 mod settings;
 mod signals;
 mod text;
 mod wire;
 
-pub use client::{Client, Request, Response};
+pub use body::Body;
+pub use client::Client;
 pub use error::{Error, HttpError, Meaning, Problem, Result, Trouble};
 pub use options::ConnectionOptions;
-pub use output::print_json;
+pub use output::{JsonArray, Output, one_line, print_json, print_line};
+pub use request::{Preview, Request};
+pub use response::Response;
+pub use rows::Rows;
 pub use secret::{AccessToken, RefreshToken};
 pub use ureq::http::{HeaderMap, Method, StatusCode};

@@ -1,15 +1,19 @@
-//! Results on standard output.
+//! Where results go: standard output, or a file that takes its name when it is whole.
 
 use crate::error::{Error, Result};
 use crate::secret::is_deceptive;
 use serde_json::Value;
 use std::fmt::Write as _;
-use std::io::{self, IsTerminal, Write};
+use std::fs::{self, File};
+use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
+use std::path::{Path, PathBuf};
+use std::process;
 
 /// Prints a value as indented JSON: keys in the order they came, numbers digit for digit.
 ///
 /// On a terminal, characters that it would act on (U+009B, bidirectional marks …) are shown as JSON
-/// escapes, which mean the same to a parser. A reader that has had enough (`| head`) is no error.
+/// escapes, which mean the same to a parser. A reader that has had enough (`| head`) is an error
+/// that [`Error::report`] passes over in silence.
 ///
 /// # Errors
 ///
@@ -20,22 +24,262 @@ use std::io::{self, IsTerminal, Write};
 /// # Ok::<(), aac_auth::Error>(())
 /// ```
 pub fn print_json(value: &Value) -> Result<()> {
-    let mut text =
-        serde_json::to_string_pretty(value).map_err(|error| Error::Output(error.into()))?;
-    if io::stdout().is_terminal() {
-        text = escape_deceptive(&text);
-    }
-    text.push('\n');
-    print(text.as_bytes())
+    let mut output = Output::stdout();
+    output.write_json(&indented(value))?;
+    output.write(b"\n")?;
+    output.finish()
 }
 
-/// Writes bytes to standard output, all of them or an error; a closed pipe is none.
-fn print(bytes: &[u8]) -> Result<()> {
-    let mut stdout = io::stdout().lock();
-    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Error::Output(error)),
-        _ => Ok(()),
+/// Prints a line of text as it is.
+///
+/// # Errors
+///
+/// [`Error::Output`] if standard output cannot be written.
+///
+/// ```
+/// aac_auth::print_line("a result")?;
+/// # Ok::<(), aac_auth::Error>(())
+/// ```
+pub fn print_line(text: &str) -> Result<()> {
+    let mut output = Output::stdout();
+    output.write(text.as_bytes())?;
+    output.write(b"\n")?;
+    output.finish()
+}
+
+/// Where a program's result goes. Dropped without [`finish`](Self::finish), it leaves what it has
+/// written on standard output, and a file as it was before.
+#[derive(Debug)]
+pub struct Output {
+    sink: Sink,
+    is_terminal: bool,
+}
+
+#[derive(Debug)]
+enum Sink {
+    Stdout(BufWriter<StdoutLock<'static>>),
+    /// What has no end to be waited for: a device, a pipe.
+    Special {
+        path: PathBuf,
+        file: File,
+    },
+    File {
+        path: PathBuf,
+        /// Beside it, so that a rename will do; removed where that does not come about.
+        part: PathBuf,
+        /// `None` once it has its name.
+        file: Option<File>,
+    },
+}
+
+impl Output {
+    /// Standard output.
+    pub fn stdout() -> Self {
+        let stdout = io::stdout();
+        let is_terminal = stdout.is_terminal();
+        Self { sink: Sink::Stdout(BufWriter::with_capacity(64 * 1024, stdout.lock())), is_terminal }
     }
+
+    /// A file: written beside it, and renamed over it by [`finish`](Self::finish).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UserFile`] if it cannot be written there.
+    pub fn file(path: &Path) -> Result<Self> {
+        let failed = |source| Error::UserFile { path: path.to_owned(), source };
+        let old = match fs::metadata(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            old => Some(old.map_err(failed)?),
+        };
+        if old.as_ref().is_some_and(|old| !old.is_file()) {
+            // Says what is wrong with a folder, too.
+            let file = File::options().write(true).open(path).map_err(failed)?;
+            let is_terminal = file.is_terminal();
+            return Ok(Self { sink: Sink::Special { path: path.to_owned(), file }, is_terminal });
+        }
+        // A link stays one: what it leads to is replaced.
+        let path =
+            if old.is_some() { fs::canonicalize(path).map_err(failed)? } else { path.to_owned() };
+        let Some(name) = path.file_name() else {
+            return Err(failed(io::ErrorKind::InvalidInput.into()));
+        };
+        let mut part = name.to_owned();
+        part.push(format!(".{}.part", process::id()));
+        let part = path.with_file_name(part);
+        if old.is_some() {
+            // A rename would not ask whether the old file may be written.
+            File::options().write(true).open(&path).map_err(failed)?;
+        }
+        let file = File::create(&part).map_err(failed)?;
+        let output = Self { sink: Sink::File { path, part, file: Some(file) }, is_terminal: false };
+        if let (Some(old), Sink::File { file: Some(file), .. }) = (old, &output.sink) {
+            file.set_permissions(old.permissions()).map_err(failed)?;
+        }
+        Ok(output)
+    }
+
+    /// Whether a person sees what is written, as it is written.
+    pub fn is_terminal(&self) -> bool {
+        self.is_terminal
+    }
+
+    /// Writes bytes as they are.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Output`] for standard output, [`Error::UserFile`] for a file; for `flush` and
+    /// `finish` as well.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        let written = match &mut self.sink {
+            Sink::Stdout(stdout) => stdout.write_all(bytes),
+            Sink::Special { file, .. } | Sink::File { file: Some(file), .. } => {
+                file.write_all(bytes)
+            }
+            Sink::File { file: None, .. } => Ok(()),
+        };
+        written.map_err(|error| self.error(error))
+    }
+
+    /// Writes text; on a terminal, with what it would act on escaped.
+    pub fn write_text(&mut self, text: &str) -> Result<()> {
+        match self.is_terminal {
+            true => {
+                self.write(visible(text, |character| matches!(character, '\n' | '\t')).as_bytes())
+            }
+            false => self.write(text.as_bytes()),
+        }
+    }
+
+    /// Writes JSON; on a terminal, with what it would act on as JSON escapes.
+    pub fn write_json(&mut self, json: &str) -> Result<()> {
+        match self.is_terminal {
+            true => self.write(escape_deceptive(json).as_bytes()),
+            false => self.write(json.as_bytes()),
+        }
+    }
+
+    /// Hands on what has been written so far.
+    pub fn flush(&mut self) -> Result<()> {
+        match &mut self.sink {
+            Sink::Stdout(stdout) => stdout.flush().map_err(Error::Output),
+            Sink::Special { .. } | Sink::File { .. } => Ok(()),
+        }
+    }
+
+    /// Ends a result that is whole: a file takes its name now.
+    pub fn finish(mut self) -> Result<()> {
+        self.flush()?;
+        if let Sink::File { path, part, file } = &mut self.sink {
+            // Closed first: Windows does not rename what is open.
+            drop(file.take());
+            if let Err(source) = fs::rename(&*part, &*path) {
+                let _ = fs::remove_file(&*part);
+                return Err(Error::UserFile { path: path.clone(), source });
+            }
+        }
+        Ok(())
+    }
+
+    /// The error for what another library says of writing here.
+    pub fn error(&self, source: io::Error) -> Error {
+        match &self.sink {
+            Sink::Stdout(_) => Error::Output(source),
+            Sink::Special { path, .. } | Sink::File { path, .. } => {
+                Error::UserFile { path: path.clone(), source }
+            }
+        }
+    }
+}
+
+/// For libraries that write by themselves; [`Output::error`] makes an [`Error`] of theirs.
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &mut self.sink {
+            Sink::Stdout(stdout) => stdout.write(bytes),
+            Sink::Special { file, .. } | Sink::File { file: Some(file), .. } => file.write(bytes),
+            Sink::File { file: None, .. } => Ok(bytes.len()),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match &mut self.sink {
+            Sink::Stdout(stdout) => stdout.flush(),
+            Sink::Special { .. } | Sink::File { .. } => Ok(()),
+        }
+    }
+}
+
+impl Drop for Output {
+    fn drop(&mut self) {
+        if let Sink::File { part, file: file @ Some(_), .. } = &mut self.sink {
+            drop(file.take());
+            // Best effort: it is of no use to anyone.
+            let _ = fs::remove_file(&*part);
+        }
+    }
+}
+
+/// A JSON array that is written row by row. Its `]` comes with [`end`](Self::end), so that a list
+/// that was cut short is not taken for a whole one.
+///
+/// One row a line where a program reads it, indented where a person does.
+#[derive(Debug, Default)]
+pub struct JsonArray {
+    rows: u64,
+}
+
+impl JsonArray {
+    /// Writes a row, which is JSON.
+    ///
+    /// # Errors
+    ///
+    /// As [`Output::write`]; for `end` as well.
+    pub fn push(&mut self, row: &str, output: &mut Output) -> Result<()> {
+        output.write(if self.rows == 0 { b"[\n" } else { b",\n" })?;
+        self.rows += 1;
+        if output.is_terminal()
+            && let Ok(value) = serde_json::from_str::<Value>(row)
+        {
+            let text = indented(&value).replace('\n', "\n  ");
+            return output.write_json(&format!("  {text}"));
+        }
+        output.write_json(row)
+    }
+
+    /// Ends the array.
+    pub fn end(self, output: &mut Output) -> Result<()> {
+        output.write(if self.rows == 0 { b"[]\n" } else { b"\n]\n" })
+    }
+}
+
+/// A value as indented JSON.
+fn indented(value: &Value) -> String {
+    format!("{value:#}")
+}
+
+/// Text on one line, with every character escaped that a terminal would act on.
+///
+/// ```
+/// assert_eq!(aac_auth::one_line("two\nlines\u{202e}"), r"two\nlines\u{202e}");
+/// ```
+pub fn one_line(text: &str) -> String {
+    visible(text, |_| false)
+}
+
+fn visible(text: &str, is_harmless: impl Fn(char) -> bool) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '\n' | '\r' | '\t' if !is_harmless(character) => {
+                shown.extend(character.escape_default())
+            }
+            character if is_deceptive(character) && !is_harmless(character) => {
+                shown.extend(character.escape_unicode());
+            }
+            character => shown.push(character),
+        }
+    }
+    shown
 }
 
 /// Escapes what stands in JSON strings raw and is not fit for a terminal. Outside of strings JSON has
@@ -61,8 +305,29 @@ mod tests {
     #[test]
     fn what_a_terminal_would_act_on_is_escaped_and_means_the_same() {
         let value = Value::from("a\u{9b}31m\u{202e}é😀\u{e0041}\u{7f}");
-        let shown = escape_deceptive(&serde_json::to_string_pretty(&value).unwrap());
+        let shown = escape_deceptive(&indented(&value));
         assert_eq!(shown, r#""a\u009b31m\u202eé😀\udb40\udc41\u007f""#);
         assert_eq!(serde_json::from_str::<Value>(&shown).unwrap(), value);
+    }
+
+    #[test]
+    fn a_file_is_replaced_when_it_is_whole_and_not_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("result");
+        fs::write(&path, "old").unwrap();
+        let mut output = Output::file(&path).unwrap();
+        output.write(b"new").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        drop(output);
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        let mut output = Output::file(&path).unwrap();
+        output.write(b"new").unwrap();
+        output.finish().unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        let missing = Output::file(&folder.path().join("no/such")).unwrap_err();
+        assert!(missing.to_string().contains("such"), "{missing}");
+        assert!(Output::file(folder.path()).is_err());
     }
 }

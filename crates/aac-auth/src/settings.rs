@@ -198,13 +198,61 @@ impl Hosts {
         Ok(Self { api, platform, is_loopback })
     }
 
-    /// The URL of a path. Its first part decides which host serves it.
-    pub(crate) fn url(&self, path: &str) -> String {
+    /// The URL of what a program asks for: a path, with or without the leading `/`, or a whole URL of
+    /// one of the two hosts. The error says why nothing can be sent there.
+    pub(crate) fn url(&self, target: &str) -> Result<String, String> {
+        if target.contains('#') {
+            return Err("has a # in it, which must be written %23".to_owned());
+        }
+        let lower = target.to_ascii_lowercase();
+        if lower.starts_with("http://") || lower.starts_with("https://") {
+            return self.own_url(target);
+        }
+        let bytes = target.as_bytes();
+        if let [drive, b':', b'/' | b'\\', ..] = bytes
+            && drive.is_ascii_alphabetic()
+        {
+            return Err("is a Windows path, which Git Bash makes of an argument that begins with \
+                        /: leave that / out"
+                .to_owned());
+        }
+        let has_scheme = target.split(['/', '?']).next().is_some_and(|part| part.contains(':'));
+        if has_scheme || target.contains('\\') || target.starts_with("//") {
+            return Err("is not a path such as /iam/v1/workspaces/current".to_owned());
+        }
+        let slash = if target.starts_with('/') { "" } else { "/" };
+        let path = format!("{slash}{target}");
         let on_platform = ["/v4", "/svc-workflow"].into_iter().any(|family| {
             path.strip_prefix(family)
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?']))
         });
-        format!("{}{path}", if on_platform { &self.platform } else { &self.api })
+        Ok(format!("{}{path}", if on_platform { &self.platform } else { &self.api }))
+    }
+
+    /// A whole URL, if its origin (RFC 6454) is one of the two hosts.
+    fn own_url(&self, url: &str) -> Result<String, String> {
+        let stranger = || {
+            let hosts = match self.api == self.platform {
+                true => self.api.clone(),
+                false => format!("{} or {}", self.api, self.platform),
+            };
+            format!("leads to another host than {hosts}")
+        };
+        let uri: Uri = url.parse().map_err(|_| "is not a URL".to_owned())?;
+        let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
+            return Err("is not a URL".to_owned());
+        };
+        let default = if scheme == "https" { 443 } else { 80 };
+        let port = match authority.port_u16().unwrap_or(default) {
+            port if port == default => String::new(),
+            port => format!(":{port}"),
+        };
+        let origin = format!("{scheme}://{}{port}", authority.host().to_ascii_lowercase());
+        if authority.as_str().contains('@') || ![&self.api, &self.platform].contains(&&origin) {
+            return Err(stranger());
+        }
+        let path = uri.path_and_query().map_or("/", |path| path.as_str());
+        Ok(format!("{origin}{path}"))
     }
 
     /// Whether an access token may name this issuer: the refresh token is sent to it.
@@ -260,10 +308,48 @@ mod tests {
             ("/v40/x", "https://api.eu1.alteryxcloud.com"),
             ("/", "https://api.eu1.alteryxcloud.com"),
         ] {
-            assert_eq!(hosts.url(path), format!("{host}{path}"));
+            assert_eq!(hosts.url(path).unwrap(), format!("{host}{path}"));
+            assert_eq!(hosts.url(&path[1..]).unwrap(), format!("{host}{path}"));
         }
         let local = Hosts::parse("http://127.0.0.1:8080").unwrap();
-        assert_eq!(local.url("/v4/x"), "http://127.0.0.1:8080/v4/x");
+        assert_eq!(local.url("/v4/x").unwrap(), "http://127.0.0.1:8080/v4/x");
+        assert_eq!(local.url("HTTP://127.0.0.1:8080/x?y").unwrap(), "http://127.0.0.1:8080/x?y");
+    }
+
+    #[test]
+    fn nothing_leads_to_another_host() {
+        let hosts = Hosts::parse("https://api.eu1.alteryxcloud.com").unwrap();
+        for own in [
+            "https://api.eu1.alteryxcloud.com/v4/x",
+            "https://EU1.alteryxcloud.com:443/v4/x",
+            "https://eu1.alteryxcloud.com/v4/x",
+        ] {
+            assert!(hosts.url(own).unwrap().ends_with(".alteryxcloud.com/v4/x"), "{own}");
+        }
+        // A URL in a query is only text.
+        let quoted = hosts.url("/x?next=https://evil.example").unwrap();
+        assert_eq!(quoted, "https://api.eu1.alteryxcloud.com/x?next=https://evil.example");
+        for other in [
+            "https://evil.example/x",
+            "http://api.eu1.alteryxcloud.com/x",
+            "https://api.eu1.alteryxcloud.com:8443/x",
+            "https://api.us1.alteryxcloud.com/x",
+            "https://pingauth-eu1.alteryxcloud.com/as/token",
+            "https://api.eu1.alteryxcloud.com@evil.example/x",
+            "https://user@api.eu1.alteryxcloud.com/x",
+            "https://api.eu1.alteryxcloud.com.evil.example/x",
+            "https://api.eu1.alteryxcloud.com\\@evil.example/x",
+            "//evil.example/x",
+            "\\\\evil.example\\x",
+            "/\\evil.example",
+            "ftp://evil.example",
+            "file:///etc/passwd",
+            "C:/Program Files/Git/v4/people",
+            "c:\\v4",
+            "/x#y",
+        ] {
+            assert!(hosts.url(other).is_err(), "{other}");
+        }
     }
 
     #[test]

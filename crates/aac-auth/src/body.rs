@@ -1,0 +1,248 @@
+//! What a request carries: bytes, files and streams, one after the other, and never whole in memory.
+
+use crate::error::{Error, Result};
+use std::collections::hash_map::RandomState;
+use std::fmt;
+use std::fs::File;
+use std::hash::BuildHasher;
+use std::io::{self, Read, Seek};
+use std::path::{Path, PathBuf};
+
+/// The body of a request, of any size.
+///
+/// ```no_run
+/// use aac_auth::{Body, Method};
+/// # let client = aac_auth::Client::open(&aac_auth::ConnectionOptions::default(), "demo/1.0")?;
+///
+/// let part = Body::file("plan.zip".as_ref())?;
+/// let imported = client
+///     .request(Method::POST, "/plans/v1/plans/package")
+///     .multipart([("data", part)])
+///     .send()?
+///     .json()?;
+/// # Ok::<(), aac_auth::Error>(())
+/// ```
+pub struct Body {
+    pieces: Vec<Piece>,
+    /// The piece that is being read.
+    at: usize,
+    failure: Option<Error>,
+}
+
+enum Piece {
+    Bytes {
+        bytes: Vec<u8>,
+        sent: usize,
+    },
+    File {
+        path: PathBuf,
+        file: File,
+        length: u64,
+        sent: u64,
+    },
+    /// Can be read once.
+    Stream {
+        name: String,
+        reader: Box<dyn Read + Send>,
+        is_touched: bool,
+    },
+}
+
+impl Body {
+    /// The bytes of a file, as long as it is now. What is no regular file (a pipe, a device) is read
+    /// as a stream.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UserFile`] if it cannot be opened.
+    pub fn file(path: &Path) -> Result<Self> {
+        let failed = |source| Error::UserFile { path: path.to_owned(), source };
+        let file = File::open(path).map_err(failed)?;
+        let metadata = file.metadata().map_err(failed)?;
+        Ok(if metadata.is_file() {
+            let path = path.to_owned();
+            Self::of(vec![Piece::File { path, file, length: metadata.len(), sent: 0 }])
+        } else if metadata.is_dir() {
+            return Err(failed(io::ErrorKind::IsADirectory.into()));
+        } else {
+            Self::stream(&path.display().to_string(), file)
+        })
+    }
+
+    /// What a reader gives until its end. It is sent in chunks, as its length is not known, and
+    /// cannot be sent a second time. `name` is for messages.
+    pub fn stream(name: &str, reader: impl Read + Send + 'static) -> Self {
+        let (name, reader) = (name.to_owned(), Box::new(reader));
+        Self::of(vec![Piece::Stream { name, reader, is_touched: false }])
+    }
+
+    /// The parts of a form (RFC 7578), and the media type with their boundary.
+    pub(crate) fn multipart<'a>(
+        parts: impl IntoIterator<Item = (&'a str, Self)>,
+    ) -> (String, Self) {
+        // No part has it in it but by a chance of one in 2^128.
+        let random = || RandomState::new().hash_one(0);
+        let boundary = format!("aac-{:016x}{:016x}", random(), random());
+        let mut pieces = Vec::new();
+        for (name, body) in parts {
+            let mut head = format!(
+                "--{boundary}\r\nContent-Disposition: form-data; name=\"{}\"",
+                quoted(name)
+            );
+            match body.file_name() {
+                Some(file) => {
+                    head += &format!(
+                        "; filename=\"{}\"\r\nContent-Type: application/octet-stream",
+                        quoted(&file)
+                    );
+                }
+                None => head += "\r\nContent-Type: application/json",
+            }
+            pieces.push(Piece::bytes(format!("{head}\r\n\r\n")));
+            pieces.extend(body.pieces);
+            pieces.push(Piece::bytes("\r\n".to_owned()));
+        }
+        pieces.push(Piece::bytes(format!("--{boundary}--\r\n")));
+        (format!("multipart/form-data; boundary={boundary}"), Self::of(pieces))
+    }
+
+    fn of(pieces: Vec<Piece>) -> Self {
+        Self { pieces, at: 0, failure: None }
+    }
+
+    /// The name that a part of a form is given; none for one that was put together in memory.
+    fn file_name(&self) -> Option<String> {
+        match self.pieces.first()? {
+            Piece::Bytes { .. } => None,
+            Piece::File { path, .. } => Some(path.file_name()?.to_string_lossy().into_owned()),
+            Piece::Stream { .. } => Some("data".to_owned()),
+        }
+    }
+
+    /// The length in bytes, where it is known before it is read.
+    pub(crate) fn length(&self) -> Option<u64> {
+        self.pieces.iter().try_fold(0, |sum, piece| match piece {
+            Piece::Bytes { bytes, .. } => Some(sum + bytes.len() as u64),
+            Piece::File { length, .. } => Some(sum + length),
+            Piece::Stream { .. } => None,
+        })
+    }
+
+    /// Goes back to the beginning. Not possible, and false, once a stream has been read from.
+    pub(crate) fn rewind(&mut self) -> Result<bool> {
+        self.at = 0;
+        for piece in &mut self.pieces {
+            match piece {
+                Piece::Bytes { sent, .. } => *sent = 0,
+                Piece::File { path, file, sent, .. } => {
+                    file.rewind()
+                        .map_err(|source| Error::UserFile { path: path.clone(), source })?;
+                    *sent = 0;
+                }
+                Piece::Stream { is_touched: true, .. } => return Ok(false),
+                Piece::Stream { .. } => {}
+            }
+        }
+        Ok(true)
+    }
+
+    /// Why it could not be read on, if it could not.
+    pub(crate) fn failure(&mut self) -> Option<Error> {
+        self.failure.take()
+    }
+}
+
+impl From<Vec<u8>> for Body {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::of(vec![Piece::Bytes { bytes, sent: 0 }])
+    }
+}
+
+impl From<String> for Body {
+    fn from(text: String) -> Self {
+        text.into_bytes().into()
+    }
+}
+
+impl Read for Body {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while let Some(piece) = self.pieces.get_mut(self.at) {
+            match piece.read(buffer) {
+                Ok(0) if !buffer.is_empty() => self.at += 1,
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => {
+                    let text = error.to_string();
+                    self.failure = Some(Error::UserFile { path: piece.path(), source: error });
+                    return Err(io::Error::other(text));
+                }
+                read => return read,
+            }
+        }
+        Ok(0)
+    }
+}
+
+/// As a person would read it: text as it is, for the rest what it is.
+impl fmt::Display for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for piece in &self.pieces {
+            match piece {
+                Piece::Bytes { bytes, .. } => f.write_str(&String::from_utf8_lossy(bytes))?,
+                Piece::File { path, length, .. } => {
+                    write!(f, "({length} bytes of {})", path.display())?;
+                }
+                Piece::Stream { name, .. } => write!(f, "({name})")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Body").field("length", &self.length()).finish_non_exhaustive()
+    }
+}
+
+impl Piece {
+    fn bytes(text: String) -> Self {
+        Self::Bytes { bytes: text.into_bytes(), sent: 0 }
+    }
+
+    fn path(&self) -> PathBuf {
+        match self {
+            Self::Bytes { .. } => PathBuf::new(),
+            Self::File { path, .. } => path.clone(),
+            Self::Stream { name, .. } => PathBuf::from(name),
+        }
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Bytes { bytes, sent } => {
+                let read = (&bytes[*sent..]).read(buffer)?;
+                *sent += read;
+                Ok(read)
+            }
+            Self::File { file, length, sent, .. } => {
+                let left = *length - *sent;
+                let most = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+                let read = file.read(&mut buffer[..most])?;
+                if read == 0 && most > 0 {
+                    // The length has been announced.
+                    return Err(io::Error::other("it became shorter while it was sent"));
+                }
+                *sent += read as u64;
+                Ok(read)
+            }
+            Self::Stream { reader, is_touched, .. } => {
+                *is_touched = true;
+                reader.read(buffer)
+            }
+        }
+    }
+}
+
+/// A name in a part's header, as browsers write it (WHATWG, "multipart/form-data").
+fn quoted(name: &str) -> String {
+    name.replace('"', "%22").replace('\r', "%0D").replace('\n', "%0A")
+}

@@ -1,0 +1,384 @@
+//! One request: put together, sent with a token that is fresh, tried again where that is safe.
+
+use crate::body::Body;
+use crate::client::{Client, Gate};
+use crate::envelope;
+use crate::error::{Error, HttpError, Meaning, Result, Trouble, status_line};
+use crate::response::Response;
+use crate::retry::retry_after;
+use crate::rotation::Fresh;
+use crate::rows::Rows;
+use crate::secret::{AccessToken, presentable};
+use serde_json::Value;
+use std::fmt::Write as _;
+use std::io::Read;
+use std::time::Duration;
+use ureq::http::{self, HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
+use ureq::{Body as AnswerBody, SendBody};
+
+/// The most of an error body that is kept, in bytes.
+const ERROR_BODY: u64 = 1024 * 1024;
+/// The longest wait that is obeyed between two tries; for a longer one the user is told.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// A body longer than this is sent only when the server has seen the headers and wants it.
+const LONG_BODY: u64 = 1024 * 1024;
+/// Headers that are not a caller's to set: whom the request is for, who sends it, where it ends.
+const OWN_HEADERS: [HeaderName; 9] = [
+    header::AUTHORIZATION,
+    header::HOST,
+    header::CONTENT_LENGTH,
+    header::TRANSFER_ENCODING,
+    header::CONNECTION,
+    header::UPGRADE,
+    header::TE,
+    header::TRAILER,
+    header::PROXY_AUTHORIZATION,
+];
+
+/// A request that is being put together.
+#[derive(Debug)]
+pub struct Request<'client> {
+    client: &'client Client,
+    method: Method,
+    path: String,
+    headers: HeaderMap,
+    body: Option<Body>,
+    gate: Gate,
+    /// The first thing that cannot be sent, told by [`send`](Self::send).
+    invalid: Option<String>,
+}
+
+/// A request as it would be sent, but for its token.
+#[derive(Debug)]
+pub struct Preview {
+    /// The method.
+    pub method: Method,
+    /// The URL. `{workspaceId}` is left as it is: to fill it in takes a call.
+    pub url: String,
+    /// The headers, in order, with `Bearer $ACCESS_TOKEN` for the token.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Option<Body>,
+}
+
+impl<'client> Request<'client> {
+    pub(crate) fn new(client: &'client Client, method: Method, path: &str) -> Self {
+        Self {
+            client,
+            method,
+            path: path.to_owned(),
+            headers: HeaderMap::new(),
+            body: None,
+            gate: Gate::default(),
+            invalid: None,
+        }
+    }
+
+    /// Adds a parameter to the query of the URL, encoded as in a form; brackets stay as they are.
+    #[must_use]
+    pub fn query(mut self, name: &str, value: &str) -> Self {
+        self.path.push(if self.path.contains('?') { '&' } else { '?' });
+        for (separator, text) in [("", name), ("=", value)] {
+            self.path.push_str(separator);
+            for byte in text.bytes() {
+                match byte {
+                    // The platform wants `dateFilter[createdAt][gte]` as it is.
+                    b'[' | b']' | b'-' | b'.' | b'_' | b'~' => self.path.push(char::from(byte)),
+                    byte if byte.is_ascii_alphanumeric() => self.path.push(char::from(byte)),
+                    byte => {
+                        let _ = write!(self.path, "%{byte:02X}");
+                    }
+                }
+            }
+        }
+        self
+    }
+
+    /// Adds a header, in place of one that the client would send. `Authorization`, `Host` and those
+    /// that say where a message ends are the client's own.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        match (name.parse::<HeaderName>(), value.parse::<HeaderValue>()) {
+            (Ok(name), _) if OWN_HEADERS.contains(&name) => {
+                let what = format!("the header {name} is set by the client itself");
+                self.invalid.get_or_insert(what);
+            }
+            (Ok(name), Ok(value)) => {
+                self.headers.append(name, value);
+            }
+            _ => {
+                let name = presentable(name, &[], 40);
+                let what = format!("the header {name:?} or its value cannot be sent");
+                self.invalid.get_or_insert(what);
+            }
+        }
+        self
+    }
+
+    /// Sets a JSON body.
+    #[must_use]
+    pub fn json(self, value: &Value) -> Self {
+        self.body("application/json", value.to_string())
+    }
+
+    /// Sets a body of any media type and size.
+    #[must_use]
+    pub fn body(mut self, content_type: &str, body: impl Into<Body>) -> Self {
+        self.body = Some(body.into());
+        if self.headers.contains_key(header::CONTENT_TYPE) {
+            return self;
+        }
+        self.header("content-type", content_type)
+    }
+
+    /// Sets a body of several parts, each with a name, as for an upload. What is a file is sent as
+    /// one; anything else is taken for JSON.
+    #[must_use]
+    pub fn multipart<'a>(self, parts: impl IntoIterator<Item = (&'a str, Body)>) -> Self {
+        let (content_type, body) = Body::multipart(parts);
+        self.body(&content_type, body)
+    }
+
+    /// The rows of a list, page by page: see [`Client::rows`].
+    pub fn rows(self) -> Rows {
+        Rows::new(self.client.clone(), self.path, self.headers, self.invalid)
+    }
+
+    /// The request as it would be sent. Nothing is.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Request`] if it cannot be sent.
+    pub fn preview(self) -> Result<Preview> {
+        self.check()?;
+        // No character of a URL, so it must not be parsed as part of one.
+        let (path, place) = (self.path.replace("{workspaceId}", "0workspaceId0"), "0workspaceId0");
+        let url = self.uri(&path)?.to_string().replace(place, "{workspaceId}");
+        let headers = self.headers_with("$ACCESS_TOKEN")?;
+        let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        let headers = headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect();
+        Ok(Preview { method: self.method, url, headers, body: self.body })
+    }
+
+    /// Sends the request, and waits for the headers of the answer.
+    ///
+    /// Tried again: any request after 429, and GET and HEAD after 502, 503, 504 or a connection that
+    /// could not be made or broke. After a 401 the tokens are renewed, once.
+    ///
+    /// # Errors
+    ///
+    /// Every [`Error`]; [`Error::Http`] for an answer other than 2xx, which has its body.
+    pub fn send(mut self) -> Result<Response> {
+        self.check()?;
+        let client = self.client;
+        let uri = self.uri(&client.fill_in(&self.path)?)?;
+        let mut fresh = client.fresh(&self.gate, None)?;
+        let url = self.presentable_url(&uri, &fresh.token);
+        let is_safe = matches!(self.method, Method::GET | Method::HEAD);
+        let mut tries = 0;
+        loop {
+            let trouble = match self.send_once(&uri, &fresh.token)? {
+                Ok(response) if response.status().is_success() => {
+                    return Ok(Response::new(self.method, url, response));
+                }
+                Ok(response) => {
+                    let mut error = self.http_error(&url, response, &fresh.token);
+                    let may_retry = match error.meaning {
+                        Meaning::Unauthorized => !fresh.is_new,
+                        Meaning::Throttled => true,
+                        _ => is_safe && matches!(error.status, 502..=504),
+                    };
+                    let is_too_long = error.retry_after.is_some_and(|wait| wait > PATIENCE);
+                    if error.meaning == Meaning::Unauthorized && may_retry {
+                        client.notices().step("the API rejects the access token; renewing it");
+                        fresh = client.fresh(&self.gate, Some(&fresh.token))?;
+                        // Whatever comes now, there is no better token.
+                        fresh.is_new = true;
+                    } else if !may_retry || tries == client.retry() || is_too_long {
+                        return Err(Error::Http(Box::new(error)));
+                    } else {
+                        client.pause(&mut tries, error.retry_after, &error.to_string());
+                        fresh = self.or_newer(fresh)?;
+                    }
+                    if !self.body.as_mut().map_or(Ok(true), Body::rewind)? {
+                        error.is_body_gone = true;
+                        return Err(Error::Http(Box::new(error)));
+                    }
+                    continue;
+                }
+                Err(trouble) => trouble,
+            };
+            // A server that did not answer in time has had its chance.
+            let is_final = trouble.is_lasting() || matches!(trouble, Trouble::Timeout(_));
+            if !is_safe || is_final || tries == client.retry() {
+                return Err(Error::Transport { method: self.method.to_string(), url, trouble });
+            }
+            client.pause(&mut tries, None, &trouble.to_string());
+            fresh = self.or_newer(fresh)?;
+        }
+    }
+
+    pub(crate) fn behind(mut self, gate: &Gate) -> Self {
+        self.gate = gate.clone();
+        self
+    }
+
+    pub(crate) fn with_headers(mut self, headers: &HeaderMap) -> Self {
+        self.headers = headers.clone();
+        self
+    }
+
+    fn check(&self) -> Result<()> {
+        let what = match &self.invalid {
+            Some(what) => what.clone(),
+            None if self.body.is_some() && matches!(self.method, Method::GET | Method::HEAD) => {
+                format!("a {} request with a body is refused by Alteryx Cloud", self.method)
+            }
+            None => return Ok(()),
+        };
+        Err(Error::Request { what })
+    }
+
+    /// The same token, unless the pause before another try was longer than it had left.
+    fn or_newer(&self, fresh: Fresh) -> Result<Fresh> {
+        let now = self.client.fresh(&self.gate, None)?;
+        Ok(if now.token == fresh.token { fresh } else { now })
+    }
+
+    /// One try. The outer error is this machine's, the inner one the network's.
+    fn send_once(
+        &mut self,
+        uri: &Uri,
+        token: &AccessToken,
+    ) -> Result<Result<http::Response<AnswerBody>, Trouble>> {
+        let client = self.client;
+        let mut builder = http::Request::builder().method(self.method.clone()).uri(uri.clone());
+        if let Some(headers) = builder.headers_mut() {
+            *headers = self.headers_with(token.expose())?;
+            self.tell_request(uri, headers, token);
+        }
+        let sent = match &mut self.body {
+            Some(body) => builder
+                .body(SendBody::from_reader(body))
+                .map(|request| client.wire().send(request, client.limits())),
+            None => builder.body(()).map(|request| client.wire().send(request, client.limits())),
+        };
+        if let Some(failure) = self.body.as_mut().and_then(Body::failure) {
+            return Err(failure);
+        }
+        let answer = sent.unwrap_or_else(|error| Err(Trouble::Broken(error.to_string())));
+        if let Ok(response) = &answer {
+            self.tell_response(response, token);
+        }
+        Ok(answer)
+    }
+
+    /// The URL of a path, which can lead to no other host.
+    fn uri(&self, path: &str) -> Result<Uri> {
+        let refused = |why: &str| Error::Request {
+            what: format!("the path {:?} {why}", presentable(path, &[], 100)),
+        };
+        let url = self.client.settings().hosts.url(path).map_err(|why| refused(&why))?;
+        url.parse()
+            .map_err(|_| refused("has blanks or characters in it that must be percent-encoded"))
+    }
+
+    /// All headers but Host, and those that tell the end of a body of unknown length.
+    fn headers_with(&self, token: &str) -> Result<HeaderMap> {
+        let unusable = |_| Error::Request { what: "a header cannot be sent".to_owned() };
+        let mut headers = HeaderMap::new();
+        headers.insert(header::USER_AGENT, self.client.user_agent());
+        headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+        let project_id =
+            HeaderValue::from_str(&self.client.settings().project_id).map_err(unusable)?;
+        headers.insert("x-api-project-id", project_id.clone());
+        // Its name until April 2025.
+        headers.insert("x-client-id", project_id);
+        let length = self.body.as_ref().map(Body::length);
+        if let Some(Some(length)) = length {
+            headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+        }
+        if length.is_some_and(|length| length.is_none_or(|length| length > LONG_BODY)) {
+            headers.insert(header::EXPECT, HeaderValue::from_static("100-continue"));
+        }
+        for name in self.headers.keys() {
+            headers.remove(name);
+        }
+        for (name, value) in &self.headers {
+            headers.append(name, value.clone());
+        }
+        let mut bearer = HeaderValue::from_str(&format!("Bearer {token}")).map_err(unusable)?;
+        bearer.set_sensitive(true);
+        headers.insert(header::AUTHORIZATION, bearer);
+        Ok(headers)
+    }
+
+    fn http_error(
+        &self,
+        url: &str,
+        response: http::Response<AnswerBody>,
+        token: &AccessToken,
+    ) -> HttpError {
+        let (head, body) = response.into_parts();
+        let status = head.status.as_u16();
+        let mut bytes = Vec::new();
+        // A body that is cut off still says something; the status counts.
+        let _ = body.into_reader().take(ERROR_BODY).read_to_end(&mut bytes);
+        let secrets = self.secrets(token);
+        let (message, meaning) = envelope::read(status, &bytes, &secrets);
+        let request_id = ["x-trifacta-request-id", "x-request-id"]
+            .into_iter()
+            .find_map(|name| head.headers.get(name)?.to_str().ok())
+            .map(|id| presentable(id, &secrets, 100));
+        HttpError {
+            method: self.method.to_string(),
+            url: url.to_owned(),
+            status,
+            message,
+            body: bytes,
+            request_id,
+            retry_after: retry_after(&head.headers),
+            headers: head.headers,
+            meaning,
+            is_body_gone: false,
+        }
+    }
+
+    fn secrets<'a>(&'a self, token: &'a AccessToken) -> [&'a str; 2] {
+        [token.expose(), &self.client.settings().project_id]
+    }
+
+    /// A URL for a message. A query may hold anything.
+    fn presentable_url(&self, uri: &Uri, token: &AccessToken) -> String {
+        presentable(&uri.to_string(), &self.secrets(token), 500)
+    }
+
+    fn tell_request(&self, uri: &Uri, headers: &HeaderMap, token: &AccessToken) {
+        let url = self.presentable_url(uri, token);
+        self.client.notices().step(format_args!("> {} {url}", self.method));
+        self.tell_headers('>', headers, token);
+    }
+
+    fn tell_response(&self, response: &http::Response<AnswerBody>, token: &AccessToken) {
+        let status = status_line(response.status().as_u16());
+        self.client.notices().step(format_args!("< {status}"));
+        self.tell_headers('<', response.headers(), token);
+    }
+
+    fn tell_headers(&self, mark: char, headers: &HeaderMap, token: &AccessToken) {
+        if !self.client.notices().verbose {
+            return;
+        }
+        for (name, value) in headers {
+            let value = match value.is_sensitive() {
+                true => "Bearer (redacted)".to_owned(),
+                false => {
+                    let text = String::from_utf8_lossy(value.as_bytes());
+                    presentable(&text, &self.secrets(token), 200)
+                }
+            };
+            self.client.notices().step(format_args!("{mark} {name}: {value}"));
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! The answer to a request.
+
+use crate::error::{Error, Result};
+use crate::wire::io_trouble;
+use serde_json::Value;
+use std::fmt;
+use std::io::{self, Read};
+use ureq::http::response::Parts;
+use ureq::http::{self, HeaderMap, Method, StatusCode};
+use ureq::{Body, BodyReader};
+
+/// The most of an answer that is taken as one value, in bytes.
+const JSON_BODY: u64 = 256 * 1024 * 1024;
+
+/// An answer of the API: its status is 2xx, its body is still to be read.
+pub struct Response {
+    method: Method,
+    url: String,
+    head: Parts,
+    reader: BodyReader<'static>,
+}
+
+impl Response {
+    pub(crate) fn new(method: Method, url: String, response: http::Response<Body>) -> Self {
+        let (head, body) = response.into_parts();
+        Self { method, url, head, reader: body.into_reader() }
+    }
+
+    /// The status, 2xx.
+    pub fn status(&self) -> StatusCode {
+        self.head.status
+    }
+
+    /// The headers.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.head.headers
+    }
+
+    /// The URL as messages show it.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The body as one JSON value: keys in their order, numbers digit for digit.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Answer`] if the body is cut off, is not JSON, or is larger than 256 MiB;
+    /// [`Error::Transport`] if the connection breaks.
+    pub fn json(self) -> Result<Value> {
+        let (method, url) = (self.method.to_string(), self.url.clone());
+        let body = self.text()?;
+        serde_json::from_str(&body).map_err(|error| not_json(method, url, &error))
+    }
+
+    /// The body as text that should be JSON.
+    pub(crate) fn text(mut self) -> Result<String> {
+        let mut body = Vec::new();
+        let read = self.reader.by_ref().take(JSON_BODY + 1).read_to_end(&mut body);
+        let what = match read.map_err(|error| self.error(&error))? as u64 {
+            0 => "the answer is empty, not JSON",
+            length if length > JSON_BODY => "the answer is larger than 256 MiB",
+            _ => match String::from_utf8(body) {
+                Ok(body) => return Ok(body),
+                Err(_) => "the answer is not JSON: it is not UTF-8",
+            },
+        };
+        Err(Error::Answer { method: self.method.to_string(), url: self.url, what: what.to_owned() })
+    }
+
+    /// Reads on in the body, and 0 at its end. For bodies of any size.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Transport`] if the connection breaks, or the body ends before it is whole.
+    ///
+    /// ```no_run
+    /// use aac_auth::{Method, Output};
+    /// # let client = aac_auth::Client::open(&aac_auth::ConnectionOptions::default(), "demo/1.0")?;
+    ///
+    /// let mut file = Output::file("plan.zip".as_ref())?;
+    /// let mut answer = client.request(Method::GET, "/plans/v1/plans/7/package").send()?;
+    /// let mut buffer = vec![0; 128 * 1024];
+    /// loop {
+    ///     match answer.read(&mut buffer)? {
+    ///         0 => break,
+    ///         length => file.write(&buffer[..length])?,
+    ///     }
+    /// }
+    /// file.finish()?;
+    /// # Ok::<(), aac_auth::Error>(())
+    /// ```
+    pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        loop {
+            match self.reader.read(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => return read.map_err(|error| self.error(&error)),
+            }
+        }
+    }
+
+    /// The body as it comes, of any size, for libraries that read by themselves.
+    pub fn into_reader(self) -> impl Read {
+        self.reader
+    }
+
+    fn error(&self, error: &io::Error) -> Error {
+        Error::Transport {
+            method: self.method.to_string(),
+            url: self.url.clone(),
+            trouble: io_trouble(error),
+        }
+    }
+}
+
+/// The error for an answer that does not parse.
+pub(crate) fn not_json(method: String, url: String, error: &serde_json::Error) -> Error {
+    let what = match error.is_eof() {
+        true => "the answer is cut off".to_owned(),
+        false => format!("the answer is not JSON: {error}"),
+    };
+    Error::Answer { method, url, what }
+}
+
+impl fmt::Debug for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Response")
+            .field("url", &self.url)
+            .field("status", &self.head.status)
+            .finish()
+    }
+}
