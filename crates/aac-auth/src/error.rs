@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 use std::{env, fmt};
-use ureq::http::HeaderMap;
+use ureq::http::{HeaderMap, Version};
 
 /// `Result` with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -197,6 +197,8 @@ pub struct HttpError {
     pub status: u16,
     /// The server's words, without secrets; empty where it said nothing.
     pub message: String,
+    /// The version of HTTP that the server speaks.
+    pub version: Version,
     /// The headers.
     pub headers: HeaderMap,
     /// The body, as it came, up to 1 MiB.

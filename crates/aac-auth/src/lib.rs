@@ -79,4 +79,4 @@ pub use request::{Preview, Request};
 pub use response::Response;
 pub use rows::Rows;
 pub use secret::{AccessToken, RefreshToken};
-pub use ureq::http::{HeaderMap, Method, StatusCode};
+pub use ureq::http::{HeaderMap, Method, StatusCode, Version};

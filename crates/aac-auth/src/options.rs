@@ -23,15 +23,15 @@ use std::time::Duration;
 #[command(next_help_heading = "Connection")]
 #[non_exhaustive]
 pub struct ConnectionOptions {
-    /// Folder of creds.json [default: this, or the nearest above]
-    #[arg(long, value_name = "DIR", env = "AAC_DIR", hide_env_values = true, value_parser = folder())]
+    /// Folder of creds.json [env AAC_DIR; else here or above]
+    #[arg(long, value_name = "DIR", env = "AAC_DIR", hide_env = true, value_parser = folder())]
     pub dir: Option<PathBuf>,
 
-    /// Longest wait for an answer, and longest pause within it
+    /// Longest wait for an answer, or within it
     #[arg(long, value_name = "SECS", default_value = "60", value_parser = seconds)]
     pub timeout: Duration,
 
-    /// Further tries at 429; for GET also at 502-504 or no connection
+    /// Further tries at HTTP 429 (GET: 502-504)
     #[arg(long, value_name = "N", default_value_t = 2)]
     pub retry: u32,
 

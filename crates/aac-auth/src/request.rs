@@ -231,6 +231,7 @@ impl<'client> Request<'client> {
     fn check(&self) -> Result<()> {
         let what = match &self.invalid {
             Some(what) => what.clone(),
+            None if self.method == Method::CONNECT => "CONNECT is for proxies".to_owned(),
             None if self.body.is_some() && matches!(self.method, Method::GET | Method::HEAD) => {
                 format!("a {} request with a body is refused by Alteryx Cloud", self.method)
             }
@@ -339,6 +340,7 @@ impl<'client> Request<'client> {
             body: bytes,
             request_id,
             retry_after: retry_after(&head.headers),
+            version: head.version,
             headers: head.headers,
             meaning,
             is_body_gone: false,

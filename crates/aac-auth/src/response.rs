@@ -6,7 +6,7 @@ use serde_json::Value;
 use std::fmt;
 use std::io::{self, Read};
 use ureq::http::response::Parts;
-use ureq::http::{self, HeaderMap, Method, StatusCode};
+use ureq::http::{self, HeaderMap, Method, StatusCode, Version};
 use ureq::{Body, BodyReader};
 
 /// The most of an answer that is taken as one value, in bytes.
@@ -29,6 +29,11 @@ impl Response {
     /// The status, 2xx.
     pub fn status(&self) -> StatusCode {
         self.head.status
+    }
+
+    /// The version of HTTP that the server speaks.
+    pub fn version(&self) -> Version {
+        self.head.version
     }
 
     /// The headers.

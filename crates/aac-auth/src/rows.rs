@@ -7,6 +7,7 @@
 
 use crate::client::{Client, Gate};
 use crate::error::{Error, Result};
+use crate::request::{Preview, Request};
 use crate::response::not_json;
 use serde_core::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
@@ -50,7 +51,7 @@ pub struct Rows {
     noun: &'static str,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Start {
     path: String,
     headers: HeaderMap,
@@ -115,6 +116,17 @@ impl Rows {
         self
     }
 
+    /// The request for the first page, as it would be sent. Nothing is.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Request`] if it cannot be sent.
+    pub fn preview(mut self) -> Result<Preview> {
+        let start = self.start.take().unwrap_or_default();
+        let fetcher = self.fetcher(start)?;
+        fetcher.request(fetcher.asked()).preview()
+    }
+
     fn with(mut self, set: impl FnOnce(&mut Start)) -> Self {
         if let Some(start) = &mut self.start {
             set(start);
@@ -167,6 +179,12 @@ impl Rows {
         Ok(Some(row.to_owned()))
     }
 
+    /// Whether the page at hand is used up, so that the next row may have to be waited for: the moment
+    /// to hand on what has been printed.
+    pub fn is_page_done(&self) -> bool {
+        self.next == self.page.rows.len()
+    }
+
     /// A row as a value. What fails is too deep.
     fn parse(&self, row: &str) -> Result<Value> {
         serde_json::from_str(row)
@@ -175,7 +193,7 @@ impl Rows {
 
     /// Waits for the next page if this one is used up; false at the end of the list.
     fn have_row(&mut self) -> Result<bool> {
-        while self.next == self.page.rows.len() {
+        while self.is_page_done() {
             if let Some(start) = self.start.take() {
                 self.pages = Some(self.start_fetching(start)?);
             }
@@ -201,29 +219,8 @@ impl Rows {
     }
 
     fn start_fetching(&self, start: Start) -> Result<Receiver<Result<Page>>> {
-        if let Some(what) = start.invalid {
-            return Err(Error::Request { what });
-        }
-        let query = start.path.split_once('?').map_or("", |(_, query)| query);
-        for name in ["limit", "offset"] {
-            if query.split('&').any(|part| part.split('=').next() == Some(name)) {
-                let what =
-                    format!("the query has a {name}, which the pages of a list need themselves");
-                return Err(Error::Request { what });
-            }
-        }
-        let fetcher = Fetcher {
-            path: self.client.fill_in(&start.path)?,
-            client: self.client.clone(),
-            gate: self.gate.clone(),
-            headers: start.headers,
-            page_size: start.page_size,
-            start: start.offset,
-            offset: start.offset,
-            limit: start.limit,
-            seen: Seen::default(),
-            noun: self.noun,
-        };
+        let mut fetcher = self.fetcher(start)?;
+        fetcher.path = self.client.fill_in(&fetcher.path)?;
         // No room in the channel: while the program works on one page, one more is fetched, and that
         // is all.
         let (sender, receiver) = sync_channel(0);
@@ -234,6 +231,31 @@ impl Rows {
                 what: format!("no thread could be started: {error}"),
             })?;
         Ok(receiver)
+    }
+
+    fn fetcher(&self, start: Start) -> Result<Fetcher> {
+        let query = start.path.split_once('?').map_or("", |(_, query)| query);
+        let is_taken =
+            |name: &str| query.split('&').any(|part| part.split('=').next() == Some(name));
+        let invalid = start.invalid.or_else(|| {
+            let name = ["limit", "offset"].into_iter().find(|name| is_taken(name))?;
+            Some(format!("the query has a {name}, by which the pages of a list are asked for"))
+        });
+        if let Some(what) = invalid {
+            return Err(Error::Request { what });
+        }
+        Ok(Fetcher {
+            client: self.client.clone(),
+            gate: self.gate.clone(),
+            path: start.path,
+            headers: start.headers,
+            page_size: start.page_size,
+            start: start.offset,
+            offset: start.offset,
+            limit: start.limit,
+            seen: Seen::default(),
+            noun: self.noun,
+        })
     }
 }
 
@@ -281,19 +303,24 @@ impl Fetcher {
         }
     }
 
-    /// The next page, and whether it is the last.
-    fn fetch(&mut self) -> Result<(Page, bool)> {
-        let left = self.limit.map(|limit| limit - self.seen.rows);
-        let asked = left.map_or(self.page_size, |left| left.min(self.page_size));
-        let response = self
-            .client
+    fn request(&self, limit: u64) -> Request<'_> {
+        self.client
             .request(Method::GET, &self.path)
             .with_headers(&self.headers)
-            .query("limit", &asked.to_string())
+            .query("limit", &limit.to_string())
             .query("offset", &self.offset.to_string())
             .query("includeCount", "true")
-            .behind(&self.gate)
-            .send()?;
+    }
+
+    /// How many rows the next page is to have.
+    fn asked(&self) -> u64 {
+        let left = self.limit.map(|limit| limit - self.seen.rows);
+        left.map_or(self.page_size, |left| left.min(self.page_size))
+    }
+
+    /// The next page, and whether it is the last.
+    fn fetch(&mut self) -> Result<(Page, bool)> {
+        let response = self.request(self.asked()).behind(&self.gate).send()?;
         let (method, url) = (Method::GET.to_string(), response.url().to_owned());
         let text = response.text()?;
         let answer: List<'_> = serde_json::from_str(&text)

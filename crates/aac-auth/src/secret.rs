@@ -113,11 +113,12 @@ pub(crate) fn presentable(text: &str, secrets: &[&str], limit: usize) -> String 
 }
 
 /// Whether a terminal would act on the character instead of showing it: controls, and the marks
-/// that reorder or hide text (Unicode TR 36, "bidirectional text spoofing").
+/// that reorder or hide text (Unicode TR 36, "bidirectional text spoofing"). The two joiners, U+200C
+/// and U+200D, are not among them: Persian and Indic names need them, and emoji.
 pub(crate) fn is_deceptive(character: char) -> bool {
     character.is_control()
         || matches!(character,
-            '\u{061C}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}'
+            '\u{061C}' | '\u{200B}' | '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}'
             | '\u{2060}'..='\u{2069}' | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}'
             | '\u{E0000}'..='\u{E007F}')
 }

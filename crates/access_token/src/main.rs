@@ -1,0 +1,27 @@
+//! Prints an access token that is valid now, for curl and programs in other languages:
+//!
+//!     curl -H "Authorization: Bearer $(cargo run -q -p access_token)" …
+//!
+//! Or without an account: `cargo sandbox cargo run -p access_token`.
+
+use aac_auth::{Client, ConnectionOptions, Error};
+use clap::Parser;
+use std::process::ExitCode;
+
+/// Print an access token that is valid now, renewed first if it must be
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    #[command(flatten)]
+    connection: ConnectionOptions,
+}
+
+fn main() -> ExitCode {
+    run(&Cli::parse()).map_or_else(|error| error.report(), |()| ExitCode::SUCCESS)
+}
+
+fn run(cli: &Cli) -> Result<(), Error> {
+    let program = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
+    let client = Client::open(&cli.connection, program)?;
+    aac_auth::print_line(client.access_token()?.expose())
+}

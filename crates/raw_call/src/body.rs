@@ -1,0 +1,109 @@
+//! The body of a request, from the command line, a file or standard input.
+
+use aac_auth::{Body, Error};
+use serde_core::de::IgnoredAny;
+use serde_json::{Map, Value};
+use std::fs::File;
+use std::io::{self, BufReader, Cursor, Read};
+use std::path::Path;
+
+/// What is read of standard input before it is sent, in bytes. What fits in here is checked, and can
+/// be sent a second time; more is a stream.
+const HELD: u64 = 1024 * 1024;
+
+/// A JSON object, the members of `-f` before those of `-F`.
+pub fn of_fields(
+    strings: &[(String, String)],
+    values: &[(String, String)],
+) -> Result<Value, Error> {
+    let strings = strings.iter().map(|(name, text)| (name, Value::from(text.clone())));
+    let values = values.iter().map(|(name, text)| {
+        let value = serde_json::from_str(text).unwrap_or_else(|_| Value::from(text.clone()));
+        (name, value)
+    });
+    let mut object = Map::new();
+    for (name, value) in strings.chain(values) {
+        if object.insert(name.clone(), value).is_some() {
+            let what = format!("the field {:?} is given twice", aac_auth::one_line(name));
+            return Err(Error::Request { what });
+        }
+    }
+    Ok(object.into())
+}
+
+/// The value of `--data`. Where it is to be JSON, what only looks like it is refused.
+pub fn of_data(data: &str, is_json: bool) -> Result<Body, Error> {
+    let Some(source) = data.strip_prefix('@') else {
+        if is_json {
+            check("--data", data.as_bytes())?;
+        }
+        return Ok(data.to_owned().into());
+    };
+    if source == "-" {
+        return of_stdin(is_json);
+    }
+    let path = Path::new(source);
+    let body = Body::file(path)?;
+    // A pipe could not be read twice.
+    if is_json && path.is_file() {
+        let failed = |source| Error::UserFile { path: path.to_owned(), source };
+        check(source, BufReader::with_capacity(HELD as usize, File::open(path).map_err(failed)?))?;
+    }
+    Ok(body)
+}
+
+fn of_stdin(is_json: bool) -> Result<Body, Error> {
+    let failed = |source| Error::UserFile { path: "standard input".into(), source };
+    let mut start = Vec::new();
+    io::stdin().lock().take(HELD).read_to_end(&mut start).map_err(failed)?;
+    if start.len() as u64 == HELD {
+        return Ok(Body::stream("standard input", Cursor::new(start).chain(io::stdin())));
+    }
+    if is_json {
+        check("standard input", &start[..])?;
+    }
+    Ok(start.into())
+}
+
+/// The parts of an upload: files, standard input, or JSON as it is.
+pub fn of_parts(parts: &[(String, String)]) -> Result<Vec<(&str, Body)>, Error> {
+    let body = |value: &str| match value.strip_prefix('@') {
+        Some("-") => Ok(Body::stream("standard input", io::stdin())),
+        Some(path) => Body::file(path.as_ref()),
+        None => Ok(value.to_owned().into()),
+    };
+    parts.iter().map(|(name, value)| Ok((name.as_str(), body(value)?))).collect()
+}
+
+/// An error for what begins like JSON and is none: a server would only say that it is wrong, not
+/// where.
+fn check(name: &str, mut text: impl Read) -> Result<(), Error> {
+    let wrong =
+        |why: String| Err(Error::Request { what: format!("{name} looks like JSON, but {why}") });
+    let mut start = [0; 3];
+    let mut length = 0;
+    while length < start.len() {
+        match text.read(&mut start[length..]) {
+            Ok(0) => break,
+            Ok(read) => length += read,
+            Err(error) => return wrong(format!("cannot be read: {error}")),
+        }
+    }
+    let start = &start[..length];
+    if start.starts_with(b"\xff\xfe") || start.starts_with(b"\xfe\xff") {
+        return wrong("is UTF-16: save it as UTF-8".to_owned());
+    }
+    if start.starts_with(b"\xef\xbb\xbf") {
+        return wrong("begins with a byte order mark: save it as UTF-8 without one".to_owned());
+    }
+    let first = start.iter().find(|byte| !byte.is_ascii_whitespace());
+    if !first.is_some_and(|byte| b"{[".contains(byte)) {
+        return Ok(());
+    }
+    match serde_json::from_reader::<_, IgnoredAny>(start.chain(text)) {
+        Ok(_) => Ok(()),
+        Err(error) => wrong(format!(
+            "is not: {error}. (If the shell has taken the quotation marks: put it in a file, --data @FILE.)"
+        )),
+    }
+}

@@ -1,0 +1,137 @@
+//! Calls any endpoint, with any method and body. Run it in the folder of creds.json, or below:
+//!
+//!     cargo run -p raw_call -- /v4/people/current
+//!
+//! Or without an account: `cargo sandbox cargo run -p raw_call -- /v4/people/current`.
+//!
+//! What to learn here: bodies of every kind, answers of any size, errors in detail.
+
+mod body;
+mod curl;
+mod request;
+mod show;
+
+use aac_auth::{Client, ConnectionOptions, Error, JsonArray, Output, Rows};
+use clap::{Args, Parser};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+const EXAMPLES: &str = "\
+Examples, which work in `cargo sandbox bash` as well:
+  cargo run -qp raw_call -- /v4/people/current
+  cargo run -qp raw_call -- 'iam/v1/workspaces/{workspaceId}/people' --paginate
+  cargo run -qp raw_call -- plans/v1/plans --query sort=-id --query limit=3
+  cargo run -qp raw_call -- plans/v1/plans -f name=nightly -F shared=true
+  cargo run -qp raw_call -- plans/v1/plans/1/package -o plan.zip
+  cargo run -qp raw_call -- plans/v1/plans/package --part data=@plan.zip";
+
+/// Call any endpoint
+#[derive(Parser)]
+#[command(version, after_help = EXAMPLES)]
+struct Cli {
+    /// Such as /v4/people/current; {workspaceId} is filled in
+    path: String,
+
+    #[command(flatten)]
+    request: request::Options,
+
+    #[command(flatten)]
+    answer: Answer,
+
+    #[command(flatten)]
+    connection: ConnectionOptions,
+}
+
+#[derive(Args)]
+#[command(next_help_heading = "Answer")]
+struct Answer {
+    /// Status and headers, too
+    #[arg(short, long)]
+    include: bool,
+
+    /// No body
+    #[arg(short, long)]
+    silent: bool,
+
+    /// Into a file, once it is whole; - is standard output
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+
+    /// All pages of a list, as one array
+    #[arg(long, conflicts_with_all = ["include", "silent"])]
+    paginate: bool,
+
+    /// So many rows at the most
+    #[arg(long, value_name = "N", requires = "paginate", value_parser = clap::value_parser!(u64).range(1..))]
+    limit: Option<u64>,
+
+    /// So many rows a call
+    #[arg(long, value_name = "N", requires = "paginate", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
+    page_size: u64,
+
+    /// Show the request, send nothing
+    #[arg(long)]
+    dry_run: bool,
+
+    /// Show it as a curl line for bash
+    #[arg(long, conflicts_with = "dry_run")]
+    curl: bool,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    run(&cli).map_or_else(|error| show::report(&error, &cli.answer), |()| ExitCode::SUCCESS)
+}
+
+fn run(cli: &Cli) -> Result<(), Error> {
+    let program = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
+    let client = Client::open(&cli.connection, program)?;
+    let request = cli.request.build(&client, &cli.path)?;
+    if cli.answer.paginate {
+        let mut rows = request.rows().page_size(cli.answer.page_size);
+        if let Some(limit) = cli.answer.limit {
+            rows = rows.limit(limit);
+        }
+        return match cli.answer.dry_run || cli.answer.curl {
+            true => preview(cli, rows.preview()?),
+            false => print_rows(rows, cli.answer.to()?),
+        };
+    }
+    if cli.answer.dry_run || cli.answer.curl {
+        return preview(cli, request.preview()?);
+    }
+    // Before anything is sent: what cannot be kept need not be asked for.
+    let output = cli.answer.to()?;
+    let response = request.send()?;
+    show::answer(response, output, &cli.answer)
+}
+
+fn preview(cli: &Cli, preview: aac_auth::Preview) -> Result<(), Error> {
+    match cli.answer.curl {
+        true => aac_auth::print_line(&curl::line(&preview, &cli.request, &cli.answer)),
+        false => show::request(&preview),
+    }
+}
+
+fn print_rows(mut rows: Rows, mut output: Output) -> Result<(), Error> {
+    let mut array = JsonArray::default();
+    while let Some(row) = rows.next_text()? {
+        array.push(&row, &mut output)?;
+        if rows.is_page_done() {
+            output.flush()?;
+        }
+    }
+    array.end(&mut output)?;
+    output.finish()
+}
+
+impl Answer {
+    /// The file of `--output`, which is not standard output.
+    fn file(&self) -> Option<&PathBuf> {
+        self.output.as_ref().filter(|path| path.as_os_str() != "-")
+    }
+
+    fn to(&self) -> Result<Output, Error> {
+        self.file().map_or_else(|| Ok(Output::stdout()), |path| Output::file(path))
+    }
+}

@@ -1,0 +1,92 @@
+//! The flags that make the request.
+
+use crate::body;
+use aac_auth::{Client, Error, Method, Request};
+use clap::Args;
+
+#[derive(Args)]
+#[command(next_help_heading = "Request")]
+pub struct Options {
+    /// [default: GET; POST once there is a body]
+    #[arg(short = 'X', long, value_name = "NAME", value_parser = method)]
+    pub method: Option<Method>,
+
+    /// Parameter of the URL, encoded
+    #[arg(long, value_name = "K=V", value_parser = pair)]
+    pub query: Vec<(String, String)>,
+
+    /// Member of a JSON body: a string
+    #[arg(short = 'f', long, value_name = "K=V", value_parser = pair)]
+    pub raw_field: Vec<(String, String)>,
+
+    /// The same: JSON where V is some, else a string
+    #[arg(short = 'F', long, value_name = "K=V", value_parser = pair)]
+    pub field: Vec<(String, String)>,
+
+    /// Body: TEXT, @FILE, or @- for standard input
+    #[arg(short, long, value_name = "TEXT", conflicts_with_all = ["raw_field", "field", "part"], allow_hyphen_values = true)]
+    pub data: Option<String>,
+
+    /// Part of an upload: K=@FILE, K=JSON
+    #[arg(long, value_name = "K=@FILE", value_parser = pair, conflicts_with_all = ["raw_field", "field"])]
+    pub part: Vec<(String, String)>,
+
+    /// Header; Authorization is the program's own
+    #[arg(short = 'H', long, value_name = "K: V", value_parser = header)]
+    pub header: Vec<(String, String)>,
+}
+
+impl Options {
+    pub fn build<'client>(
+        &self,
+        client: &'client Client,
+        path: &str,
+    ) -> Result<Request<'client>, Error> {
+        let has_fields = !self.raw_field.is_empty() || !self.field.is_empty();
+        let has_body = has_fields || self.data.is_some() || !self.part.is_empty();
+        let default = if has_body { Method::POST } else { Method::GET };
+        let mut request = client.request(self.method.clone().unwrap_or(default), path);
+        for (name, value) in &self.query {
+            request = request.query(name, value);
+        }
+        for (name, value) in &self.header {
+            request = request.header(name, value);
+        }
+        if has_fields {
+            request = request.json(&body::of_fields(&self.raw_field, &self.field)?);
+        } else if let Some(data) = &self.data {
+            request = request.body("application/json", body::of_data(data, self.is_json())?);
+        } else if !self.part.is_empty() {
+            request = request.multipart(body::of_parts(&self.part)?);
+        }
+        Ok(request)
+    }
+
+    /// Whether the body is said to be JSON, be it by default.
+    fn is_json(&self) -> bool {
+        let mut headers = self.header.iter();
+        let content_type = headers.find(|(name, _)| name.eq_ignore_ascii_case("content-type"));
+        content_type.is_none_or(|(_, value)| value.to_ascii_lowercase().contains("json"))
+    }
+}
+
+fn method(text: &str) -> Result<Method, String> {
+    let method = Method::from_bytes(text.to_ascii_uppercase().as_bytes());
+    method.map_err(|_| "not a method such as GET, POST, PUT, PATCH or DELETE".to_owned())
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("a name and a value are needed, with = between them".to_owned()),
+    }
+}
+
+fn header(text: &str) -> Result<(String, String), String> {
+    match text.split_once(':') {
+        Some((name, value)) if !name.trim().is_empty() => {
+            Ok((name.trim().to_owned(), value.trim().to_owned()))
+        }
+        _ => Err("a name and a value are needed, with a colon between them".to_owned()),
+    }
+}
