@@ -41,6 +41,7 @@ impl Options {
         &self,
         client: &'client Client,
         path: &str,
+        is_for_file: bool,
     ) -> Result<Request<'client>, Error> {
         let has_fields = !self.raw_field.is_empty() || !self.field.is_empty();
         let has_body = has_fields || self.data.is_some() || !self.part.is_empty();
@@ -48,6 +49,10 @@ impl Options {
         let mut request = client.request(self.method.clone().unwrap_or(default), path);
         for (name, value) in &self.query {
             request = request.query(name, value);
+        }
+        if is_for_file && self.header("accept").is_none() {
+            // Packages are ZIP archives, reports PDF.
+            request = request.header("accept", "*/*");
         }
         for (name, value) in &self.header {
             request = request.header(name, value);
@@ -64,9 +69,13 @@ impl Options {
 
     /// Whether the body is said to be JSON, be it by default.
     fn is_json(&self) -> bool {
+        let content_type = self.header("content-type");
+        content_type.is_none_or(|value| value.to_ascii_lowercase().contains("json"))
+    }
+
+    fn header(&self, wanted: &str) -> Option<&str> {
         let mut headers = self.header.iter();
-        let content_type = headers.find(|(name, _)| name.eq_ignore_ascii_case("content-type"));
-        content_type.is_none_or(|(_, value)| value.to_ascii_lowercase().contains("json"))
+        headers.find_map(|(name, value)| name.eq_ignore_ascii_case(wanted).then_some(&**value))
     }
 }
 

@@ -4,6 +4,7 @@
 
 use aac_sandbox::{Options, Sandbox, Tokens, is_cargos_own};
 use serde_json::Value;
+use std::collections::HashMap;
 use std::env;
 use std::ffi::OsStr;
 use std::fs;
@@ -30,27 +31,36 @@ pub fn cargo() -> Command {
     cargo
 }
 
-/// The program get_workspace, built as `cargo run` builds it.
+/// The programs, built as `cargo run` builds them.
 ///
-/// It has no tests of its own, so that its folder can be copied as it is; cargo tells the path of a
-/// binary to the tests of its own package alone.
-pub fn get_workspace() -> &'static Path {
-    static PATH: OnceLock<PathBuf> = OnceLock::new();
-    PATH.get_or_init(|| {
+/// They have no tests of their own, so that a folder can be copied as it is; cargo tells the path of
+/// a binary to the tests of its own package alone.
+pub fn program(name: &str) -> &'static Path {
+    static PATHS: OnceLock<HashMap<String, PathBuf>> = OnceLock::new();
+    let paths = PATHS.get_or_init(|| {
         let output = cargo()
-            .args(["build", "--package", "get_workspace", "--message-format", "json"])
+            .args(["build", "--message-format", "json", "--bins"])
+            .args(PROGRAMS.iter().flat_map(|name| ["--package", name]))
             .current_dir(repository())
             .stderr(Stdio::inherit())
             .output()
             .unwrap();
         assert!(output.status.success());
         let messages = String::from_utf8(output.stdout).unwrap();
-        let executable = messages.lines().find_map(|line| {
+        let programs = messages.lines().filter_map(|line| {
             let message: Value = serde_json::from_str(line).unwrap();
-            Some(PathBuf::from(message["executable"].as_str()?))
+            let path = message["executable"].as_str()?;
+            Some((message["target"]["name"].as_str()?.to_owned(), PathBuf::from(path)))
         });
-        executable.unwrap()
-    })
+        programs.collect()
+    });
+    &paths[name]
+}
+
+pub const PROGRAMS: [&str; 4] = ["get_workspace", "list_users", "raw_call", "access_token"];
+
+pub fn get_workspace() -> &'static Path {
+    program("get_workspace")
 }
 
 /// A folder with the three files, in front of a sandbox.
@@ -116,7 +126,12 @@ impl Case {
     }
 
     pub fn command(&self) -> Command {
-        let mut command = command();
+        self.program("get_workspace")
+    }
+
+    /// A program, in front of this sandbox.
+    pub fn program(&self, name: &str) -> Command {
+        let mut command = clean(program(name));
         command.env("AAC_DIR", self.folder.path());
         command
     }
@@ -124,7 +139,17 @@ impl Case {
     /// Runs the program. Whatever comes of it, it shows no token.
     #[track_caller]
     pub fn run<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Run {
-        let run = Run::of(self.command().args(args));
+        self.check(Run::of(self.command().args(args)))
+    }
+
+    /// Runs any of the programs so.
+    #[track_caller]
+    pub fn call<S: AsRef<OsStr>>(&self, name: &str, args: impl IntoIterator<Item = S>) -> Run {
+        self.check(Run::of(self.program(name).args(args)))
+    }
+
+    #[track_caller]
+    fn check(&self, run: Run) -> Run {
         run.assert_hides(&[&self.tokens.access_token, &self.tokens.refresh_token]);
         // It may be a pipe, which to read would wait.
         let file = Some(self.creds()).filter(|path| path.is_file());
@@ -154,9 +179,13 @@ pub fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-/// The program, with nothing of this environment that could change what it does.
+/// get_workspace, with nothing of this environment that could change what it does.
 pub fn command() -> Command {
-    let mut command = Command::new(get_workspace());
+    clean(get_workspace())
+}
+
+fn clean(program: &Path) -> Command {
+    let mut command = Command::new(program);
     for name in ["AAC_DIR", "SSL_CERT_FILE", "SSL_CERT_DIR"] {
         command.env_remove(name);
     }
