@@ -281,6 +281,9 @@ fn is_number(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
+/// How wide the lines of a [`FaultError`] are.
+const WIDTH: usize = 100;
+
 /// A text that asks for no fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FaultError {
@@ -290,15 +293,26 @@ pub struct FaultError {
 
 impl fmt::Display for FaultError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<_> = FaultKind::all().iter().map(FaultKind::name).collect();
         write!(
             f,
-            "{:?} is not a fault: {}. It is TARGET:KIND[=VALUE][+SKIP][xTIMES], for example \
-             token:503=2x3 or api:429xall; TARGET is token or api, KIND one of {}",
-            self.text,
-            self.reason,
-            names.join(", ")
-        )
+            "{}\n\n\
+             {:?} is not a fault.\n\
+             A fault is TARGET:KIND[=VALUE][+SKIP][xTIMES], like token:503=2x3 or api:429xall.\n\
+             TARGET is token or api. KIND is one of",
+            self.reason, self.text
+        )?;
+        let mut names: Vec<_> = FaultKind::all().iter().map(FaultKind::name).collect();
+        names.sort_unstable();
+        let mut width = WIDTH;
+        for name in names {
+            if width + 1 + name.len() > WIDTH {
+                f.write_str("\n ")?;
+                width = 1;
+            }
+            write!(f, " {name}")?;
+            width += 1 + name.len();
+        }
+        Ok(())
     }
 }
 
@@ -363,7 +377,12 @@ mod tests {
         ] {
             let error = text.parse::<Fault>().expect_err(text).to_string();
             assert!(error.contains(&format!("{text:?}")), "{error}");
-            assert!(error.contains("token or api") && error.contains("reset-after"), "{error}");
+            assert!(error.contains("token or api"), "{error}");
+            for kind in FaultKind::all() {
+                assert!(error.contains(&format!(" {}", kind.name())), "{kind}: {error}");
+            }
+            assert!(error.lines().count() > 4, "{error}");
+            assert!(error.lines().all(|line| line.len() <= WIDTH), "{error}");
         }
     }
 

@@ -33,8 +33,13 @@ fn a_wrong_command_line_is_refused_before_anything_starts() {
         let output = run(arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {output:?}");
     }
-    let output = run(&["--fault", "token:501", PROGRAM]);
-    assert!(text(&output.stderr).contains("reset-after"), "{output:?}");
+    let stderr = text(&run(&["--fault", "token:501", PROGRAM]).stderr);
+    assert!(
+        stderr.contains("': the kind is not known\n\n\"token:501\" is not a fault."),
+        "{stderr}"
+    );
+    assert!(stderr.lines().any(|line| line.contains(" reset-after ")), "{stderr}");
+    assert!(stderr.lines().all(|line| line.chars().count() <= 100), "{stderr}");
 }
 
 #[test]

@@ -58,8 +58,8 @@ struct Cli {
         value_parser = value_parser!(u64).range(..=3_600_000))]
     latency: u64,
 
-    /// Let something go wrong, once or xTIMES; repeatable (--help lists the kinds)
-    #[arg(long, value_name = "TARGET:KIND[=VALUE][+SKIP][xTIMES]")]
+    /// Let TARGET:KIND[=VALUE][+SKIP][xTIMES] go wrong; repeatable (--help lists the kinds)
+    #[arg(long)]
     fault: Vec<Fault>,
 
     /// The command to run, and its arguments
