@@ -14,6 +14,9 @@ use crate::log::Note;
 use crate::server::Server;
 use crate::workspace;
 
+/// The only path there is below `/as`.
+pub(crate) const PATH: &str = "/as/token";
+
 /// Answers a request to anything below `/as`.
 pub(crate) fn serve(
     server: &Server,
@@ -21,9 +24,10 @@ pub(crate) fn serve(
     body: &[u8],
     fault: Option<&FaultKind>,
 ) -> Response<Body> {
-    if request.uri.path() != "/as/token" {
+    if request.uri.path() != PATH {
         let description = format!("There is no {} here", request.uri.path());
-        return oauth_error(StatusCode::NOT_FOUND, "invalid_request", &description);
+        let response = oauth_error(StatusCode::NOT_FOUND, "invalid_request", &description);
+        return Note::on(response, format!("the sandbox has {PATH}"));
     }
     if request.method != Method::POST {
         let mut response = oauth_error(

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use axum::body::Body;
-use axum::http::Response;
+use axum::http::{Response, Uri};
 
 /// What an answer is about, for the log. Never a token, nor a part of one.
 #[derive(Clone, Debug)]
@@ -22,8 +22,37 @@ pub(crate) fn line(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "sandbox: {text}");
 }
 
-/// A path without what could play with a terminal.
-pub(crate) fn printable(path: &str) -> String {
-    let plain = |c: char| if c.is_ascii_graphic() { c } else { '?' };
-    path.chars().map(plain).collect()
+/// The most characters of a target that a line shows.
+const TARGET_WIDTH: usize = 200;
+
+/// The path and the query of a request, without what could play with a terminal, and not so long
+/// that the rest of the line is lost.
+pub(crate) fn target(uri: &Uri) -> String {
+    let target = uri.path_and_query().map_or(uri.path(), |target| target.as_str());
+    let mut shown = String::new();
+    for c in target.chars() {
+        let plain = c.is_ascii_graphic();
+        let text = if plain { c.to_string() } else { c.escape_unicode().to_string() };
+        if shown.len() + text.len() > TARGET_WIDTH {
+            return shown + "…";
+        }
+        shown += &text;
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_is_shown_as_received_but_shortened() {
+        let shown = |text: &str| target(&text.parse().expect(text));
+        assert_eq!(shown("/a%20b?c=%1b%5B31m&d"), "/a%20b?c=%1b%5B31m&d");
+        assert_eq!(shown("http://localhost/a?b"), "/a?b");
+        assert_eq!(shown("/ž\u{9b}31m"), r"/\u{17e}\u{9b}31m");
+        let long = format!("/{}", "x".repeat(199));
+        assert_eq!(shown(&long), long);
+        assert_eq!(shown(&format!("{long}y")), format!("{long}…"));
+    }
 }

@@ -42,7 +42,7 @@ pub struct Options {
     pub clock_offset: i64,
     /// The most rows a page of a list can have, whatever `limit` asks for: 1000.
     pub max_page: usize,
-    /// How a list is cut into pages.
+    /// How the list of people is cut into pages.
     pub paging: Paging,
     /// The status for the number of some other workspace: 403, or 404 for anything else. Which
     /// one the real service has is not known.
@@ -92,7 +92,7 @@ pub enum RefreshTokens {
     Opaque,
 }
 
-/// How a list is cut into pages.
+/// How the list of people is cut into pages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Paging {
     /// As asked for by `limit` and `offset`.
@@ -105,4 +105,13 @@ pub enum Paging {
     IgnoresOffset,
     /// `includeCount` is ignored: no answer has a `count`.
     NoCount,
+    /// The second page is the first one again; after it the list goes on as asked for. A list
+    /// begins with a request for offset 0, and every one after it turns a page.
+    Repeating,
+    /// Whenever a page is turned there is one more person, at the end.
+    Growing,
+    /// Whenever a page is turned there is one person less, at the end.
+    Shrinking,
+    /// `count` is five more than there are.
+    CountTooHigh,
 }

@@ -191,7 +191,7 @@ impl Server {
             self.arrivals.pass().await;
         }
 
-        let line = format!("{} {}", head.method, log::printable(head.uri.path()));
+        let line = format!("{} {}", head.method, log::target(&head.uri));
         if let Some(ending) = fault.as_ref().and_then(|fault| sabotage::instead(fault, target)) {
             self.log(&line, &ending, None, fault.as_ref());
             return ending;

@@ -1,20 +1,19 @@
-//! `/iam/v1/workspaces/{id}/people` and `/iam/v1/people`
+//! `/iam/v1/workspaces/{id}/people` and `…/admins`, `/iam/v1/people`, `/v4/people`
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{Method, Response, StatusCode, Uri};
 use serde_json::{Value, json};
 
-use super::query::{Invalid, Query, invalid};
-use super::{Tenant, no_route, person};
+use super::list::{self, Window};
+use super::query::{Invalid, Query};
+use super::{Tenant, no_number, person};
 use crate::envelope::{self, exception};
 use crate::options::Paging;
 use crate::workspace;
-
-/// Rows on a page if `limit` does not say.
-const PAGE: usize = 25;
 
 /// `GET /iam/v1/workspaces/{id}/people`: a page of the people of the workspace.
 ///
@@ -26,23 +25,40 @@ pub(super) async fn list(
     method: Method,
     uri: Uri,
 ) -> Response<Body> {
-    // A ULID in place of the number does not match the route of the real service.
-    let Ok(id) = id.parse::<u64>() else {
-        return no_route(&method, &uri);
-    };
-    if id != workspace::ID {
-        let message = "User is not authorised to access this API.";
-        return match tenant.foreign_workspace {
-            StatusCode::FORBIDDEN => {
-                exception(StatusCode::FORBIDDEN, "AccessControlException", message, None)
-            }
-            status => exception(status, "NotFoundException", "Workspace not found", None),
-        };
+    if let Some(response) = elsewhere(&tenant, &id, &method, &uri) {
+        return response;
     }
     match page(&tenant, &Query::of(&uri)) {
         Ok(page) => envelope::json(StatusCode::OK, &page),
         Err(response) => *response,
     }
+}
+
+/// `GET /iam/v1/workspaces/{id}/admins`: those who run the workspace, always with their count.
+pub(super) async fn admins(
+    State(tenant): State<Arc<Tenant>>,
+    Path(id): Path<String>,
+    method: Method,
+    uri: Uri,
+) -> Response<Body> {
+    if let Some(response) = elsewhere(&tenant, &id, &method, &uri) {
+        return response;
+    }
+    let people = (0..tenant.people()).map(|index| person::person(index, false));
+    let admins: Vec<Value> = people
+        .filter(|person| person["isAdmin"] == true)
+        .map(|person| {
+            json!({
+                "email": person["email"],
+                "isDisabled": person["isDisabled"],
+                "validateExportCompliance": person["validateExportCompliance"],
+                "id": person["id"],
+                "createdAt": person["createdAt"],
+                "updatedAt": person["updatedAt"],
+            })
+        })
+        .collect();
+    envelope::json(StatusCode::OK, &json!({ "data": admins, "count": admins.len() }))
 }
 
 /// `GET /iam/v1/people/{id}`: one person.
@@ -53,87 +69,70 @@ pub(super) async fn one(
     uri: Uri,
 ) -> Response<Body> {
     let Ok(id) = id.parse::<u64>() else {
-        return no_route(&method, &uri);
+        return no_number(&method, &uri);
     };
-    let with_privileges = match Query::of(&uri).flag("includePrivileges") {
+    let index = (0..tenant.people()).find(|&index| person::id(index) == id);
+    show(index, &uri)
+}
+
+/// `GET /v4/people/current`: the person of the token, who is the first one.
+pub(super) async fn current(uri: Uri) -> Response<Body> {
+    show(Some(0), &uri)
+}
+
+fn show(index: Option<usize>, uri: &Uri) -> Response<Body> {
+    let with_privileges = match Query::of(uri).flag("includePrivileges") {
         Ok(flag) => flag,
         Err(response) => return *response,
     };
-    match (0..tenant.users).find(|&index| person::id(index) == id) {
+    match index {
         Some(index) => envelope::json(StatusCode::OK, &person::person(index, with_privileges)),
         None => exception(StatusCode::NOT_FOUND, "NotFoundException", "Person not found", None),
     }
 }
 
+/// The answer to an id that is not the one of the workspace.
+fn elsewhere(tenant: &Tenant, id: &str, method: &Method, uri: &Uri) -> Option<Response<Body>> {
+    // A ULID in place of the number does not match the route of the real service.
+    let Ok(id) = id.parse::<u64>() else {
+        return Some(no_number(method, uri));
+    };
+    if id == workspace::ID {
+        return None;
+    }
+    let message = "User is not authorised to access this API.";
+    Some(match tenant.foreign_workspace {
+        StatusCode::FORBIDDEN => {
+            exception(StatusCode::FORBIDDEN, "AccessControlException", message, None)
+        }
+        status => exception(status, "NotFoundException", "Workspace not found", None),
+    })
+}
+
 fn page(tenant: &Tenant, query: &Query) -> Result<Value, Invalid> {
-    let limit = query.number("limit", 1)?.unwrap_or(PAGE).min(tenant.max_page);
-    let offset = query.number("offset", 0)?.unwrap_or(0);
-    let with_count = query.flag("includeCount")?;
+    let mut window = Window::of(query, tenant.max_page)?;
     let with_privileges = query.flag("includePrivileges")?;
 
-    let mut people: Vec<usize> = (0..tenant.users).collect();
-    if let Some(text) = query.text("filter") {
-        let filter = Filter::new(text, query)?;
-        people.retain(|&index| filter.matches(&person::person(index, false)));
-    }
-    if let Some(sort) = query.text("sort") {
-        let field = sort.trim_start_matches('-');
-        if person::person(0, false).get(field).is_none() {
-            return Err(invalid(&format!("sort: there is no field {field}")));
+    let turned = match window.offset {
+        0 => {
+            tenant.pages_turned.store(0, Ordering::Relaxed);
+            0
         }
-        people.sort_by_cached_key(|&index| sort_key(&person::person(index, false)[field]));
-        if sort.starts_with('-') {
-            people.reverse();
-        }
-    }
-
-    let offset = match tenant.paging {
-        Paging::IgnoresOffset => 0,
-        Paging::Overlapping => offset.saturating_sub(1),
-        Paging::Exact | Paging::NoCount => offset,
+        _ => tenant.pages_turned.fetch_add(1, Ordering::Relaxed) + 1,
     };
-    let rows = people.iter().skip(offset).take(limit);
-    let rows: Vec<_> = rows.map(|&index| person::person(index, with_privileges)).collect();
-    let mut page = json!({ "data": rows });
-    if with_count && tenant.paging != Paging::NoCount {
-        page["count"] = json!(people.len());
-    }
-    Ok(page)
-}
+    let row = |index| person::person(index, false);
+    let selected = list::select(query, tenant.people(), "name,email", row)?;
 
-/// Numbers by value, everything else by its text; null comes first.
-fn sort_key(value: &Value) -> (u64, String) {
-    match value {
-        Value::Null => (0, String::new()),
-        Value::String(text) => (1, text.clone()),
-        other => (other.as_u64().unwrap_or(1), other.to_string()),
-    }
-}
-
-/// `filter`, `filterFields` and `filterType`.
-struct Filter<'a> {
-    text: &'a str,
-    fields: Vec<&'a str>,
-    kind: &'a str,
-}
-
-impl<'a> Filter<'a> {
-    fn new(text: &'a str, query: &'a Query) -> Result<Self, Invalid> {
-        let kind = query.text("filterType").unwrap_or("contains");
-        if !["fuzzy", "contains", "exact", "exactIgnoreCase"].contains(&kind) {
-            return Err(invalid("filterType must be fuzzy, contains, exact or exactIgnoreCase"));
-        }
-        let fields = query.text("filterFields").unwrap_or("name,email").split(',').collect();
-        Ok(Self { text, fields, kind })
-    }
-
-    fn matches(&self, person: &Value) -> bool {
-        let values = self.fields.iter().filter_map(|&field| person[field].as_str());
-        let wanted = self.text.to_lowercase();
-        values.into_iter().any(|value| match self.kind {
-            "exact" => value == self.text,
-            "exactIgnoreCase" => value.to_lowercase() == wanted,
-            _ => value.to_lowercase().contains(&wanted),
-        })
-    }
+    window.offset = match tenant.paging {
+        Paging::IgnoresOffset => 0,
+        Paging::Repeating if turned == 1 => 0,
+        Paging::Overlapping => window.offset.saturating_sub(1),
+        _ => window.offset,
+    };
+    let count = match tenant.paging {
+        Paging::NoCount => None,
+        Paging::CountTooHigh => Some(selected.len() + 5),
+        _ => Some(selected.len()),
+    };
+    Ok(window.page(&selected, count, |index| person::person(index, with_privileges)))
 }

@@ -3,11 +3,12 @@
 use std::collections::HashSet;
 
 use aac_sandbox::{Options, Paging};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::client::{Answer, Client, start};
 
 const PEOPLE: &str = "/iam/v1/workspaces/31429/people";
+const ADMINS: &str = "/iam/v1/workspaces/31429/admins";
 
 fn get(options: Options, path: &str) -> Answer {
     let sandbox = start(options);
@@ -57,6 +58,38 @@ fn pages_of_a_service_that_misbehaves() {
     assert_eq!(ids(&again), ids(&first)[..3]);
     assert_eq!(get(options(Paging::NoCount), &second).json().get("count"), None);
     assert_eq!(get(Options { users: 0, ..Options::default() }, PEOPLE).body, r#"{"data":[]}"#);
+}
+
+/// The first ids and the counts of pages of three, in one reading of the list after another.
+fn readings(paging: Paging) -> Vec<Vec<(Vec<u64>, u64)>> {
+    let sandbox = start(Options { users: 7, paging, ..Options::default() });
+    let token = sandbox.issue().access_token;
+    let client = Client::new(&sandbox);
+    let page = |offset| {
+        let path = format!("{PEOPLE}?limit=3&includeCount=true&offset={offset}");
+        let page = client.get(&path, &token).json();
+        let numbers = ids(&page).iter().map(|id| id - 51_000).collect();
+        (numbers, page["count"].as_u64().expect("a count"))
+    };
+    (0..2).map(|_| [0, 3, 6, 9].map(page).into()).collect()
+}
+
+#[test]
+fn pages_of_a_list_that_changes_while_it_is_read() {
+    let first = || (vec![0, 1, 2], 7);
+    for (paging, expected) in [
+        (Paging::Exact, [first(), (vec![3, 4, 5], 7), (vec![6], 7), (vec![], 7)]),
+        (Paging::Repeating, [first(), (vec![0, 1, 2], 7), (vec![6], 7), (vec![], 7)]),
+        (Paging::Growing, [first(), (vec![3, 4, 5], 8), (vec![6, 7, 8], 9), (vec![9], 10)]),
+        (Paging::Shrinking, [first(), (vec![3, 4, 5], 6), (vec![], 5), (vec![], 4)]),
+        (
+            Paging::CountTooHigh,
+            [(vec![0, 1, 2], 12), (vec![3, 4, 5], 12), (vec![6], 12), (vec![], 12)],
+        ),
+    ] {
+        let readings = readings(paging);
+        assert_eq!(readings, [expected.clone(), expected], "{paging:?}");
+    }
 }
 
 #[test]
@@ -120,6 +153,8 @@ fn requests_that_are_not_as_they_should_be() {
     for (path, status, name) in [
         ("/iam/v1/workspaces/01JKBMKPZ94N0GG5F8N9HY2FJA/people", 404, "RouteNotFoundException"),
         ("/iam/v1/workspaces/1/people", 403, "AccessControlException"),
+        ("/iam/v1/workspaces/01JKBMKPZ94N0GG5F8N9HY2FJA/admins", 404, "RouteNotFoundException"),
+        ("/iam/v1/workspaces/1/admins", 403, "AccessControlException"),
         ("/iam/v1/workspaces/31429/people?limit=0", 400, "ApiValidationFailed"),
         ("/iam/v1/workspaces/31429/people?limit=many", 400, "ApiValidationFailed"),
         ("/iam/v1/workspaces/31429/people?offset=-1", 400, "ApiValidationFailed"),
@@ -134,7 +169,8 @@ fn requests_that_are_not_as_they_should_be() {
         assert_eq!(answer.json()["exception"]["name"], name, "{path}");
     }
     let options = Options { foreign_workspace: 404, ..Options::default() };
-    assert_eq!(get(options, "/iam/v1/workspaces/1/people").status, 404);
+    assert_eq!(get(options.clone(), "/iam/v1/workspaces/1/people").status, 404);
+    assert_eq!(get(options, "/iam/v1/workspaces/1/admins").status, 404);
 }
 
 #[test]
@@ -143,4 +179,32 @@ fn one_person() {
     let id = ids(&page)[1];
     let answer = get(Options::default(), &format!("/iam/v1/people/{id}"));
     assert_eq!(answer.json(), page["data"][1]);
+}
+
+#[test]
+fn the_current_person_is_the_first_one() {
+    let page = get(Options::default(), &format!("{PEOPLE}?includePrivileges=true")).json();
+    let answer = get(Options::default(), "/v4/people/current?includePrivileges=true");
+    assert_eq!(answer.json(), page["data"][0]);
+}
+
+#[test]
+fn admins_have_their_own_fields_and_always_a_count() {
+    let answer = get(Options { users: 30, ..Options::default() }, ADMINS);
+    assert_eq!(
+        answer.json(),
+        json!({
+            "data": [{
+                "email": "person00001@example.com",
+                "isDisabled": false,
+                "validateExportCompliance": true,
+                "id": 51000,
+                "createdAt": "2025-01-01T00:00:00.000Z",
+                "updatedAt": "2025-02-02T01:07:13.000Z",
+            }],
+            "count": 1,
+        })
+    );
+    let nobody = get(Options { users: 0, ..Options::default() }, ADMINS);
+    assert_eq!(nobody.body, r#"{"data":[],"count":0}"#);
 }

@@ -1,0 +1,105 @@
+//! Lists: which rows a query selects, in which order, and the page of them that it asks for.
+
+use serde_json::{Value, json};
+
+use super::query::{Invalid, Query, invalid};
+
+/// Rows on a page if `limit` does not say.
+const PAGE: usize = 25;
+
+/// The part of a list that is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Window {
+    pub(super) limit: usize,
+    pub(super) offset: usize,
+    pub(super) with_count: bool,
+}
+
+impl Window {
+    pub(super) fn of(query: &Query, max_page: usize) -> Result<Self, Invalid> {
+        Ok(Self {
+            limit: query.number("limit", 1)?.unwrap_or(PAGE).min(max_page),
+            offset: query.number("offset", 0)?.unwrap_or(0),
+            with_count: query.flag("includeCount")?,
+        })
+    }
+
+    /// The page: `show` makes a row of an index, `count` is what the list says of its length.
+    pub(super) fn page(
+        self,
+        selected: &[usize],
+        count: Option<usize>,
+        show: impl Fn(usize) -> Value,
+    ) -> Value {
+        let rows = selected.iter().skip(self.offset).take(self.limit);
+        let rows: Vec<_> = rows.map(|&index| show(index)).collect();
+        let mut page = json!({ "data": rows });
+        if let (true, Some(count)) = (self.with_count, count) {
+            page["count"] = json!(count);
+        }
+        page
+    }
+}
+
+/// The indexes of the rows that `filter`, `filterFields` and `filterType` let pass, in the order
+/// of `sort`. Rows are made as they are needed: most queries need a page of them only.
+pub(super) fn select(
+    query: &Query,
+    len: usize,
+    fields: &str,
+    row: impl Fn(usize) -> Value,
+) -> Result<Vec<usize>, Invalid> {
+    let mut selected: Vec<usize> = (0..len).collect();
+    if let Some(text) = query.text("filter") {
+        let filter = Filter::new(text, fields, query)?;
+        selected.retain(|&index| filter.matches(&row(index)));
+    }
+    if let Some(sort) = query.text("sort") {
+        let field = sort.trim_start_matches('-');
+        if len > 0 && row(0).get(field).is_none() {
+            return Err(invalid(&format!("sort: there is no field {field}")));
+        }
+        selected.sort_by_cached_key(|&index| sort_key(&row(index)[field]));
+        if sort.starts_with('-') {
+            selected.reverse();
+        }
+    }
+    Ok(selected)
+}
+
+/// Numbers by value, everything else by its text; null comes first.
+fn sort_key(value: &Value) -> (u64, String) {
+    match value {
+        Value::Null => (0, String::new()),
+        Value::String(text) => (1, text.clone()),
+        other => (other.as_u64().unwrap_or(1), other.to_string()),
+    }
+}
+
+/// `filter`, `filterFields` and `filterType`.
+struct Filter<'a> {
+    text: &'a str,
+    fields: Vec<&'a str>,
+    kind: &'a str,
+}
+
+impl<'a> Filter<'a> {
+    fn new(text: &'a str, fields: &'a str, query: &'a Query) -> Result<Self, Invalid> {
+        let kind = query.text("filterType").unwrap_or("contains");
+        if !["fuzzy", "contains", "exact", "exactIgnoreCase"].contains(&kind) {
+            return Err(invalid("filterType must be fuzzy, contains, exact or exactIgnoreCase"));
+        }
+        let fields = query.text("filterFields").unwrap_or(fields).split(',').collect();
+        Ok(Self { text, fields, kind })
+    }
+
+    fn matches(&self, row: &Value) -> bool {
+        let values = self.fields.iter().filter_map(|&field| row[field].as_str());
+        let wanted = self.text.to_lowercase();
+        values.into_iter().any(|value| match self.kind {
+            "exact" => value == self.text,
+            "exactIgnoreCase" => value.to_lowercase() == wanted,
+            _ => value.to_lowercase().contains(&wanted),
+        })
+    }
+}
