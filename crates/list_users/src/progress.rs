@@ -24,17 +24,21 @@ impl Users {
 
     pub fn next_text(&mut self) -> Result<Option<String>, Error> {
         let row = self.rows.next_text()?;
-        self.count();
+        self.count(row.is_some());
         Ok(row)
     }
 
     pub fn next_value(&mut self) -> Result<Option<Value>, Error> {
         let row = self.rows.next().transpose()?;
-        self.count();
+        self.count(row.is_some());
         Ok(row)
     }
 
-    fn count(&self) {
+    fn count(&self, is_one: bool) {
+        if !is_one {
+            self.bar.finish_and_clear();
+            return;
+        }
         self.bar.inc(1);
         if self.rows.is_page_done() {
             let total = self.rows.total().map_or(String::new(), |total| format!(" of {total}"));

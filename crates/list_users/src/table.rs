@@ -5,7 +5,7 @@ use crate::progress::Users;
 use aac_auth::{Error, Output};
 
 use comfy_table::presets::NOTHING;
-use comfy_table::{ContentArrangement, Row, Table};
+use comfy_table::{ColumnConstraint, ContentArrangement, Row, Table};
 use console::Term;
 
 /// The given columns; without any, those that tell most. A terminal is not written beyond its width:
@@ -34,8 +34,12 @@ pub fn print(users: &mut Users, columns: &[String], has_header: bool) -> Result<
         row.max_height(1);
         table.add_row(row);
     }
-    for column in table.column_iter_mut() {
+    for (column, name) in table.column_iter_mut().zip(&columns) {
         column.set_padding((0, 2));
+        if ["email", "state", "lastLoginTime", "id"].contains(&name.as_str()) {
+            // What is cut of these would be missed; a name is known by its beginning.
+            column.set_constraint(ColumnConstraint::ContentWidth);
+        }
     }
     if has_header || table.row_count() > 0 {
         output.write(table.trim_fmt().as_bytes())?;

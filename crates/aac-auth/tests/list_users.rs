@@ -1,0 +1,407 @@
+//! list_users: every format and flag, lists that change while they are read, and trouble in the
+//! middle of one.
+
+mod support;
+
+use aac_sandbox::{Fault, FaultKind, Options, Paging};
+use serde_json::Value;
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::Read;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
+use support::{Case, Run};
+
+/// The first of the sandbox's people, as it sends them.
+const ADA: &str = r#"{"lastLoginTime":"2025-05-17T04:40:40.000Z","id":51000,"agreementAcceptedAt":"2025-01-01T00:00:00.000Z","email":"person00001@example.com","name":"Ada Lovelace","ssoPrincipal":null,"hadoopPrincipal":null,"cpPrincipal":null,"isAdmin":true,"isDisabled":false,"forcePasswordChange":false,"deleted_at":null,"state":"active","lastStateChange":null,"gid":"01JKBMKPZ90000000000000000","exportStatusUpdatedAt":null,"lastDeletedTenantAt":null,"createdAt":"2025-01-01T00:00:00.000Z","updatedAt":"2025-02-02T01:07:13.000Z","peopleworkspaces":[{"id":951000,"personId":51000,"workspaceId":31429,"isDisabled":false,"tags":[["team","finance"],[]]}],"validateExportCompliance":true,"outputHomeDir":"/51000/queryResults","uploadDir":null}"#;
+
+const TABLE: &str = "\
+NAME          EMAIL                    STATE   LAST LOGIN                ID
+Ada Lovelace  person00001@example.com  active  2025-05-17T04:40:40.000Z  51000
+Łukasz Żółć   person00002@example.com  active  2025-06-18T05:47:53.000Z  51001
+久保田 花子   person00003@example.com  active  2025-07-19T06:54:06.000Z  51002
+Grace Hopper  person00004@example.com  active                            51003
+";
+
+fn users(count: usize) -> Case {
+    Case::fresh(Options { users: count, ..Options::default() })
+}
+
+fn list(case: &Case, args: &[&str]) -> Run {
+    case.call("list_users", args)
+}
+
+/// Everything that a list printed, without a word on standard error.
+#[track_caller]
+fn whole(case: &Case, args: &[&str]) -> String {
+    let run = list(case, args);
+    assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""), "{args:?}");
+    run.stdout
+}
+
+fn ids(lines: &str) -> Vec<u64> {
+    let id = |line| serde_json::from_str::<Value>(line).unwrap()["id"].as_u64().unwrap();
+    lines.lines().map(id).collect()
+}
+
+#[test]
+fn every_flag_does_what_it_says() {
+    let case = users(4);
+    assert_eq!(whole(&case, &[]), TABLE);
+    assert_eq!(whole(&case, &["--format", "table", "--page-size", "3"]), TABLE);
+    assert_eq!(whole(&case, &["--workspace", "31429"]), TABLE);
+    let headerless = TABLE.split_once('\n').unwrap().1;
+    assert_eq!(whole(&case, &["--no-headers"]), headerless);
+    let first = "NAME          ID\nAda Lovelace  51000\n";
+    assert_eq!(whole(&case, &["--limit", "1", "--columns", "name,id"]), first);
+    let third = "EMAIL                    IS ADMIN\nperson00003@example.com  false\n";
+    let args = ["--offset", "2", "--limit", "1", "--columns", "email,isAdmin"];
+    assert_eq!(whole(&case, &args), third);
+    assert_eq!(whole(&case, &["--filter", "hopper", "--columns", "id"]), "ID\n51003\n");
+
+    assert_eq!(whole(&case, &["--json", "--limit", "1"]), format!("[\n{ADA}\n]\n"));
+    assert_eq!(whole(&case, &["--format", "json", "--limit", "1"]), format!("[\n{ADA}\n]\n"));
+    assert_eq!(whole(&case, &["--format", "jsonl", "--limit", "1"]), format!("{ADA}\n"));
+    assert_eq!(
+        whole(&case, &["--format", "csv", "--limit", "2", "--columns", "id,name,lastLoginTime"]),
+        "id,name,lastLoginTime\r\n51000,Ada Lovelace,2025-05-17T04:40:40.000Z\r\n\
+         51001,Łukasz Żółć,2025-06-18T05:47:53.000Z\r\n"
+    );
+    let nested = whole(
+        &case,
+        &[
+            "--format",
+            "csv",
+            "--no-headers",
+            "--limit",
+            "1",
+            "--columns",
+            "id,peopleworkspaces,uploadDir",
+        ],
+    );
+    assert_eq!(
+        nested,
+        "51000,\"[{\"\"id\"\":951000,\"\"personId\"\":51000,\"\"workspaceId\"\":31429,\
+         \"\"isDisabled\"\":false,\"\"tags\"\":[[\"\"team\"\",\"\"finance\"\"],[]]}]\",\r\n"
+    );
+    // Without --columns a file has every field, in the server's order.
+    let csv = whole(&case, &["--format", "csv", "--limit", "1"]);
+    let fields: Vec<_> =
+        serde_json::from_str::<serde_json::Map<_, _>>(ADA).unwrap().keys().cloned().collect();
+    assert_eq!(csv.lines().next().unwrap(), fields.join(","));
+
+    let run = list(&case, &["--format", "jsonl", "--include-privileges"]);
+    let user: Value = serde_json::from_str(run.stdout.lines().next().unwrap()).unwrap();
+    assert_eq!(user["authorizationRoles"][0]["name"], "Workspace Admin");
+}
+
+#[test]
+fn what_is_asked_for_is_what_the_flags_say() {
+    let case = users(4);
+    let args = ["--filter", "a b&c=d", "--include-privileges", "--page-size", "7", "--offset", "1"];
+    whole(&case, &args);
+    let requests = case.sandbox.requests();
+    let targets: Vec<_> = requests.iter().map(|request| request.path.as_str()).collect();
+    assert_eq!(
+        targets,
+        [
+            "/iam/v1/workspaces/current",
+            "/iam/v1/workspaces/31429/people?filter=a%20b%26c%3Dd&includePrivileges=true&limit=7&offset=1&includeCount=true",
+        ]
+    );
+}
+
+#[test]
+fn a_wrong_command_line_ends_with_2_and_says_what_is_wrong() {
+    let case = users(4);
+    for (args, words) in [
+        (&["--format", "xml"][..], "jsonl"),
+        (&["--limit", "0"], "--limit"),
+        (&["--page-size", "0"], "--page-size"),
+        (&["--offset=-1"], "--offset"),
+        (&["--workspace", "01JKBMKPZ94N0GG5F8N9HY2FJA"], "not the gid"),
+        (&["--json", "--format", "csv"], "--format"),
+        (&["--json", "--columns", "id"], "--format table or csv"),
+        (&["--format", "jsonl", "--no-headers"], "--format table or csv"),
+        (&["--columns", "id,nmae"], "no user has \"nmae\"; there are lastLoginTime,id,"),
+        (&["--format", "csv", "--columns", "nmae"], "no user has \"nmae\""),
+    ] {
+        let run = list(&case, args);
+        assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""), "{args:?}");
+        assert!(run.stderr.contains(words), "{}", run.stderr);
+    }
+    let run = list(&case, &["--workspace", "1"]);
+    assert_eq!(run.code, Some(4));
+    assert!(run.stderr.contains("HTTP 403 Forbidden"), "{}", run.stderr);
+}
+
+#[test]
+fn however_many_users_there_are_each_is_printed_once_in_every_format() {
+    for count in [0, 1, 100, 101, 1234] {
+        let case = users(count);
+        let expected: Vec<u64> = (51_000..).take(count).collect();
+        assert_eq!(ids(&whole(&case, &["--format", "jsonl"])), expected);
+        let array: Vec<Value> = serde_json::from_str(&whole(&case, &["--json"])).unwrap();
+        assert_eq!(
+            array.iter().map(|user| user["id"].as_u64().unwrap()).collect::<Vec<_>>(),
+            expected
+        );
+        let table = whole(&case, &["--columns", "id", "--no-headers"]);
+        assert_eq!(table.lines().map(|id| id.parse().unwrap()).collect::<Vec<u64>>(), expected);
+        let csv = whole(&case, &["--format", "csv", "--columns", "id"]);
+        assert_eq!(csv.split_terminator("\r\n").count(), count + 1);
+
+        let calls = case.sandbox.counters().api_calls;
+        whole(&case, &["--format", "jsonl", "--workspace", "31429"]);
+        let pages = case.sandbox.counters().api_calls - calls;
+        assert_eq!(pages as usize, count.div_ceil(100).max(1), "no call too many for {count}");
+        assert_eq!(case.sandbox.counters().connections as usize, 5, "one for each program");
+    }
+    let case = users(0);
+    assert_eq!(whole(&case, &["--json"]), "[]\n");
+    assert_eq!(whole(&case, &["--format", "csv"]), "name,email,state,lastLoginTime,id\r\n");
+    assert_eq!(whole(&case, &[]), "NAME  EMAIL  STATE  LAST LOGIN  ID\n");
+    assert_eq!(whole(&case, &["--no-headers"]), "");
+}
+
+#[test]
+fn other_parsers_read_back_what_was_printed() {
+    let case = users(34);
+    let folder = tempfile::tempdir().unwrap();
+    let save = |name: &str, args: &[&str]| {
+        let path = folder.path().join(name);
+        let status =
+            case.program("list_users").args(args).stdout(File::create(&path).unwrap()).status();
+        assert!(status.unwrap().success());
+        path
+    };
+    let csv = save("csv", &["--format", "csv"]);
+    let json = save("json", &["--json"]);
+    let jsonl = save("jsonl", &["--format", "jsonl"]);
+    // A formula has a ' before it in the one, and is as it was in the others.
+    let script = r#"
+import csv, json, sys
+rows = list(csv.DictReader(open(sys.argv[1], newline="", encoding="utf-8")))
+users = json.load(open(sys.argv[2], encoding="utf-8"))
+assert users == [json.loads(line) for line in open(sys.argv[3], encoding="utf-8", newline="\n")]
+assert len(users) == len(rows) == 34
+guarded = 0
+for user, row in zip(users, rows):
+    assert list(user) == list(row)
+    for name, value in user.items():
+        text = "" if value is None else value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
+        if text[:1] in tuple("=+-@\t\r"):
+            guarded += 1
+            text = "'" + text
+        assert row[name] == text, (name, row[name], text)
+print(guarded)
+"#;
+    match Command::new("python3").args(["-c", script]).args([csv, json, jsonl]).output() {
+        Ok(output) => {
+            let said = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(String::from_utf8(output.stdout).unwrap(), "6\n", "{said}");
+        }
+        Err(error) => eprintln!("skipped: python3: {error}"),
+    }
+}
+
+#[test]
+fn trouble_in_the_middle_of_a_list_is_told_with_how_far_it_came() {
+    use FaultKind as K;
+    for (kind, code, words) in [
+        (K::ServerError, 5, "HTTP 500 Internal Server Error"),
+        (K::TooManyRequests(1), 4, "HTTP 429 Too Many Requests"),
+        (K::Forbidden, 4, "HTTP 403 Forbidden"),
+        (K::ResetBefore, 1, "the connection broke"),
+        (K::ResetAfter, 1, "the connection broke"),
+        (K::Cut, 1, "the connection broke"),
+        (K::CutClose, 1, "the answer is cut off"),
+        (K::Garbled, 1, "the answer is not JSON"),
+        (K::HtmlPage, 1, "the answer is not JSON"),
+        (K::Empty, 1, "the answer is empty"),
+    ] {
+        let case = users(250);
+        for format in ["jsonl", "json", "csv", "table"] {
+            case.sandbox.clear_faults();
+            case.sandbox.add_fault(Fault::api(kind.clone()).after(1).always());
+            let run = list(&case, &["--format", format, "--workspace", "31429", "--retry", "0"]);
+            assert_eq!(run.code, Some(code), "{}", run.stderr);
+            let said = run.stderr.lines().next().unwrap();
+            assert!(said.contains(words), "{said}");
+            assert!(said.ends_with("; stopped after 100 of 250 users"), "{said}");
+            match format {
+                "jsonl" => assert_eq!(ids(&run.stdout), (51_000..51_100).collect::<Vec<_>>()),
+                "json" => {
+                    assert!(serde_json::from_str::<Value>(&run.stdout).is_err(), "it is cut short");
+                    let closed = format!("{}]", run.stdout);
+                    assert_eq!(serde_json::from_str::<Vec<Value>>(&closed).unwrap().len(), 100);
+                }
+                // With its header, and two lines for the names that have a line end in them.
+                "csv" => assert!(run.stdout.matches("@example.com,").count() == 100),
+                // A table is as wide as all of its rows want it to be.
+                _ => assert_eq!(run.stdout, ""),
+            }
+        }
+    }
+}
+
+#[test]
+fn trouble_that_passes_leaves_no_gap() {
+    use FaultKind as K;
+    thread::scope(|scope| {
+        for kind in
+            [K::TooManyRequests(1), K::QuotaAs500, K::BadGateway, K::ResetAfter, K::Unauthorized]
+        {
+            scope.spawn(move || {
+                let fault = Fault::api(kind.clone()).after(1);
+                let case =
+                    Case::fresh(Options { users: 250, faults: vec![fault], ..Options::default() });
+                let lines = whole(&case, &["--format", "jsonl", "--workspace", "31429"]);
+                assert_eq!(ids(&lines), (51_000..51_250).collect::<Vec<_>>(), "{kind:?}");
+            });
+        }
+    });
+}
+
+#[test]
+fn lists_that_move_while_they_are_read() {
+    let run = |paging, max_page| {
+        let case = Case::fresh(Options { users: 250, paging, max_page, ..Options::default() });
+        list(&case, &["--format", "jsonl"])
+    };
+    let all: Vec<u64> = (51_000..51_250).collect();
+    // Rows that come twice are printed once; pages may be shorter than asked for, or have no count.
+    for (paging, max_page) in [
+        (Paging::Overlapping, 1000),
+        (Paging::NoCount, 1000),
+        (Paging::Exact, 30),
+        (Paging::NoCount, 50),
+        (Paging::Overlapping, 7),
+    ] {
+        let run = run(paging, max_page);
+        assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""), "{paging:?}");
+        assert_eq!(ids(&run.stdout), all, "{paging:?}");
+    }
+    // One more user with each page, one less: what is there at the end is printed, once.
+    let grown = run(Paging::Growing, 1000);
+    assert_eq!((grown.code, ids(&grown.stdout)), (Some(0), (51_000..51_252).collect()));
+    let shrunk = run(Paging::Shrinking, 1000);
+    assert_eq!((shrunk.code, ids(&shrunk.stdout)), (Some(0), (51_000..51_248).collect()));
+    // Fewer than counted: who counts on the count should know.
+    let short = run(Paging::CountTooHigh, 1000);
+    assert_eq!((short.code, ids(&short.stdout)), (Some(0), all));
+    assert!(
+        short.stderr.contains("the server counts 255 users, and has sent 250"),
+        "{}",
+        short.stderr
+    );
+    // The same page for ever, and once: nobody knows which rows are missing.
+    for paging in [Paging::IgnoresOffset, Paging::Repeating] {
+        let run = run(paging, 1000);
+        assert_eq!((run.code, ids(&run.stdout).len()), (Some(1), 100));
+        assert!(run.stderr.contains("sends users again"), "{}", run.stderr);
+        assert!(run.stderr.contains("; stopped after 100 of 250 users\n"), "{}", run.stderr);
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn a_reader_that_has_had_enough_is_no_error_and_a_full_disk_is_one() {
+    let case = users(1234);
+    for format in ["table", "json", "jsonl", "csv"] {
+        let mut shell = Command::new("sh");
+        shell
+            .args(["-c", "{ \"$0\" --format $1; echo $? >&2; } | head -1 | wc -l"])
+            .arg(support::program("list_users"))
+            .arg(format)
+            .env("AAC_DIR", case.folder.path());
+        let run = Run::of(&mut shell);
+        assert_eq!((run.stdout.trim(), run.stderr.as_str()), ("1", "0\n"), "{format}");
+    }
+    let Ok(full) = File::options().write(true).open("/dev/full") else {
+        return eprintln!("skipped: no /dev/full here");
+    };
+    for format in ["table", "json", "jsonl", "csv"] {
+        let mut command = case.program("list_users");
+        let run = Run::of(command.args(["--format", format]).stdout(full.try_clone().unwrap()));
+        assert_eq!(run.code, Some(1), "{format}");
+        assert!(run.stderr.starts_with("list_users: standard output: "), "{}", run.stderr);
+    }
+}
+
+#[test]
+fn the_next_page_is_asked_for_while_this_one_is_printed() {
+    let case = users(1234);
+    let mut child = case
+        .program("list_users")
+        .args(["--format", "jsonl", "--page-size", "500"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Nobody reads, so the first page stays in the pipe, and the program in the middle of it.
+    while case.sandbox.counters().api_calls < 3 {
+        assert!(child.try_wait().unwrap().is_none());
+        thread::yield_now();
+    }
+    // No page after that one.
+    let mut first = [0; 64 * 1024];
+    child.stdout.as_mut().unwrap().read_exact(&mut first).unwrap();
+    assert_eq!(case.sandbox.counters().api_calls, 3);
+    let mut rest = String::new();
+    child.stdout.take().unwrap().read_to_string(&mut rest).unwrap();
+    assert!(child.wait().unwrap().success());
+    let lines = String::from_utf8(first.to_vec()).unwrap() + &rest;
+    assert_eq!(ids(&lines).into_iter().collect::<HashSet<_>>().len(), 1234);
+}
+
+#[test]
+fn a_program_that_ends_early_does_not_end_in_the_middle_of_an_exchange() {
+    let fault = Fault::api(FaultKind::Unauthorized).after(1);
+    let case = Case::fresh(Options { users: 1234, faults: vec![fault], ..Options::default() });
+    let hold = case.sandbox.hold_token_answers();
+    let mut child = case
+        .program("list_users")
+        .args(["--format", "jsonl", "--page-size", "500", "--workspace", "31429"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The second page needs another token, and the answer with it is on its way.
+    assert!(hold.wait_for_request(Duration::from_secs(20)));
+    drop(child.stdout.take());
+    hold.release();
+    assert!(child.wait().unwrap().success());
+    assert_ne!(case.refresh_token(), case.tokens.refresh_token);
+    assert!(case.sandbox.is_live(&case.refresh_token()));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn names_from_strangers_do_nothing_to_a_terminal() {
+    let case = users(34);
+    for format in ["table", "json", "jsonl", "csv"] {
+        let shown = support::on_terminal(case.program("list_users").args(["--format", format]), 80);
+        // The bar that counted is gone before the table begins.
+        let shown = shown.rsplit("\r\u{1b}[2K").find(|part| !part.is_empty()).unwrap();
+        for character in shown.chars().filter(|character| !matches!(character, '\r' | '\n')) {
+            let is_harmless = !character.is_control()
+                && !matches!(character, '\u{200b}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+            assert!(is_harmless, "{format}: {character:?} in {shown:?}");
+        }
+        assert!(shown.contains("1b"), "{shown}");
+        if format == "table" {
+            assert!(
+                shown.contains('…') && shown.contains("person00032@example.com  active"),
+                "{shown}"
+            );
+            let lines: Vec<_> = shown.split("\r\n").collect();
+            assert_eq!(lines.len(), 36);
+            assert!(lines.iter().all(|line| line.chars().count() <= 80), "{shown}");
+        }
+    }
+    let shown =
+        support::on_terminal(case.program("list_users").args(["--json", "--limit", "1"]), 80);
+    assert!(shown.starts_with("[\r\n  {\r\n    \"lastLoginTime\": \"2025"), "{shown}");
+    // On a pipe nothing is cut.
+    assert!(!whole(&case, &[]).contains('…'));
+}
