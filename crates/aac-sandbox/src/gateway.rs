@@ -8,6 +8,7 @@ use axum::http::{HeaderValue, Method, Response, StatusCode};
 use crate::envelope::{gateway_fault, html, unauthorized};
 use crate::log::Note;
 use crate::server::Server;
+use crate::stream::Received;
 
 /// The API project id of the sandbox: 48 letters and digits, as an Apigee consumer key has.
 pub(crate) const PROJECT_ID: &str = "SandboxProjectId00000000000000000000000000000001";
@@ -15,7 +16,11 @@ pub(crate) const PROJECT_ID: &str = "SandboxProjectId000000000000000000000000000
 const _: () = assert!(PROJECT_ID.len() == 48);
 
 /// The answer to a request that does not reach the API.
-pub(crate) fn turn_away(server: &Server, request: &Parts, body: &[u8]) -> Option<Response<Body>> {
+pub(crate) fn turn_away(
+    server: &Server,
+    request: &Parts,
+    body: &Received,
+) -> Option<Response<Body>> {
     let header = |name: &str| request.headers.get(name).map(HeaderValue::as_bytes);
 
     // The Google front end does not take a body with these methods.

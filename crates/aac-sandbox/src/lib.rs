@@ -47,6 +47,7 @@
 //! `sabotage.rs`, one for faults instead of the work, one for faults of the answer.
 
 mod authorization;
+mod clock;
 mod envelope;
 mod fault;
 mod gateway;
@@ -56,13 +57,16 @@ mod ledger;
 mod listener;
 mod log;
 mod options;
+mod package;
 mod platform;
 mod programs;
+mod quota;
 mod random;
 mod routes;
 mod sabotage;
 mod sandbox;
 mod server;
+mod stream;
 #[cfg(feature = "tls")]
 mod tls;
 mod workspace;

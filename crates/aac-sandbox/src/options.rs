@@ -44,6 +44,10 @@ pub struct Options {
     pub max_page: usize,
     /// How the list of people is cut into pages.
     pub paging: Paging,
+    /// How large an exported package is, in bytes, unless what has to be in it is larger: 2000.
+    pub package_size: u64,
+    /// How often a run that someone asks about is in progress before it is complete: 3.
+    pub job_polls: usize,
     /// The status for the number of some other workspace: 403, or 404 for anything else. Which
     /// one the real service has is not known.
     pub foreign_workspace: u16,
@@ -73,6 +77,8 @@ impl Default for Options {
             clock_offset: 0,
             max_page: 1000,
             paging: Paging::Exact,
+            package_size: 2000,
+            job_polls: 3,
             foreign_workspace: 403,
             quiet: true,
             issuer: None,

@@ -2,20 +2,23 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::{Body, Bytes};
 use axum::http::header::{CONNECTION, LOCATION, RETRY_AFTER};
 use axum::http::{HeaderValue, Response, StatusCode, Version};
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use serde_json::json;
 use tokio::sync::mpsc;
 
+use crate::clock::Moment;
 use crate::envelope::{
     answer, exception, gateway_fault, html, json, oauth_error, platform, unauthorized, with_header,
 };
 use crate::fault::{FaultKind, Target};
+use crate::quota::Standing;
+use crate::stream;
 
 /// How the server leaves a request.
 #[derive(Debug)]
@@ -148,20 +151,21 @@ pub(crate) fn instead(fault: &FaultKind, target: Target) -> Option<Ending> {
 }
 
 /// The ending of a request whose work is done, and has led to this answer.
-pub(crate) async fn upon(fault: &FaultKind, response: Response<Body>) -> Ending {
+pub(crate) fn upon(fault: &FaultKind, response: Response<Body>) -> Ending {
     let (mut head, body) = response.into_parts();
-    let body = to_bytes(body, usize::MAX).await.unwrap_or_default();
-    let half = body.slice(..body.len() / 2);
+    // Everything that is sent here knows its length.
+    let length = body.size_hint().lower();
+    let half = length / 2;
 
     let response = match fault {
         FaultKind::ResetAfter => return Ending::Reset,
         FaultKind::HangAfter => return Ending::Hang,
         FaultKind::Slow(seconds) => {
-            let response = Response::from_parts(head, Body::from(body));
+            let response = Response::from_parts(head, body);
             return Ending::Late(Duration::from_secs(*seconds), response);
         }
         FaultKind::Cut => {
-            let body = CutBody { half: Some(half), flushed: false, announced: body.len() as u64 };
+            let body = CutBody { body, left: half, flushed: false, announced: length };
             Response::from_parts(head, Body::new(body))
         }
         FaultKind::CutClose => {
@@ -170,16 +174,14 @@ pub(crate) async fn upon(fault: &FaultKind, response: Response<Body>) -> Ending 
             head.version = Version::HTTP_10;
             head.headers.remove("content-length");
             head.headers.insert(CONNECTION, HeaderValue::from_static("close"));
-            Response::from_parts(head, pieces(vec![half], Duration::ZERO))
+            Response::from_parts(head, pieces(body, half, half, Duration::ZERO))
         }
         FaultKind::SlowBody(seconds) => {
-            const PIECES: usize = 10;
-            let size = body.len().div_ceil(PIECES).max(1);
-            let pause = Duration::from_secs(*seconds) / PIECES as u32;
-            let parts = (0..body.len()).step_by(size);
-            let parts = parts.map(|start| body.slice(start..body.len().min(start + size)));
+            const PIECES: u32 = 10;
+            let size = length.div_ceil(u64::from(PIECES));
+            let pause = Duration::from_secs(*seconds) / PIECES;
             head.headers.remove("content-length");
-            Response::from_parts(head, pieces(parts.collect(), pause))
+            Response::from_parts(head, pieces(body, length, size, pause))
         }
         FaultKind::Garbled => {
             answer(StatusCode::OK, "application/json", "{\"access_token\":\u{fffd}\u{1}]{{")
@@ -189,14 +191,19 @@ pub(crate) async fn upon(fault: &FaultKind, response: Response<Body>) -> Ending 
         }
         FaultKind::Empty => answer(StatusCode::OK, "application/json", Body::empty()),
         FaultKind::Huge => {
-            const PIECE: usize = 64 * 1024;
-            let letters = Bytes::from(vec![b'a'; PIECE]);
-            let mut body = vec![letters; 1024];
-            body.insert(0, Bytes::from_static(b"\""));
-            body.push(Bytes::from_static(b"\""));
-            answer(StatusCode::OK, "application/json", pieces(body, Duration::ZERO))
+            let (sender, body) = channel();
+            tokio::spawn(async move {
+                let letters = Bytes::from(vec![b'a'; 64 * 1024]);
+                let quote = || std::iter::once(Bytes::from_static(b"\""));
+                for piece in quote().chain(std::iter::repeat_n(letters, 1024)).chain(quote()) {
+                    if sender.send(piece).await.is_err() {
+                        return; // The client has left.
+                    }
+                }
+            });
+            answer(StatusCode::OK, "application/json", body)
         }
-        _ => Response::from_parts(head, Body::from(body)),
+        _ => Response::from_parts(head, body),
     };
     Ending::Answer(response)
 }
@@ -213,28 +220,12 @@ fn throttled(target: Target, seconds: u64) -> Response<Body> {
             with_header(response, RETRY_AFTER.as_str(), seconds)
         }
         Target::Api => {
-            let text = format!(
-                "API quota reached. Wait {seconds} seconds before making a new request. \
-                 (Max. 30 requests allowed per minute per user.)"
-            );
-            let status = StatusCode::TOO_MANY_REQUESTS;
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-            // The documented examples have milliseconds here, though the text says seconds.
-            let reset = now.as_millis() + 1000 * u128::from(seconds);
-            let mut response =
-                exception(status, "TooManyRequestsException", "Too Many Requests", Some(&text));
-            for (name, value) in [
-                ("x-retry-after", u128::from(seconds)),
-                ("x-rate-limit-user-limit", 30),
-                ("x-rate-limit-user-remaining", 0),
-                ("x-rate-limit-user-reset", reset),
-                ("x-rate-limit-workspace-limit", 60),
-                ("x-rate-limit-workspace-remaining", 30),
-                ("x-rate-limit-workspace-reset", reset),
-            ] {
-                response = with_header(response, name, value);
-            }
-            response
+            let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            let now = since_1970.as_millis() as i64;
+            let millis = now.saturating_add_unsigned(seconds.saturating_mul(1000));
+            let standing =
+                Standing { user: (30, 0), workspace: (60, 30), reset: Moment { millis } };
+            standing.refuse(None, seconds)
         }
     }
 }
@@ -255,18 +246,43 @@ fn refusal(target: Target, status: u16, name: &str, message: &str) -> Response<B
     }
 }
 
-/// A body in pieces, with a pause before each.
-fn pieces(pieces: Vec<Bytes>, pause: Duration) -> Body {
-    let (sender, receiver) = mpsc::channel(1);
+/// The first `left` bytes of a body in pieces of `size` bytes, with a pause before each.
+fn pieces(mut body: Body, mut left: u64, size: u64, pause: Duration) -> Body {
+    let (sender, pieces) = channel();
     tokio::spawn(async move {
-        for piece in pieces {
-            tokio::time::sleep(pause).await;
-            if sender.send(piece).await.is_err() {
-                return; // The client has left.
+        // How much of the piece is still to be sent.
+        let mut piece = 0;
+        while let Some(Ok(mut data)) = stream::next(&mut body).await {
+            while !data.is_empty() && left > 0 {
+                if piece == 0 {
+                    tokio::time::sleep(pause).await;
+                    piece = size;
+                }
+                let part = split_to(&mut data, left.min(piece));
+                left -= part.len() as u64;
+                piece -= part.len() as u64;
+                if sender.send(part).await.is_err() {
+                    return; // The client has left.
+                }
+            }
+            if left == 0 {
+                return;
             }
         }
     });
-    Body::new(Pieces(receiver))
+    pieces
+}
+
+/// At most the first `max` bytes of some.
+fn split_to(data: &mut Bytes, max: u64) -> Bytes {
+    let max = usize::try_from(max).unwrap_or(usize::MAX);
+    data.split_to(data.len().min(max))
+}
+
+/// A body of what is sent into it.
+fn channel() -> (mpsc::Sender<Bytes>, Body) {
+    let (sender, receiver) = mpsc::channel(1);
+    (sender, Body::new(Pieces(receiver)))
 }
 
 struct Pieces(mpsc::Receiver<Bytes>);
@@ -283,23 +299,33 @@ impl HttpBody for Pieces {
     }
 }
 
-/// Half of the body it announces, and then a failure, upon which hyper drops the connection.
+/// The beginning of the body it announces, and then a failure, upon which hyper drops the
+/// connection.
 struct CutBody {
-    half: Option<Bytes>,
+    body: Body,
+    /// How much of it is still to be sent.
+    left: u64,
     flushed: bool,
     announced: u64,
 }
 
 impl HttpBody for CutBody {
     type Data = Bytes;
-    type Error = std::io::Error;
+    type Error = axum::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        if let Some(half) = self.half.take() {
-            return Poll::Ready(Some(Ok(Frame::data(half))));
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        if self.left > 0 {
+            let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+            let mut data = match frame {
+                Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
+                other => return Poll::Ready(other),
+            };
+            let data = split_to(&mut data, self.left);
+            self.left -= data.len() as u64;
+            return Poll::Ready(Some(Ok(Frame::data(data))));
         }
         if !self.flushed {
             // hyper writes out what it has whenever the body is not ready; without this the
@@ -308,7 +334,7 @@ impl HttpBody for CutBody {
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
-        Poll::Ready(Some(Err(std::io::Error::other("the answer is cut"))))
+        Poll::Ready(Some(Err(axum::Error::new("the answer is cut"))))
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -287,6 +287,8 @@ pub struct Request {
     pub headers: Vec<(String, String)>,
     /// The body; its first 64 KiB.
     pub body: Vec<u8>,
+    /// How long the body is, in bytes; of one that is still on its way, how much has arrived.
+    pub body_length: u64,
 }
 
 impl Request {

@@ -7,12 +7,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::Router;
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::{Body, to_bytes};
 use axum::http::request::Parts;
-use axum::http::{self, Response};
-use hyper::body::Incoming;
+use axum::http::{self, Method, Response};
+use hyper::body::{Body as _, Incoming};
 use tower_service::Service as _;
 
+use crate::clock::Moment;
 use crate::fault::{FaultKind, Faults, Target};
 use crate::hold::Gate;
 use crate::jwt::Mint;
@@ -21,10 +22,13 @@ use crate::listener::Connection;
 use crate::log::{self, Note};
 use crate::options::Options;
 use crate::sabotage::{self, Ending};
+use crate::stream::{Arriving, Received};
 use crate::{Counters, Request};
 use crate::{authorization, envelope, gateway, routes};
 
-/// The largest body of a request, in bytes. The API takes uploads of packages.
+/// Bodies that are larger, in bytes, or of unknown length, are read as the work needs them.
+const MAX_WHOLE: u64 = 1024 * 1024;
+/// The largest body where it is always read as a whole, in bytes.
 const MAX_BODY: usize = 64 * 1024 * 1024;
 /// How much of a body is kept for [`Request`], in bytes.
 const MAX_RECORDED_BODY: usize = 64 * 1024;
@@ -52,6 +56,8 @@ pub(crate) struct State {
     pub(crate) faults: Faults,
     pub(crate) counters: Counters,
     pub(crate) requests: VecDeque<Request>,
+    /// How many requests there have been before these.
+    forgotten: u64,
 }
 
 /// What of the [`Options`] can be changed under way.
@@ -67,8 +73,13 @@ pub(crate) struct Settings {
 impl Settings {
     /// The server's time, in seconds since 1970.
     pub(crate) fn now(&self) -> i64 {
+        self.moment().millis.div_euclid(1000)
+    }
+
+    /// The server's time.
+    pub(crate) fn moment(&self) -> Moment {
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        since_1970.as_secs() as i64 + self.clock_offset
+        Moment { millis: since_1970.as_millis() as i64 + 1000 * self.clock_offset }
     }
 
     /// What an exchange is judged by now.
@@ -101,6 +112,7 @@ impl Server {
                 faults,
                 counters: Counters::default(),
                 requests: VecDeque::new(),
+                forgotten: 0,
             }),
         })
     }
@@ -116,9 +128,19 @@ impl Server {
         request: http::Request<Incoming>,
     ) -> Result<Response<Body>, NoAnswer> {
         let (head, body) = request.into_parts();
-        let body = to_bytes(Body::new(body), MAX_BODY).await.map_err(|_| NoAnswer)?;
         let target = Target::of(head.uri.path());
-        let fault = self.record(&connection, target, &head, &body);
+        let small = body.size_hint().upper().is_some_and(|length| length <= MAX_WHOLE);
+        // Whether a GET has a body has to be known before anything else.
+        let whole =
+            small || target == Target::Token || matches!(head.method, Method::GET | Method::HEAD);
+        let (body, fault) = if whole {
+            let body = to_bytes(Body::new(body), MAX_BODY).await.map_err(|_| NoAnswer)?;
+            let (_, fault) = self.record(&connection, target, &head, &body);
+            (Received::Whole(body), fault)
+        } else {
+            let (number, fault) = self.record(&connection, target, &head, &[]);
+            (Received::Arriving(Arriving::new(body, Arc::clone(&self), number)), fault)
+        };
 
         // A task of its own: hyper drops this future when the client leaves, but a server that
         // has begun to spend a token finishes, whether or not anyone waits for the answer.
@@ -142,14 +164,14 @@ impl Server {
         }
     }
 
-    /// Notes that a request has arrived; the fault is what befalls it.
+    /// Notes that a request has arrived: its number, and the fault that befalls it.
     fn record(
         &self,
         connection: &Connection,
         target: Target,
         head: &Parts,
-        body: &Bytes,
-    ) -> Option<FaultKind> {
+        body: &[u8],
+    ) -> (u64, Option<FaultKind>) {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let headers = head.headers.iter();
         let request = Request {
@@ -160,6 +182,7 @@ impl Server {
                 .map(|(name, value)| (name.to_string(), text(value.as_bytes())))
                 .collect(),
             body: body[..body.len().min(MAX_RECORDED_BODY)].to_vec(),
+            body_length: body.len() as u64,
         };
 
         let mut state = self.state();
@@ -169,18 +192,31 @@ impl Server {
         }
         if state.requests.len() == MAX_RECORDED {
             state.requests.pop_front();
+            state.forgotten += 1;
         }
+        let number = state.forgotten + state.requests.len() as u64;
         state.requests.push_back(request);
         let fault = state.faults.next(target);
         state.counters.faults += u64::from(fault.is_some());
-        fault
+        (number, fault)
+    }
+
+    /// Notes that more of the body of a request has arrived.
+    pub(crate) fn note_body(&self, number: u64, data: &[u8]) {
+        let mut state = self.state();
+        let index = number.checked_sub(state.forgotten);
+        if let Some(request) = index.and_then(|index| state.requests.get_mut(index as usize)) {
+            let room = MAX_RECORDED_BODY - request.body.len();
+            request.body.extend_from_slice(&data[..data.len().min(room)]);
+            request.body_length += data.len() as u64;
+        }
     }
 
     async fn work(
         self: Arc<Self>,
         target: Target,
         head: Parts,
-        body: Bytes,
+        body: Received,
         fault: Option<FaultKind>,
     ) -> Ending {
         let latency = self.state().settings.latency;
@@ -193,29 +229,41 @@ impl Server {
 
         let line = format!("{} {}", head.method, log::target(&head.uri));
         if let Some(ending) = fault.as_ref().and_then(|fault| sabotage::instead(fault, target)) {
+            if let Received::Arriving(mut body) = body {
+                body.drain().await;
+            }
             self.log(&line, &ending, None, fault.as_ref());
             return ending;
         }
         let response = match target {
-            Target::Token => authorization::serve(&self, &head, &body, fault.as_ref()),
+            Target::Token => authorization::serve(&self, &head, body.bytes(), fault.as_ref()),
             Target::Api => self.call_api(head, body).await,
         };
         let note = response.extensions().get::<Note>().cloned();
         let ending = match &fault {
-            Some(fault) => sabotage::upon(fault, response).await,
+            Some(fault) => sabotage::upon(fault, response),
             None => Ending::Answer(response),
         };
         self.log(&line, &ending, note, fault.as_ref());
         ending
     }
 
-    async fn call_api(&self, head: Parts, body: Bytes) -> Response<Body> {
-        if let Some(response) = gateway::turn_away(self, &head, &body) {
-            return response;
+    async fn call_api(&self, mut head: Parts, body: Received) -> Response<Body> {
+        let turned_away = gateway::turn_away(self, &head, &body);
+        let (body, mut rest) = body.split();
+        let response = match turned_away {
+            Some(response) => response,
+            None => {
+                head.extensions.insert(self.state().settings.moment());
+                let request = http::Request::from_parts(head, body);
+                let Ok(response) = self.api.clone().call(request).await;
+                envelope::platform(response)
+            }
+        };
+        if let Some(rest) = &mut rest {
+            rest.drain().await;
         }
-        let request = http::Request::from_parts(head, Body::from(body));
-        let Ok(response) = self.api.clone().call(request).await;
-        envelope::platform(response)
+        response
     }
 
     fn log(&self, line: &str, ending: &Ending, note: Option<Note>, fault: Option<&FaultKind>) {

@@ -1,20 +1,41 @@
 //! `/sandbox/echo`, which the real cloud does not have: shows a request to who sent it.
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, Method, Response, StatusCode, Uri};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
+use crc32fast::Hasher;
 use serde_json::{Value, json};
 
+use super::query::invalid;
 use crate::envelope;
+use crate::stream;
 
-/// Answers any request with a description of it.
+/// The largest body that is sent back, in bytes.
+const MAX_SHOWN: u64 = 1024 * 1024;
+
+/// Answers any request with a description of it. A large body is described by its length and its
+/// checksum alone.
 pub(super) async fn echo(
     method: Method,
     uri: Uri,
     headers: HeaderMap,
-    body: Bytes,
+    mut body: Body,
 ) -> Response<Body> {
+    let mut shown = Vec::new();
+    let mut length: u64 = 0;
+    let mut crc = Hasher::new();
+    while let Some(piece) = stream::next(&mut body).await {
+        let Ok(piece) = piece else {
+            return *invalid("The body ends too early");
+        };
+        length += piece.len() as u64;
+        crc.update(&piece);
+        if length <= MAX_SHOWN {
+            shown.extend_from_slice(&piece);
+        }
+    }
+
     let headers: Vec<Value> = headers
         .iter()
         .map(|(name, value)| {
@@ -31,11 +52,14 @@ pub(super) async fn echo(
         "path": uri.path(),
         "query": uri.query(),
         "headers": headers,
-        "length": body.len(),
+        "length": length,
+        "crc32": format!("{:08x}", crc.finalize()),
     });
-    match str::from_utf8(&body) {
-        Ok(text) => echo["body"] = json!(text),
-        Err(_) => echo["base64"] = json!(BASE64_STANDARD.encode(&body)),
+    if length <= MAX_SHOWN {
+        match str::from_utf8(&shown) {
+            Ok(text) => echo["body"] = json!(text),
+            Err(_) => echo["base64"] = json!(BASE64_STANDARD.encode(&shown)),
+        }
     }
     envelope::json(StatusCode::OK, &echo)
 }

@@ -53,6 +53,10 @@ struct Cli {
     #[arg(long, value_name = "N", default_value_t = 3)]
     users: usize,
 
+    /// How large an exported package is
+    #[arg(long, value_name = "BYTES", default_value_t = 2000)]
+    package_size: u64,
+
     /// Wait so long before each answer
     #[arg(long, value_name = "MS", default_value_t = 0,
         value_parser = value_parser!(u64).range(..=3_600_000))]
@@ -88,6 +92,7 @@ fn run(cli: &Cli) -> io::Result<i32> {
         token_lifetime: cli.token_lifetime,
         grace: Duration::from_secs(cli.grace),
         users: cli.users,
+        package_size: cli.package_size,
         latency: Duration::from_millis(cli.latency),
         faults: cli.fault.clone(),
         quiet: false,

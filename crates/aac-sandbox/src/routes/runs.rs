@@ -1,0 +1,184 @@
+//! What runs for a while: `/v4/jobGroups` and `/plans/v1/planSnapshotRuns`
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::Extension;
+use axum::body::{Body, Bytes};
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, Method, Response, StatusCode, Uri};
+use serde_json::{Value, json};
+
+use super::query::{Invalid, invalid};
+use super::{Tenant, input, no_number};
+use crate::clock::Moment;
+use crate::envelope::{self, exception};
+use crate::random;
+
+/// Runs of one sort. Each goes on when someone looks at it, not as time passes: a test is not to
+/// wait for it.
+#[derive(Debug)]
+pub(super) struct Runs {
+    /// The id of the first one.
+    first: u64,
+    /// How often one is found in progress.
+    polls: usize,
+    runs: Mutex<Vec<Run>>,
+}
+
+/// How far a run is.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    /// What is run.
+    of: u64,
+    /// How often someone has looked.
+    reads: usize,
+    submitted: Moment,
+    started: Option<Moment>,
+    finished: Option<Moment>,
+}
+
+impl Run {
+    fn status(&self) -> &'static str {
+        match (self.started, self.finished) {
+            (None, _) => "Created",
+            (_, None) => "InProgress",
+            _ => "Complete",
+        }
+    }
+
+    /// When it changed last.
+    fn updated(&self) -> Moment {
+        self.finished.or(self.started).unwrap_or(self.submitted)
+    }
+}
+
+impl Runs {
+    pub(super) fn new(first: u64, polls: usize) -> Self {
+        Self { first, polls, runs: Mutex::default() }
+    }
+
+    /// Begins a run; its id.
+    pub(super) fn submit(&self, of: u64, now: Moment) -> u64 {
+        let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
+        runs.push(Run { of, reads: 0, submitted: now, started: None, finished: None });
+        self.first + runs.len() as u64 - 1
+    }
+
+    /// Looks at a run.
+    fn read(&self, id: u64, now: Moment) -> Option<Run> {
+        let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
+        let index = usize::try_from(id.checked_sub(self.first)?).ok()?;
+        let run = runs.get_mut(index)?;
+        if run.reads > 0 {
+            run.started.get_or_insert(now);
+        }
+        if run.reads > self.polls {
+            run.finished.get_or_insert(now);
+        }
+        run.reads += 1;
+        Some(*run)
+    }
+}
+
+/// `POST /v4/jobGroups`: runs the recipe that makes a dataset.
+pub(super) async fn run_job(
+    State(tenant): State<Arc<Tenant>>,
+    Extension(now): Extension<Moment>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response<Body> {
+    match input::object(&headers, &body).and_then(|job| dataset(&Value::Object(job))) {
+        Ok(dataset) => {
+            let id = tenant.jobs.submit(dataset, now);
+            // A job group has a job that transforms and one that publishes.
+            let (first, second) = (2 * id + 1, 2 * id + 2);
+            let body = json!({
+                "sessionId": random::uuid(),
+                "reason": "JobStarted",
+                "jobGraph": {
+                    "vertices": [first, second],
+                    "edges": [{ "source": first, "target": second }],
+                },
+                "id": id,
+                "jobs": { "data": [{ "id": first }, { "id": second }] },
+            });
+            envelope::json(StatusCode::CREATED, &body)
+        }
+        Err(response) => *response,
+    }
+}
+
+fn dataset(job: &Value) -> Result<u64, Invalid> {
+    job["wrangledDataset"]["id"].as_u64().ok_or_else(|| invalid("wrangledDataset.id is required"))
+}
+
+/// `GET /v4/jobGroups/{id}`: a job group.
+pub(super) async fn job(
+    State(tenant): State<Arc<Tenant>>,
+    Extension(now): Extension<Moment>,
+    Path(id): Path<String>,
+    method: Method,
+    uri: Uri,
+) -> Response<Body> {
+    show(&tenant.jobs, now, &id, &method, &uri, |id, run| {
+        json!({
+            "id": id,
+            "status": run.status(),
+            "ranfrom": "api",
+            "createdAt": run.submitted.to_string(),
+            "updatedAt": run.updated().to_string(),
+            "wrangledDataset": { "id": run.of },
+        })
+    })
+}
+
+/// `GET /v4/jobGroups/{id}/status`: its status, which is a JSON string and nothing else.
+pub(super) async fn job_status(
+    State(tenant): State<Arc<Tenant>>,
+    Extension(now): Extension<Moment>,
+    Path(id): Path<String>,
+    method: Method,
+    uri: Uri,
+) -> Response<Body> {
+    show(&tenant.jobs, now, &id, &method, &uri, |_, run| json!(run.status()))
+}
+
+/// `GET /plans/v1/planSnapshotRuns/{id}`: a run of a plan.
+pub(super) async fn plan_run(
+    State(tenant): State<Arc<Tenant>>,
+    Extension(now): Extension<Moment>,
+    Path(id): Path<String>,
+    method: Method,
+    uri: Uri,
+) -> Response<Body> {
+    show(&tenant.plan_runs, now, &id, &method, &uri, |id, run| {
+        json!({
+            "id": id,
+            "status": run.status(),
+            "ranfrom": "api",
+            "submittedAt": run.submitted.to_string(),
+            "startedAt": run.started.map(|moment| moment.to_string()),
+            "finishedAt": run.finished.map(|moment| moment.to_string()),
+            "createdAt": run.submitted.to_string(),
+            "updatedAt": run.updated().to_string(),
+            "plan": { "id": run.of },
+        })
+    })
+}
+
+fn show(
+    runs: &Runs,
+    now: Moment,
+    id: &str,
+    method: &Method,
+    uri: &Uri,
+    view: impl Fn(u64, &Run) -> Value,
+) -> Response<Body> {
+    let Ok(id) = id.parse() else {
+        return no_number(method, uri);
+    };
+    match runs.read(id, now) {
+        Some(run) => envelope::json(StatusCode::OK, &view(id, &run)),
+        None => exception(StatusCode::NOT_FOUND, "NotFoundException", "Run not found", None),
+    }
+}
