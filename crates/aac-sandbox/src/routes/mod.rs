@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
+use axum::handler::Handler as _;
 use axum::http::{Method, Response, StatusCode, Uri};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::routing::{any, delete, get, patch, post};
@@ -52,7 +53,8 @@ paths! {
     get "/plans/v1/plans" => plans::list;
     post "/plans/v1/plans" => plans::create;
     get "/plans/v1/plans/count" => plans::count;
-    post "/plans/v1/plans/package" => plans::import, quota::IMPORT_PLAN;
+    post "/plans/v1/plans/package" =>
+        plans::import.layer(DefaultBodyLimit::disable()), quota::IMPORT_PLAN;
     get "/plans/v1/plans/{id}" => plans::one;
     patch "/plans/v1/plans/{id}" => plans::update;
     delete "/plans/v1/plans/{id}" => plans::delete;
