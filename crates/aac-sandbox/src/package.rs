@@ -261,4 +261,32 @@ mod tests {
             assert_eq!(plan_name(&head[..cut]), None, "{cut}");
         }
     }
+
+    /// A hole in a file has no size on the disk where these systems have their files.
+    #[cfg(unix)]
+    #[test]
+    fn a_package_beyond_4_gib_can_be_listed() {
+        use std::io::{Seek as _, SeekFrom, Write as _};
+        use std::process::Command;
+
+        let package = Package::new(&json!({ "name": "a plan" }), 5 << 30);
+        let mut file = tempfile::NamedTempFile::new().expect("a file");
+        file.write_all(&package.head).expect("written");
+        let padding = SeekFrom::Current(package.padding as i64);
+        file.as_file_mut().seek(padding).expect("a hole");
+        file.write_all(&package.tail).expect("written");
+
+        let script = "import sys, zipfile\n\
+                      archive = zipfile.ZipFile(sys.argv[1])\n\
+                      print(archive.read('plan.json').decode())\n\
+                      print(archive.getinfo('padding.bin').file_size)\n";
+        match Command::new("python3").arg("-c").arg(script).arg(file.path()).output() {
+            Ok(output) => {
+                let stdout = String::from_utf8_lossy(&output.stdout);
+                let expected = format!("{{\"name\":\"a plan\"}}\n{}\n", package.padding);
+                assert_eq!(stdout, expected, "{output:?}");
+            }
+            Err(error) => println!("skipped: python3: {error}"),
+        }
+    }
 }

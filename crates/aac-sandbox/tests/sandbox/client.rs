@@ -23,6 +23,8 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
     pub(crate) body: String,
+    /// The body as it came.
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl Answer {
@@ -81,6 +83,38 @@ impl<'a> Client<'a> {
         answer(request.send(body)).expect("an answer")
     }
 
+    /// A request of any method, with all that the gateway asks for and these headers.
+    pub(crate) fn send(
+        &self,
+        method: &str,
+        path: &str,
+        access_token: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Answer {
+        let mut request = ureq::http::Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.sandbox.url()))
+            .header("Authorization", format!("Bearer {access_token}"))
+            .header("x-api-project-id", self.sandbox.project_id());
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        answer(self.agent.run(request.body(body).expect("a request"))).expect("an answer")
+    }
+
+    /// The same with JSON.
+    pub(crate) fn send_json(
+        &self,
+        method: &str,
+        path: &str,
+        access_token: &str,
+        body: &str,
+    ) -> Answer {
+        let headers = [("Content-Type", "application/json")];
+        self.send(method, path, access_token, &headers, body.as_bytes())
+    }
+
     /// An exchange as it should be.
     pub(crate) fn exchange(&self, refresh_token: &str) -> Answer {
         self.try_exchange(refresh_token).expect("an answer")
@@ -114,6 +148,7 @@ fn answer(
         status: response.status().as_u16(),
         headers: response.headers().clone(),
         body: String::from_utf8_lossy(&body).into_owned(),
+        bytes: body,
     })
 }
 

@@ -1,0 +1,88 @@
+//! What runs for a while.
+
+use aac_sandbox::Options;
+use serde_json::{Value, json};
+
+use crate::client::{Client, start};
+
+const JOBS: &str = "/v4/jobGroups";
+
+#[test]
+fn a_job_goes_on_as_it_is_looked_at() {
+    for (polls, expected) in [
+        (3, &["Created", "InProgress", "InProgress", "InProgress", "Complete", "Complete"][..]),
+        (0, &["Created", "Complete", "Complete"]),
+    ] {
+        let sandbox = start(Options { job_polls: polls, ..Options::default() });
+        let token = sandbox.issue().access_token;
+        let client = Client::new(&sandbox);
+        let body = r#"{"wrangledDataset":{"id":7}}"#;
+        let started = client.send_json("POST", JOBS, &token, body);
+        assert_eq!(started.status, 201);
+        let job = started.json();
+        let keys: Vec<_> = job.as_object().expect("an object").keys().collect();
+        assert_eq!(keys, ["sessionId", "reason", "jobGraph", "id", "jobs"]);
+        assert_eq!(job["reason"], "JobStarted");
+        let path = format!("{JOBS}/{}", job["id"]);
+        for (read, status) in expected.iter().enumerate() {
+            if read % 2 == 0 {
+                let answer = client.get(&format!("{path}/status"), &token);
+                assert_eq!(answer.body, format!("{status:?}"), "{read}");
+            } else {
+                let answer = client.get(&path, &token).json();
+                assert_eq!(answer["status"], *status, "{read}");
+                assert_eq!(answer["wrangledDataset"], json!({ "id": 7 }));
+            }
+        }
+        // Another one begins at the beginning.
+        let other = client.send_json("POST", JOBS, &token, body).json();
+        assert_ne!(other["id"], job["id"]);
+        let answer = client.get(&format!("{JOBS}/{}/status", other["id"]), &token);
+        assert_eq!(answer.body, r#""Created""#);
+    }
+}
+
+#[test]
+fn a_run_of_a_plan_says_when_it_began_and_ended() {
+    let sandbox = start(Options { job_polls: 1, ..Options::default() });
+    let token = sandbox.issue().access_token;
+    let client = Client::new(&sandbox);
+    let started = client.post("/plans/v1/plans/402/run", &token, b"");
+    assert_eq!(started.status, 201);
+    assert_eq!(started.json()["validationStatus"], "Valid");
+    let path = format!("/plans/v1/planSnapshotRuns/{}", started.json()["planSnapshotRunId"]);
+    let mut seen = Vec::new();
+    for _ in 0..3 {
+        let run = client.get(&path, &token).json();
+        assert!(run["submittedAt"].is_string(), "{run}");
+        assert_eq!(run["plan"]["id"], 402);
+        let is_there = |field: &str| run[field] != Value::Null;
+        seen.push((run["status"].clone(), is_there("startedAt"), is_there("finishedAt")));
+    }
+    let expected =
+        [("Created", false, false), ("InProgress", true, false), ("Complete", true, true)];
+    assert_eq!(seen, expected.map(|(status, began, ended)| (json!(status), began, ended)));
+}
+
+#[test]
+fn requests_that_are_not_as_they_should_be() {
+    let sandbox = start(Options::default());
+    let token = sandbox.issue().access_token;
+    let client = Client::new(&sandbox);
+    for body in ["", "{}", "[]", r#"{"wrangledDataset":7}"#, r#"{"wrangledDataset":{"id":"7"}}"#] {
+        let answer = client.send_json("POST", JOBS, &token, body);
+        assert_eq!(answer.status, 400, "{body}: {answer:?}");
+        assert_eq!(answer.json()["exception"]["name"], "ApiValidationFailed", "{body}");
+    }
+    for (path, exception) in [
+        ("/v4/jobGroups/1", "NotFoundException"),
+        ("/v4/jobGroups/99999999999999999999/status", "RouteNotFoundException"),
+        ("/v4/jobGroups/x/status", "RouteNotFoundException"),
+        ("/plans/v1/planSnapshotRuns/701", "NotFoundException"),
+        ("/v4/jobGroups", "RouteNotFoundException"),
+    ] {
+        let answer = client.get(path, &token);
+        assert_eq!(answer.status, 404, "{path}");
+        assert_eq!(answer.json()["exception"]["name"], exception, "{path}");
+    }
+}
