@@ -150,6 +150,77 @@ mod unix {
         assert!(status.expect("kill runs").success());
     }
 
+    fn agent() -> ureq::Agent {
+        let config = ureq::Agent::config_builder().proxy(None).http_status_as_error(false);
+        config.build().into()
+    }
+
+    /// Spends a refresh token for a new access token.
+    fn exchange(url: &str, refresh_token: &str) -> String {
+        let mut answer = agent()
+            .post(format!("{url}/as/token"))
+            .send_form([
+                ("grant_type", "refresh_token"),
+                ("refresh_token", refresh_token),
+                ("client_id", "af1b5321-afe0-48c2-966a-c77d74e98085"),
+            ])
+            .expect("an answer");
+        assert_eq!(answer.status(), 200);
+        let body = answer.body_mut().read_to_string().expect("text");
+        let body: serde_json::Value = serde_json::from_str(&body).expect("JSON");
+        body["access_token"].as_str().expect("a token").to_owned()
+    }
+
+    #[test]
+    fn the_log_shows_queries_and_what_paths_there_are() {
+        let mut running = Running::start(&["--package-size", "123456"]);
+        let dir = PathBuf::from(running.line());
+        let read = |name: &str| std::fs::read_to_string(dir.join(name)).expect("a file");
+        let creds: serde_json::Value = serde_json::from_str(&read("creds.json")).expect("JSON");
+        let url = read("aac_url.txt").trim().to_owned();
+        let token = exchange(&url, creds["refresh_token"].as_str().expect("a token"));
+        let project = read("client_id.txt");
+        let send = |method: &str, path: &str| {
+            let request = ureq::http::Request::builder()
+                .method(method)
+                .uri(format!("{url}{path}"))
+                .header("Authorization", format!("Bearer {token}"))
+                .header("x-api-project-id", project.trim());
+            agent().run(request.body(()).expect("a request")).expect("an answer")
+        };
+        let package = send("GET", "/plans/v1/plans/401/package?comment=a%0Ab");
+        assert_eq!(package.body().content_length(), Some(123_456));
+        let long = "x".repeat(300);
+        for (method, path) in [
+            ("GET", format!("/nowhere?{long}")),
+            ("DELETE", "/plans/v1/plans".to_owned()),
+            ("GET", "/plans/v1/plans/current".to_owned()),
+            ("GET", "/as/elsewhere".to_owned()),
+        ] {
+            assert_eq!(send(method, &path).status(), 404, "{method} {path}");
+        }
+
+        running.signal("TERM");
+        let (_, stderr) = running.end();
+        let line = |begin: &str| {
+            let mut lines = stderr.lines();
+            lines
+                .find(|line| line.starts_with(begin))
+                .unwrap_or_else(|| panic!("{begin}: {stderr}"))
+        };
+        line("sandbox: GET /plans/v1/plans/401/package?comment=a%0Ab → 200");
+        let begin =
+            format!("sandbox: GET /nowhere?{}… → 404 the sandbox has /as/token, /", &long[..191]);
+        let unknown = line(&begin);
+        for path in ["/iam/v1/people/{id},", "/plans/v1/plans/{id}/run,", "/sandbox/echo,"] {
+            assert!(unknown.contains(&format!(", {path}")), "{path}: {unknown}");
+        }
+        line("sandbox: DELETE /plans/v1/plans → 404 this path takes GET, POST");
+        line("sandbox: GET /plans/v1/plans/current → 404 an id is a number here");
+        line("sandbox: GET /as/elsewhere → 404 the sandbox has /as/token");
+        assert!(!stderr.contains(&token));
+    }
+
     #[test]
     fn the_command_finds_the_files_and_not_what_cargo_set() {
         let script = r#"
@@ -219,16 +290,7 @@ mod unix {
             let read = |name: &str| std::fs::read_to_string(dir.join(name)).expect("a file");
             let creds: serde_json::Value = serde_json::from_str(&read("creds.json")).expect("JSON");
             let token = creds["refresh_token"].as_str().expect("a token");
-            let agent: ureq::Agent = ureq::Agent::config_builder().proxy(None).build().into();
-            let answer = agent
-                .post(format!("{}/as/token", read("aac_url.txt").trim()))
-                .send_form([
-                    ("grant_type", "refresh_token"),
-                    ("refresh_token", token),
-                    ("client_id", "af1b5321-afe0-48c2-966a-c77d74e98085"),
-                ])
-                .expect("an answer");
-            assert_eq!(answer.status(), 200);
+            exchange(read("aac_url.txt").trim(), token);
 
             running.signal(signal);
             let (status, stderr) = running.end();

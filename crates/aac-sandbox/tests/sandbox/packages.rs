@@ -213,7 +213,9 @@ fn faults_befall_large_answers_too() {
         stream.read_to_end(&mut answer).expect("the end of the connection");
         let head = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").expect("a head");
         let body = &answer[head + 4..];
-        assert_eq!(body.len(), length, "{fault}");
+        // What hyper has not written yet when it is told to cut is lost.
+        let is_cut = fault == "cut" && !body.is_empty() && body.len() <= length;
+        assert!(is_cut || body.len() == length, "{fault}: {}", body.len());
         assert!(whole.starts_with(body), "{fault}");
     }
 }
