@@ -140,7 +140,11 @@ impl<'client> Request<'client> {
     }
 
     /// The rows of a list, page by page: see [`Client::rows`].
-    pub fn rows(self) -> Rows {
+    pub fn rows(mut self) -> Rows {
+        if self.method != Method::GET || self.body.is_some() {
+            let what = "the rows of a list are asked for with GET, without a body".to_owned();
+            self.invalid.get_or_insert(what);
+        }
         Rows::new(self.client.clone(), self.path, self.headers, self.invalid)
     }
 

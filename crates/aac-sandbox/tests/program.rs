@@ -188,7 +188,7 @@ mod unix {
                 .header("x-api-project-id", project.trim());
             agent().run(request.body(()).expect("a request")).expect("an answer")
         };
-        let package = send("GET", "/plans/v1/plans/401/package?comment=a%0Ab");
+        let package = send("GET", "/plans/v1/plans/7/package?comment=a%0Ab");
         assert_eq!(package.body().content_length(), Some(123_456));
         let long = "x".repeat(300);
         for (method, path) in [
@@ -208,7 +208,7 @@ mod unix {
                 .find(|line| line.starts_with(begin))
                 .unwrap_or_else(|| panic!("{begin}: {stderr}"))
         };
-        line("sandbox: GET /plans/v1/plans/401/package?comment=a%0Ab → 200");
+        line("sandbox: GET /plans/v1/plans/7/package?comment=a%0Ab → 200");
         let begin =
             format!("sandbox: GET /nowhere?{}… → 404 the sandbox has /as/token, /", &long[..191]);
         let unknown = line(&begin);

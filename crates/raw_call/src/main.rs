@@ -22,7 +22,7 @@ Examples, which work in `cargo sandbox bash` as well:
   cargo run -qp raw_call -- 'iam/v1/workspaces/{workspaceId}/people' --paginate
   cargo run -qp raw_call -- plans/v1/plans --query sort=-id --query limit=3
   cargo run -qp raw_call -- plans/v1/plans -f name=nightly -F shared=true
-  cargo run -qp raw_call -- plans/v1/plans/1/package -o plan.zip
+  cargo run -qp raw_call -- plans/v1/plans/7/package -o plan.zip
   cargo run -qp raw_call -- plans/v1/plans/package --part data=@plan.zip";
 
 /// Call any endpoint

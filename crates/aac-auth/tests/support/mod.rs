@@ -292,5 +292,5 @@ pub fn on_terminal(command: &mut Command, columns: u16) -> String {
         shown.extend_from_slice(&buffer[..length]);
     }
     child.wait().unwrap();
-    String::from_utf8(shown).unwrap()
+    String::from_utf8_lossy(&shown).into_owned()
 }

@@ -69,7 +69,7 @@ impl Default for Plans {
 
 impl Plans {
     fn add(&mut self, name: String, description: Option<String>, now: Moment) -> Plan {
-        let id = self.0.last_key_value().map_or(401, |(id, _)| id + 1);
+        let id = self.0.last_key_value().map_or(7, |(id, _)| id + 1);
         let plan = Plan { id, name, description, created: now, updated: now };
         self.0.insert(id, Some(plan.clone()));
         plan

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::client::{Answer, Client, LONG, read_raw, send_raw, start};
 
 const IMPORT: &str = "/plans/v1/plans/package";
-const EXPORT: &str = "/plans/v1/plans/402/package";
+const EXPORT: &str = "/plans/v1/plans/8/package";
 
 /// Larger than what is read as a whole, and no multiple of anything.
 const LARGE: usize = 3 * 1024 * 1024 + 17;
@@ -42,7 +42,7 @@ fn a_package_is_an_archive_of_the_size_it_is_to_have() {
         assert_eq!((answer.status, answer.bytes.len()), (200, size));
         assert_eq!(answer.header("content-type"), "application/zip");
         assert_eq!(answer.header("content-length"), size.to_string());
-        let disposition = r#"attachment; filename="plan-402.zip""#;
+        let disposition = r#"attachment; filename="plan-8.zip""#;
         assert_eq!(answer.header("content-disposition"), disposition);
         assert_eq!(answer.header("x-trifacta-request-id").len(), 36);
 

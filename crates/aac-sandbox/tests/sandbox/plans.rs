@@ -101,13 +101,13 @@ fn requests_that_are_not_as_they_should_be() {
         ("POST", PLANS, "{}", 400, "ApiValidationFailed"),
         ("POST", PLANS, r#"{"name":""}"#, 400, "ApiValidationFailed"),
         ("POST", PLANS, r#"{"name":7}"#, 400, "ApiValidationFailed"),
-        ("PATCH", "/plans/v1/plans/401", "name=x", 400, "ApiValidationFailed"),
-        ("PATCH", "/plans/v1/plans/401", r#"{"name":""}"#, 400, "ApiValidationFailed"),
+        ("PATCH", "/plans/v1/plans/7", "name=x", 400, "ApiValidationFailed"),
+        ("PATCH", "/plans/v1/plans/7", r#"{"name":""}"#, 400, "ApiValidationFailed"),
         ("PATCH", "/plans/v1/plans/1", r#"{"name":"x"}"#, 404, "NotFoundException"),
         ("DELETE", "/plans/v1/plans/1", "{}", 404, "NotFoundException"),
         ("POST", "/plans/v1/plans/1/run", "{}", 404, "NotFoundException"),
         ("POST", "/plans/v1/plans/x/run", "{}", 404, "RouteNotFoundException"),
-        ("PUT", "/plans/v1/plans/401", "{}", 404, "RouteNotFoundException"),
+        ("PUT", "/plans/v1/plans/7", "{}", 404, "RouteNotFoundException"),
     ] {
         let answer = client.send_json(method, path, &token, body);
         assert_eq!(answer.status, status, "{method} {path} {body}: {answer:?}");

@@ -16,8 +16,8 @@ fn each_limited_call_has_a_quota_of_its_own() {
     let client = Client::new(&sandbox);
     for (method, path, user, workspace, name, status) in [
         ("POST", "/v4/jobGroups", 30, 60, "runJobGroup", 415),
-        ("POST", "/plans/v1/plans/401/run", 30, 60, "runPlan", 201),
-        ("GET", "/plans/v1/plans/401/package", 20, 40, "getPlanPackage", 200),
+        ("POST", "/plans/v1/plans/7/run", 30, 60, "runPlan", 201),
+        ("GET", "/plans/v1/plans/7/package", 20, 40, "getPlanPackage", 200),
         ("POST", "/plans/v1/plans/package", 20, 40, "importPlanPackage", 415),
     ] {
         sandbox.set_clock_offset(0);
@@ -65,7 +65,7 @@ fn other_calls_have_none() {
     let sandbox = start(Options::default());
     let token = sandbox.issue().access_token;
     let client = Client::new(&sandbox);
-    for path in ["/plans/v1/plans", "/plans/v1/plans/401", "/v4/people/current"] {
+    for path in ["/plans/v1/plans", "/plans/v1/plans/7", "/v4/people/current"] {
         let answer = client.get(path, &token);
         assert_eq!((answer.status, answer.header("x-rate-limit-user-limit")), (200, ""), "{path}");
     }
