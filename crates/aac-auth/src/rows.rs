@@ -9,7 +9,9 @@ use crate::client::{Client, Gate};
 use crate::error::{Error, Result};
 use crate::request::{Preview, Request};
 use crate::response::not_json;
-use serde_core::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_core::de::{
+    self, Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor,
+};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
@@ -18,7 +20,7 @@ use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::mem;
 use std::ops::Range;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use ureq::http::{HeaderMap, Method};
 
@@ -39,26 +41,32 @@ const PAGE_SIZE: u64 = 100;
 /// ```
 #[derive(Debug)]
 pub struct Rows {
-    client: Client,
-    gate: Gate,
-    /// What the thread that fetches will need; `None` once it runs.
-    start: Option<Start>,
-    pages: Option<Receiver<Result<Page>>>,
+    query: Query,
+    page_size: u64,
+    start: u64,
+    limit: Option<u64>,
+    noun: &'static str,
+    fetching: Option<Fetching>,
     page: Page,
     /// The next row of the page.
     next: usize,
     given: u64,
-    noun: &'static str,
+    seen: Seen,
+    /// Where the next page begins in the list.
+    offset: u64,
+    /// How many rows the list has, as far as the server has said.
+    count: Option<u64>,
+    is_done: bool,
 }
 
-#[derive(Debug, Default)]
-struct Start {
+/// What each page is asked for with.
+#[derive(Clone, Debug)]
+struct Query {
+    client: Client,
+    gate: Gate,
     path: String,
     headers: HeaderMap,
     invalid: Option<String>,
-    page_size: u64,
-    offset: u64,
-    limit: Option<u64>,
 }
 
 /// A page, of which only the rows that are new are given.
@@ -67,8 +75,23 @@ struct Page {
     url: String,
     text: String,
     rows: Vec<Range<usize>>,
-    /// How many rows there are to be given in all, as far as this page knows.
-    total: Option<u64>,
+    /// How many rows the server sent.
+    received: u64,
+}
+
+/// The thread that fetches pages, one at a time.
+#[derive(Debug)]
+struct Fetching {
+    orders: Sender<Order>,
+    pages: Receiver<(Order, Result<Page>)>,
+    /// The offset of the page that is on its way.
+    ordered: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Order {
+    offset: u64,
+    limit: u64,
 }
 
 impl Rows {
@@ -78,35 +101,42 @@ impl Rows {
         headers: HeaderMap,
         invalid: Option<String>,
     ) -> Self {
-        let start = Start { path, headers, invalid, page_size: PAGE_SIZE, offset: 0, limit: None };
         Self {
-            client,
-            gate: Gate::open(),
-            start: Some(start),
-            pages: None,
+            query: Query { client, gate: Gate::open(), path, headers, invalid },
+            page_size: PAGE_SIZE,
+            start: 0,
+            limit: None,
+            noun: "rows",
+            fetching: None,
             page: Page::default(),
             next: 0,
             given: 0,
-            noun: "rows",
+            seen: Seen::default(),
+            offset: 0,
+            count: None,
+            is_done: false,
         }
     }
 
     /// So many rows at the most.
     #[must_use]
-    pub fn limit(self, rows: u64) -> Self {
-        self.with(|start| start.limit = Some(rows))
+    pub fn limit(mut self, rows: u64) -> Self {
+        self.limit = Some(rows);
+        self
     }
 
     /// So many rows on each page, 100 if not said. A server may send fewer.
     #[must_use]
-    pub fn page_size(self, rows: u64) -> Self {
-        self.with(|start| start.page_size = rows.max(1))
+    pub fn page_size(mut self, rows: u64) -> Self {
+        self.page_size = rows.max(1);
+        self
     }
 
     /// Without so many rows at the beginning of the list.
     #[must_use]
-    pub fn offset(self, rows: u64) -> Self {
-        self.with(|start| start.offset = rows)
+    pub fn offset(mut self, rows: u64) -> Self {
+        (self.start, self.offset) = (rows, rows);
+        self
     }
 
     /// What the rows are, for the message "stopped after 200 of 1234 users".
@@ -121,22 +151,15 @@ impl Rows {
     /// # Errors
     ///
     /// [`Error::Request`] if it cannot be sent.
-    pub fn preview(mut self) -> Result<Preview> {
-        let start = self.start.take().unwrap_or_default();
-        let fetcher = self.fetcher(start)?;
-        fetcher.request(fetcher.asked()).preview()
-    }
-
-    fn with(mut self, set: impl FnOnce(&mut Start)) -> Self {
-        if let Some(start) = &mut self.start {
-            set(start);
-        }
-        self
+    pub fn preview(self) -> Result<Preview> {
+        self.query.check()?;
+        self.query.request(self.order(self.offset, 0)).preview()
     }
 
     /// How many rows there are to be given in all, as far as the server has said.
     pub fn total(&self) -> Option<u64> {
-        self.page.total
+        let total = self.count?.saturating_sub(self.start);
+        Some(self.limit.map_or(total, |limit| total.min(limit)))
     }
 
     /// The rows of the page at hand that are still to be given, each as the JSON that the server
@@ -149,6 +172,12 @@ impl Rows {
         self.have_row()?;
         let (text, rows) = (&self.page.text, &self.page.rows[self.next..]);
         Ok(rows.iter().map(|row| &text[row.clone()]))
+    }
+
+    /// Whether the page at hand is used up, so that the next row may have to be waited for: the moment
+    /// to hand on what has been printed.
+    pub fn is_page_done(&self) -> bool {
+        self.next == self.page.rows.len()
     }
 
     /// The next row as JSON text on one line, as the server wrote it.
@@ -172,90 +201,114 @@ impl Rows {
         let row = &self.page.text[self.page.rows[self.next].clone()];
         self.next += 1;
         self.given += 1;
-        if row.contains(|character: char| character.is_ascii_control()) {
+        if row.bytes().any(|byte| byte.is_ascii_control()) {
             // Indented by the server.
             return self.parse(row).map(|value| Some(value.to_string()));
         }
         Ok(Some(row.to_owned()))
     }
 
-    /// Whether the page at hand is used up, so that the next row may have to be waited for: the moment
-    /// to hand on what has been printed.
-    pub fn is_page_done(&self) -> bool {
-        self.next == self.page.rows.len()
-    }
-
-    /// A row as a value. What fails is too deep.
+    /// A row as a value. What fails is nested too deeply.
     fn parse(&self, row: &str) -> Result<Value> {
         serde_json::from_str(row)
             .map_err(|error| not_json(Method::GET.to_string(), self.page.url.clone(), &error))
     }
 
-    /// Waits for the next page if this one is used up; false at the end of the list.
+    /// Turns the page if this one is used up; false at the end of the list.
     fn have_row(&mut self) -> Result<bool> {
         while self.is_page_done() {
-            if let Some(start) = self.start.take() {
-                self.pages = Some(self.start_fetching(start)?);
+            if self.is_done || self.limit == Some(self.seen.rows) {
+                return Ok(false);
             }
-            let page = self.pages.as_ref().and_then(|pages| pages.recv().ok());
-            match page {
-                None => return Ok(false),
-                Some(Ok(page)) => (self.page, self.next) = (page, 0),
-                Some(Err(source)) => {
-                    self.pages = None;
-                    return Err(match self.given {
-                        0 => source,
-                        after => Error::Stopped {
-                            after,
-                            total: self.page.total,
-                            noun: self.noun,
-                            source: Box::new(source),
-                        },
-                    });
-                }
+            if let Err(source) = self.turn_page() {
+                self.is_done = true;
+                return Err(match self.given {
+                    0 => source,
+                    after => Error::Stopped {
+                        after,
+                        total: self.total(),
+                        noun: self.noun,
+                        source: Box::new(source),
+                    },
+                });
             }
         }
         Ok(true)
     }
 
-    fn start_fetching(&self, start: Start) -> Result<Receiver<Result<Page>>> {
-        let mut fetcher = self.fetcher(start)?;
-        fetcher.path = self.client.fill_in(&fetcher.path)?;
-        // No room in the channel: while the program works on one page, one more is fetched, and that
-        // is all.
-        let (sender, receiver) = sync_channel(0);
-        thread::Builder::new()
-            .name("pages".to_owned())
-            .spawn(move || fetcher.run(&sender))
-            .map_err(|error| Error::Request {
-                what: format!("no thread could be started: {error}"),
-            })?;
-        Ok(receiver)
+    fn turn_page(&mut self) -> Result<()> {
+        // The old page goes before the new one comes.
+        let step = mem::take(&mut self.page).received;
+        self.next = 0;
+        let mut page = self.fetch(step)?;
+        let list = page.list()?;
+        let mut rows = Vec::with_capacity(list.data.len());
+        for row in &list.data {
+            if self.limit == Some(self.seen.rows) {
+                break;
+            }
+            if self.seen.is_new(row.get()) {
+                // Where the row stands in the text that it is borrowed from.
+                let from = row.get().as_ptr() as usize - page.text.as_ptr() as usize;
+                rows.push(from..from + row.get().len());
+            }
+        }
+        self.count = list.count;
+        page.received = list.data.len() as u64;
+        page.rows = rows;
+        if page.received > 0 && self.seen.has_gone_nowhere() {
+            return Err(page.wrong(format!(
+                "the server sends {} again that it has sent before, whatever the offset",
+                self.noun
+            )));
+        }
+        self.offset += page.received;
+        let all = self.count.map(|count| count.saturating_sub(self.start));
+        self.is_done = page.received == 0 || all.is_some_and(|all| self.seen.rows >= all);
+        if page.received == 0
+            && let Some(all) = all.filter(|all| *all > self.seen.rows)
+        {
+            self.query.client.notices().warn(format_args!(
+                "the server counts {all} {}, and has sent {}",
+                self.noun, self.seen.rows
+            ));
+        }
+        self.page = page;
+        // While the program works on this page, the next one is fetched, and that is all.
+        let next = self.order(self.offset, 0);
+        if let Some(fetching) = &mut self.fetching
+            && !self.is_done
+            && next.limit > 0
+        {
+            fetching.order(next);
+        }
+        Ok(())
     }
 
-    fn fetcher(&self, start: Start) -> Result<Fetcher> {
-        let query = start.path.split_once('?').map_or("", |(_, query)| query);
-        let is_taken =
-            |name: &str| query.split('&').any(|part| part.split('=').next() == Some(name));
-        let invalid = start.invalid.or_else(|| {
-            let name = ["limit", "offset"].into_iter().find(|name| is_taken(name))?;
-            Some(format!("the query has a {name}, by which the pages of a list are asked for"))
-        });
-        if let Some(what) = invalid {
-            return Err(Error::Request { what });
+    /// The page at the offset. The one that is likely to come after it is ordered before this one is
+    /// looked into, so that the server does not wait for this program. `step` is how many rows the page
+    /// before had: a server may send fewer than it is asked for.
+    fn fetch(&mut self, step: u64) -> Result<Page> {
+        let this = self.order(self.offset, 0);
+        let next = self.order(self.offset + step, step);
+        let is_likely =
+            step > 0 && next.limit > 0 && self.count.is_some_and(|count| next.offset < count);
+        let fetching = match &mut self.fetching {
+            Some(fetching) => fetching,
+            fetching => fetching.insert(self.query.start()?),
+        };
+        fetching.order(this);
+        let page = fetching.wait_for(this.offset)?;
+        if is_likely {
+            fetching.order(next);
         }
-        Ok(Fetcher {
-            client: self.client.clone(),
-            gate: self.gate.clone(),
-            path: start.path,
-            headers: start.headers,
-            page_size: start.page_size,
-            start: start.offset,
-            offset: start.offset,
-            limit: start.limit,
-            seen: Seen::default(),
-            noun: self.noun,
-        })
+        Ok(page)
+    }
+
+    /// An order for the page at an offset, when so many more rows will have been given.
+    fn order(&self, offset: u64, more: u64) -> Order {
+        let left = self.limit.map(|limit| limit.saturating_sub(self.seen.rows + more));
+        Order { offset, limit: left.map_or(self.page_size, |left| left.min(self.page_size)) }
     }
 }
 
@@ -270,104 +323,94 @@ impl Iterator for Rows {
 impl Drop for Rows {
     fn drop(&mut self) {
         // The program may end now, with a page on its way; not with tokens on their way.
-        self.gate.close();
+        self.query.gate.close();
     }
 }
 
-/// The thread that fetches.
-struct Fetcher {
-    client: Client,
-    gate: Gate,
-    path: String,
-    headers: HeaderMap,
-    page_size: u64,
-    start: u64,
-    offset: u64,
-    limit: Option<u64>,
-    seen: Seen,
-    noun: &'static str,
-}
-
-impl Fetcher {
-    fn run(mut self, pages: &SyncSender<Result<Page>>) {
-        let mut is_last = self.limit == Some(0);
-        while !is_last {
-            let page = self.fetch();
-            let page = page.map(|(page, last)| {
-                is_last = last;
-                page
-            });
-            is_last |= page.is_err();
-            // Nobody waits for it any more.
-            is_last |= pages.send(page).is_err();
-        }
+impl Query {
+    fn check(&self) -> Result<()> {
+        let query = self.path.split_once('?').map_or("", |(_, query)| query);
+        let is_taken =
+            |name: &str| query.split('&').any(|part| part.split('=').next() == Some(name));
+        let invalid = self.invalid.clone().or_else(|| {
+            let name = ["limit", "offset"].into_iter().find(|name| is_taken(name))?;
+            Some(format!("the query has a {name}, by which the pages of a list are asked for"))
+        });
+        invalid.map_or(Ok(()), |what| Err(Error::Request { what }))
     }
 
-    fn request(&self, limit: u64) -> Request<'_> {
+    fn start(&self) -> Result<Fetching> {
+        self.check()?;
+        let query = Self { path: self.client.fill_in(&self.path)?, ..self.clone() };
+        let (orders, ordered) = channel();
+        let (sender, pages) = channel();
+        let fetch = move || {
+            // Until nobody orders any more, or waits for what comes.
+            while let Ok(order) = ordered.recv()
+                && sender.send((order, query.fetch(order))).is_ok()
+            {}
+        };
+        let thread = thread::Builder::new().name("pages".to_owned()).spawn(fetch);
+        thread.map_err(|error| Error::Request {
+            what: format!("no thread could be started: {error}"),
+        })?;
+        Ok(Fetching { orders, pages, ordered: None })
+    }
+
+    fn request(&self, order: Order) -> Request<'_> {
         self.client
             .request(Method::GET, &self.path)
             .with_headers(&self.headers)
-            .query("limit", &limit.to_string())
-            .query("offset", &self.offset.to_string())
+            .query("limit", &order.limit.to_string())
+            .query("offset", &order.offset.to_string())
             .query("includeCount", "true")
     }
 
-    /// How many rows the next page is to have.
-    fn asked(&self) -> u64 {
-        let left = self.limit.map(|limit| limit - self.seen.rows);
-        left.map_or(self.page_size, |left| left.min(self.page_size))
+    fn fetch(&self, order: Order) -> Result<Page> {
+        let response = self.request(order).behind(&self.gate).send()?;
+        Ok(Page { url: response.url().to_owned(), text: response.text()?, ..Page::default() })
+    }
+}
+
+impl Fetching {
+    /// Has the page fetched, if it is not on its way already.
+    fn order(&mut self, order: Order) {
+        if self.ordered != Some(order.offset) {
+            // A thread that is gone is noticed by who waits for the page.
+            let _ = self.orders.send(order);
+            self.ordered = Some(order.offset);
+        }
     }
 
-    /// The next page, and whether it is the last.
-    fn fetch(&mut self) -> Result<(Page, bool)> {
-        let response = self.request(self.asked()).behind(&self.gate).send()?;
-        let (method, url) = (Method::GET.to_string(), response.url().to_owned());
-        let text = response.text()?;
-        let answer: List<'_> = serde_json::from_str(&text)
-            .map_err(|error| not_json(method.clone(), url.clone(), &error))?;
-        let wrong = |what: String| Error::Answer { method: method.clone(), url: url.clone(), what };
-        let data = answer.data.ok_or_else(|| {
-            wrong("the answer is no list: it has no \"data\" with rows in it".to_owned())
-        })?;
+    /// The page at the offset. One that was ordered on a wrong guess is passed over.
+    fn wait_for(&mut self, offset: u64) -> Result<Page> {
+        loop {
+            let (order, page) = self.pages.recv().map_err(|_| Error::Request {
+                what: "the thread that fetches the pages of a list has ended".to_owned(),
+            })?;
+            if order.offset == offset {
+                self.ordered = None;
+                return page;
+            }
+        }
+    }
+}
 
-        let received = data.len() as u64;
-        let mut rows = Vec::new();
-        for row in data {
-            if self.limit == Some(self.seen.rows) {
-                break;
-            }
-            if self.seen.is_new(row.get()) {
-                // Where the row stands in the text that it is borrowed from.
-                let from = row.get().as_ptr() as usize - text.as_ptr() as usize;
-                rows.push(from..from + row.get().len());
-            }
-        }
-        if received > 0 && self.seen.has_gone_nowhere() {
-            return Err(wrong(format!(
-                "the server sends {} again that it has sent before, whatever the offset",
-                self.noun
-            )));
-        }
-        self.offset += received;
-        let total = answer.count.map(|count| count.saturating_sub(self.start));
-        let is_last = received == 0
-            || total.is_some_and(|total| self.seen.rows >= total)
-            || self.limit == Some(self.seen.rows);
-        if received == 0
-            && let Some(total) = total.filter(|total| *total > self.seen.rows)
-        {
-            self.client.notices().warn(format_args!(
-                "the server counts {total} {}, and has sent {}",
-                self.noun, self.seen.rows
-            ));
-        }
-        let total = total.map(|total| self.limit.map_or(total, |limit| total.min(limit)));
-        Ok((Page { url, text, rows, total }, is_last))
+impl Page {
+    fn list(&self) -> Result<List<'_>> {
+        serde_json::from_str(&self.text).map_err(|error| match error.is_data() {
+            true => self.wrong(format!("the answer is no list: {error}")),
+            false => not_json(Method::GET.to_string(), self.url.clone(), &error),
+        })
+    }
+
+    fn wrong(&self, what: String) -> Error {
+        Error::Answer { method: Method::GET.to_string(), url: self.url.clone(), what }
     }
 }
 
 /// The rows that have been given.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Seen {
     ids: HashSet<u128>,
     rows: u64,
@@ -417,9 +460,8 @@ fn id_of(row: &str) -> Option<u128> {
 }
 
 /// A page of a list, as little of it parsed as is needed.
-#[derive(Default)]
 struct List<'text> {
-    data: Option<Vec<&'text RawValue>>,
+    data: Vec<&'text RawValue>,
     count: Option<u64>,
 }
 
@@ -430,19 +472,20 @@ impl<'de> Deserialize<'de> for List<'de> {
             type Value = List<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
+                f.write_str("an object with rows in \"data\"")
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<List<'de>, A::Error> {
-                let mut list = List::default();
+                let (mut data, mut count) = (None, None);
                 while let Some(name) = map.next_key::<String>()? {
                     match name.as_str() {
-                        "data" => list.data = Some(map.next_value()?),
-                        "count" => list.count = map.next_value::<Value>()?.as_u64(),
+                        "data" => data = Some(map.next_value()?),
+                        "count" => count = map.next_value::<Value>()?.as_u64(),
                         _ => drop(map.next_value::<IgnoredAny>()?),
                     }
                 }
-                Ok(list)
+                let data = data.ok_or_else(|| de::Error::missing_field("data"))?;
+                Ok(List { data, count })
             }
         }
         deserializer.deserialize_map(Fields)
@@ -536,17 +579,22 @@ mod tests {
 
     #[test]
     fn what_a_list_may_look_like() {
-        let list = |text| {
-            serde_json::from_str::<List<'_>>(text)
-                .map(|list| (list.data.map(|data| data.len()), list.count))
-        };
-        assert_eq!(list(r#"{"data":[]}"#).unwrap(), (Some(0), None));
+        let list =
+            |text| serde_json::from_str::<List<'_>>(text).map(|list| (list.data.len(), list.count));
+        assert_eq!(list(r#"{"data":[]}"#).unwrap(), (0, None));
         assert_eq!(
             list(r#" {"x":{"data":[1]},"count":3,"data":[ {}, 1 ]} "#).unwrap(),
-            (Some(2), Some(3))
+            (2, Some(3))
         );
-        assert_eq!(list(r#"{"count":"3"}"#).unwrap(), (None, None));
-        for other in ["[]", "{", r#"{"data":{}}"#, r#"{"data":[}"#, "null", r#"{"data":null}"#] {
+        for other in [
+            r#"{"count":3}"#,
+            "[]",
+            "{",
+            r#"{"data":{}}"#,
+            r#"{"data":[}"#,
+            "null",
+            r#"{"data":null}"#,
+        ] {
             assert!(list(other).is_err(), "{other}");
         }
     }
