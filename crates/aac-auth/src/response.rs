@@ -6,11 +6,14 @@ use serde_json::Value;
 use std::fmt;
 use std::io::{self, Read};
 use ureq::http::response::Parts;
-use ureq::http::{self, HeaderMap, Method, StatusCode, Version};
+use ureq::http::{self, HeaderMap, Method, StatusCode, Version, header};
 use ureq::{Body, BodyReader};
 
 /// The most of an answer that is taken as one value, in bytes.
 const JSON_BODY: u64 = 256 * 1024 * 1024;
+
+/// The most room that is made for an answer before any of it has come, in bytes.
+const ROOM: usize = 16 * 1024 * 1024;
 
 /// An answer of the API: its status is 2xx, its body is still to be read.
 pub struct Response {
@@ -60,7 +63,12 @@ impl Response {
 
     /// The body as text that should be JSON.
     pub(crate) fn text(mut self) -> Result<String> {
-        let mut body = Vec::new();
+        // As much room as is announced: a body that grows is copied, and leaves gaps behind.
+        let announced = self.headers().get(header::CONTENT_LENGTH);
+        let announced: Option<usize> =
+            announced.and_then(|length| length.to_str().ok()?.parse().ok());
+        let room = announced.filter(|room| *room <= ROOM).unwrap_or_default();
+        let mut body = Vec::with_capacity(room + 1);
         let read = self.reader.by_ref().take(JSON_BODY + 1).read_to_end(&mut body);
         let what = match read.map_err(|error| self.error(&error))? as u64 {
             0 => "the answer is empty, not JSON",
