@@ -59,14 +59,15 @@ impl Body {
         let failed = |source| Error::UserFile { path: path.to_owned(), source };
         let file = File::open(path).map_err(failed)?;
         let metadata = file.metadata().map_err(failed)?;
-        Ok(if metadata.is_file() {
-            let path = path.to_owned();
-            Self::of(vec![Piece::File { path, file, length: metadata.len(), sent: 0 }])
-        } else if metadata.is_dir() {
+        if metadata.is_dir() {
             return Err(failed(io::ErrorKind::IsADirectory.into()));
-        } else {
-            Self::stream(&path.display().to_string(), file)
-        })
+        }
+        // Files that the system makes up as they are read have no length.
+        if !metadata.is_file() || metadata.len() == 0 {
+            return Ok(Self::stream(&path.display().to_string(), file));
+        }
+        let path = path.to_owned();
+        Ok(Self::of(vec![Piece::File { path, file, length: metadata.len(), sent: 0 }]))
     }
 
     /// What a reader gives until its end. It is sent in chunks, as its length is not known, and

@@ -1,6 +1,7 @@
 //! The client: what all calls of a program share.
 
 use crate::error::{Error, Result};
+use crate::gate::Gate;
 use crate::notices::Notices;
 use crate::options::ConnectionOptions;
 use crate::request::Request;
@@ -11,13 +12,13 @@ use crate::secret::AccessToken;
 use crate::settings::Settings;
 use crate::wire::{Limits, Wire};
 use serde_json::Value;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 use ureq::http::{HeaderValue, Method};
 
 /// Stands for the current workspace's number in a path.
-const WORKSPACE: &str = "{workspaceId}";
+pub(crate) const WORKSPACE: &str = "{workspaceId}";
 
 /// A connection to Alteryx Cloud. Threads may share it; a clone is the same connection.
 ///
@@ -172,7 +173,7 @@ impl Client {
     /// # Ok::<(), aac_auth::Error>(())
     /// ```
     pub fn access_token(&self) -> Result<AccessToken> {
-        Ok(self.inner.rotation.token(&self.inner.wire)?.token)
+        Ok(self.fresh(&Gate::default(), None)?.token)
     }
 
     pub(crate) fn settings(&self) -> &Settings {
@@ -202,10 +203,10 @@ impl Client {
     /// A token to make a call with: any that is fresh, or another than the one that was rejected.
     pub(crate) fn fresh(&self, gate: &Gate, rejected: Option<&AccessToken>) -> Result<Fresh> {
         let Inner { rotation, wire, .. } = &*self.inner;
-        gate.pass(|| match rejected {
-            None => rotation.token(wire),
-            Some(token) => rotation.token_instead_of(token, wire),
-        })
+        match rejected {
+            None => rotation.token(wire, gate),
+            Some(token) => rotation.token_instead_of(token, wire, gate),
+        }
     }
 
     /// Waits before another try: as long as the server asks for, or longer each time.
@@ -222,38 +223,6 @@ impl Client {
         match path.contains(WORKSPACE) {
             true => Ok(path.replace(WORKSPACE, self.workspace_id()?)),
             false => Ok(path.to_owned()),
-        }
-    }
-}
-
-/// What a call in the background has to pass to get its token, so that whoever waits for its result
-/// no more can let go of it: the program may end in the middle of such a call, but not in the middle
-/// of an exchange of tokens.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Gate(Option<Arc<Mutex<bool>>>);
-
-impl Gate {
-    /// One that can be closed. The default is open for ever.
-    pub(crate) fn open() -> Self {
-        Self(Some(Arc::default()))
-    }
-
-    fn pass<T>(&self, get: impl FnOnce() -> Result<T>) -> Result<T> {
-        let Some(gate) = &self.0 else {
-            return get();
-        };
-        let is_closed = gate.lock().unwrap_or_else(PoisonError::into_inner);
-        match *is_closed {
-            // Nobody is there to read it.
-            true => Err(Error::Request { what: "no longer wanted".to_owned() }),
-            false => get(),
-        }
-    }
-
-    /// Lets nobody pass from now on, and waits until who is inside has come out.
-    pub(crate) fn close(&self) {
-        if let Some(gate) = &self.0 {
-            *gate.lock().unwrap_or_else(PoisonError::into_inner) = true;
         }
     }
 }

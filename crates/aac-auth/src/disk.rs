@@ -179,7 +179,7 @@ impl Files {
 }
 
 /// Renames, with patience where another program may have one of the files open for a moment.
-fn rename(from: &Path, to: &Path) -> io::Result<()> {
+pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
     let mut pauses = [10, 20, 40, 80, 160, 320].into_iter();
     loop {
         match (fs::rename(from, to), pauses.next()) {
@@ -192,7 +192,7 @@ fn rename(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 /// The path with its symbolic links resolved, also where the last one leads to no file.
-fn real_path(path: &Path) -> PathBuf {
+pub(crate) fn real_path(path: &Path) -> PathBuf {
     let mut path = path.to_owned();
     // As many links as Linux follows.
     for _ in 0..40 {

@@ -158,6 +158,15 @@ pub enum Error {
         /// What is wrong with the answer.
         what: String,
     },
+    /// The answer is no list, though its rows were asked for.
+    NoList {
+        /// The request's URL.
+        url: String,
+        /// What it is.
+        what: String,
+    },
+    /// The thread that fetches the pages of a list could not be started, or has ended.
+    Thread(io::Error),
     /// The program asked for something that cannot be sent.
     Request {
         /// The path, header or query that cannot be sent, and why.
@@ -203,6 +212,8 @@ pub struct HttpError {
     pub headers: HeaderMap,
     /// The body, as it came, up to 1 MiB.
     pub body: Vec<u8>,
+    /// The body on one line without secrets, up to 2000 characters: for messages.
+    pub shown: String,
     /// The id that support asks for (`x-trifacta-request-id` or `x-request-id`).
     pub request_id: Option<String>,
     /// How long the server asks to wait.
@@ -428,6 +439,8 @@ impl fmt::Display for Error {
             Self::Http(error) => error.fmt(f),
             Self::Transport { method, url, trouble } => write!(f, "{trouble} ({method} {url})"),
             Self::Answer { method, url, what } => write!(f, "{what} ({method} {url})"),
+            Self::NoList { url, what } => write!(f, "the answer is no list: {what} (GET {url})"),
+            Self::Thread(source) => write!(f, "the thread that fetches pages: {source}"),
             Self::Request { what } => f.write_str(what),
             Self::Stopped { after, total, noun, source } => {
                 write!(f, "{source}; stopped after {after} ")?;
@@ -526,6 +539,7 @@ impl std::error::Error for Error {
             | Self::SavedInJournal { source, .. }
             | Self::NotSaved { source, .. }
             | Self::UserFile { source, .. }
+            | Self::Thread(source)
             | Self::Output(source)
             | Self::File { problem: Problem::Unreadable(source), .. } => Some(source),
             _ => None,
@@ -598,7 +612,10 @@ impl Error {
             Self::Http(error) => error.help(),
             Self::Answer { .. } => "Run this again. If it stays so, a proxy or a login page may be in between.".to_owned(),
             Self::Stopped { source, .. } => source.help(),
-            Self::Request { .. } | Self::UserFile { .. } | Self::Output(_) => String::new(),
+            Self::NoList { .. } => "A list has its rows in \"data\". Call this endpoint without asking for pages.".to_owned(),
+            Self::Thread(_) | Self::Request { .. } | Self::UserFile { .. } | Self::Output(_) => {
+                String::new()
+            }
         }
     }
 
@@ -684,8 +701,12 @@ impl HttpError {
             Meaning::Refused => String::new(),
         };
         if self.is_body_gone {
-            help = "The body came from a stream, and cannot be sent a second time: run this again."
-                .to_owned();
+            let again =
+                "The body came from a stream, and cannot be sent a second time: run this again.";
+            help = match self.meaning {
+                Meaning::Throttled => format!("{help}\n{again}"),
+                _ => again.to_owned(),
+            };
         }
         if let Some(id) = &self.request_id {
             if !help.is_empty() {

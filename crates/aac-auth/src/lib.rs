@@ -42,7 +42,8 @@
 //! # Modules
 //!
 //! Data flows one way: files (`text`, `settings`) → credentials (`credentials`, `claims`, `secret`)
-//! → rotation (`disk`, `lock`, `journal`, `signals`, `exchange`, `rotation`) → client (`wire`, `retry`,
+//! → rotation (`disk`, `lock`, `journal`, `signals`, `gate`, `exchange`,
+//! `rotation`) → client (`wire`, `retry`,
 //! `body`, `envelope`, `client`, `request`, `response`, `rows`) → program (`options`, `output`, `error`).
 
 mod body;
@@ -53,6 +54,7 @@ mod disk;
 mod envelope;
 mod error;
 mod exchange;
+mod gate;
 mod journal;
 mod lock;
 mod notices;
@@ -73,6 +75,7 @@ mod wire;
 pub use body::Body;
 pub use client::Client;
 pub use error::{Error, HttpError, Meaning, Problem, Result, Trouble};
+pub use notices::warn;
 pub use options::ConnectionOptions;
 pub use output::{JsonArray, Output, one_line, print_json, print_line};
 pub use request::{Preview, Request};

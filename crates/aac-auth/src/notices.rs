@@ -12,7 +12,7 @@ pub(crate) struct Notices {
 impl Notices {
     /// Something that the user should act on, though the call goes on.
     pub(crate) fn warn(self, text: impl fmt::Display) {
-        say(format_args!("warning: {text}"));
+        warn(text);
     }
 
     /// What a person at a terminal should know for the next moment.
@@ -28,6 +28,15 @@ impl Notices {
             say(format_args!("{text}"));
         }
     }
+}
+
+/// Says something on standard error that the user should know, though the program goes on.
+///
+/// ```
+/// aac_auth::warn("two users have no name");
+/// ```
+pub fn warn(text: impl fmt::Display) {
+    say(format_args!("warning: {text}"));
 }
 
 fn say(text: fmt::Arguments<'_>) {

@@ -31,7 +31,7 @@ pub struct ConnectionOptions {
     #[arg(long, value_name = "SECS", default_value = "60", value_parser = seconds)]
     pub timeout: Duration,
 
-    /// Further tries at HTTP 429 (GET: 502-504)
+    /// More tries: HTTP 429; GET: 502-504, network
     #[arg(long, value_name = "N", default_value_t = 2)]
     pub retry: u32,
 

@@ -1,13 +1,15 @@
 //! Where results go: standard output, or a file that takes its name when it is whole.
 
+use crate::disk;
 use crate::error::{Error, Result};
 use crate::secret::is_deceptive;
 use serde_json::Value;
+use std::collections::hash_map::RandomState;
 use std::fmt::Write as _;
 use std::fs::{self, File};
+use std::hash::BuildHasher;
 use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
 use std::path::{Path, PathBuf};
-use std::process;
 
 /// Prints a value as indented JSON: keys in the order they came, numbers digit for digit.
 ///
@@ -47,8 +49,12 @@ pub fn print_line(text: &str) -> Result<()> {
     output.finish()
 }
 
+/// What is gathered before it is written, in bytes.
+const BUFFER: usize = 64 * 1024;
+
 /// Where a program's result goes. Dropped without [`finish`](Self::finish), it leaves what it has
-/// written on standard output, and a file as it was before.
+/// written on standard output, and a file as it was before. A signal that ends the program leaves what
+/// has come so far beside the file, in one whose name ends in `.part`.
 #[derive(Debug)]
 pub struct Output {
     sink: Sink,
@@ -68,7 +74,7 @@ enum Sink {
         /// Beside it, so that a rename will do; removed where that does not come about.
         part: PathBuf,
         /// `None` once it has its name.
-        file: Option<File>,
+        file: Option<BufWriter<File>>,
     },
 }
 
@@ -77,7 +83,7 @@ impl Output {
     pub fn stdout() -> Self {
         let stdout = io::stdout();
         let is_terminal = stdout.is_terminal();
-        Self { sink: Sink::Stdout(BufWriter::with_capacity(64 * 1024, stdout.lock())), is_terminal }
+        Self { sink: Sink::Stdout(BufWriter::with_capacity(BUFFER, stdout.lock())), is_terminal }
     }
 
     /// A file: written beside it, and renamed over it by [`finish`](Self::finish).
@@ -87,35 +93,38 @@ impl Output {
     /// [`Error::UserFile`] if it cannot be written there.
     pub fn file(path: &Path) -> Result<Self> {
         let failed = |source| Error::UserFile { path: path.to_owned(), source };
+        if path == Path::new("/dev/stdout") {
+            // It may lead to a file, which must not be replaced.
+            return Ok(Self::stdout());
+        }
         let old = match fs::metadata(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             old => Some(old.map_err(failed)?),
         };
-        if old.as_ref().is_some_and(|old| !old.is_file()) {
+        if path.starts_with("/dev") || old.as_ref().is_some_and(|old| !old.is_file()) {
             // Says what is wrong with a folder, too.
             let file = File::options().write(true).open(path).map_err(failed)?;
             let is_terminal = file.is_terminal();
             return Ok(Self { sink: Sink::Special { path: path.to_owned(), file }, is_terminal });
         }
         // A link stays one: what it leads to is replaced.
-        let path =
-            if old.is_some() { fs::canonicalize(path).map_err(failed)? } else { path.to_owned() };
+        let path = disk::real_path(path);
         let Some(name) = path.file_name() else {
             return Err(failed(io::ErrorKind::InvalidInput.into()));
         };
         let mut part = name.to_owned();
-        part.push(format!(".{}.part", process::id()));
+        // Nobody else's, whoever else writes here.
+        part.push(format!(".{:016x}.part", RandomState::new().hash_one(0)));
         let part = path.with_file_name(part);
         if old.is_some() {
             // A rename would not ask whether the old file may be written.
             File::options().write(true).open(&path).map_err(failed)?;
         }
-        let file = File::create(&part).map_err(failed)?;
-        let output = Self { sink: Sink::File { path, part, file: Some(file) }, is_terminal: false };
-        if let (Some(old), Sink::File { file: Some(file), .. }) = (old, &output.sink) {
-            file.set_permissions(old.permissions()).map_err(failed)?;
-        }
-        Ok(output)
+        let file = File::create_new(&part).map_err(failed)?;
+        let permissions = old.map_or(Ok(()), |old| file.set_permissions(old.permissions()));
+        let file = Some(BufWriter::with_capacity(BUFFER, file));
+        let output = Self { sink: Sink::File { path, part, file }, is_terminal: false };
+        permissions.map(|()| output).map_err(failed)
     }
 
     /// Whether a person sees what is written, as it is written.
@@ -132,9 +141,8 @@ impl Output {
     pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
         let written = match &mut self.sink {
             Sink::Stdout(stdout) => stdout.write_all(bytes),
-            Sink::Special { file, .. } | Sink::File { file: Some(file), .. } => {
-                file.write_all(bytes)
-            }
+            Sink::Special { file, .. } => file.write_all(bytes),
+            Sink::File { file: Some(file), .. } => file.write_all(bytes),
             Sink::File { file: None, .. } => Ok(()),
         };
         written.map_err(|error| self.error(error))
@@ -144,7 +152,8 @@ impl Output {
     pub fn write_text(&mut self, text: &str) -> Result<()> {
         match self.is_terminal {
             true => {
-                self.write(visible(text, |character| matches!(character, '\n' | '\t')).as_bytes())
+                let text = text.replace("\r\n", "\n");
+                self.write(visible(&text, |character| matches!(character, '\n' | '\t')).as_bytes())
             }
             false => self.write(text.as_bytes()),
         }
@@ -161,9 +170,11 @@ impl Output {
     /// Hands on what has been written so far.
     pub fn flush(&mut self) -> Result<()> {
         match &mut self.sink {
-            Sink::Stdout(stdout) => stdout.flush().map_err(Error::Output),
-            Sink::Special { .. } | Sink::File { .. } => Ok(()),
+            Sink::Stdout(stdout) => stdout.flush(),
+            Sink::File { file: Some(file), .. } => file.flush(),
+            Sink::Special { .. } | Sink::File { file: None, .. } => Ok(()),
         }
+        .map_err(|error| self.error(error))
     }
 
     /// Ends a result that is whole: a file takes its name now.
@@ -172,8 +183,9 @@ impl Output {
         if let Sink::File { path, part, file } = &mut self.sink {
             // Closed first: Windows does not rename what is open.
             drop(file.take());
-            if let Err(source) = fs::rename(&*part, &*path) {
-                let _ = fs::remove_file(&*part);
+            if let Err(error) = disk::rename(part, path) {
+                // It is whole, so it is kept.
+                let source = io::Error::other(format!("{error}; it is in {}", part.display()));
                 return Err(Error::UserFile { path: path.clone(), source });
             }
         }
@@ -196,7 +208,8 @@ impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match &mut self.sink {
             Sink::Stdout(stdout) => stdout.write(bytes),
-            Sink::Special { file, .. } | Sink::File { file: Some(file), .. } => file.write(bytes),
+            Sink::Special { file, .. } => file.write(bytes),
+            Sink::File { file: Some(file), .. } => file.write(bytes),
             Sink::File { file: None, .. } => Ok(bytes.len()),
         }
     }
@@ -204,7 +217,8 @@ impl Write for Output {
     fn flush(&mut self) -> io::Result<()> {
         match &mut self.sink {
             Sink::Stdout(stdout) => stdout.flush(),
-            Sink::Special { .. } | Sink::File { .. } => Ok(()),
+            Sink::File { file: Some(file), .. } => file.flush(),
+            Sink::Special { .. } | Sink::File { file: None, .. } => Ok(()),
         }
     }
 }

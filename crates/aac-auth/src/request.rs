@@ -1,9 +1,10 @@
 //! One request: put together, sent with a token that is fresh, tried again where that is safe.
 
 use crate::body::Body;
-use crate::client::{Client, Gate};
+use crate::client::{Client, WORKSPACE};
 use crate::envelope;
 use crate::error::{Error, HttpError, Meaning, Result, Trouble, status_line};
+use crate::gate::Gate;
 use crate::response::Response;
 use crate::retry::retry_after;
 use crate::rotation::Fresh;
@@ -18,10 +19,14 @@ use ureq::{Body as AnswerBody, SendBody};
 
 /// The most of an error body that is kept, in bytes.
 const ERROR_BODY: u64 = 1024 * 1024;
+/// The most of an error body that is shown beside the error, in characters.
+const SHOWN_BODY: usize = 2000;
 /// The longest wait that is obeyed between two tries; for a longer one the user is told.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// A body longer than this is sent only when the server has seen the headers and wants it.
 const LONG_BODY: u64 = 1024 * 1024;
+/// What stands for `{workspaceId}` while a URL is checked, as no URL has braces in it.
+const PLACE: &str = "0workspaceId0";
 /// Headers that are not a caller's to set: whom the request is for, who sends it, where it ends.
 const OWN_HEADERS: [HeaderName; 9] = [
     header::AUTHORIZATION,
@@ -55,7 +60,7 @@ pub struct Preview {
     pub method: Method,
     /// The URL. `{workspaceId}` is left as it is: to fill it in takes a call.
     pub url: String,
-    /// The headers, in order, with `Bearer $ACCESS_TOKEN` for the token.
+    /// The headers, with `Bearer $ACCESS_TOKEN` for the token.
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: Option<Body>,
@@ -63,12 +68,14 @@ pub struct Preview {
 
 impl<'client> Request<'client> {
     pub(crate) fn new(client: &'client Client, method: Method, path: &str) -> Self {
+        // Some front ends insist on a length, be it 0 (RFC 9110 §8.6).
+        let has_length = matches!(method, Method::POST | Method::PUT | Method::PATCH);
         Self {
             client,
             method,
             path: path.to_owned(),
             headers: HeaderMap::new(),
-            body: None,
+            body: has_length.then(|| Vec::new().into()),
             gate: Gate::default(),
             invalid: None,
         }
@@ -134,7 +141,11 @@ impl<'client> Request<'client> {
     /// Sets a body of several parts, each with a name, as for an upload. What is a file is sent as
     /// one; anything else is taken for JSON.
     #[must_use]
-    pub fn multipart<'a>(self, parts: impl IntoIterator<Item = (&'a str, Body)>) -> Self {
+    pub fn multipart<'a>(mut self, parts: impl IntoIterator<Item = (&'a str, Body)>) -> Self {
+        if self.headers.contains_key(header::CONTENT_TYPE) {
+            let what = "the content-type of an upload in parts is set by the client itself";
+            self.invalid.get_or_insert_with(|| what.to_owned());
+        }
         let (content_type, body) = Body::multipart(parts);
         self.body(&content_type, body)
     }
@@ -154,10 +165,7 @@ impl<'client> Request<'client> {
     ///
     /// [`Error::Request`] if it cannot be sent.
     pub fn preview(self) -> Result<Preview> {
-        self.check()?;
-        // No character of a URL, so it must not be parsed as part of one.
-        let (path, place) = (self.path.replace("{workspaceId}", "0workspaceId0"), "0workspaceId0");
-        let url = self.uri(&path)?.to_string().replace(place, "{workspaceId}");
+        let url = self.check()?.to_string().replace(PLACE, WORKSPACE);
         let headers = self.headers_with("$ACCESS_TOKEN")?;
         let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
         let headers = headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect();
@@ -193,20 +201,23 @@ impl<'client> Request<'client> {
                         _ => is_safe && matches!(error.status, 502..=504),
                     };
                     let is_too_long = error.retry_after.is_some_and(|wait| wait > PATIENCE);
-                    if error.meaning == Meaning::Unauthorized && may_retry {
+                    let is_rejected = error.meaning == Meaning::Unauthorized;
+                    if !may_retry || (!is_rejected && (tries == client.retry() || is_too_long)) {
+                        return Err(Error::Http(Box::new(error)));
+                    }
+                    error.is_body_gone = !self.body.as_mut().map_or(Ok(true), Body::rewind)?;
+                    if is_rejected {
                         client.notices().step("the API rejects the access token; renewing it");
                         fresh = client.fresh(&self.gate, Some(&fresh.token))?;
                         // Whatever comes now, there is no better token.
                         fresh.is_new = true;
-                    } else if !may_retry || tries == client.retry() || is_too_long {
+                    }
+                    if error.is_body_gone {
                         return Err(Error::Http(Box::new(error)));
-                    } else {
+                    }
+                    if !is_rejected {
                         client.pause(&mut tries, error.retry_after, &error.to_string());
                         fresh = self.or_newer(fresh)?;
-                    }
-                    if !self.body.as_mut().map_or(Ok(true), Body::rewind)? {
-                        error.is_body_gone = true;
-                        return Err(Error::Http(Box::new(error)));
                     }
                     continue;
                 }
@@ -232,14 +243,15 @@ impl<'client> Request<'client> {
         self
     }
 
-    fn check(&self) -> Result<()> {
+    /// What can be told before anything is sent; the URL, with a stand-in for the workspace.
+    fn check(&self) -> Result<Uri> {
         let what = match &self.invalid {
             Some(what) => what.clone(),
             None if self.method == Method::CONNECT => "CONNECT is for proxies".to_owned(),
             None if self.body.is_some() && matches!(self.method, Method::GET | Method::HEAD) => {
                 format!("a {} request with a body is refused by Alteryx Cloud", self.method)
             }
-            None => return Ok(()),
+            None => return self.uri(&self.path.replace(WORKSPACE, PLACE)),
         };
         Err(Error::Request { what })
     }
@@ -332,6 +344,7 @@ impl<'client> Request<'client> {
         let _ = body.into_reader().take(ERROR_BODY).read_to_end(&mut bytes);
         let secrets = self.secrets(token);
         let (message, meaning) = envelope::read(status, &bytes, &secrets);
+        let shown = presentable(&String::from_utf8_lossy(&bytes), &secrets, SHOWN_BODY);
         let request_id = ["x-trifacta-request-id", "x-request-id"]
             .into_iter()
             .find_map(|name| head.headers.get(name)?.to_str().ok())
@@ -342,6 +355,7 @@ impl<'client> Request<'client> {
             status,
             message,
             body: bytes,
+            shown,
             request_id,
             retry_after: retry_after(&head.headers),
             version: head.version,

@@ -11,6 +11,7 @@ use crate::credentials::{Answer, Credentials, Document, lone_refresh_token};
 use crate::disk::{DiskError, Files, Replaced};
 use crate::error::{Error, Problem, Result};
 use crate::exchange::Outcome;
+use crate::gate::Gate;
 use crate::journal::{Found, Journal, Record};
 use crate::lock::{Current, Lock};
 use crate::notices::Notices;
@@ -99,7 +100,7 @@ impl Rotation {
 
     /// An access token that is good for a call: the one in creds.json, as long as it is fresh. This
     /// fast path takes no lock and writes nothing, so it works on a read-only disk.
-    pub(crate) fn token(&self, wire: &Wire) -> Result<Fresh> {
+    pub(crate) fn token(&self, wire: &Wire, gate: &Gate) -> Result<Fresh> {
         match self.read() {
             Ok(credentials) if credentials.is_fresh() => return Ok(Fresh::old(credentials)),
             Ok(_) => {}
@@ -109,12 +110,17 @@ impl Rotation {
             }
             Err(_) => {}
         }
-        self.renew(wire, None)
+        self.renew(wire, None, gate)
     }
 
     /// Another access token, after the API has rejected this one though it looked fresh.
-    pub(crate) fn token_instead_of(&self, rejected: &AccessToken, wire: &Wire) -> Result<Fresh> {
-        self.renew(wire, Some(rejected))
+    pub(crate) fn token_instead_of(
+        &self,
+        rejected: &AccessToken,
+        wire: &Wire,
+        gate: &Gate,
+    ) -> Result<Fresh> {
+        self.renew(wire, Some(rejected), gate)
     }
 
     fn unusable(&self, problem: Problem) -> Error {
@@ -131,7 +137,7 @@ impl Rotation {
         is_acceptable(&credentials, rejected).then(|| Fresh::old(credentials))
     }
 
-    fn renew(&self, wire: &Wire, rejected: Option<&AccessToken>) -> Result<Fresh> {
+    fn renew(&self, wire: &Wire, rejected: Option<&AccessToken>, gate: &Gate) -> Result<Fresh> {
         // A thread that panicked in here left files behind that any run can go on from.
         let since = LocalTime::now();
         let (_turn, has_waited) = match self.turn.try_lock() {
@@ -143,9 +149,9 @@ impl Rotation {
         };
         let renewed = match self.take_turn(rejected, since, has_waited) {
             Ok(Turn::Adopted(fresh)) => Ok(fresh),
-            Ok(Turn::Mine { lock, waited_since }) => {
-                self.renew_locked(wire, &lock, rejected, waited_since)
-            }
+            Ok(Turn::Mine { lock, waited_since }) => gate
+                .enter()
+                .and_then(|_inside| self.renew_locked(wire, &lock, rejected, waited_since)),
             Err(error) => Err(error),
         };
         renewed.or_else(|error| match self.read() {

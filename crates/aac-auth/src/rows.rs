@@ -5,8 +5,9 @@
 //! behind it: rows may come twice, and are then given once. A server that sends one page for ever is
 //! an error. The page after the one that the program works on is fetched in the meantime.
 
-use crate::client::{Client, Gate};
+use crate::client::Client;
 use crate::error::{Error, Result};
+use crate::gate::Gate;
 use crate::request::{Preview, Request};
 use crate::response::not_json;
 use serde_core::de::{
@@ -18,6 +19,7 @@ use sha2::{Digest, Sha256};
 use std::collections::HashSet;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io;
 use std::mem;
 use std::ops::Range;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -30,7 +32,7 @@ const PAGE_SIZE: u64 = 100;
 
 /// The rows of a list, each as a JSON value; an error is the last item.
 ///
-/// Holds two pages in memory, and some 20 bytes for each row that it has given.
+/// Holds two pages in memory, and 20 to 40 bytes for each row that it has given.
 ///
 /// ```no_run
 /// # let client = aac_auth::Client::open(&aac_auth::ConnectionOptions::default(), "demo/1.0")?;
@@ -253,19 +255,32 @@ impl Rows {
                 rows.push(from..from + row.get().len());
             }
         }
-        self.count = list.count;
+        let old_count = mem::replace(&mut self.count, list.count);
         page.received = list.data.len() as u64;
         page.rows = rows;
         if page.received > 0 && self.seen.has_gone_nowhere() {
-            return Err(page.wrong(format!(
-                "the server sends {} again that it has sent before, whatever the offset",
-                self.noun
-            )));
+            // A list that is not cut into pages is the same whatever the offset. Where it has no count
+            // and fewer rows than were asked for, that is all there is.
+            self.is_done = self.count.is_none() && page.received < self.page_size;
+            return match self.is_done {
+                true => Ok(()),
+                false => Err(page.wrong(format!(
+                    "the server sends {} again that it has sent before, whatever the offset",
+                    self.noun
+                ))),
+            };
         }
-        self.offset += page.received;
+        if self.count.is_some() && self.count < old_count {
+            self.query.client.notices().warn(format_args!(
+                "the list became shorter while it was read; some {} may be missing",
+                self.noun
+            ));
+        }
+        self.offset = self.offset.saturating_add(page.received);
+        self.is_done = page.received == 0 || self.count.is_some_and(|count| self.offset >= count);
         let all = self.count.map(|count| count.saturating_sub(self.start));
-        self.is_done = page.received == 0 || all.is_some_and(|all| self.seen.rows >= all);
-        if page.received == 0
+        if self.is_done
+            && self.limit != Some(self.seen.rows)
             && let Some(all) = all.filter(|all| *all > self.seen.rows)
         {
             self.query.client.notices().warn(format_args!(
@@ -290,7 +305,7 @@ impl Rows {
     /// before had: a server may send fewer than it is asked for.
     fn fetch(&mut self, step: u64) -> Result<Page> {
         let this = self.order(self.offset, 0);
-        let next = self.order(self.offset + step, step);
+        let next = self.order(self.offset.saturating_add(step), step);
         let is_likely =
             step > 0 && next.limit > 0 && self.count.is_some_and(|count| next.offset < count);
         let fetching = match &mut self.fetching {
@@ -307,7 +322,8 @@ impl Rows {
 
     /// An order for the page at an offset, when so many more rows will have been given.
     fn order(&self, offset: u64, more: u64) -> Order {
-        let left = self.limit.map(|limit| limit.saturating_sub(self.seen.rows + more));
+        let left =
+            self.limit.map(|limit| limit.saturating_sub(self.seen.rows.saturating_add(more)));
         Order { offset, limit: left.map_or(self.page_size, |left| left.min(self.page_size)) }
     }
 }
@@ -351,9 +367,7 @@ impl Query {
             {}
         };
         let thread = thread::Builder::new().name("pages".to_owned()).spawn(fetch);
-        thread.map_err(|error| Error::Request {
-            what: format!("no thread could be started: {error}"),
-        })?;
+        thread.map_err(Error::Thread)?;
         Ok(Fetching { orders, pages, ordered: None })
     }
 
@@ -385,9 +399,8 @@ impl Fetching {
     /// The page at the offset. One that was ordered on a wrong guess is passed over.
     fn wait_for(&mut self, offset: u64) -> Result<Page> {
         loop {
-            let (order, page) = self.pages.recv().map_err(|_| Error::Request {
-                what: "the thread that fetches the pages of a list has ended".to_owned(),
-            })?;
+            let ended = |_| Error::Thread(io::Error::other("it has ended"));
+            let (order, page) = self.pages.recv().map_err(ended)?;
             if order.offset == offset {
                 self.ordered = None;
                 return page;
@@ -399,7 +412,7 @@ impl Fetching {
 impl Page {
     fn list(&self) -> Result<List<'_>> {
         serde_json::from_str(&self.text).map_err(|error| match error.is_data() {
-            true => self.wrong(format!("the answer is no list: {error}")),
+            true => Error::NoList { url: self.url.clone(), what: error.to_string() },
             false => not_json(Method::GET.to_string(), self.url.clone(), &error),
         })
     }
@@ -415,6 +428,9 @@ struct Seen {
     ids: HashSet<u128>,
     rows: u64,
     page: DefaultHasher,
+    last_row: Option<u64>,
+    /// Whether the page has rows that differ: if not, one like it may well come next.
+    is_mixed: bool,
     last_page: Option<u64>,
     has_new: bool,
     had_new: bool,
@@ -424,10 +440,15 @@ impl Seen {
     /// Whether the row is one that has not come yet. One without an id always is.
     fn is_new(&mut self, row: &str) -> bool {
         let id = id_of(row);
+        let mut hasher = DefaultHasher::new();
         match id {
-            Some(id) => id.hash(&mut self.page),
-            None => row.hash(&mut self.page),
+            Some(id) => id.hash(&mut hasher),
+            None => row.hash(&mut hasher),
         }
+        let hash = hasher.finish();
+        hash.hash(&mut self.page);
+        let last_row = self.last_row.replace(hash);
+        self.is_mixed |= id.is_some() || last_row.is_some_and(|last_row| last_row != hash);
         let is_new = id.is_none_or(|id| self.ids.insert(id));
         self.has_new |= is_new;
         self.rows += u64::from(is_new);
@@ -441,7 +462,9 @@ impl Seen {
         let had_new = self.last_page.is_none() || self.had_new;
         self.had_new = mem::take(&mut self.has_new);
         let is_same = mem::replace(&mut self.last_page, page) == page;
-        is_same || !(self.had_new || had_new)
+        self.last_row = None;
+        let is_mixed = mem::take(&mut self.is_mixed);
+        (is_same && is_mixed) || !(self.had_new || had_new)
     }
 }
 

@@ -220,6 +220,9 @@ impl Hosts {
         if has_scheme || target.contains('\\') || target.starts_with("//") {
             return Err("is not a path such as /iam/v1/workspaces/current".to_owned());
         }
+        if target.split('?').next().is_some_and(|path| path.contains(['{', '}'])) {
+            return Err("has braces in it: {workspaceId} alone is filled in".to_owned());
+        }
         let slash = if target.starts_with('/') { "" } else { "/" };
         let path = format!("{slash}{target}");
         let on_platform = ["/v4", "/svc-workflow"].into_iter().any(|family| {

@@ -124,8 +124,11 @@ fn a_wrong_command_line_ends_with_2_and_says_what_is_wrong() {
         (&["--json", "--format", "csv"], "--format"),
         (&["--json", "--columns", "id"], "--format table or csv"),
         (&["--format", "jsonl", "--no-headers"], "--format table or csv"),
-        (&["--columns", "id,nmae"], "no user has \"nmae\"; there are lastLoginTime,id,"),
-        (&["--format", "csv", "--columns", "nmae"], "no user has \"nmae\""),
+        (
+            &["--columns", "id,nmae"],
+            "no user on the first page has \"nmae\"; there are lastLoginTime,id,",
+        ),
+        (&["--format", "csv", "--columns", "nmae"], "has \"nmae\""),
     ] {
         let run = list(&case, args);
         assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""), "{args:?}");

@@ -5,10 +5,11 @@ mod support;
 use aac_sandbox::{Fault, FaultKind, Options};
 use serde_json::{Value, json};
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::thread;
 use support::{Case, Run};
 
 const ECHO: &str = "/sandbox/echo";
@@ -120,6 +121,11 @@ fn the_flags_of_a_request_make_it() {
     assert_eq!(text["body"], "{no json");
     assert_eq!(echo(&case, &[ECHO, "-d", ""])["length"], 0);
     assert_eq!(echo(&case, &[ECHO, "-X", "DELETE"])["method"], "DELETE");
+    // A POST without a body has a length all the same; anything else has no business with one.
+    let bare = echo(&case, &[ECHO, "-X", "POST"]);
+    assert_eq!((header(&bare, "content-length"), header(&bare, "content-type")), (Some("0"), None));
+    assert_eq!(header(&bare, "transfer-encoding"), None);
+    assert_eq!(header(&echo(&case, &[ECHO, "-X", "DELETE"]), "content-length"), None);
     assert_eq!(header(&echo(&case, &[ECHO, "-H", "accept: */*"]), "accept"), Some("*/*"));
 
     let file = case.path("body.json");
@@ -255,6 +261,55 @@ fn a_file_is_untouched_on_error_and_whole_otherwise() {
         assert_eq!(run.code, Some(1));
         assert!(run.stderr.starts_with("raw_call: /dev/full: "), "{}", run.stderr);
     }
+}
+
+#[test]
+#[cfg(unix)]
+fn a_link_stays_one_and_standard_output_is_not_replaced() {
+    let case = case();
+    let (link, file) = (case.path("link"), case.path("file"));
+    std::os::unix::fs::symlink("file", &link).unwrap();
+    // The file is made first, then replaced.
+    for _ in 0..2 {
+        let run = call(&case, &["/v4/people/current", "-o", link.to_str().unwrap()]);
+        assert_eq!(run.code, Some(0), "{}", run.stderr);
+        assert!(link.symlink_metadata().unwrap().is_symlink());
+        assert!(fs::read_to_string(&file).unwrap().starts_with("{\"lastLoginTime\""));
+    }
+    let log = case.path("log");
+    fs::write(&log, "before\n").unwrap();
+    let append = File::options().append(true).open(&log).unwrap();
+    let mut command = case.program("raw_call");
+    command.args(["/v4/people/current", "-o", "/dev/stdout"]).stdout(append);
+    assert_eq!(Run::of(&mut command).code, Some(0));
+    assert!(fs::read_to_string(&log).unwrap().starts_with("before\n{"));
+}
+
+#[test]
+fn a_server_that_quotes_the_token_does_not_get_it_printed() {
+    let case = case();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    fs::write(case.path("aac_url.txt"), format!("http://{}", listener.local_addr().unwrap()))
+        .unwrap();
+    let token = case.tokens.access_token.clone();
+    let server = thread::spawn(move || {
+        for stream in listener.incoming().take(2) {
+            let mut stream = stream.unwrap();
+            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+            while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
+            let body = format!("{{\"message\":\"bad header Bearer {token}\"}}");
+            let head =
+                format!("HTTP/1.1 400 Bad Request\r\nContent-Length: {}\r\n\r\n", body.len());
+            stream.write_all((head + &body).as_bytes()).unwrap();
+        }
+    });
+    let file = case.path("out");
+    let run = call(&case, &["/x", "-o", file.to_str().unwrap()]);
+    assert_eq!((run.code, run.stdout.as_str()), (Some(4), ""));
+    assert!(run.stderr.matches("(redacted)").count() > 1, "{}", run.stderr);
+    let run = call(&case, &["/x", "--paginate"]);
+    assert_eq!((run.code, run.stdout.as_str()), (Some(4), ""));
+    server.join().unwrap();
 }
 
 #[test]
@@ -427,6 +482,13 @@ fn what_is_not_a_request_is_told_before_anything_is_sent() {
     for (args, code, words) in [
         (&["/x", "-d", "{a:1}"][..], 2, "--data looks like JSON, but is not: "),
         (&["/x", "-d", "[1,]"], 2, "--data looks like JSON"),
+        (&["/x", "-d", "      {a:1}"], 2, "--data looks like JSON"),
+        (&["/x", "--part", "a=@-", "--part", "b=@-"], 2, "one part alone"),
+        (&["/x", "--part", "a=1", "-H", "Content-Type: x/y"], 2, "set by the client itself"),
+        (&["/x/{WorkspaceId}"], 2, "{workspaceId} alone"),
+        (&["/{workspaceId}/x y"], 2, "percent-encoded"),
+        (&["/x", "-s", "-o", "y"], 2, "cannot be used with"),
+        (&["/x", "-X", "DELETE", "--paginate"], 2, "asked for with GET"),
         (&["/x", "-d", &at(&utf16)], 2, "utf16.json looks like JSON, but is UTF-16"),
         (&["/x", "-d", &at(&marked)], 2, "byte order mark"),
         (&["/x", "-d", "@no-such-file"], 1, "no-such-file: "),
@@ -543,6 +605,8 @@ fn the_curl_line_sends_what_the_program_sends() {
         &[ECHO, "-d", "line one\nline two\r\n", "-H", "Content-Type: text/plain"],
         &[ECHO, "-d", &data, "-X", "PUT"],
         &[ECHO, "-d", "", "-X", "POST"],
+        &[ECHO, "-X", "POST"],
+        &[ECHO, "-X", "PUT", "-H", "content-type: text/plain"],
         &[
             ECHO,
             "-X",

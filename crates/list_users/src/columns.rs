@@ -29,7 +29,7 @@ pub fn check(columns: &[String], users: &mut Users) -> Result<(), Error> {
     match columns.iter().find(|column| !seen.contains(column)) {
         Some(unknown) if !seen.is_empty() => Err(Error::Request {
             what: format!(
-                "--columns: no user has {:?}; there are {}",
+                "--columns: no user on the first page has \"{}\"; there are {}",
                 aac_auth::one_line(unknown),
                 aac_auth::one_line(&seen.join(","))
             ),

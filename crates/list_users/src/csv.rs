@@ -8,6 +8,7 @@ use std::io;
 
 /// The given columns; without any, all that the users on the first page have.
 pub fn print(users: &mut Users, columns: &[String], has_header: bool) -> Result<(), Error> {
+    let mut wants_all = columns.is_empty();
     let columns = match columns {
         [] => columns::seen(users)?,
         columns => {
@@ -27,6 +28,17 @@ pub fn print(users: &mut Users, columns: &[String], has_header: bool) -> Result<
         lines.write_record(columns.iter().cloned().map(cell)).map_err(error)?;
     }
     while let Some(user) = users.next_value()? {
+        let is_known = |name: &String| columns.contains(name);
+        if wants_all
+            && let Some(user) = user.as_object()
+            && let Some(unknown) = user.keys().find(|name| !is_known(name))
+        {
+            wants_all = false;
+            aac_auth::warn(format_args!(
+                "users after the first page have \"{}\" as well, which is left out",
+                aac_auth::one_line(unknown)
+            ));
+        }
         let cells = columns.iter().map(|column| cell(columns::cell(&user, column)));
         lines.write_record(cells).map_err(error)?;
         if users.rows.is_page_done() {

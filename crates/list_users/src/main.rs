@@ -80,6 +80,8 @@ fn main() -> ExitCode {
     if cli.json {
         cli.format = Format::Json;
     }
+    cli.columns = cli.columns.iter().map(|name| name.trim().to_owned()).collect();
+    cli.columns.retain(|name| !name.is_empty());
     run(&cli).map_or_else(|error| error.report(), |()| ExitCode::SUCCESS)
 }
 

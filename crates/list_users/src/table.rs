@@ -8,8 +8,7 @@ use comfy_table::presets::NOTHING;
 use comfy_table::{ColumnConstraint, ContentArrangement, Row, Table};
 use console::Term;
 
-/// The given columns; without any, those that tell most. A terminal is not written beyond its width:
-/// long cells end in `…` there.
+/// The given columns; without any, those that tell most. On a terminal, long names end in `…`.
 pub fn print(users: &mut Users, columns: &[String], has_header: bool) -> Result<(), Error> {
     columns::check(columns, users)?;
     let columns = match columns {

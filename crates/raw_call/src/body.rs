@@ -24,7 +24,7 @@ pub fn of_fields(
     let mut object = Map::new();
     for (name, value) in strings.chain(values) {
         if object.insert(name.clone(), value).is_some() {
-            let what = format!("the field {:?} is given twice", aac_auth::one_line(name));
+            let what = format!("the field \"{}\" is given twice", aac_auth::one_line(name));
             return Err(Error::Request { what });
         }
     }
@@ -67,6 +67,10 @@ fn of_stdin(is_json: bool) -> Result<Body, Error> {
 
 /// The parts of an upload: files, standard input, or JSON as it is.
 pub fn of_parts(parts: &[(String, String)]) -> Result<Vec<(&str, Body)>, Error> {
+    if parts.iter().filter(|(_, value)| value == "@-").count() > 1 {
+        let what = "--part: standard input can be one part alone".to_owned();
+        return Err(Error::Request { what });
+    }
     let body = |value: &str| match value.strip_prefix('@') {
         Some("-") => Ok(Body::stream("standard input", io::stdin())),
         Some(path) => Body::file(path.as_ref()),
@@ -80,27 +84,27 @@ pub fn of_parts(parts: &[(String, String)]) -> Result<Vec<(&str, Body)>, Error> 
 fn check(name: &str, mut text: impl Read) -> Result<(), Error> {
     let wrong =
         |why: String| Err(Error::Request { what: format!("{name} looks like JSON, but {why}") });
-    let mut start = [0; 3];
-    let mut length = 0;
-    while length < start.len() {
-        match text.read(&mut start[length..]) {
+    // Blanks, the byte that tells what it is, and two more in case that is a mark.
+    let (mut start, mut byte, mut more) = (Vec::new(), [0], 3);
+    while more > 0 {
+        match text.read(&mut byte) {
             Ok(0) => break,
-            Ok(read) => length += read,
+            Ok(_) => start.extend(byte),
             Err(error) => return wrong(format!("cannot be read: {error}")),
         }
+        more -= if byte[0].is_ascii_whitespace() && more == 3 { 0 } else { 1 };
     }
-    let start = &start[..length];
-    if start.starts_with(b"\xff\xfe") || start.starts_with(b"\xfe\xff") {
-        return wrong("is UTF-16: save it as UTF-8".to_owned());
+    match start.trim_ascii_start() {
+        [b'{' | b'[', ..] => {}
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => {
+            return wrong("is UTF-16: save it as UTF-8".to_owned());
+        }
+        [0xef, 0xbb, 0xbf, ..] => {
+            return wrong("begins with a byte order mark: save it as UTF-8 without one".to_owned());
+        }
+        _ => return Ok(()),
     }
-    if start.starts_with(b"\xef\xbb\xbf") {
-        return wrong("begins with a byte order mark: save it as UTF-8 without one".to_owned());
-    }
-    let first = start.iter().find(|byte| !byte.is_ascii_whitespace());
-    if !first.is_some_and(|byte| b"{[".contains(byte)) {
-        return Ok(());
-    }
-    match serde_json::from_reader::<_, IgnoredAny>(start.chain(text)) {
+    match serde_json::from_reader::<_, IgnoredAny>(start.as_slice().chain(text)) {
         Ok(_) => Ok(()),
         Err(error) => wrong(format!(
             "is not: {error}. (If the shell has taken the quotation marks: put it in a file, --data @FILE.)"

@@ -3,9 +3,7 @@
 use crate::Answer;
 use crate::request::Options;
 use aac_auth::{Method, Preview};
-
-/// Headers that curl sets itself, from the body that it is given.
-const OF_THE_BODY: [&str; 1] = ["content-length"];
+use std::path::Path;
 
 /// The line. `$ACCESS_TOKEN` is the shell's to fill in, and `$WORKSPACE_ID` where the path has
 /// `{workspaceId}` in it.
@@ -25,10 +23,15 @@ pub fn line(preview: &Preview, options: &Options, answer: &Answer) -> String {
     // Undoes the compression that the header below allows for.
     words.push("--compressed".to_owned());
     for (name, value) in &preview.headers {
-        let is_of_form = name == "content-type" && !options.part.is_empty();
+        // Those that curl sets itself, from the body that it is given.
+        let is_of_body = match name.as_str() {
+            "content-length" => options.has_body(),
+            "content-type" => !options.part.is_empty(),
+            _ => false,
+        };
         if name == "authorization" {
             words.push(format!("--header \"{name}: {value}\""));
-        } else if !OF_THE_BODY.contains(&name.as_str()) && !is_of_form {
+        } else if !is_of_body {
             // An empty value is written with a semicolon: with a colon, curl would leave it out.
             let header =
                 if value.is_empty() { format!("{name};") } else { format!("{name}: {value}") };
@@ -42,8 +45,10 @@ pub fn line(preview: &Preview, options: &Options, answer: &Answer) -> String {
         (None, Some(_)) if !options.part.is_empty() => {
             words.extend(options.part.iter().map(|(name, value)| part(name, value)));
         }
-        (_, Some(body)) => words.push(format!("--data-raw {}", quoted(&body.to_string()))),
-        (_, None) => {}
+        (_, Some(body)) if options.has_body() => {
+            words.push(format!("--data-raw {}", quoted(&body.to_string())));
+        }
+        _ => {}
     }
     // What curl would otherwise do to the URL: expand brackets, resolve dots.
     if preview.url.contains(['[', ']', '{', '}']) {
@@ -61,7 +66,12 @@ pub fn line(preview: &Preview, options: &Options, answer: &Answer) -> String {
 fn part(name: &str, value: &str) -> String {
     let escaped = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"");
     let form = match value.strip_prefix('@') {
-        Some(path) => format!("{name}=@\"{}\";type=application/octet-stream", escaped(path)),
+        Some(path) => {
+            // curl would name a pipe otherwise.
+            let is_file = Path::new(path).is_file();
+            let file_name = if is_file { "" } else { ";filename=\"data\"" };
+            format!("{name}=@\"{}\";type=application/octet-stream{file_name}", escaped(path))
+        }
         None => format!("{name}=\"{}\";type=application/json", escaped(value)),
     };
     format!("--form {}", quoted(&form))

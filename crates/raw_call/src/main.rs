@@ -50,7 +50,7 @@ struct Answer {
     include: bool,
 
     /// No body
-    #[arg(short, long)]
+    #[arg(short, long, conflicts_with = "output")]
     silent: bool,
 
     /// Into a file, once it is whole; - is standard output

@@ -43,9 +43,7 @@ impl Options {
         path: &str,
         is_for_file: bool,
     ) -> Result<Request<'client>, Error> {
-        let has_fields = !self.raw_field.is_empty() || !self.field.is_empty();
-        let has_body = has_fields || self.data.is_some() || !self.part.is_empty();
-        let default = if has_body { Method::POST } else { Method::GET };
+        let default = if self.has_body() { Method::POST } else { Method::GET };
         let mut request = client.request(self.method.clone().unwrap_or(default), path);
         for (name, value) in &self.query {
             request = request.query(name, value);
@@ -57,7 +55,7 @@ impl Options {
         for (name, value) in &self.header {
             request = request.header(name, value);
         }
-        if has_fields {
+        if self.has_fields() {
             request = request.json(&body::of_fields(&self.raw_field, &self.field)?);
         } else if let Some(data) = &self.data {
             request = request.body("application/json", body::of_data(data, self.is_json())?);
@@ -65,6 +63,14 @@ impl Options {
             request = request.multipart(body::of_parts(&self.part)?);
         }
         Ok(request)
+    }
+
+    pub fn has_body(&self) -> bool {
+        self.has_fields() || self.data.is_some() || !self.part.is_empty()
+    }
+
+    fn has_fields(&self) -> bool {
+        !self.raw_field.is_empty() || !self.field.is_empty()
     }
 
     /// Whether the body is said to be JSON, be it by default.

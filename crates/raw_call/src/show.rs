@@ -83,10 +83,8 @@ fn error_answer(error: &HttpError, flags: &Answer) -> Result<(), Error> {
         return Ok(());
     }
     if flags.file().is_some() || flags.paginate {
-        // Not a part of the result. Whoever reads it may be a person.
-        let text = String::from_utf8_lossy(&error.body);
-        let lines = text.lines().map(aac_auth::one_line).collect::<Vec<_>>().join("\n");
-        let _ = writeln!(io::stderr(), "{lines}");
+        // Not a part of the result.
+        let _ = writeln!(io::stderr(), "{}", error.shown);
         return Ok(());
     }
     let mut output = Output::stdout();
