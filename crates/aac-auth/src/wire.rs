@@ -5,6 +5,7 @@ use crate::error::Trouble;
 use crate::platform;
 use crate::settings::is_loopback;
 use std::io;
+use std::net::IpAddr;
 use std::time::Duration;
 use std::{env, error};
 use ureq::http::{Request, Response, Uri};
@@ -59,11 +60,15 @@ impl Wire {
         limits: &Limits,
     ) -> Result<Response<Body>, Trouble> {
         let proxy = self.proxy_for(request.uri())?;
+        // To bound a lookup takes a thread, every time. An address is not looked up.
+        let host = request.uri().host().unwrap_or_default();
+        let is_address = host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
+        let resolve = (!is_address).then_some(limits.connect);
         let request = self
             .agent
             .configure_request(request)
             .proxy(proxy)
-            .timeout_resolve(Some(limits.connect))
+            .timeout_resolve(resolve)
             .timeout_connect(Some(limits.connect))
             .timeout_recv_response(Some(limits.first_byte))
             .timeout_per_read(Some(limits.pause.max(limits.first_byte)))
