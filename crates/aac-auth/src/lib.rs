@@ -37,14 +37,40 @@
 //!
 //! # Threads
 //!
-//! A [`Client`] can be shared by reference. However many threads find the token old, one renews it.
+//! A [`Client`] can be shared by reference, or cloned: a clone is the same connection. However many
+//! threads find the token old, one renews it ([`recipes::threads`]).
+//!
+//! # What is promised
+//!
+//! - An answer with new tokens, once it has arrived, is never lost: it is in a journal on the disk before
+//!   anything else happens, and a run that is cut off is finished by the next one.
+//! - A refresh token is sent once, or once more where the answer was lost: by one program at a time, the
+//!   one that is in creds.json at that moment, and only if a new one could be saved.
+//! - The refresh token goes to the authorization server that the access token names, below
+//!   `alteryxcloud.com`; the access token to the two hosts of the region. No redirect is followed.
+//! - No message, no error and no `Debug` output holds a token or a part of one.
+//! - What no client can mend: an answer that never arrives. Then the next run succeeds if the server takes
+//!   the old token once more, and otherwise new ones must be made by hand.
+//!
+//! How that comes about, and how it is tested: ROTATION.md, beside this crate's Cargo.toml.
+//!
+//! # From another project
+//!
+//! ```toml
+//! [dependencies]
+//! aac-auth = { git = "https://example.com/the/address/you/cloned.git" }
+//! clap = { version = "4.6", features = ["derive"] }
+//! ```
+//!
+//! The programs of [`recipes`] work there as they stand. Without clap, [`ConnectionOptions::default`]
+//! does, with its fields set as needed; [`ConnectionOptions::hold_signals`] is for the program to decide.
 //!
 //! # Modules
 //!
 //! Data flows one way: files (`text`, `settings`) → credentials (`credentials`, `claims`, `secret`)
-//! → rotation (`disk`, `lock`, `journal`, `signals`, `gate`, `exchange`,
-//! `rotation`) → client (`wire`, `retry`,
-//! `body`, `envelope`, `client`, `request`, `response`, `rows`) → program (`options`, `output`, `error`).
+//! → rotation (`disk`, `lock`, `journal`, `signals`, `gate`, `exchange`, `rotation`) → client (`wire`,
+//! `retry`, `body`, `envelope`, `client`, `request`, `response`, `rows`) → program (`options`, `output`,
+//! `notices`, `error`).
 
 mod body;
 mod claims;
@@ -72,6 +98,8 @@ mod signals;
 mod text;
 mod wire;
 
+pub mod recipes;
+
 pub use body::Body;
 pub use client::Client;
 pub use error::{Error, HttpError, Meaning, Problem, Result, Trouble};
@@ -82,4 +110,5 @@ pub use request::{Preview, Request};
 pub use response::Response;
 pub use rows::Rows;
 pub use secret::{AccessToken, RefreshToken};
+pub use serde_json::{Value, json};
 pub use ureq::http::{HeaderMap, Method, StatusCode, Version};

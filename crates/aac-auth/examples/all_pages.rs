@@ -1,0 +1,29 @@
+//! Prints the email address of every user: all pages of a list, one row at a time.
+//!
+//!     cargo sandbox --users 1234 cargo run -p aac-auth --example all_pages
+
+use aac_auth::{Client, ConnectionOptions, Error, Output};
+use clap::Parser;
+use std::process::ExitCode;
+
+/// Print the email address of every user
+#[derive(Parser)]
+struct Cli {
+    #[command(flatten)]
+    connection: ConnectionOptions,
+}
+
+fn main() -> ExitCode {
+    run(&Cli::parse()).map_or_else(|error| error.report(), |()| ExitCode::SUCCESS)
+}
+
+fn run(cli: &Cli) -> Result<(), Error> {
+    let client = Client::open(&cli.connection, "all_pages/1.0")?;
+    let mut output = Output::stdout();
+    for user in client.rows("/iam/v1/workspaces/{workspaceId}/people").named("users") {
+        // Others choose their names and addresses: on a terminal, what it would act on is escaped.
+        output.write_text(user?["email"].as_str().unwrap_or("(none)"))?;
+        output.write(b"\n")?;
+    }
+    output.finish()
+}

@@ -1,0 +1,32 @@
+//! Creates a plan: a POST with a JSON body.
+//!
+//!     cargo sandbox cargo run -p aac-auth --example post_json -- nightly
+
+use aac_auth::{Client, ConnectionOptions, Error, Method, json};
+use clap::Parser;
+use std::process::ExitCode;
+
+/// Create a plan
+#[derive(Parser)]
+struct Cli {
+    /// Its name
+    name: String,
+
+    #[command(flatten)]
+    connection: ConnectionOptions,
+}
+
+fn main() -> ExitCode {
+    run(&Cli::parse()).map_or_else(|error| error.report(), |()| ExitCode::SUCCESS)
+}
+
+fn run(cli: &Cli) -> Result<(), Error> {
+    let client = Client::open(&cli.connection, "post_json/1.0")?;
+    // Sent once: unlike a GET, a POST is not tried again after trouble on the way.
+    let plan = client
+        .request(Method::POST, "/plans/v1/plans")
+        .json(&json!({ "name": cli.name }))
+        .send()?
+        .json()?;
+    aac_auth::print_json(&plan)
+}

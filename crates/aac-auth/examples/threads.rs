@@ -1,0 +1,37 @@
+//! Calls from several threads at once, which share one client. However many of them find the access
+//! token old, one renews it.
+//!
+//!     cargo sandbox cargo run -p aac-auth --example threads -- 51000 51001 51002
+
+use aac_auth::{Client, ConnectionOptions, Error, Value};
+use clap::Parser;
+use std::process::ExitCode;
+use std::thread;
+
+/// Print people by their numbers
+#[derive(Parser)]
+struct Cli {
+    /// The numbers
+    #[arg(required = true)]
+    people: Vec<u64>,
+
+    #[command(flatten)]
+    connection: ConnectionOptions,
+}
+
+fn main() -> ExitCode {
+    run(&Cli::parse()).map_or_else(|error| error.report(), |()| ExitCode::SUCCESS)
+}
+
+fn run(cli: &Cli) -> Result<(), Error> {
+    let client = Client::open(&cli.connection, "threads/1.0")?;
+    let person = &|id: &u64| client.get(&format!("/iam/v1/people/{id}"));
+    let people = thread::scope(|scope| {
+        let started = cli.people.iter().map(|id| scope.spawn(move || person(id)));
+        // All of them, before the first is waited for.
+        let started: Vec<_> = started.collect();
+        let ended = started.into_iter().map(|thread| thread.join().expect("no call panics"));
+        ended.collect::<Result<Vec<Value>, Error>>()
+    })?;
+    aac_auth::print_json(&Value::from(people))
+}
