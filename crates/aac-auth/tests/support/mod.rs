@@ -31,36 +31,45 @@ pub fn cargo() -> Command {
     cargo
 }
 
-/// The programs, built as `cargo run` builds them.
+pub const PROGRAMS: [&str; 4] = ["get_workspace", "list_users", "raw_call", "access_token"];
+
+/// A program, built as `cargo run` builds it.
 ///
 /// They have no tests of their own, so that a folder can be copied as it is; cargo tells the path of
 /// a binary to the tests of its own package alone.
 pub fn program(name: &str) -> &'static Path {
     static PATHS: OnceLock<HashMap<String, PathBuf>> = OnceLock::new();
-    let paths = PATHS.get_or_init(|| {
-        let output = cargo()
-            .args(["build", "--message-format", "json", "--bins"])
-            .args(PROGRAMS.iter().flat_map(|name| ["--package", name]))
-            .current_dir(repository())
-            .stderr(Stdio::inherit())
-            .output()
-            .unwrap();
-        assert!(output.status.success());
-        let messages = String::from_utf8(output.stdout).unwrap();
-        let programs = messages.lines().filter_map(|line| {
-            let message: Value = serde_json::from_str(line).unwrap();
-            let path = message["executable"].as_str()?;
-            Some((message["target"]["name"].as_str()?.to_owned(), PathBuf::from(path)))
-        });
-        programs.collect()
-    });
-    &paths[name]
+    let packages = PROGRAMS.iter().flat_map(|name| ["--package", name]);
+    &PATHS.get_or_init(|| build(["--bins"].into_iter().chain(packages)))[name]
 }
 
-pub const PROGRAMS: [&str; 4] = ["get_workspace", "list_users", "raw_call", "access_token"];
+/// One of the examples beside this crate.
+pub fn example(name: &str) -> &'static Path {
+    static PATHS: OnceLock<HashMap<String, PathBuf>> = OnceLock::new();
+    &PATHS.get_or_init(|| build(["--examples", "--package", "aac-auth"]))[name]
+}
 
 pub fn get_workspace() -> &'static Path {
     program("get_workspace")
+}
+
+/// Builds, and tells what is where.
+fn build<'a>(what: impl IntoIterator<Item = &'a str>) -> HashMap<String, PathBuf> {
+    let output = cargo()
+        .args(["build", "--message-format", "json"])
+        .args(what)
+        .current_dir(repository())
+        .stderr(Stdio::inherit())
+        .output()
+        .unwrap();
+    assert!(output.status.success());
+    let messages = String::from_utf8(output.stdout).unwrap();
+    let programs = messages.lines().filter_map(|line| {
+        let message: Value = serde_json::from_str(line).unwrap();
+        let path = message["executable"].as_str()?;
+        Some((message["target"]["name"].as_str()?.to_owned(), PathBuf::from(path)))
+    });
+    programs.collect()
 }
 
 /// A folder with the three files, in front of a sandbox.
