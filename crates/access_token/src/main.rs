@@ -1,6 +1,6 @@
 //! Prints an access token that is valid now, for curl and programs in other languages:
 //!
-//!     curl -H "Authorization: Bearer $(cargo run -q -p access_token)" …
+//!     curl -H "Authorization: Bearer $(cargo run -qp access_token)" URL
 //!
 //! Or without an account: `cargo sandbox cargo run -p access_token`.
 
