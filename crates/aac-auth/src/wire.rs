@@ -5,7 +5,6 @@ use crate::error::Trouble;
 use crate::platform;
 use crate::settings::is_loopback;
 use std::io;
-use std::net::IpAddr;
 use std::time::Duration;
 use std::{env, error};
 use ureq::http::{Request, Response, Uri};
@@ -60,10 +59,9 @@ impl Wire {
         limits: &Limits,
     ) -> Result<Response<Body>, Trouble> {
         let proxy = self.proxy_for(request.uri())?;
-        // To bound a lookup takes a thread, every time. An address is not looked up.
-        let host = request.uri().host().unwrap_or_default();
-        let is_address = host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
-        let resolve = (!is_address).then_some(limits.connect);
+        // To bound a lookup takes a thread, every time. This machine is found without one.
+        let is_here = is_loopback(request.uri().host().unwrap_or_default());
+        let resolve = (!is_here).then_some(limits.connect);
         let request = self
             .agent
             .configure_request(request)
