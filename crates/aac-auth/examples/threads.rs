@@ -20,7 +20,10 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
-    run(&Cli::parse()).map_or_else(|error| error.report(), |()| ExitCode::SUCCESS)
+    match run(&Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => error.report(),
+    }
 }
 
 fn run(cli: &Cli) -> Result<(), Error> {

@@ -109,6 +109,6 @@ pub use output::{JsonArray, Output, one_line, print_json, print_line};
 pub use request::{Preview, Request};
 pub use response::Response;
 pub use rows::Rows;
-pub use secret::{AccessToken, RefreshToken};
+pub use secret::AccessToken;
 pub use serde_json::{Value, json};
 pub use ureq::http::{HeaderMap, Method, StatusCode, Version};

@@ -55,6 +55,17 @@ const BUFFER: usize = 64 * 1024;
 /// Where a program's result goes. Dropped without [`finish`](Self::finish), it leaves what it has
 /// written on standard output, and a file as it was before. A signal that ends the program leaves what
 /// has come so far beside the file, in one whose name ends in `.part`.
+///
+/// ```
+/// use aac_auth::Output;
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let path = folder.path().join("result.txt");
+///
+/// let mut output = Output::file(&path)?;
+/// output.write_text("a result\n")?;
+/// output.finish()?;
+/// # Ok::<(), aac_auth::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Output {
     sink: Sink,
@@ -237,6 +248,19 @@ impl Drop for Output {
 /// that was cut short is not taken for a whole one.
 ///
 /// One row a line where a program reads it, indented where a person does.
+///
+/// ```
+/// use aac_auth::{JsonArray, Output};
+///
+/// let mut output = Output::stdout();
+/// let mut array = JsonArray::default();
+/// for row in [r#"{"id":1}"#, r#"{"id":2}"#] {
+///     array.push(row, &mut output)?;
+/// }
+/// array.end(&mut output)?;
+/// output.finish()?;
+/// # Ok::<(), aac_auth::Error>(())
+/// ```
 #[derive(Debug, Default)]
 pub struct JsonArray {
     rows: u64,

@@ -41,6 +41,19 @@ const OWN_HEADERS: [HeaderName; 9] = [
 ];
 
 /// A request that is being put together.
+///
+/// ```no_run
+/// use aac_auth::Method;
+/// # let client = aac_auth::Client::open(&aac_auth::ConnectionOptions::default(), "demo/1.0")?;
+///
+/// let jobs = client
+///     .request(Method::GET, "/v4/jobLibrary")
+///     .query("dateFilter[createdAt][gte]", "1764000000000")
+///     .header("accept-language", "en")
+///     .send()?
+///     .json()?;
+/// # Ok::<(), aac_auth::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Request<'client> {
     client: &'client Client,
@@ -54,6 +67,16 @@ pub struct Request<'client> {
 }
 
 /// A request as it would be sent, but for its token.
+///
+/// ```no_run
+/// use aac_auth::{Method, json};
+/// # let client = aac_auth::Client::open(&aac_auth::ConnectionOptions::default(), "demo/1.0")?;
+///
+/// let request = client.request(Method::POST, "/plans/v1/plans").json(&json!({ "name": "nightly" }));
+/// let preview = request.preview()?;
+/// println!("{} {}", preview.method, preview.url);
+/// # Ok::<(), aac_auth::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Preview {
     /// The method.
@@ -375,21 +398,24 @@ impl<'client> Request<'client> {
     }
 
     fn tell_request(&self, uri: &Uri, headers: &HeaderMap, token: &AccessToken) {
+        if !self.client.notices().verbose {
+            return;
+        }
         let url = self.presentable_url(uri, token);
         self.client.notices().step(format_args!("> {} {url}", self.method));
         self.tell_headers('>', headers, token);
     }
 
     fn tell_response(&self, response: &http::Response<AnswerBody>, token: &AccessToken) {
+        if !self.client.notices().verbose {
+            return;
+        }
         let status = status_line(response.status().as_u16());
         self.client.notices().step(format_args!("< {status}"));
         self.tell_headers('<', response.headers(), token);
     }
 
     fn tell_headers(&self, mark: char, headers: &HeaderMap, token: &AccessToken) {
-        if !self.client.notices().verbose {
-            return;
-        }
         for (name, value) in headers {
             let value = match value.is_sensitive() {
                 true => "Bearer (redacted)".to_owned(),

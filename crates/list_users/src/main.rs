@@ -82,7 +82,10 @@ fn main() -> ExitCode {
     }
     cli.columns = cli.columns.iter().map(|name| name.trim().to_owned()).collect();
     cli.columns.retain(|name| !name.is_empty());
-    run(&cli).map_or_else(|error| error.report(), |()| ExitCode::SUCCESS)
+    match run(&cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => error.report(),
+    }
 }
 
 fn run(cli: &Cli) -> Result<(), Error> {

@@ -80,7 +80,10 @@ struct Answer {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    run(&cli).map_or_else(|error| show::report(&error, &cli.answer), |()| ExitCode::SUCCESS)
+    match run(&cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => show::report(&error, &cli.answer),
+    }
 }
 
 fn run(cli: &Cli) -> Result<(), Error> {
