@@ -37,17 +37,6 @@ fn blocks(language: &str) -> Vec<String> {
 
 /// The workspace, copied as a person would copy it, so that nothing here is touched.
 fn copy_of_the_workspace() -> TempDir {
-    fn copy(from: &Path, to: &Path) {
-        if from.is_file() {
-            fs::copy(from, to).unwrap();
-            return;
-        }
-        fs::create_dir_all(to).unwrap();
-        for entry in fs::read_dir(from).unwrap() {
-            let name = entry.unwrap().file_name();
-            copy(&from.join(&name), &to.join(&name));
-        }
-    }
     let folder = tempfile::tempdir().unwrap();
     for name in [
         "Cargo.toml",
@@ -58,7 +47,7 @@ fn copy_of_the_workspace() -> TempDir {
         "client_id.txt",
         "creds.json",
     ] {
-        copy(&repository().join(name), &folder.path().join(name));
+        support::copy(&repository().join(name), &folder.path().join(name));
     }
     folder
 }

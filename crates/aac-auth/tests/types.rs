@@ -48,10 +48,9 @@ fn copy(folder: &Path) {
     let (library, rest) = text.split_once("[dev-dependencies]").unwrap();
     let lints = rest.find("[lints]").unwrap();
     fs::write(manifest, format!("{library}{}", &rest[lints..])).unwrap();
-    let source = folder.join("crates/aac-auth/src");
-    fs::create_dir(&source).unwrap();
-    for name in support::names(&repository.join("crates/aac-auth/src")) {
-        fs::copy(repository.join("crates/aac-auth/src").join(&name), source.join(name)).unwrap();
+    // The documentation shows the examples.
+    for part in ["crates/aac-auth/src", "crates/aac-auth/examples"] {
+        support::copy(&repository.join(part), &folder.join(part));
     }
 }
 
