@@ -190,8 +190,15 @@ fn the_template_and_the_set_up_work_word_for_word() {
     }
     let first = &blocks("console")[0];
     let (run, test) = first.split_once('\n').unwrap();
-    let printed: Value = serde_json::from_str(&stdout(bash(run))).unwrap();
+    let output = bash(run);
+    let log = String::from_utf8(output.stderr.clone()).unwrap();
+    let printed: Value = serde_json::from_str(&stdout(output)).unwrap();
     assert_eq!(printed, serde_json::from_str::<Value>(DOCUMENTED).unwrap());
+    let shown = blocks("text").into_iter().find(|block| block.starts_with("sandbox: ")).unwrap();
+    assert!(log.contains(&shown), "{log}");
+    let piped = "cargo sandbox bash -c 'cargo run -p get_workspace | head -3'";
+    assert!(readme().contains(piped));
+    assert_eq!(stdout(bash(piped)).lines().count(), 3);
     let ci = fs::read_to_string(repository().join(".ci/run")).unwrap();
     assert!(ci.contains(test), "what README gives for the tests is what runs");
 
