@@ -108,11 +108,13 @@ impl Output {
             // It may lead to a file, which must not be replaced.
             return Ok(Self::stdout());
         }
-        let old = match fs::metadata(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            old => Some(old.map_err(failed)?),
+        let old = fs::metadata(path);
+        let is_special = match &old {
+            Ok(old) => !old.is_file(),
+            // Such as NUL on Windows.
+            Err(error) => error.kind() != io::ErrorKind::NotFound,
         };
-        if path.starts_with("/dev") || old.as_ref().is_some_and(|old| !old.is_file()) {
+        if is_special || path.starts_with("/dev") {
             // Says what is wrong with a folder, too.
             let file = File::options().write(true).open(path).map_err(failed)?;
             let is_terminal = file.is_terminal();
@@ -127,12 +129,13 @@ impl Output {
         // Nobody else's, whoever else writes here.
         part.push(format!(".{:016x}.part", RandomState::new().hash_one(0)));
         let part = path.with_file_name(part);
-        if old.is_some() {
+        if old.is_ok() {
             // A rename would not ask whether the old file may be written.
             File::options().write(true).open(&path).map_err(failed)?;
         }
         let file = File::create_new(&part).map_err(failed)?;
-        let permissions = old.map_or(Ok(()), |old| file.set_permissions(old.permissions()));
+        let permissions =
+            old.map_or_else(|_| Ok(()), |old| file.set_permissions(old.permissions()));
         let file = Some(BufWriter::with_capacity(BUFFER, file));
         let output = Self { sink: Sink::File { path, part, file }, is_terminal: false };
         permissions.map(|()| output).map_err(failed)
