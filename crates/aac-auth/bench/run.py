@@ -35,6 +35,14 @@ def output(command, **options):
     return run(command, stdout=subprocess.PIPE, text=True, **options).stdout.strip()
 
 
+def processor():
+    try:
+        names = re.findall(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())
+        return names[0]
+    except (OSError, IndexError):
+        return platform.processor() or platform.machine()
+
+
 def target():
     metadata = json.loads(output(["cargo", "metadata", "--format-version", "1", "--no-deps"]))
     return pathlib.Path(metadata["target_directory"])
@@ -137,6 +145,7 @@ def lists(release):
 
 def packages(release):
     say("1 GiB down and up")
+    # Fewer than 20 calls a minute: beyond that the sandbox keeps to the vendor's quotas.
     server = [f"{release}/aac-sandbox", "--package-size", str(GIB), "--token-lifetime", "86400"]
     headers = '-H "Authorization: Bearer $TOKEN" -H "x-api-project-id: $(cat $AAC_DIR/client_id.txt)"'
     url = "$(cat $AAC_DIR/aac_url.txt)/plans/v1/plans"
@@ -152,10 +161,10 @@ def packages(release):
         ]
         inside = [*server, "sh", "-c", f'TOKEN=$({release}/access_token) exec "$@"', "sh"]
         rows = ["curl", "raw_call"]
-        figures = hyperfine(down, "-N", "--warmup", "1", "--runs", "5", server=inside)
+        figures = hyperfine(down, "-N", "--warmup", "1", "--runs", "7", server=inside)
         table("A download of 1 GiB into a file", "curl", rows, figures)
         print(f"\nPeak memory of raw_call: {peak(down[1], server)}")
-        figures = hyperfine(up, "-N", "--warmup", "1", "--runs", "5", server=inside)
+        figures = hyperfine(up, "-N", "--warmup", "1", "--runs", "7", server=inside)
         table("An upload of 1 GiB from a file", "curl", rows, figures)
         print(f"\nPeak memory of raw_call: {peak(up[1], server)}")
 
@@ -182,8 +191,10 @@ def main():
     tls = [f"{release}/examples/tls_sandbox"]
     rustc = output(["rustc", "--version"])
     print("# Figures\n")
-    print(f"{platform.platform()}, {os.cpu_count()} cores, {rustc}, {output(['curl', '--version']).split(' (')[0]},")
-    print(f"Python {platform.python_version()}. The server is the sandbox, on the same machine.")
+    curl = output(["curl", "--version"]).split(" (")[0]
+    print(f"{os.cpu_count()} cores of {processor()}, {platform.system()}; {rustc}, {curl},")
+    print(f"Python {platform.python_version()}. The server is the sandbox, on the same machine: only ratios")
+    print("of one run mean anything. Made by `python3 crates/aac-auth/bench/run.py`.")
     calls(release, debug, tls)
     print(f"\nPeak memory of get_workspace: {peak(f'{release}/get_workspace', tls)},")
     print(f"of naive: {peak(f'{release}/examples/naive', tls)}.")
