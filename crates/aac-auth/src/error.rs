@@ -196,7 +196,6 @@ pub enum Error {
 }
 
 /// An answer of the API other than 2xx.
-#[derive(Debug)]
 pub struct HttpError {
     /// The request's method.
     pub method: String,
@@ -462,6 +461,13 @@ impl fmt::Display for HttpError {
     }
 }
 
+/// The message: a body may hold anything.
+impl fmt::Debug for HttpError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "HttpError({self})")
+    }
+}
+
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -585,7 +591,9 @@ impl Error {
             Self::SavedInJournal { creds, .. } => {
                 format!("Make {} and its folder writable, and run this again: it moves them there.", creds.display())
             }
-            Self::NotAsked { trouble, .. } | Self::Transport { trouble, .. } => trouble.help(),
+            // The access token names the host, not aac_url.txt.
+            Self::NotAsked { trouble, .. } => trouble.help().replace(ADDRESS, ""),
+            Self::Transport { trouble, .. } => trouble.help(),
             Self::AskLater { .. } => "Wait, and run this again.".to_owned(),
             Self::ExchangeRefused { status, .. } => match status {
                 300..=399 => "The token endpoint sends to another address, which is not followed. Is a proxy or a login page in between?".to_owned(),
@@ -686,9 +694,7 @@ impl HttpError {
                 "Your user lacks a privilege for this, or the id is another workspace's. Ask an admin of the workspace.".to_owned()
             }
             Meaning::NoRoute => {
-                "Check the path and the method. Paths that begin with /v4/ or /svc-workflow/ live on the platform host, \
-                 all others on the API host, and ids in a path are numbers."
-                    .to_owned()
+                "Check the path and the method; ids in a path are numbers.".to_owned()
             }
             Meaning::Throttled => match self.retry_after {
                 Some(wait) => format!("Too many requests: run this again in {} s.", wait.as_secs().max(1)),
@@ -727,7 +733,7 @@ impl Trouble {
     fn help(&self) -> String {
         match self {
             Self::Lookup(_) | Self::Connect(_) => {
-                "Check the network, the address in aac_url.txt, and whether you need a proxy (HTTPS_PROXY=http://host:port)."
+                return format!("Check the network, {ADDRESS}and whether you need a proxy (HTTPS_PROXY=http://host:port).");
             }
             Self::Certificate(_) => {
                 "If your company inspects TLS, its CA must be in this system's certificate store; \
@@ -803,13 +809,12 @@ impl Problem {
     }
 }
 
+const ADDRESS: &str = "the address in aac_url.txt, ";
 const API_URL: &str = "https://api.us1.alteryxcloud.com (or eu1, au1: your region)";
 
 fn try_it() -> String {
-    let program = program();
-    format!(
-        "To try it without an account, in the project's folder: cargo sandbox cargo run -p {program}"
-    )
+    "To try it without an account, in the project's folder: cargo sandbox cargo run -p get_workspace"
+        .to_owned()
 }
 
 fn fill_in(path: &Path, page: &str) -> String {

@@ -11,9 +11,18 @@
 //! `creds.json`. Then:
 //!
 //! ```no_run
-//! use aac_auth::{Client, ConnectionOptions};
+//! use aac_auth::{Client, ConnectionOptions, Error};
+//! use std::process::ExitCode;
 //!
-//! fn main() -> Result<(), aac_auth::Error> {
+//! fn main() -> ExitCode {
+//!     match run() {
+//!         Ok(()) => ExitCode::SUCCESS,
+//!         // Says what happened and what to do.
+//!         Err(error) => error.report(),
+//!     }
+//! }
+//!
+//! fn run() -> Result<(), Error> {
 //!     let client = Client::open(&ConnectionOptions::default(), "demo/1.0")?;
 //!     let workspace = client.get("/iam/v1/workspaces/current")?;
 //!     aac_auth::print_json(&workspace)

@@ -27,11 +27,11 @@ pub struct ConnectionOptions {
     #[arg(long, value_name = "DIR", env = "AAC_DIR", hide_env = true, value_parser = folder())]
     pub dir: Option<PathBuf>,
 
-    /// Longest wait for an answer, or within it
+    /// Longest wait for an answer, and within it
     #[arg(long, value_name = "SECS", default_value = "60", value_parser = seconds)]
     pub timeout: Duration,
 
-    /// More tries: HTTP 429; GET: 502-504, network
+    /// Tries after 429; GET: 502-504, network
     #[arg(long, value_name = "N", default_value_t = 2)]
     pub retry: u32,
 

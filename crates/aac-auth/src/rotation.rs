@@ -472,6 +472,10 @@ impl Rotation {
                                 && !is_to_stop(&doubt)
                                 && Instant::now() + pause < deadline =>
                         {
+                            self.notices.step(format_args!(
+                                "{trouble}; trying again in {:.1} s",
+                                pause.as_secs_f64()
+                            ));
                             thread::sleep(pause)
                         }
                         _ => {
@@ -496,6 +500,10 @@ impl Rotation {
                         return Err(self.unless_in_doubt(doubt, pair, error));
                     }
                     may_wait = false;
+                    self.notices.step(format_args!(
+                        "the server is busy; trying again in {:.1} s",
+                        pause.as_secs_f64()
+                    ));
                     thread::sleep(pause);
                     spendable = unspent;
                     continue;

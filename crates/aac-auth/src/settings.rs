@@ -91,7 +91,7 @@ fn check_project_id(id: String, hosts: &Hosts) -> Result<String, Problem> {
     if id.contains(char::is_whitespace) {
         return Err(Problem::IdWithBlanks);
     }
-    if !id.bytes().all(|byte| byte.is_ascii_graphic()) {
+    if !id.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"'".contains(&byte)) {
         return Err(Problem::IdNotAscii);
     }
     if is_uuid(&id) {
@@ -219,6 +219,10 @@ impl Hosts {
         let has_scheme = target.split(['/', '?']).next().is_some_and(|part| part.contains(':'));
         if has_scheme || target.contains('\\') || target.starts_with("//") {
             return Err("is not a path such as /iam/v1/workspaces/current".to_owned());
+        }
+        let first = lower.trim_start_matches('/').split(['/', '?']).next().unwrap_or_default();
+        if first.ends_with(&format!(".{DOMAIN}")) {
+            return Err("begins with a host: leave it out".to_owned());
         }
         if target.split('?').next().is_some_and(|path| path.contains(['{', '}'])) {
             return Err("has braces in it: {workspaceId} alone is filled in".to_owned());
@@ -350,6 +354,7 @@ mod tests {
             "C:/Program Files/Git/v4/people",
             "c:\\v4",
             "/x#y",
+            "api.eu1.alteryxcloud.com/v4/x",
         ] {
             assert!(hosts.url(other).is_err(), "{other}");
         }

@@ -482,6 +482,9 @@ fn what_is_not_a_request_is_told_before_anything_is_sent() {
     for (args, code, words) in [
         (&["/x", "-d", "{a:1}"][..], 2, "--data looks like JSON, but is not: "),
         (&["/x", "-d", "[1,]"], 2, "--data looks like JSON"),
+        (&["/x", "-F", "a={b:1}"], 2, "the field a looks like JSON, but"),
+        (&["/x", "-d", utf16.to_str().unwrap()], 2, "that is a file; its content is --data @"),
+        (&["/x", "--part", &format!("a={}", utf16.display())], 2, "its content is --part a=@"),
         (&["/x", "-d", "      {a:1}"], 2, "--data looks like JSON"),
         (&["/x", "--part", "a=@-", "--part", "b=@-"], 2, "one part alone"),
         (&["/x", "--part", "a=1", "-H", "Content-Type: x/y"], 2, "set by the client itself"),

@@ -202,6 +202,11 @@ fn the_template_and_the_set_up_work_word_for_word() {
     let ci = fs::read_to_string(repository().join(".ci/run")).unwrap();
     assert!(ci.contains(test), "what README gives for the tests is what runs");
 
+    // The way up from there.
+    let recipes = &blocks("bash")[1];
+    assert_eq!(recipes.lines().count(), 4);
+    stdout(bash(recipes));
+
     // "With an account": the account is the sandbox's, and the editor is one that knows what to type.
     let sandbox = Sandbox::start(Options::default()).unwrap();
     let tokens = sandbox.issue_expired();
@@ -215,7 +220,7 @@ fn the_template_and_the_set_up_work_word_for_word() {
     stdout(bash("chmod +x bin/nano; git init -q; git add -A"));
     let setup = blocks("bash")[0]
         .replace("https://api.us1.alteryxcloud.com", sandbox.url())
-        .replace("0123yourClientId", sandbox.project_id());
+        .replace("Your client id here", sandbox.project_id());
     let printed = stdout(bash(&setup));
     assert!(blocks("json").contains(&printed.trim_end().to_owned()), "{printed}");
     assert_eq!(
@@ -228,13 +233,13 @@ fn the_template_and_the_set_up_work_word_for_word() {
 
     // "curl, Python and others".
     for (program, argument, script) in
-        [("curl", "-sS", &blocks("bash")[1]), ("python3", "-c", &blocks("python")[0])]
+        [("curl", "-c", &blocks("bash")[2]), ("python3", "-c", &blocks("python")[0])]
     {
         if !has(program) {
             continue;
         }
         let output = match program {
-            "curl" => bash(&script.replace("curl ", "curl -sS ")),
+            "curl" => bash(script),
             _ => command(program, folder).args([argument, script]).output().unwrap(),
         };
         let printed: Value = serde_json::from_str(&stdout(output)).unwrap();

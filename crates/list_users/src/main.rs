@@ -47,15 +47,15 @@ struct Cli {
     #[arg(long)]
     include_privileges: bool,
 
-    /// So many users at the most [default: all]
+    /// At most N users [default: all]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
 
-    /// So many users a call
+    /// Users per call
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
     page_size: u64,
 
-    /// Without so many users at the beginning
+    /// Skip the first N users
     #[arg(long, value_name = "N", default_value_t = 0)]
     offset: u64,
 

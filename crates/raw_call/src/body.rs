@@ -17,6 +17,9 @@ pub fn of_fields(
     values: &[(String, String)],
 ) -> Result<Value, Error> {
     let strings = strings.iter().map(|(name, text)| (name, Value::from(text.clone())));
+    for (name, text) in values {
+        check(&format!("the field {}", aac_auth::one_line(name)), text.as_bytes())?;
+    }
     let values = values.iter().map(|(name, text)| {
         let value = serde_json::from_str(text).unwrap_or_else(|_| Value::from(text.clone()));
         (name, value)
@@ -35,6 +38,7 @@ pub fn of_fields(
 pub fn of_data(data: &str, is_json: bool) -> Result<Body, Error> {
     let Some(source) = data.strip_prefix('@') else {
         if is_json {
+            is_no_file("--data", "", data)?;
             check("--data", data.as_bytes())?;
         }
         return Ok(data.to_owned().into());
@@ -76,7 +80,20 @@ pub fn of_parts(parts: &[(String, String)]) -> Result<Vec<(&str, Body)>, Error> 
         Some(path) => Body::file(path.as_ref()),
         None => Ok(value.to_owned().into()),
     };
+    for (name, value) in parts {
+        is_no_file("--part", &format!("{name}="), value)?;
+    }
     parts.iter().map(|(name, value)| Ok((name.as_str(), body(value)?))).collect()
+}
+
+/// An error for the name of a file where its content is meant.
+fn is_no_file(flag: &str, before: &str, value: &str) -> Result<(), Error> {
+    match !value.starts_with('@') && Path::new(value).is_file() {
+        true => Err(Error::Request {
+            what: format!("{flag}: that is a file; its content is {flag} {before}@{value}"),
+        }),
+        false => Ok(()),
+    }
 }
 
 /// An error for what begins like JSON and is none: a server would only say that it is wrong, not
@@ -107,7 +124,7 @@ fn check(name: &str, mut text: impl Read) -> Result<(), Error> {
     match serde_json::from_reader::<_, IgnoredAny>(start.as_slice().chain(text)) {
         Ok(_) => Ok(()),
         Err(error) => wrong(format!(
-            "is not: {error}. (If the shell has taken the quotation marks: put it in a file, --data @FILE.)"
+            "is not: {error}. (Curly quotes? Or has the shell taken the quotes? Then put it in a file, -d @FILE.)"
         )),
     }
 }

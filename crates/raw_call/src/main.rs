@@ -61,11 +61,11 @@ struct Answer {
     #[arg(long, conflicts_with_all = ["include", "silent"])]
     paginate: bool,
 
-    /// So many rows at the most
+    /// At most N rows
     #[arg(long, value_name = "N", requires = "paginate", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
 
-    /// So many rows a call
+    /// Rows per call
     #[arg(long, value_name = "N", requires = "paginate", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
     page_size: u64,
 
@@ -73,7 +73,7 @@ struct Answer {
     #[arg(long)]
     dry_run: bool,
 
-    /// Show it as a curl line for bash
+    /// Show it as a curl line that wants $ACCESS_TOKEN
     #[arg(long, conflicts_with = "dry_run")]
     curl: bool,
 }
