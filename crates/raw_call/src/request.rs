@@ -19,7 +19,7 @@ pub struct Options {
     #[arg(short = 'f', long, value_name = "K=V", value_parser = pair)]
     pub raw_field: Vec<(String, String)>,
 
-    /// The same, but V may be JSON: 7, true, [1]
+    /// The same, but V may be JSON: 7, true, null
     #[arg(short = 'F', long, value_name = "K=V", value_parser = pair)]
     pub field: Vec<(String, String)>,
 
