@@ -15,6 +15,18 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why a call could not be made, or what came of it.
 ///
+/// ```no_run
+/// use aac_auth::Error;
+/// # let client = aac_auth::Client::open(&aac_auth::ConnectionOptions::default(), "demo/1.0")?;
+///
+/// let plan = match client.get("/plans/v1/plans/7") {
+///     // Deleted, or never there.
+///     Err(Error::Http(error)) if matches!(error.status, 404 | 410) => None,
+///     plan => Some(plan?),
+/// };
+/// # Ok::<(), Error>(())
+/// ```
+///
 /// No text of it, and no `Debug` output, holds a token or a part of one.
 #[derive(Debug)]
 #[non_exhaustive]

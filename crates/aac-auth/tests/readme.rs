@@ -418,13 +418,17 @@ fn troubleshooting_lists_what_the_programs_say() {
 fn every_folder_in_the_map_is_there() {
     let readme = readme();
     let (_, map) = readme.split_once("## For whoever carries on").unwrap();
-    let folders =
-        map.lines().filter(|line| line.starts_with("crates/") || line.starts_with(".ci/"));
-    let listed: Vec<PathBuf> =
-        folders.map(|line| PathBuf::from(line.split(' ').next().unwrap())).collect();
-    for folder in &listed {
-        assert!(repository().join(folder).exists(), "{}", folder.display());
+    let mut listed = Vec::new();
+    for line in map.lines().filter(|line| line.starts_with("crates/") || line.starts_with(".ci/")) {
+        let mut words = line.split([' ', ';']);
+        let folder = PathBuf::from(words.next().unwrap());
+        assert!(repository().join(&folder).exists(), "{line}");
+        for document in words.filter(|word| word.ends_with(".md")) {
+            assert!(repository().join(&folder).join(document).is_file(), "{line}");
+        }
+        listed.push(folder);
     }
+    assert!(map.contains("FIGURES.md") && map.contains("ROTATION.md"));
     for entry in fs::read_dir(repository().join("crates")).unwrap() {
         let name = Path::new("crates").join(entry.unwrap().file_name());
         assert!(listed.contains(&name), "{} is not in the map", name.display());
