@@ -515,7 +515,8 @@ fn what_is_not_a_request_is_told_before_anything_is_sent() {
         (&["/x?limit=1", "--paginate"], 2, "has a limit"),
         (&["/x", "--limit", "1"], 2, "--paginate"),
         (&["/x", "--paginate", "-i"], 2, "cannot be used with"),
-        (&[], 2, "<PATH>"),
+        // Though AAC_DIR is set, --dir is no part of what is missing.
+        (&[], 2, "Usage: raw_call [OPTIONS] <PATH>\n"),
     ] {
         let run = call(&case, args);
         assert_eq!((run.code, run.stdout.as_str()), (Some(code), ""), "{args:?}: {}", run.stderr);

@@ -27,7 +27,7 @@ Examples, which work in `cargo sandbox bash` as well:
 
 /// Call any endpoint
 #[derive(Parser)]
-#[command(version, after_help = EXAMPLES)]
+#[command(version, after_help = EXAMPLES, override_usage = "raw_call [OPTIONS] <PATH>")]
 struct Cli {
     /// Such as /v4/people/current; {workspaceId} is filled in
     path: String,
