@@ -70,6 +70,8 @@ const BUFFER: usize = 64 * 1024;
 pub struct Output {
     sink: Sink,
     is_terminal: bool,
+    /// Whether the last line that was written has not ended.
+    is_in_line: bool,
 }
 
 #[derive(Debug)]
@@ -94,7 +96,8 @@ impl Output {
     pub fn stdout() -> Self {
         let stdout = io::stdout();
         let is_terminal = stdout.is_terminal();
-        Self { sink: Sink::Stdout(BufWriter::with_capacity(BUFFER, stdout.lock())), is_terminal }
+        let sink = Sink::Stdout(BufWriter::with_capacity(BUFFER, stdout.lock()));
+        Self { sink, is_terminal, is_in_line: false }
     }
 
     /// A file: written beside it, and renamed over it by [`finish`](Self::finish).
@@ -118,7 +121,8 @@ impl Output {
             // Says what is wrong with a folder, too.
             let file = File::options().write(true).open(path).map_err(failed)?;
             let is_terminal = file.is_terminal();
-            return Ok(Self { sink: Sink::Special { path: path.to_owned(), file }, is_terminal });
+            let sink = Sink::Special { path: path.to_owned(), file };
+            return Ok(Self { sink, is_terminal, is_in_line: false });
         }
         // A link stays one: what it leads to is replaced.
         let path = disk::real_path(path);
@@ -137,7 +141,8 @@ impl Output {
         let permissions =
             old.map_or_else(|_| Ok(()), |old| file.set_permissions(old.permissions()));
         let file = Some(BufWriter::with_capacity(BUFFER, file));
-        let output = Self { sink: Sink::File { path, part, file }, is_terminal: false };
+        let sink = Sink::File { path, part, file };
+        let output = Self { sink, is_terminal: false, is_in_line: false };
         permissions.map(|()| output).map_err(failed)
     }
 
@@ -153,13 +158,7 @@ impl Output {
     /// [`Error::Output`] for standard output, [`Error::UserFile`] for a file; for `flush` and
     /// `finish` as well.
     pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        let written = match &mut self.sink {
-            Sink::Stdout(stdout) => stdout.write_all(bytes),
-            Sink::Special { file, .. } => file.write_all(bytes),
-            Sink::File { file: Some(file), .. } => file.write_all(bytes),
-            Sink::File { file: None, .. } => Ok(()),
-        };
-        written.map_err(|error| self.error(error))
+        Write::write_all(self, bytes).map_err(|error| self.error(error))
     }
 
     /// Writes text; on a terminal, with what it would act on escaped.
@@ -220,12 +219,16 @@ impl Output {
 /// For libraries that write by themselves; [`Output::error`] makes an [`Error`] of theirs.
 impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match &mut self.sink {
+        let written = match &mut self.sink {
             Sink::Stdout(stdout) => stdout.write(bytes),
             Sink::Special { file, .. } => file.write(bytes),
             Sink::File { file: Some(file), .. } => file.write(bytes),
             Sink::File { file: None, .. } => Ok(bytes.len()),
+        }?;
+        if let Some(last) = bytes[..written].last() {
+            self.is_in_line = *last != b'\n';
         }
+        Ok(written)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -239,6 +242,10 @@ impl Write for Output {
 
 impl Drop for Output {
     fn drop(&mut self) {
+        if self.is_terminal && self.is_in_line {
+            // What comes next, an error or the shell's prompt, begins on a line of its own.
+            let _ = Write::write_all(self, b"\n");
+        }
         if let Sink::File { part, file: file @ Some(_), .. } = &mut self.sink {
             drop(file.take());
             // Best effort: it is of no use to anyone.

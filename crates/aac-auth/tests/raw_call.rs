@@ -463,6 +463,17 @@ fn a_terminal_gets_what_a_person_can_read() {
     let binary = shown(&["/plans/v1/plans/7/package"]);
     assert_eq!(binary, "raw_call: the answer is binary, and not shown: use -o FILE\r\n");
     assert!(shown(&["/plans/v1/plans/7/package", "-o", "-"]).contains("PK"), "asked for");
+    case.sandbox.add_fault(Fault::api(FaultKind::ServerError).after(1).always());
+    let cut = shown(&[
+        "iam/v1/workspaces/31429/people",
+        "--paginate",
+        "--page-size",
+        "2",
+        "--retry",
+        "0",
+    ]);
+    assert!(cut.contains("  }\r\n{\"exception\""), "the error begins on a line of its own: {cut}");
+    case.sandbox.clear_faults();
     case.sandbox.add_fault(Fault::api(FaultKind::HtmlPage));
     assert!(shown(&["/v4/people/current"]).contains("<html"), "text as it is");
     // A download is counted, and the count is gone at the end.
