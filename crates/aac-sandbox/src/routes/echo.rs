@@ -7,7 +7,7 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 use crc32fast::Hasher;
 use serde_json::{Value, json};
 
-use super::query::invalid;
+use super::input::{Refusal, invalid};
 use crate::envelope;
 use crate::stream;
 
@@ -21,14 +21,12 @@ pub(super) async fn echo(
     uri: Uri,
     headers: HeaderMap,
     mut body: Body,
-) -> Response<Body> {
+) -> Result<Response<Body>, Refusal> {
     let mut shown = Vec::new();
     let mut length: u64 = 0;
     let mut crc = Hasher::new();
     while let Some(piece) = stream::next(&mut body).await {
-        let Ok(piece) = piece else {
-            return *invalid("The body ends too early");
-        };
+        let piece = piece.map_err(|_| invalid("The body ends too early"))?;
         length += piece.len() as u64;
         crc.update(&piece);
         if length <= MAX_SHOWN {
@@ -61,5 +59,5 @@ pub(super) async fn echo(
             Err(_) => echo["base64"] = json!(BASE64_STANDARD.encode(&shown)),
         }
     }
-    envelope::json(StatusCode::OK, &echo)
+    Ok(envelope::json(StatusCode::OK, &echo))
 }

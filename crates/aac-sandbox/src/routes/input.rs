@@ -1,22 +1,64 @@
-//! The bodies of requests.
+//! What requests bring, taken and checked before a handler sees it; and the answer if it is no good.
 
 use axum::body::{Body, Bytes};
+use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::header::CONTENT_TYPE;
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, Response, StatusCode};
+use axum::response::IntoResponse;
 use serde_json::{Map, Value};
 
-use super::query::{Invalid, invalid};
+use super::no_number;
 use crate::envelope::exception;
 
-/// A JSON object.
-pub(super) fn object(headers: &HeaderMap, body: &Bytes) -> Result<Map<String, Value>, Invalid> {
-    if !is_of(headers, "application/json") {
-        return Err(unsupported("The content type must be application/json"));
+/// An answer other than the one that was asked for. Boxed, as answers are large and errors are rare.
+#[derive(Debug)]
+pub(super) struct Refusal(Box<Response<Body>>);
+
+impl From<Response<Body>> for Refusal {
+    fn from(response: Response<Body>) -> Self {
+        Self(Box::new(response))
     }
-    match serde_json::from_slice(body) {
-        Ok(Value::Object(object)) => Ok(object),
-        Ok(_) => Err(invalid("The body must be a JSON object")),
-        Err(error) => Err(invalid(&format!("The body is not JSON: {error}"))),
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response<Body> {
+        *self.0
+    }
+}
+
+/// The id in a path. A ULID in the place of the number does not match the route of the real service.
+pub(super) struct Number(pub(super) u64);
+
+impl<S: Send + Sync> FromRequestParts<S> for Number {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        match Path::from_request_parts(parts, state).await {
+            Ok(Path(number)) => Ok(Self(number)),
+            Err(_) => Err(no_number(&parts.method, &parts.uri).into()),
+        }
+    }
+}
+
+/// A body that is a JSON object.
+pub(super) struct Object(pub(super) Map<String, Value>);
+
+impl<S: Send + Sync> FromRequest<S> for Object {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
+        if !is_of(request.headers(), "application/json") {
+            return Err(unsupported("The content type must be application/json"));
+        }
+        let body = Bytes::from_request(request, state)
+            .await
+            .map_err(|rejection| Refusal::from(rejection.into_response()))?;
+        match serde_json::from_slice(&body) {
+            Ok(Value::Object(object)) => Ok(Self(object)),
+            Ok(_) => Err(invalid("The body must be a JSON object")),
+            Err(error) => Err(invalid(&format!("The body is not JSON: {error}"))),
+        }
     }
 }
 
@@ -28,8 +70,14 @@ pub(super) fn is_of(headers: &HeaderMap, media_type: &str) -> bool {
 }
 
 /// What the platform says of a body that it cannot read.
-pub(super) fn unsupported(details: &str) -> Box<Response<Body>> {
+pub(super) fn unsupported(details: &str) -> Refusal {
     let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
     let name = "UnsupportedMediaTypeException";
-    Box::new(exception(status, name, "Unsupported Media Type", Some(details)))
+    exception(status, name, "Unsupported Media Type", Some(details)).into()
+}
+
+/// What the platform says of a parameter, or of a member of a body, that is not valid.
+pub(super) fn invalid(details: &str) -> Refusal {
+    let message = "Input validation failed";
+    exception(StatusCode::BAD_REQUEST, "ApiValidationFailed", message, Some(details)).into()
 }

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::query::{Invalid, Query, invalid};
+use super::input::{Refusal, invalid};
+use super::query::Query;
 
 /// Rows on a page if `limit` does not say.
 const PAGE: usize = 25;
@@ -16,7 +17,7 @@ pub(super) struct Window {
 }
 
 impl Window {
-    pub(super) fn of(query: &Query, max_page: usize) -> Result<Self, Invalid> {
+    pub(super) fn of(query: &Query, max_page: usize) -> Result<Self, Refusal> {
         Ok(Self {
             limit: query.number("limit", 1)?.unwrap_or(PAGE).min(max_page),
             offset: query.number("offset", 0)?.unwrap_or(0),
@@ -48,7 +49,7 @@ pub(super) fn select(
     len: usize,
     fields: &str,
     row: impl Fn(usize) -> Value,
-) -> Result<Vec<usize>, Invalid> {
+) -> Result<Vec<usize>, Refusal> {
     let mut selected: Vec<usize> = (0..len).collect();
     if let Some(text) = query.text("filter") {
         let filter = Filter::new(text, fields, query)?;
@@ -84,7 +85,7 @@ struct Filter<'a> {
 }
 
 impl<'a> Filter<'a> {
-    fn new(text: &'a str, fields: &'a str, query: &'a Query) -> Result<Self, Invalid> {
+    fn new(text: &'a str, fields: &'a str, query: &'a Query) -> Result<Self, Refusal> {
         let kind = query.text("filterType").unwrap_or("contains");
         if !["fuzzy", "contains", "exact", "exactIgnoreCase"].contains(&kind) {
             return Err(invalid("filterType must be fuzzy, contains, exact or exactIgnoreCase"));

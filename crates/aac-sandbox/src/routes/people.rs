@@ -4,13 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use axum::body::Body;
-use axum::extract::{Path, State};
-use axum::http::{Method, Response, StatusCode, Uri};
+use axum::extract::{FromRequestParts, State};
+use axum::http::request::Parts;
+use axum::http::{Response, StatusCode};
 use serde_json::{Value, json};
 
+use super::input::{Number, Refusal};
 use super::list::{self, Window};
-use super::query::{Invalid, Query};
-use super::{Tenant, no_number, person};
+use super::query::Query;
+use super::{Tenant, person};
 use crate::envelope::{self, exception};
 use crate::options::Paging;
 use crate::workspace;
@@ -21,29 +23,14 @@ use crate::workspace;
 /// what else the query has is ignored, as the real service ignores much.
 pub(super) async fn list(
     State(tenant): State<Arc<Tenant>>,
-    Path(id): Path<String>,
-    method: Method,
-    uri: Uri,
-) -> Response<Body> {
-    if let Some(response) = elsewhere(&tenant, &id, &method, &uri) {
-        return response;
-    }
-    match page(&tenant, &Query::of(&uri)) {
-        Ok(page) => envelope::json(StatusCode::OK, &page),
-        Err(response) => *response,
-    }
+    _: OwnWorkspace,
+    query: Query,
+) -> Result<Response<Body>, Refusal> {
+    Ok(envelope::json(StatusCode::OK, &page(&tenant, &query)?))
 }
 
 /// `GET /iam/v1/workspaces/{id}/admins`: those who run the workspace, always with their count.
-pub(super) async fn admins(
-    State(tenant): State<Arc<Tenant>>,
-    Path(id): Path<String>,
-    method: Method,
-    uri: Uri,
-) -> Response<Body> {
-    if let Some(response) = elsewhere(&tenant, &id, &method, &uri) {
-        return response;
-    }
+pub(super) async fn admins(State(tenant): State<Arc<Tenant>>, _: OwnWorkspace) -> Response<Body> {
     let people = (0..tenant.people()).map(|index| person::person(index, false));
     let admins: Vec<Value> = people
         .filter(|person| person["isAdmin"] == true)
@@ -64,52 +51,47 @@ pub(super) async fn admins(
 /// `GET /iam/v1/people/{id}`: one person.
 pub(super) async fn one(
     State(tenant): State<Arc<Tenant>>,
-    Path(id): Path<String>,
-    method: Method,
-    uri: Uri,
-) -> Response<Body> {
-    let Ok(id) = id.parse::<u64>() else {
-        return no_number(&method, &uri);
-    };
-    let index = (0..tenant.people()).find(|&index| person::id(index) == id);
-    show(index, &uri)
+    Number(id): Number,
+    query: Query,
+) -> Result<Response<Body>, Refusal> {
+    let index = (0..tenant.people()).find(|&index| person::id(index) == id).ok_or_else(|| {
+        exception(StatusCode::NOT_FOUND, "NotFoundException", "Person not found", None)
+    })?;
+    show(index, &query)
 }
 
 /// `GET /v4/people/current`: the person of the token, who is the first one.
-pub(super) async fn current(uri: Uri) -> Response<Body> {
-    show(Some(0), &uri)
+pub(super) async fn current(query: Query) -> Result<Response<Body>, Refusal> {
+    show(0, &query)
 }
 
-fn show(index: Option<usize>, uri: &Uri) -> Response<Body> {
-    let with_privileges = match Query::of(uri).flag("includePrivileges") {
-        Ok(flag) => flag,
-        Err(response) => return *response,
-    };
-    match index {
-        Some(index) => envelope::json(StatusCode::OK, &person::person(index, with_privileges)),
-        None => exception(StatusCode::NOT_FOUND, "NotFoundException", "Person not found", None),
-    }
+fn show(index: usize, query: &Query) -> Result<Response<Body>, Refusal> {
+    let person = person::person(index, query.flag("includePrivileges")?);
+    Ok(envelope::json(StatusCode::OK, &person))
 }
 
-/// The answer to an id that is not the one of the workspace.
-fn elsewhere(tenant: &Tenant, id: &str, method: &Method, uri: &Uri) -> Option<Response<Body>> {
-    // A ULID in place of the number does not match the route of the real service.
-    let Ok(id) = id.parse::<u64>() else {
-        return Some(no_number(method, uri));
-    };
-    if id == workspace::ID {
-        return None;
-    }
-    let message = "User is not authorised to access this API.";
-    Some(match tenant.foreign_workspace {
-        StatusCode::FORBIDDEN => {
-            exception(StatusCode::FORBIDDEN, "AccessControlException", message, None)
+/// A path with the id of the workspace that the token is for.
+pub(super) struct OwnWorkspace;
+
+impl FromRequestParts<Arc<Tenant>> for OwnWorkspace {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, tenant: &Arc<Tenant>) -> Result<Self, Refusal> {
+        let Number(id) = Number::from_request_parts(parts, tenant).await?;
+        if id == workspace::ID {
+            return Ok(Self);
         }
-        status => exception(status, "NotFoundException", "Workspace not found", None),
-    })
+        let (name, message) = match tenant.foreign_workspace {
+            StatusCode::FORBIDDEN => {
+                ("AccessControlException", "User is not authorised to access this API.")
+            }
+            _ => ("NotFoundException", "Workspace not found"),
+        };
+        Err(exception(tenant.foreign_workspace, name, message, None).into())
+    }
 }
 
-fn page(tenant: &Tenant, query: &Query) -> Result<Value, Invalid> {
+fn page(tenant: &Tenant, query: &Query) -> Result<Value, Refusal> {
     let mut window = Window::of(query, tenant.max_page)?;
     let with_privileges = query.flag("includePrivileges")?;
 

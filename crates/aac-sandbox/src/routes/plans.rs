@@ -4,16 +4,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Extension;
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::multipart::{Field, Multipart, MultipartError, MultipartRejection};
-use axum::extract::{Path, State};
+use axum::extract::{FromRequestParts, State};
 use axum::http::header::CONTENT_DISPOSITION;
-use axum::http::{HeaderMap, Method, Response, StatusCode, Uri};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Response, StatusCode};
 use serde_json::{Map, Value, json};
 
+use super::input::{self, Number, Object, Refusal, invalid};
 use super::list::{self, Window};
-use super::query::{Invalid, Query, invalid};
-use super::{Tenant, input, no_number, person};
+use super::query::Query;
+use super::{Tenant, person};
 use crate::clock::Moment;
 use crate::envelope::{self, exception, with_header};
 use crate::package::{self, Package};
@@ -24,7 +26,7 @@ use crate::workspace;
 pub(super) struct Plans(BTreeMap<u64, Option<Plan>>);
 
 #[derive(Clone, Debug)]
-struct Plan {
+pub(super) struct Plan {
     id: u64,
     name: String,
     description: Option<String>,
@@ -75,160 +77,116 @@ impl Plans {
         plan
     }
 
-    /// The plan of that number in a path.
-    fn find(&mut self, id: &str, method: &Method, uri: &Uri) -> Result<&mut Plan, Invalid> {
-        let id: u64 = id.parse().map_err(|_| Box::new(no_number(method, uri)))?;
-        match self.0.get_mut(&id) {
-            Some(Some(plan)) => Ok(plan),
-            Some(None) => {
-                Err(Box::new(exception(StatusCode::GONE, "Gone", "The plan was deleted", None)))
-            }
-            None => {
-                let (status, name) = (StatusCode::NOT_FOUND, "NotFoundException");
-                Err(Box::new(exception(status, name, "Plan not found", None)))
-            }
-        }
-    }
-
     fn rows(&self) -> Vec<Value> {
         self.0.values().flatten().map(Plan::row).collect()
     }
 }
 
+/// The plan whose number is in the path.
+impl FromRequestParts<Arc<Tenant>> for Plan {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, tenant: &Arc<Tenant>) -> Result<Self, Refusal> {
+        let Number(id) = Number::from_request_parts(parts, tenant).await?;
+        match tenant.plans().0.get(&id) {
+            Some(Some(plan)) => Ok(plan.clone()),
+            Some(None) => {
+                Err(exception(StatusCode::GONE, "Gone", "The plan was deleted", None).into())
+            }
+            None => {
+                let (status, name) = (StatusCode::NOT_FOUND, "NotFoundException");
+                Err(exception(status, name, "Plan not found", None).into())
+            }
+        }
+    }
+}
+
 /// `GET /plans/v1/plans`: a page of the plans. It knows the parameters that people have.
-pub(super) async fn list(State(tenant): State<Arc<Tenant>>, uri: Uri) -> Response<Body> {
-    let query = Query::of(&uri);
+pub(super) async fn list(
+    State(tenant): State<Arc<Tenant>>,
+    query: Query,
+) -> Result<Response<Body>, Refusal> {
     let rows = tenant.plans().rows();
-    let page = Window::of(&query, tenant.max_page).and_then(|window| {
-        let selected = select(&query, &rows)?;
-        Ok(window.page(&selected, Some(selected.len()), |index| rows[index].clone()))
-    });
-    answer(page)
+    let window = Window::of(&query, tenant.max_page)?;
+    let selected = select(&query, &rows)?;
+    let page = window.page(&selected, Some(selected.len()), |index| rows[index].clone());
+    Ok(envelope::json(StatusCode::OK, &page))
 }
 
 /// `GET /plans/v1/plans/count`: how many plans the list has.
-pub(super) async fn count(State(tenant): State<Arc<Tenant>>, uri: Uri) -> Response<Body> {
-    let rows = tenant.plans().rows();
-    let selected = select(&Query::of(&uri), &rows);
-    answer(selected.map(|selected| json!({ "count": selected.len() })))
+pub(super) async fn count(
+    State(tenant): State<Arc<Tenant>>,
+    query: Query,
+) -> Result<Response<Body>, Refusal> {
+    let count = select(&query, &tenant.plans().rows())?.len();
+    Ok(envelope::json(StatusCode::OK, &json!({ "count": count })))
 }
 
-fn select(query: &Query, rows: &[Value]) -> Result<Vec<usize>, Invalid> {
+fn select(query: &Query, rows: &[Value]) -> Result<Vec<usize>, Refusal> {
     list::select(query, rows.len(), "name,description", |index| rows[index].clone())
 }
 
 /// `GET /plans/v1/plans/{id}`: one plan.
-pub(super) async fn one(
-    State(tenant): State<Arc<Tenant>>,
-    Path(id): Path<String>,
-    method: Method,
-    uri: Uri,
-) -> Response<Body> {
-    answer(tenant.plan(&id, &method, &uri).map(|plan| plan.row()))
+pub(super) async fn one(plan: Plan) -> Response<Body> {
+    envelope::json(StatusCode::OK, &plan.row())
 }
 
 /// `GET /plans/v1/plans/{id}/full`: one plan with its nodes and edges.
-pub(super) async fn full(
-    State(tenant): State<Arc<Tenant>>,
-    Path(id): Path<String>,
-    method: Method,
-    uri: Uri,
-) -> Response<Body> {
-    answer(tenant.plan(&id, &method, &uri).map(|plan| plan.full()))
+pub(super) async fn full(plan: Plan) -> Response<Body> {
+    envelope::json(StatusCode::OK, &plan.full())
 }
 
 /// `POST /plans/v1/plans`: a new plan.
 pub(super) async fn create(
     State(tenant): State<Arc<Tenant>>,
     Extension(now): Extension<Moment>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response<Body> {
-    let plan = input::object(&headers, &body).and_then(|object| {
-        let name = name(&object)?.ok_or_else(|| invalid("name is required"))?;
-        let description = description(&object)?.flatten();
-        Ok(tenant.plans().add(name, description, now).row())
-    });
-    match plan {
-        Ok(plan) => envelope::json(StatusCode::CREATED, &plan),
-        Err(response) => *response,
-    }
+    Object(object): Object,
+) -> Result<Response<Body>, Refusal> {
+    let name = name(&object)?.ok_or_else(|| invalid("name is required"))?;
+    let description = description(&object)?.flatten();
+    let plan = tenant.plans().add(name, description, now);
+    Ok(envelope::json(StatusCode::CREATED, &plan.row()))
 }
 
 /// `PATCH /plans/v1/plans/{id}`: another name or description. Says only that it was done.
 pub(super) async fn update(
     State(tenant): State<Arc<Tenant>>,
     Extension(now): Extension<Moment>,
-    Path(id): Path<String>,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response<Body> {
-    let mut plans = tenant.plans();
-    let change = |plan: &mut Plan| {
-        let object = input::object(&headers, &body)?;
-        let (name, description) = (name(&object)?, description(&object)?);
-        plan.name = name.unwrap_or_else(|| plan.name.clone());
-        plan.description = description.unwrap_or_else(|| plan.description.clone());
-        plan.updated = now;
-        Ok(json!({ "id": plan.id, "updatedAt": now.to_string() }))
-    };
-    answer(plans.find(&id, &method, &uri).and_then(change))
+    mut plan: Plan,
+    Object(object): Object,
+) -> Result<Response<Body>, Refusal> {
+    let (name, description) = (name(&object)?, description(&object)?);
+    plan.name = name.unwrap_or(plan.name);
+    plan.description = description.unwrap_or(plan.description);
+    plan.updated = now;
+    let body = json!({ "id": plan.id, "updatedAt": now.to_string() });
+    tenant.plans().0.insert(plan.id, Some(plan));
+    Ok(envelope::json(StatusCode::OK, &body))
 }
 
 /// `DELETE /plans/v1/plans/{id}`: it is gone, and is known to be.
-pub(super) async fn delete(
-    State(tenant): State<Arc<Tenant>>,
-    Path(id): Path<String>,
-    method: Method,
-    uri: Uri,
-) -> Response<Body> {
-    match tenant.plan(&id, &method, &uri) {
-        Ok(plan) => {
-            tenant.plans().0.insert(plan.id, None);
-            let mut response = Response::new(Body::empty());
-            *response.status_mut() = StatusCode::NO_CONTENT;
-            response
-        }
-        Err(response) => *response,
-    }
+pub(super) async fn delete(State(tenant): State<Arc<Tenant>>, plan: Plan) -> StatusCode {
+    tenant.plans().0.insert(plan.id, None);
+    StatusCode::NO_CONTENT
 }
 
 /// `POST /plans/v1/plans/{id}/run`: runs it; [`super::runs::plan_run`] says how that goes.
 pub(super) async fn run(
     State(tenant): State<Arc<Tenant>>,
     Extension(now): Extension<Moment>,
-    Path(id): Path<String>,
-    method: Method,
-    uri: Uri,
+    plan: Plan,
 ) -> Response<Body> {
-    match tenant.plan(&id, &method, &uri) {
-        Ok(plan) => {
-            let run = tenant.plan_runs.submit(plan.id, now);
-            let body = json!({ "validationStatus": "Valid", "planSnapshotRunId": run });
-            envelope::json(StatusCode::CREATED, &body)
-        }
-        Err(response) => *response,
-    }
+    let run = tenant.plan_runs.submit(plan.id, now);
+    let body = json!({ "validationStatus": "Valid", "planSnapshotRunId": run });
+    envelope::json(StatusCode::CREATED, &body)
 }
 
 /// `GET /plans/v1/plans/{id}/package`: the plan as a file.
-pub(super) async fn export(
-    State(tenant): State<Arc<Tenant>>,
-    Path(id): Path<String>,
-    method: Method,
-    uri: Uri,
-) -> Response<Body> {
-    match tenant.plan(&id, &method, &uri) {
-        Ok(plan) => {
-            let body = Body::new(Package::new(&plan.full(), tenant.package_size));
-            let response = envelope::answer(StatusCode::OK, "application/zip", body);
-            let file = format!("attachment; filename=\"plan-{}.zip\"", plan.id);
-            with_header(response, CONTENT_DISPOSITION.as_str(), file)
-        }
-        Err(response) => *response,
-    }
+pub(super) async fn export(State(tenant): State<Arc<Tenant>>, plan: Plan) -> Response<Body> {
+    let body = Body::new(Package::new(&plan.full(), tenant.package_size));
+    let response = envelope::answer(StatusCode::OK, "application/zip", body);
+    let file = format!("attachment; filename=\"plan-{}.zip\"", plan.id);
+    with_header(response, CONTENT_DISPOSITION.as_str(), file)
 }
 
 /// `POST /plans/v1/plans/package`: a plan from such a file.
@@ -237,22 +195,15 @@ pub(super) async fn import(
     Extension(now): Extension<Moment>,
     headers: HeaderMap,
     parts: Result<Multipart, MultipartRejection>,
-) -> Response<Body> {
+) -> Result<Response<Body>, Refusal> {
     if !input::is_of(&headers, "multipart/form-data") {
-        return *input::unsupported("The content type must be multipart/form-data");
+        return Err(input::unsupported("The content type must be multipart/form-data"));
     }
-    let file = match parts {
-        Ok(parts) => read(parts).await,
-        Err(rejection) => Err(invalid(&rejection.body_text())),
-    };
-    match file {
-        Ok(File { name, size }) => {
-            let plan = tenant.plans().add(name, None, now);
-            let body = json!({ "data": [{ "id": plan.id, "name": plan.name, "size": size }] });
-            envelope::json(StatusCode::CREATED, &body)
-        }
-        Err(response) => *response,
-    }
+    let parts = parts.map_err(|rejection| invalid(&rejection.body_text()))?;
+    let File { name, size } = read(parts).await?;
+    let plan = tenant.plans().add(name, None, now);
+    let body = json!({ "data": [{ "id": plan.id, "name": plan.name, "size": size }] });
+    Ok(envelope::json(StatusCode::CREATED, &body))
 }
 
 /// A file that was sent. It is not kept.
@@ -263,7 +214,7 @@ struct File {
 }
 
 /// Reads the parts of an import.
-async fn read(mut parts: Multipart) -> Result<File, Invalid> {
+async fn read(mut parts: Multipart) -> Result<File, Refusal> {
     let mut file = None;
     while let Some(part) = parts.next_field().await.map_err(malformed)? {
         match part.name().unwrap_or_default() {
@@ -278,7 +229,7 @@ async fn read(mut parts: Multipart) -> Result<File, Invalid> {
     file.ok_or_else(|| invalid("There is no file: a part with the name data or File is required"))
 }
 
-async fn read_file(mut part: Field<'_>) -> Result<File, Invalid> {
+async fn read_file(mut part: Field<'_>) -> Result<File, Refusal> {
     /// Where the name of the plan is, if the file has one.
     const HEAD: usize = 4096;
     let own_name = part.file_name().unwrap_or("Imported plan").to_owned();
@@ -295,7 +246,7 @@ async fn read_file(mut part: Field<'_>) -> Result<File, Invalid> {
     Ok(File { name: package::plan_name(&head).unwrap_or_else(own_name), size })
 }
 
-async fn read_mapping(mut part: Field<'_>) -> Result<(), Invalid> {
+async fn read_mapping(mut part: Field<'_>) -> Result<(), Refusal> {
     const MAX: usize = 1024 * 1024;
     let name = part.name().unwrap_or_default().to_owned();
     let mut text = Vec::new();
@@ -311,12 +262,12 @@ async fn read_mapping(mut part: Field<'_>) -> Result<(), Invalid> {
     }
 }
 
-fn malformed(error: MultipartError) -> Invalid {
+fn malformed(error: MultipartError) -> Refusal {
     invalid(&error.body_text())
 }
 
 /// The name in a request. One that is there has to be good for something.
-fn name(plan: &Map<String, Value>) -> Result<Option<String>, Invalid> {
+fn name(plan: &Map<String, Value>) -> Result<Option<String>, Refusal> {
     match plan.get("name") {
         None => Ok(None),
         Some(Value::String(name)) if !name.is_empty() => Ok(Some(name.clone())),
@@ -325,25 +276,11 @@ fn name(plan: &Map<String, Value>) -> Result<Option<String>, Invalid> {
 }
 
 /// The description in a request, which may be there as null.
-fn description(plan: &Map<String, Value>) -> Result<Option<Option<String>>, Invalid> {
+fn description(plan: &Map<String, Value>) -> Result<Option<Option<String>>, Refusal> {
     match plan.get("description") {
         None => Ok(None),
         Some(Value::Null) => Ok(Some(None)),
         Some(Value::String(text)) => Ok(Some(Some(text.clone()))),
         Some(_) => Err(invalid("description must be a string or null")),
-    }
-}
-
-fn answer(result: Result<Value, Invalid>) -> Response<Body> {
-    match result {
-        Ok(body) => envelope::json(StatusCode::OK, &body),
-        Err(response) => *response,
-    }
-}
-
-impl Tenant {
-    /// The plan of that number in a path, as it is now.
-    fn plan(&self, id: &str, method: &Method, uri: &Uri) -> Result<Plan, Invalid> {
-        self.plans().find(id, method, uri).cloned()
     }
 }

@@ -3,13 +3,13 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Extension;
-use axum::body::{Body, Bytes};
-use axum::extract::{Path, State};
-use axum::http::{HeaderMap, Method, Response, StatusCode, Uri};
-use serde_json::{Value, json};
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{Response, StatusCode};
+use serde_json::json;
 
-use super::query::{Invalid, invalid};
-use super::{Tenant, input, no_number};
+use super::Tenant;
+use super::input::{Number, Object, Refusal, invalid};
 use crate::clock::Moment;
 use crate::envelope::{self, exception};
 use crate::random;
@@ -65,10 +65,12 @@ impl Runs {
     }
 
     /// Looks at a run.
-    fn read(&self, id: u64, now: Moment) -> Option<Run> {
+    fn read(&self, id: u64, now: Moment) -> Result<Run, Refusal> {
         let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
-        let index = usize::try_from(id.checked_sub(self.first)?).ok()?;
-        let run = runs.get_mut(index)?;
+        let index = id.checked_sub(self.first).and_then(|index| usize::try_from(index).ok());
+        let run = index.and_then(|index| runs.get_mut(index)).ok_or_else(|| {
+            exception(StatusCode::NOT_FOUND, "NotFoundException", "Run not found", None)
+        })?;
         if run.reads > 0 {
             run.started.get_or_insert(now);
         }
@@ -76,7 +78,7 @@ impl Runs {
             run.finished.get_or_insert(now);
         }
         run.reads += 1;
-        Some(*run)
+        Ok(*run)
     }
 }
 
@@ -84,101 +86,71 @@ impl Runs {
 pub(super) async fn run_job(
     State(tenant): State<Arc<Tenant>>,
     Extension(now): Extension<Moment>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response<Body> {
-    match input::object(&headers, &body).and_then(|job| dataset(&Value::Object(job))) {
-        Ok(dataset) => {
-            let id = tenant.jobs.submit(dataset, now);
-            // A job group has a job that transforms and one that publishes.
-            let (first, second) = (2 * id + 1, 2 * id + 2);
-            let body = json!({
-                "sessionId": random::uuid(),
-                "reason": "JobStarted",
-                "jobGraph": {
-                    "vertices": [first, second],
-                    "edges": [{ "source": first, "target": second }],
-                },
-                "id": id,
-                "jobs": { "data": [{ "id": first }, { "id": second }] },
-            });
-            envelope::json(StatusCode::CREATED, &body)
-        }
-        Err(response) => *response,
-    }
-}
-
-fn dataset(job: &Value) -> Result<u64, Invalid> {
-    job["wrangledDataset"]["id"].as_u64().ok_or_else(|| invalid("wrangledDataset.id is required"))
+    Object(job): Object,
+) -> Result<Response<Body>, Refusal> {
+    let dataset = job.get("wrangledDataset").and_then(|dataset| dataset["id"].as_u64());
+    let dataset = dataset.ok_or_else(|| invalid("wrangledDataset.id is required"))?;
+    let id = tenant.jobs.submit(dataset, now);
+    // A job group has a job that transforms and one that publishes.
+    let (first, second) = (2 * id + 1, 2 * id + 2);
+    let body = json!({
+        "sessionId": random::uuid(),
+        "reason": "JobStarted",
+        "jobGraph": {
+            "vertices": [first, second],
+            "edges": [{ "source": first, "target": second }],
+        },
+        "id": id,
+        "jobs": { "data": [{ "id": first }, { "id": second }] },
+    });
+    Ok(envelope::json(StatusCode::CREATED, &body))
 }
 
 /// `GET /v4/jobGroups/{id}`: a job group.
 pub(super) async fn job(
     State(tenant): State<Arc<Tenant>>,
     Extension(now): Extension<Moment>,
-    Path(id): Path<String>,
-    method: Method,
-    uri: Uri,
-) -> Response<Body> {
-    show(&tenant.jobs, now, &id, &method, &uri, |id, run| {
-        json!({
-            "id": id,
-            "status": run.status(),
-            "ranfrom": "api",
-            "createdAt": run.submitted.to_string(),
-            "updatedAt": run.updated().to_string(),
-            "wrangledDataset": { "id": run.of },
-        })
-    })
+    Number(id): Number,
+) -> Result<Response<Body>, Refusal> {
+    let run = tenant.jobs.read(id, now)?;
+    let job = json!({
+        "id": id,
+        "status": run.status(),
+        "ranfrom": "api",
+        "createdAt": run.submitted.to_string(),
+        "updatedAt": run.updated().to_string(),
+        "wrangledDataset": { "id": run.of },
+    });
+    Ok(envelope::json(StatusCode::OK, &job))
 }
 
 /// `GET /v4/jobGroups/{id}/status`: its status, which is a JSON string and nothing else.
 pub(super) async fn job_status(
     State(tenant): State<Arc<Tenant>>,
     Extension(now): Extension<Moment>,
-    Path(id): Path<String>,
-    method: Method,
-    uri: Uri,
-) -> Response<Body> {
-    show(&tenant.jobs, now, &id, &method, &uri, |_, run| json!(run.status()))
+    Number(id): Number,
+) -> Result<Response<Body>, Refusal> {
+    let run = tenant.jobs.read(id, now)?;
+    Ok(envelope::json(StatusCode::OK, &json!(run.status())))
 }
 
 /// `GET /plans/v1/planSnapshotRuns/{id}`: a run of a plan.
 pub(super) async fn plan_run(
     State(tenant): State<Arc<Tenant>>,
     Extension(now): Extension<Moment>,
-    Path(id): Path<String>,
-    method: Method,
-    uri: Uri,
-) -> Response<Body> {
-    show(&tenant.plan_runs, now, &id, &method, &uri, |id, run| {
-        json!({
-            "id": id,
-            "status": run.status(),
-            "ranfrom": "api",
-            "submittedAt": run.submitted.to_string(),
-            "startedAt": run.started.map(|moment| moment.to_string()),
-            "finishedAt": run.finished.map(|moment| moment.to_string()),
-            "createdAt": run.submitted.to_string(),
-            "updatedAt": run.updated().to_string(),
-            "plan": { "id": run.of },
-        })
-    })
-}
-
-fn show(
-    runs: &Runs,
-    now: Moment,
-    id: &str,
-    method: &Method,
-    uri: &Uri,
-    view: impl Fn(u64, &Run) -> Value,
-) -> Response<Body> {
-    let Ok(id) = id.parse() else {
-        return no_number(method, uri);
-    };
-    match runs.read(id, now) {
-        Some(run) => envelope::json(StatusCode::OK, &view(id, &run)),
-        None => exception(StatusCode::NOT_FOUND, "NotFoundException", "Run not found", None),
-    }
+    Number(id): Number,
+) -> Result<Response<Body>, Refusal> {
+    let run = tenant.plan_runs.read(id, now)?;
+    let view = json!({
+        "id": id,
+        "status": run.status(),
+        "ranfrom": "api",
+        "submittedAt": run.submitted.to_string(),
+        "startedAt": run.started.map(|moment| moment.to_string()),
+        "finishedAt": run.finished.map(|moment| moment.to_string()),
+        "createdAt": run.submitted.to_string(),
+        "updatedAt": run.updated().to_string(),
+        "plan": { "id": run.of },
+    });
+    Ok(envelope::json(StatusCode::OK, &view))
 }
