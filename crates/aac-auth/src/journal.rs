@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::{self, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::process;
 use zeroize::Zeroizing;
@@ -152,11 +152,13 @@ impl Journal {
             "sha256": digest(content),
         });
         let line = format!("{line:<width$}\n", line = line.to_string(), width = FIRST_LINE - 1);
-        // The checksum tells a whole journal from one that was cut off, in whatever order the two
-        // reach the disk.
-        self.file.seek(SeekFrom::Start(0))?;
-        self.file.write_all(line.as_bytes())?;
-        self.file.write_all(content)?;
+        // In one piece, as a kill between two would lose the answer. The checksum tells a whole journal
+        // from one that was cut off, in whatever order its blocks reach the disk.
+        let mut record = Zeroizing::new(Vec::with_capacity(FIRST_LINE + content.len()));
+        record.extend_from_slice(line.as_bytes());
+        record.extend_from_slice(content);
+        self.file.rewind()?;
+        self.file.write_all(&record)?;
         self.file.sync_all()
     }
 }
