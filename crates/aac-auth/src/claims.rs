@@ -3,11 +3,13 @@
 //! Nothing is verified: the token is a credential on its way to the server that can. It is only
 //! asked where it wants to be refreshed (`iss`, `client_id`), and how long it lives.
 
+use crate::secret::presentable as redact;
 use base64::Engine;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde_json::Value;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::fmt;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use zeroize::Zeroizing;
 
 /// base64url as JWTs use it (RFC 7515 §2), lenient about padding that some issuer may add.
@@ -23,6 +25,14 @@ const BASE64URL: GeneralPurpose = GeneralPurpose::new(
 pub(crate) struct Claims {
     pub(crate) iss: Option<String>,
     pub(crate) client_id: Option<String>,
+    /// The user.
+    pub(crate) sub: Option<String>,
+    /// The workspace, as `w:` and its gid.
+    pub(crate) scope: Option<String>,
+    /// The user, for people.
+    pub(crate) email: Option<String>,
+    /// The workspace, for people: its name.
+    pub(crate) audience: Option<String>,
     /// Seconds since the epoch, by the server's clock.
     pub(crate) exp: Option<i64>,
     /// Seconds since the epoch, by the server's clock.
@@ -52,9 +62,37 @@ impl Claims {
         Some(Self {
             iss: text("iss"),
             client_id: text("client_id"),
+            sub: text("sub"),
+            scope: text("scope"),
+            email: text("email"),
+            audience: match payload.get("aud") {
+                Some(Value::Array(names)) => {
+                    names.first().and_then(Value::as_str).map(str::to_owned)
+                }
+                _ => text("aud"),
+            },
             exp: seconds("exp"),
             iat: seconds("iat"),
         })
+    }
+
+    /// Whether both are of one user's access to one workspace. What is not known is not the same.
+    pub(crate) fn is_same_account(&self, other: &Self) -> bool {
+        let account = |claims: &Self| {
+            let Self { iss, client_id, sub, scope, .. } = claims;
+            Some([iss.clone()?, client_id.clone()?, sub.clone()?, scope.clone()?])
+        };
+        account(self).is_some_and(|own| account(other) == Some(own))
+    }
+
+    /// Whose access it is, in words.
+    pub(crate) fn account(&self) -> String {
+        let user = self.email.as_ref().or(self.sub.as_ref());
+        let workspace = self.audience.as_ref().or(self.scope.as_ref());
+        let shown = |text: Option<&String>| {
+            text.map_or_else(|| "unknown".to_owned(), |text| redact(text, &[], 80))
+        };
+        format!("user {}, workspace {}", shown(user), shown(workspace))
     }
 
     /// How long the token is good for, in milliseconds, from its `iat` to its `exp`.
@@ -109,11 +147,21 @@ pub(crate) struct LocalTime(pub(crate) i64);
 
 impl LocalTime {
     pub(crate) fn now() -> Self {
-        let millis = |duration: std::time::Duration| i64::try_from(duration.as_millis());
+        let millis = |duration: Duration| i64::try_from(duration.as_millis());
         Self(match SystemTime::now().duration_since(UNIX_EPOCH) {
             Ok(after) => millis(after).unwrap_or(i64::MAX),
             Err(before) => millis(before.duration()).map_or(i64::MIN, |millis| -millis),
         })
+    }
+}
+
+/// As HTTP writes a date (RFC 9110 §5.6.7), in UTC.
+impl fmt::Display for LocalTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = u64::try_from(self.0 / 1000).unwrap_or(0);
+        // What httpdate can write ends with the year 9999.
+        let time = UNIX_EPOCH + Duration::from_secs(seconds.min(253_402_300_799));
+        f.write_str(&httpdate::fmt_http_date(time))
     }
 }
 

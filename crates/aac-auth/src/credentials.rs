@@ -2,11 +2,14 @@
 
 use crate::claims::{Arrival, Claims, LocalTime};
 use crate::error::Problem;
+use crate::journal::{self, LARGEST};
 use crate::platform;
-use crate::secret::{AccessToken, RefreshToken, presentable};
+use crate::secret::{AccessToken, Digest, RefreshToken, presentable};
 use crate::settings::{Hosts, is_placeholder};
 use crate::text;
+use flate2::read::{MultiGzDecoder, ZlibDecoder};
 use serde_json::{Map, Value, json};
+use std::io::Read;
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
@@ -63,9 +66,18 @@ impl Credentials {
         if let Some(message) = document.oauth_error() {
             return Err(Problem::OAuthError { message, page: hosts.token_page() });
         }
-        let access = document.token(ACCESS, hosts)?;
-        let refresh = document.token(REFRESH, hosts)?;
+        document.check_placeholders(hosts)?;
+        let access = document.token(ACCESS)?;
         let claims = Claims::of(access);
+        let arrival = document.arrival();
+        // What this crate has written is as the server sent it; what someone has pasted is trimmed.
+        let is_verbatim = arrival.is_some_and(|arrival| {
+            claims.as_ref().and_then(|claims| claims.iat) == Some(arrival.iat)
+        });
+        let refresh = match is_verbatim {
+            true => document.verbatim_refresh_token()?,
+            false => document.token(REFRESH)?,
+        };
         if access == refresh {
             return Err(Problem::SameTwice);
         }
@@ -80,12 +92,17 @@ impl Credentials {
         let iss = claims.iss.as_deref().ok_or(Problem::NoClaim("iss"))?;
         let client_id = claims.client_id.clone().ok_or(Problem::NoClaim("client_id"))?;
         if !hosts.allows_issuer(iss) {
-            return Err(Problem::Issuer(presentable(iss, &[access, refresh], 100)));
+            let shown = presentable(iss, &[access, refresh], 100);
+            let is_http = iss.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("http://"));
+            return Err(match is_http && hosts.allows_issuer(&format!("https://{}", &iss[7..])) {
+                true => Problem::IssuerNotHttps(shown),
+                false => Problem::Issuer(shown),
+            });
         }
         Ok(Self {
             token_endpoint: format!("{}/token", iss.trim_end_matches('/')),
             client_id,
-            arrival: document.arrival(),
+            arrival,
             access_token: AccessToken::new(access.to_owned()),
             refresh_token: RefreshToken::new(refresh.to_owned()),
             claims,
@@ -106,20 +123,16 @@ impl Credentials {
 
 /// The refresh token of a file that can't be used otherwise: it may be the only copy of one that
 /// someone has pasted.
-pub(crate) fn lone_refresh_token(path: &Path) -> Option<RefreshToken> {
-    let document = Document::parse(&text::read(path).ok()?).ok()?;
+pub(crate) fn lone_refresh_token(bytes: &[u8]) -> Option<RefreshToken> {
+    let document = Document::parse(bytes).ok()?;
     let token = document.0.get(REFRESH)?.as_str()?.trim();
     (!token.is_empty() && !is_placeholder(token)).then(|| RefreshToken::new(token.to_owned()))
 }
 
-/// Whether creds.json still holds the texts that it was shipped with.
-pub(crate) fn are_placeholders(path: &Path) -> bool {
+/// The fields of creds.json that still hold the texts that it was shipped with.
+pub(crate) fn placeholders(path: &Path) -> Vec<&'static str> {
     let document = text::read(path).and_then(|bytes| Document::parse(&bytes));
-    document.is_ok_and(|document| {
-        let is_placeholder =
-            |field| document.0.get(field).and_then(Value::as_str).is_some_and(is_placeholder);
-        is_placeholder(ACCESS) || is_placeholder(REFRESH)
-    })
+    document.map_or_else(|_| Vec::new(), |document| document.placeholders())
 }
 
 /// A JSON object that holds tokens: its strings are wiped when it is dropped.
@@ -142,11 +155,16 @@ fn wipe(value: &mut Value) {
 }
 
 impl Document {
+    /// Takes the text of creds.json; or a journal in its place, of a pair that someone has put back.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, Problem> {
+        let bytes = journal::response_within(bytes).unwrap_or(bytes);
         let text = text::decode(bytes)?;
         match serde_json::from_str(&text) {
             Ok(Value::Object(fields)) => Ok(Self(fields)),
             Ok(_) => Err(Problem::NotAnObject),
+            Err(_) if let Some(line) = line_of_broken_string(&text) => {
+                Err(Problem::TokenOnSeveralLines { line })
+            }
             Err(error) => Err(Problem::NotJson {
                 line: error.line(),
                 column: error.column(),
@@ -157,22 +175,48 @@ impl Document {
     }
 
     /// The text of a token, without the blanks that pasting leaves around it.
-    fn token(&self, field: &'static str, hosts: &Hosts) -> Result<&str, Problem> {
+    fn token(&self, field: &'static str) -> Result<&str, Problem> {
+        self.check(field, str::trim)
+    }
+
+    /// The refresh token, every character of it.
+    fn verbatim_refresh_token(&self) -> Result<&str, Problem> {
+        self.check(REFRESH, |token| token)
+    }
+
+    fn check(&self, field: &'static str, trim: fn(&str) -> &str) -> Result<&str, Problem> {
         let token = match self.0.get(field) {
             None | Some(Value::Null) => return Err(Problem::NoToken(field)),
-            Some(Value::String(token)) => token.trim(),
+            Some(Value::String(token)) => trim(token),
             Some(_) => return Err(Problem::TokenNotText(field)),
         };
-        if token.is_empty() {
+        if token.trim().is_empty() {
             return Err(Problem::TokenEmpty(field));
         }
-        if is_placeholder(token) {
-            return Err(Problem::Placeholder(hosts.token_page()));
+        // A refresh token may have any visible character of ASCII and spaces (RFC 6749 §A.17). An access
+        // token goes into a header (RFC 6750 §2.1), and has no spaces.
+        let is_clean = match field {
+            REFRESH => token.bytes().all(|byte| (b' '..=b'~').contains(&byte)),
+            _ => token.bytes().all(|byte| byte.is_ascii_graphic()),
+        };
+        match is_clean {
+            true => Ok(token),
+            false if token.contains(['\n', '\r']) => Err(Problem::TokenHasLineBreak(field)),
+            false => Err(Problem::TokenUnclean(field)),
         }
-        if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(Problem::TokenUnclean(field));
+    }
+
+    fn placeholders(&self) -> Vec<&'static str> {
+        let is_shipped =
+            |field: &&str| self.0.get(*field).and_then(Value::as_str).is_some_and(is_placeholder);
+        [ACCESS, REFRESH].into_iter().filter(is_shipped).collect()
+    }
+
+    fn check_placeholders(&self, hosts: &Hosts) -> Result<(), Problem> {
+        match self.placeholders() {
+            fields if fields.is_empty() => Ok(()),
+            fields => Err(Problem::PlaceholderTokens { fields, page: hosts.token_page() }),
         }
-        Ok(token)
     }
 
     /// The error of an authorization server (RFC 6749 §5.2) that some program wrote here.
@@ -208,51 +252,88 @@ impl Document {
     }
 }
 
+/// The line, from 1, on which a string begins that a line break cuts in two.
+fn line_of_broken_string(text: &str) -> Option<usize> {
+    let (mut line, mut opened, mut is_escaped) = (1, None, false);
+    for character in text.chars() {
+        match character {
+            '\n' | '\r' if opened.is_some() => return opened,
+            '\n' => line += 1,
+            _ if is_escaped => is_escaped = false,
+            '\\' if opened.is_some() => is_escaped = true,
+            '"' => opened = if opened.is_some() { None } else { Some(line) },
+            _ => {}
+        }
+    }
+    None
+}
+
 /// The parser's words, without the line and column that it ends them with.
 fn without_place(error: &serde_json::Error) -> String {
     let text = error.to_string();
     text.split(" at line ").next().unwrap_or_default().to_owned()
 }
 
-/// A successful answer of the token endpoint (RFC 6749 §5.1) that can be used.
-pub(crate) struct Answer {
+/// A successful response of the token endpoint (RFC 6749 §5.1) that can be used.
+pub(crate) struct TokenResponse {
     document: Document,
+    claims: Option<Claims>,
     arrival: Option<Arrival>,
-    pub(crate) has_access_token: bool,
     has_refresh_token: bool,
 }
 
-impl Answer {
-    /// Takes the body of a 2xx answer to a request sent at `sent`; `None` where it is of no use.
+impl TokenResponse {
+    /// Takes the body of a 2xx response to a request sent at `sent`, whatever its headers said of it;
+    /// `None` where it is of no use.
     ///
     /// Of use is a new refresh token, or an access token that says where it can be renewed; without
     /// a new refresh token the old one stays in force (RFC 6749 §6).
     pub(crate) fn parse(body: &[u8], sent: LocalTime, hosts: &Hosts) -> Option<Self> {
-        let document = Document::parse(body).ok()?;
-        let claims = match document.token(ACCESS, hosts) {
-            Ok(token) => Claims::of(token).filter(|claims| {
-                claims.client_id.is_some()
-                    && claims.iss.as_ref().is_some_and(|iss| hosts.allows_issuer(iss))
-            }),
-            Err(_) => None,
-        };
-        let has_refresh_token = document.token(REFRESH, hosts).is_ok();
+        let document = Document::parse(&decompressed(body)).ok()?;
+        let claims = document.token(ACCESS).ok().and_then(Claims::of).filter(|claims| {
+            claims.client_id.is_some()
+                && claims.iss.as_ref().is_some_and(|iss| hosts.allows_issuer(iss))
+        });
+        let has_refresh_token = document.verbatim_refresh_token().is_ok();
         if claims.is_none() && !has_refresh_token {
             return None;
         }
-        let has_access_token = claims.is_some();
-        let arrival = claims.and_then(|claims| Some(Arrival { iat: claims.iat?, clock: sent }));
-        Some(Self { document, arrival, has_access_token, has_refresh_token })
+        let iat = claims.as_ref().and_then(|claims| claims.iat);
+        let arrival = iat.map(|iat| Arrival { iat, clock: sent });
+        Some(Self { document, claims, arrival, has_refresh_token })
     }
 
-    /// Whether creds.json holds what was answered already.
+    /// The first of these bodies that is of use, of the newest first.
+    pub(crate) fn of_any<'a>(
+        bodies: impl DoubleEndedIterator<Item = &'a Zeroizing<Vec<u8>>>,
+        sent: LocalTime,
+        hosts: &Hosts,
+    ) -> Option<Self> {
+        bodies.rev().find_map(|body| Self::parse(body, sent, hosts))
+    }
+
+    pub(crate) fn has_access_token(&self) -> bool {
+        self.claims.is_some()
+    }
+
+    /// What the access token says, if there is one.
+    pub(crate) fn claims(&self) -> Option<&Claims> {
+        self.claims.as_ref()
+    }
+
+    /// The refresh token that is good after this, known by its digest.
+    pub(crate) fn next(&self, spent: &Digest) -> Digest {
+        match self.document.0.get(REFRESH).and_then(Value::as_str) {
+            Some(token) if self.has_refresh_token => Digest::of(token.as_bytes()),
+            _ => spent.clone(),
+        }
+    }
+
+    /// Whether creds.json holds these tokens already.
     pub(crate) fn is_in(&self, credentials: &Credentials) -> bool {
         let holds = |field, token: &str| {
-            self.document
-                .0
-                .get(field)
-                .and_then(Value::as_str)
-                .is_some_and(|answered| answered.trim() == token)
+            let received = self.document.0.get(field).and_then(Value::as_str);
+            received.is_some_and(|received| received.trim() == token.trim())
         };
         match self.has_refresh_token {
             true => holds(REFRESH, credentials.refresh_token.expose()),
@@ -260,8 +341,8 @@ impl Answer {
         }
     }
 
-    /// The document that creds.json becomes: every field of the answer in place of the old one, all
-    /// others kept, in their order. The vendor's programs store the whole answer, so this does too.
+    /// The document that creds.json becomes: every field of the response in place of the old one, all
+    /// others kept, in their order. The vendor's programs store the whole response, so this does too.
     ///
     /// Without a new refresh token the one that was `sent` stays in force; `None` where that is the one
     /// in the document.
@@ -278,7 +359,7 @@ impl Answer {
         }
         for (name, value) in &self.document.0 {
             let is_usable = match name.as_str() {
-                ACCESS => self.has_access_token,
+                ACCESS => self.has_access_token(),
                 REFRESH => self.has_refresh_token,
                 name => name != ARRIVAL,
             };
@@ -294,13 +375,36 @@ impl Answer {
                 let field = json!({ "iat": arrival.iat, "local_clock_ms": arrival.clock.0 });
                 document.0.insert(ARRIVAL.to_owned(), field);
             }
-            None if self.has_access_token => {
+            None if self.has_access_token() => {
                 document.0.shift_remove(ARRIVAL);
             }
             None => {}
         }
         document
     }
+}
+
+/// The body without its content coding, which is told by its first bytes: what a header says may be
+/// missing or wrong. As much as can be had of one that is cut off, or has a bad trailer.
+fn decompressed(body: &[u8]) -> Zeroizing<Vec<u8>> {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(LARGEST + 1));
+    let reader: &mut dyn Read = match body {
+        [0x1f, 0x8b, ..] => &mut MultiGzDecoder::new(body),
+        // What HTTP calls deflate has the header of zlib (RFC 9110 §8.4.1.2).
+        [0x78, 0x01 | 0x5e | 0x9c | 0xda, ..] => &mut ZlibDecoder::new(body),
+        body => &mut &body[..],
+    };
+    // An error is the end: what came before it counts.
+    let _ = reader.take(LARGEST as u64).read_to_end(&mut bytes);
+    bytes
+}
+
+/// Whether the body of a response is a whole JSON object already, though more may come: its framing
+/// may be wrong.
+pub(crate) fn is_whole_object(body: &[u8]) -> bool {
+    let bytes = decompressed(body);
+    let ends = |bytes: &[u8]| bytes.trim_ascii_end().ends_with(b"}") || bytes.contains(&0);
+    ends(&bytes) && Document::parse(&bytes).is_ok()
 }
 
 #[cfg(test)]
@@ -366,9 +470,9 @@ mod tests {
             }
             let before = Document::parse(object(fields.clone().into_iter()).as_bytes()).unwrap();
             let kept = others(&before);
-            let answer = json!({ ACCESS: jwt(2000), REFRESH: "next" }).to_string();
-            let answer = Answer::parse(answer.as_bytes(), LocalTime(5), &hosts()).unwrap();
-            let after = Document::parse(&answer.merge_into(before, None).to_bytes()).unwrap();
+            let body = json!({ ACCESS: jwt(2000), REFRESH: "next" }).to_string();
+            let response = TokenResponse::parse(body.as_bytes(), LocalTime(5), &hosts()).unwrap();
+            let after = Document::parse(&response.merge_into(before, None).to_bytes()).unwrap();
             prop_assert_eq!(others(&after), kept);
             let pair = Credentials::parse(after.to_bytes(), &hosts()).unwrap();
             prop_assert_eq!(pair.refresh_token.expose(), "next");
@@ -379,7 +483,7 @@ mod tests {
         fn any_bytes_end_in_an_error_or_a_pair(bytes in vec(any::<u8>(), 0..400), text in json_text()) {
             for bytes in [bytes, text.clone().into_bytes(), format!("{{\"access_token\":{text}}}").into_bytes()] {
                 let _ = Credentials::parse(Zeroizing::new(bytes.clone()), &hosts());
-                let _ = Answer::parse(&bytes, LocalTime(0), &hosts());
+                let _ = TokenResponse::parse(&bytes, LocalTime(0), &hosts());
                 let _ = Claims::of(&String::from_utf8_lossy(&bytes));
                 let _ = Claims::of(&format!("e.{}.s", BASE64URL.encode(&bytes)));
             }

@@ -1,26 +1,29 @@
 //! creds.json on the disk: the files beside it, and how a new one takes its place.
 
-use crate::platform;
+use crate::error::Problem;
+use crate::platform::{self, Access, Owner};
 use crate::text;
-use std::fs::{self, File, Metadata};
+use std::ffi::OsString;
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-/// The paths of creds.json and of what stands beside it.
+/// The paths of creds.json and of what stands beside it, as they are at this moment: a link may lead
+/// elsewhere tomorrow.
 #[derive(Debug)]
 pub(crate) struct Files {
     /// creds.json by its real path, so that every alias on this machine shares the rest.
     pub(crate) creds: PathBuf,
     /// Empty, and kept for ever: the kernel's lock is on it, never on creds.json, which is renamed.
     pub(crate) lock: PathBuf,
-    /// The next creds.json. A leftover is rubbish.
+    /// The next creds.json. Safe to delete if left behind, unless it finishes a write in place.
     new: PathBuf,
-    /// The journal of one exchange.
+    /// The journal of one refresh.
     pub(crate) journal: PathBuf,
-    /// A whole journal that creds.json has overtaken.
-    pub(crate) old_journal: PathBuf,
+    /// Which refresh tokens have been used.
+    pub(crate) spent: PathBuf,
     folder: PathBuf,
 }
 
@@ -30,7 +33,9 @@ pub(crate) enum Replaced {
     /// Renamed over: it was the old file or the new one at any moment.
     ByRename,
     /// Written into: the file is itself a mount, and cannot be renamed over.
-    InPlace,
+    OverMount,
+    /// Written into: the file belongs to another user, and is to go on doing so.
+    OfAnotherUser,
     /// Left alone: someone who takes no lock has written it in the meantime.
     NotAsExpected,
 }
@@ -50,51 +55,67 @@ pub(crate) fn at(path: &Path) -> impl FnOnce(io::Error) -> DiskError {
 impl Files {
     pub(crate) fn of(creds: &Path) -> Self {
         let creds = real_path(creds);
-        let beside = |suffix: &str| {
-            let mut name = creds.clone().into_os_string();
-            name.push(suffix);
-            PathBuf::from(name)
-        };
         Self {
-            lock: beside(".lock"),
-            new: beside(".new"),
-            journal: beside(".rotation"),
-            old_journal: beside(".rotation.old"),
+            lock: beside(&creds, ".lock"),
+            new: beside(&creds, ".new"),
+            journal: beside(&creds, ".rotation"),
+            spent: beside(&creds, ".spent"),
             folder: creds.parent().map_or_else(PathBuf::new, Path::to_owned),
             creds,
         }
     }
 
-    /// What the files beside creds.json take their owner, group and mode from; where it is gone, what
-    /// an earlier run has made in its likeness.
-    pub(crate) fn model(&self) -> Option<Metadata> {
-        let likely = [&self.creds, &self.journal, &self.old_journal, &self.lock];
-        likely.into_iter().find_map(|path| fs::metadata(path).ok())
+    /// Who may use the files beside creds.json; where it is gone, as an earlier run has seen it.
+    pub(crate) fn access(&self) -> Option<Access> {
+        let likely = [&self.creds, &self.journal, &self.spent, &self.lock];
+        likely.into_iter().find_map(|path| Access::of(path).ok())
+    }
+
+    /// The pairs that earlier runs have set aside, as journals of their refresh: oldest first.
+    pub(crate) fn set_aside(&self) -> Vec<PathBuf> {
+        let mut found: Vec<_> = set_aside_numbers(&self.creds).collect();
+        found.sort_unstable();
+        found.into_iter().map(|number| self.set_aside_path(number)).collect()
+    }
+
+    fn set_aside_path(&self, number: u32) -> PathBuf {
+        match number {
+            1 => beside(&self.creds, OLD),
+            number => beside(&self.creds, &format!("{OLD}.{number}")),
+        }
+    }
+
+    /// A name for one more pair that is set aside.
+    pub(crate) fn free_set_aside_path(&self) -> PathBuf {
+        let last = set_aside_numbers(&self.creds).max();
+        self.set_aside_path(last.unwrap_or(0).saturating_add(1))
     }
 
     /// Whether there is anything to recover from.
-    pub(crate) fn have_journal(&self) -> bool {
-        self.journal.is_file() || self.old_journal.is_file()
+    pub(crate) fn have_saved_pair(&self) -> bool {
+        self.journal.is_file() || set_aside_numbers(&self.creds).next().is_some()
     }
 
-    /// A new, private file in creds.json's likeness; one of this name from an earlier run is removed.
-    pub(crate) fn create(&self, path: &Path) -> Result<File, DiskError> {
-        let model = self.model();
+    /// A new, private file for those who may use creds.json; one of this name from an earlier run is
+    /// removed.
+    pub(crate) fn create(&self, path: &Path) -> Result<(File, Owner), DiskError> {
+        let access = self.access();
         // Removed first and made anew: an old file may have another owner, or be a link elsewhere.
-        match fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(at(path)(error)),
-            _ => {}
-        }
+        self.remove(path)?;
         let file = platform::private()
             .read(true)
             .write(true)
             .create_new(true)
             .open(path)
             .map_err(at(path))?;
-        if let Some(model) = model {
-            platform::hand_over(&file, &model).map_err(at(path))?;
+        match access.map_or(Ok(Owner::Same), |access| access.give_to(&file)) {
+            Ok(owner) => Ok((file, owner)),
+            Err(error) => {
+                // Whoever could not use it would be shut out by it, too.
+                let _ = fs::remove_file(path);
+                Err(at(path)(error))
+            }
         }
-        Ok(file)
     }
 
     /// Replaces creds.json, durably, if it still is `old` (`None`: whatever it is).
@@ -102,15 +123,30 @@ impl Files {
     /// By rename, a crash at any moment leaves the old file or the new one. In place it may leave a
     /// torn one; the new one stands beside it then, whole.
     pub(crate) fn replace(&self, old: Option<&[u8]>, new: &[u8]) -> Result<Replaced, DiskError> {
-        let mut file = self.create(&self.new)?;
+        let replaced = self.try_to_replace(old, new);
+        if !matches!(replaced, Ok(Replaced::ByRename)) {
+            // Best effort: the copy holds tokens, and is of no use to anyone. A write in place that
+            // failed may have left a torn file, which it finishes.
+            if !matches!(&replaced, Err(error) if error.path == self.creds) {
+                let _ = fs::remove_file(&self.new);
+            }
+        }
+        replaced
+    }
+
+    fn try_to_replace(&self, old: Option<&[u8]>, new: &[u8]) -> Result<Replaced, DiskError> {
+        let (mut file, owner) = self.create(&self.new)?;
         file.write_all(new).and_then(|()| file.sync_all()).map_err(at(&self.new))?;
         drop(file);
         // The last moment at which a writer without the lock can be noticed.
-        if let (Some(old), Ok(now)) = (old, text::read(&self.creds))
-            && *now != old
+        if let Some(old) = old
+            && !self.is_still(old)
         {
-            self.remove(&self.new)?;
             return Ok(Replaced::NotAsExpected);
+        }
+        if owner == Owner::Ours {
+            self.sync_folder()?;
+            return self.overwrite(new).map(|()| Replaced::OfAnotherUser);
         }
         match rename(&self.new, &self.creds) {
             Ok(()) => {
@@ -124,20 +160,27 @@ impl Files {
                 ) =>
             {
                 self.sync_folder()?;
-                let replaced = self.overwrite(new)?;
-                self.remove(&self.new)?;
-                Ok(replaced)
+                self.overwrite(new).map(|()| Replaced::OverMount)
             }
             Err(error) => {
-                // Best effort: the copy holds tokens, and is of no use to anyone.
                 let _ = fs::remove_file(&self.new);
                 Err(at(&self.creds)(error))
             }
         }
     }
 
+    /// Whether creds.json has this content; one that is gone has none.
+    fn is_still(&self, old: &[u8]) -> bool {
+        match text::read(&self.creds) {
+            Ok(now) => *now == old,
+            Err(Problem::Missing) => old.is_empty(),
+            // It cannot be told, so it is not kept from being saved.
+            Err(_) => true,
+        }
+    }
+
     /// Writes into creds.json as it is.
-    pub(crate) fn overwrite(&self, content: &[u8]) -> Result<Replaced, DiskError> {
+    pub(crate) fn overwrite(&self, content: &[u8]) -> Result<(), DiskError> {
         let write = || {
             // Not truncated first: the less that is missing at any moment, the better.
             let mut file = File::options().write(true).open(&self.creds)?;
@@ -145,7 +188,37 @@ impl Files {
             file.set_len(content.len() as u64)?;
             file.sync_all()
         };
-        write().map(|()| Replaced::InPlace).map_err(at(&self.creds))
+        write().map_err(at(&self.creds))
+    }
+
+    /// Replaces one of the files beside creds.json, durably.
+    pub(crate) fn replace_beside(&self, path: &Path, content: &[u8]) -> Result<(), DiskError> {
+        let (mut file, _) = self.create(&self.new)?;
+        file.write_all(content).and_then(|()| file.sync_all()).map_err(at(&self.new))?;
+        drop(file);
+        rename(&self.new, path).map_err(at(path))?;
+        self.sync_folder()
+    }
+
+    /// Keeps what was found in creds.json, and is of no use as it is, in a file of its own.
+    pub(crate) fn keep_damaged(&self, content: &[u8]) -> Result<PathBuf, DiskError> {
+        let names = (1..).map(|number| match number {
+            1 => beside(&self.creds, ".damaged"),
+            number => beside(&self.creds, &format!(".damaged.{number}")),
+        });
+        let mut path = PathBuf::new();
+        for name in names {
+            path = name;
+            match text::read(&path) {
+                Ok(kept) if *kept == content => return Ok(path),
+                Err(Problem::Missing) => break,
+                _ => {}
+            }
+        }
+        let (mut file, _) = self.create(&path)?;
+        file.write_all(content).and_then(|()| file.sync_all()).map_err(at(&path))?;
+        self.sync_folder()?;
+        Ok(path)
     }
 
     /// The file that a replacement in place was cut off with, if one was.
@@ -161,21 +234,70 @@ impl Files {
         }
     }
 
-    /// Keeps the journal as the old one.
-    pub(crate) fn set_journal_aside(&self) -> Result<(), DiskError> {
-        rename(&self.journal, &self.old_journal).map_err(at(&self.old_journal))?;
-        self.sync_folder()
-    }
-
-    /// Makes the old journal the current one.
-    pub(crate) fn take_up_old_journal(&self) -> Result<(), DiskError> {
-        rename(&self.old_journal, &self.journal).map_err(at(&self.journal))?;
-        self.sync_folder()
+    /// Keeps the journal as a pair that is set aside; gives its path.
+    pub(crate) fn set_journal_aside(&self) -> Result<PathBuf, DiskError> {
+        let path = self.free_set_aside_path();
+        rename(&self.journal, &path).map_err(at(&path))?;
+        self.sync_folder()?;
+        Ok(path)
     }
 
     pub(crate) fn sync_folder(&self) -> Result<(), DiskError> {
         platform::sync_folder(&self.folder).map_err(at(&self.folder))
     }
+
+    /// What of creds.json keeps its tokens from being renewed.
+    pub(crate) fn check(&self) -> Result<(), Obstacle> {
+        let Ok(access) = Access::of(&self.creds) else { return Ok(()) };
+        if access.is_read_only() {
+            return Err(Obstacle::ReadOnly);
+        }
+        if access.links() > 1 {
+            return Err(Obstacle::HardLink);
+        }
+        Ok(())
+    }
+}
+
+/// Why creds.json is not to be replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Obstacle {
+    /// Its owner's wish.
+    ReadOnly,
+    /// Another name would keep the old tokens; and each name has a lock of its own.
+    HardLink,
+}
+
+/// How the name of a pair that is set aside ends; further ones have a number behind it.
+const OLD: &str = ".rotation.old";
+
+fn beside(creds: &Path, suffix: &str) -> PathBuf {
+    let mut name = creds.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// The numbers of the pairs that are set aside beside this creds.json.
+fn set_aside_numbers(creds: &Path) -> impl Iterator<Item = u32> {
+    let folder = creds.parent().unwrap_or(Path::new(""));
+    // An empty path is the current folder to some systems, and to others it is nothing.
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let mut start: OsString = creds.file_name().unwrap_or_default().to_owned();
+    start.push(OLD);
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.filter_map(move |entry| {
+        let name = entry.file_name();
+        let rest = name.as_encoded_bytes().strip_prefix(start.as_encoded_bytes())?;
+        match str::from_utf8(rest).ok()? {
+            "" => Some(1),
+            rest => rest.strip_prefix('.')?.parse().ok().filter(|number| *number > 1),
+        }
+    })
+}
+
+/// Whether a pair of tokens may be found beside this creds.json, which may be gone.
+pub(crate) fn has_saved_pair(creds: &Path) -> bool {
+    beside(creds, ".rotation").is_file() || set_aside_numbers(creds).next().is_some()
 }
 
 /// Renames, with patience where another program may have one of the files open for a moment.

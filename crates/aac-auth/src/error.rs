@@ -3,6 +3,8 @@
 //! All words that a user may read in an error stand here. [`Display`](fmt::Display) is one line of
 //! what happened and names the file or URL; [`Error::help`] is what to do.
 
+use crate::journal::Failure;
+use crate::platform;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -42,6 +44,8 @@ pub enum Error {
     Placeholders {
         /// The files, and for each the page on which its content is made.
         files: Vec<(PathBuf, String)>,
+        /// The fields of creds.json that do.
+        fields: Vec<&'static str>,
     },
     /// One of the three files cannot be used as it is. Nothing was sent.
     File {
@@ -50,19 +54,43 @@ pub enum Error {
         /// What is wrong with it.
         problem: Problem,
     },
-    /// Another program held the lock beside creds.json for longer than any may. Nothing was spent.
+    /// Another program held the lock beside creds.json for longer than any may.
     Locked {
         /// The lock file.
         path: PathBuf,
         /// How long this program waited.
         waited: Duration,
     },
-    /// The disk would not take a new pair of tokens, which was seen in time. Nothing was spent.
+    /// The disk would not take a new pair of tokens, which was seen before anything was sent.
     NotWritable {
         /// The file that could not be written, or the folder.
         path: PathBuf,
         /// What the operating system said.
         source: io::Error,
+        /// Whether an earlier run may have used the refresh token.
+        in_doubt: bool,
+    },
+    /// creds.json has a second name, a hard link, which would keep the old tokens. Nothing was sent.
+    HardLink {
+        /// The file.
+        creds: PathBuf,
+    },
+    /// creds.json was replaced by an older copy: its refresh token has been used, and must not be sent
+    /// again. The newer pair is not on this machine.
+    OlderCopy {
+        /// The file.
+        creds: PathBuf,
+        /// When its refresh token was used.
+        used: String,
+        /// The page on which new tokens are made.
+        page: String,
+    },
+    /// creds.json holds no tokens, and pairs of several accounts are set aside.
+    SeveralPairs {
+        /// creds.json.
+        creds: PathBuf,
+        /// The files with the pairs, and whose each is.
+        pairs: Vec<(PathBuf, String)>,
     },
     /// An earlier run's pair of tokens is in the journal, and cannot be moved to creds.json.
     /// Nothing is lost.
@@ -74,14 +102,16 @@ pub enum Error {
         /// What the operating system said.
         source: io::Error,
     },
-    /// The authorization server could not be asked. Nothing was spent.
+    /// The authorization server could not be reached. The refresh token was not sent.
     NotAsked {
         /// The token endpoint.
         url: String,
         /// What stood in the way.
         trouble: Trouble,
+        /// Whether an earlier run may have used the refresh token.
+        in_doubt: bool,
     },
-    /// The authorization server asked for patience (HTTP 429 or 503). Nothing was spent.
+    /// The authorization server asked for patience (HTTP 429). The refresh token is not used up.
     AskLater {
         /// The token endpoint.
         url: String,
@@ -89,8 +119,10 @@ pub enum Error {
         status: u16,
         /// How long it asked to wait, if it said so.
         wait: Option<Duration>,
+        /// Whether an earlier run may have used the refresh token.
+        in_doubt: bool,
     },
-    /// The authorization server refused the request, not the token. Nothing was spent.
+    /// The authorization server refused the request, not the token, which is not used up.
     ExchangeRefused {
         /// The token endpoint.
         url: String,
@@ -98,6 +130,8 @@ pub enum Error {
         status: u16,
         /// Its words, without secrets.
         message: String,
+        /// Whether an earlier run may have used the refresh token.
+        in_doubt: bool,
     },
     /// The refresh token is dead (`invalid_grant`, RFC 6749 §5.2): new tokens must be made.
     TokensRefused {
@@ -109,8 +143,10 @@ pub enum Error {
         creds: PathBuf,
         /// The page on which new ones are made.
         page: String,
-        /// What became of the answer when this very token was sent before, if it was.
+        /// What became of the response when this very token was sent before, if it was.
         lost: Option<String>,
+        /// The files with pairs that are set aside and were not tried, and whose each is.
+        set_aside: Vec<(PathBuf, String)>,
     },
     /// The answer to an exchange did not arrive whole, twice: the token may be spent.
     AnswerLost {
@@ -130,7 +166,7 @@ pub enum Error {
         /// The token endpoint.
         url: String,
         /// The file that the refresh token was saved in.
-        creds: PathBuf,
+        place: PathBuf,
     },
     /// The new pair was answered, and no disk would take it: it ends with this program.
     NotSaved {
@@ -297,6 +333,13 @@ pub enum Problem {
     Empty,
     /// It holds the placeholder it was shipped with; the page is where its content is made.
     Placeholder(String),
+    /// creds.json holds placeholders instead of tokens.
+    PlaceholderTokens {
+        /// The fields that do.
+        fields: Vec<&'static str>,
+        /// The page on which tokens are made.
+        page: String,
+    },
 
     /// aac_url.txt has more than one line.
     SeveralLines,
@@ -343,8 +386,15 @@ pub enum Problem {
     TokenNotText(&'static str),
     /// This field is empty.
     TokenEmpty(&'static str),
-    /// This field has blanks or other characters inside that no token has.
+    /// This field has spaces or characters that no token has.
     TokenUnclean(&'static str),
+    /// This field has a line break inside.
+    TokenHasLineBreak(&'static str),
+    /// A text in quotation marks goes on in the next line, which JSON does not allow.
+    TokenOnSeveralLines {
+        /// The line on which it begins, from 1.
+        line: usize,
+    },
     /// The refresh token stands where the access token belongs, and the other way round.
     Swapped,
     /// Both fields hold the same token.
@@ -355,6 +405,8 @@ pub enum Problem {
     NoClaim(&'static str),
     /// The access token names this issuer, which is not Alteryx Cloud's.
     Issuer(String),
+    /// The access token names this issuer, by plain http.
+    IssuerNotHttps(String),
     /// The file holds an error of the authorization server instead of tokens.
     OAuthError {
         /// The error code and description, without secrets.
@@ -362,6 +414,9 @@ pub enum Problem {
         /// The page on which new tokens are made.
         page: String,
     },
+
+    /// The journal of another version of this crate, which may hold the only copy of a pair.
+    UnknownJournal,
 }
 
 impl fmt::Display for Error {
@@ -373,55 +428,64 @@ impl fmt::Display for Error {
             Self::NoFolder { folder, named: false } => {
                 write!(f, "no creds.json in {} or any folder above it", folder.display())
             }
-            Self::Placeholders { files } => {
+            Self::Placeholders { files, fields } => {
                 let names: Vec<_> =
                     files.iter().map(|(path, _)| path.display().to_string()).collect();
-                write!(f, "placeholders instead of your own values: {}", names.join(", "))
+                write!(f, "placeholders instead of your own values: {}", names.join(", "))?;
+                match fields[..] {
+                    [] => Ok(()),
+                    _ => write!(f, " ({})", fields.join(", ")),
+                }
             }
             Self::File { path, problem } => write!(f, "{}: {problem}", path.display()),
             Self::Locked { path, waited } => {
-                write!(
-                    f,
-                    "{}: held by another program for {} s; nothing was spent",
-                    path.display(),
-                    waited.as_secs()
-                )
+                write!(f, "{}: held by another program for {} s", path.display(), waited.as_secs())
             }
-            Self::NotWritable { path, source } => {
-                write!(
-                    f,
-                    "{}: {source}; nothing was spent, the tokens are as they were",
-                    path.display()
-                )
+            Self::NotWritable { path, source, in_doubt } => {
+                write!(f, "{}: {source}; {}", path.display(), tokens(*in_doubt))
             }
+            Self::HardLink { creds } => {
+                write!(f, "{}: it has another name (a hard link); {UNCHANGED}", creds.display())
+            }
+            Self::OlderCopy { creds, used, .. } => write!(
+                f,
+                "{}: it was replaced by an older copy, whose refresh token was used on {used}",
+                creds.display()
+            ),
+            Self::SeveralPairs { creds, .. } => write!(
+                f,
+                "{}: it holds no tokens, and tokens of several accounts are set aside",
+                creds.display()
+            ),
             Self::SavedInJournal { journal, creds, source } => write!(
                 f,
-                "{}: {source}; the new tokens are saved in {}, nothing is lost",
+                "{}: {source}; the new tokens are saved in {}",
                 creds.display(),
                 journal.display()
             ),
-            Self::NotAsked { url, trouble } => {
+            Self::NotAsked { url, trouble, in_doubt } => write!(
+                f,
+                "the tokens could not be renewed: {trouble} (POST {url}); {}",
+                tokens(*in_doubt)
+            ),
+            Self::AskLater { url, status, wait, in_doubt } => {
                 write!(
                     f,
-                    "the tokens could not be renewed: {trouble} (POST {url}); nothing was spent"
-                )
-            }
-            Self::AskLater { url, status, wait } => {
-                write!(
-                    f,
-                    "the tokens could not be renewed yet: {} (POST {url}); nothing was spent",
-                    status_line(*status)
+                    "the tokens could not be renewed yet: {} (POST {url}); {}",
+                    status_line(*status),
+                    tokens(*in_doubt)
                 )?;
                 match wait {
                     Some(wait) => write!(f, ", try again in {} s", wait.as_secs()),
                     None => Ok(()),
                 }
             }
-            Self::ExchangeRefused { url, status, message } => write!(
+            Self::ExchangeRefused { url, status, message, in_doubt } => write!(
                 f,
-                "the tokens could not be renewed: {}{} (POST {url}); nothing was spent",
+                "the tokens could not be renewed: {}{} (POST {url}); {}",
                 status_line(*status),
-                after_colon(message)
+                after_colon(message),
+                tokens(*in_doubt)
             ),
             Self::TokensRefused { url, message, creds, .. } => write!(
                 f,
@@ -431,13 +495,13 @@ impl fmt::Display for Error {
             ),
             Self::AnswerLost { url, what, creds, .. } => write!(
                 f,
-                "the answer with the new tokens was lost: {what} (POST {url}); the refresh token in {} may be spent",
+                "the response with the new tokens was lost: {what} (POST {url}); the refresh token in {} may have been used",
                 creds.display()
             ),
-            Self::NoAccessToken { url, creds } => write!(
+            Self::NoAccessToken { url, place } => write!(
                 f,
                 "the server renewed the refresh token without a usable access token (POST {url}); it is saved in {}",
-                creds.display()
+                place.display()
             ),
             Self::NotSaved { creds, source, .. } => {
                 write!(
@@ -504,6 +568,10 @@ impl fmt::Display for Problem {
             Self::NotText => f.write_str("not a text file"),
             Self::Empty => f.write_str("empty"),
             Self::Placeholder(_) => f.write_str("a placeholder instead of your own value"),
+            Self::PlaceholderTokens { fields, .. } => match fields[..] {
+                [field] => write!(f, "\"{field}\" is still a placeholder"),
+                _ => write!(f, "\"{}\" are still placeholders", fields.join("\" and \"")),
+            },
             Self::SeveralLines => f.write_str("more than one line"),
             Self::NotAUrl => f.write_str("not a URL"),
             Self::NoScheme(_) => f.write_str("no https:// at the beginning"),
@@ -532,7 +600,11 @@ impl fmt::Display for Problem {
             Self::TokenNotText(field) => write!(f, "\"{field}\" is not a string"),
             Self::TokenEmpty(field) => write!(f, "\"{field}\" is empty"),
             Self::TokenUnclean(field) => {
-                write!(f, "\"{field}\" has blanks or characters inside that no token has")
+                write!(f, "\"{field}\" has spaces or invalid characters inside")
+            }
+            Self::TokenHasLineBreak(field) => write!(f, "\"{field}\" has a line break inside"),
+            Self::TokenOnSeveralLines { line } => {
+                write!(f, "line {line}: the text in quotation marks goes on in the next line")
             }
             Self::Swapped => f.write_str("the two tokens are swapped"),
             Self::SameTwice => f.write_str("the same token in both places"),
@@ -543,6 +615,10 @@ impl fmt::Display for Problem {
             Self::Issuer(iss) => {
                 write!(f, "the access token was issued by {iss}, which is not Alteryx Cloud")
             }
+            Self::IssuerNotHttps(iss) => {
+                write!(f, "the access token was issued by {iss}, which is not https")
+            }
+            Self::UnknownJournal => f.write_str("written by another version of this program"),
             Self::OAuthError { message, .. } => {
                 write!(f, "an error of the authorization server instead of tokens: {message}")
             }
@@ -570,7 +646,13 @@ impl Error {
         Self::File { path: path.to_owned(), problem }
     }
 
-    /// Whether the refresh token may be spent, and its answer lost.
+    /// What a run that held the lock before this one said.
+    pub(crate) fn noted(failure: &Failure) -> Self {
+        let Failure { message, help, exit_code, .. } = failure.clone();
+        Self::Noted { message, help, exit_code }
+    }
+
+    /// Whether the refresh token may have been used, and its response lost.
     pub(crate) fn leaves_doubt(&self) -> bool {
         matches!(self, Self::AnswerLost { .. } | Self::TokensRefused { lost: Some(_), .. })
     }
@@ -586,7 +668,7 @@ impl Error {
                  or name the folder with --dir or AAC_DIR.\n{}",
                 try_it()
             ),
-            Self::Placeholders { files } => {
+            Self::Placeholders { files, .. } => {
                 let mut lines: Vec<_> = files.iter().map(|(path, page)| fill_in(path, page)).collect();
                 lines.push(try_it());
                 lines.join("\n")
@@ -600,6 +682,15 @@ impl Error {
                 "Tokens are renewed only where the new ones can be saved. Make {} and its folder writable for you, and free space on the disk.",
                 path.display()
             ),
+            Self::HardLink { .. } => "Each name of a file has a lock of its own, and keeps its own tokens. Keep one of them, and make the others symbolic links to it.".to_owned(),
+            Self::OlderCopy { creds, page, .. } => format!(
+                "Restore the newer file if you have it. Otherwise: {}",
+                make_new(page, creds)
+            ),
+            Self::SeveralPairs { creds, pairs } => {
+                let lines = pairs.iter().map(|pair| put_back(pair, creds));
+                lines.collect::<Vec<_>>().join("\n")
+            }
             Self::SavedInJournal { creds, .. } => {
                 format!("Make {} and its folder writable, and run this again: it moves them there.", creds.display())
             }
@@ -613,12 +704,14 @@ impl Error {
                 500.. => "Run this again later.".to_owned(),
                 _ => "If it stays so, make new tokens: the access token in creds.json names the OAuth client that is refused.".to_owned(),
             },
-            Self::TokensRefused { creds, page, lost, .. } => {
+            Self::TokensRefused { creds, page, lost, set_aside, .. } => {
                 let why = match lost {
-                    Some(what) => format!("It was sent before, and the answer to that was lost: {what}."),
-                    None => "It was used before, revoked or disabled, or it is past its end.".to_owned(),
+                    Some(what) => format!("It was sent before, and the response was lost: {what}."),
+                    None => "It was used before, revoked or disabled, or it has expired.".to_owned(),
                 };
-                format!("{why}\n{}", make_new(page, creds))
+                let mut lines = vec![why, make_new(page, creds)];
+                lines.extend(set_aside.iter().map(|pair| put_back(pair, creds)));
+                lines.join("\n")
             }
             Self::AnswerLost { creds, page, .. } => format!(
                 "Run this again: if the server did not take the token, or has a grace period, that mends it.\nIf it is refused then: {}",
@@ -777,7 +870,9 @@ impl Problem {
                 _ => "Make it a text file with the Client ID of your API project as its one line.".to_owned(),
             },
             Self::Unreadable(_) => "Make it readable for you.".to_owned(),
-            Self::Placeholder(page) => format!("{}\n{}", fill_in(path, page), try_it()),
+            Self::Placeholder(page) | Self::PlaceholderTokens { page, .. } => {
+                format!("{}\n{}", fill_in(path, page), try_it())
+            }
             Self::SeveralLines | Self::NotAUrl | Self::NotHttps | Self::UserInfo | Self::OutsideCloud(_) => {
                 format!("Put {API_URL} in it, on one line and nothing else.")
             }
@@ -803,12 +898,18 @@ impl Problem {
             Self::TokenUnclean(field) => {
                 format!("Paste \"{field}\" again, on one line and without \"Bearer\".")
             }
+            Self::TokenHasLineBreak(_) | Self::TokenOnSeveralLines { .. } => {
+                "A token is one long line: paste it again without line breaks.".to_owned()
+            }
+            Self::UnknownJournal => {
+                "It may hold the only copy of your tokens: run the newer version of this program, which can read it.".to_owned()
+            }
             Self::Swapped => "Put each in the other's place.".to_owned(),
             Self::SameTwice => "Paste the access token and the refresh token each in its own place.".to_owned(),
             Self::NotAJwt | Self::NoClaim(_) => {
                 "Paste the access token again, whole: it begins with eyJ and is about a thousand characters long.".to_owned()
             }
-            Self::Issuer(_) => {
+            Self::Issuer(_) | Self::IssuerNotHttps(_) => {
                 "The refresh token would be sent there, so it is not. Paste tokens made in Alteryx Cloud \
                  (those of a local sandbox work with its own aac_url.txt only)."
                     .to_owned()
@@ -832,6 +933,26 @@ fn try_it() -> String {
 fn fill_in(path: &Path, page: &str) -> String {
     let path = path.display();
     format!("Put your own value in {path}: made or found at {page}")
+}
+
+const UNCHANGED: &str = "your tokens are unchanged";
+
+/// What is known of the tokens after a run that has not used them.
+fn tokens(in_doubt: bool) -> &'static str {
+    match in_doubt {
+        false => UNCHANGED,
+        true => "an earlier run may have used the refresh token",
+    }
+}
+
+/// How a pair that is set aside becomes the one in creds.json.
+fn put_back((path, account): &(PathBuf, String), creds: &Path) -> String {
+    format!(
+        "Other tokens are set aside ({account}). To use them: {} \"{}\" \"{}\"",
+        platform::MOVE_COMMAND,
+        path.display(),
+        creds.display()
+    )
 }
 
 fn make_new(page: &str, creds: &Path) -> String {

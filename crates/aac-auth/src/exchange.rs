@@ -1,7 +1,8 @@
-//! One request to the token endpoint (RFC 6749 §6), and what its outcome says of the token sent.
+//! One request to the token endpoint (RFC 6749 §6), and what its outcome says of the token.
 
-use crate::error::Trouble;
-use crate::journal::ROOM;
+use crate::credentials::is_whole_object;
+use crate::error::{Trouble, status_line};
+use crate::journal::LARGEST;
 use crate::lock::Spendable;
 use crate::retry::retry_after;
 use crate::secret::presentable;
@@ -17,16 +18,18 @@ use zeroize::Zeroizing;
 pub(crate) enum Outcome<'lock> {
     /// The token never left this machine, which gives it back.
     NotSent { trouble: Trouble, spendable: Spendable<'lock> },
-    /// 429 or 503: refused before anything was done.
+    /// It was not to be sent after all.
+    Withheld,
+    /// 429: refused before anything was done.
     Busy { status: u16, wait: Option<Duration>, spendable: Spendable<'lock> },
     /// The token is dead.
     InvalidGrant { message: String },
-    /// Refused for another reason, and not spent.
+    /// Refused for another reason, and not used up.
     Refused { status: u16, message: String },
-    /// 2xx, and the whole body.
-    Answered { body: Zeroizing<Vec<u8>>, again: SendAgain<'lock> },
-    /// Sent, and the answer was lost: perhaps spent.
-    InDoubt { what: String, status: Option<u16>, again: SendAgain<'lock> },
+    /// 2xx, and a body, whatever has ended it.
+    Received { body: Zeroizing<Vec<u8>>, what: String, again: SendAgain<'lock> },
+    /// Sent, and the response was lost: the token may be used up.
+    InDoubt { what: String, status: Option<u16>, wait: Option<Duration>, again: SendAgain<'lock> },
 }
 
 /// A token that is perhaps spent. To send it once more can only help: if it was not spent that
@@ -42,23 +45,31 @@ impl<'lock> SendAgain<'lock> {
 }
 
 impl<'lock> Spendable<'lock> {
-    /// Sends the token, and waits for the whole answer until the deadline.
+    /// Sends the token, and waits for the response until the deadline. `before` is called when the
+    /// connection stands and the first byte of the token is about to leave; if it says no, the token
+    /// stays.
     ///
-    /// From here until the answer is in the journal nothing may print, or panic, or take memory
+    /// From here until the response is in the journal nothing may print, or panic, or take memory
     /// without bound.
-    pub(crate) fn send(self, wire: &Wire, deadline: Instant) -> Outcome<'lock> {
-        let mut form = Form::of(&self);
+    pub(crate) fn send(
+        self,
+        wire: &Wire,
+        deadline: Instant,
+        before: impl FnMut() -> bool,
+    ) -> Outcome<'lock> {
+        let mut form = Form::of(&self, before);
         let request = Request::builder()
             .method(Method::POST)
             .uri(&self.token_endpoint)
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
             .header(header::CONTENT_LENGTH, form.bytes.len())
             .header(header::ACCEPT, "application/json");
+        let left = deadline.saturating_duration_since(Instant::now());
         let limits = Limits {
             connect: Duration::from_secs(10),
-            first_byte: Duration::from_secs(60),
-            pause: Duration::from_secs(60),
-            total: Some(deadline.saturating_duration_since(Instant::now())),
+            first_byte: left,
+            pause: left,
+            total: Some(left),
         };
         let response = match request.body(SendBody::from_reader(&mut form)) {
             Ok(request) => wire.send(request, &limits),
@@ -66,42 +77,40 @@ impl<'lock> Spendable<'lock> {
         };
         let mut response = match response {
             Ok(response) => response,
+            Err(_) if form.is_withheld => return Outcome::Withheld,
             Err(trouble) if form.sent == 0 => {
                 return Outcome::NotSent { trouble, spendable: self };
             }
             Err(trouble) => {
-                return Outcome::InDoubt {
-                    what: trouble.to_string(),
-                    status: None,
-                    again: SendAgain(self),
-                };
+                let (what, again) = (trouble.to_string(), SendAgain(self));
+                return Outcome::InDoubt { what, status: None, wait: None, again };
             }
         };
 
         let status = response.status();
         let code = status.as_u16();
         let wait = retry_after(response.headers());
-        if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+        if status == StatusCode::TOO_MANY_REQUESTS {
             return Outcome::Busy { status: code, wait, spendable: self };
         }
-        let mut body = Zeroizing::new(Vec::with_capacity(ROOM + 1));
-        let read = response.body_mut().as_reader().take(ROOM as u64 + 1).read_to_end(&mut body);
-        let what = match read {
-            _ if status.is_redirection() || status.is_client_error() => {
-                return self.refused(code, &body);
-            }
-            Err(error) => io_trouble(&error).to_string(),
-            Ok(length) if length > ROOM => "more than 64 KiB".to_owned(),
-            Ok(_) if status.is_success() => {
-                return Outcome::Answered { body, again: SendAgain(self) };
-            }
-            Ok(_) => crate::error::status_line(code),
-        };
-        Outcome::InDoubt {
-            what,
-            status: Some(code).filter(|_| !status.is_success()),
-            again: SendAgain(self),
+        let length = response.headers().get(header::CONTENT_LENGTH);
+        let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
+        let (body, what) = read_body(response.body_mut().as_reader(), length);
+        if status.is_redirection() || status.is_client_error() {
+            return self.refused(code, &body);
         }
+        let again = SendAgain(self);
+        if status.is_success() && !body.is_empty() {
+            return Outcome::Received { body, what, again };
+        }
+        let (what, status) = match status.is_success() {
+            true => (what, None),
+            false => {
+                let asks = |wait: Duration| format!(", with {} s to wait", wait.as_secs());
+                (status_line(code) + &wait.map_or_else(String::new, asks), Some(code))
+            }
+        };
+        Outcome::InDoubt { what, status, wait, again }
     }
 
     /// What a 3xx or 4xx says. Its body may be cut off: the status is what counts.
@@ -120,14 +129,47 @@ impl<'lock> Spendable<'lock> {
     }
 }
 
-/// The form, which knows whether any of it was taken to be sent.
-struct Form {
-    bytes: Zeroizing<Vec<u8>>,
-    sent: usize,
+/// Reads the body until it is a whole JSON object, or ends: what comes behind it may never come. Gives
+/// what there is, and what is wrong with it if it is of no use.
+fn read_body(mut reader: impl Read, announced: Option<usize>) -> (Zeroizing<Vec<u8>>, String) {
+    const PIECE: usize = 8 * 1024;
+    let mut body = Zeroizing::new(Vec::with_capacity(LARGEST + PIECE));
+    loop {
+        let length = body.len();
+        if length > LARGEST {
+            body.truncate(LARGEST);
+            return (body, "more than 64 KiB".to_owned());
+        }
+        body.resize(length + PIECE, 0);
+        let read = reader.read(&mut body[length..]);
+        body.truncate(length + read.as_ref().map_or(0, |read| *read));
+        match read {
+            Ok(0) => return (body, "it holds no usable tokens".to_owned()),
+            Ok(_) if is_whole_object(&body) => {
+                if announced == Some(body.len()) {
+                    // Nothing comes any more: to hear so makes the connection fit for the call.
+                    let _ = reader.read(&mut [0]);
+                }
+                return (body, "it holds no usable tokens".to_owned());
+            }
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return (body, io_trouble(&error).to_string()),
+        }
+    }
 }
 
-impl Form {
-    fn of(spendable: &Spendable<'_>) -> Self {
+/// The form, which knows whether any of it was taken to be sent.
+struct Form<F> {
+    bytes: Zeroizing<Vec<u8>>,
+    sent: usize,
+    /// Asked before the first byte.
+    before: F,
+    is_withheld: bool,
+}
+
+impl<F: FnMut() -> bool> Form<F> {
+    fn of(spendable: &Spendable<'_>, before: F) -> Self {
         let fields = [
             ("grant_type", "refresh_token"),
             ("refresh_token", spendable.refresh_token.expose()),
@@ -152,12 +194,18 @@ impl Form {
                 }
             }
         }
-        Self { bytes, sent: 0 }
+        Self { bytes, sent: 0, before, is_withheld: false }
     }
 }
 
-impl Read for Form {
+impl<F: FnMut() -> bool> Read for Form<F> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.sent == 0 && !self.is_withheld && !buffer.is_empty() {
+            self.is_withheld = !(self.before)();
+        }
+        if self.is_withheld {
+            return Err(io::Error::other("the token is not to be sent"));
+        }
         let amount = buffer.len().min(self.bytes.len() - self.sent);
         buffer[..amount].copy_from_slice(&self.bytes[self.sent..self.sent + amount]);
         self.sent += amount;

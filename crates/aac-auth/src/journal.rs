@@ -1,136 +1,227 @@
-//! creds.json.rotation: what is known of one exchange, written before creds.json is touched.
+//! creds.json.rotation: what is known of one refresh, written before creds.json is touched.
 //!
-//! It has a first line of a fixed length, and room for an answer of the largest size that is read.
-//! Both are on the disk before anything is sent, so that to save the answer needs no new space.
+//! It has places of a fixed size: for the first response, for a second one, for a note on a failure,
+//! and for creds.json as it was. All are on the disk before anything is sent, so that to save a response
+//! needs no new space. Each place has a line of a fixed length, which tells what follows it; the first
+//! response takes the place of the line that says that the token may be on its way.
+//!
+//! It never shrinks, and nothing that has arrived is overwritten.
 
 use crate::claims::LocalTime;
 use crate::disk::{DiskError, Files, at};
 use crate::error::{Error, Problem};
-use crate::secret::RefreshToken;
+use crate::platform;
+use crate::secret::{Digest, RefreshToken};
 use crate::text;
+use same_file::Handle;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
-use std::fmt::Write as _;
-use std::fs::File;
-use std::io::{self, Seek, Write};
+use std::fs::{File, TryLockError};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::process;
+use std::thread;
+use std::time::Duration;
 use zeroize::Zeroizing;
 
-/// The largest answer of a token endpoint that is taken, in bytes.
-pub(crate) const ROOM: usize = 64 * 1024;
-/// The length of the first line, in bytes, with its line end.
-const FIRST_LINE: usize = 512;
+/// The largest response of a token endpoint that is taken, in bytes; and the largest creds.json that
+/// is kept.
+pub(crate) const LARGEST: usize = 64 * 1024;
+/// The length of a line, in bytes, with its line end.
+const LINE: usize = 512;
+/// The largest note on a failure, in bytes.
+const LARGEST_NOTE: usize = 4 * 1024;
+/// Where the places begin: the first response, the second, the note, creds.json as it was.
+const PLACES: [usize; 4] =
+    [0, LINE + LARGEST, 2 * (LINE + LARGEST), 2 * (LINE + LARGEST) + LINE + LARGEST_NOTE];
+const NOTE: usize = 2;
+const CREDS: usize = 3;
 
 /// What a journal found on the disk tells.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Found {
-    /// SHA-256 of the refresh token that it is about, in hexadecimal.
-    spent: String,
-    /// When the exchange began, by the local clock.
+    /// The refresh token that was sent; none where the journal is damaged.
+    pub(crate) spent: Option<Digest>,
+    /// When the refresh began, by the local clock.
     pub(crate) time: LocalTime,
-    pub(crate) record: Record,
+    /// The bodies of the responses, as they came, oldest first.
+    pub(crate) responses: Vec<Zeroizing<Vec<u8>>>,
+    pub(crate) failure: Option<Failure>,
+    /// creds.json as it was before.
+    pub(crate) creds: Option<Zeroizing<Vec<u8>>>,
 }
 
-/// How far the exchange came.
-#[derive(Debug, Default)]
-pub(crate) enum Record {
-    /// The run was cut off when it may have been sending, or the journal is damaged.
-    #[default]
-    CutOff,
-    /// The answer, as it came.
-    Answered(Zeroizing<Vec<u8>>),
-    /// The exchange failed; what the run said of it, for those that waited behind it.
-    Failed {
-        message: String,
-        help: String,
-        exit_code: u8,
-        /// Whether the token may be spent all the same.
-        in_doubt: bool,
-        /// When it was given up, by the local clock.
-        time: LocalTime,
-    },
+/// What a run that failed said of it, for those that waited behind it.
+#[derive(Clone, Debug)]
+pub(crate) struct Failure {
+    pub(crate) message: String,
+    pub(crate) help: String,
+    pub(crate) exit_code: u8,
+    /// Whether the token may have been used all the same.
+    pub(crate) in_doubt: bool,
+    /// When it was given up, by the local clock.
+    pub(crate) time: LocalTime,
+}
+
+/// A place of the journal, as it is read.
+struct Entry<'bytes> {
+    line: Value,
+    /// None where it is not whole.
+    content: Option<&'bytes [u8]>,
 }
 
 impl Found {
     /// Reads a journal; `None` where there is none. A damaged one tells of nothing, but one that only
-    /// cannot be read may hold the only copy of a pair.
+    /// cannot be read, or understood, may hold the only copy of a pair.
     pub(crate) fn read(path: &Path) -> Result<Option<Self>, Problem> {
         match text::read(path) {
-            Ok(bytes) => Ok(Some(Self::parse(&bytes).unwrap_or_default())),
+            Ok(bytes) => Self::parse(&bytes).map(Some),
             Err(Problem::Missing) => Ok(None),
-            Err(problem @ Problem::Unreadable(_)) => Err(problem),
-            Err(_) => Ok(Some(Self::default())),
+            Err(problem) => Err(problem),
         }
     }
 
-    fn parse(bytes: &[u8]) -> Option<Self> {
-        let (line, rest) = bytes.split_at_checked(FIRST_LINE)?;
-        let line: Value = serde_json::from_slice(line).ok()?;
-        let text = |name: &str| line.get(name).and_then(Value::as_str);
-        let length = usize::try_from(line.get("length")?.as_u64()?).ok()?;
-        let content = rest.get(..length)?;
-        let is_whole = text("sha256")? == digest(content);
-        let record = match text("state")? {
-            "answered" if is_whole => Record::Answered(Zeroizing::new(content.to_vec())),
-            "failed" if is_whole => {
-                let note: Value = serde_json::from_slice(content).ok()?;
-                let text = |name: &str| note.get(name)?.as_str().map(str::to_owned);
-                Record::Failed {
-                    message: text("message")?,
-                    help: text("help")?,
-                    exit_code: u8::try_from(note.get("exit_code")?.as_u64()?).ok()?,
-                    in_doubt: note.get("in_doubt")?.as_bool()?,
-                    time: LocalTime(note.get("time_ms")?.as_i64()?),
-                }
-            }
-            _ => Record::CutOff,
+    fn parse(bytes: &[u8]) -> Result<Self, Problem> {
+        let mut found = Self {
+            spent: None,
+            time: LocalTime::default(),
+            responses: Vec::new(),
+            failure: None,
+            creds: None,
         };
-        Some(Self {
-            spent: text("spent")?.to_owned(),
-            time: LocalTime(line.get("time_ms")?.as_i64()?),
-            record,
-        })
-    }
-
-    /// Whether it is about this refresh token.
-    pub(crate) fn is_about(&self, token: &RefreshToken) -> bool {
-        self.spent == digest(token.expose().as_bytes())
+        for place in PLACES {
+            let Some(entry) = bytes.get(place..).and_then(Entry::read) else { continue };
+            let text = |name: &str| entry.line.get(name).and_then(Value::as_str);
+            if let Some(spent) = text("spent").and_then(Digest::parse) {
+                found.spent = Some(spent);
+                found.time = LocalTime(entry.line["time_ms"].as_i64().unwrap_or_default());
+            }
+            match (text("state"), entry.content) {
+                (Some("answered"), Some(content)) => {
+                    found.responses.push(Zeroizing::new(content.to_vec()));
+                }
+                (Some("failed"), Some(content)) => found.failure = Failure::parse(content),
+                (Some("creds"), Some(content)) => {
+                    found.creds = Some(Zeroizing::new(content.to_vec()));
+                }
+                (Some("sending" | "answered" | "failed" | "creds") | None, _) => {}
+                (Some(_), _) => return Err(Problem::UnknownJournal),
+            }
+        }
+        Ok(found)
     }
 }
 
-/// The journal of the exchange that this run is about to make.
+impl<'bytes> Entry<'bytes> {
+    fn read(bytes: &'bytes [u8]) -> Option<Self> {
+        let (line, rest) = bytes.split_at_checked(LINE)?;
+        let line: Value = serde_json::from_slice(line).ok()?;
+        let length = line.get("length").and_then(Value::as_u64).unwrap_or_default();
+        let content = usize::try_from(length).ok().and_then(|length| rest.get(..length));
+        let digest = line.get("sha256").and_then(Value::as_str);
+        let is_whole = |content: &&[u8]| digest == Some(&*Digest::of(content).to_string());
+        Some(Self { content: content.filter(is_whole), line })
+    }
+}
+
+impl Failure {
+    fn parse(content: &[u8]) -> Option<Self> {
+        let note: Value = serde_json::from_slice(content).ok()?;
+        let text = |name: &str| note.get(name)?.as_str().map(str::to_owned);
+        Some(Self {
+            message: text("message")?,
+            help: text("help")?,
+            exit_code: u8::try_from(note.get("exit_code")?.as_u64()?).ok()?,
+            in_doubt: note.get("in_doubt")?.as_bool()?,
+            time: LocalTime(note.get("time_ms")?.as_i64()?),
+        })
+    }
+}
+
+/// The content of a journal's first response, where the bytes are a journal that has one: someone may
+/// have moved a pair that was set aside over creds.json.
+pub(crate) fn response_within(bytes: &[u8]) -> Option<&[u8]> {
+    let entry = PLACES[..NOTE].iter().rev().find_map(|&place| {
+        let entry = Entry::read(bytes.get(place..)?)?;
+        let is_response = entry.line.get("state").and_then(Value::as_str) == Some("answered");
+        entry.content.filter(|_| is_response)
+    })?;
+    Some(entry)
+}
+
+/// Whether another program has the journal locked: it is in the middle of a refresh, though the lock
+/// file that it holds is gone.
+pub(crate) fn is_in_use(path: &Path) -> bool {
+    platform::LOCKS_ARE_ADVISORY
+        && File::open(path)
+            .is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}
+
+/// The journal of the refresh that this run is about to make.
 #[derive(Debug)]
 pub(crate) struct Journal {
     file: File,
     path: PathBuf,
-    spent: String,
+    spent: Digest,
     pub(crate) time: LocalTime,
+    /// How many responses it holds.
+    responses: usize,
 }
 
 impl Journal {
     /// Begins a journal, in place of one that is of no more use.
-    pub(crate) fn begin(files: &Files, token: &RefreshToken) -> Result<Self, DiskError> {
+    pub(crate) fn begin(
+        files: &Files,
+        token: &RefreshToken,
+        creds: &[u8],
+    ) -> Result<Self, DiskError> {
         let path = &files.journal;
+        let (file, _) = files.create(path)?;
+        lock(&file);
+        platform::keep_in_place(&file);
         let mut journal = Self {
-            file: files.create(path)?,
+            file,
             path: path.clone(),
-            spent: digest(token.expose().as_bytes()),
+            spent: token.digest(),
             time: LocalTime::now(),
+            responses: 0,
         };
-        // Real bytes, not a hole: the disk must not be found full when the answer is there.
-        journal.write("sending", &[b' '; ROOM]).map_err(at(path))?;
+        // Real bytes, not a hole: the disk must not be found full when the response is there.
+        let mut bytes = journal.entry("sending", b"");
+        bytes.resize(PLACES[CREDS], b' ');
+        if creds.len() <= LARGEST {
+            bytes.extend_from_slice(&journal.entry("creds", creds));
+        }
+        journal.write_at(0, &bytes).map_err(at(path))?;
         files.sync_folder()?;
         Ok(journal)
     }
 
-    /// Saves an answer as it came, before it is looked at.
-    pub(crate) fn answered(&mut self, answer: &[u8]) -> io::Result<()> {
-        self.write("answered", answer)
+    /// A pair that is set aside without a journal to rename, because that one could not be written.
+    pub(crate) fn write_aside(
+        &self,
+        path: &Path,
+        files: &Files,
+        response: &[u8],
+    ) -> Result<(), DiskError> {
+        let (file, _) = files.create(path)?;
+        let Self { spent, time, .. } = self;
+        let mut aside =
+            Self { file, path: path.to_owned(), spent: spent.clone(), time: *time, responses: 0 };
+        aside.record(response).map_err(at(path))?;
+        files.sync_folder()
+    }
+
+    /// Saves a response as it came, before it is looked at.
+    pub(crate) fn record(&mut self, response: &[u8]) -> io::Result<()> {
+        let place = self.responses.min(NOTE - 1);
+        let bytes = self.entry("answered", response);
+        self.write_at(PLACES[place], &bytes)?;
+        self.responses += 1;
+        Ok(())
     }
 
     /// Notes a failure, for those that wait for the lock.
-    pub(crate) fn failed(&mut self, error: &Error, was_in_doubt: bool) -> Result<(), DiskError> {
+    pub(crate) fn note(&mut self, error: &Error, was_in_doubt: bool) -> Result<(), DiskError> {
         let note = json!({
             "message": error.to_string(),
             "help": error.help(),
@@ -139,35 +230,61 @@ impl Journal {
             "time_ms": LocalTime::now().0,
         });
         let note = note.to_string();
-        self.write("failed", note.as_bytes()).map_err(at(&self.path))
+        if note.len() > LARGEST_NOTE {
+            return Ok(());
+        }
+        let bytes = self.entry("failed", note.as_bytes());
+        self.write_at(PLACES[NOTE], &bytes).map_err(at(&self.path))
     }
 
-    fn write(&mut self, state: &str, content: &[u8]) -> io::Result<()> {
+    /// Removes the journal of a token that was not sent, unless it is another program's by now.
+    pub(crate) fn withdraw(self, files: &Files) {
+        let own = self.file.try_clone().and_then(Handle::from_file);
+        let named = Handle::from_path(&self.path);
+        if matches!((own, named), (Ok(own), Ok(named)) if own == named) {
+            // Best effort: what stays is told as a run that was cut off.
+            let _ = files.remove(&self.path);
+        }
+    }
+
+    fn entry(&self, state: &str, content: &[u8]) -> Zeroizing<Vec<u8>> {
         let line = json!({
-            "spent": self.spent,
+            "spent": self.spent.to_string(),
             "time_ms": self.time.0,
             "pid": process::id(),
             "state": state,
             "length": content.len(),
-            "sha256": digest(content),
+            "sha256": Digest::of(content).to_string(),
         });
-        let line = format!("{line:<width$}\n", line = line.to_string(), width = FIRST_LINE - 1);
-        // In one piece, as a kill between two would lose the answer. The checksum tells a whole journal
-        // from one that was cut off, in whatever order its blocks reach the disk.
-        let mut record = Zeroizing::new(Vec::with_capacity(FIRST_LINE + content.len()));
-        record.extend_from_slice(line.as_bytes());
-        record.extend_from_slice(content);
-        self.file.rewind()?;
-        self.file.write_all(&record)?;
+        let line = format!("{line:<width$}\n", line = line.to_string(), width = LINE - 1);
+        // With room for the whole journal: nothing is copied while it grows.
+        let mut entry = Zeroizing::new(Vec::with_capacity(PLACES[CREDS] + 2 * LINE + LARGEST));
+        entry.extend_from_slice(line.as_bytes());
+        entry.extend_from_slice(content);
+        entry
+    }
+
+    /// In one piece, as a kill between two would lose the response. The checksum tells a whole one from
+    /// one that was cut off, in whatever order its blocks reach the disk.
+    fn write_at(&mut self, place: usize, bytes: &[u8]) -> io::Result<()> {
+        self.file.seek(SeekFrom::Start(place as u64))?;
+        self.file.write_all(bytes)?;
         self.file.sync_all()
     }
 }
 
-fn digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+/// Locks the journal for as long as it is open. Someone may just be asking whether it is in use.
+fn lock(file: &File) {
+    if !platform::LOCKS_ARE_ADVISORY {
+        return;
+    }
+    for _ in 0..100 {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(1)),
+            // Where there are no locks on files, creds.json.lock could not have been locked.
+            _ => return,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -179,7 +296,7 @@ mod tests {
         #[test]
         fn any_bytes_are_a_journal_or_none(mut bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..2000)) {
             let _ = Found::parse(&bytes);
-            bytes.resize(FIRST_LINE + ROOM, b' ');
+            bytes.resize(LINE + LARGEST, b' ');
             let _ = Found::parse(&bytes);
         }
     }
@@ -187,38 +304,65 @@ mod tests {
     fn journal() -> (tempfile::TempDir, Files, Journal) {
         let folder = tempfile::tempdir().unwrap();
         let files = Files::of(&folder.path().join("creds.json"));
-        let journal = Journal::begin(&files, &RefreshToken::new("spent".to_owned())).unwrap();
+        let token = RefreshToken::new("spent".to_owned());
+        let journal = Journal::begin(&files, &token, b"{\"as\": \"it was\"}").unwrap();
         (folder, files, journal)
     }
 
     #[test]
-    fn an_answer_is_whole_or_it_is_not_there() {
+    fn a_response_is_whole_or_it_is_not_there() {
         let (_folder, files, mut journal) = journal();
+        let length = fs::metadata(&files.journal).unwrap().len();
         let answer = [b'x'; 1000];
-        journal.answered(&answer).unwrap();
+        journal.record(&answer).unwrap();
         let whole = fs::read(&files.journal).unwrap();
-        assert_eq!(whole.len(), FIRST_LINE + ROOM, "the room is kept");
-        for cut in 0..FIRST_LINE + answer.len() {
-            let found = Found::parse(&whole[..cut]);
-            assert!(found.is_none_or(|found| matches!(found.record, Record::CutOff)), "{cut}");
+        assert_eq!(whole.len() as u64, length, "it never shrinks or grows");
+        for cut in 0..LINE + answer.len() {
+            let found = Found::parse(&whole[..cut]).unwrap();
+            assert!(found.responses.is_empty(), "{cut}");
         }
-        let Record::Answered(content) = Found::parse(&whole).unwrap().record else {
-            panic!("not whole")
-        };
-        assert_eq!(*content, answer);
+        let found = Found::parse(&whole).unwrap();
+        assert_eq!(*found.responses[0], answer);
+        assert_eq!(found.creds.unwrap().as_slice(), b"{\"as\": \"it was\"}");
+        assert_eq!(response_within(&whole), Some(&answer[..]));
     }
 
     #[test]
-    fn a_failure_is_noted_for_its_token_alone() {
+    fn nothing_that_has_arrived_is_overwritten() {
         let (_folder, files, mut journal) = journal();
-        journal.answered(&[b'x'; ROOM]).unwrap();
+        journal.record(&[b'1'; LARGEST]).unwrap();
+        journal.record(&[b'2'; LARGEST]).unwrap();
         let error = Error::Request { what: "what happened".to_owned() };
-        journal.failed(&error, false).unwrap();
+        journal.note(&error, false).unwrap();
         let found = Found::read(&files.journal).unwrap().unwrap();
-        assert!(found.is_about(&RefreshToken::new("spent".to_owned())));
-        assert!(!found.is_about(&RefreshToken::new("other".to_owned())));
-        assert!(
-            matches!(found.record, Record::Failed { message, exit_code: 2, in_doubt: false, .. } if message == "what happened")
+        assert_eq!(found.responses.len(), 2);
+        for (response, byte) in found.responses.iter().zip(*b"12") {
+            assert_eq!(**response, [byte; LARGEST]);
+        }
+        assert_eq!(found.spent, Some(Digest::of(b"spent")));
+        let failure = found.failure.unwrap();
+        assert_eq!(
+            (failure.message.as_str(), failure.exit_code, failure.in_doubt),
+            ("what happened", 2, false)
         );
+        assert!(found.creds.is_some());
+    }
+
+    #[test]
+    fn a_journal_of_an_unknown_state_is_not_taken_for_damage() {
+        let (_folder, files, _) = journal();
+        let bytes = fs::read(&files.journal).unwrap();
+        let text = String::from_utf8(bytes).unwrap().replacen("\"sending\"", "\"claimed\"", 1);
+        fs::write(&files.journal, text).unwrap();
+        assert!(matches!(Found::read(&files.journal), Err(Problem::UnknownJournal)));
+    }
+
+    #[test]
+    fn a_journal_in_use_is_told_until_its_program_has_ended() {
+        let (_folder, files, journal) = journal();
+        assert_eq!(is_in_use(&files.journal), platform::LOCKS_ARE_ADVISORY);
+        drop(journal);
+        assert!(!is_in_use(&files.journal));
+        assert!(!is_in_use(&files.creds), "no such file");
     }
 }

@@ -77,10 +77,12 @@
 //! # Modules
 //!
 //! Data flows one way: files (`text`, `settings`) → credentials (`credentials`, `claims`, `secret`)
-//! → rotation (`disk`, `lock`, `journal`, `signals`, `gate`, `exchange`, `rotation`) → client (`wire`,
+//! → rotation (`disk`, `journal`, `spent`, `lock`, `signals`, `gate`, `exchange`, `recovery`,
+//! `attempts`, `rotation`) → client (`wire`,
 //! `retry`, `body`, `envelope`, `client`, `request`, `response`, `rows`) → program (`options`, `output`,
 //! `notices`, `error`).
 
+mod attempts;
 mod body;
 mod claims;
 mod client;
@@ -96,6 +98,7 @@ mod notices;
 mod options;
 mod output;
 mod platform;
+mod recovery;
 mod request;
 mod response;
 mod retry;
@@ -104,6 +107,7 @@ mod rows;
 mod secret;
 mod settings;
 mod signals;
+mod spent;
 mod text;
 mod wire;
 

@@ -7,18 +7,21 @@
 use crate::credentials::Credentials;
 use crate::disk::{DiskError, Files, at};
 use crate::error::Problem;
+use crate::journal;
 use crate::platform;
 use crate::secret::RefreshToken;
 use crate::settings::Hosts;
 use same_file::Handle;
-use std::fs::{File, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::marker::PhantomData;
+use std::path::PathBuf;
 
 /// The lock, held until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Lock {
-    _file: File,
+    file: Handle,
+    path: PathBuf,
 }
 
 impl Lock {
@@ -31,11 +34,16 @@ impl Lock {
             Err(TryLockError::WouldBlock) => return Ok(None),
             Err(TryLockError::Error(error)) => return Err(at(path)(error)),
         }
-        // Someone may have deleted the file since it was opened: then others lock a new one, and this
-        // lock is of no use.
-        let locked = file.try_clone().and_then(Handle::from_file).map_err(at(path))?;
-        let is_named = Handle::from_path(path).is_ok_and(|named| named == locked);
-        Ok(is_named.then_some(Self { _file: file }))
+        let lock = Self { file: Handle::from_file(file).map_err(at(path))?, path: path.clone() };
+        // Someone may have deleted the file since it was opened: then others lock a new one. And who
+        // held the old one may be in the middle of a refresh.
+        let is_ours = lock.is_named() && !journal::is_in_use(&files.journal);
+        Ok(is_ours.then_some(lock))
+    }
+
+    /// Whether the file that is locked still has its name. Otherwise others do not see the lock.
+    pub(crate) fn is_named(&self) -> bool {
+        Handle::from_path(&self.path).is_ok_and(|named| named == self.file)
     }
 
     /// Reads creds.json under the lock: only the refresh token of this copy may be sent.
@@ -57,10 +65,12 @@ fn open(files: &Files) -> io::Result<File> {
     let made = platform::private().read(true).write(true).create_new(true).open(&files.lock);
     match made {
         Ok(file) => {
-            if let Some(model) = files.model() {
-                // Best effort: if it can't be handed over, its maker alone can take the lock, and
-                // anyone else is told so.
-                let _ = platform::hand_over(&file, &model);
+            if let Some(access) = files.access()
+                && let Err(error) = access.give_to(&file)
+            {
+                // It stays for ever, and would shut the others out for ever.
+                let _ = fs::remove_file(&files.lock);
+                return Err(error);
             }
             Ok(file)
         }

@@ -1,8 +1,12 @@
 //! What a run says while it works, on standard error: warnings always, its steps with `--verbose`.
 
 use crate::error::program;
+use std::convert::Infallible;
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::Duration;
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Notices {
@@ -20,6 +24,24 @@ impl Notices {
         if self.verbose || io::stderr().is_terminal() {
             say(format_args!("{text}"));
         }
+    }
+
+    /// The same, if the moment lasts longer than this: until what is returned is dropped.
+    ///
+    /// In a thread of its own, so that a terminal that is stopped (Ctrl-S) stops nothing else.
+    pub(crate) fn after(self, time: Duration, text: &'static str) -> Option<Sender<Infallible>> {
+        if !self.verbose && !io::stderr().is_terminal() {
+            return None;
+        }
+        let (moment, ended) = channel();
+        let wait = move || {
+            if ended.recv_timeout(time) == Err(RecvTimeoutError::Timeout) {
+                say(format_args!("{text}"));
+            }
+        };
+        // It is no more than a courtesy.
+        thread::Builder::new().name("notice".to_owned()).spawn(wait).ok()?;
+        Some(moment)
     }
 
     /// What is being done, for those who asked.

@@ -1,6 +1,7 @@
 //! The one place where systems differ: owners and modes, what makes a rename last, signals, proxies.
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+pub(crate) use signal_hook::consts::SIGINT;
+use signal_hook::consts::SIGTERM;
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::path::Path;
@@ -15,27 +16,274 @@ pub(crate) fn private() -> OpenOptions {
     options
 }
 
-/// Gives the file the owner, group and mode of `like`; mode 0600 if that is wider than 0640.
+/// Who may use creds.json, so that exactly they may use its successor and the files beside it: its
+/// owner, group, mode and access control list. Its other extended attributes come along.
 ///
-/// Fails where the process may not: a file that belongs to someone else must not change hands.
-/// Windows takes the rights of a new file from its folder, so there is nothing to do.
-pub(crate) fn hand_over(file: &File, like: &Metadata) -> io::Result<()> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
-        let own = file.metadata()?;
-        if (own.uid(), own.gid()) != (like.uid(), like.gid()) {
-            fchown(file, Some(like.uid()), Some(like.gid()))?;
+/// Windows takes the rights of a new file from its folder, so there is nothing to hold.
+#[derive(Debug)]
+pub(crate) struct Access {
+    #[cfg_attr(not(unix), expect(dead_code, reason = "only Unix has owners and modes"))]
+    metadata: Metadata,
+    /// As the system stores it (acl(5)); none where the mode says it all.
+    #[cfg(target_os = "linux")]
+    acl: Option<Vec<u8>>,
+    #[cfg(target_os = "linux")]
+    attributes: Vec<(std::ffi::CString, Vec<u8>)>,
+    #[cfg(target_os = "macos")]
+    file: Option<File>,
+}
+
+/// Whose a new file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// The owner of creds.json.
+    Same,
+    /// This process's user, since only root may give a file away. The owner of creds.json may use it.
+    Ours,
+}
+
+impl Access {
+    /// Reads who may use the file at this path.
+    pub(crate) fn of(path: &Path) -> io::Result<Self> {
+        Ok(Self {
+            metadata: std::fs::metadata(path)?,
+            #[cfg(target_os = "linux")]
+            acl: linux::attribute(path, linux::ACL)?,
+            #[cfg(target_os = "linux")]
+            attributes: linux::other_attributes(path),
+            #[cfg(target_os = "macos")]
+            file: File::open(path).ok(),
+        })
+    }
+
+    /// Whether the owner of the file wants it never to change.
+    pub(crate) fn is_read_only(&self) -> bool {
+        self.metadata.permissions().readonly()
+    }
+
+    /// How many names the file has: a rename would leave the others behind.
+    pub(crate) fn links(&self) -> u64 {
+        #[cfg(unix)]
+        return std::os::unix::fs::MetadataExt::nlink(&self.metadata);
+        #[cfg(not(unix))]
+        1
+    }
+
+    /// Gives the new, empty file to those who may use creds.json, but for users who are neither its
+    /// owner nor in its group: they are let out.
+    ///
+    /// Fails where that would shut one of them out, or let anyone else in.
+    pub(crate) fn give_to(&self, file: &File) -> io::Result<Owner> {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
+            let (wanted, own) = (&self.metadata, file.metadata()?);
+            let has_group =
+                own.gid() == wanted.gid() || fchown(file, None, Some(wanted.gid())).is_ok();
+            let owner =
+                match own.uid() == wanted.uid() || fchown(file, Some(wanted.uid()), None).is_ok() {
+                    true => Owner::Same,
+                    false => Owner::Ours,
+                };
+            let mode = PermissionsExt::from_mode(wanted.mode() & 0o770);
+            #[cfg(target_os = "linux")]
+            linux::give(file, self, owner, has_group, mode)?;
+            #[cfg(not(target_os = "linux"))]
+            {
+                // The group's bits let the owner in only if the file has that group.
+                let is_open = has_group && (owner == Owner::Same || wanted.mode() & 0o060 == 0o060);
+                if !is_open {
+                    return Err(io::ErrorKind::PermissionDenied.into());
+                }
+                file.set_permissions(mode)?;
+                #[cfg(target_os = "macos")]
+                copy_access_list(self.file.as_ref(), file)?;
+            }
+            Ok(owner)
         }
-        let mode = like.mode() & 0o7777;
-        let mode = if mode & !0o640 == 0 { mode } else { 0o600 };
-        if own.mode() & 0o7777 != mode {
-            file.set_permissions(PermissionsExt::from_mode(mode))?;
+        #[cfg(not(unix))]
+        {
+            let _ = file;
+            Ok(Owner::Same)
         }
     }
+}
+
+/// Whether users other than the file's owner and group may read or write it.
+pub(crate) fn is_open_to_others(metadata: &Metadata) -> bool {
+    #[cfg(unix)]
+    return std::os::unix::fs::MetadataExt::mode(metadata) & 0o006 != 0;
     #[cfg(not(unix))]
-    let _ = (file, like);
-    Ok(())
+    {
+        let _ = metadata;
+        false
+    }
+}
+
+/// Copies the access control list and the extended attributes, which macOS keeps apart from the mode.
+#[cfg(target_os = "macos")]
+#[expect(unsafe_code, reason = "no safe interface copies access control lists")]
+fn copy_access_list(from: Option<&File>, to: &File) -> io::Result<()> {
+    use std::os::fd::AsRawFd;
+    let Some(from) = from else { return Ok(()) };
+    let flags = libc::COPYFILE_ACL | libc::COPYFILE_XATTR;
+    // SAFETY: both descriptors are open for the whole call, and a null state is allowed
+    // (copyfile(3)).
+    match unsafe { libc::fcopyfile(from.as_raw_fd(), to.as_raw_fd(), std::ptr::null_mut(), flags) }
+    {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Access control lists as Linux stores them, in the extended attribute of acl(5).
+#[cfg(target_os = "linux")]
+mod linux {
+    use super::{Access, Owner};
+    use rustix::buffer::spare_capacity;
+    use rustix::fs::{XattrFlags, fremovexattr, fsetxattr, getxattr, listxattr};
+    use rustix::io::Errno;
+    use std::ffi::{CStr, CString};
+    use std::fs::{File, Permissions};
+    use std::io;
+    use std::os::unix::fs::MetadataExt;
+    use std::path::Path;
+
+    pub(super) const ACL: &CStr = c"system.posix_acl_access";
+    /// The most that an attribute, or the list of their names, may have, in bytes (xattr(7)).
+    const MOST: usize = 64 * 1024;
+    /// What a user or group may do, and whom the entry is about (linux/posix_acl_xattr.h).
+    #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+    struct Entry {
+        tag: u16,
+        id: u32,
+        rights: u16,
+    }
+    const VERSION: [u8; 4] = 2u32.to_le_bytes();
+    const OWNER: u16 = 0x01;
+    const USER: u16 = 0x02;
+    const FILE_GROUP: u16 = 0x04;
+    const GROUP: u16 = 0x08;
+    const MASK: u16 = 0x10;
+    const OTHERS: u16 = 0x20;
+    const NO_ID: u32 = u32::MAX;
+
+    /// An attribute of a file; none where it, or the file system, has none.
+    pub(super) fn attribute(path: &Path, name: &CStr) -> io::Result<Option<Vec<u8>>> {
+        let mut value = Vec::with_capacity(MOST);
+        match getxattr(path, name, spare_capacity(&mut value)) {
+            Ok(_) => Ok(Some(value)),
+            Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::NOSYS) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The attributes that are not the access control list; as many as can be read.
+    pub(super) fn other_attributes(path: &Path) -> Vec<(CString, Vec<u8>)> {
+        let mut names = Vec::with_capacity(MOST);
+        if listxattr(path, spare_capacity(&mut names)).is_err() {
+            return Vec::new();
+        }
+        let names = names.split_inclusive(|&byte| byte == 0);
+        let names = names.filter_map(|name| CStr::from_bytes_with_nul(name).ok());
+        let others = names.filter(|name| !name.to_bytes().starts_with(b"system."));
+        others.filter_map(|name| Some((name.to_owned(), attribute(path, name).ok()??))).collect()
+    }
+
+    pub(super) fn give(
+        file: &File,
+        access: &Access,
+        owner: Owner,
+        has_group: bool,
+        mode: Permissions,
+    ) -> io::Result<()> {
+        for (name, value) in &access.attributes {
+            // As far as this user may set them: none of them lets anyone in.
+            let _ = fsetxattr(file, name.as_c_str(), value, XattrFlags::empty());
+        }
+        let is_plain = access.acl.is_none() && owner == Owner::Same && has_group;
+        if is_plain {
+            // What the folder's default list has given the file is no part of creds.json's.
+            match fremovexattr(file, ACL) {
+                Ok(()) | Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::NOSYS) => {}
+                Err(error) => return Err(error.into()),
+            }
+            return file.set_permissions(mode);
+        }
+        let (uid, gid) = (access.metadata.uid(), access.metadata.gid());
+        let foreign_owner = (owner == Owner::Ours).then_some(uid);
+        let foreign_group = (!has_group).then_some(gid);
+        let entries = entries(access.acl.as_deref(), access.metadata.mode());
+        let list = list(entries, foreign_owner, foreign_group);
+        match fsetxattr(file, ACL, &list, XattrFlags::empty()) {
+            Ok(()) => Ok(()),
+            // The group's bits let the owner in where the file system has no lists.
+            Err(Errno::OPNOTSUPP)
+                if has_group && access.metadata.mode() & 0o060 == 0o060 && access.acl.is_none() =>
+            {
+                file.set_permissions(mode)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The entries of a list; without one, those that the mode stands for.
+    fn entries(acl: Option<&[u8]>, mode: u32) -> Vec<Entry> {
+        let entry = |bytes: &[u8; 8]| {
+            let [t0, t1, r0, r1, id @ ..] = *bytes;
+            Entry {
+                tag: u16::from_le_bytes([t0, t1]),
+                rights: u16::from_le_bytes([r0, r1]),
+                id: u32::from_le_bytes(id),
+            }
+        };
+        match acl {
+            Some(acl) => acl.get(4..).unwrap_or_default().as_chunks().0.iter().map(entry).collect(),
+            None => [(OWNER, mode >> 6), (FILE_GROUP, mode >> 3), (OTHERS, mode)]
+                .map(|(tag, rights)| Entry { tag, id: NO_ID, rights: (rights & 7) as u16 })
+                .to_vec(),
+        }
+    }
+
+    /// The list without rights of others, for a file that belongs to this process's user or group
+    /// instead of those of creds.json: these get entries of their own then.
+    fn list(mut entries: Vec<Entry>, owner: Option<u32>, group: Option<u32>) -> Vec<u8> {
+        let rights = |entries: &[Entry], tag| {
+            entries.iter().find(|entry| entry.tag == tag).map_or(0, |entry| entry.rights)
+        };
+        if let Some(id) = owner {
+            let rights = rights(&entries, OWNER);
+            entries.retain(|entry| (entry.tag, entry.id) != (USER, id));
+            entries.push(Entry { tag: USER, id, rights });
+        }
+        if let Some(id) = group {
+            let rights = rights(&entries, FILE_GROUP);
+            entries.retain(|entry| (entry.tag, entry.id) != (GROUP, id));
+            entries.push(Entry { tag: GROUP, id, rights });
+        }
+        for entry in &mut entries {
+            match entry.tag {
+                OTHERS => entry.rights = 0,
+                // The group that the file has instead is not one of creds.json's.
+                FILE_GROUP if group.is_some() => entry.rights = 0,
+                _ => {}
+            }
+        }
+        if (owner.is_some() || group.is_some()) && !entries.iter().any(|entry| entry.tag == MASK) {
+            let named =
+                entries.iter().filter(|entry| [USER, FILE_GROUP, GROUP].contains(&entry.tag));
+            let rights = named.fold(0, |rights, entry| rights | entry.rights);
+            entries.push(Entry { tag: MASK, id: NO_ID, rights });
+        }
+        entries.sort_unstable();
+        let mut list = VERSION.to_vec();
+        for Entry { tag, rights, id } in entries {
+            list.extend(tag.to_le_bytes());
+            list.extend(rights.to_le_bytes());
+            list.extend(id.to_le_bytes());
+        }
+        list
+    }
 }
 
 /// Makes renames and removals in the folder last through a power cut, where the system can.
@@ -58,17 +306,6 @@ pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// How many names the file has: a rename would leave the others behind.
-pub(crate) fn links(metadata: &Metadata) -> u64 {
-    #[cfg(unix)]
-    return std::os::unix::fs::MetadataExt::nlink(metadata);
-    #[cfg(not(unix))]
-    {
-        let _ = metadata;
-        1
-    }
-}
-
 /// Whether the file cannot be had because another program has it open without sharing it, as virus
 /// scanners do for a moment. std has no kind for it; other systems have no such thing.
 pub(crate) fn is_shared_too_little(error: &io::Error) -> bool {
@@ -78,11 +315,42 @@ pub(crate) fn is_shared_too_little(error: &io::Error) -> bool {
             || error.raw_os_error() == Some(ERROR_SHARING_VIOLATION))
 }
 
+/// Has an empty file written in place, where the file system would otherwise write each change to
+/// new space (btrfs): room in it then stays room, whoever else fills the disk.
+pub(crate) fn keep_in_place(file: &File) {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
+        // Other file systems refuse, and need nothing of the kind.
+        if let Ok(flags) = ioctl_getflags(file) {
+            let _ = ioctl_setflags(file, flags | IFlags::NOCOW);
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = file;
+}
+
+/// Whether a lock on a file leaves it readable, and the file can be deleted while it is open. On
+/// Windows neither is so.
+pub(crate) const LOCKS_ARE_ADVISORY: bool = cfg!(unix);
+
+/// How the shell moves a file over another.
+pub(crate) const MOVE_COMMAND: &str = if cfg!(windows) { "Move-Item -Force" } else { "mv" };
+
 /// The signals by which people and systems end a program, and which it can act on.
 #[cfg(unix)]
 pub(crate) const ENDING_SIGNALS: &[i32] = &[SIGINT, SIGTERM, signal_hook::consts::SIGHUP];
 #[cfg(not(unix))]
 pub(crate) const ENDING_SIGNALS: &[i32] = &[SIGINT, SIGTERM];
+
+/// Has a signal call `handler`, which must do nothing that is not allowed within a signal handler
+/// (signal-safety(7)): no allocation, no lock, no output.
+#[expect(unsafe_code, reason = "what a signal handler may do is not for the compiler to check")]
+pub(crate) fn on_signal(signal: i32, handler: fn(i32)) -> io::Result<()> {
+    // SAFETY: the one handler, `signals::act`, reads and writes atomics, asks for the time, and
+    // calls `emulate_default_handler`, all of which are allowed.
+    unsafe { signal_hook::low_level::register(signal, move || handler(signal)) }.map(drop)
+}
 
 /// Whether the process was started with the signal ignored.
 #[cfg(unix)]

@@ -1,50 +1,60 @@
-//! Keeping the tokens fresh, and never losing one: the steps of an exchange.
+//! Keeping the tokens fresh, and never losing one: the steps of a refresh.
 //!
-//! A refresh token is good for one exchange. Its answer holds the next one, and the server forgets
-//! the old. So one program at a time may exchange (the lock), it must send the token that is in
-//! creds.json *now* (read under the lock), and the answer must be on the disk before anything else
-//! happens (the journal). What the files say at each moment, what is promised and how it is tested:
-//! ROTATION.md, beside this crate's Cargo.toml.
+//! A refresh token is good for one use. Its response holds the next one, and the server forgets the
+//! old. So one program at a time may refresh (the lock), it must send the token that is in creds.json
+//! *now* (read under the lock), and the response must be on the disk before anything else happens (the
+//! journal). What the files say at each moment, what is promised and how it is tested: ROTATION.md,
+//! beside this crate's Cargo.toml. What is decided from what is found stands in `recovery` and
+//! `attempts`; here it is carried out.
 
+use crate::attempts::{self, Attempts, Next};
 use crate::claims::LocalTime;
-use crate::credentials::{Answer, Credentials, Document, lone_refresh_token};
-use crate::disk::{DiskError, Files, Replaced};
+use crate::credentials::{Credentials, Document, TokenResponse, lone_refresh_token};
+use crate::disk::{DiskError, Files, Obstacle, Replaced};
 use crate::error::{Error, Problem, Result};
 use crate::exchange::Outcome;
 use crate::gate::Gate;
-use crate::journal::{Found, Journal, Record};
+use crate::journal::{Failure, Found, Journal};
 use crate::lock::{Current, Lock};
 use crate::notices::Notices;
 use crate::platform;
+use crate::recovery::{self, Commit, JournalState, Now, PriorAttempt, Recovery, Saved, State};
 use crate::retry::jittered;
-use crate::secret::AccessToken;
+use crate::secret::{AccessToken, Digest, RefreshToken};
 use crate::settings::Settings;
-use crate::signals::Held;
+use crate::signals::SignalGuard;
+use crate::spent::{Link, SpentTokens};
 use crate::text;
 use crate::wire::Wire;
+use std::fs;
 use std::io;
-use std::sync::{Mutex, PoisonError, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
-/// Longer than any holder may take: it has [`EXCHANGE`] for the server, and the rest for the disk.
-const LOCK_WAIT: Duration = Duration::from_secs(150);
-/// For all tries of an exchange together.
-const EXCHANGE: Duration = Duration::from_secs(100);
-/// The longest wait that a server may ask for and get.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a call waits for other threads and programs that refresh: longer than one may take for two
+/// tokens, that of creds.json and one that was set aside.
+const PATIENCE: Duration = Duration::from_secs(300);
 /// How long a failure counts for those who waited behind it, in milliseconds.
-const NOTE_COUNTS: i64 = 60_000;
+const FAILURE_COUNTS: i64 = 60_000;
+/// When a person is told that the server takes its time.
+const SLOW: Duration = Duration::from_secs(3);
+/// How often the files may turn out to have changed before a call gives up: programs that take no lock
+/// may change them under our feet, but not for ever.
+const ROUNDS: u32 = 10;
 
 /// The tokens in creds.json, kept fresh. Shared by the threads of a client.
 #[derive(Debug)]
 pub(crate) struct Rotation {
-    files: Files,
     settings: Settings,
     notices: Notices,
     holds_signals: bool,
-    turn: Mutex<()>,
+    turns: Turns,
+    /// Whether it has been said that other users can read creds.json.
+    has_told_of_others: AtomicBool,
 }
 
 /// An access token to make a call with.
@@ -61,37 +71,15 @@ impl Fresh {
     }
 }
 
-/// What came of asking for the lock.
-enum Turn {
-    Mine {
-        lock: Lock,
-        /// Since when this run has waited for it, if it had to.
-        waited_since: Option<LocalTime>,
-    },
-    /// Another run made the exchange in the meantime.
-    Adopted(Fresh),
-}
-
-/// What an earlier run left in the journal about the token that is to be spent.
-#[derive(Default)]
-struct Left {
-    /// It was cut off when it may have been sending, or the answer was lost.
-    in_doubt: bool,
-    /// It failed, and said this.
-    failed: Option<(LocalTime, Error)>,
-}
-
-/// What came of spending a token.
-enum Spent {
-    Saved(Fresh),
-    /// Someone else put other tokens into creds.json: they are to be used.
-    Overtaken,
-}
-
 impl Rotation {
     pub(crate) fn new(settings: Settings, notices: Notices, holds_signals: bool) -> Self {
-        let files = Files::of(&settings.creds);
-        Self { files, settings, notices, holds_signals, turn: Mutex::default() }
+        Self {
+            settings,
+            notices,
+            holds_signals,
+            turns: Turns::default(),
+            has_told_of_others: AtomicBool::new(false),
+        }
     }
 
     pub(crate) fn settings(&self) -> &Settings {
@@ -102,10 +90,15 @@ impl Rotation {
     /// fast path takes no lock and writes nothing, so it works on a read-only disk.
     pub(crate) fn token(&self, wire: &Wire, gate: &Gate) -> Result<Fresh> {
         match self.read() {
-            Ok(credentials) if credentials.is_fresh() => return Ok(Fresh::old(credentials)),
+            Ok(credentials) if credentials.is_fresh() => {
+                self.tell_of_others();
+                return Ok(Fresh::old(credentials));
+            }
             Ok(_) => {}
-            // Nothing can be recovered where there is no journal, so nothing is touched.
-            Err(problem) if !is_damage(&problem) || !self.files.have_journal() => {
+            // Nothing can be recovered where nothing is saved, so nothing is touched.
+            Err(problem)
+                if !is_damage(&problem) || !Files::of(&self.settings.creds).have_saved_pair() =>
+            {
                 return Err(self.unusable(problem));
             }
             Err(_) => {}
@@ -123,38 +116,18 @@ impl Rotation {
         self.renew(wire, Some(rejected), gate)
     }
 
-    fn unusable(&self, problem: Problem) -> Error {
-        Error::file(&self.settings.creds, problem)
-    }
-
-    fn read(&self) -> Result<Credentials, Problem> {
-        Credentials::read_settled(&self.files.creds, &self.settings.hosts)
-    }
-
-    /// What creds.json holds, if it is fresh and not the token that was rejected.
-    fn adopt(&self, rejected: Option<&AccessToken>) -> Option<Fresh> {
-        let credentials = Credentials::read(&self.files.creds, &self.settings.hosts).ok()?;
-        is_acceptable(&credentials, rejected).then(|| Fresh::old(credentials))
-    }
-
     fn renew(&self, wire: &Wire, rejected: Option<&AccessToken>, gate: &Gate) -> Result<Fresh> {
-        // A thread that panicked in here left files behind that any run can go on from.
-        let since = LocalTime::now();
-        let (_turn, has_waited) = match self.turn.try_lock() {
-            Ok(turn) => (turn, false),
-            Err(TryLockError::Poisoned(poisoned)) => (poisoned.into_inner(), false),
-            Err(TryLockError::WouldBlock) => {
-                (self.turn.lock().unwrap_or_else(PoisonError::into_inner), true)
-            }
+        let renewal = Renewal {
+            rotation: self,
+            // Anew each time: a link may lead elsewhere since the last one.
+            files: Files::of(&self.settings.creds),
+            wire,
+            rejected,
+            gate,
+            since: LocalTime::now(),
+            deadline: Instant::now() + PATIENCE,
         };
-        let renewed = match self.take_turn(rejected, since, has_waited) {
-            Ok(Turn::Adopted(fresh)) => Ok(fresh),
-            Ok(Turn::Mine { lock, waited_since }) => gate
-                .enter()
-                .and_then(|_inside| self.renew_locked(wire, &lock, rejected, waited_since)),
-            Err(error) => Err(error),
-        };
-        renewed.or_else(|error| match self.read() {
+        renewal.run().or_else(|error| match self.read() {
             // Renewed early, there is time left: the call need not fail for it.
             Ok(credentials)
                 if credentials.is_alive() && rejected != Some(&credentials.access_token) =>
@@ -167,33 +140,159 @@ impl Rotation {
         })
     }
 
+    fn unusable(&self, problem: Problem) -> Error {
+        Error::file(&self.settings.creds, problem)
+    }
+
+    fn read(&self) -> Result<Credentials, Problem> {
+        Credentials::read_settled(&self.settings.creds, &self.settings.hosts)
+    }
+
+    fn parse(&self, bytes: &[u8]) -> Result<Credentials, Problem> {
+        Credentials::parse(Zeroizing::new(bytes.to_vec()), &self.settings.hosts)
+    }
+
+    /// Says once that other users of this machine can use the tokens.
+    fn tell_of_others(&self) {
+        let creds = &self.settings.creds;
+        if is_open_to_others(creds) && !self.has_told_of_others.swap(true, Ordering::Relaxed) {
+            self.notices.warn(format_args!(
+                "every user of this machine can read or write {creds}; make it private: chmod o-rwx {creds}",
+                creds = creds.display()
+            ));
+        }
+    }
+}
+
+/// One call's way to a fresh token, once the one in creds.json will not do.
+struct Renewal<'a> {
+    rotation: &'a Rotation,
+    files: Files,
+    wire: &'a Wire,
+    /// The token that will not do, though it looks fresh.
+    rejected: Option<&'a AccessToken>,
+    gate: &'a Gate,
+    since: LocalTime,
+    /// For all waiting for others together.
+    deadline: Instant,
+}
+
+/// What came of asking for the lock.
+enum Turn {
+    Acquired(Lock),
+    /// Another run made the refresh in the meantime.
+    Adopted(Fresh),
+}
+
+/// What was found under the lock.
+struct Findings<'lock> {
+    creds: Result<Current<'lock>, Problem>,
+    /// The refresh token of creds.json, whether the rest of the file is usable or not.
+    token: Option<RefreshToken>,
+    /// What is in creds.json.
+    bytes: Zeroizing<Vec<u8>>,
+    journal: Option<Found>,
+    /// What the journal has received, if it is of use.
+    received: Option<SavedPair>,
+    /// The pairs that are set aside and may be good, oldest first.
+    set_aside: Vec<SavedPair>,
+    /// Pairs that are set aside, and cannot be read.
+    unreadable: Vec<(PathBuf, Problem)>,
+    spent: SpentTokens,
+}
+
+/// A pair in a journal, or in one that was set aside.
+struct SavedPair {
+    path: PathBuf,
+    spent: Digest,
+    next: Digest,
+    time: LocalTime,
+    response: TokenResponse,
+    /// creds.json as it was before.
+    creds: Option<Zeroizing<Vec<u8>>>,
+}
+
+impl SavedPair {
+    fn of(path: &Path, found: &Found, settings: &Settings) -> Option<Self> {
+        let responses = found.responses.iter();
+        let response = TokenResponse::of_any(responses, found.time, &settings.hosts)?;
+        let spent = found.spent.clone()?;
+        Some(Self {
+            path: path.to_owned(),
+            next: response.next(&spent),
+            spent,
+            time: found.time,
+            response,
+            creds: found.creds.clone(),
+        })
+    }
+
+    fn link(&self) -> Link {
+        Link { spent: self.spent.clone(), next: self.next.clone(), time: self.time }
+    }
+
+    fn as_saved(&self) -> Saved<'_> {
+        Saved { spent: &self.spent, next: &self.next, claims: self.response.claims() }
+    }
+
+    fn account(&self) -> String {
+        self.response.claims().map_or_else(|| "unknown user".to_owned(), |claims| claims.account())
+    }
+}
+
+/// What came of using a token.
+enum Spent {
+    Saved(Fresh),
+    /// Someone else put other tokens into creds.json: they are to be used.
+    Superseded,
+    /// The lock file was deleted before anything was sent: others do not see the lock.
+    LockLost,
+}
+
+/// What came of asking the server.
+enum Asked {
+    Received { response: TokenResponse, body: Zeroizing<Vec<u8>>, saved: io::Result<()> },
+    LockLost,
+}
+
+impl Renewal<'_> {
+    /// The steps, until there is a token.
+    fn run(&self) -> Result<Fresh> {
+        // One thread of this process at a time, then one program of this machine.
+        let turn = self.rotation.turns.take(self.deadline).ok_or_else(|| self.waited_too_long())?;
+        let mut has_waited = turn.has_waited;
+        loop {
+            let lock = match self.take_turn(&mut has_waited)? {
+                Turn::Adopted(fresh) => return Ok(fresh),
+                Turn::Acquired(lock) => lock,
+            };
+            let _inside = self.gate.enter()?;
+            if let Some(fresh) = self.renew_locked(&lock, has_waited)? {
+                return Ok(fresh);
+            }
+            has_waited = true;
+        }
+    }
+
     /// Waits for the lock, or for the token that its holder is about to save.
-    fn take_turn(
-        &self,
-        rejected: Option<&AccessToken>,
-        since: LocalTime,
-        mut has_waited: bool,
-    ) -> Result<Turn> {
-        let start = Instant::now();
+    fn take_turn(&self, has_waited: &mut bool) -> Result<Turn> {
         let mut pause = Duration::from_millis(5);
         let mut has_said_so = false;
         loop {
-            if let Some(fresh) = self.adopt(rejected) {
+            if let Some(fresh) = self.adopt() {
                 return Ok(Turn::Adopted(fresh));
             }
-            if let Some(lock) = Lock::try_acquire(&self.files).map_err(nothing_spent)? {
-                return Ok(Turn::Mine { lock, waited_since: has_waited.then_some(since) });
+            if let Some(lock) = Lock::try_acquire(&self.files).map_err(not_writable)? {
+                return Ok(Turn::Acquired(lock));
             }
-            has_waited = true;
+            *has_waited = true;
             if !has_said_so {
-                self.notices.step("waiting for another program that is renewing the tokens");
+                let text = "waiting for another program that is renewing the tokens";
+                self.rotation.notices.step(text);
                 has_said_so = true;
             }
-            if start.elapsed() > LOCK_WAIT {
-                return Err(Error::Locked {
-                    path: self.files.lock.clone(),
-                    waited: start.elapsed(),
-                });
+            if Instant::now() >= self.deadline {
+                return Err(self.waited_too_long());
             }
             // std can only poll for a lock with a bound.
             thread::sleep(jittered(pause));
@@ -201,404 +300,530 @@ impl Rotation {
         }
     }
 
-    fn renew_locked(
-        &self,
-        wire: &Wire,
-        lock: &Lock,
-        rejected: Option<&AccessToken>,
-        waited_since: Option<LocalTime>,
-    ) -> Result<Fresh> {
-        // Programs that take no lock may change the file under our feet, but not for ever.
-        const ROUNDS: u32 = 5;
-        let deadline = Instant::now() + EXCHANGE;
+    fn waited_too_long(&self) -> Error {
+        Error::Locked { path: self.files.lock.clone(), waited: PATIENCE }
+    }
+
+    /// What creds.json holds, if it is fresh and not the token that was rejected.
+    fn adopt(&self) -> Option<Fresh> {
+        let hosts = &self.rotation.settings.hosts;
+        let credentials = Credentials::read(&self.files.creds, hosts).ok()?;
+        self.is_acceptable(&credentials).then(|| Fresh::old(credentials))
+    }
+
+    fn is_acceptable(&self, credentials: &Credentials) -> bool {
+        credentials.is_fresh() && self.rejected != Some(&credentials.access_token)
+    }
+
+    /// Recovers what an earlier run left, and then refreshes; none if the lock was lost.
+    fn renew_locked(&self, lock: &Lock, has_waited: bool) -> Result<Option<Fresh>> {
         for _ in 0..ROUNDS {
-            let left = match self.recover(lock, rejected)? {
-                Recovered::Usable(fresh) => return Ok(fresh),
-                Recovered::Left(left) => left,
-                Recovered::Again => continue,
+            let found = self.look(lock)?;
+            let prior = match found.decide() {
+                Recovery::Nothing(prior) => prior,
+                recovery => match self.recover(recovery, found)? {
+                    Some(fresh) => return Ok(Some(fresh)),
+                    None => continue,
+                },
             };
-            let current = lock
-                .read(&self.files, &self.settings.hosts)
-                .map_err(|problem| self.unusable(problem))?;
-            if is_acceptable(&current.credentials, rejected) {
-                return Ok(Fresh::old(current.credentials));
+            let current = found.creds.map_err(|problem| self.rotation.unusable(problem))?;
+            if self.is_acceptable(&current.credentials) {
+                return Ok(Some(Fresh::old(current.credentials)));
             }
-            // Whoever waited behind a failure reports it, instead of asking the server again.
-            if let (Some((time, error)), Some(since)) = (left.failed, waited_since)
-                && time >= since
-                && LocalTime::now().0.saturating_sub(time.0) < NOTE_COUNTS
+            if let Some(failure) = prior.failure.as_ref().filter(|_| has_waited)
+                && self.is_news(failure)
             {
-                return Err(error);
+                return Err(Error::noted(failure));
             }
-            match self.spend(wire, &current, &current.credentials, left.in_doubt, deadline) {
-                Ok(Spent::Saved(fresh)) => return Ok(fresh),
-                Ok(Spent::Overtaken) => {}
-                Err(error @ Error::TokensRefused { .. }) => {
-                    if self.has_changed(&current.credentials) {
-                        continue;
-                    }
-                    match self.spend_old(wire, lock, &current.credentials, error, deadline)? {
-                        Spent::Saved(fresh) => return Ok(fresh),
-                        Spent::Overtaken => {}
-                    }
-                }
-                Err(error) => return Err(error),
+            let in_file = &current.credentials;
+            let spent = match self.spend(lock, &current, in_file, &prior) {
+                Err(error @ Error::TokensRefused { .. }) => match self.has_changed(in_file) {
+                    true => continue,
+                    false => self.spend_set_aside(
+                        lock,
+                        in_file,
+                        error,
+                        &found.set_aside,
+                        &found.unreadable,
+                    )?,
+                },
+                spent => spent?,
+            };
+            match spent {
+                Spent::Saved(fresh) => return Ok(Some(fresh)),
+                Spent::Superseded => {}
+                Spent::LockLost => return Ok(None),
             }
         }
-        Err(self
-            .unusable(Problem::Unreadable(io::Error::other("another program keeps changing it"))))
+        let changing = io::Error::other("another program keeps changing it");
+        Err(self.rotation.unusable(Problem::Unreadable(changing)))
     }
 
-    /// Finishes what an earlier run left unfinished, without the network.
-    fn recover(&self, lock: &Lock, rejected: Option<&AccessToken>) -> Result<Recovered> {
-        let nothing = Recovered::Left(Left::default());
-        let journal = &self.files.journal;
-        let found = Found::read(journal).map_err(|problem| Error::file(journal, problem))?;
-        let current = match lock.read(&self.files, &self.settings.hosts) {
+    /// Whether the failure came while this run waited: whoever waited behind it reports it, instead of
+    /// asking the server again.
+    fn is_news(&self, failure: &Failure) -> bool {
+        let age = LocalTime::now().0.saturating_sub(failure.time.0);
+        failure.time >= self.since && age < FAILURE_COUNTS
+    }
+
+    /// Reads all that an earlier run, or someone else, may have left.
+    fn look<'lock>(&self, lock: &'lock Lock) -> Result<Findings<'lock>> {
+        let Self { rotation, files, .. } = self;
+        let settings = &rotation.settings;
+        let journal =
+            Found::read(&files.journal).map_err(|problem| Error::file(&files.journal, problem))?;
+        let mut creds = lock.read(files, &settings.hosts);
+        if journal.is_some() && matches!(creds, Err(Problem::Empty)) {
+            // An editor empties a file before it writes what was pasted.
+            creds = settled(|| lock.read(files, &settings.hosts));
+        }
+        let creds = match creds {
             // It may hold anything, so nothing can be judged.
-            Err(problem) if !is_damage(&problem) => return Err(self.unusable(problem)),
-            current => current,
+            Err(problem) if !is_damage(&problem) => return Err(rotation.unusable(problem)),
+            creds => creds,
         };
-        let in_file = match &current {
+        let bytes = match &creds {
+            Ok(current) => current.credentials.bytes.clone(),
+            Err(_) => text::read(&files.creds).unwrap_or_default(),
+        };
+        let token = match &creds {
             Ok(current) => Some(current.credentials.refresh_token.clone()),
-            Err(_) => lone_refresh_token(&self.files.creds),
+            Err(_) => lone_refresh_token(&bytes),
         };
-        let Some(found) = found else {
-            if in_file.is_none() && self.files.have_journal() {
-                // creds.json is destroyed, and what it had overtaken is all there is.
-                self.files.take_up_old_journal().map_err(nothing_spent)?;
-                return Ok(Recovered::Again);
+        let mut spent = SpentTokens::read(files).unwrap_or_else(|problem| {
+            rotation.notices.warn(format_args!("{}: {problem}", files.spent.display()));
+            SpentTokens::default()
+        });
+        let received =
+            journal.as_ref().and_then(|found| SavedPair::of(&files.journal, found, settings));
+        let (mut set_aside, mut unreadable) = (Vec::new(), Vec::new());
+        for path in files.set_aside() {
+            match Found::read(&path) {
+                Ok(found) => {
+                    set_aside.extend(found.and_then(|found| SavedPair::of(&path, &found, settings)))
+                }
+                Err(problem) => unreadable.push((path, problem)),
             }
-            return Ok(nothing);
-        };
-        let is_about_current = in_file.as_ref().is_none_or(|token| found.is_about(token));
-        let answer = match found.record {
-            Record::Answered(ref body) => Answer::parse(body, found.time, &self.settings.hosts),
-            Record::CutOff => None,
-            Record::Failed { message, help, exit_code, in_doubt, time } => {
-                let failed = Some((time, Error::Noted { message, help, exit_code }));
-                return Ok(match is_about_current {
-                    true => Recovered::Left(Left { in_doubt, failed }),
-                    false => nothing,
-                });
+        }
+        received.iter().chain(&set_aside).for_each(|pair| spent.add(pair.link()));
+        // Those that were used since are of no use to anyone.
+        set_aside.retain(|pair| {
+            let is_current = recovery::is_current(&pair.as_saved(), &spent);
+            if !is_current {
+                let _ = files.remove(&pair.path);
             }
-        };
-        let Some(answer) = answer else {
-            return Ok(Recovered::Left(Left { in_doubt: is_about_current, failed: None }));
-        };
-        match &current {
-            // Cut off after the commit.
-            Ok(current) if answer.is_in(&current.credentials) => {
-                self.files.remove(journal).map_err(nothing_spent)?;
+            is_current
+        });
+        Ok(Findings { creds, token, bytes, journal, received, set_aside, unreadable, spent })
+    }
+
+    /// Finishes what an earlier run left unfinished, without the network. Gives a token if its pair
+    /// cannot be committed, and will do for now.
+    fn recover(&self, recovery: Recovery, mut found: Findings<'_>) -> Result<Option<Fresh>> {
+        let Self { rotation, files, .. } = self;
+        let notices = rotation.notices;
+        match recovery {
+            Recovery::Nothing(_) => Ok(None),
+            Recovery::DropJournal => {
+                if let Some(pair) = &found.received {
+                    self.record(&pair.link());
+                }
+                files.remove(&files.journal).map_err(not_writable)?;
                 // Best effort: left by a commit in place that was cut off at its end.
-                let _ = self.files.remove(self.files.unfinished());
-                Ok(nothing)
+                let _ = files.remove(files.unfinished());
+                Ok(None)
             }
-            // Someone pasted new tokens, rotated without the lock, or restored an old copy.
-            _ if !is_about_current => {
-                self.files.set_journal_aside().map_err(nothing_spent)?;
-                self.notices.step(
-                    "creds.json has other tokens than the journal of an earlier run; they are used",
-                );
-                Ok(nothing)
+            Recovery::SetJournalAside => {
+                let path = files.set_journal_aside().map_err(not_writable)?;
+                if let Some(pair) = &found.received {
+                    self.record(&pair.link());
+                }
+                notices.step(format_args!(
+                    "creds.json has other tokens than the journal of an earlier run, which is kept as {}",
+                    path.display()
+                ));
+                Ok(None)
             }
-            current => {
-                let (old, base) = match current {
-                    Ok(Current { credentials: Credentials { bytes, .. }, .. }) => {
-                        (Some(bytes.clone()), Document::parse(bytes).unwrap_or_default())
-                    }
-                    Err(_) => {
-                        (text::read(&self.files.creds).ok(), self.unfinished_document(&answer))
-                    }
-                };
-                self.finish(answer, old, base, rejected)
+            Recovery::CommitJournal { older_copy } => {
+                let Some(pair) = found.received.take() else { return Ok(None) };
+                self.finish(&pair, older_copy, &found)
             }
+            Recovery::Restore { index, older_copy } => {
+                let pair = found.set_aside.swap_remove(index);
+                self.finish(&pair, older_copy, &found)
+            }
+            Recovery::OlderCopy { since } => Err(Error::OlderCopy {
+                creds: rotation.settings.creds.clone(),
+                used: since.to_string(),
+                page: rotation.settings.hosts.token_page(),
+            }),
+            Recovery::SeveralAccounts => {
+                let pairs = found.set_aside.iter();
+                Err(Error::SeveralPairs {
+                    creds: rotation.settings.creds.clone(),
+                    pairs: pairs.map(|pair| (pair.path.clone(), pair.account())).collect(),
+                })
+            }
+            Recovery::NoTokens => match found.unreadable.pop() {
+                // It may hold the only copy of a pair.
+                Some((path, problem)) => Err(Error::file(&path, problem)),
+                None => match found.creds {
+                    Err(problem) => Err(rotation.unusable(problem)),
+                    Ok(_) => Ok(None),
+                },
+            },
         }
     }
 
-    /// The document of a commit in place that was cut off, if it is this one's.
-    fn unfinished_document(&self, answer: &Answer) -> Document {
-        let Ok(bytes) = text::read(self.files.unfinished()) else {
-            return Document::default();
-        };
-        let document = Document::parse(&bytes).unwrap_or_default();
-        match Credentials::parse(bytes, &self.settings.hosts) {
-            Ok(credentials) if answer.is_in(&credentials) => document,
-            _ => Document::default(),
-        }
-    }
-
-    /// Commits what an earlier run has left in the journal.
+    /// Commits a pair that an earlier run has saved.
     fn finish(
         &self,
-        answer: Answer,
-        old: Option<Zeroizing<Vec<u8>>>,
-        base: Document,
-        rejected: Option<&AccessToken>,
-    ) -> Result<Recovered> {
-        let bytes = answer.merge_into(base, None).to_bytes();
-        let pair = Credentials::parse(Zeroizing::clone(&bytes), &self.settings.hosts)
-            .map_err(|problem| self.unusable(problem))?;
-        let old = old.as_ref().map(|bytes| bytes.as_slice());
-        let committed = match self.files.replace(old, &bytes) {
-            Ok(Replaced::NotAsExpected) => return Ok(Recovered::Again),
-            Ok(_) => self.files.remove(&self.files.journal),
-            Err(error) => Err(error),
-        };
+        pair: &SavedPair,
+        older_copy: Option<LocalTime>,
+        found: &Findings<'_>,
+    ) -> Result<Option<Fresh>> {
+        let Self { rotation, files, .. } = self;
+        let notices = rotation.notices;
+        let base = self.base_for(pair, found);
+        let bytes = pair.response.merge_into(base, None).to_bytes();
+        let restored = rotation.parse(&bytes).map_err(|problem| rotation.unusable(problem))?;
+        let is_damaged = found.token.is_none() && !found.bytes.trim_ascii().is_empty();
+        let is_torn =
+            pair.creds.as_ref().is_some_and(|old| recovery::is_torn(&found.bytes, old, &bytes));
+        let committed = self
+            .keep_damaged(Some(&found.bytes).filter(|_| is_damaged && !is_torn))
+            .and_then(|()| files.replace(Some(&found.bytes), &bytes));
         match committed {
-            Ok(()) => {
-                self.notices.step(
-                    "an earlier run was cut off; the tokens that it had saved are in place now",
-                );
-                Ok(Recovered::Again)
+            Ok(Replaced::NotAsExpected) => return Ok(None),
+            Ok(_) => {
+                self.record(&pair.link());
+                // What stays is recognised by the next run as committed.
+                files.remove(&pair.path).map_err(not_writable)?;
             }
             Err(DiskError { path, source }) => {
-                let error = Error::SavedInJournal {
-                    journal: self.files.journal.clone(),
-                    creds: path,
-                    source,
-                };
-                if pair.is_alive() && rejected != Some(&pair.access_token) {
-                    self.notices.warn(&error);
-                    return Ok(Recovered::Usable(Fresh::old(pair)));
+                let error =
+                    Error::SavedInJournal { journal: pair.path.clone(), creds: path, source };
+                if restored.is_alive() && self.rejected != Some(&restored.access_token) {
+                    notices.warn(&error);
+                    return Ok(Some(Fresh::old(restored)));
                 }
-                Err(error)
+                return Err(error);
             }
+        }
+        let creds = rotation.settings.creds.display();
+        match older_copy {
+            Some(since) => notices.warn(format_args!(
+                "{creds} was an older copy, whose refresh token was used on {since}; it has the newer tokens again, which were saved in {}",
+                pair.path.display()
+            )),
+            None if pair.path != files.journal => notices.warn(format_args!(
+                "{creds} held no tokens; those of {} are back in place, which were saved in {}",
+                pair.account(),
+                pair.path.display()
+            )),
+            None => notices
+                .step("an earlier run was cut off; the tokens that it had saved are in place now"),
+        }
+        Ok(None)
+    }
+
+    /// The document that a saved pair is merged into: with as many of the other fields as are left.
+    fn base_for(&self, pair: &SavedPair, found: &Findings<'_>) -> Document {
+        let whole = Document::parse(&found.bytes).ok();
+        whole.or_else(|| Document::parse(pair.creds.as_ref()?).ok()).unwrap_or_default()
+    }
+
+    /// Keeps a copy of what is of no use in creds.json, before it is replaced.
+    fn keep_damaged(&self, bytes: Option<&Zeroizing<Vec<u8>>>) -> Result<(), DiskError> {
+        let Some(bytes) = bytes else { return Ok(()) };
+        let kept = self.files.keep_damaged(bytes)?;
+        self.rotation.notices.warn(format_args!(
+            "{} was damaged; what was in it is kept as {}",
+            self.rotation.settings.creds.display(),
+            kept.display()
+        ));
+        Ok(())
+    }
+
+    /// Writes to the record that a token was used. The response counts all the same.
+    fn record(&self, link: &Link) {
+        if let Err(DiskError { path, source }) = SpentTokens::record(&self.files, link) {
+            self.rotation.notices.warn(format_args!(
+                "{}: {source}; an older copy of creds.json will not be recognized",
+                path.display()
+            ));
         }
     }
 
-    /// Makes the exchange, and commits its answer to creds.json, which holds `in_file` now.
+    /// Makes the refresh, and commits its response to creds.json, which holds `in_file` now.
     fn spend(
         &self,
-        wire: &Wire,
+        lock: &Lock,
         pair: &Current<'_>,
         in_file: &Credentials,
-        in_doubt: bool,
-        deadline: Instant,
+        prior: &PriorAttempt,
     ) -> Result<Spent> {
-        match self.rehearse(in_file).map_err(nothing_spent)? {
-            Replaced::NotAsExpected => return Ok(Spent::Overtaken),
-            Replaced::InPlace => self.notices.warn(format_args!(
+        let Self { rotation, files, .. } = self;
+        let (settings, notices) = (&rotation.settings, rotation.notices);
+        let unchanged = |error| if prior.in_doubt { error_in_doubt(error) } else { error };
+        match self.rehearse(in_file).map_err(unchanged)? {
+            Replaced::NotAsExpected => return Ok(Spent::Superseded),
+            Replaced::OverMount => notices.warn(format_args!(
                 "{} is mounted by itself: programs that see it through another mount do not see its lock; mount its folder",
-                self.files.creds.display()
+                files.creds.display()
             )),
-            Replaced::ByRename => {}
+            Replaced::ByRename | Replaced::OfAnotherUser => {}
         }
-        let mut journal =
-            Journal::begin(&self.files, &pair.credentials.refresh_token).map_err(nothing_spent)?;
+        let was_open =
+            is_open_to_others(&files.creds) || rotation.has_told_of_others.load(Ordering::Relaxed);
+        let mut journal = Journal::begin(files, &pair.credentials.refresh_token, &in_file.bytes)
+            .map_err(not_writable)
+            .map_err(unchanged)?;
         let endpoint = &pair.credentials.token_endpoint;
-        self.notices.step(format_args!("renewing the tokens at {endpoint}"));
-        let held = self.holds_signals.then(|| {
-            self.notices
-                .remark("Ctrl-C waits until the new tokens are saved; a second one does not");
-            Held::begin()
-        });
-        let (answer, saved) =
-            match self.ask(wire, pair, &mut journal, in_doubt, held.as_ref(), deadline) {
-                Ok(answered) => answered,
-                Err(error) => {
-                    // Best effort: the note spares others the question, no more.
-                    let _ = journal.failed(&error, in_doubt);
-                    return Err(error);
-                }
-            };
-        self.notices.step("the new tokens are there");
-        let has_access_token = answer.has_access_token;
-        let spent = match self.commit(answer, pair, in_file, saved.is_ok()) {
-            Ok(spent) => spent,
-            Err((DiskError { path, source }, fresh)) => {
-                let creds = self.files.creds.clone();
-                if let Err(source) = saved {
-                    return Err(Error::NotSaved {
-                        creds,
-                        source,
-                        page: self.settings.hosts.token_page(),
-                    });
-                }
-                let journal = self.files.journal.clone();
-                self.notices.warn(Error::SavedInJournal { journal, creds: path, source });
-                Spent::Saved(fresh)
+        notices.step(format_args!("renewing the tokens at {endpoint}"));
+        let mut guard = None;
+        let asked = match self.ask(lock, pair, &mut journal, prior, &mut guard) {
+            Ok(asked) => asked,
+            Err(error) => {
+                // Best effort: the note spares others the question, no more.
+                let _ = journal.note(&error, prior.in_doubt);
+                return Err(error);
             }
         };
-        if !has_access_token && matches!(spent, Spent::Saved(_)) {
-            let url = pair.credentials.token_endpoint.clone();
-            return Err(Error::NoAccessToken { url, creds: self.files.creds.clone() });
+        let (response, body, saved) = match asked {
+            Asked::Received { response, body, saved } => (response, body, saved),
+            Asked::LockLost => {
+                journal.withdraw(files);
+                return Ok(Spent::LockLost);
+            }
+        };
+        notices.step("the new tokens are there");
+        let (spent, place) = match self.commit(&response, pair, in_file, &journal, &saved, &body) {
+            Ok(spent) => (spent, settings.creds.clone()),
+            Err((DiskError { path, source }, fresh)) => {
+                let place = match &saved {
+                    Ok(()) => files.journal.clone(),
+                    Err(_) => {
+                        self.save_elsewhere(&journal, &body).map_err(|_| Error::NotSaved {
+                            creds: settings.creds.clone(),
+                            source: io::Error::new(source.kind(), source.to_string()),
+                            page: settings.hosts.token_page(),
+                        })?
+                    }
+                };
+                notices.warn(Error::SavedInJournal { journal: place.clone(), creds: path, source });
+                (Spent::Saved(fresh), place)
+            }
+        };
+        drop(guard);
+        if was_open {
+            notices.warn(format_args!(
+                "other users of this machine could read or write {}; they no longer can",
+                settings.creds.display()
+            ));
+        }
+        if !response.has_access_token() && matches!(spent, Spent::Saved(_)) {
+            return Err(Error::NoAccessToken { url: endpoint.clone(), place });
         }
         Ok(spent)
     }
 
-    /// Replaces creds.json by a copy of itself while nothing is spent: a read-only folder, a full
-    /// disk, an immutable file or a wrong owner shows up here, and not when the answer is there.
-    fn rehearse(&self, in_file: &Credentials) -> Result<Replaced, DiskError> {
-        if let Some(model) = self.files.model() {
-            if model.permissions().readonly() {
+    /// Replaces creds.json by a copy of itself while nothing is sent: a read-only folder, a full
+    /// disk, an immutable file or a wrong owner shows up here, and not when the response is there.
+    fn rehearse(&self, in_file: &Credentials) -> Result<Replaced> {
+        let files = &self.files;
+        match files.check() {
+            Ok(()) => {}
+            Err(Obstacle::ReadOnly) => {
                 let source = io::Error::new(io::ErrorKind::PermissionDenied, "read-only");
-                return Err(DiskError { path: self.files.creds.clone(), source });
+                return Err(not_writable(DiskError { path: files.creds.clone(), source }));
             }
-            if platform::links(&model) > 1 {
-                self.notices.warn(format_args!(
-                    "{} has another name (a hard link), which keeps the old tokens",
-                    self.files.creds.display()
-                ));
+            Err(Obstacle::HardLink) => {
+                return Err(Error::HardLink { creds: self.rotation.settings.creds.clone() });
             }
         }
-        self.files.replace(Some(&in_file.bytes), &in_file.bytes)
+        files.replace(Some(&in_file.bytes), &in_file.bytes).map_err(not_writable)
     }
 
-    /// Sends the token until there is an answer, or none is to be had. Gives the answer, and whether
-    /// the journal has it.
+    /// Sends the token until there is a response, or none is to be had.
     fn ask(
         &self,
-        wire: &Wire,
+        lock: &Lock,
         pair: &Current<'_>,
         journal: &mut Journal,
-        was_in_doubt: bool,
-        held: Option<&Held>,
-        deadline: Instant,
-    ) -> Result<(Answer, io::Result<()>)> {
+        prior: &PriorAttempt,
+        guard: &mut Option<SignalGuard>,
+    ) -> Result<Asked> {
+        let Self { rotation, wire, .. } = self;
+        let (settings, notices) = (&rotation.settings, rotation.notices);
         let url = || pair.credentials.token_endpoint.clone();
-        let mut connect_pauses = [500, 1000, 2000].into_iter().map(Duration::from_millis);
-        let mut may_wait = true;
-        let mut doubt: Option<(String, Option<u16>)> = None;
+        if rotation.holds_signals {
+            notices.remark("Ctrl-C waits until the new tokens are saved");
+            SignalGuard::prepare();
+        }
+        let start = Instant::now();
+        let mut attempts = Attempts::default();
+        let mut lost: Option<(String, Option<u16>)> = None;
         let mut spendable = pair.to_spend();
-        // Who wants to stop need not wait for another try, as long as nothing is spent.
-        let is_to_stop = |doubt: &Option<_>| doubt.is_none() && held.is_some_and(Held::is_pending);
         loop {
-            let (lost, again) = match spendable.send(wire, deadline) {
-                Outcome::NotSent { trouble, spendable: unsent } => {
-                    match connect_pauses.next() {
-                        Some(pause)
-                            if !trouble.is_lasting()
-                                && !is_to_stop(&doubt)
-                                && Instant::now() + pause < deadline =>
-                        {
-                            self.notices.step(format_args!(
-                                "{trouble}; trying again in {:.1} s",
-                                pause.as_secs_f64()
-                            ));
-                            thread::sleep(pause)
-                        }
-                        _ => {
-                            return Err(self.unless_in_doubt(
-                                doubt,
-                                pair,
-                                Error::NotAsked { url: url(), trouble },
-                            ));
-                        }
-                    }
-                    spendable = unsent;
-                    continue;
+            let is_first = !attempts.is_in_doubt();
+            let before = || {
+                // Until now a signal ends the run, and the lock with it.
+                if rotation.holds_signals && guard.is_none() {
+                    *guard = Some(SignalGuard::new());
                 }
-                Outcome::Busy { status, wait, spendable: unspent } => {
-                    let pause = wait.unwrap_or(Duration::from_secs(1));
-                    if !may_wait
-                        || is_to_stop(&doubt)
-                        || pause > PATIENCE
-                        || Instant::now() + pause >= deadline
-                    {
-                        let error = Error::AskLater { url: url(), status, wait };
-                        return Err(self.unless_in_doubt(doubt, pair, error));
-                    }
-                    may_wait = false;
-                    self.notices.step(format_args!(
-                        "the server is busy; trying again in {:.1} s",
-                        pause.as_secs_f64()
-                    ));
-                    thread::sleep(pause);
-                    spendable = unspent;
-                    continue;
+                // Once the token is out, the journal's own lock keeps others away.
+                !is_first || lock.is_named()
+            };
+            let patience =
+                notices.after(SLOW, "waiting for the authorization server, for up to two minutes");
+            let outcome = spendable.send(wire, start + attempts.deadline(), before);
+            drop(patience);
+            // What follows if the token can be sent again, and the error if it cannot.
+            let (outcome, error, unsent, again) = match outcome {
+                Outcome::Withheld => return Ok(Asked::LockLost),
+                Outcome::NotSent { trouble, spendable } => {
+                    let outcome = attempts::Outcome::NotSent { is_lasting: trouble.is_lasting() };
+                    let in_doubt = prior.in_doubt;
+                    let error = Error::NotAsked { url: url(), trouble, in_doubt };
+                    (outcome, error, Some(spendable), None)
+                }
+                Outcome::Busy { status, wait, spendable } => {
+                    let error =
+                        Error::AskLater { url: url(), status, wait, in_doubt: prior.in_doubt };
+                    (attempts::Outcome::Busy { wait }, error, Some(spendable), None)
                 }
                 Outcome::InvalidGrant { message } => {
-                    let earlier = || "an earlier run was cut off, or told so".to_owned();
-                    let lost = doubt.map(|(what, _)| what).or_else(|| was_in_doubt.then(earlier));
-                    let (creds, page) =
-                        (self.settings.creds.clone(), self.settings.hosts.token_page());
-                    return Err(Error::TokensRefused { url: url(), message, creds, page, lost });
+                    let earlier = || "an earlier run was cut off, or lost the response".to_owned();
+                    let lost = lost.map(|(what, _)| what).or_else(|| prior.in_doubt.then(earlier));
+                    return Err(Error::TokensRefused {
+                        url: url(),
+                        message,
+                        creds: settings.creds.clone(),
+                        page: settings.hosts.token_page(),
+                        lost,
+                        set_aside: Vec::new(),
+                    });
                 }
                 Outcome::Refused { status, message } => {
-                    let error = Error::ExchangeRefused { url: url(), status, message };
-                    return Err(self.unless_in_doubt(doubt, pair, error));
+                    let error = Error::ExchangeRefused {
+                        url: url(),
+                        status,
+                        message,
+                        in_doubt: prior.in_doubt,
+                    };
+                    (attempts::Outcome::Refused, error, None, None)
                 }
-                Outcome::Answered { body, again } => {
-                    let saved = journal.answered(&body);
-                    if let Some(answer) = Answer::parse(&body, journal.time, &self.settings.hosts) {
-                        return Ok((answer, saved));
+                Outcome::Received { body, what, again } => {
+                    let saved = journal.record(&body);
+                    let hosts = &settings.hosts;
+                    if let Some(response) = TokenResponse::parse(&body, journal.time, hosts) {
+                        return Ok(Asked::Received { response, body, saved });
                     }
-                    (("the answer holds no usable tokens".to_owned(), None), again)
+                    let error = self.lost((what, None), pair);
+                    (attempts::Outcome::InDoubt { wait: None }, error, None, Some(again))
                 }
-                Outcome::InDoubt { what, status, again } => ((what, status), again),
+                Outcome::InDoubt { what, status, wait, again } => {
+                    let error = self.lost((what, status), pair);
+                    (attempts::Outcome::InDoubt { wait }, error, None, Some(again))
+                }
             };
-            if doubt.is_some() {
-                return Err(self.lost(lost, pair));
+            let next = attempts.next(outcome, start.elapsed());
+            if !attempts.is_in_doubt() {
+                // Nothing is on its way: a signal that came meanwhile ends the run now.
+                *guard = None;
             }
-            doubt = Some(lost);
-            thread::sleep(Duration::from_secs(1));
-            spendable = again.once_more();
-        }
-    }
-
-    /// The error, unless an earlier try may have spent the token: that is the graver news.
-    fn unless_in_doubt(
-        &self,
-        doubt: Option<(String, Option<u16>)>,
-        pair: &Current<'_>,
-        error: Error,
-    ) -> Error {
-        match doubt {
-            Some(lost) => self.lost(lost, pair),
-            None => error,
+            if let Error::AnswerLost { what, status, .. } = &error {
+                lost = Some((what.clone(), *status));
+            }
+            let error = match &lost {
+                // That an earlier attempt may have used the token is the graver news.
+                Some(lost) if !matches!(error, Error::AnswerLost { .. }) => {
+                    self.lost(lost.clone(), pair)
+                }
+                _ => error,
+            };
+            let (Next::SendAfter(pause), Some(unsent)) =
+                (next, unsent.or_else(|| again.map(|again| again.once_more())))
+            else {
+                return Err(error);
+            };
+            notices.step(format_args!("{error}; trying again in {:.1} s", pause.as_secs_f64()));
+            thread::sleep(pause);
+            spendable = unsent;
         }
     }
 
     fn lost(&self, (what, status): (String, Option<u16>), pair: &Current<'_>) -> Error {
+        let settings = &self.rotation.settings;
         Error::AnswerLost {
             url: pair.credentials.token_endpoint.clone(),
             what,
             status,
-            creds: self.settings.creds.clone(),
-            page: self.settings.hosts.token_page(),
+            creds: settings.creds.clone(),
+            page: settings.hosts.token_page(),
         }
     }
 
-    /// Puts the answer into creds.json, unless someone put other tokens there meanwhile: those stay.
+    /// Puts the response into creds.json, unless someone put other tokens there meanwhile: those stay.
     fn commit(
         &self,
-        answer: Answer,
+        response: &TokenResponse,
         pair: &Current<'_>,
         in_file: &Credentials,
-        is_saved: bool,
+        journal: &Journal,
+        saved: &io::Result<()>,
+        body: &[u8],
     ) -> Result<Spent, (DiskError, Fresh)> {
-        // Whoever writes between two lines of ours is heard, but not for ever: as long as the file
-        // has the token that is spent, or none, there is nothing to lose in it.
+        let Self { rotation, files, .. } = self;
+        let sent = &pair.credentials.refresh_token;
+        let spent = sent.digest();
+        let link = Link { next: response.next(&spent), spent, time: journal.time };
+        let before = in_file.refresh_token.digest();
+        // Whoever writes between two looks of ours is heard, but not for ever: as long as the file
+        // has the token that is used up, or none, there is nothing to lose in it.
         let mut patience = 5;
         loop {
             patience -= 1;
-            let now = self.read();
-            let (old, base) = match &now {
-                Ok(now) if now.refresh_token != in_file.refresh_token => return Ok(self.give_way()),
-                Ok(now) => (Some(now.bytes.as_slice()).filter(|_| patience > 0), &now.bytes),
-                // Someone put tokens there that can't be used as they are: not ours to throw away.
-                Err(_)
-                    if lone_refresh_token(&self.files.creds)
-                        .is_some_and(|token| token != in_file.refresh_token) =>
-                {
-                    return Ok(self.give_way());
-                }
-                // Someone destroyed the file while we held its next content.
-                Err(_) => (None, &in_file.bytes),
+            let now = rotation.read();
+            let found = match &now {
+                Ok(now) => now.bytes.clone(),
+                Err(_) => text::read(&files.creds).unwrap_or_default(),
+            };
+            let token = match &now {
+                Ok(now) => Some(now.refresh_token.digest()),
+                Err(_) => lone_refresh_token(&found).map(|token| token.digest()),
+            };
+            let state = match &token {
+                Some(token) => Now::Token(token),
+                None if found.trim_ascii().is_empty() => Now::Nothing,
+                None => Now::Damaged,
+            };
+            let decided = recovery::commit(state, &before);
+            if decided == Commit::GiveWay {
+                self.give_way(journal, saved, body, &link);
+                return Ok(Spent::Superseded);
+            }
+            let base = match &now {
+                Ok(now) => &now.bytes,
+                Err(_) => &in_file.bytes,
             };
             let base = Document::parse(base).unwrap_or_default();
-            let sent = &pair.credentials.refresh_token;
-            let bytes = answer.merge_into(base, Some(sent)).to_bytes();
-            let mut replaced = self.files.replace(old, &bytes);
-            if replaced.is_err() && !is_saved {
-                // Torn or not, it is the last place left.
-                replaced = self.files.overwrite(&bytes);
+            let bytes = response.merge_into(base, Some(sent)).to_bytes();
+            let damaged = Some(&found).filter(|_| decided == Commit::KeepDamagedAndWrite);
+            let expected = Some(found.as_slice()).filter(|_| patience > 0);
+            let mut replaced =
+                self.keep_damaged(damaged).and_then(|()| files.replace(expected, &bytes));
+            if replaced.is_err() && saved.is_err() && damaged.is_none() {
+                // Torn or not, it is one of the last places left.
+                if files.overwrite(&bytes).is_ok() {
+                    replaced = Ok(Replaced::OverMount);
+                }
             }
             if matches!(replaced, Ok(Replaced::NotAsExpected)) {
                 continue;
             }
-            let token = match Credentials::parse(bytes, &self.settings.hosts) {
+            let token = match rotation.parse(&bytes) {
                 Ok(pair) => pair.access_token,
                 // It was made of parts that were checked.
                 Err(_) => in_file.access_token.clone(),
@@ -606,11 +831,11 @@ impl Rotation {
             let fresh = Fresh { token, is_new: true };
             return match replaced {
                 Ok(_) => {
-                    // Best effort, both: what stays is recognised as done with by the next run.
-                    let _ = self.files.remove(&self.files.journal);
-                    let _ = self.files.remove(&self.files.old_journal);
-                    let creds = self.files.creds.display();
-                    self.notices.step(format_args!("the new tokens are saved in {creds}"));
+                    self.record(&link);
+                    // Best effort: what stays is recognised as done with by the next run.
+                    let _ = files.remove(&files.journal);
+                    let creds = rotation.settings.creds.display();
+                    rotation.notices.step(format_args!("the new tokens are saved in {creds}"));
                     Ok(Spent::Saved(fresh))
                 }
                 Err(error) => Err((error, fresh)),
@@ -618,19 +843,36 @@ impl Rotation {
         }
     }
 
-    /// Leaves creds.json to whoever has written it, and keeps the answer beside it.
-    fn give_way(&self) -> Spent {
-        // Best effort: a journal that stays is judged by the next run.
-        let _ = self.files.set_journal_aside();
-        Spent::Overtaken
+    /// Leaves creds.json to whoever has written it, and keeps the response beside it.
+    fn give_way(&self, journal: &Journal, saved: &io::Result<()>, body: &[u8], link: &Link) {
+        let kept = match saved {
+            // A journal that stays is judged by the next run.
+            Ok(()) => self.files.set_journal_aside(),
+            Err(_) => self.save_elsewhere(journal, body),
+        };
+        match kept {
+            Ok(_) => self.record(link),
+            Err(_) if saved.is_ok() => {}
+            Err(DiskError { path, source }) => self.rotation.notices.warn(format_args!(
+                "{}: {source}; the tokens that were renewed are lost, but creds.json has other ones by now",
+                path.display()
+            )),
+        }
+    }
+
+    /// Saves a response that the journal did not take, in a file of its own.
+    fn save_elsewhere(&self, journal: &Journal, body: &[u8]) -> Result<PathBuf, DiskError> {
+        let path = self.files.free_set_aside_path();
+        journal.write_aside(&path, &self.files, body)?;
+        Ok(path)
     }
 
     /// Whether creds.json gets another refresh token within two seconds: a program that takes no lock
-    /// may have spent ours, and be about to save what it got for it.
+    /// may have used ours, and be about to save what it got for it.
     fn has_changed(&self, refused: &Credentials) -> bool {
         let start = Instant::now();
         loop {
-            let now = Credentials::read(&self.files.creds, &self.settings.hosts);
+            let now = Credentials::read(&self.files.creds, &self.rotation.settings.hosts);
             if now.is_ok_and(|now| now.refresh_token != refused.refresh_token) {
                 return true;
             }
@@ -641,50 +883,128 @@ impl Rotation {
         }
     }
 
-    /// Tries the pair of a journal that creds.json had overtaken, once creds.json's own is dead.
-    fn spend_old(
+    /// Tries the pairs of the same account that were set aside, newest first, once creds.json's own is
+    /// dead. Those of other accounts are named: to switch is for the user to decide.
+    fn spend_set_aside(
         &self,
-        wire: &Wire,
         lock: &Lock,
         in_file: &Credentials,
-        refused: Error,
-        deadline: Instant,
+        mut refused: Error,
+        pairs: &[SavedPair],
+        unreadable: &[(PathBuf, Problem)],
     ) -> Result<Spent> {
-        let Some(pair) = self.old_pair(in_file) else { return Err(refused) };
-        self.notices.step(
-            "creds.json's own tokens are refused; trying those that an earlier run had set aside",
-        );
-        self.spend(wire, &lock.current(pair), in_file, false, deadline).map_err(|error| {
-            if !matches!(error, Error::TokensRefused { .. }) {
-                return error;
+        let Self { rotation, files, .. } = self;
+        let mut others = Vec::new();
+        for pair in pairs.iter().rev() {
+            let claims = pair.response.claims();
+            if !claims.is_some_and(|claims| claims.is_same_account(&in_file.claims)) {
+                others.push((pair.path.clone(), pair.account()));
+                continue;
             }
-            // Dead as well, so there is nothing to keep.
-            let _ = self.files.remove(&self.files.old_journal);
-            refused
+            let merged = Document::parse(&in_file.bytes)
+                .map(|base| pair.response.merge_into(base, None).to_bytes())
+                .and_then(|bytes| rotation.parse(&bytes));
+            let Ok(credentials) = merged else { continue };
+            rotation.notices.warn(format_args!(
+                "the refresh token in {} is refused; trying the one that was set aside in {}",
+                rotation.settings.creds.display(),
+                pair.path.display()
+            ));
+            let current = lock.current(credentials);
+            match self.spend(lock, &current, in_file, &PriorAttempt::default()) {
+                // Dead as well, so there is nothing to keep.
+                Err(Error::TokensRefused { .. }) => {
+                    let _ = files.remove(&pair.path);
+                }
+                Ok(Spent::Saved(fresh)) => {
+                    let _ = files.remove(&pair.path);
+                    return Ok(Spent::Saved(fresh));
+                }
+                other => return other,
+            }
+        }
+        others.extend(unreadable.iter().map(|(path, problem)| (path.clone(), problem.to_string())));
+        if let Error::TokensRefused { set_aside, .. } = &mut refused {
+            *set_aside = others;
+        }
+        Err(refused)
+    }
+}
+
+impl Findings<'_> {
+    fn decide(&self) -> Recovery {
+        let creds = self.token.as_ref().map(RefreshToken::digest);
+        let set_aside: Vec<_> = self.set_aside.iter().map(SavedPair::as_saved).collect();
+        let journal = match (&self.journal, &self.received) {
+            (None, _) => JournalState::None,
+            (Some(_), Some(pair)) => JournalState::Received {
+                pair: pair.as_saved(),
+                is_in_creds: (self.creds.as_ref())
+                    .is_ok_and(|current| pair.response.is_in(&current.credentials)),
+            },
+            (Some(found), None) => JournalState::Unanswered {
+                spent: found.spent.as_ref(),
+                failure: found.failure.as_ref(),
+            },
+        };
+        recovery::decide(&State {
+            creds: creds.as_ref(),
+            journal,
+            set_aside: &set_aside,
+            spent: &self.spent,
         })
     }
+}
 
-    fn old_pair(&self, in_file: &Credentials) -> Option<Credentials> {
-        let found = Found::read(&self.files.old_journal).ok()??;
-        let Record::Answered(body) = found.record else { return None };
-        let answer = Answer::parse(&body, found.time, &self.settings.hosts)?;
-        let merged = answer.merge_into(Document::parse(&in_file.bytes).ok()?, None).to_bytes();
-        Credentials::parse(merged, &self.settings.hosts).ok()
+/// One thread at a time.
+#[derive(Debug, Default)]
+struct Turns {
+    is_taken: Mutex<bool>,
+    free: Condvar,
+}
+
+/// A thread's turn, which ends when this is dropped, be it by a panic.
+struct TurnGuard<'a> {
+    turns: &'a Turns,
+    /// Whether another thread had to end first.
+    has_waited: bool,
+}
+
+impl Turns {
+    /// Waits for this thread's turn; none if it does not come until the deadline.
+    fn take(&self, deadline: Instant) -> Option<TurnGuard<'_>> {
+        let mut is_taken = self.is_taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let has_waited = *is_taken;
+        while *is_taken {
+            let left = deadline.checked_duration_since(Instant::now())?;
+            let waited = self.free.wait_timeout(is_taken, left);
+            is_taken = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        *is_taken = true;
+        Some(TurnGuard { turns: self, has_waited })
     }
 }
 
-/// What was found, and done, about the journal of an earlier run.
-enum Recovered {
-    /// Its pair could not be committed, but its access token will do for now.
-    Usable(Fresh),
-    /// Nothing that stands in the way of going on.
-    Left(Left),
-    /// The files are others now: look at them again.
-    Again,
+impl Drop for TurnGuard<'_> {
+    fn drop(&mut self) {
+        *self.turns.is_taken.lock().unwrap_or_else(PoisonError::into_inner) = false;
+        self.turns.free.notify_one();
+    }
 }
 
-fn is_acceptable(credentials: &Credentials, rejected: Option<&AccessToken>) -> bool {
-    credentials.is_fresh() && rejected != Some(&credentials.access_token)
+/// Reads creds.json until it is no longer empty, for two seconds: there is no event to wait for.
+fn settled<T>(read: impl Fn() -> Result<T, Problem>) -> Result<T, Problem> {
+    let start = Instant::now();
+    loop {
+        match read() {
+            Err(Problem::Empty) if start.elapsed() < Duration::from_secs(2) => {}
+            result => return result,
+        }
+    }
+}
+
+fn is_open_to_others(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|metadata| platform::is_open_to_others(&metadata))
 }
 
 /// Whether what is wrong with creds.json may be the work of a crash or of another program, so that
@@ -693,6 +1013,16 @@ fn is_damage(problem: &Problem) -> bool {
     !matches!(problem, Problem::Unreadable(_) | Problem::NotAFile)
 }
 
-fn nothing_spent(DiskError { path, source }: DiskError) -> Error {
-    Error::NotWritable { path, source }
+fn not_writable(DiskError { path, source }: DiskError) -> Error {
+    Error::NotWritable { path, source, in_doubt: false }
+}
+
+/// The error of a run that has sent nothing, after one that may have.
+fn error_in_doubt(error: Error) -> Error {
+    match error {
+        Error::NotWritable { path, source, .. } => {
+            Error::NotWritable { path, source, in_doubt: true }
+        }
+        error => error,
+    }
 }

@@ -3,7 +3,8 @@
 //! What is wiped is the memory that this crate holds. Copies that the HTTP and TLS layers make
 //! while a request is written are out of its hands.
 
-use std::fmt;
+use sha2::{Digest as _, Sha256};
+use std::fmt::{self, Write as _};
 use zeroize::Zeroizing;
 
 macro_rules! secret {
@@ -53,6 +54,38 @@ secret! {
 secret! {
     /// A refresh token (RFC 6749 §1.5). Alteryx Cloud takes each one once, and answers the next.
     RefreshToken
+}
+
+impl RefreshToken {
+    /// What a refresh token is known by where it must not be kept itself.
+    pub(crate) fn digest(&self) -> Digest {
+        Digest::of(self.expose().as_bytes())
+    }
+}
+
+/// A SHA-256, in hexadecimal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Digest(String);
+
+impl Digest {
+    pub(crate) fn of(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).iter().fold(String::new(), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        }))
+    }
+
+    /// Takes the text of a digest; none where it is no such text.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        (text.len() == 64 && text.bytes().all(is_hex)).then(|| Self(text.to_owned()))
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
 }
 
 /// The shortest run of a token's characters that must not be seen anywhere.

@@ -1,6 +1,7 @@
 //! What the user has set: the folder, the address of the API, the id of the API project.
 
 use crate::credentials;
+use crate::disk;
 use crate::error::{Error, Problem, Result};
 use crate::text;
 use std::env;
@@ -31,10 +32,11 @@ impl Settings {
             Err(Error::File { path, problem: Problem::Placeholder(page) }) => {
                 // Who has not filled in one file has not filled in the other: say both at once.
                 let mut files = vec![(path, page)];
-                if credentials::are_placeholders(&creds) {
+                let fields = credentials::placeholders(&creds);
+                if !fields.is_empty() {
                     files.push((creds, hosts.token_page()));
                 }
-                return Err(Error::Placeholders { files });
+                return Err(Error::Placeholders { files, fields });
             }
             result => result?,
         };
@@ -51,10 +53,10 @@ fn find_folder(named: Option<&Path>) -> Result<PathBuf> {
         };
     }
     let start = env::current_dir().unwrap_or_default();
-    // A journal alone will do: creds.json may have been lost, and the journal hold the tokens.
+    // A saved pair alone will do: creds.json may have been lost.
     let has_tokens = |folder: &&Path| {
         folder.join("creds.json").symlink_metadata().is_ok()
-            || folder.join("creds.json.rotation").is_file()
+            || disk::has_saved_pair(&folder.join("creds.json"))
     };
     match start.ancestors().find(has_tokens) {
         Some(folder) => Ok(folder.to_owned()),

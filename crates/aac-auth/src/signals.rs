@@ -1,54 +1,62 @@
-//! Ctrl-C and its like, held while a token is on its way: a program that dies between the sending
-//! of a refresh token and the saving of the answer takes the answer with it.
+//! Ctrl-C and its like, held while a refresh token is on its way: a program that dies between the
+//! sending of a refresh token and the saving of the response takes the new pair with it.
 //!
-//! Handlers stay once they are set, so what they do depends on where the program is: outside of an
-//! exchange a signal acts as if there were none; within one the first is remembered, and acts when
-//! the tokens are saved; the second acts at once. A signal that the program was started to ignore
-//! (`nohup`, a shell's `&`) stays ignored.
+//! Handlers stay once they are set, so what they do depends on where the program is. Outside of a
+//! refresh a signal acts as if there were no handler. Within one it waits until the pair is saved:
+//! a terminal that is closed, and `timeout`, send theirs twice, so a second one changes nothing. Only
+//! a person who presses Ctrl-C again, a second or more after the first signal, ends the program at
+//! once. A signal that the program was started to ignore (`nohup`, a shell's `&`) stays ignored.
 
 use crate::platform;
-use signal_hook::{flag, low_level};
-use std::io;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
-use std::sync::{Mutex, Once, PoisonError};
+use signal_hook::low_level;
+use std::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Once, OnceLock};
+use std::time::Instant;
 
-static IS_OUTSIDE: AtomicBool = AtomicBool::new(true);
-static IS_PENDING: AtomicBool = AtomicBool::new(false);
-static PENDING: AtomicUsize = AtomicUsize::new(0);
-/// How many exchanges are under way: clients of several files have one each.
-static EXCHANGES: Mutex<usize> = Mutex::new(0);
+/// Two presses of Ctrl-C closer than this, in milliseconds, are one: shells and terminals repeat
+/// signals.
+const INSISTS_AFTER: u64 = 1000;
+
+/// How many tokens are on their way: clients of several files have one each.
+static GUARDS: AtomicUsize = AtomicUsize::new(0);
+/// The first signal that waits; 0 where none does.
+static PENDING: AtomicI32 = AtomicI32::new(0);
+/// When it came, in milliseconds since [`START`], plus one; 0 where none has.
+static PENDING_SINCE: AtomicU64 = AtomicU64::new(0);
+static START: OnceLock<Instant> = OnceLock::new();
 
 /// Signals are held until this is dropped; one that came acts then.
 #[derive(Debug)]
-pub(crate) struct Held(());
+pub(crate) struct SignalGuard(());
 
-impl Held {
-    pub(crate) fn begin() -> Self {
+impl SignalGuard {
+    /// Sets the handlers, once; until [`new`](Self::new) they change nothing.
+    pub(crate) fn prepare() {
         static HANDLERS: Once = Once::new();
-        // A signal that cannot be handled is one that cannot be held; there is no more to do.
-        HANDLERS
-            .call_once(|| platform::ENDING_SIGNALS.iter().for_each(|&signal| drop(handle(signal))));
-        let mut exchanges = EXCHANGES.lock().unwrap_or_else(PoisonError::into_inner);
-        *exchanges += 1;
-        IS_OUTSIDE.store(false, SeqCst);
-        Self(())
+        HANDLERS.call_once(|| {
+            START.get_or_init(Instant::now);
+            for &signal in platform::ENDING_SIGNALS {
+                if !platform::is_ignored(signal) {
+                    // A signal that cannot be handled is one that cannot be held.
+                    let _ = platform::on_signal(signal, act);
+                }
+            }
+        });
     }
 
-    /// Whether a signal waits.
-    pub(crate) fn is_pending(&self) -> bool {
-        IS_PENDING.load(SeqCst)
+    /// Holds signals from now on.
+    pub(crate) fn new() -> Self {
+        GUARDS.fetch_add(1, SeqCst);
+        Self(())
     }
 }
 
-impl Drop for Held {
+impl Drop for SignalGuard {
     fn drop(&mut self) {
-        let mut exchanges = EXCHANGES.lock().unwrap_or_else(PoisonError::into_inner);
-        *exchanges -= 1;
-        if *exchanges == 0 {
-            IS_OUTSIDE.store(true, SeqCst);
-            if IS_PENDING.swap(false, SeqCst)
-                && let Ok(signal) = i32::try_from(PENDING.load(SeqCst))
-            {
+        if GUARDS.fetch_sub(1, SeqCst) == 1 {
+            PENDING_SINCE.store(0, SeqCst);
+            let signal = PENDING.swap(0, SeqCst);
+            if signal != 0 {
                 // Ends the program as the signal would have, for the shell to see.
                 let _ = low_level::emulate_default_handler(signal);
             }
@@ -56,14 +64,19 @@ impl Drop for Held {
     }
 }
 
-fn handle(signal: i32) -> io::Result<()> {
-    if platform::is_ignored(signal) {
-        return Ok(());
+/// The handler. Whatever it calls must be allowed in one: see [`platform::on_signal`].
+fn act(signal: i32) {
+    if GUARDS.load(SeqCst) == 0 {
+        let _ = low_level::emulate_default_handler(signal);
+        return;
     }
-    // They act in this order.
-    flag::register_conditional_default(signal, &IS_OUTSIDE)?;
-    flag::register_conditional_default(signal, &IS_PENDING)?;
-    flag::register_usize(signal, &PENDING, usize::try_from(signal).unwrap_or_default())?;
-    flag::register(signal, &IS_PENDING)?;
-    Ok(())
+    let elapsed = START.get().map_or(0, |start| start.elapsed().as_millis());
+    let now = u64::try_from(elapsed).unwrap_or(u64::MAX - 1) + 1;
+    match PENDING_SINCE.compare_exchange(0, now, SeqCst, SeqCst) {
+        Ok(_) => PENDING.store(signal, SeqCst),
+        Err(since) if signal == platform::SIGINT && now - since >= INSISTS_AFTER => {
+            let _ = low_level::emulate_default_handler(signal);
+        }
+        Err(_) => {}
+    }
 }

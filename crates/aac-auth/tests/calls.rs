@@ -36,7 +36,10 @@ fn an_expired_token_makes_one_exchange_and_one_call_over_one_connection() {
         assert!(case.sandbox.is_live(&case.refresh_token()));
         case.run(NONE).assert_ok();
         assert_eq!(case.sandbox.counters().exchanges, 1);
-        assert_eq!(case.names(), ["aac_url.txt", "client_id.txt", "creds.json", "creds.json.lock"]);
+        assert_eq!(
+            case.names(),
+            ["aac_url.txt", "client_id.txt", "creds.json", "creds.json.lock", "creds.json.spent"]
+        );
     }
 }
 

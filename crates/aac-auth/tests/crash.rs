@@ -198,23 +198,24 @@ fn fail_in_turn(prepare: fn() -> Case) {
         let outcome = match run.code {
             Some(0) if run.stderr.contains("saved in") => "went on, saved in the journal",
             Some(0) => "went on",
-            _ if run.stderr.contains("nothing was spent") => "nothing was spent",
+            _ if run.stderr.contains("your tokens are unchanged") => "your tokens are unchanged",
             _ if run.stderr.contains("cannot be read") => "a file could not be read",
             _ if run.stderr.contains("could not be saved anywhere") => "lost",
-            _ if run.stderr.contains("may be spent") => "may be spent",
+            _ if run.stderr.contains("may have been used") => "may have been used",
             _ if case.sandbox.is_live(&case.refresh_token()) => "failed, with the tokens alive",
             _ => "unexplained",
         };
         *outcomes.lock().unwrap().entry(outcome.to_owned()).or_default() += 1;
         run.assert_hides(&[&case.tokens.access_token, &case.tokens.refresh_token]);
         let again = case.run([""; 0]);
-        let spent_in_vain = outcome == "nothing was spent" && case.sandbox.counters().exchanges > 1;
+        let spent_in_vain =
+            outcome == "your tokens are unchanged" && case.sandbox.counters().exchanges > 1;
         let spent_twice = case.sandbox.counters().reused > 0;
         if !is_whole(&case.creds())
             || again.code != Some(0)
             || spent_in_vain
             || spent_twice
-            || ["lost", "unexplained", "may be spent"].contains(&outcome)
+            || ["lost", "unexplained", "may have been used"].contains(&outcome)
         {
             let entry = format!(
                 "{error} at {}\n  {outcome}: {:?} {}  then {:?} {}",
@@ -305,7 +306,7 @@ fn a_disk_that_is_full_spends_nothing() {
         let _ = fs::write(&filler, vec![0; 512 * 1024]);
         let size = fs::metadata(&filler).unwrap().len();
         fs::File::options().write(true).open(&filler).unwrap().set_len(size - room).unwrap();
-        run(&["No space left on device", "nothing was spent"]);
+        run(&["No space left on device", "your tokens are unchanged"]);
         assert_eq!(fs::read(full.path().join("creds.json")).unwrap(), before);
         fs::remove_file(filler).unwrap();
     }
@@ -378,7 +379,7 @@ fn a_folder_that_is_read_only_spends_nothing() {
     let folder = case.folder.path().to_str().unwrap();
     let Some(_mount) = Mount::new(&["-o", "bind,ro", folder], view.path()) else { return };
     let run = || Run::of(support::command().env("AAC_DIR", view.path()));
-    run().assert_fails(1, &["creds.json.lock: Read-only file system", "nothing was spent"]);
+    run().assert_fails(1, &["creds.json.lock: Read-only file system", "your tokens are unchanged"]);
     assert_eq!(case.sandbox.counters().token_requests, 0);
     // A token that is fresh needs no writing.
     case.run([""; 0]).assert_ok();

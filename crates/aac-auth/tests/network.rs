@@ -40,7 +40,7 @@ fn an_unknown_ca_is_told_and_spends_nothing() {
     let case = Case::expired(tls());
     let run = Run::of(case.command().env("SSL_CERT_FILE", ca_file(&other)));
     run.assert_fails(1, cure);
-    run.assert_fails(1, &["POST", "/as/token", "nothing was spent"]);
+    run.assert_fails(1, &["POST", "/as/token", "your tokens are unchanged"]);
     assert!(case.sandbox.is_live(&case.refresh_token()));
     assert_eq!(case.refresh_token(), case.tokens.refresh_token);
 
@@ -177,7 +177,7 @@ fn trouble_with_the_proxy_is_told_and_spends_nothing() {
                 .env("SSL_CERT_FILE", ca_file(&case))
                 .env("HTTPS_PROXY", value),
         );
-        run.assert_fails(1, &[words, "HTTPS_PROXY", "nothing was spent"]);
+        run.assert_fails(1, &[words, "HTTPS_PROXY", "your tokens are unchanged"]);
         assert!(!run.stderr.contains("pa55word"), "{}", run.stderr);
     }
     assert_eq!(case.sandbox.counters().connections, 0);
@@ -194,6 +194,9 @@ fn a_server_that_is_not_there_is_told_and_spends_nothing() {
     let before = fs::read(folder.path().join("creds.json")).unwrap();
     drop(sandbox);
     let run = Run::of(support::command().env("AAC_DIR", folder.path()));
-    run.assert_fails(1, &["no connection could be made", &token_endpoint, "nothing was spent"]);
+    run.assert_fails(
+        1,
+        &["no connection could be made", &token_endpoint, "your tokens are unchanged"],
+    );
     assert_eq!(fs::read(folder.path().join("creds.json")).unwrap(), before);
 }

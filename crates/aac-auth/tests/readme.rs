@@ -387,7 +387,7 @@ fn troubles() -> BTreeMap<&'static str, String> {
         ("an error of the authorization server instead of tokens", with("creds.json", oauth_error)),
         ("the refresh token in", token(FaultKind::InvalidGrant)),
         ("is refused", token(FaultKind::InvalidGrant)),
-        ("nothing was spent", token(FaultKind::Unavailable(60))),
+        ("your tokens are unchanged", token(FaultKind::Unavailable(60))),
         ("the server's certificate is not trusted", tls),
         ("the proxy could not be used", proxy),
         ("HTTP 403 Forbidden", api(FaultKind::Forbidden)),

@@ -76,7 +76,9 @@ fn other_fields_keep_their_place_and_their_digits() {
 #[cfg(unix)]
 fn the_files_are_as_private_as_creds_json() {
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
-    for (mode, expected) in [(0o600, 0o600), (0o640, 0o640), (0o644, 0o600), (0o660, 0o600)] {
+    for (mode, expected) in
+        [(0o600, 0o600), (0o640, 0o640), (0o644, 0o640), (0o660, 0o660), (0o666, 0o660)]
+    {
         let case = Case::expired(Options::default());
         fs::set_permissions(case.creds(), PermissionsExt::from_mode(mode)).unwrap();
         let owner = |name: &str| {
@@ -85,7 +87,7 @@ fn the_files_are_as_private_as_creds_json() {
         };
         let before = owner("creds.json");
         case.run(NONE).assert_ok();
-        for name in ["creds.json", "creds.json.lock"] {
+        for name in ["creds.json", "creds.json.lock", "creds.json.spent"] {
             let now = fs::metadata(case.path(name)).unwrap().mode() & 0o7777;
             assert_eq!(now, expected, "{name} from {mode:o}");
             assert_eq!(owner(name), before);
@@ -104,7 +106,7 @@ fn a_chain_of_links_leads_to_one_file_and_one_lock() {
     symlink("second", case.creds()).unwrap();
     case.run(NONE).assert_ok();
     assert!(fs::symlink_metadata(case.creds()).unwrap().is_symlink());
-    assert_eq!(support::names(real.path()), ["tokens", "tokens.lock"]);
+    assert_eq!(support::names(real.path()), ["tokens", "tokens.lock", "tokens.spent"]);
     assert!(case.sandbox.is_live(&case.refresh_token()));
     assert_eq!(case.sandbox.counters().exchanges, 1);
 }
@@ -181,11 +183,17 @@ fn tokens_that_another_program_saved_meanwhile_are_used() {
     Run::from(child).assert_ok();
     assert_eq!(case.refresh_token(), pasted.refresh_token, "what was pasted stays");
 
-    // The answer to the overtaken exchange is kept until the file's own token is exchanged.
-    assert!(case.path("creds.json.rotation.old").is_file());
+    // The superseded response is kept: it may be the only copy of a living pair of another family.
+    let kept = case.path("creds.json.rotation.old");
+    assert!(kept.is_file());
     case.sandbox.revoke_access_tokens();
     case.run(NONE).assert_ok();
-    assert!(!case.path("creds.json.rotation.old").exists());
+    assert!(kept.is_file());
+    // It is deleted when its own token is refused.
+    case.sandbox.revoke_access_tokens();
+    case.sandbox.add_fault(Fault::token(FaultKind::InvalidGrant).times(2));
+    case.run(NONE).assert_fails(4, &["is refused"]);
+    assert!(!kept.exists());
 }
 
 #[test]
@@ -234,19 +242,47 @@ fn every_fault_of_the_token_endpoint_is_overcome_or_told() {
         (K::CutClose, 1, none, 4, &["is refused", "was sent before", PAGE], 2),
         (K::Garbled, 1, none, 4, &["is refused", "was sent before", PAGE], 2),
         (K::Huge, 1, none, 4, &["is refused", "was sent before", PAGE], 2),
-        (K::ResetBefore, 2, none, 1, &["may be spent", "the connection broke", PAGE], 2),
-        (K::ServerError, 2, none, 5, &["may be spent", "HTTP 500", PAGE], 2),
-        (K::TooManyRequests(60), 1, none, 4, &["nothing was spent", "try again in 60 s"], 1),
-        (K::Unavailable(60), 1, none, 5, &["nothing was spent", "try again in 60 s"], 1),
+        (K::ResetBefore, 2, none, 1, &["may have been used", "the connection broke", PAGE], 2),
+        (K::ServerError, 2, none, 5, &["may have been used", "HTTP 500", PAGE], 2),
+        (
+            K::TooManyRequests(60),
+            1,
+            none,
+            4,
+            &["your tokens are unchanged", "try again in 60 s"],
+            1,
+        ),
+        (
+            K::Unavailable(60),
+            1,
+            none,
+            5,
+            &["may have been used", "HTTP 503", "60 s to wait", PAGE],
+            1,
+        ),
         (K::InvalidGrant, 1, none, 4, &["is refused: invalid_grant", "Correlation ID", PAGE], 1),
-        (K::InvalidClient, 1, none, 4, &["HTTP 401", "invalid_client", "nothing was spent"], 1),
-        (K::OAuthError, 1, none, 4, &["HTTP 400", "invalid_request", "nothing was spent"], 1),
+        (
+            K::InvalidClient,
+            1,
+            none,
+            4,
+            &["HTTP 401", "invalid_client", "your tokens are unchanged"],
+            1,
+        ),
+        (
+            K::OAuthError,
+            1,
+            none,
+            4,
+            &["HTTP 400", "invalid_request", "your tokens are unchanged"],
+            1,
+        ),
         (
             K::Redirect("https://example.com/".to_owned()),
             1,
             none,
             3,
-            &["HTTP 302", "nothing was spent"],
+            &["HTTP 302", "your tokens are unchanged"],
             1,
         ),
         (K::NoAccessToken, 1, none, 1, &["without a usable access token", "it is saved"], 1),
@@ -381,7 +417,7 @@ fn a_read_only_file_is_its_owners_wish() {
     use std::os::unix::fs::PermissionsExt;
     let case = Case::expired(Options::default());
     fs::set_permissions(case.creds(), PermissionsExt::from_mode(0o400)).unwrap();
-    case.run(NONE).assert_fails(1, &["creds.json: read-only; nothing was spent"]);
+    case.run(NONE).assert_fails(1, &["creds.json: read-only; your tokens are unchanged"]);
     assert_eq!(case.sandbox.counters().token_requests, 0);
     // A fresh token is used all the same.
     let case = Case::fresh(Options::default());
@@ -410,7 +446,7 @@ fn tokens_pasted_badly_over_a_left_journal_are_not_thrown_away() {
     });
     fs::write(case.creds(), creds.to_string()).unwrap();
     for _ in 0..2 {
-        case.run(NONE).assert_fails(1, &["\"access_token\" has blanks", "without \"Bearer\""]);
+        case.run(NONE).assert_fails(1, &["\"access_token\" has spaces", "without \"Bearer\""]);
         assert_eq!(case.refresh_token(), pasted.refresh_token);
     }
     case.sandbox.write_files(case.folder.path(), &pasted).unwrap();

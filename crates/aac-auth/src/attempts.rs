@@ -1,0 +1,142 @@
+//! How often a refresh token is sent: the decisions, apart from the sending. The table is in
+//! ROTATION.md, beside this crate's Cargo.toml.
+
+use std::time::Duration;
+
+/// For the first time that the token is sent, from the first connection on. While a connection is
+/// alive its response may still come.
+pub(crate) const FIRST: Duration = Duration::from_secs(100);
+/// For the second time, from the end of the first: so that a grace period can still help.
+pub(crate) const SECOND: Duration = Duration::from_secs(30);
+/// The longest wait that a server may ask for and get.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+/// The pauses before a connection is tried again.
+const CONNECT_PAUSES: [Duration; 3] =
+    [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2)];
+/// The pause before the token is sent for the second time.
+const DOUBT_PAUSE: Duration = Duration::from_secs(1);
+
+/// What came of a request that was to carry the token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// The token never left this machine.
+    NotSent { is_lasting: bool },
+    /// 429: refused before anything was done.
+    Busy { wait: Option<Duration> },
+    /// Refused, and not used up.
+    Refused,
+    /// Sent, and the response was lost, or is of no use: the token may be used up. 503 is such an
+    /// outcome, because the server behind a gateway may have done its work.
+    InDoubt { wait: Option<Duration> },
+}
+
+/// What follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    SendAfter(Duration),
+    Fail,
+}
+
+/// The attempts at one refresh token. Times are counted from the beginning of the first one.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Attempts {
+    connects: usize,
+    has_waited: bool,
+    /// When the response to the first request that carried the token was lost.
+    lost_at: Option<Duration>,
+}
+
+impl Attempts {
+    /// When the present attempt must have ended.
+    pub(crate) fn deadline(&self) -> Duration {
+        self.lost_at.map_or(FIRST, |lost_at| lost_at + SECOND)
+    }
+
+    /// Whether the token may be used up, after what has come of it so far.
+    pub(crate) fn is_in_doubt(&self) -> bool {
+        self.lost_at.is_some()
+    }
+
+    /// What follows this outcome at this time.
+    pub(crate) fn next(&mut self, outcome: Outcome, now: Duration) -> Next {
+        let pause = match outcome {
+            Outcome::Refused | Outcome::NotSent { is_lasting: true } => return Next::Fail,
+            Outcome::NotSent { is_lasting: false } => {
+                let pause = CONNECT_PAUSES.get(self.connects).copied();
+                self.connects += 1;
+                pause
+            }
+            Outcome::Busy { wait } => {
+                let pause = wait.unwrap_or(DOUBT_PAUSE);
+                let may_wait = !std::mem::replace(&mut self.has_waited, true);
+                (may_wait && pause <= LONGEST_WAIT).then_some(pause)
+            }
+            // Once more can only help: see `SendAgain`.
+            Outcome::InDoubt { wait } => {
+                let pause = wait.unwrap_or(DOUBT_PAUSE).max(DOUBT_PAUSE);
+                let is_first = self.lost_at.is_none();
+                self.lost_at.get_or_insert(now);
+                (is_first && pause <= LONGEST_WAIT).then_some(pause)
+            }
+        };
+        match pause {
+            Some(pause) if now + pause < self.deadline() => Next::SendAfter(pause),
+            _ => Next::Fail,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOST: Outcome = Outcome::InDoubt { wait: None };
+    const UNREACHED: Outcome = Outcome::NotSent { is_lasting: false };
+
+    fn after(seconds: f32) -> Next {
+        Next::SendAfter(Duration::from_secs_f32(seconds))
+    }
+
+    fn busy(seconds: u64) -> Outcome {
+        Outcome::Busy { wait: Some(Duration::from_secs(seconds)) }
+    }
+
+    fn unavailable(seconds: u64) -> Outcome {
+        Outcome::InDoubt { wait: Some(Duration::from_secs(seconds)) }
+    }
+
+    #[test]
+    fn each_row_of_the_table() {
+        for (outcomes, expected) in [
+            (&[Outcome::Refused][..], &[Next::Fail][..]),
+            (&[Outcome::NotSent { is_lasting: true }], &[Next::Fail]),
+            (&[UNREACHED; 4], &[after(0.5), after(1.0), after(2.0), Next::Fail]),
+            (&[busy(3), busy(3)], &[after(3.0), Next::Fail]),
+            (&[busy(11)], &[Next::Fail]),
+            (&[LOST, LOST], &[after(1.0), Next::Fail]),
+            (&[LOST, UNREACHED, LOST], &[after(1.0), after(0.5), Next::Fail]),
+            (&[unavailable(9), LOST], &[after(9.0), Next::Fail]),
+            (&[unavailable(0), LOST], &[after(1.0), Next::Fail]),
+            (&[unavailable(11)], &[Next::Fail]),
+            (&[busy(3), LOST, busy(3)], &[after(3.0), after(1.0), Next::Fail]),
+        ] {
+            let mut attempts = Attempts::default();
+            let next: Vec<_> =
+                outcomes.iter().map(|&outcome| attempts.next(outcome, Duration::ZERO)).collect();
+            assert_eq!(next, expected, "{outcomes:?}");
+            let is_lost = |outcome: &Outcome| matches!(outcome, Outcome::InDoubt { .. });
+            assert_eq!(attempts.is_in_doubt(), outcomes.iter().any(is_lost));
+        }
+    }
+
+    #[test]
+    fn the_second_attempt_has_a_time_of_its_own() {
+        let mut attempts = Attempts::default();
+        assert_eq!(attempts.deadline(), FIRST);
+        assert_eq!(attempts.next(LOST, FIRST), after(1.0));
+        assert_eq!(attempts.deadline(), FIRST + SECOND);
+        assert_eq!(attempts.next(UNREACHED, FIRST + SECOND), Next::Fail);
+        // Not sent, and no time to try again.
+        assert_eq!(Attempts::default().next(UNREACHED, FIRST), Next::Fail);
+    }
+}

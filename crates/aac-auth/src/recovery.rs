@@ -1,0 +1,323 @@
+//! What a run does with what it finds: the decisions, apart from what carries them out. The tables
+//! are in ROTATION.md, beside this crate's Cargo.toml; each row is an arm here.
+
+use crate::claims::{Claims, LocalTime};
+use crate::journal::Failure;
+use crate::secret::Digest;
+use crate::spent::SpentTokens;
+
+/// What was found beside the lock.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct State<'a> {
+    /// The refresh token in creds.json; none where the file is gone, empty or damaged.
+    pub(crate) creds: Option<&'a Digest>,
+    pub(crate) journal: JournalState<'a>,
+    /// The pairs that are set aside, oldest first.
+    pub(crate) set_aside: &'a [Saved<'a>],
+    /// Which tokens have been used, with what the journal and the pairs set aside say of it.
+    pub(crate) spent: &'a SpentTokens,
+}
+
+/// What the journal says.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum JournalState<'a> {
+    None,
+    /// The run was cut off, or gave up; none of its responses is of use.
+    Unanswered {
+        spent: Option<&'a Digest>,
+        failure: Option<&'a Failure>,
+    },
+    /// It holds a pair.
+    Received {
+        pair: Saved<'a>,
+        is_in_creds: bool,
+    },
+}
+
+/// A pair that is saved in a journal, or in one that was set aside.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Saved<'a> {
+    /// The refresh token that was used for it.
+    pub(crate) spent: &'a Digest,
+    /// The refresh token that came of it; the same one if the server keeps it in force.
+    pub(crate) next: &'a Digest,
+    /// Whose it is, where its access token says so.
+    pub(crate) claims: Option<&'a Claims>,
+}
+
+/// What an earlier run has left about the token that is to be used.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PriorAttempt {
+    /// It was cut off when it may have been sending, or its response was lost.
+    pub(crate) in_doubt: bool,
+    /// It failed, and said this.
+    pub(crate) failure: Option<Failure>,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug)]
+pub(crate) enum Recovery {
+    /// Go on with creds.json.
+    Nothing(PriorAttempt),
+    /// The journal's pair is in creds.json: remove the journal.
+    DropJournal,
+    /// creds.json has other tokens, which count: keep the journal's pair for later.
+    SetJournalAside,
+    /// Put the journal's pair into creds.json. `older_copy`: which holds an older copy, whose token was
+    /// used then.
+    CommitJournal { older_copy: Option<LocalTime> },
+    /// Put this one of the pairs that are set aside into creds.json.
+    Restore { index: usize, older_copy: Option<LocalTime> },
+    /// creds.json is an older copy, and the newer pair is not here.
+    OlderCopy { since: LocalTime },
+    /// creds.json is unusable, and pairs of several accounts are set aside.
+    SeveralAccounts,
+    /// creds.json is unusable, and there is nothing to recover from.
+    NoTokens,
+}
+
+/// What a run that found these things does.
+pub(crate) fn decide(state: &State<'_>) -> Recovery {
+    let received = match state.journal {
+        JournalState::Received { pair, is_in_creds } => Some((pair, is_in_creds)),
+        _ => None,
+    };
+    let Some(creds) = state.creds else {
+        return match received {
+            Some(_) => Recovery::CommitJournal { older_copy: None },
+            None => restore_any(state),
+        };
+    };
+    if matches!(received, Some((_, true))) {
+        return Recovery::DropJournal;
+    }
+    let journal = received.map(|(pair, _)| pair);
+    let Some((newest, since)) = state.spent.newest(creds) else {
+        return match journal {
+            // The server kept the token in force, and sent a new access token.
+            Some(pair) if pair.spent == creds => Recovery::CommitJournal { older_copy: None },
+            Some(_) => Recovery::SetJournalAside,
+            None => Recovery::Nothing(prior_attempt(creds, &state.journal)),
+        };
+    };
+    // The token in creds.json has been used, and must not be sent.
+    match journal {
+        Some(pair) if pair.next == newest => Recovery::CommitJournal {
+            // Not if this is the very run that was cut off before its commit.
+            older_copy: (pair.spent != creds).then_some(since),
+        },
+        Some(_) => Recovery::SetJournalAside,
+        None => match state.set_aside.iter().rposition(|pair| pair.next == newest) {
+            Some(index) => Recovery::Restore { index, older_copy: Some(since) },
+            None => Recovery::OlderCopy { since },
+        },
+    }
+}
+
+/// Whether a pair that is set aside may still be good: it has not been used itself.
+pub(crate) fn is_current(pair: &Saved<'_>, spent: &SpentTokens) -> bool {
+    spent.newest(pair.next).is_none()
+}
+
+/// The newest pair that is set aside, if all of them are of one account. There is no creds.json to
+/// tell which account is meant.
+fn restore_any(state: &State<'_>) -> Recovery {
+    let current = |pair: &&Saved<'_>| is_current(pair, state.spent);
+    let Some(index) = state.set_aside.iter().rposition(|pair| current(&pair)) else {
+        return Recovery::NoTokens;
+    };
+    let newest = state.set_aside[index].claims;
+    let is_same = |pair: &Saved<'_>| match (pair.claims, newest) {
+        (Some(one), Some(other)) => one.is_same_account(other),
+        _ => false,
+    };
+    let mut others = state.set_aside[..index].iter().filter(current);
+    match others.all(is_same) {
+        true => Recovery::Restore { index, older_copy: None },
+        false => Recovery::SeveralAccounts,
+    }
+}
+
+fn prior_attempt(creds: &Digest, journal: &JournalState<'_>) -> PriorAttempt {
+    match journal {
+        JournalState::Unanswered { spent, failure } if spent.is_none_or(|spent| spent == creds) => {
+            PriorAttempt {
+                in_doubt: failure.is_none_or(|failure| failure.in_doubt),
+                failure: failure.cloned(),
+            }
+        }
+        _ => PriorAttempt::default(),
+    }
+}
+
+/// What creds.json holds when the response is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Now<'a> {
+    /// A refresh token.
+    Token(&'a Digest),
+    /// Nothing at all.
+    Nothing,
+    /// Something that holds no refresh token.
+    Damaged,
+}
+
+/// What is done with the response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Commit {
+    /// It goes into creds.json.
+    Write,
+    /// It goes into creds.json, once a copy of what is there is kept.
+    KeepDamagedAndWrite,
+    /// Someone else's tokens stay in creds.json, and it is set aside.
+    GiveWay,
+}
+
+/// Whether a response may be committed over what is in creds.json now, which held `before` when the
+/// token was sent.
+pub(crate) fn commit(now: Now<'_>, before: &Digest) -> Commit {
+    match now {
+        Now::Token(token) if token == before => Commit::Write,
+        Now::Token(_) => Commit::GiveWay,
+        Now::Nothing => Commit::Write,
+        Now::Damaged => Commit::KeepDamagedAndWrite,
+    }
+}
+
+/// Whether `found` can be the work of a write of `new` over `old` that was cut off: at each place it
+/// has the one or the other, in whatever order they reached the disk.
+pub(crate) fn is_torn(found: &[u8], old: &[u8], new: &[u8]) -> bool {
+    let lengths = old.len().min(new.len())..=old.len().max(new.len());
+    let is_of = |text: &[u8], at: usize, byte: u8| text.get(at) == Some(&byte);
+    lengths.contains(&found.len())
+        && found.iter().enumerate().all(|(at, &byte)| is_of(old, at, byte) || is_of(new, at, byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spent::Link;
+
+    fn digest(text: &str) -> Digest {
+        Digest::of(text.as_bytes())
+    }
+
+    fn claims(user: &str) -> Claims {
+        let text = |text: &str| Some(text.to_owned());
+        Claims {
+            iss: text("iss"),
+            client_id: text("id"),
+            sub: text(user),
+            scope: text("w:1"),
+            ..Claims::default()
+        }
+    }
+
+    /// A pair as the tests write it: what was used for it, its own token, its user.
+    type Pair = (&'static str, &'static str, &'static str);
+
+    /// What is decided, in short: creds.json, the journal, what is set aside, what the record says.
+    fn decided(
+        creds: Option<&str>,
+        journal: Option<Pair>,
+        set_aside: &[Pair],
+        record: &[(&str, &str)],
+    ) -> String {
+        let creds = creds.map(digest);
+        let own = |&(spent, next, user): &Pair| (digest(spent), digest(next), claims(user));
+        let journal = journal.as_ref().map(own);
+        let set_aside: Vec<_> = set_aside.iter().map(own).collect();
+        let mut spent = SpentTokens::default();
+        for (spent_token, next) in record {
+            let (spent_token, next) = (digest(spent_token), digest(next));
+            spent.add(Link { spent: spent_token, next, time: LocalTime(7) });
+        }
+        for (spent_token, next, _) in set_aside.iter().chain(&journal) {
+            let (spent_token, next) = (spent_token.clone(), next.clone());
+            spent.add(Link { spent: spent_token, next, time: LocalTime(9) });
+        }
+        fn saved((spent, next, claims): &(Digest, Digest, Claims)) -> Saved<'_> {
+            Saved { spent, next, claims: claims.sub.is_some().then_some(claims) }
+        }
+        let set_aside: Vec<_> = set_aside.iter().map(saved).collect();
+        let journal = match &journal {
+            None => JournalState::None,
+            Some(pair) => JournalState::Received {
+                pair: saved(pair),
+                is_in_creds: creds.as_ref() == Some(&pair.1) && pair.0 != pair.1,
+            },
+        };
+        let state = State { creds: creds.as_ref(), journal, set_aside: &set_aside, spent: &spent };
+        match decide(&state) {
+            Recovery::CommitJournal { older_copy: Some(_) } => {
+                "commit over an older copy".to_owned()
+            }
+            Recovery::CommitJournal { older_copy: None } => "commit".to_owned(),
+            Recovery::Restore { index, older_copy } => {
+                format!("restore {index}{}", if older_copy.is_some() { ", older copy" } else { "" })
+            }
+            Recovery::OlderCopy { since } => format!("older copy since {}", since.0),
+            other => format!("{other:?}").split(['(', ' ']).next().unwrap_or_default().to_owned(),
+        }
+    }
+
+    #[test]
+    fn each_row_of_the_table() {
+        // T is the token in creds.json, N the one that came of it.
+        for (creds, journal, set_aside, record, expected) in [
+            (Some("T"), None, &[][..], &[][..], "Nothing"),
+            (Some("T"), Some(("T", "N", "me")), &[], &[], "commit"),
+            (Some("T"), Some(("T", "T", "me")), &[], &[], "commit"),
+            (Some("N"), Some(("T", "N", "me")), &[], &[], "DropJournal"),
+            (Some("X"), Some(("T", "N", "me")), &[], &[], "SetJournalAside"),
+            // creds.json is gone or damaged.
+            (None, Some(("T", "N", "me")), &[], &[], "commit"),
+            (None, None, &[("T", "N", "me")], &[], "restore 0"),
+            (None, None, &[("T", "N", "me"), ("A", "B", "me")], &[], "restore 1"),
+            (None, None, &[("T", "N", "me"), ("A", "B", "you")], &[], "SeveralAccounts"),
+            (None, None, &[("T", "N", "me"), ("A", "B", "me")], &[("B", "C")], "restore 0"),
+            (None, None, &[("T", "N", "me")], &[("N", "O")], "NoTokens"),
+            (None, None, &[], &[("T", "N")], "NoTokens"),
+            // creds.json is an older copy.
+            (Some("T"), None, &[], &[("T", "N")], "older copy since 7"),
+            (Some("T"), None, &[], &[("T", "N"), ("N", "O")], "older copy since 7"),
+            (Some("T"), Some(("N", "O", "me")), &[], &[("T", "N")], "commit over an older copy"),
+            (Some("T"), Some(("A", "B", "me")), &[], &[("T", "N")], "SetJournalAside"),
+            (Some("T"), None, &[("N", "O", "me")], &[("T", "N")], "restore 0, older copy"),
+            (Some("T"), None, &[("T", "N", "me")], &[], "restore 0, older copy"),
+            (Some("T"), None, &[("T", "N", "me")], &[("N", "O")], "older copy since 7"),
+            // Another pair beside it changes nothing.
+            (Some("T"), None, &[("A", "B", "me")], &[("S", "T")], "Nothing"),
+        ] {
+            let found = decided(creds, journal, set_aside, record);
+            assert_eq!(
+                found.replace("since 9", "since 7"),
+                expected,
+                "{creds:?} {journal:?} {set_aside:?} {record:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_response_is_committed_over_its_own_token_alone() {
+        let (before, other) = (digest("T"), digest("X"));
+        for (now, expected) in [
+            (Now::Token(&before), Commit::Write),
+            (Now::Token(&other), Commit::GiveWay),
+            (Now::Nothing, Commit::Write),
+            (Now::Damaged, Commit::KeepDamagedAndWrite),
+        ] {
+            assert_eq!(commit(now, &before), expected);
+        }
+    }
+
+    #[test]
+    fn a_torn_write_is_known() {
+        let (old, new) = (b"aaaaaa".as_slice(), b"bbbb".as_slice());
+        for torn in ["aaaaaa", "bbbb", "bbaaaa", "abbaaa", "bbbbaa", "bbbba"] {
+            assert!(is_torn(torn.as_bytes(), old, new), "{torn}");
+        }
+        for other in ["", "bb", "bbaaab", "aaaaaaa", "caaaaa"] {
+            assert!(!is_torn(other.as_bytes(), old, new), "{other}");
+        }
+    }
+}

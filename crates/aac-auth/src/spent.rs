@@ -1,0 +1,185 @@
+//! creds.json.spent: which refresh tokens have been used, and which one came of each.
+//!
+//! A copy of creds.json that is restored from a backup holds a used token, and to send that may end the
+//! whole family (RFC 9700 §4.14.2). Each line links the SHA-256 of a used token to that of its
+//! successor, so that any older copy leads to the newest pair that this machine knows. It holds no
+//! token. A token whose response was lost has no line, so it may still be sent once more.
+
+use crate::claims::LocalTime;
+use crate::disk::{DiskError, Files, at};
+use crate::error::Problem;
+use crate::secret::Digest;
+use crate::text;
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write};
+
+/// So many lines at the most; two weeks of tokens that are renewed every five minutes. Half of them
+/// stay when there are more.
+const MOST_LINES: usize = 4096;
+
+/// A refresh token that was used, and its successor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Link {
+    pub(crate) spent: Digest,
+    pub(crate) next: Digest,
+    /// When it was used, by the local clock.
+    pub(crate) time: LocalTime,
+}
+
+/// The links that are known, oldest first.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SpentTokens {
+    links: Vec<Link>,
+}
+
+impl SpentTokens {
+    /// Reads the record; what is damaged in it counts as absent.
+    ///
+    /// # Errors
+    ///
+    /// The file is there and cannot be read.
+    pub(crate) fn read(files: &Files) -> Result<Self, Problem> {
+        let bytes = match text::read(&files.spent) {
+            Ok(bytes) => bytes,
+            Err(Problem::Missing) => return Ok(Self::default()),
+            Err(problem) => return Err(problem),
+        };
+        let text = String::from_utf8_lossy(&bytes);
+        Ok(Self { links: text.lines().filter_map(parse).collect() })
+    }
+
+    /// Adds what is known from elsewhere. A token that was answered by itself has not been used up.
+    pub(crate) fn add(&mut self, link: Link) {
+        if link.spent != link.next && !self.links.contains(&link) {
+            self.links.push(link);
+        }
+    }
+
+    /// The newest successor of a token, and when the token was used; none where it is not known to
+    /// have been.
+    pub(crate) fn newest(&self, token: &Digest) -> Option<(&Digest, LocalTime)> {
+        let next = |token: &Digest| self.links.iter().rev().find(|link| link.spent == *token);
+        let first = next(token)?;
+        let mut newest = first;
+        // No longer than the record, should it lead in a circle.
+        for _ in 0..self.links.len() {
+            match next(&newest.next) {
+                Some(link) => newest = link,
+                None => break,
+            }
+        }
+        Some((&newest.next, first.time))
+    }
+
+    /// Writes a link to the record, durably. Its successor must be on the disk already.
+    pub(crate) fn record(files: &Files, link: &Link) -> Result<(), DiskError> {
+        if link.spent == link.next {
+            return Ok(());
+        }
+        let path = &files.spent;
+        let known = Self::read(files).unwrap_or_default();
+        if known.links.contains(link) {
+            return Ok(());
+        }
+        if known.links.len() >= MOST_LINES {
+            let kept = &known.links[MOST_LINES / 2..];
+            let text =
+                kept.iter().chain([link]).fold(String::new(), |text, link| text + &line(link));
+            return files.replace_beside(path, text.as_bytes());
+        }
+        let (mut file, is_new) = match File::options().read(true).append(true).open(path) {
+            Ok(file) => (file, false),
+            Err(_) => (files.create(path)?.0, true),
+        };
+        let mut write = || {
+            // A line that was cut off must not swallow the next one.
+            let mut last = [b'\n'];
+            if file.seek(SeekFrom::End(-1)).is_ok() {
+                file.read_exact(&mut last)?;
+            }
+            let end = if last == [b'\n'] { "" } else { "\n" };
+            file.write_all(format!("{end}{}", line(link)).as_bytes())?;
+            file.sync_all()
+        };
+        write().map_err(at(path))?;
+        if is_new { files.sync_folder() } else { Ok(()) }
+    }
+}
+
+fn line(Link { spent, next, time }: &Link) -> String {
+    let mut text = String::new();
+    let _ = writeln!(text, "{spent} {next} {}", time.0);
+    text
+}
+
+fn parse(line: &str) -> Option<Link> {
+    let mut fields = line.split(' ');
+    let spent = Digest::parse(fields.next()?)?;
+    let next = Digest::parse(fields.next()?)?;
+    let time = LocalTime(fields.next()?.parse().ok()?);
+    Some(Link { spent, next, time })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn link(spent: &str, next: &str) -> Link {
+        let digest = |text: &str| Digest::of(text.as_bytes());
+        Link { spent: digest(spent), next: digest(next), time: LocalTime(7) }
+    }
+
+    fn newest(record: &SpentTokens, token: &str) -> Option<Digest> {
+        record.newest(&Digest::of(token.as_bytes())).map(|(newest, _)| newest.clone())
+    }
+
+    #[test]
+    fn any_older_copy_leads_to_the_newest_pair() {
+        let mut record = SpentTokens::default();
+        for (spent, next) in [("a", "b"), ("b", "c"), ("c", "d"), ("x", "y"), ("z", "z")] {
+            record.add(link(spent, next));
+        }
+        for token in ["a", "b", "c"] {
+            assert_eq!(newest(&record, token), Some(Digest::of(b"d")));
+        }
+        for token in ["d", "y", "z", "other"] {
+            assert_eq!(newest(&record, token), None, "{token}");
+        }
+        record.add(link("d", "a"));
+        assert!(newest(&record, "a").is_some(), "a circle has an end");
+    }
+
+    #[test]
+    fn the_record_is_bounded_and_survives_damage() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = Files::of(&folder.path().join("creds.json"));
+        for number in 0..MOST_LINES + 10 {
+            let link = link(&number.to_string(), &(number + 1).to_string());
+            // Not one by one: that would take a sync for each.
+            match number {
+                4000..4010 | 4096.. => SpentTokens::record(&files, &link).unwrap(),
+                _ => {
+                    let mut file =
+                        File::options().append(true).create(true).open(&files.spent).unwrap();
+                    file.write_all(line(&link).as_bytes()).unwrap();
+                }
+            }
+        }
+        let record = SpentTokens::read(&files).unwrap();
+        assert!(record.links.len() < MOST_LINES / 2 + 20, "{}", record.links.len());
+        let last = Digest::of((MOST_LINES + 10).to_string().as_bytes());
+        assert_eq!(newest(&record, "4000"), Some(last));
+        assert_eq!(newest(&record, "7"), None, "forgotten");
+
+        let mut bytes = fs::read(&files.spent).unwrap();
+        bytes.truncate(bytes.len() - 30);
+        bytes.extend_from_slice(b"\xff\xfejunk\0");
+        fs::write(&files.spent, bytes).unwrap();
+        SpentTokens::record(&files, &link("n", "m")).unwrap();
+        let record = SpentTokens::read(&files).unwrap();
+        assert_eq!(newest(&record, "n"), Some(Digest::of(b"m")));
+        assert!(newest(&record, "4000").is_some());
+    }
+}
