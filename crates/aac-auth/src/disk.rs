@@ -18,7 +18,7 @@ pub(crate) struct Files {
     pub(crate) creds: PathBuf,
     /// Empty, and kept for ever: the kernel's lock is on it, never on creds.json, which is renamed.
     pub(crate) lock: PathBuf,
-    /// The next creds.json. Safe to delete if left behind, unless it finishes a write in place.
+    /// The next creds.json, or the next of the files below. Safe to delete if left behind.
     new: PathBuf,
     /// The journal of one refresh.
     pub(crate) journal: PathBuf,
@@ -121,15 +121,13 @@ impl Files {
     /// Replaces creds.json, durably, if it still is `old` (`None`: whatever it is).
     ///
     /// By rename, a crash at any moment leaves the old file or the new one. In place it may leave a
-    /// torn one; the new one stands beside it then, whole.
+    /// torn one, which the journal finishes.
     pub(crate) fn replace(&self, old: Option<&[u8]>, new: &[u8]) -> Result<Replaced, DiskError> {
         let replaced = self.try_to_replace(old, new);
         if !matches!(replaced, Ok(Replaced::ByRename)) {
-            // Best effort: the copy holds tokens, and is of no use to anyone. A write in place that
-            // failed may have left a torn file, which it finishes.
-            if !matches!(&replaced, Err(error) if error.path == self.creds) {
-                let _ = fs::remove_file(&self.new);
-            }
+            // Best effort: the copy holds tokens, and is of no use to anyone. A torn creds.json is
+            // finished from the journal.
+            let _ = fs::remove_file(&self.new);
         }
         replaced
     }
@@ -162,10 +160,7 @@ impl Files {
                 self.sync_folder()?;
                 self.overwrite(new).map(|()| Replaced::OverMount)
             }
-            Err(error) => {
-                let _ = fs::remove_file(&self.new);
-                Err(at(&self.creds)(error))
-            }
+            Err(error) => Err(at(&self.creds)(error)),
         }
     }
 
@@ -196,6 +191,11 @@ impl Files {
         let (mut file, _) = self.create(&self.new)?;
         file.write_all(content).and_then(|()| file.sync_all()).map_err(at(&self.new))?;
         drop(file);
+        self.put_in_place(path)
+    }
+
+    /// Gives what was written under the name of [`next`](Self::next) this name, durably.
+    pub(crate) fn put_in_place(&self, path: &Path) -> Result<(), DiskError> {
         rename(&self.new, path).map_err(at(path))?;
         self.sync_folder()
     }
@@ -221,8 +221,8 @@ impl Files {
         Ok(path)
     }
 
-    /// The file that a replacement in place was cut off with, if one was.
-    pub(crate) fn unfinished(&self) -> &Path {
+    /// Where a file is written before it gets its name. Safe to delete if left behind.
+    pub(crate) fn next(&self) -> &Path {
         &self.new
     }
 

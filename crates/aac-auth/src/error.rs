@@ -684,7 +684,7 @@ impl Error {
             ),
             Self::HardLink { .. } => "Each name of a file has a lock of its own, and keeps its own tokens. Keep one of them, and make the others symbolic links to it.".to_owned(),
             Self::OlderCopy { creds, page, .. } => format!(
-                "Restore the newer file if you have it. Otherwise: {}",
+                "Restore the newer file if you have it. Otherwise:\n{}",
                 make_new(page, creds)
             ),
             Self::SeveralPairs { creds, pairs } => {
@@ -742,7 +742,7 @@ impl Error {
                 status_code(*status)
             }
             Self::AnswerLost { status: Some(status), .. } => status_code(*status),
-            Self::TokensRefused { .. } => 4,
+            Self::TokensRefused { .. } | Self::OlderCopy { .. } => 4,
             Self::Request { .. } => 2,
             Self::Stopped { source, .. } => source.exit_code(),
             Self::Output(source) if source.kind() == io::ErrorKind::BrokenPipe => 0,

@@ -26,8 +26,13 @@ pub(crate) enum Outcome<'lock> {
     InvalidGrant { message: String },
     /// Refused for another reason, and not used up.
     Refused { status: u16, message: String },
-    /// 2xx, and a body, whatever has ended it.
-    Received { body: Zeroizing<Vec<u8>>, what: String, again: SendAgain<'lock> },
+    /// 2xx, and a body, whatever has ended it; and whether that is saved.
+    Received {
+        body: Zeroizing<Vec<u8>>,
+        saved: io::Result<()>,
+        what: String,
+        again: SendAgain<'lock>,
+    },
     /// Sent, and the response was lost: the token may be used up.
     InDoubt { what: String, status: Option<u16>, wait: Option<Duration>, again: SendAgain<'lock> },
 }
@@ -47,7 +52,7 @@ impl<'lock> SendAgain<'lock> {
 impl<'lock> Spendable<'lock> {
     /// Sends the token, and waits for the response until the deadline. `before` is called when the
     /// connection stands and the first byte of the token is about to leave; if it says no, the token
-    /// stays.
+    /// stays. `save` is called with the body of a 2xx response as soon as it is whole.
     ///
     /// From here until the response is in the journal nothing may print, or panic, or take memory
     /// without bound.
@@ -56,6 +61,7 @@ impl<'lock> Spendable<'lock> {
         wire: &Wire,
         deadline: Instant,
         before: impl FnMut() -> bool,
+        save: impl FnOnce(&[u8]) -> io::Result<()>,
     ) -> Outcome<'lock> {
         let mut form = Form::of(&self, before);
         let request = Request::builder()
@@ -93,15 +99,22 @@ impl<'lock> Spendable<'lock> {
         if status == StatusCode::TOO_MANY_REQUESTS {
             return Outcome::Busy { status: code, wait, spendable: self };
         }
-        let length = response.headers().get(header::CONTENT_LENGTH);
-        let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
-        let (body, what) = read_body(response.body_mut().as_reader(), length);
+        let announced = response.headers().get(header::CONTENT_LENGTH);
+        let announced: Option<usize> =
+            announced.and_then(|length| length.to_str().ok()?.parse().ok());
+        let mut reader = response.body_mut().as_reader();
+        let (body, what) = read_body(&mut reader);
         if status.is_redirection() || status.is_client_error() {
             return self.refused(code, &body);
         }
         let again = SendAgain(self);
         if status.is_success() && !body.is_empty() {
-            return Outcome::Received { body, what, again };
+            let saved = save(&body);
+            if announced == Some(body.len()) {
+                // Nothing comes any more: to hear so makes the connection fit for the call.
+                let _ = reader.read(&mut [0]);
+            }
+            return Outcome::Received { body, saved, what, again };
         }
         let (what, status) = match status.is_success() {
             true => (what, None),
@@ -131,7 +144,7 @@ impl<'lock> Spendable<'lock> {
 
 /// Reads the body until it is a whole JSON object, or ends: what comes behind it may never come. Gives
 /// what there is, and what is wrong with it if it is of no use.
-fn read_body(mut reader: impl Read, announced: Option<usize>) -> (Zeroizing<Vec<u8>>, String) {
+fn read_body(reader: &mut impl Read) -> (Zeroizing<Vec<u8>>, String) {
     const PIECE: usize = 8 * 1024;
     let mut body = Zeroizing::new(Vec::with_capacity(LARGEST + PIECE));
     loop {
@@ -146,10 +159,6 @@ fn read_body(mut reader: impl Read, announced: Option<usize>) -> (Zeroizing<Vec<
         match read {
             Ok(0) => return (body, "it holds no usable tokens".to_owned()),
             Ok(_) if is_whole_object(&body) => {
-                if announced == Some(body.len()) {
-                    // Nothing comes any more: to hear so makes the connection fit for the call.
-                    let _ = reader.read(&mut [0]);
-                }
                 return (body, "it holds no usable tokens".to_owned());
             }
             Ok(_) => {}

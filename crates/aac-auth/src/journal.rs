@@ -168,14 +168,15 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
-    /// Begins a journal, in place of one that is of no more use.
+    /// Begins a journal, in place of one that is of no more use: that one stays until this one is on
+    /// the disk.
     pub(crate) fn begin(
         files: &Files,
         token: &RefreshToken,
         creds: &[u8],
     ) -> Result<Self, DiskError> {
         let path = &files.journal;
-        let (file, _) = files.create(path)?;
+        let (file, _) = files.create(files.next())?;
         lock(&file);
         platform::keep_in_place(&file);
         let mut journal = Self {
@@ -191,9 +192,13 @@ impl Journal {
         if creds.len() <= LARGEST {
             bytes.extend_from_slice(&journal.entry("creds", creds));
         }
-        journal.write_at(0, &bytes).map_err(at(path))?;
-        files.sync_folder()?;
-        Ok(journal)
+        let written = journal.write_at(0, &bytes).map_err(at(path));
+        let written = written.and_then(|()| files.put_in_place(path));
+        if written.is_err() {
+            // Best effort: it says nothing that is true.
+            let _ = files.remove(files.next());
+        }
+        written.map(|()| journal)
     }
 
     /// A pair that is set aside without a journal to rename, because that one could not be written.

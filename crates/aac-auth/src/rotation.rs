@@ -14,7 +14,7 @@ use crate::disk::{DiskError, Files, Obstacle, Replaced};
 use crate::error::{Error, Problem, Result};
 use crate::exchange::Outcome;
 use crate::gate::Gate;
-use crate::journal::{Failure, Found, Journal};
+use crate::journal::{self, Failure, Found, Journal};
 use crate::lock::{Current, Lock};
 use crate::notices::Notices;
 use crate::platform;
@@ -429,8 +429,8 @@ impl Renewal<'_> {
                     self.record(&pair.link());
                 }
                 files.remove(&files.journal).map_err(not_writable)?;
-                // Best effort: left by a commit in place that was cut off at its end.
-                let _ = files.remove(files.unfinished());
+                // Best effort: left by a write in place that was cut off at its end.
+                let _ = files.remove(files.next());
                 Ok(None)
             }
             Recovery::SetJournalAside => {
@@ -574,6 +574,9 @@ impl Renewal<'_> {
             )),
             Replaced::ByRename | Replaced::OfAnotherUser => {}
         }
+        if !lock.is_named() || journal::is_in_use(&files.journal) {
+            return Ok(Spent::LockLost);
+        }
         let was_open =
             is_open_to_others(&files.creds) || rotation.has_told_of_others.load(Ordering::Relaxed);
         let mut journal = Journal::begin(files, &pair.credentials.refresh_token, &in_file.bytes)
@@ -677,7 +680,8 @@ impl Renewal<'_> {
             };
             let patience =
                 notices.after(SLOW, "waiting for the authorization server, for up to two minutes");
-            let outcome = spendable.send(wire, start + attempts.deadline(), before);
+            let deadline = start + attempts.deadline();
+            let outcome = spendable.send(wire, deadline, before, |body| journal.record(body));
             drop(patience);
             // What follows if the token can be sent again, and the error if it cannot.
             let (outcome, error, unsent, again) = match outcome {
@@ -714,8 +718,7 @@ impl Renewal<'_> {
                     };
                     (attempts::Outcome::Refused, error, None, None)
                 }
-                Outcome::Received { body, what, again } => {
-                    let saved = journal.record(&body);
+                Outcome::Received { body, saved, what, again } => {
                     let hosts = &settings.hosts;
                     if let Some(response) = TokenResponse::parse(&body, journal.time, hosts) {
                         return Ok(Asked::Received { response, body, saved });

@@ -9,12 +9,12 @@ use std::path::Path;
 
 const SENT_ONCE: &str = "
 fn once(current: crate::lock::Current<'_>, wire: &Wire, deadline: Instant) {
-    current.to_spend().send(wire, deadline, || true);
+    current.to_spend().send(wire, deadline, || true, |_| Ok(()));
 }";
 const SENT_TWICE: &str = "
 fn twice(spendable: Spendable<'_>, wire: &Wire, deadline: Instant) {
-    spendable.send(wire, deadline, || true);
-    spendable.send(wire, deadline, || true);
+    spendable.send(wire, deadline, || true, |_| Ok(()));
+    spendable.send(wire, deadline, || true, |_| Ok(()));
 }";
 const SENT_ONCE_TOO_OFTEN: &str = "
 fn thrice(again: SendAgain<'_>) {

@@ -8,9 +8,12 @@ use std::collections::{HashMap, HashSet};
 use std::env;
 use std::ffi::OsStr;
 use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::thread;
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -288,7 +291,6 @@ pub fn on_terminal(command: &mut Command, columns: u16) -> String {
     use rustix::termios::{Winsize, tcsetwinsize};
     use std::ffi::OsString;
     use std::fs::File;
-    use std::io::Read;
     use std::os::unix::ffi::OsStringExt;
 
     let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
@@ -315,4 +317,89 @@ pub fn on_terminal(command: &mut Command, columns: u16) -> String {
     }
     child.wait().unwrap();
     String::from_utf8_lossy(&shown).into_owned()
+}
+
+/// SHA-256 in hexadecimal.
+pub fn sha256(bytes: &[u8]) -> String {
+    use sha2::{Digest, Sha256};
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A response with a status and a body, as it is on the wire.
+pub fn plain(status: u16, body: &[u8]) -> Vec<u8> {
+    let head = format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\n\r\n", body.len());
+    [head.as_bytes(), body].concat()
+}
+
+/// A token endpoint that answers, byte for byte, what a test says.
+pub struct TokenServer {
+    case: Arc<Case>,
+    forms: Arc<Mutex<Vec<Form>>>,
+}
+
+pub type Form = Vec<(String, String)>;
+
+impl TokenServer {
+    /// `respond` gives the bytes of the response; after them the connection is closed, unless they are
+    /// to be [left open](Self::start_open).
+    pub fn start(respond: impl Fn(&Case) -> Vec<u8> + Send + Sync + 'static) -> Self {
+        Self::serve(respond, false)
+    }
+
+    /// The same, with connections that stay open.
+    pub fn start_open(respond: impl Fn(&Case) -> Vec<u8> + Send + Sync + 'static) -> Self {
+        Self::serve(respond, true)
+    }
+
+    fn serve(respond: impl Fn(&Case) -> Vec<u8> + Send + Sync + 'static, stays_open: bool) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let issuer = Some(format!("http://{}/as", listener.local_addr().unwrap()));
+        let case = Arc::new(Case::expired(Options { issuer, ..Options::default() }));
+        let forms = Arc::<Mutex<Vec<Form>>>::default();
+        let (server, received) = (Arc::clone(&case), Arc::clone(&forms));
+        // It ends with the test process.
+        thread::spawn(move || {
+            let mut open = Vec::new();
+            for client in listener.incoming() {
+                let mut client = client.unwrap();
+                if let Some(form) = read_form(&client) {
+                    received.lock().unwrap().push(form);
+                    // The client may have had enough.
+                    let _ = client.write_all(&respond(&server));
+                }
+                if stays_open {
+                    open.push(client);
+                }
+            }
+        });
+        Self { case, forms }
+    }
+
+    pub fn case(&self) -> &Case {
+        &self.case
+    }
+
+    /// The forms of the requests so far.
+    pub fn forms(&self) -> Vec<Form> {
+        self.forms.lock().unwrap().clone()
+    }
+}
+
+fn read_form(client: &TcpStream) -> Option<Form> {
+    let mut reader = BufReader::new(client);
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line).ok()? == 0 {
+            return None;
+        }
+        match line.trim().to_lowercase().split_once(": ") {
+            Some(("content-length", value)) => length = value.parse().unwrap(),
+            None if line.trim().is_empty() => break,
+            _ => {}
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    Some(form_urlencoded::parse(&body).into_owned().collect())
 }

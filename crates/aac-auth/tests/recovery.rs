@@ -1,0 +1,465 @@
+//! What is found beside creds.json after crashes, restored copies, pastes and other accounts: no living
+//! pair is thrown away, and no used token is sent.
+
+mod support;
+
+use aac_auth::{Client, ConnectionOptions};
+use aac_sandbox::{Fault, FaultKind, Options, Tokens};
+use serde_json::{Value, json};
+use std::fs;
+use std::process::Stdio;
+use std::time::Duration;
+use support::{Case, Run};
+
+const NONE: [&str; 0] = [];
+const SOON: Duration = Duration::from_secs(20);
+const PAGE: &str = "/cloud-portal/preferences/oauth2-api-tokens";
+
+/// A case that has been renewed, and the content of creds.json before that.
+fn renewed(times: usize) -> (Case, Vec<Vec<u8>>) {
+    let case = Case::expired(Options::default());
+    let mut copies = Vec::new();
+    for _ in 0..times {
+        copies.push(fs::read(case.creds()).unwrap());
+        case.sandbox.revoke_access_tokens();
+        case.run(NONE).assert_ok();
+    }
+    (case, copies)
+}
+
+/// Sets a pair aside as a run does: someone pastes these tokens while the response is on its way.
+fn set_aside(case: &Case, pasted: &Tokens) {
+    let hold = case.sandbox.hold_token_answers();
+    let child = case.start(1).pop().unwrap();
+    assert!(hold.wait_for_request(SOON));
+    case.sandbox.write_files(case.folder.path(), pasted).unwrap();
+    hold.release();
+    Run::from(child).assert_ok();
+}
+
+#[test]
+fn an_older_copy_is_never_sent() {
+    let (case, copies) = renewed(3);
+    for copy in copies {
+        fs::write(case.creds(), &copy).unwrap();
+        case.sandbox.revoke_access_tokens();
+        case.run(NONE).assert_fails(
+            4,
+            &[
+                "creds.json: it was replaced by an older copy",
+                "GMT",
+                "Restore the newer file",
+                PAGE,
+            ],
+        );
+        assert_eq!(fs::read(case.creds()).unwrap(), copy, "it stays as it is");
+    }
+    let counters = case.sandbox.counters();
+    assert_eq!((counters.token_requests, counters.reused), (3, 0));
+}
+
+#[test]
+fn an_older_copy_leads_to_the_pair_that_is_at_hand() {
+    // In the journal: the commit failed, and then an older copy was restored.
+    let case = Case::expired(Options::default());
+    let oldest = fs::read(case.creds()).unwrap();
+    case.run(NONE).assert_ok();
+    case.sandbox.revoke_access_tokens();
+    let hold = case.sandbox.hold_token_answers();
+    let child = case.start(1).pop().unwrap();
+    assert!(hold.wait_for_request(SOON));
+    fs::create_dir(case.path("creds.json.new")).unwrap();
+    hold.release();
+    Run::from(child).assert_ok();
+    fs::remove_dir(case.path("creds.json.new")).unwrap();
+    fs::write(case.creds(), &oldest).unwrap();
+    let run = case.run(NONE);
+    run.assert_ok();
+    for words in ["warning: ", "was an older copy", "GMT", "creds.json.rotation"] {
+        assert!(run.stderr.contains(words), "{words:?} is not in {}", run.stderr);
+    }
+    assert!(case.sandbox.is_live(&case.refresh_token()));
+
+    // Set aside: other tokens were pasted, and then the copy from before.
+    case.sandbox.revoke_access_tokens();
+    let copy = fs::read(case.creds()).unwrap();
+    set_aside(&case, &case.sandbox.issue());
+    assert!(case.path("creds.json.rotation.old").is_file());
+    fs::write(case.creds(), &copy).unwrap();
+    let run = case.run(NONE);
+    run.assert_ok();
+    assert!(run.stderr.contains("was an older copy"), "{}", run.stderr);
+    assert!(case.sandbox.is_live(&case.refresh_token()));
+    assert!(!case.path("creds.json.rotation.old").exists());
+    assert_eq!(case.sandbox.counters().reused, 0);
+}
+
+#[test]
+fn a_lost_response_may_be_asked_for_again_after_all() {
+    // The record has tokens with a successor alone.
+    let fault = Fault::token(FaultKind::ResetAfter).times(2);
+    let case = Case::expired(Options { faults: vec![fault], ..Options::default() });
+    case.sandbox.set_grace(Duration::from_secs(60));
+    case.run(NONE).assert_fails(1, &["may have been used", PAGE]);
+    assert!(!case.path("creds.json.spent").exists());
+    case.run(NONE).assert_ok();
+    assert!(case.path("creds.json.spent").is_file());
+}
+
+#[test]
+fn a_record_that_is_damaged_or_cannot_be_written_is_a_warning() {
+    let case = Case::expired(Options::default());
+    fs::create_dir(case.path("creds.json.spent")).unwrap();
+    let run = case.run(NONE);
+    run.assert_ok();
+    assert!(
+        run.stderr.contains("warning: ") && run.stderr.contains("creds.json.spent"),
+        "{}",
+        run.stderr
+    );
+    fs::remove_dir(case.path("creds.json.spent")).unwrap();
+    fs::write(case.path("creds.json.spent"), b"\xff junk \0\n\n1 2 3").unwrap();
+    case.sandbox.revoke_access_tokens();
+    case.run(NONE).assert_ok();
+    let record = fs::read(case.path("creds.json.spent")).unwrap();
+    assert!(record.ends_with(b"\n") && record.len() > 100);
+    assert_eq!(case.sandbox.counters().exchanges, 2);
+}
+
+#[test]
+fn the_record_holds_no_token() {
+    let (case, _) = renewed(2);
+    let record = fs::read_to_string(case.path("creds.json.spent")).unwrap();
+    assert_eq!(record.lines().count(), 2);
+    for token in [&case.tokens.refresh_token, &case.refresh_token()] {
+        assert!(
+            !token
+                .as_bytes()
+                .windows(12)
+                .any(|part| { record.contains(str::from_utf8(part).unwrap()) })
+        );
+    }
+}
+
+#[test]
+fn several_pairs_are_set_aside_and_each_is_kept_until_it_is_dead() {
+    let case = Case::expired(Options::default());
+    set_aside(&case, &case.sandbox.issue_expired());
+    let first = fs::read(case.path("creds.json.rotation.old")).unwrap();
+    // The pasted token is expired, so this run renews it, is overtaken, and so on.
+    case.sandbox.revoke_access_tokens();
+    set_aside(&case, &case.sandbox.issue());
+    assert_eq!(fs::read(case.path("creds.json.rotation.old")).unwrap(), first);
+    assert!(case.path("creds.json.rotation.old.2").is_file());
+    // The success of a third pair deletes neither.
+    case.sandbox.revoke_access_tokens();
+    case.run(NONE).assert_ok();
+    assert!(case.path("creds.json.rotation.old").is_file());
+    assert!(case.path("creds.json.rotation.old.2").is_file());
+    // creds.json's own is refused: the newest is used, with a warning.
+    case.sandbox.revoke_access_tokens();
+    case.sandbox.add_fault(Fault::token(FaultKind::InvalidGrant));
+    let run = case.run(NONE);
+    run.assert_ok();
+    assert!(run.stderr.contains("warning: ") && run.stderr.contains("old.2"), "{}", run.stderr);
+    assert!(!case.path("creds.json.rotation.old.2").exists());
+    assert!(case.path("creds.json.rotation.old").is_file());
+    assert!(case.sandbox.is_live(&case.refresh_token()));
+    assert_eq!(case.sandbox.counters().reused, 0);
+}
+
+/// A journal as an earlier run would have left it: of another user of the sandbox.
+fn of_another_user(case: &Case) -> Vec<u8> {
+    let journal = fs::read(case.path("creds.json.rotation")).unwrap();
+    let text = String::from_utf8(journal).unwrap();
+    let start = text.find("eyJ").unwrap();
+    let token = text[start..].split('"').next().unwrap();
+    let [head, claims, signature] = token.split('.').collect::<Vec<_>>()[..] else { panic!() };
+    use base64::Engine;
+    use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL;
+    let mut claims: Value = serde_json::from_slice(&BASE64URL.decode(claims).unwrap()).unwrap();
+    claims["sub"] = json!("somebody-else");
+    claims["email"] = json!("else@example.com");
+    let other = format!("{head}.{}.{signature}", BASE64URL.encode(claims.to_string()));
+    let content_start = text.find("\n{").unwrap() + 1;
+    let length = {
+        let line: Value = serde_json::from_str(text[..content_start].trim()).unwrap();
+        usize::try_from(line["length"].as_u64().unwrap()).unwrap()
+    };
+    let content = text[content_start..content_start + length].replace(token, &other);
+    let mut line: Value = serde_json::from_str(text[..content_start].trim()).unwrap();
+    line["length"] = json!(content.len());
+    line["sha256"] = json!(support::sha256(content.as_bytes()));
+    format!("{:<511}\n{content}", line.to_string()).into_bytes()
+}
+
+#[test]
+fn another_account_is_named_and_never_switched_to() {
+    let case = Case::interrupted(Options::default());
+    let other = of_another_user(&case);
+    case.run(NONE).assert_ok();
+    let aside = case.path("creds.json.rotation.old");
+    fs::write(&aside, &other).unwrap();
+    case.sandbox.revoke_access_tokens();
+    case.sandbox.add_fault(Fault::token(FaultKind::InvalidGrant));
+    let command = format!("\"{}\" \"{}\"", aside.display(), case.creds().display());
+    case.run(NONE).assert_fails(4, &["is refused", "else@example.com", "To use them: ", &command]);
+    assert_eq!(fs::read(&aside).unwrap(), other, "it is kept");
+    // With creds.json gone, pairs of two accounts are for the user to choose from.
+    fs::remove_file(case.creds()).unwrap();
+    fs::write(case.path("creds.json.rotation.old.2"), &other[..]).unwrap();
+    let same = case.run(NONE);
+    assert!(same.stderr.contains("else@example.com"), "{}", same.stderr);
+}
+
+#[test]
+fn a_pair_that_is_put_back_by_its_command_is_used() {
+    let case = Case::interrupted(Options::default());
+    // As the command of the message does.
+    fs::rename(case.path("creds.json.rotation"), case.creds()).unwrap();
+    case.run(NONE).assert_ok();
+    case.sandbox.revoke_access_tokens();
+    case.run(NONE).assert_ok();
+    assert!(case.sandbox.is_live(&case.refresh_token()));
+    assert_eq!(case.sandbox.counters().exchanges, 2);
+}
+
+#[test]
+fn a_saved_pair_is_found_whatever_else_is_there() {
+    // creds.json gone, and a journal that was cut off or has failed, or nothing else at all.
+    for journal in [None, Some("sending"), Some("failed")] {
+        let case = Case::interrupted(Options::default());
+        let aside = case.path("creds.json.rotation.old");
+        fs::rename(case.path("creds.json.rotation"), &aside).unwrap();
+        fs::remove_file(case.creds()).unwrap();
+        if let Some(state) = journal {
+            let content = json!({
+                "message": "m", "help": "h", "exit_code": 1, "in_doubt": false, "time_ms": 1,
+            })
+            .to_string();
+            let line = json!({
+                "spent": support::sha256(b"another"), "time_ms": 1, "pid": 1, "state": state,
+                "length": content.len(), "sha256": support::sha256(content.as_bytes()),
+            });
+            let text = format!("{:<511}\n{content}", line.to_string());
+            fs::write(case.path("creds.json.rotation"), text).unwrap();
+        }
+        // The folder is found by the pair alone.
+        let mut command = support::command();
+        let run = Run::of(command.current_dir(case.folder.path()));
+        run.assert_ok();
+        assert!(run.stderr.contains("held no tokens"), "{}", run.stderr);
+        assert!(case.sandbox.is_live(&case.refresh_token()), "{journal:?}");
+        assert!(!aside.exists());
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn a_saved_pair_that_cannot_be_read_is_named() {
+    let case = Case::interrupted(Options::default());
+    fs::remove_file(case.path("creds.json.rotation")).unwrap();
+    // What cannot be read is not a dead pair.
+    fs::create_dir(case.path("creds.json.rotation.old")).unwrap();
+    fs::remove_file(case.creds()).unwrap();
+    case.run(NONE).assert_fails(1, &["creds.json.rotation.old: not a file"]);
+}
+
+#[test]
+fn damage_is_kept_beside_and_a_torn_write_is_finished() {
+    for (damage, is_kept) in [
+        // A comma is missing.
+        ("{\"access_token\": \"pasted\" \"refresh_token\": \"pasted, too\"}", true),
+        ("{\"error\": \"invalid_grant\"}", true),
+        ("   \n", false),
+        ("", false),
+    ] {
+        let case = Case::interrupted(Options::default());
+        fs::write(case.creds(), damage).unwrap();
+        let run = case.run(NONE);
+        run.assert_ok();
+        assert!(case.sandbox.is_live(&case.refresh_token()), "{damage}");
+        let kept = fs::read_to_string(case.path("creds.json.damaged")).ok();
+        assert_eq!(kept.as_deref(), is_kept.then_some(damage));
+        assert_eq!(run.stderr.contains("creds.json.damaged"), is_kept, "{}", run.stderr);
+    }
+    // The same again is kept once, other damage beside it.
+    let case = Case::interrupted(Options::default());
+    let journal = fs::read(case.path("creds.json.rotation")).unwrap();
+    for (damage, names) in [("one", 1), ("one", 1), ("two", 2)] {
+        fs::write(case.creds(), damage).unwrap();
+        fs::write(case.path("creds.json.rotation"), &journal).unwrap();
+        case.run(NONE).assert_ok();
+        let kept = case.names().into_iter().filter(|name| name.contains(".damaged")).count();
+        assert_eq!(kept, names, "{damage}");
+    }
+
+    // A mix of our own old and new bytes holds nothing of anyone's.
+    let case = Case::interrupted(Options::default());
+    let old = fs::read(case.creds()).unwrap();
+    let journal = fs::read(case.path("creds.json.rotation")).unwrap();
+    case.run(NONE).assert_ok();
+    let new = fs::read(case.creds()).unwrap();
+    for cut in [1, 700, old.len() - 1] {
+        let torn = [&new[..cut], &old[cut..]].concat();
+        fs::write(case.creds(), torn).unwrap();
+        fs::write(case.path("creds.json.rotation"), &journal).unwrap();
+        let run = case.run(NONE);
+        run.assert_ok();
+        assert_eq!(fs::read(case.creds()).unwrap(), new);
+        assert_eq!((run.stderr.as_str(), case.path("creds.json.damaged").exists()), ("", false));
+    }
+}
+
+#[test]
+fn recovery_keeps_the_other_fields() {
+    let case = Case::expired(Options::default());
+    let creds = json!({
+        "note": "mine", "access_token": case.tokens.access_token,
+        "refresh_token": case.tokens.refresh_token, "last": [1, 2],
+    });
+    fs::write(case.creds(), creds.to_string()).unwrap();
+    let hold = case.sandbox.hold_token_answers();
+    let child = case.start(1).pop().unwrap();
+    assert!(hold.wait_for_request(SOON));
+    fs::create_dir(case.path("creds.json.new")).unwrap();
+    hold.release();
+    Run::from(child).assert_ok();
+    fs::remove_dir(case.path("creds.json.new")).unwrap();
+    fs::write(case.creds(), "damaged").unwrap();
+    case.run(NONE).assert_ok();
+    let now: Value = serde_json::from_slice(&fs::read(case.creds()).unwrap()).unwrap();
+    assert_eq!((&now["note"], &now["last"]), (&json!("mine"), &json!([1, 2])));
+    assert_eq!(now.as_object().unwrap().keys().next().unwrap(), "note");
+}
+
+#[test]
+fn an_editor_that_empties_the_file_first_is_waited_for() {
+    let case = Case::interrupted(Options::default());
+    let pasted = case.sandbox.issue();
+    fs::write(case.creds(), "").unwrap();
+    let child = case.command().arg("-v").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    // It must be looking at the empty file by now: it has read the settings.
+    let mut child = child.unwrap();
+    let mut stderr = std::io::BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut stderr, &mut line).unwrap();
+    case.sandbox.write_files(case.folder.path(), &pasted).unwrap();
+    let mut rest = String::new();
+    std::io::Read::read_to_string(&mut stderr, &mut rest).unwrap();
+    assert!(child.wait_with_output().unwrap().status.success(), "{line}{rest}");
+    assert_eq!(case.refresh_token(), pasted.refresh_token, "what was pasted stays");
+}
+
+#[test]
+fn a_journal_of_another_version_is_not_overwritten() {
+    let case = Case::expired(Options::default());
+    let line = json!({
+        "spent": support::sha256(b"x"), "time_ms": 1, "state": "claimed", "length": 0,
+        "sha256": support::sha256(b""),
+    });
+    let journal = format!("{:<511}\n", line.to_string());
+    fs::write(case.path("creds.json.rotation"), &journal).unwrap();
+    case.run(NONE)
+        .assert_fails(1, &["creds.json.rotation: written by another version", "newer version"]);
+    assert_eq!(fs::read_to_string(case.path("creds.json.rotation")).unwrap(), journal);
+    assert_eq!(case.sandbox.counters().token_requests, 0);
+}
+
+#[test]
+fn an_earlier_doubt_is_remembered_when_nothing_is_sent() {
+    let fault = Fault::token(FaultKind::ResetBefore).times(2);
+    let case = Case::expired(Options { faults: vec![fault], ..Options::default() });
+    case.run(NONE).assert_fails(1, &["may have been used"]);
+    case.sandbox.add_fault(Fault::token(FaultKind::TooManyRequests(60)));
+    let run = case.run(NONE);
+    run.assert_fails(4, &["an earlier run may have used the refresh token", "try again in 60 s"]);
+    assert!(!run.stderr.contains("unchanged"), "{}", run.stderr);
+}
+
+#[test]
+fn a_refresh_token_may_have_any_visible_character() {
+    for token in [" a token with spaces ", "~!@#$%^&*()_+{}|:<>?\\/';[]=-`\"", "x"] {
+        let server = support::TokenServer::start(move |case| {
+            let body = json!({
+                "access_token": case.sandbox.issue().access_token, "refresh_token": token,
+            });
+            support::plain(200, body.to_string().as_bytes())
+        });
+        let case = server.case();
+        case.run(NONE).assert_ok();
+        assert_eq!(case.refresh_token(), token);
+        // It is sent as it came.
+        case.sandbox.revoke_access_tokens();
+        case.run(NONE).assert_ok();
+        let sent = server.forms().pop().unwrap();
+        let sent = sent.iter().find(|(name, _)| name == "refresh_token").unwrap();
+        assert_eq!(sent.1, token);
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn a_long_lived_client_follows_a_link_that_appears() {
+    let case = Case::expired(Options::default());
+    let mut options = ConnectionOptions::default();
+    options.dir = Some(case.folder.path().to_owned());
+    let client = Client::open(&options, "links/1.0").unwrap();
+    client.get("/iam/v1/workspaces/current").unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let real = elsewhere.path().join("tokens.json");
+    fs::rename(case.creds(), &real).unwrap();
+    std::os::unix::fs::symlink(&real, case.creds()).unwrap();
+    case.sandbox.revoke_access_tokens();
+    client.get("/iam/v1/workspaces/current").unwrap();
+    assert!(fs::symlink_metadata(case.creds()).unwrap().is_symlink());
+    assert!(support::names(elsewhere.path()).contains(&"tokens.json.lock".to_owned()));
+    assert_eq!(case.sandbox.counters().exchanges, 2);
+}
+
+#[test]
+#[cfg(unix)]
+fn a_hard_link_is_refused_before_anything_is_sent() {
+    let case = Case::expired(Options::default());
+    fs::hard_link(case.creds(), case.path("second.json")).unwrap();
+    case.run(NONE).assert_fails(1, &["another name (a hard link)", "unchanged", "symbolic link"]);
+    assert_eq!(case.sandbox.counters().token_requests, 0);
+    fs::remove_file(case.path("second.json")).unwrap();
+    case.run(NONE).assert_ok();
+}
+
+#[test]
+#[cfg(unix)]
+fn a_file_that_others_can_use_is_told() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    let case = Case::fresh(Options::default());
+    fs::set_permissions(case.creds(), PermissionsExt::from_mode(0o664)).unwrap();
+    let run = case.run(NONE);
+    run.assert_ok();
+    assert!(
+        run.stderr.contains("every user of this machine") && run.stderr.contains("chmod o-rwx")
+    );
+    case.sandbox.revoke_access_tokens();
+    let run = case.run(NONE);
+    run.assert_ok();
+    assert!(run.stderr.contains("they no longer can"), "{}", run.stderr);
+    assert_eq!(fs::metadata(case.creds()).unwrap().mode() & 0o777, 0o660);
+    assert_eq!(case.run(NONE).stderr, "");
+}
+
+#[test]
+fn a_lock_file_that_is_deleted_during_a_refresh_lets_nobody_in() {
+    let case = Case::expired(Options::default());
+    let hold = case.sandbox.hold_token_endpoint();
+    let first = case.start(1).pop().unwrap();
+    assert!(hold.wait_for_request(SOON));
+    fs::remove_file(case.path("creds.json.lock")).unwrap();
+    let others = case.start(4);
+    // The sandbox would count a second request as soon as it arrives.
+    hold.release();
+    for child in others.into_iter().chain([first]) {
+        Run::from(child).assert_ok();
+    }
+    let counters = case.sandbox.counters();
+    assert_eq!((counters.token_requests, counters.exchanges), (1, 1));
+}
