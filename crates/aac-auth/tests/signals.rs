@@ -5,8 +5,11 @@
 mod support;
 
 use aac_sandbox::{Hold, Options, Sandbox};
+use std::fs;
+use std::net::TcpListener;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
+use std::thread;
 use std::time::Duration;
 use support::Case;
 
@@ -49,24 +52,180 @@ fn the_pair_is_saved_and_then_the_program_dies_of_the_signal() {
 }
 
 #[test]
-fn a_second_one_ends_at_once() {
-    for (name, number) in SIGNALS {
+fn a_second_one_waits_as_well() {
+    // Terminals that are closed, and `timeout`, send theirs twice.
+    for signals in
+        [["HUP", "HUP"], ["TERM", "TERM"], ["INT", "INT"], ["INT", "TERM"], ["TERM", "HUP"]]
+    {
+        let case = Case::expired(Options::default());
+        let hold = case.sandbox.hold_token_answers();
+        let mut child = start(&case);
+        assert!(hold.wait_for_request(SOON));
+        for signal in signals {
+            send(signal, &child);
+        }
+        hold.release();
+        let status = child.wait().unwrap();
+        assert!(status.signal().is_some(), "{signals:?}: {status}");
+        assert!(case.sandbox.is_live(&case.refresh_token()), "{signals:?}: the pair is saved");
+        assert_eq!(case.sandbox.counters().exchanges, 1);
+    }
+}
+
+/// The process is past this moment for as long as the signals of `repeat` need to be told apart.
+fn wait_a_second() {
+    thread::sleep(Duration::from_millis(1100));
+}
+
+#[test]
+fn only_ctrl_c_after_a_second_ends_at_once() {
+    for (first, later, ends) in [
+        ("TERM", "TERM", false),
+        ("HUP", "HUP", false),
+        ("INT", "TERM", false),
+        ("TERM", "INT", true),
+        ("INT", "INT", true),
+    ] {
         let case = Case::expired(Options::default());
         let hold = case.sandbox.hold_token_endpoint();
         let mut child = start(&case);
         assert!(hold.wait_for_request(SOON));
-        send(name, &child);
-        send("INT", &child);
-        // Two of the same kind may be merged into one before the first is delivered.
-        let status = loop {
-            match child.try_wait().unwrap() {
-                Some(status) => break status,
-                None => send("INT", &child),
-            }
-        };
-        assert!([Some(number), Some(2)].contains(&status.signal()), "{name}: {status}");
-        assert_eq!(case.sandbox.counters().exchanges, 0, "the server still holds the request");
+        send(first, &child);
+        wait_a_second();
+        send(later, &child);
+        if ends {
+            assert_eq!(child.wait().unwrap().signal(), Some(2), "{first}, then {later}");
+            assert_eq!(case.sandbox.counters().exchanges, 0, "the server still holds the request");
+        } else {
+            hold.release();
+            assert!(child.wait().unwrap().signal().is_some());
+            assert!(case.sandbox.is_live(&case.refresh_token()), "{first}, then {later}");
+        }
     }
+}
+
+#[test]
+fn before_the_token_leaves_a_signal_ends_the_run() {
+    // A server that takes connections, and never says a word of TLS.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let issuer = Some(format!("https://{}/as", listener.local_addr().unwrap()));
+    for (name, number) in SIGNALS {
+        let case = Case::expired(Options { issuer: issuer.clone(), ..Options::default() });
+        let mut child = start(&case);
+        let (connection, _) = listener.accept().unwrap();
+        // The lock is held, and the journal says so.
+        assert!(case.path("creds.json.rotation").is_file());
+        send(name, &child);
+        assert_eq!(child.wait().unwrap().signal(), Some(number), "{name}");
+        drop(connection);
+        assert_eq!(case.refresh_token(), case.tokens.refresh_token);
+        let lock = fs::File::open(case.path("creds.json.lock")).unwrap();
+        assert!(lock.try_lock().is_ok(), "the lock is free");
+    }
+}
+
+/// Whether a tool is there that a test cannot do without.
+fn have(tool: &str) -> bool {
+    let is_there = Command::new(tool)
+        .arg("-V")
+        .output()
+        .is_ok_and(|output| output.status.success())
+        || Command::new(tool).arg("--version").output().is_ok_and(|output| output.status.success());
+    if !is_there {
+        eprintln!("skipped: {tool} is not on the PATH");
+    }
+    is_there
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+#[ignore = "needs tmux, timeout and setsid: cargo test -p aac-auth --test signals -- --ignored --nocapture"]
+fn real_terminals_and_timeout_lose_nothing() {
+    if !["tmux", "timeout", "setsid"].into_iter().all(have) {
+        return;
+    }
+    let program = support::get_workspace().to_str().unwrap();
+    // The response takes a while, and the end comes in the middle of it.
+    let slow = || Options { latency: Duration::from_millis(600), ..Options::default() };
+    let mut ended = 0;
+    for round in 0..20 {
+        let case = Case::expired(slow());
+        let hold = case.sandbox.hold_token_answers();
+        let socket = case.path("tmux");
+        let tmux = || {
+            let mut command = Command::new("tmux");
+            command.arg("-S").arg(&socket).env("AAC_DIR", case.folder.path());
+            command
+        };
+        assert!(tmux().args(["new-session", "-d", program]).status().unwrap().success());
+        assert!(hold.wait_for_request(SOON));
+        assert!(tmux().arg("kill-session").status().unwrap().success());
+        hold.release();
+        wait_until_saved(&case);
+        ended += 1;
+        let _ = tmux().arg("kill-server").stderr(Stdio::null()).status();
+        assert!(case.sandbox.is_live(&case.refresh_token()), "tmux, round {round}");
+    }
+    for round in 0..20 {
+        // A terminal that is closed.
+        let case = Case::expired(slow());
+        let hold = case.sandbox.hold_token_answers();
+        let mut command = Command::new("setsid");
+        command.args(["--ctty", program]).env("AAC_DIR", case.folder.path());
+        let terminal = support::Terminal::open(80);
+        let mut child = terminal.start(&mut command);
+        assert!(hold.wait_for_request(SOON));
+        drop(terminal);
+        hold.release();
+        child.wait().unwrap();
+        wait_until_saved(&case);
+        ended += 1;
+        assert!(case.sandbox.is_live(&case.refresh_token()), "pty, round {round}");
+    }
+    for round in 0..20 {
+        let case = Case::expired(slow());
+        let mut command = Command::new("timeout");
+        command.args(["0.5", program]).env("AAC_DIR", case.folder.path());
+        command.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
+        if case.sandbox.counters().exchanges > 0 {
+            wait_until_saved(&case);
+            ended += 1;
+        }
+        assert!(case.sandbox.is_live(&case.refresh_token()), "timeout, round {round}");
+    }
+    eprintln!("{ended} of 60 ended within a refresh; nothing lost");
+}
+
+/// Until the program, which is nobody's child here, has let go of the lock.
+fn wait_until_saved(case: &Case) {
+    fs::File::open(case.path("creds.json.lock")).unwrap().lock().unwrap();
+}
+
+#[test]
+#[ignore = "takes four minutes: cargo test -p aac-auth --test signals -- --ignored --nocapture"]
+fn a_response_is_read_however_late() {
+    // Stopped for longer than any wait, with the response in the socket.
+    let case = Case::expired(Options::default());
+    let hold = case.sandbox.hold_token_answers();
+    let mut child = start(&case);
+    assert!(hold.wait_for_request(SOON));
+    send("STOP", &child);
+    hold.release();
+    thread::sleep(Duration::from_secs(105));
+    send("CONT", &child);
+    assert!(child.wait().unwrap().success());
+    assert_eq!(case.sandbox.counters().token_requests, 1);
+    assert!(case.sandbox.is_live(&case.refresh_token()));
+
+    // A server that takes 90 seconds.
+    let case = Case::expired(Options::default());
+    let hold = case.sandbox.hold_token_answers();
+    let mut child = start(&case);
+    assert!(hold.wait_for_request(SOON));
+    thread::sleep(Duration::from_secs(90));
+    hold.release();
+    assert!(child.wait().unwrap().success());
+    assert_eq!(case.sandbox.counters().token_requests, 1);
 }
 
 #[test]

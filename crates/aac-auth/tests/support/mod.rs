@@ -7,7 +7,7 @@ use serde_json::Value;
 use std::collections::{HashMap, HashSet};
 use std::env;
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -283,40 +283,64 @@ impl From<Child> for Run {
     }
 }
 
+/// A terminal, as a window on the screen has it; dropped, it is closed.
+#[cfg(target_os = "linux")]
+pub struct Terminal {
+    ours: File,
+    theirs: PathBuf,
+}
+
+#[cfg(target_os = "linux")]
+impl Terminal {
+    /// One that is so many columns wide.
+    pub fn open(columns: u16) -> Self {
+        use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+        use rustix::termios::{Winsize, tcsetwinsize};
+        let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&ours).unwrap();
+        unlockpt(&ours).unwrap();
+        let theirs = PathBuf::from(ptsname(&ours, Vec::new()).unwrap().into_string().unwrap());
+        let size = Winsize { ws_row: 50, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        tcsetwinsize(&ours, size).unwrap();
+        Self { ours: File::from(ours), theirs }
+    }
+
+    /// Starts a program with its three streams on the terminal.
+    pub fn start(&self, command: &mut Command) -> Child {
+        let theirs = || File::options().read(true).write(true).open(&self.theirs).unwrap();
+        let child = command
+            .stdin(theirs())
+            .stdout(theirs())
+            .stderr(theirs())
+            .env("TERM", "xterm")
+            .spawn()
+            .unwrap();
+        // The command holds the other end, too.
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        child
+    }
+
+    /// What is written on it, until nobody has it open any more.
+    pub fn read_to_end(&mut self) -> String {
+        let mut shown = Vec::new();
+        let mut buffer = [0; 4096];
+        // Linux ends a terminal that nobody has open any more with an error.
+        while let Ok(length @ 1..) = self.ours.read(&mut buffer) {
+            shown.extend_from_slice(&buffer[..length]);
+        }
+        String::from_utf8_lossy(&shown).into_owned()
+    }
+}
+
 /// Runs a program on a terminal that is so many columns wide, and gives what it writes there: its
 /// standard output and its standard error.
 #[cfg(target_os = "linux")]
 pub fn on_terminal(command: &mut Command, columns: u16) -> String {
-    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-    use rustix::termios::{Winsize, tcsetwinsize};
-    use std::ffi::OsString;
-    use std::fs::File;
-    use std::os::unix::ffi::OsStringExt;
-
-    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-    grantpt(&ours).unwrap();
-    unlockpt(&ours).unwrap();
-    let name = OsString::from_vec(ptsname(&ours, Vec::new()).unwrap().into_bytes());
-    let theirs = File::options().read(true).write(true).open(name).unwrap();
-    let size = Winsize { ws_row: 50, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
-    tcsetwinsize(&theirs, size).unwrap();
-    let mut child = command
-        .stdout(theirs.try_clone().unwrap())
-        .stderr(theirs)
-        .env("TERM", "xterm")
-        .spawn()
-        .unwrap();
-    // The command holds the other end, too.
-    command.stdout(Stdio::null()).stderr(Stdio::null());
-    let mut shown = Vec::new();
-    let mut ours = File::from(ours);
-    let mut buffer = [0; 4096];
-    // Linux ends a terminal that nobody has open any more with an error.
-    while let Ok(length @ 1..) = ours.read(&mut buffer) {
-        shown.extend_from_slice(&buffer[..length]);
-    }
+    let mut terminal = Terminal::open(columns);
+    let mut child = terminal.start(command);
+    let shown = terminal.read_to_end();
     child.wait().unwrap();
-    String::from_utf8_lossy(&shown).into_owned()
+    shown
 }
 
 /// SHA-256 in hexadecimal.
