@@ -2,6 +2,7 @@
 
 use crate::body::Body;
 use crate::client::{Client, WORKSPACE};
+use crate::coding::Decoder;
 use crate::envelope;
 use crate::error::{Error, HttpError, Meaning, Result, Trouble, status_line};
 use crate::gate::Gate;
@@ -10,9 +11,10 @@ use crate::retry::retry_after;
 use crate::rotation::Fresh;
 use crate::rows::Rows;
 use crate::secret::{AccessToken, presentable};
+use crate::transport::Progress;
 use serde_json::Value;
 use std::fmt::Write as _;
-use std::io::Read;
+use std::io::{self, Read};
 use std::time::Duration;
 use ureq::http::{self, HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 use ureq::{Body as AnswerBody, SendBody};
@@ -197,24 +199,47 @@ impl<'client> Request<'client> {
 
     /// Sends the request, and waits for the headers of the answer.
     ///
-    /// Tried again: any request after 429, and GET and HEAD after 502, 503, 504 or a connection that
-    /// could not be made or broke. After a 401 the tokens are renewed, once.
+    /// Tried again: any request after 429; GET, HEAD and OPTIONS also after 502, 503, 504, and where the
+    /// connection could not be made or broke. After a 401 the tokens are renewed, once.
+    ///
+    /// The body of the response is read by the caller, and not asked for again if it breaks off.
+    /// [`Client::get`] and [`rows`](Self::rows) do that.
     ///
     /// # Errors
     ///
     /// Every [`Error`]; [`Error::Http`] for an answer other than 2xx, which has its body.
-    pub fn send(mut self) -> Result<Response> {
+    pub fn send(self) -> Result<Response> {
+        self.run(Ok)
+    }
+
+    /// Sends the request and reads all of the response, as text that should be JSON, and gives it with its
+    /// URL. One that breaks off is asked for again, as one that did not come.
+    pub(crate) fn text(self) -> Result<(String, String)> {
+        self.run(|response| Ok((response.url().to_owned(), response.text()?)))
+    }
+
+    /// Sends the request, again where that is safe, and finishes with a response of 2xx.
+    fn run<T>(mut self, finish: impl Fn(Response) -> Result<T>) -> Result<T> {
         self.check()?;
         let client = self.client;
         let uri = self.uri(&client.fill_in(&self.path)?)?;
         let mut fresh = client.fresh(&self.gate, None)?;
         let url = self.presentable_url(&uri, &fresh.token);
-        let is_safe = matches!(self.method, Method::GET | Method::HEAD);
+        let is_safe = self.method.is_safe();
         let mut tries = 0;
         loop {
             let trouble = match self.send_once(&uri, &fresh.token)? {
                 Ok(response) if response.status().is_success() => {
-                    return Ok(Response::new(self.method, url, response));
+                    match finish(Response::new(self.method.clone(), url.clone(), response)) {
+                        Err(Error::Transport { trouble, .. })
+                            if is_safe && tries < client.retry() =>
+                        {
+                            client.pause(&mut tries, None, &trouble.to_string());
+                            fresh = self.or_newer(fresh)?;
+                            continue;
+                        }
+                        finished => return finished,
+                    }
                 }
                 Ok(response) => {
                     let mut error = self.http_error(&url, response, &fresh.token);
@@ -299,7 +324,7 @@ impl<'client> Request<'client> {
         }
         let sent = match &mut self.body {
             Some(body) => builder
-                .body(SendBody::from_reader(body))
+                .body(SendBody::from_reader(&mut Sending(body)))
                 .map(|request| client.wire().send(request, client.limits())),
             None => builder.body(()).map(|request| client.wire().send(request, client.limits())),
         };
@@ -360,11 +385,12 @@ impl<'client> Request<'client> {
         response: http::Response<AnswerBody>,
         token: &AccessToken,
     ) -> HttpError {
-        let (head, body) = response.into_parts();
+        let (mut head, body) = response.into_parts();
         let status = head.status.as_u16();
+        let body = Decoder::new(&self.method, &mut head, body).or_raw();
         let mut bytes = Vec::new();
         // A body that is cut off still says something; the status counts.
-        let _ = body.into_reader().take(ERROR_BODY).read_to_end(&mut bytes);
+        let _ = body.take(ERROR_BODY).read_to_end(&mut bytes);
         let secrets = self.secrets(token);
         let (message, meaning) = envelope::read(status, &bytes, &secrets);
         let shown = presentable(&String::from_utf8_lossy(&bytes), &secrets, SHOWN_BODY);
@@ -425,6 +451,19 @@ impl<'client> Request<'client> {
                 }
             };
             self.client.notices().step(format_args!("{mark} {name}: {value}"));
+        }
+    }
+}
+
+/// A body on its way. Once the server takes no more, the rest is not read: nobody would get it, and a
+/// stream may have no end.
+struct Sending<'a>(&'a mut Body);
+
+impl Read for Sending<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match Progress::get() {
+            Progress::Refused => Ok(self.0.skip(buffer.len())),
+            _ => self.0.read(buffer),
         }
     }
 }
