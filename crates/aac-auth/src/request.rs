@@ -13,7 +13,7 @@ use crate::rows::Rows;
 use crate::secret::{AccessToken, presentable};
 use crate::transport::Progress;
 use serde_json::Value;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::io::{self, Read};
 use std::time::Duration;
 use ureq::http::{self, HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
@@ -63,6 +63,7 @@ pub struct Request<'client> {
     path: String,
     headers: HeaderMap,
     body: Option<Body>,
+    on_upload: Option<OnUpload>,
     gate: Gate,
     /// The first thing that cannot be sent, told by [`send`](Self::send).
     invalid: Option<String>,
@@ -101,6 +102,7 @@ impl<'client> Request<'client> {
             path: path.to_owned(),
             headers: HeaderMap::new(),
             body: has_length.then(|| Vec::new().into()),
+            on_upload: None,
             gate: Gate::default(),
             invalid: None,
         }
@@ -173,6 +175,26 @@ impl<'client> Request<'client> {
         }
         let (content_type, body) = Body::multipart(parts);
         self.body(&content_type, body)
+    }
+
+    /// Calls a function while the body is sent, with how many bytes of it are under way and how many
+    /// there are, where that is known. It starts again from 0 if the body is sent once more.
+    ///
+    /// ```no_run
+    /// use aac_auth::{Body, Method};
+    /// # let client = aac_auth::Client::open(&aac_auth::ConnectionOptions::default(), "demo/1.0")?;
+    ///
+    /// client
+    ///     .request(Method::POST, "/plans/v1/plans/package")
+    ///     .multipart([("data", Body::file("plan.zip".as_ref())?)])
+    ///     .on_upload(|sent, _| eprintln!("{sent} bytes"))
+    ///     .send()?;
+    /// # Ok::<(), aac_auth::Error>(())
+    /// ```
+    #[must_use]
+    pub fn on_upload(mut self, watch: impl FnMut(u64, Option<u64>) + Send + 'static) -> Self {
+        self.on_upload = Some(OnUpload(Box::new(watch)));
+        self
     }
 
     /// The rows of a list, page by page: see [`Client::rows`].
@@ -324,7 +346,12 @@ impl<'client> Request<'client> {
         }
         let sent = match &mut self.body {
             Some(body) => builder
-                .body(SendBody::from_reader(&mut Sending(body)))
+                .body(SendBody::from_reader(&mut Sending {
+                    length: body.length(),
+                    sent: 0,
+                    body,
+                    on_upload: self.on_upload.as_mut(),
+                }))
                 .map(|request| client.wire().send(request, client.limits())),
             None => builder.body(()).map(|request| client.wire().send(request, client.limits())),
         };
@@ -457,13 +484,31 @@ impl<'client> Request<'client> {
 
 /// A body on its way. Once the server takes no more, the rest is not read: nobody would get it, and a
 /// stream may have no end.
-struct Sending<'a>(&'a mut Body);
+struct Sending<'a> {
+    body: &'a mut Body,
+    length: Option<u64>,
+    sent: u64,
+    on_upload: Option<&'a mut OnUpload>,
+}
+
+struct OnUpload(Box<dyn FnMut(u64, Option<u64>) + Send>);
+
+impl fmt::Debug for OnUpload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OnUpload")
+    }
+}
 
 impl Read for Sending<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match Progress::get() {
-            Progress::Refused => Ok(self.0.skip(buffer.len())),
-            _ => self.0.read(buffer),
+        if Progress::get() == Progress::Refused {
+            return Ok(self.body.skip(buffer.len()));
         }
+        let read = self.body.read(buffer)?;
+        self.sent += read as u64;
+        if let Some(OnUpload(watch)) = &mut self.on_upload {
+            watch(self.sent, self.length);
+        }
+        Ok(read)
     }
 }

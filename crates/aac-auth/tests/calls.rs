@@ -253,6 +253,18 @@ fn a_wait_that_is_too_long_is_told() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn a_longer_wait_is_told_on_a_terminal() {
+    let fault = Fault::api(FaultKind::TooManyRequests(2));
+    let case = Case::fresh(Options { faults: vec![fault], ..Options::default() });
+    let shown = support::on_terminal(&mut case.command(), 80);
+    assert!(shown.contains("API quota reached"), "{shown}");
+    assert!(shown.contains("trying again in 2.0 s"), "{shown}");
+    case.sandbox.add_fault(Fault::api(FaultKind::TooManyRequests(2)));
+    assert_eq!(case.run(NONE).stderr, "");
+}
+
+#[test]
 fn a_server_that_does_not_answer_is_given_up() {
     for kind in [FaultKind::Hang, FaultKind::HangAfter, FaultKind::SlowBody(30)] {
         let case =
