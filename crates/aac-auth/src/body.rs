@@ -5,7 +5,7 @@ use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::fs::File;
 use std::hash::BuildHasher;
-use std::io::{self, Read, Seek};
+use std::io::{self, Cursor, Read, Seek};
 use std::path::{Path, PathBuf};
 
 /// The body of a request, of any size.
@@ -62,9 +62,17 @@ impl Body {
         if metadata.is_dir() {
             return Err(failed(io::ErrorKind::IsADirectory.into()));
         }
-        // Files that the system makes up as they are read have no length.
-        if !metadata.is_file() || metadata.len() == 0 {
-            return Ok(Self::stream(&path.display().to_string(), file));
+        let name = path.display().to_string();
+        if !metadata.is_file() {
+            return Ok(Self::stream(&name, file));
+        }
+        if metadata.len() == 0 {
+            // Files that the system makes up as they are read have no length, and yet a content.
+            let mut start = Vec::new();
+            (&file).take(1).read_to_end(&mut start).map_err(failed)?;
+            if !start.is_empty() {
+                return Ok(Self::stream(&name, Cursor::new(start).chain(file)));
+            }
         }
         let path = path.to_owned();
         Ok(Self::of(vec![Piece::File { path, file, length: metadata.len(), sent: 0 }]))
@@ -147,6 +155,18 @@ impl Body {
         Ok(true)
     }
 
+    /// Leaves out up to so many bytes, and tells how many: those whose number has been announced. A
+    /// stream ends.
+    pub(crate) fn skip(&mut self, most: usize) -> usize {
+        while let Some(piece) = self.pieces.get_mut(self.at) {
+            match piece.skip(most) {
+                0 => self.at += 1,
+                skipped => return skipped,
+            }
+        }
+        0
+    }
+
     /// Why it could not be read on, if it could not.
     pub(crate) fn failure(&mut self) -> Option<Error> {
         self.failure.take()
@@ -214,6 +234,23 @@ impl Piece {
             Self::Bytes { .. } => PathBuf::new(),
             Self::File { path, .. } => path.clone(),
             Self::Stream { name, .. } => PathBuf::from(name),
+        }
+    }
+
+    fn skip(&mut self, most: usize) -> usize {
+        match self {
+            Self::Bytes { bytes, sent } => {
+                let skipped = most.min(bytes.len() - *sent);
+                *sent += skipped;
+                skipped
+            }
+            Self::File { length, sent, .. } => {
+                let skipped = (*length - *sent).min(most as u64);
+                *sent += skipped;
+                // No more than `most`, which is a usize.
+                skipped as usize
+            }
+            Self::Stream { .. } => 0,
         }
     }
 

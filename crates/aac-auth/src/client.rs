@@ -5,6 +5,7 @@ use crate::gate::Gate;
 use crate::notices::Notices;
 use crate::options::ConnectionOptions;
 use crate::request::Request;
+use crate::response::not_json;
 use crate::retry::backoff;
 use crate::rotation::{Fresh, Rotation};
 use crate::rows::Rows;
@@ -115,7 +116,8 @@ impl Client {
     /// # Ok::<(), aac_auth::Error>(())
     /// ```
     pub fn get(&self, path: &str) -> Result<Value> {
-        self.request(Method::GET, path).send()?.json()
+        let (url, text) = self.request(Method::GET, path).text()?;
+        serde_json::from_str(&text).map_err(|error| not_json(Method::GET.to_string(), url, &error))
     }
 
     /// The rows of a list, however many pages it has: of any endpoint that answers
@@ -148,11 +150,10 @@ impl Client {
         if let Some(id) = self.inner.workspace.get() {
             return Ok(id);
         }
-        let response = self.request(Method::GET, CURRENT).send()?;
-        let url = response.url().to_owned();
-        let id = match &response.json()?["id"] {
+        let id = match &self.get(CURRENT)?["id"] {
             Value::Number(id) => id.to_string(),
             _ => {
+                let url = self.settings().hosts.url(CURRENT).unwrap_or_default();
                 let what = "the workspace in the answer has no number for an id".to_owned();
                 return Err(Error::Answer { method: Method::GET.to_string(), url, what });
             }
@@ -214,7 +215,12 @@ impl Client {
         let pause = wait.unwrap_or_else(|| backoff(*tries));
         *tries += 1;
         let seconds = pause.as_secs_f64();
-        self.inner.notices.step(format_args!("{why}; trying again in {seconds:.1} s"));
+        let text = format_args!("{why}; trying again in {seconds:.1} s");
+        // Someone at a terminal wonders after a second.
+        match pause > Duration::from_secs(1) {
+            true => self.inner.notices.remark(text),
+            false => self.inner.notices.step(text),
+        }
         thread::sleep(pause);
     }
 

@@ -626,6 +626,8 @@ impl fmt::Display for Problem {
     }
 }
 
+impl std::error::Error for Trouble {}
+
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
@@ -655,6 +657,30 @@ impl Error {
     /// Whether the refresh token may have been used, and its response lost.
     pub(crate) fn leaves_doubt(&self) -> bool {
         matches!(self, Self::AnswerLost { .. } | Self::TokensRefused { lost: Some(_), .. })
+    }
+
+    /// Whether the request may have done what it was to do, though no response says so: after a timeout,
+    /// a connection that broke, a failure of the server, or a response of 2xx that cannot be read, to
+    /// anything but GET, HEAD and OPTIONS. A program should look before it sends it again.
+    ///
+    /// ```no_run
+    /// use aac_auth::{Method, json};
+    /// # let client = aac_auth::Client::open(&aac_auth::ConnectionOptions::default(), "demo/1.0")?;
+    ///
+    /// let request = client.request(Method::POST, "/plans/v1/plans").json(&json!({ "name": "nightly" }));
+    /// match request.send() {
+    ///     Err(error) if error.may_have_taken_effect() => println!("is there a plan \"nightly\" now?"),
+    ///     response => println!("{}", response?.json()?["id"]),
+    /// }
+    /// # Ok::<(), aac_auth::Error>(())
+    /// ```
+    pub fn may_have_taken_effect(&self) -> bool {
+        match self {
+            Self::Transport { method, trouble, .. } => !is_safe(method) && trouble.is_sent(),
+            Self::Answer { method, .. } => !is_safe(method),
+            Self::Http(error) => error.may_have_taken_effect(),
+            _ => false,
+        }
     }
 
     /// What to do about it: whole sentences, a line each; empty where there is nothing to add.
@@ -696,6 +722,13 @@ impl Error {
             }
             // The access token names the host, not aac_url.txt.
             Self::NotAsked { trouble, .. } => trouble.help().replace(ADDRESS, ""),
+            Self::Transport { method, trouble, .. } if !is_safe(method) => match trouble.is_sent() {
+                true if matches!(trouble, Trouble::Timeout(_)) => {
+                    format!("{CHECK_FIRST}\nGive it more time with --timeout SECS.")
+                }
+                true => CHECK_FIRST.to_owned(),
+                false => format!("The request was not sent.\n{}", trouble.help()),
+            },
             Self::Transport { trouble, .. } => trouble.help(),
             Self::AskLater { .. } => "Wait, and run this again.".to_owned(),
             Self::ExchangeRefused { status, .. } => match status {
@@ -723,6 +756,7 @@ impl Error {
             }
             Self::Noted { help, .. } => help.clone(),
             Self::Http(error) => error.help(),
+            Self::Answer { method, .. } if !is_safe(method) => CHECK_FIRST.to_owned(),
             Self::Answer { .. } => "Run this again. If it stays so, a proxy or a login page may be in between.".to_owned(),
             Self::Stopped { source, .. } => source.help(),
             Self::NoList { .. } => "A list has its rows in \"data\". Call this endpoint without asking for pages.".to_owned(),
@@ -784,6 +818,10 @@ impl Error {
 }
 
 impl HttpError {
+    fn may_have_taken_effect(&self) -> bool {
+        self.meaning == Meaning::ServerError && !is_safe(&self.method)
+    }
+
     fn help(&self) -> String {
         let mut help = match self.meaning {
             Meaning::ApiKey => {
@@ -808,6 +846,7 @@ impl HttpError {
             Meaning::Redirect => {
                 "Redirects are not followed, so that the token goes nowhere else. Is aac_url.txt right?".to_owned()
             }
+            Meaning::ServerError if self.may_have_taken_effect() => CHECK_FIRST.to_owned(),
             Meaning::ServerError => "The server's own trouble: run this again later.".to_owned(),
             Meaning::Refused => String::new(),
         };
@@ -833,6 +872,11 @@ impl Trouble {
     /// Whether another try would meet the same.
     pub(crate) fn is_lasting(&self) -> bool {
         matches!(self, Self::Certificate(_) | Self::NoRoots | Self::Proxy(_))
+    }
+
+    /// Whether some of the request may have reached the server.
+    fn is_sent(&self) -> bool {
+        matches!(self, Self::Timeout(_) | Self::Broken(_))
     }
 
     fn help(&self) -> String {
@@ -922,6 +966,8 @@ impl Problem {
     }
 }
 
+const CHECK_FIRST: &str =
+    "The server may have carried it out all the same: check before you run this again.";
 const ADDRESS: &str = "the address in aac_url.txt, ";
 const API_URL: &str = "https://api.us1.alteryxcloud.com (or eu1, au1: your region)";
 
@@ -961,6 +1007,11 @@ fn make_new(page: &str, creds: &Path) -> String {
 
 fn after_colon(message: &str) -> String {
     if message.is_empty() { String::new() } else { format!(": {message}") }
+}
+
+/// Whether a request of this method only asks (RFC 9110 §9.2.1).
+fn is_safe(method: &str) -> bool {
+    matches!(method, "GET" | "HEAD" | "OPTIONS" | "TRACE")
 }
 
 /// `HTTP 404 Not Found`, with the reason phrase of RFC 9110 whatever the server calls it.

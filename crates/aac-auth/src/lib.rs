@@ -8,7 +8,8 @@
 //! # Quick start
 //!
 //! Three files in one folder, as the vendor's examples use them: `aac_url.txt`, `client_id.txt` and
-//! `creds.json`. Then:
+//! `creds.json`. They are found in the folder that the environment variable `AAC_DIR` names, or else in
+//! the current folder or one above it. Then:
 //!
 //! ```no_run
 //! use aac_auth::{Client, ConnectionOptions, Error};
@@ -72,20 +73,20 @@
 //! ```
 //!
 //! The programs of [`recipes`] work there as they stand. Without clap, [`ConnectionOptions::default`]
-//! does, with its fields set as needed; [`ConnectionOptions::hold_signals`] is for the program to decide.
+//! does, with its fields set as needed; it reads `AAC_DIR` as the programs do; [`ConnectionOptions::hold_signals`] is for the program to decide.
 //!
 //! # Modules
 //!
 //! Data flows one way: files (`text`, `settings`) → credentials (`credentials`, `claims`, `secret`)
 //! → rotation (`disk`, `journal`, `spent`, `lock`, `signals`, `gate`, `exchange`, `recovery`,
-//! `attempts`, `rotation`) → client (`wire`,
-//! `retry`, `body`, `envelope`, `client`, `request`, `response`, `rows`) → program (`options`, `output`,
-//! `notices`, `error`).
+//! `attempts`, `rotation`) → client (`transport`, `wire`, `retry`, `body`, `coding`, `envelope`, `client`,
+//! `request`, `response`, `rows`) → program (`options`, `output`, `notices`, `error`).
 
 mod attempts;
 mod body;
 mod claims;
 mod client;
+mod coding;
 mod credentials;
 mod disk;
 mod envelope;
@@ -109,6 +110,7 @@ mod settings;
 mod signals;
 mod spent;
 mod text;
+mod transport;
 mod wire;
 
 pub mod recipes;

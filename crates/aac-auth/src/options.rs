@@ -1,10 +1,13 @@
 //! The options that every program has.
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
+use std::env;
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// The options of a connection: in a program's `Cli`, with `#[command(flatten)]`.
+///
+/// [`timeout`](Self::timeout) is for calls of the API. Renewing tokens has limits of its own.
 ///
 /// ```
 /// use clap::Parser;
@@ -27,7 +30,7 @@ pub struct ConnectionOptions {
     #[arg(long, value_name = "DIR", env = "AAC_DIR", hide_env = true, value_parser = folder())]
     pub dir: Option<PathBuf>,
 
-    /// Longest wait for an answer, and within it
+    /// Seconds for a response, and between reads
     #[arg(long, value_name = "SECS", default_value = "60", value_parser = seconds)]
     pub timeout: Duration,
 
@@ -47,10 +50,11 @@ pub struct ConnectionOptions {
 }
 
 impl Default for ConnectionOptions {
-    /// What a program gets that is given no options; `AAC_DIR` is not looked at.
+    /// What a program gets that is given no options. The folder is the one that `AAC_DIR` names, as for
+    /// every program; an empty value counts as none.
     fn default() -> Self {
         Self {
-            dir: None,
+            dir: env::var_os("AAC_DIR").filter(|dir| !dir.is_empty()).map(PathBuf::from),
             timeout: Duration::from_secs(60),
             retry: 2,
             verbose: false,

@@ -4,7 +4,9 @@ pub(crate) use signal_hook::consts::SIGINT;
 use signal_hook::consts::SIGTERM;
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
+use std::net::TcpStream;
 use std::path::Path;
+use std::time::Duration;
 use ureq::Proxy;
 
 /// Options that create a file only its owner may read, from the first byte on.
@@ -374,4 +376,15 @@ pub(crate) fn is_ignored(_signal: i32) -> bool {
 /// The proxy that is set for the whole system, where the system has such a setting.
 pub(crate) fn system_proxy() -> Option<Proxy> {
     if cfg!(windows) { Proxy::try_from_env() } else { None }
+}
+
+/// Has the system ask an idle peer whether it is there, and break the connection some 20 s after it is
+/// gone.
+pub(crate) fn keep_alive(stream: &TcpStream) -> io::Result<()> {
+    use rustix::net::sockopt;
+    sockopt::set_socket_keepalive(stream, true)?;
+    sockopt::set_tcp_keepidle(stream, Duration::from_secs(10))?;
+    sockopt::set_tcp_keepintvl(stream, Duration::from_secs(3))?;
+    sockopt::set_tcp_keepcnt(stream, 3)?;
+    Ok(())
 }

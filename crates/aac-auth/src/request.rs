@@ -2,6 +2,7 @@
 
 use crate::body::Body;
 use crate::client::{Client, WORKSPACE};
+use crate::coding::Decoder;
 use crate::envelope;
 use crate::error::{Error, HttpError, Meaning, Result, Trouble, status_line};
 use crate::gate::Gate;
@@ -10,9 +11,10 @@ use crate::retry::retry_after;
 use crate::rotation::Fresh;
 use crate::rows::Rows;
 use crate::secret::{AccessToken, presentable};
+use crate::transport::Progress;
 use serde_json::Value;
-use std::fmt::Write as _;
-use std::io::Read;
+use std::fmt::{self, Write as _};
+use std::io::{self, Read};
 use std::time::Duration;
 use ureq::http::{self, HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 use ureq::{Body as AnswerBody, SendBody};
@@ -61,6 +63,7 @@ pub struct Request<'client> {
     path: String,
     headers: HeaderMap,
     body: Option<Body>,
+    on_upload: Option<OnUpload>,
     gate: Gate,
     /// The first thing that cannot be sent, told by [`send`](Self::send).
     invalid: Option<String>,
@@ -99,6 +102,7 @@ impl<'client> Request<'client> {
             path: path.to_owned(),
             headers: HeaderMap::new(),
             body: has_length.then(|| Vec::new().into()),
+            on_upload: None,
             gate: Gate::default(),
             invalid: None,
         }
@@ -173,6 +177,26 @@ impl<'client> Request<'client> {
         self.body(&content_type, body)
     }
 
+    /// Calls a function while the body is sent, with how many bytes of it are under way and how many
+    /// there are, where that is known. It starts again from 0 if the body is sent once more.
+    ///
+    /// ```no_run
+    /// use aac_auth::{Body, Method};
+    /// # let client = aac_auth::Client::open(&aac_auth::ConnectionOptions::default(), "demo/1.0")?;
+    ///
+    /// client
+    ///     .request(Method::POST, "/plans/v1/plans/package")
+    ///     .multipart([("data", Body::file("plan.zip".as_ref())?)])
+    ///     .on_upload(|sent, _| eprintln!("{sent} bytes"))
+    ///     .send()?;
+    /// # Ok::<(), aac_auth::Error>(())
+    /// ```
+    #[must_use]
+    pub fn on_upload(mut self, watch: impl FnMut(u64, Option<u64>) + Send + 'static) -> Self {
+        self.on_upload = Some(OnUpload(Box::new(watch)));
+        self
+    }
+
     /// The rows of a list, page by page: see [`Client::rows`].
     pub fn rows(mut self) -> Rows {
         if self.method != Method::GET || self.body.is_some() {
@@ -197,24 +221,47 @@ impl<'client> Request<'client> {
 
     /// Sends the request, and waits for the headers of the answer.
     ///
-    /// Tried again: any request after 429, and GET and HEAD after 502, 503, 504 or a connection that
-    /// could not be made or broke. After a 401 the tokens are renewed, once.
+    /// Tried again: any request after 429; GET, HEAD and OPTIONS also after 502, 503, 504, and where the
+    /// connection could not be made or broke. After a 401 the tokens are renewed, once.
+    ///
+    /// The body of the response is read by the caller, and not asked for again if it breaks off.
+    /// [`Client::get`] and [`rows`](Self::rows) do that.
     ///
     /// # Errors
     ///
     /// Every [`Error`]; [`Error::Http`] for an answer other than 2xx, which has its body.
-    pub fn send(mut self) -> Result<Response> {
+    pub fn send(self) -> Result<Response> {
+        self.run(Ok)
+    }
+
+    /// Sends the request and reads all of the response, as text that should be JSON, and gives it with its
+    /// URL. One that breaks off is asked for again, as one that did not come.
+    pub(crate) fn text(self) -> Result<(String, String)> {
+        self.run(|response| Ok((response.url().to_owned(), response.text()?)))
+    }
+
+    /// Sends the request, again where that is safe, and finishes with a response of 2xx.
+    fn run<T>(mut self, finish: impl Fn(Response) -> Result<T>) -> Result<T> {
         self.check()?;
         let client = self.client;
         let uri = self.uri(&client.fill_in(&self.path)?)?;
         let mut fresh = client.fresh(&self.gate, None)?;
         let url = self.presentable_url(&uri, &fresh.token);
-        let is_safe = matches!(self.method, Method::GET | Method::HEAD);
+        let is_safe = self.method.is_safe();
         let mut tries = 0;
         loop {
             let trouble = match self.send_once(&uri, &fresh.token)? {
                 Ok(response) if response.status().is_success() => {
-                    return Ok(Response::new(self.method, url, response));
+                    match finish(Response::new(self.method.clone(), url.clone(), response)) {
+                        Err(Error::Transport { trouble, .. })
+                            if is_safe && tries < client.retry() =>
+                        {
+                            client.pause(&mut tries, None, &trouble.to_string());
+                            fresh = self.or_newer(fresh)?;
+                            continue;
+                        }
+                        finished => return finished,
+                    }
                 }
                 Ok(response) => {
                     let mut error = self.http_error(&url, response, &fresh.token);
@@ -299,7 +346,12 @@ impl<'client> Request<'client> {
         }
         let sent = match &mut self.body {
             Some(body) => builder
-                .body(SendBody::from_reader(body))
+                .body(SendBody::from_reader(&mut Sending {
+                    length: body.length(),
+                    sent: 0,
+                    body,
+                    on_upload: self.on_upload.as_mut(),
+                }))
                 .map(|request| client.wire().send(request, client.limits())),
             None => builder.body(()).map(|request| client.wire().send(request, client.limits())),
         };
@@ -360,11 +412,12 @@ impl<'client> Request<'client> {
         response: http::Response<AnswerBody>,
         token: &AccessToken,
     ) -> HttpError {
-        let (head, body) = response.into_parts();
+        let (mut head, body) = response.into_parts();
         let status = head.status.as_u16();
+        let body = Decoder::new(&self.method, &mut head, body).or_raw();
         let mut bytes = Vec::new();
         // A body that is cut off still says something; the status counts.
-        let _ = body.into_reader().take(ERROR_BODY).read_to_end(&mut bytes);
+        let _ = body.take(ERROR_BODY).read_to_end(&mut bytes);
         let secrets = self.secrets(token);
         let (message, meaning) = envelope::read(status, &bytes, &secrets);
         let shown = presentable(&String::from_utf8_lossy(&bytes), &secrets, SHOWN_BODY);
@@ -426,5 +479,36 @@ impl<'client> Request<'client> {
             };
             self.client.notices().step(format_args!("{mark} {name}: {value}"));
         }
+    }
+}
+
+/// A body on its way. Once the server takes no more, the rest is not read: nobody would get it, and a
+/// stream may have no end.
+struct Sending<'a> {
+    body: &'a mut Body,
+    length: Option<u64>,
+    sent: u64,
+    on_upload: Option<&'a mut OnUpload>,
+}
+
+struct OnUpload(Box<dyn FnMut(u64, Option<u64>) + Send>);
+
+impl fmt::Debug for OnUpload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OnUpload")
+    }
+}
+
+impl Read for Sending<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if Progress::get() == Progress::Refused {
+            return Ok(self.body.skip(buffer.len()));
+        }
+        let read = self.body.read(buffer)?;
+        self.sent += read as u64;
+        if let Some(OnUpload(watch)) = &mut self.on_upload {
+            watch(self.sent, self.length);
+        }
+        Ok(read)
     }
 }

@@ -1,13 +1,13 @@
 //! The answer to a request.
 
-use crate::error::{Error, Result};
-use crate::wire::io_trouble;
+use crate::coding::Decoder;
+use crate::error::{Error, Result, Trouble};
 use serde_json::Value;
 use std::fmt;
 use std::io::{self, Read};
+use ureq::Body;
 use ureq::http::response::Parts;
 use ureq::http::{self, HeaderMap, Method, StatusCode, Version, header};
-use ureq::{Body, BodyReader};
 
 /// The most of an answer that is taken as one value, in bytes.
 const JSON_BODY: u64 = 256 * 1024 * 1024;
@@ -20,13 +20,14 @@ pub struct Response {
     method: Method,
     url: String,
     head: Parts,
-    reader: BodyReader<'static>,
+    reader: Decoder,
 }
 
 impl Response {
     pub(crate) fn new(method: Method, url: String, response: http::Response<Body>) -> Self {
-        let (head, body) = response.into_parts();
-        Self { method, url, head, reader: body.into_reader() }
+        let (mut head, body) = response.into_parts();
+        let reader = Decoder::new(&method, &mut head, body);
+        Self { method, url, head, reader }
     }
 
     /// The status, 2xx.
@@ -85,7 +86,8 @@ impl Response {
     ///
     /// # Errors
     ///
-    /// [`Error::Transport`] if the connection breaks, or the body ends before it is whole.
+    /// [`Error::Transport`] if the connection breaks, or the body ends before it is whole;
+    /// [`Error::Answer`] if it cannot be decompressed.
     ///
     /// ```no_run
     /// use aac_auth::{Method, Output};
@@ -118,10 +120,13 @@ impl Response {
     }
 
     fn error(&self, error: &io::Error) -> Error {
-        Error::Transport {
-            method: self.method.to_string(),
-            url: self.url.clone(),
-            trouble: io_trouble(error),
+        let (method, url) = (self.method.to_string(), self.url.clone());
+        match error.get_ref().and_then(|inner| inner.downcast_ref::<Trouble>()) {
+            Some(trouble) => Error::Transport { method, url, trouble: trouble.clone() },
+            None => {
+                let what = format!("the response cannot be decompressed: {error}");
+                Error::Answer { method, url, what }
+            }
         }
     }
 }

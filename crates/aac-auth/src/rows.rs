@@ -381,8 +381,8 @@ impl Query {
     }
 
     fn fetch(&self, order: Order) -> Result<Page> {
-        let response = self.request(order).behind(&self.gate).send()?;
-        Ok(Page { url: response.url().to_owned(), text: response.text()?, ..Page::default() })
+        let (url, text) = self.request(order).behind(&self.gate).text()?;
+        Ok(Page { url, text, ..Page::default() })
     }
 }
 

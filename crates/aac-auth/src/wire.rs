@@ -4,6 +4,7 @@
 use crate::error::Trouble;
 use crate::platform;
 use crate::settings::is_loopback;
+use crate::transport::{self, LookupFailed, Progress, SLACK};
 use std::io;
 use std::time::Duration;
 use std::{env, error};
@@ -46,7 +47,7 @@ impl Wire {
             .tls_config(tls)
             .build();
         Self {
-            agent: config.new_agent(),
+            agent: transport::agent(config),
             proxy: proxy_from_env(),
             no_proxy: first_var(&["no_proxy", "NO_PROXY"]).1,
         }
@@ -61,19 +62,33 @@ impl Wire {
         let proxy = self.proxy_for(request.uri())?;
         // To bound a lookup takes a thread, every time. This machine is found without one.
         let is_here = is_loopback(request.uri().host().unwrap_or_default());
-        let resolve = (!is_here).then_some(limits.connect);
+        let connect = limits.total.unwrap_or(limits.connect).min(limits.connect);
+        let start = if proxy.is_some() { Progress::ToProxy } else { Progress::Connecting };
+        // A server may close an idle connection at the very moment at which a request goes out on it.
+        // Nobody knows then whether it was carried out, and it cannot be sent again if it does more than
+        // ask.
+        let is_new = !request.method().is_safe();
         let request = self
             .agent
             .configure_request(request)
             .proxy(proxy)
-            .timeout_resolve(resolve)
-            .timeout_connect(Some(limits.connect))
-            .timeout_recv_response(Some(limits.first_byte))
+            .timeout_resolve((!is_here).then_some(connect))
+            .timeout_connect(Some(connect))
+            .timeout_recv_response(Some(limits.first_byte + SLACK))
             .timeout_per_read(Some(limits.pause.max(limits.first_byte)))
             .timeout_per_write(Some(limits.pause))
-            .timeout_global(limits.total)
-            .build();
-        self.agent.run(request).map_err(|error| trouble(&error))
+            .timeout_global(limits.total.map(|total| total + SLACK));
+        let request = if is_new { request.max_idle_age(Duration::ZERO) } else { request };
+        start.set();
+        self.agent.run(request.build()).map_err(|error| match trouble(&error) {
+            // TLS, for example. On an idle connection nothing is connected.
+            Trouble::Timeout(what) | Trouble::Broken(what)
+                if is_new && !Progress::get().is_sent() =>
+            {
+                Trouble::Connect(what)
+            }
+            trouble => trouble,
+        })
     }
 
     fn proxy_for(&self, uri: &Uri) -> Result<Option<Proxy>, Trouble> {
@@ -150,6 +165,12 @@ pub(crate) fn io_trouble(error: &io::Error) -> Trouble {
     if let Some(inner) = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
         return tls_trouble(inner);
     }
+    if let Some(inner) = inner.and_then(|inner| inner.downcast_ref::<io::Error>()) {
+        return io_trouble(inner);
+    }
+    if let Some(inner) = inner.and_then(|inner| inner.downcast_ref::<LookupFailed>()) {
+        return Trouble::Lookup(inner.to_string());
+    }
     let text = error.to_string();
     match error.kind() {
         // std has no kind for a failed lookup.
@@ -159,6 +180,8 @@ pub(crate) fn io_trouble(error: &io::Error) -> Trouble {
         | io::ErrorKind::NetworkUnreachable
         | io::ErrorKind::NetworkDown
         | io::ErrorKind::AddrNotAvailable => Trouble::Connect(text),
+        // Of TLS, or of HTTP that was not whole.
+        io::ErrorKind::UnexpectedEof => Trouble::Broken("the server closed it early".to_owned()),
         _ => Trouble::Broken(text),
     }
 }

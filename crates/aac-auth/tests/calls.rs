@@ -2,8 +2,11 @@
 
 mod support;
 
+use aac_auth::{Client, ConnectionOptions};
 use aac_sandbox::{Fault, FaultKind, Options, RefreshTokens};
+use std::env;
 use std::fs;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -253,6 +256,18 @@ fn a_wait_that_is_too_long_is_told() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn a_longer_wait_is_told_on_a_terminal() {
+    let fault = Fault::api(FaultKind::TooManyRequests(2));
+    let case = Case::fresh(Options { faults: vec![fault], ..Options::default() });
+    let shown = support::on_terminal(&mut case.command(), 80);
+    assert!(shown.contains("API quota reached"), "{shown}");
+    assert!(shown.contains("trying again in 2.0 s"), "{shown}");
+    case.sandbox.add_fault(Fault::api(FaultKind::TooManyRequests(2)));
+    assert_eq!(case.run(NONE).stderr, "");
+}
+
+#[test]
 fn a_server_that_does_not_answer_is_given_up() {
     for kind in [FaultKind::Hang, FaultKind::HangAfter, FaultKind::SlowBody(30)] {
         let case =
@@ -350,4 +365,33 @@ fn a_wait_that_outlives_the_token_ends_with_a_new_one() {
     case.run(NONE).assert_ok();
     let counters = case.sandbox.counters();
     assert_eq!((counters.exchanges, counters.api_calls, counters.unauthorized), (2, 2, 0));
+}
+
+/// What the test below runs, in a process of its own: the environment is one for all tests.
+#[test]
+#[ignore = "a part of default_options_look_at_the_environment"]
+fn open_with_default_options() {
+    let opened = Client::open(&ConnectionOptions::default(), "test/1.0");
+    println!("opened: {}", opened.map_or_else(|error| error.to_string(), |_| "yes".to_owned()));
+}
+
+#[test]
+fn default_options_look_at_the_environment() {
+    let case = Case::fresh(Options::default());
+    let elsewhere = tempfile::tempdir().unwrap();
+    let open = |dir: &str, current: &Path| {
+        let output = Command::new(env::current_exe().unwrap())
+            .args(["--exact", "open_with_default_options", "--ignored", "--nocapture"])
+            .env("AAC_DIR", dir)
+            .current_dir(current)
+            .output()
+            .unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let folder = case.folder.path();
+    assert!(open(folder.to_str().unwrap(), elsewhere.path()).contains("opened: yes"));
+    // An empty value counts as none: the search begins in the current folder.
+    assert!(open("", folder).contains("opened: yes"));
+    assert!(open("", elsewhere.path()).contains("opened: no creds.json in"));
+    assert!(open("no-such", folder).contains("opened: no-such: no such folder"));
 }

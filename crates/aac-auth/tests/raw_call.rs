@@ -444,6 +444,66 @@ fn what_is_shown_of_an_answer() {
 
 #[test]
 #[cfg(target_os = "linux")]
+fn a_long_upload_is_counted_on_a_terminal() {
+    let case = case();
+    let file = case.path("package.zip");
+    File::create(&file).unwrap().set_len(4 << 20).unwrap();
+    let part = format!("data=@{}", file.display());
+    let mut command = case.program("raw_call");
+    let shown = support::on_terminal(command.args([ECHO, "--part", &part]), 80);
+    assert!(shown.contains(" of 4.00 MiB, "), "{shown}");
+    let mut command = case.program("raw_call");
+    let shown = support::on_terminal(command.args([ECHO, "-f", "name=x"]), 80);
+    assert!(!shown.contains(" of "), "{shown}");
+}
+
+#[test]
+#[cfg(unix)]
+fn files_that_are_not_plain_ones_are_bodies_too() {
+    let case = case();
+    let pipe = case.path("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let data = format!("@{}", pipe.display());
+    for (text, words) in [("{\"a\": 1", Some("looks like JSON, but")), ("{\"a\": 1}", None)] {
+        let to = pipe.clone();
+        let writer = thread::spawn(move || fs::write(to, text).unwrap());
+        let run = call(&case, &[ECHO, "-d", &data]);
+        writer.join().unwrap();
+        match words {
+            Some(words) => {
+                assert_eq!(run.code, Some(2));
+                assert!(run.stderr.contains(words), "{}", run.stderr);
+            }
+            None => {
+                let echo: Value = serde_json::from_str(&run.stdout).unwrap();
+                assert_eq!(
+                    (echo["body"].as_str(), header(&echo, "content-length")),
+                    (Some(text), Some("8"))
+                );
+            }
+        }
+    }
+    // More than is held in memory is a stream.
+    let to = pipe.clone();
+    let writer = thread::spawn(move || fs::write(to, vec![b'a'; 3 << 20]).unwrap());
+    let long = echo(&case, &[ECHO, "-d", &data]);
+    writer.join().unwrap();
+    assert_eq!((long["length"].as_u64(), header(&long, "content-length")), (Some(3 << 20), None));
+
+    let empty = case.path("empty");
+    fs::write(&empty, "").unwrap();
+    let sent = echo(&case, &[ECHO, "-d", &format!("@{}", empty.display())]);
+    assert_eq!(header(&sent, "content-length"), Some("0"));
+    assert_eq!(header(&sent, "transfer-encoding"), None);
+
+    if let Ok(version) = fs::read_to_string("/proc/version") {
+        let sent = echo(&case, &[ECHO, "-d", "@/proc/version"]);
+        assert_eq!(sent["body"].as_str(), Some(version.as_str()));
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
 fn a_terminal_gets_what_a_person_can_read() {
     let case = Case::fresh(Options { users: 34, ..Options::default() });
     let shown = |args: &[&str]| support::on_terminal(case.program("raw_call").args(args), 80);

@@ -7,8 +7,8 @@ use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read};
 use std::path::Path;
 
-/// What is read of standard input before it is sent, in bytes. What fits in here is checked, and can
-/// be sent a second time; more is a stream.
+/// What is read of a stream (standard input, a pipe) before it is sent, in bytes. What fits in here is
+/// checked, and can be sent a second time.
 const HELD: u64 = 1024 * 1024;
 
 /// A JSON object, the members of `-f` before those of `-F`.
@@ -44,29 +44,39 @@ pub fn of_data(data: &str, is_json: bool) -> Result<Body, Error> {
         return Ok(data.to_owned().into());
     };
     if source == "-" {
-        return of_stdin(is_json);
+        return of_stream("standard input", io::stdin(), is_json);
     }
     let path = Path::new(source);
-    let body = Body::file(path)?;
-    // A pipe could not be read twice.
-    if is_json && path.is_file() {
-        let failed = |source| Error::UserFile { path: path.to_owned(), source };
-        check(source, BufReader::with_capacity(HELD as usize, File::open(path).map_err(failed)?))?;
-    }
-    Ok(body)
-}
-
-fn of_stdin(is_json: bool) -> Result<Body, Error> {
-    let failed = |source| Error::UserFile { path: "standard input".into(), source };
-    let mut start = Vec::new();
-    io::stdin().lock().take(HELD).read_to_end(&mut start).map_err(failed)?;
-    if start.len() as u64 == HELD {
-        return Ok(Body::stream("standard input", Cursor::new(start).chain(io::stdin())));
+    let open = || File::open(path).map_err(|error| unreadable(path, error));
+    if !path.is_file() {
+        // A pipe cannot be read twice.
+        return of_stream(source, open()?, is_json);
     }
     if is_json {
-        check("standard input", &start[..])?;
+        check(source, BufReader::with_capacity(HELD as usize, open()?))?;
+    }
+    Body::file(path)
+}
+
+fn of_stream(
+    name: &str,
+    mut stream: impl Read + Send + 'static,
+    is_json: bool,
+) -> Result<Body, Error> {
+    let mut start = Vec::new();
+    let read = stream.by_ref().take(HELD).read_to_end(&mut start);
+    read.map_err(|error| unreadable(Path::new(name), error))?;
+    if start.len() as u64 == HELD {
+        return Ok(Body::stream(name, Cursor::new(start).chain(stream)));
+    }
+    if is_json {
+        check(name, &start[..])?;
     }
     Ok(start.into())
+}
+
+fn unreadable(path: &Path, source: io::Error) -> Error {
+    Error::UserFile { path: path.to_owned(), source }
 }
 
 /// The parts of an upload: files, standard input, or JSON as it is.

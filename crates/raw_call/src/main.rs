@@ -105,7 +105,7 @@ fn run(cli: &Cli) -> Result<(), Error> {
     }
     // Before anything is sent: what cannot be kept need not be asked for.
     let output = cli.answer.to()?;
-    let response = request.send()?;
+    let response = show::upload(request)?;
     show::answer(response, output, &cli.answer)
 }
 

@@ -1,8 +1,10 @@
 //! What is seen of a request and its answer.
 
 use crate::Answer;
-use aac_auth::{Error, HeaderMap, HttpError, Output, Preview, Response, StatusCode, Version};
-use indicatif::{ProgressBar, ProgressStyle};
+use aac_auth::{
+    Error, HeaderMap, HttpError, Output, Preview, Request, Response, StatusCode, Version,
+};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::Value;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
@@ -21,6 +23,30 @@ pub fn request(preview: &Preview) -> Result<(), Error> {
         output.write_text(&format!("\n{body}\n"))?;
     }
     output.finish()
+}
+
+/// Uploads that are shorter, in bytes, are over before anyone wonders.
+const LONG_UPLOAD: u64 = 1024 * 1024;
+
+/// Sends the request, counting its body on standard error if that is a terminal.
+pub fn upload(request: Request<'_>) -> Result<Response, Error> {
+    let bar = ProgressBar::hidden();
+    let shown = bar.clone();
+    let request = request.on_upload(move |sent, length| {
+        if sent > LONG_UPLOAD && shown.is_hidden() && io::stderr().is_terminal() {
+            shown.set_draw_target(ProgressDrawTarget::stderr());
+            if let Some(style) = style(length) {
+                shown.set_style(style);
+            }
+            shown.set_length(length.unwrap_or_default());
+        }
+        shown.set_position(sent);
+    });
+    let response = request.send();
+    if !bar.is_hidden() {
+        bar.finish_and_clear();
+    }
+    response
 }
 
 /// An answer, as the flags want it.
@@ -132,17 +158,20 @@ fn on_terminal(body: &[u8], output: &mut Output) -> Result<(), Error> {
 
 /// Counts a download on standard error, if that is a terminal.
 fn bar(headers: &HeaderMap) -> ProgressBar {
-    let length =
+    let length: Option<u64> =
         headers.get("content-length").and_then(|length| length.to_str().ok()?.parse().ok());
-    let (bar, template) = match length {
-        Some(length) => (
-            ProgressBar::new(length),
-            "{wide_bar} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left",
-        ),
-        None => (ProgressBar::new_spinner(), "{spinner} {bytes}, {bytes_per_sec}"),
-    };
-    match ProgressStyle::with_template(template) {
-        Ok(style) if io::stderr().is_terminal() => bar.with_style(style),
+    match style(length) {
+        Some(style) if io::stderr().is_terminal() => {
+            length.map_or_else(ProgressBar::new_spinner, ProgressBar::new).with_style(style)
+        }
         _ => ProgressBar::hidden(),
     }
+}
+
+fn style(length: Option<u64>) -> Option<ProgressStyle> {
+    let template = match length {
+        Some(_) => "{wide_bar} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left",
+        None => "{spinner} {bytes}, {bytes_per_sec}",
+    };
+    ProgressStyle::with_template(template).ok()
 }

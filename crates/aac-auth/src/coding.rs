@@ -1,0 +1,122 @@
+//! The content coding of a response (RFC 9110 §8.4), undone while it is read.
+
+use crate::wire::io_trouble;
+use flate2::bufread::MultiGzDecoder;
+use std::io::{self, BufRead, BufReader, Read};
+use ureq::http::response::Parts;
+use ureq::http::{HeaderMap, Method, StatusCode, header};
+use ureq::{Body, BodyReader};
+
+/// The body of a response as it was before it was encoded.
+///
+/// An error of the connection holds a [`Trouble`](crate::error::Trouble); any other says that the body
+/// cannot be decoded.
+pub(crate) enum Decoder {
+    Identity(Raw),
+    /// Compressed, and nothing of it is decoded yet: the decoder below reads as it is made.
+    Compressed(Option<BufReader<Raw>>),
+    Gzip(Box<MultiGzDecoder<BufReader<Raw>>>),
+    /// A coding that was not asked for.
+    Unknown {
+        raw: Raw,
+        name: String,
+    },
+}
+
+impl Decoder {
+    /// Headers that are only true of the encoded body are removed.
+    pub(crate) fn new(method: &Method, head: &mut Parts, body: Body) -> Self {
+        let raw = Raw(body.into_reader());
+        let is_empty = *method == Method::HEAD
+            || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        let codings = codings(&head.headers);
+        match codings.as_slice() {
+            [one] if one == "gzip" && !is_empty => {
+                head.headers.remove(header::CONTENT_ENCODING);
+                head.headers.remove(header::CONTENT_LENGTH);
+                Self::Compressed(Some(BufReader::new(raw)))
+            }
+            names if names.is_empty() || is_empty => Self::Identity(raw),
+            names => Self::Unknown { raw, name: names.join(", ") },
+        }
+    }
+
+    /// What cannot be decoded is read as it is.
+    pub(crate) fn or_raw(self) -> Self {
+        match self {
+            Self::Unknown { raw, .. } => Self::Identity(raw),
+            known => known,
+        }
+    }
+}
+
+/// The codings in the order in which they were applied, without those that change nothing.
+fn codings(headers: &HeaderMap) -> Vec<String> {
+    let values = headers.get_all(header::CONTENT_ENCODING).iter();
+    let values: Vec<_> = values.map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
+    let names = values.iter().flat_map(|value| value.split(','));
+    names
+        .map(|name| match name.trim().to_ascii_lowercase() {
+            name if name == "x-gzip" => "gzip".to_owned(),
+            name => name,
+        })
+        .filter(|name| !name.is_empty() && name != "identity")
+        .collect()
+}
+
+impl Read for Decoder {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Identity(raw) => raw.read(buffer),
+            Self::Compressed(raw) => {
+                // Servers name a coding where there is nothing to encode.
+                let Some(mut raw) = raw.take() else { return Ok(0) };
+                if raw.fill_buf()?.is_empty() {
+                    return Ok(0);
+                }
+                *self = Self::Gzip(Box::new(MultiGzDecoder::new(raw)));
+                self.read(buffer)
+            }
+            Self::Gzip(decoder) => decoder.read(buffer),
+            Self::Unknown { raw, name } => match raw.read(buffer)? {
+                0 => Ok(0),
+                _ => Err(io::Error::other(format!("its content-encoding is {name:?}"))),
+            },
+        }
+    }
+}
+
+/// The bytes as they come.
+pub(crate) struct Raw(BodyReader<'static>);
+
+impl Read for Raw {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer).map_err(|error| io::Error::new(error.kind(), io_trouble(&error)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codings_are_named_in_many_ways() {
+        for (values, names) in [
+            (&[][..], &[][..]),
+            (&["gzip"], &["gzip"]),
+            (&["GZip"], &["gzip"]),
+            (&["X-GZIP"], &["gzip"]),
+            (&["identity"], &[]),
+            (&[""], &[]),
+            (&["Identity, gzip ,"], &["gzip"]),
+            (&["br"], &["br"]),
+            (&["deflate", "gzip"], &["deflate", "gzip"]),
+        ] {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(header::CONTENT_ENCODING, value.parse().unwrap());
+            }
+            assert_eq!(codings(&headers), names, "{values:?}");
+        }
+    }
+}

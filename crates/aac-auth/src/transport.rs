@@ -1,0 +1,409 @@
+//! The TCP connections below HTTP, in place of ureq's own. ureq's proxies and TLS sit on top of them.
+//!
+//! What is different here:
+//! - A response that has arrived is read even if the time for it is over, as after the process was
+//!   stopped (SIGSTOP, `docker pause`).
+//! - A server that refuses an upload and closes the connection is heard: a write that fails is not the
+//!   end as long as there is a response to read.
+//! - A body that only the end of the connection ends is whole only if that end is a proper one.
+//! - A peer that is gone is found by TCP keepalive.
+//! - A name lookup that cannot be started is an error, not a panic.
+//!
+//! ureq does its work on the thread that sends the request, so how far that request got is kept by
+//! thread: ureq has no other way to tell.
+
+use crate::platform;
+use std::cell::Cell;
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+use ureq::config::Config;
+use ureq::http::Uri;
+use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{
+    Buffers, ConnectProxyConnector, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout,
+    RustlsConnector, SocksConnector, Transport,
+};
+use ureq::{Agent, Error, Timeout};
+
+/// ureq neither reads nor writes once a deadline is over. It is given deadlines that are so much later,
+/// and the true ones are kept here.
+pub(crate) const SLACK: Duration = Duration::from_secs(365 * 86_400);
+
+/// How far a thread's request got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// There is no connection yet, or one to a proxy alone.
+    ToProxy,
+    /// There is no connection to the server yet.
+    Connecting,
+    /// There is a connection to the server itself, and some of it may have left.
+    Sending,
+    /// The server takes no more of it.
+    Refused,
+}
+
+thread_local! {
+    static PROGRESS: Cell<Progress> = const { Cell::new(Progress::Connecting) };
+}
+
+impl Progress {
+    pub(crate) fn get() -> Self {
+        PROGRESS.get()
+    }
+
+    pub(crate) fn set(self) {
+        PROGRESS.set(self);
+    }
+
+    /// Whether the server may have got some of the request.
+    pub(crate) fn is_sent(self) -> bool {
+        matches!(self, Self::Sending | Self::Refused)
+    }
+}
+
+/// An agent that connects as described above.
+pub(crate) fn agent(config: Config) -> Agent {
+    let connector =
+        ().chain(SocksConnector::default())
+            .chain(ConnectProxyConnector::default())
+            .chain(TcpConnector)
+            .chain(LastConnector(RustlsConnector::default()));
+    Agent::with_parts(config, connector, ThreadResolver)
+}
+
+/// What is left of a timeout, and its reason, with a limit on each read or write.
+fn time_left(
+    timeout: &NextTimeout,
+    each: Option<ureq::unversioned::transport::time::Duration>,
+    each_reason: Timeout,
+) -> (Option<Duration>, Timeout) {
+    use ureq::unversioned::transport::time::Duration as D;
+    let after = match timeout.after {
+        D::NotHappening => None,
+        D::Exact(after) if has_slack(timeout.reason) => Some(after.saturating_sub(SLACK)),
+        D::Exact(after) => Some(after),
+    };
+    match (after, each) {
+        (after, Some(D::Exact(each))) if after.is_none_or(|after| each < after) => {
+            (Some(each), each_reason)
+        }
+        (after, _) => (after, timeout.reason),
+    }
+}
+
+fn has_slack(reason: Timeout) -> bool {
+    matches!(reason, Timeout::RecvResponse | Timeout::Global)
+}
+
+/// Opens a connection where no proxy has.
+#[derive(Debug)]
+struct TcpConnector;
+
+impl<In: Transport> Connector<In> for TcpConnector {
+    type Out = Either<In, Tcp>;
+
+    fn connect(
+        &self,
+        details: &ConnectionDetails,
+        chained: Option<In>,
+    ) -> Result<Option<Self::Out>, Error> {
+        // ureq goes through this chain for the connection to a proxy as well, as if there was none.
+        if chained.is_some() || details.config.proxy().is_some() {
+            Progress::Connecting.set();
+        }
+        if let Some(chained) = chained {
+            return Ok(Some(Either::A(chained)));
+        }
+        let (left, reason) = time_left(&details.timeout, None, details.timeout.reason);
+        let stream = connect(&details.addrs, left, reason)?;
+        stream.set_nodelay(true)?;
+        platform::keep_alive(&stream)?;
+        let config = details.config;
+        let buffers = LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size());
+        Ok(Some(Either::B(Tcp {
+            stream,
+            buffers,
+            read_timeout: None,
+            write_timeout: None,
+            refusal: None,
+        })))
+    }
+}
+
+/// Connects to the first address that answers. Each but the last has half of the time that is left, so
+/// that one that leads nowhere does not use it up.
+fn connect(
+    addresses: &[SocketAddr],
+    left: Option<Duration>,
+    reason: Timeout,
+) -> Result<TcpStream, Error> {
+    let start = Instant::now();
+    let mut failure = Error::HostNotFound;
+    for (index, address) in addresses.iter().enumerate() {
+        let Some(left) = left else {
+            match TcpStream::connect(address) {
+                Ok(stream) => return Ok(stream),
+                Err(error) => failure = error.into(),
+            }
+            continue;
+        };
+        let left = left.saturating_sub(start.elapsed());
+        let time = if index + 1 == addresses.len() { left } else { left / 2 };
+        if time.is_zero() {
+            return Err(Error::Timeout(reason));
+        }
+        match TcpStream::connect_timeout(address, time) {
+            Ok(stream) => return Ok(stream),
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                failure = Error::Timeout(reason);
+            }
+            Err(error) => failure = error.into(),
+        }
+    }
+    Err(failure)
+}
+
+/// A TCP connection.
+struct Tcp {
+    stream: TcpStream,
+    buffers: LazyBuffers,
+    /// What the socket's timeouts are set to.
+    read_timeout: Option<Duration>,
+    write_timeout: Option<Duration>,
+    /// Why the peer takes no more, once it does not.
+    refusal: Option<Refusal>,
+}
+
+struct Refusal {
+    kind: io::ErrorKind,
+    text: String,
+    timeout: Option<Timeout>,
+}
+
+impl Transport for Tcp {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        &mut self.buffers
+    }
+
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
+        if self.refusal.is_none() {
+            let (left, reason) = time_left(&timeout, timeout.per_write, Timeout::PerWrite);
+            if left.is_some_and(|left| left.is_zero()) {
+                return Err(Error::Timeout(reason));
+            }
+            if left != self.write_timeout {
+                self.stream.set_write_timeout(left)?;
+                self.write_timeout = left;
+            }
+            let Err(error) = (&self.stream).write_all(&self.buffers.output()[..amount]) else {
+                return Ok(());
+            };
+            self.refusal = Some(Refusal {
+                kind: error.kind(),
+                text: error.to_string(),
+                timeout: is_timeout(&error).then_some(reason),
+            });
+        }
+        // There may be a response that says why: ureq looks for it when it has sent everything, or
+        // believes so.
+        if Progress::get() == Progress::Sending {
+            Progress::Refused.set();
+        }
+        Ok(())
+    }
+
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
+        let (left, reason) = time_left(&timeout, timeout.per_read, Timeout::PerRead);
+        let start = Instant::now();
+        let mut remaining = left;
+        let read = loop {
+            // After a refusal, all that the peer has sent is here.
+            if self.refusal.is_some() || remaining.is_some_and(|time| time.is_zero()) {
+                break self.read_now();
+            }
+            if remaining != self.read_timeout {
+                self.stream.set_read_timeout(remaining)?;
+                self.read_timeout = remaining;
+            }
+            match self.stream.read(self.buffers.input_append_buf()) {
+                // A signal, or the time is over: in both cases the clock decides.
+                Err(error) if is_timeout(&error) || error.kind() == io::ErrorKind::Interrupted => {
+                    remaining = left.map(|left| left.saturating_sub(start.elapsed()));
+                }
+                read => break read,
+            }
+        };
+        match (read, &self.refusal) {
+            (Ok(length @ 1..), _) => {
+                self.buffers.input_appended(length);
+                Ok(true)
+            }
+            (_, Some(refusal)) => Err(refusal.error()),
+            (Ok(_), None) => Ok(false),
+            (Err(error), None) if is_timeout(&error) => Err(Error::Timeout(reason)),
+            (Err(error), None) => Err(error.into()),
+        }
+    }
+
+    fn is_open(&mut self) -> bool {
+        // A server that speaks without being asked is not to be trusted with the next request.
+        self.refusal.is_none()
+            && self.buffers.input().is_empty()
+            && self.read_now().is_err_and(|error| is_timeout(&error))
+    }
+}
+
+impl Tcp {
+    /// Reads what is here, without waiting; `WouldBlock` where that is nothing.
+    fn read_now(&mut self) -> io::Result<usize> {
+        self.stream.set_nonblocking(true)?;
+        let buffer = self.buffers.input_append_buf();
+        let read = loop {
+            match self.stream.read(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => break read,
+            }
+        };
+        self.stream.set_nonblocking(false)?;
+        read
+    }
+}
+
+impl Refusal {
+    fn error(&self) -> Error {
+        match self.timeout {
+            Some(reason) => Error::Timeout(reason),
+            None => Error::Io(io::Error::new(self.kind, self.text.clone())),
+        }
+    }
+}
+
+impl fmt::Debug for Tcp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tcp").field("peer", &self.stream.peer_addr().ok()).finish()
+    }
+}
+
+/// Whether a socket's time is over. Which of the two it is differs between systems.
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+}
+
+/// TLS where the URL asks for it, and the end of the chain: from here on the connection is the server's.
+#[derive(Debug)]
+struct LastConnector(RustlsConnector);
+
+impl<In: Transport> Connector<In> for LastConnector {
+    type Out = Last<<RustlsConnector as Connector<In>>::Out>;
+
+    fn connect(
+        &self,
+        details: &ConnectionDetails,
+        chained: Option<In>,
+    ) -> Result<Option<Self::Out>, Error> {
+        // ureq reads the system's certificates again for each connection of a request that has options
+        // of its own. No request has its own for TLS.
+        let details = ConnectionDetails {
+            uri: details.uri,
+            addrs: details.addrs.clone(),
+            config: details.config,
+            request_level: false,
+            resolver: details.resolver,
+            now: details.now,
+            timeout: details.timeout,
+            current_time: details.current_time.clone(),
+            run_connector: details.run_connector.clone(),
+            register_shutdown: details.register_shutdown.clone(),
+        };
+        let connection = self.0.connect(&details, chained)?;
+        if Progress::get() == Progress::Connecting {
+            Progress::Sending.set();
+        }
+        Ok(connection.map(Last))
+    }
+}
+
+/// The connection to the server itself.
+#[derive(Debug)]
+struct Last<T>(T);
+
+impl<T: Transport> Transport for Last<T> {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        self.0.buffers()
+    }
+
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
+        self.0.transmit_output(amount, timeout)
+    }
+
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
+        use io::ErrorKind::{ConnectionAborted, ConnectionReset, UnexpectedEof};
+        // ureq takes these three for the proper end of a body that has no length. They are not: TLS
+        // says so when a body is cut off (RFC 9112 §9.8), and so does a reset.
+        self.0.await_input(timeout).map_err(|error| match error {
+            Error::Io(error)
+                if matches!(error.kind(), ConnectionAborted | ConnectionReset | UnexpectedEof) =>
+            {
+                Error::Io(io::Error::other(error))
+            }
+            error => error,
+        })
+    }
+
+    fn is_open(&mut self) -> bool {
+        self.0.is_open()
+    }
+
+    fn is_tls(&self) -> bool {
+        self.0.is_tls()
+    }
+}
+
+/// Looks names up on a thread of its own where there is a limit of time: the system's lookup has none.
+#[derive(Debug)]
+struct ThreadResolver;
+
+impl Resolver for ThreadResolver {
+    fn resolve(
+        &self,
+        uri: &Uri,
+        config: &Config,
+        timeout: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, Error> {
+        let (left, reason) = time_left(&timeout, None, timeout.reason);
+        let Some(left) = left else {
+            return DefaultResolver::default().resolve(uri, config, timeout);
+        };
+        let (uri, config) = (uri.clone(), config.clone());
+        let (sender, receiver) = mpsc::sync_channel(1);
+        let failed = |text: String| Error::Io(io::Error::other(LookupFailed(text)));
+        thread::Builder::new()
+            .spawn(move || {
+                let found =
+                    DefaultResolver::default().resolve(&uri, &config, NextTimeout::default());
+                // Whoever asked may have given up.
+                let _ = sender.send(found);
+            })
+            .map_err(|error| failed(format!("no thread can be started: {error}")))?;
+        receiver.recv_timeout(left).unwrap_or_else(|error| match error {
+            RecvTimeoutError::Timeout => Err(Error::Timeout(reason)),
+            RecvTimeoutError::Disconnected => Err(failed("the lookup ended early".to_owned())),
+        })
+    }
+}
+
+/// A lookup that failed on this machine.
+#[derive(Debug)]
+pub(crate) struct LookupFailed(String);
+
+impl fmt::Display for LookupFailed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for LookupFailed {}

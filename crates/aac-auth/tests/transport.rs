@@ -1,0 +1,423 @@
+//! What happens below HTTP: stopped processes, refused uploads, connections that end at a bad moment,
+//! content codings.
+
+mod support;
+
+use aac_auth::{Client, ConnectionOptions, Method, json};
+use aac_sandbox::{Fault, FaultKind, Options};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::Duration;
+use support::{Case, DOCUMENTED, Run};
+
+/// A folder with a fresh token, in front of a server that each connection is handed to.
+fn server(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> Case {
+    let case = Case::fresh(Options::default());
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    fs::write(case.path("aac_url.txt"), url).unwrap();
+    let serve = Arc::new(serve);
+    // It ends with the test process.
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let serve = Arc::clone(&serve);
+            thread::spawn(move || serve(stream.unwrap()));
+        }
+    });
+    case
+}
+
+/// Reads a request up to its body; empty at the end of the connection.
+fn head(mut stream: &TcpStream) -> String {
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|length| length == 1) {
+        head.push(byte[0]);
+    }
+    String::from_utf8(head).unwrap()
+}
+
+fn ok(headers: &str, body: &[u8]) -> Vec<u8> {
+    let head = format!("HTTP/1.1 200 OK\r\n{headers}Content-Length: {}\r\n\r\n", body.len());
+    [head.as_bytes(), body].concat()
+}
+
+#[test]
+#[cfg(unix)]
+fn a_response_that_came_while_the_program_was_stopped_is_read() {
+    use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
+    for pieces in [1, 2] {
+        let (asked, is_asked) = channel();
+        let (answer, may_answer) = channel();
+        let may_answer = std::sync::Mutex::new(may_answer);
+        let case = server(move |mut stream| {
+            head(&stream);
+            asked.send(()).unwrap();
+            may_answer.lock().unwrap().recv().unwrap();
+            let response = ok("", DOCUMENTED.as_bytes());
+            for piece in response.chunks(response.len().div_ceil(pieces)) {
+                stream.write_all(piece).unwrap();
+            }
+        });
+        let child = case
+            .command()
+            .args(["--timeout", "1", "--retry", "0"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        is_asked.recv().unwrap();
+        let pid = Pid::from_child(&child);
+        kill_process(pid, Signal::STOP).unwrap();
+        let (_, status) = waitpid(Some(pid), WaitOptions::UNTRACED).unwrap().unwrap();
+        assert!(status.stopped());
+        answer.send(()).unwrap();
+        // Longer than the time limit.
+        thread::sleep(Duration::from_millis(1500));
+        kill_process(pid, Signal::CONT).unwrap();
+        Run::from(child).assert_ok();
+    }
+}
+
+/// Tells the client that its upload is too large, and hangs up while it is still sending.
+fn refuse(mut stream: TcpStream, is_continued: bool) {
+    let head = head(&stream);
+    if is_continued && head.contains("100-continue") {
+        stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").unwrap();
+        stream.read_exact(&mut [0; 4096]).unwrap();
+    }
+    let body = r#"{"message":"the package is too large"}"#;
+    let head = format!(
+        "HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all((head + body).as_bytes()).unwrap();
+    // Bytes that nobody reads make a reset of the end.
+}
+
+#[test]
+fn an_upload_that_is_refused_early_is_told_so() {
+    for (length, is_continued) in [(8 << 20, true), (8 << 20, false), (1 << 20, false)] {
+        let case = server(move |stream| refuse(stream, is_continued));
+        let package = case.path("package.zip");
+        fs::write(&package, vec![7; length]).unwrap();
+        let package = package.to_str().unwrap();
+        for args in [["-d", &format!("@{package}")], ["--part", &format!("data=@{package}")]] {
+            for _ in 0..10 {
+                let run = case.call("raw_call", [&["/x"][..], &args].concat());
+                assert_eq!(run.code, Some(4), "{}", run.stderr);
+                assert!(
+                    run.stderr.contains("HTTP 413 Payload Too Large: the package is too large")
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_refusal_is_heard_though_the_server_neither_reads_nor_hangs_up() {
+    let case = server(|mut stream| {
+        head(&stream);
+        let head = "HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\n\r\n";
+        stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").unwrap();
+        stream.write_all(head.as_bytes()).unwrap();
+        loop {
+            thread::park();
+        }
+    });
+    let package = case.path("package.zip");
+    File::create(&package).unwrap().set_len(64 << 20).unwrap();
+    let data = format!("@{}", package.to_str().unwrap());
+    let run =
+        case.call("raw_call", ["/x", "--timeout", "1", "-d", &data, "-H", "content-type: x/y"]);
+    assert_eq!(run.code, Some(4), "{}", run.stderr);
+    assert!(run.stderr.contains("HTTP 413"), "{}", run.stderr);
+}
+
+#[test]
+#[cfg(unix)]
+fn a_refused_stream_is_not_read_to_its_end() {
+    let case = server(|stream| refuse(stream, true));
+    let mut command = case.program("raw_call");
+    command.args(["/x", "-d", "@-"]).stdin(File::open("/dev/zero").unwrap());
+    let run = Run::of(&mut command);
+    assert_eq!(run.code, Some(4), "{}", run.stderr);
+}
+
+#[test]
+fn a_post_never_goes_out_on_an_idle_connection() {
+    let (posts, seen) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (counted, opened) = (Arc::clone(&posts), Arc::clone(&seen));
+    let case = server(move |mut stream| {
+        opened.fetch_add(1, Ordering::SeqCst);
+        let first = head(&stream);
+        if first.starts_with("POST") {
+            counted.fetch_add(1, Ordering::SeqCst);
+        }
+        stream.write_all(&ok("", DOCUMENTED.as_bytes())).unwrap();
+        // It would have closed the connection, but the next request is faster.
+        let _ = stream.read(&mut [0]);
+    });
+    let path = "/iam/v1/workspaces/{workspaceId}/x";
+    let run = case.call("raw_call", ["-X", "POST", path]);
+    assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""));
+    assert_eq!((posts.load(Ordering::SeqCst), seen.load(Ordering::SeqCst)), (1, 2));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_peer_that_is_gone_is_noticed() {
+    let (asked, is_asked) = channel();
+    let case = server(move |stream| {
+        head(&stream);
+        asked.send(stream).unwrap();
+    });
+    let mut child = case.command().stdout(Stdio::null()).spawn().unwrap();
+    let mut stream = is_asked.recv().unwrap();
+    // proc_pid_net_tcp(5): the timer of the client's socket is the keepalive timer (2), and it runs out
+    // in 10 s or less. Until the request is acknowledged it is another one.
+    let peer = format!(":{:04X}", stream.peer_addr().unwrap().port());
+    let timer = loop {
+        let table = fs::read_to_string("/proc/net/tcp").unwrap();
+        let rows = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        let row = rows.into_iter().find(|row| row[1].ends_with(&peer)).unwrap();
+        match row[5].split_once(':').unwrap() {
+            ("01", _) => thread::yield_now(),
+            (timer, when) => break (timer.to_owned(), u64::from_str_radix(when, 16).unwrap()),
+        }
+    };
+    assert_eq!(timer.0, "02");
+    assert!(timer.1 <= 1000, "{timer:?}");
+    stream.write_all(&ok("", DOCUMENTED.as_bytes())).unwrap();
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+#[cfg(unix)]
+fn a_lookup_that_cannot_be_started_is_told() {
+    let case = Case::fresh(Options::default());
+    // No name of the cloud is looked up: there is no room for the stack of the thread that would.
+    fs::write(case.path("aac_url.txt"), "https://api.us1.alteryxcloud.com").unwrap();
+    let issuer = Some("https://pingauth.alteryxcloud.com/as".to_owned());
+    let other = Case::fresh(Options { tls: true, issuer, ..Options::default() });
+    fs::copy(other.creds(), case.creds()).unwrap();
+    let mut command = case.command();
+    command.args(["--retry", "0"]).env("RUST_MIN_STACK", (1_u64 << 50).to_string());
+    Run::of(&mut command).assert_fails(1, &["could not be looked up: no thread can be started"]);
+}
+
+/// Lets the first so many bytes of the server through, and then ends the connection.
+fn cut_after(bytes: u64, server: u16) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for client in listener.incoming() {
+            let client = client.unwrap();
+            let server = TcpStream::connect(("127.0.0.1", server)).unwrap();
+            let (mut from, mut to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+            thread::spawn(move || io::copy(&mut from, &mut to));
+            io::copy(&mut (&server).take(bytes), &mut &client).unwrap();
+            client.shutdown(Shutdown::Write).unwrap();
+        }
+    });
+    port
+}
+
+#[test]
+fn a_body_that_is_cut_off_within_tls_is_an_error() {
+    // Without a length or chunks: the end of the connection is the only end that there is.
+    let faults = vec![Fault::api(FaultKind::CutClose).always()];
+    let options = Options { tls: true, package_size: 4 << 20, faults, ..Options::default() };
+    let case = Case::fresh(options);
+    let ca = case.path("ca.pem");
+    fs::write(&ca, case.sandbox.ca_pem()).unwrap();
+    let package = || {
+        let mut command = case.program("raw_call");
+        command.args(["/plans/v1/plans/7/package", "-o", "-"]).env("SSL_CERT_FILE", &ca);
+        command.output().unwrap()
+    };
+    // The whole of what the server sends, with a proper end of TLS.
+    let whole = package();
+    assert!(whole.status.success(), "{}", String::from_utf8_lossy(&whole.stderr));
+    let port = cut_after(1 << 20, case.sandbox.port());
+    fs::write(case.path("aac_url.txt"), format!("https://localhost:{port}")).unwrap();
+    let part = package();
+    assert!(part.stdout.len() < whole.stdout.len());
+    let stderr = String::from_utf8(part.stderr).unwrap();
+    assert_eq!(part.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("the connection broke"), "{stderr}");
+}
+
+fn gzip(text: &str) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(text.as_bytes()).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[test]
+fn content_codings_are_undone() {
+    let gzipped = gzip(r#"{"a": 1}"#);
+    let twice = [&gzipped[..], &gzipped].concat();
+    for (coding, body, expected) in [
+        ("gzip", &gzipped[..], r#"{"a": 1}"#),
+        ("GZIP", &gzipped, r#"{"a": 1}"#),
+        ("x-gzip", &gzipped, r#"{"a": 1}"#),
+        ("identity", b"{}", "{}"),
+        ("gzip", &twice, r#"{"a": 1}{"a": 1}"#),
+        ("gzip", b"", ""),
+    ] {
+        let response = ok(&format!("Content-Encoding: {coding}\r\n"), body);
+        let case = server(move |mut stream| {
+            head(&stream);
+            stream.write_all(&response).unwrap();
+        });
+        let run = case.call("raw_call", ["/x"]);
+        assert_eq!((run.code, run.stdout.as_str(), run.stderr.as_str()), (Some(0), expected, ""));
+        assert!(!case.call("raw_call", ["/x", "-i"]).stdout.contains("gzip"));
+    }
+    for (coding, body, words) in [
+        ("br", &gzipped[..], r#"its content-encoding is "br""#),
+        ("gzip, gzip", &gzipped[..], r#"its content-encoding is "gzip, gzip""#),
+        ("gzip", b"{}", "the response cannot be decompressed"),
+        ("gzip", &gzipped[..20], "the response cannot be decompressed"),
+    ] {
+        let response = ok(&format!("Content-Encoding: {coding}\r\n"), body);
+        let case = server(move |mut stream| {
+            head(&stream);
+            stream.write_all(&response).unwrap();
+        });
+        let run = case.call("raw_call", ["/x"]);
+        assert_eq!(run.code, Some(1), "{coding} {body:?}");
+        assert!(run.stderr.contains(words), "{}", run.stderr);
+    }
+}
+
+#[test]
+fn a_response_without_a_body_may_name_a_coding() {
+    for (method, status) in
+        [("POST", "204 No Content"), ("POST", "201 Created"), ("HEAD", "200 OK"), ("PUT", "200 OK")]
+    {
+        let case = server(move |mut stream| {
+            head(&stream);
+            let length = if status.starts_with("204") { "" } else { "Content-Length: 0\r\n" };
+            let head = format!("HTTP/1.1 {status}\r\nContent-Encoding: gzip\r\n{length}\r\n");
+            stream.write_all(head.as_bytes()).unwrap();
+        });
+        let run = case.call("raw_call", ["/x", "-X", method]);
+        assert_eq!((run.code, run.stdout.as_str(), run.stderr.as_str()), (Some(0), "", ""));
+    }
+}
+
+#[test]
+fn an_error_that_is_compressed_is_told() {
+    let body = gzip(r#"{"message":"a name is missing"}"#);
+    let case = server(move |mut stream| {
+        head(&stream);
+        let head = format!(
+            "HTTP/1.1 400 Bad Request\r\nContent-Encoding: gzip\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(&[head.as_bytes(), &body].concat()).unwrap();
+    });
+    let run = case.call("raw_call", ["/x"]);
+    assert_eq!(run.code, Some(4));
+    assert!(run.stderr.contains("a name is missing"), "{}", run.stderr);
+}
+
+#[test]
+fn a_write_whose_outcome_is_unknown_is_never_to_be_run_again() {
+    use FaultKind as K;
+    let case = Case::fresh(Options::default());
+    let path = "/plans/v1/plans";
+    for kind in [
+        K::ResetBefore,
+        K::ResetAfter,
+        K::HangAfter,
+        K::BadGateway,
+        K::Unavailable(1),
+        K::GatewayTimeout,
+        K::ServerError,
+        K::Cut,
+        K::SlowBody(30),
+    ] {
+        case.sandbox.add_fault(Fault::api(kind.clone()));
+        let run = case.call("raw_call", [path, "-f", "name=x", "--timeout", "0.5"]);
+        assert_ne!(run.code, Some(0), "{kind:?}");
+        assert!(run.stderr.contains("check before you run this again"), "{kind:?} {}", run.stderr);
+        assert!(!run.stderr.contains("Run this again"), "{kind:?} {}", run.stderr);
+    }
+    for kind in [K::BadRequest, K::Forbidden, K::TooManyRequests(3600)] {
+        case.sandbox.add_fault(Fault::api(kind.clone()));
+        let run = case.call("raw_call", [path, "-f", "name=x"]);
+        assert!(!run.stderr.contains("check before"), "{kind:?} {}", run.stderr);
+    }
+    // No connection can be made where nothing listens.
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    fs::write(case.path("aac_url.txt"), format!("http://{closed}")).unwrap();
+    let run = case.call("raw_call", [path, "-f", "name=x"]);
+    assert!(run.stderr.contains("The request was not sent."), "{}", run.stderr);
+    let run = case.call("raw_call", [path]);
+    assert!(!run.stderr.contains("not sent"), "{}", run.stderr);
+}
+
+#[test]
+fn a_program_can_tell_whether_a_write_may_have_taken_effect() {
+    use FaultKind as K;
+    let case = Case::fresh(Options::default());
+    let mut options = ConnectionOptions::default();
+    options.dir = Some(case.folder.path().to_owned());
+    options.retry = 0;
+    let client = Client::open(&options, "test/1.0").unwrap();
+    for (kind, expected) in [
+        (K::ResetAfter, true),
+        (K::Cut, true),
+        (K::Garbled, true),
+        (K::Empty, true),
+        (K::GatewayTimeout, true),
+        (K::BadRequest, false),
+        (K::TooManyRequests(1), false),
+    ] {
+        for method in [Method::POST, Method::GET] {
+            case.sandbox.add_fault(Fault::api(kind.clone()));
+            let request = client.request(method.clone(), "/plans/v1/plans");
+            let request = match method {
+                Method::POST => request.json(&json!({ "name": "x" })),
+                _ => request,
+            };
+            let error = request.send().and_then(|response| response.json()).unwrap_err();
+            assert_eq!(
+                error.may_have_taken_effect(),
+                expected && method == Method::POST,
+                "{error}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_body_that_breaks_off_is_asked_for_again() {
+    for kind in [FaultKind::Cut, FaultKind::SlowBody(30)] {
+        let fault = Fault::api(kind);
+        let case =
+            Case::fresh(Options { users: 3, faults: vec![fault.clone()], ..Options::default() });
+        case.run(["--timeout", "0.5"]).assert_ok();
+        assert_eq!(case.sandbox.counters().api_calls, 2);
+        // The number of the workspace, and then the page.
+        case.sandbox.add_fault(fault.clone());
+        case.sandbox.add_fault(fault.clone().after(1));
+        let run = case.call("list_users", ["--format", "csv", "--timeout", "0.5"]);
+        assert_eq!((run.code, run.stdout.lines().count()), (Some(0), 4), "{}", run.stderr);
+        assert_eq!(case.sandbox.counters().api_calls, 6);
+        case.sandbox.add_fault(fault);
+        let run = case.run(["--timeout", "0.5", "--retry", "0"]);
+        assert_eq!(run.code, Some(1));
+    }
+}
