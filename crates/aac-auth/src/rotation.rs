@@ -1029,3 +1029,40 @@ fn error_in_doubt(error: Error) -> Error {
         error => error,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_that_wait_for_one_another_do_not_add_up_their_patience() {
+        let turns = Turns::default();
+        let holder = turns.take(Instant::now()).unwrap();
+        assert!(!holder.has_waited);
+        let patience = Duration::from_millis(200);
+        let deadline = Instant::now() + patience;
+        let waited: Vec<_> = thread::scope(|scope| {
+            let wait = || turns.take(deadline).map(|guard| guard.has_waited);
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(wait)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert_eq!(waited, [None; 8], "all of them gave up");
+        assert!(Instant::now() < deadline + 8 * patience, "and not one after the other");
+        drop(holder);
+        assert!(turns.take(Instant::now()).is_some(), "the turn is free again");
+    }
+
+    #[test]
+    fn a_turn_ends_with_a_panic() {
+        let turns = Turns::default();
+        let ended = thread::scope(|scope| {
+            let panic = || {
+                let _turn = turns.take(Instant::now());
+                panic!("on purpose")
+            };
+            scope.spawn(panic).join()
+        });
+        assert!(ended.is_err());
+        assert!(turns.take(Instant::now()).is_some());
+    }
+}
