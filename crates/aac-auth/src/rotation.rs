@@ -271,6 +271,9 @@ impl Renewal<'_> {
                 return Ok(fresh);
             }
             has_waited = true;
+            if Instant::now() >= self.deadline {
+                return Err(self.waited_too_long());
+            }
         }
     }
 
@@ -406,13 +409,15 @@ impl Renewal<'_> {
             }
         }
         received.iter().chain(&set_aside).for_each(|pair| spent.add(pair.link()));
-        // Those that were used since are of no use to anyone.
+        // Those that were used since are of no use to anyone, nor is one that is in creds.json as well.
+        let in_file = creds.as_ref().ok().map(|current| current.credentials.refresh_token.digest());
         set_aside.retain(|pair| {
-            let is_current = recovery::is_current(&pair.as_saved(), &spent);
-            if !is_current {
+            let is_kept = recovery::is_current(&pair.as_saved(), &spent)
+                && Some(&pair.next) != in_file.as_ref();
+            if !is_kept {
                 let _ = files.remove(&pair.path);
             }
-            is_current
+            is_kept
         });
         Ok(Findings { creds, token, bytes, journal, received, set_aside, unreadable, spent })
     }
