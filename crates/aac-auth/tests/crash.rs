@@ -239,11 +239,12 @@ fn fail_in_turn(prepare: fn() -> Case) {
 fn a_commit_that_fails_again_and_again_loses_nothing() {
     let case = Case::expired(Options { token_lifetime: 2, ..Options::default() });
     let Some(calls) = trace(&Case::expired(Options::default())) else { return };
-    // The rehearsal is the first rename, the commit the second.
+    // The rehearsal is the first rename, the journal takes its name with the second, and the commit is
+    // the third.
     let renames = calls.iter().filter(|call| call.name == "rename").count();
-    assert_eq!(renames, 2);
+    assert_eq!(renames, 3);
     let inject = |inject: &str| Run::of(&mut strace(&case, &case.path("trace"), Some(inject)));
-    let first = inject("rename:error=EIO:when=2+");
+    let first = inject("rename:error=EIO:when=3+");
     first.assert_ok();
     assert!(first.stderr.contains("saved in"), "{}", first.stderr);
     for _ in 0..3 {
