@@ -369,6 +369,30 @@ fn a_write_whose_outcome_is_unknown_is_never_to_be_run_again() {
 }
 
 #[test]
+fn a_write_that_got_no_further_than_a_proxy_was_not_sent() {
+    let issuer = Some("https://pingauth.alteryxcloud.com/as".to_owned());
+    let case = Case::fresh(Options { tls: true, issuer, ..Options::default() });
+    fs::write(case.path("aac_url.txt"), "https://api.us1.alteryxcloud.com").unwrap();
+    // The last one ends in the middle of the handshake of TLS.
+    for answer in
+        ["", "HTTP/1.1 403 Forbidden\r\n\r\n", "HTTP/1.1 200 Connection established\r\n\r\n"]
+    {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let proxy = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            assert!(head(&stream).starts_with("CONNECT api.us1.alteryxcloud.com:443"));
+            stream.write_all(answer.as_bytes()).unwrap();
+        });
+        let mut command = case.program("raw_call");
+        let run = Run::of(command.args(["/x", "-f", "a=b"]).env("HTTPS_PROXY", url));
+        proxy.join().unwrap();
+        assert_eq!(run.code, Some(1));
+        assert!(run.stderr.contains("The request was not sent."), "{answer:?} {}", run.stderr);
+    }
+}
+
+#[test]
 fn a_program_can_tell_whether_a_write_may_have_taken_effect() {
     use FaultKind as K;
     let case = Case::fresh(Options::default());
