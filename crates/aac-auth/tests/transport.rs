@@ -123,6 +123,24 @@ fn an_upload_that_is_refused_early_is_told_so() {
 }
 
 #[test]
+fn an_upload_that_is_refused_early_is_told_so_within_tls() {
+    let faults = vec![Fault::api(FaultKind::TooLarge).always()];
+    let case = Case::fresh(Options { tls: true, faults, ..Options::default() });
+    let ca = case.path("ca.pem");
+    fs::write(&ca, case.sandbox.ca_pem()).unwrap();
+    let package = case.path("package.zip");
+    fs::write(&package, vec![7; 8 << 20]).unwrap();
+    let part = format!("data=@{}", package.to_str().unwrap());
+    for _ in 0..20 {
+        let mut command = case.program("raw_call");
+        command.args(["/x", "--part", &part, "-H", "expect: nothing"]).env("SSL_CERT_FILE", &ca);
+        let run = Run::of(&mut command);
+        assert_eq!(run.code, Some(4), "{}", run.stderr);
+        assert!(run.stderr.contains("HTTP 413 Payload Too Large: The request is too large"));
+    }
+}
+
+#[test]
 fn a_refusal_is_heard_though_the_server_neither_reads_nor_hangs_up() {
     let case = server(|mut stream| {
         head(&stream);
