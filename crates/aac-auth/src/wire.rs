@@ -81,12 +81,10 @@ impl Wire {
         let request = if is_new { request.max_idle_age(Duration::ZERO) } else { request };
         start.set();
         self.agent.run(request.build()).map_err(|error| match trouble(&error) {
-            // TLS, for example. On an idle connection nothing is connected.
-            Trouble::Timeout(what) | Trouble::Broken(what)
-                if is_new && !Progress::get().is_sent() =>
-            {
-                Trouble::Connect(what)
-            }
+            // In the middle of TLS, for example. An idle connection is not connected again.
+            trouble if !is_new || Progress::get().is_sent() => trouble,
+            Trouble::Timeout(_) => Trouble::Connect("timed out".to_owned()),
+            Trouble::Broken(what) => Trouble::Connect(what),
             trouble => trouble,
         })
     }

@@ -123,6 +123,24 @@ fn an_upload_that_is_refused_early_is_told_so() {
 }
 
 #[test]
+fn an_upload_that_is_refused_early_is_told_so_within_tls() {
+    let faults = vec![Fault::api(FaultKind::TooLarge).always()];
+    let case = Case::fresh(Options { tls: true, faults, ..Options::default() });
+    let ca = case.path("ca.pem");
+    fs::write(&ca, case.sandbox.ca_pem()).unwrap();
+    let package = case.path("package.zip");
+    fs::write(&package, vec![7; 8 << 20]).unwrap();
+    let part = format!("data=@{}", package.to_str().unwrap());
+    for _ in 0..20 {
+        let mut command = case.program("raw_call");
+        command.args(["/x", "--part", &part, "-H", "expect: nothing"]).env("SSL_CERT_FILE", &ca);
+        let run = Run::of(&mut command);
+        assert_eq!(run.code, Some(4), "{}", run.stderr);
+        assert!(run.stderr.contains("HTTP 413 Payload Too Large: The request is too large"));
+    }
+}
+
+#[test]
 fn a_refusal_is_heard_though_the_server_neither_reads_nor_hangs_up() {
     let case = server(|mut stream| {
         head(&stream);
@@ -366,6 +384,30 @@ fn a_write_whose_outcome_is_unknown_is_never_to_be_run_again() {
     assert!(run.stderr.contains("The request was not sent."), "{}", run.stderr);
     let run = case.call("raw_call", [path]);
     assert!(!run.stderr.contains("not sent"), "{}", run.stderr);
+}
+
+#[test]
+fn a_write_that_got_no_further_than_a_proxy_was_not_sent() {
+    let issuer = Some("https://pingauth.alteryxcloud.com/as".to_owned());
+    let case = Case::fresh(Options { tls: true, issuer, ..Options::default() });
+    fs::write(case.path("aac_url.txt"), "https://api.us1.alteryxcloud.com").unwrap();
+    // The last one ends in the middle of the handshake of TLS.
+    for answer in
+        ["", "HTTP/1.1 403 Forbidden\r\n\r\n", "HTTP/1.1 200 Connection established\r\n\r\n"]
+    {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let proxy = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            assert!(head(&stream).starts_with("CONNECT api.us1.alteryxcloud.com:443"));
+            stream.write_all(answer.as_bytes()).unwrap();
+        });
+        let mut command = case.program("raw_call");
+        let run = Run::of(command.args(["/x", "-f", "a=b"]).env("HTTPS_PROXY", url));
+        proxy.join().unwrap();
+        assert_eq!(run.code, Some(1));
+        assert!(run.stderr.contains("The request was not sent."), "{answer:?} {}", run.stderr);
+    }
 }
 
 #[test]

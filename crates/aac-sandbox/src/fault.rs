@@ -132,6 +132,8 @@ kinds! {
         NotFound = "404",
         /// 410, deleted before.
         Gone = "410",
+        /// 413 while the body is still on its way, and the end of the connection.
+        TooLarge = "413",
         /// 500, with a request id.
         ServerError = "500",
         /// 502, an HTML page of the front end.

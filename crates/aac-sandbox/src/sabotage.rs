@@ -65,6 +65,11 @@ pub(crate) fn instead(fault: &FaultKind, target: Target) -> Option<Ending> {
             refusal(target, 404, "RouteNotFoundException", "This route does not exist")
         }
         FaultKind::Gone => refusal(target, 410, "Gone", "The resource was deleted"),
+        FaultKind::TooLarge => with_header(
+            refusal(target, 413, "PayloadTooLargeException", "The request is too large"),
+            CONNECTION.as_str(),
+            "close",
+        ),
         FaultKind::ServerError => {
             refusal(target, 500, "InternalServerError", "An error has occurred")
         }

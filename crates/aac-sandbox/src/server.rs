@@ -229,7 +229,9 @@ impl Server {
 
         let line = format!("{} {}", head.method, log::target(&head.uri));
         if let Some(ending) = fault.as_ref().and_then(|fault| sabotage::instead(fault, target)) {
-            if let Received::Arriving(mut body) = body {
+            if let Received::Arriving(mut body) = body
+                && fault != Some(FaultKind::TooLarge)
+            {
                 body.drain().await;
             }
             self.log(&line, &ending, None, fault.as_ref());

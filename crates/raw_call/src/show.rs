@@ -30,10 +30,13 @@ const LONG_UPLOAD: u64 = 1024 * 1024;
 
 /// Sends the request, counting its body on standard error if that is a terminal.
 pub fn upload(request: Request<'_>) -> Result<Response, Error> {
+    if !io::stderr().is_terminal() {
+        return request.send();
+    }
     let bar = ProgressBar::hidden();
     let shown = bar.clone();
     let request = request.on_upload(move |sent, length| {
-        if sent > LONG_UPLOAD && shown.is_hidden() && io::stderr().is_terminal() {
+        if sent > LONG_UPLOAD && shown.is_hidden() {
             shown.set_draw_target(ProgressDrawTarget::stderr());
             if let Some(style) = style(length) {
                 shown.set_style(style);
