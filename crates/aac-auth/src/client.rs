@@ -34,6 +34,7 @@ struct Inner {
     wire: Wire,
     limits: Limits,
     retry: u32,
+    holds_signals: bool,
     notices: Notices,
     user_agent: HeaderValue,
     workspace: OnceLock<String>,
@@ -74,6 +75,7 @@ impl Client {
                 total: None,
             },
             retry: options.retry,
+            holds_signals: options.hold_signals,
             notices,
             user_agent: agent,
             workspace: OnceLock::new(),
@@ -190,6 +192,10 @@ impl Client {
 
     pub(crate) fn retry(&self) -> u32 {
         self.inner.retry
+    }
+
+    pub(crate) fn holds_signals(&self) -> bool {
+        self.inner.holds_signals
     }
 
     pub(crate) fn notices(&self) -> Notices {

@@ -79,10 +79,12 @@
 //! Data flows one way: files (`text`, `settings`) → credentials (`credentials`, `claims`, `secret`)
 //! → rotation (`disk`, `lock`, `journal`, `signals`, `gate`, `exchange`, `rotation`) → client (`wire`,
 //! `retry`, `body`, `envelope`, `client`, `request`, `response`, `rows`) → program (`options`, `output`,
-//! `notices`, `error`).
+//! `atomic_file`, `cleanup`, `notices`, `error`).
 
+mod atomic_file;
 mod body;
 mod claims;
+mod cleanup;
 mod client;
 mod credentials;
 mod disk;

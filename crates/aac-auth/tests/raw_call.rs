@@ -248,7 +248,7 @@ fn a_file_is_untouched_on_error_and_whole_otherwise() {
 
     let calls = case.sandbox.counters().api_calls;
     for (path, words) in [
-        (case.folder.path().to_str().unwrap(), "irectory"),
+        (case.folder.path().to_str().unwrap(), "is a folder"),
         ("/no/such/folder/x", "/no/such/folder/x: "),
     ] {
         let run = call(&case, &["/v4/people/current", "-o", path]);

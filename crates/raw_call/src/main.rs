@@ -97,14 +97,14 @@ fn run(cli: &Cli) -> Result<(), Error> {
         }
         return match cli.answer.dry_run || cli.answer.curl {
             true => preview(cli, rows.preview()?),
-            false => print_rows(rows, cli.answer.to()?),
+            false => print_rows(rows, cli.answer.to(&client)?),
         };
     }
     if cli.answer.dry_run || cli.answer.curl {
         return preview(cli, request.preview()?);
     }
     // Before anything is sent: what cannot be kept need not be asked for.
-    let output = cli.answer.to()?;
+    let output = cli.answer.to(&client)?;
     let response = request.send()?;
     show::answer(response, output, &cli.answer)
 }
@@ -134,7 +134,7 @@ impl Answer {
         self.output.as_ref().filter(|path| path.as_os_str() != "-")
     }
 
-    fn to(&self) -> Result<Output, Error> {
-        self.file().map_or_else(|| Ok(Output::stdout()), |path| Output::file(path))
+    fn to(&self, client: &Client) -> Result<Output, Error> {
+        self.file().map_or_else(|| Ok(Output::stdout()), |path| client.output_file(path))
     }
 }
