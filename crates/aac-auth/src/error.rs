@@ -221,8 +221,9 @@ pub struct HttpError {
     pub version: Version,
     /// The headers.
     pub headers: HeaderMap,
-    /// The body, as it came, up to 1 MiB.
+    /// The body, as it came, up to 1 MiB; [`read`](Self::read) gives what comes behind that.
     pub body: Vec<u8>,
+    pub(crate) rest: Option<ureq::BodyReader<'static>>,
     /// The body on one line without secrets, up to 2000 characters: for messages.
     pub shown: String,
     /// The id that support asks for (`x-trifacta-request-id` or `x-request-id`).

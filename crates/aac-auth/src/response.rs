@@ -1,6 +1,6 @@
 //! The answer to a request.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, HttpError, Result};
 use crate::wire::io_trouble;
 use serde_json::Value;
 use std::fmt;
@@ -141,5 +141,21 @@ impl fmt::Debug for Response {
             .field("url", &self.url)
             .field("status", &self.head.status)
             .finish()
+    }
+}
+
+impl HttpError {
+    /// Reads on behind what [`body`](Self::body) holds, and 0 at its end. For bodies of any size.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Transport`] if the connection breaks, or the body ends before it is whole.
+    pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        let Some(rest) = &mut self.rest else { return Ok(0) };
+        rest.read(buffer).map_err(|error| Error::Transport {
+            method: self.method.clone(),
+            url: self.url.clone(),
+            trouble: io_trouble(&error),
+        })
     }
 }

@@ -106,7 +106,9 @@ fn a_download_that_a_signal_cuts_off_leaves_nothing() {
             }
             let case = Case::fresh(Options { package_size: 3_000_000, ..Options::default() });
             let file = case.path("plan.zip");
-            old.map(|old| fs::write(&file, old).unwrap());
+            if let Some(old) = old {
+                fs::write(&file, old).unwrap();
+            }
             let names = case.names();
             case.sandbox.add_fault(Fault::api(FaultKind::SlowBody(600)));
             let mut command = case.program("raw_call");
@@ -219,6 +221,7 @@ fn a_file_that_may_be_written_in_a_folder_that_may_not_is_written_in_place() {
     let call = |path: &str, file: &Path| {
         let mut command = case.program("raw_call");
         command.args([path, "--retry", "0", "-o"]).arg(file);
+        // Opened to everyone below, if this is root.
         if fs::metadata(case.folder.path()).unwrap().permissions().mode() & 0o1 != 0 {
             // Root may write anywhere, so this is done as nobody.
             command.uid(65534).gid(65534);
