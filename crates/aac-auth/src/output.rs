@@ -229,7 +229,7 @@ impl Output {
     fn writer(&mut self) -> io::Result<&mut dyn Write> {
         match &mut self.sink {
             Sink::Stdout(stdout) => Ok(stdout),
-            Sink::Closed => Err(io::Error::other("it is closed")),
+            Sink::Closed => Err(io::Error::other("it is not open for writing")),
             Sink::Special { file, .. } => Ok(file),
             Sink::File(file) => Ok(file),
         }

@@ -368,7 +368,10 @@ fn a_standard_output_that_is_closed_is_an_error() {
         for redirect in [">&-", "1</dev/null"] {
             let closed = run(redirect);
             assert_eq!(closed.code, Some(1), "{program} {arguments} {redirect}");
-            assert_eq!(closed.stderr, format!("{program}: standard output: it is closed\n"));
+            assert_eq!(
+                closed.stderr,
+                format!("{program}: standard output: it is not open for writing\n")
+            );
         }
         // What is no error: nowhere, be it open for reading as well, and a reader that has had enough.
         for redirect in [">/dev/null", "1<>/dev/null", "| true; exit ${PIPESTATUS[0]}"] {
