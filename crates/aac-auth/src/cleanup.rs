@@ -13,8 +13,8 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 /// How many files can be registered at a time. One more is left behind, in the rare case that a
 /// signal comes.
 const ENTRIES: usize = 8;
-/// The longest path, with the zero byte at its end (Linux's PATH_MAX).
-const LENGTH: usize = 4096;
+/// The longest path, with the zero byte at its end. A handler copies it, and may have a small stack.
+const LENGTH: usize = 1024;
 
 static FILES: [File; ENTRIES] = [const { File::none() }; ENTRIES];
 
@@ -35,7 +35,9 @@ pub(crate) struct Registration(&'static AtomicU8);
 
 /// Registers a file; `None` if it cannot be.
 pub(crate) fn register(path: &Path) -> Option<Registration> {
-    install();
+    prepare();
+    // A handler takes the place of what a signal does by itself: these end the program.
+    drop(Held::begin());
     let path = path.as_os_str().as_encoded_bytes();
     if path.len() >= LENGTH {
         return None;
@@ -65,19 +67,18 @@ pub(crate) fn remove_files() {
     }
 }
 
-/// Sets the handlers, once. Actions run in the order in which they were registered, and the one of
-/// [`signals`](crate::signals) may end the program: this one must come first.
-fn install() {
-    static HANDLERS: Once = Once::new();
-    HANDLERS.call_once(|| {
+/// Registers the removal for each signal that ends a program, once. Actions run in the order in which
+/// they were registered, and those of [`signals`](crate::signals) may end the program: this must come
+/// before them.
+pub(crate) fn prepare() {
+    static ACTIONS: Once = Once::new();
+    ACTIONS.call_once(|| {
         for &signal in platform::ENDING_SIGNALS {
             if !platform::is_ignored(signal) {
                 // A signal that cannot be handled ends the program as ever, and the file stays.
                 let _ = platform::on_signal(signal, remove_files);
             }
         }
-        // Sets the handlers that end the program, if they are not there already.
-        drop(Held::begin());
     });
 }
 

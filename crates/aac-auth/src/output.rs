@@ -277,8 +277,10 @@ impl Client {
     /// ```
     pub fn output_file(&self, path: &Path) -> Result<Output> {
         if holds_credentials(path, &self.settings().creds) {
-            let what =
-                format!("{}: belongs to your credentials: name another file", path.display());
+            let what = format!(
+                "{} is part of your credentials and is not overwritten: name another file",
+                path.display()
+            );
             return Err(Error::Request { what });
         }
         Output::open(path, self.holds_signals())

@@ -193,7 +193,10 @@ mod stdout {
     #[used]
     #[expect(unsafe_code, reason = "the loader runs what stands in this section before `main`")]
     // SAFETY: the section holds pointers to functions of this type. This one makes a single system call.
-    #[cfg_attr(target_vendor = "apple", unsafe(link_section = "__DATA,__mod_init_func"))]
+    #[cfg_attr(
+        target_vendor = "apple",
+        unsafe(link_section = "__DATA,__mod_init_func,mod_init_funcs")
+    )]
     #[cfg_attr(not(target_vendor = "apple"), unsafe(link_section = ".init_array"))]
     static LOOK: extern "C" fn() = look;
 

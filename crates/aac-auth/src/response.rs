@@ -152,10 +152,17 @@ impl HttpError {
     /// [`Error::Transport`] if the connection breaks, or the body ends before it is whole.
     pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
         let Some(rest) = &mut self.rest else { return Ok(0) };
-        rest.read(buffer).map_err(|error| Error::Transport {
-            method: self.method.clone(),
-            url: self.url.clone(),
-            trouble: io_trouble(&error),
-        })
+        loop {
+            match rest.read(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => {
+                    return read.map_err(|error| Error::Transport {
+                        method: self.method.clone(),
+                        url: self.url.clone(),
+                        trouble: io_trouble(&error),
+                    });
+                }
+            }
+        }
     }
 }

@@ -276,7 +276,11 @@ fn credentials_are_not_overwritten_by_any_of_their_names() {
         let before = fs::read(path).ok();
         let run = output_to(&case, path);
         assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""), "{}", path.display());
-        assert!(run.stderr.contains("belongs to your credentials"), "{}", run.stderr);
+        assert!(
+            run.stderr.contains("is part of your credentials and is not overwritten"),
+            "{}",
+            run.stderr
+        );
         assert_eq!(fs::read(path).ok(), before);
     };
     for name in [

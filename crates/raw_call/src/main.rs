@@ -73,7 +73,7 @@ struct Answer {
     #[arg(long)]
     dry_run: bool,
 
-    /// Print it as a curl line for bash
+    /// Print it as a curl line for bash, using $ACCESS_TOKEN
     #[arg(long, conflicts_with = "dry_run")]
     curl: bool,
 }
