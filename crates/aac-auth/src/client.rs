@@ -87,7 +87,8 @@ impl Client {
     ///
     /// The path also picks the host: `/v4/…` and `/svc-workflow/…` are served by the platform host,
     /// all else by the API host. A whole URL is taken if it is of one of these two. `{workspaceId}`
-    /// in it stands for the number of the current workspace.
+    /// in it stands for the number of the current workspace. Spaces and characters outside ASCII are
+    /// percent-encoded; what is encoded already stays.
     ///
     /// ```no_run
     /// use aac_auth::Method;

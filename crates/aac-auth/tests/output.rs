@@ -1,5 +1,7 @@
 //! Where results go: files that are whole or as they were, devices, and standard output.
 
+#![cfg_attr(windows, allow(unused, reason = "most is about signals and descriptors"))]
+
 mod support;
 
 use aac_sandbox::{Fault, FaultKind, Options};
