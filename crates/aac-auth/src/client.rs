@@ -35,6 +35,7 @@ struct Inner {
     wire: Wire,
     limits: Limits,
     retry: u32,
+    holds_signals: bool,
     notices: Notices,
     user_agent: HeaderValue,
     workspace: OnceLock<String>,
@@ -75,6 +76,7 @@ impl Client {
                 total: None,
             },
             retry: options.retry,
+            holds_signals: options.hold_signals,
             notices,
             user_agent: agent,
             workspace: OnceLock::new(),
@@ -86,7 +88,8 @@ impl Client {
     ///
     /// The path also picks the host: `/v4/…` and `/svc-workflow/…` are served by the platform host,
     /// all else by the API host. A whole URL is taken if it is of one of these two. `{workspaceId}`
-    /// in it stands for the number of the current workspace.
+    /// in it stands for the number of the current workspace. Spaces and characters outside ASCII are
+    /// percent-encoded; what is encoded already stays.
     ///
     /// ```no_run
     /// use aac_auth::Method;
@@ -191,6 +194,10 @@ impl Client {
 
     pub(crate) fn retry(&self) -> u32 {
         self.inner.retry
+    }
+
+    pub(crate) fn holds_signals(&self) -> bool {
+        self.inner.holds_signals
     }
 
     pub(crate) fn notices(&self) -> Notices {

@@ -3,6 +3,7 @@
 //! All words that a user may read in an error stand here. [`Display`](fmt::Display) is one line of
 //! what happened and names the file or URL; [`Error::help`] is what to do.
 
+use crate::coding::Decoder;
 use crate::journal::Failure;
 use crate::platform;
 use std::io::{self, Write};
@@ -257,8 +258,9 @@ pub struct HttpError {
     pub version: Version,
     /// The headers.
     pub headers: HeaderMap,
-    /// The body, as it came, up to 1 MiB.
+    /// The body, as it came, up to 1 MiB; [`read`](Self::read) gives what comes behind that.
     pub body: Vec<u8>,
+    pub(crate) rest: Option<Decoder>,
     /// The body on one line without secrets, up to 2000 characters: for messages.
     pub shown: String,
     /// The id that support asks for (`x-trifacta-request-id` or `x-request-id`).

@@ -80,11 +80,14 @@
 //! Data flows one way: files (`text`, `settings`) → credentials (`credentials`, `claims`, `secret`)
 //! → rotation (`disk`, `journal`, `spent`, `lock`, `signals`, `gate`, `exchange`, `recovery`,
 //! `attempts`, `rotation`) → client (`transport`, `wire`, `retry`, `body`, `coding`, `envelope`, `client`,
-//! `request`, `response`, `rows`) → program (`options`, `output`, `notices`, `error`).
+//! `request`, `response`, `rows`) → program (`options`, `output`, `atomic_file`, `cleanup`, `notices`,
+//! `error`).
 
+mod atomic_file;
 mod attempts;
 mod body;
 mod claims;
+mod cleanup;
 mod client;
 mod coding;
 mod credentials;

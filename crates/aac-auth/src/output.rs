@@ -1,15 +1,17 @@
 //! Where results go: standard output, or a file that takes its name when it is whole.
 
-use crate::disk;
+use crate::atomic_file::AtomicFile;
+use crate::client::Client;
 use crate::error::{Error, Result};
 use crate::secret::is_deceptive;
+use crate::{disk, notices, platform};
 use serde_json::Value;
-use std::collections::hash_map::RandomState;
+use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::fs::{self, File};
-use std::hash::BuildHasher;
 use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
-use std::path::{Path, PathBuf};
+use std::mem;
+use std::path::{self, Path, PathBuf};
 
 /// Prints a value as indented JSON: keys in the order they came, numbers digit for digit.
 ///
@@ -53,8 +55,7 @@ pub fn print_line(text: &str) -> Result<()> {
 const BUFFER: usize = 64 * 1024;
 
 /// Where a program's result goes. Dropped without [`finish`](Self::finish), it leaves what it has
-/// written on standard output, and a file as it was before. A signal that ends the program leaves what
-/// has come so far beside the file, in one whose name ends in `.part`.
+/// written on standard output, and a file as it was before.
 ///
 /// ```
 /// use aac_auth::Output;
@@ -77,73 +78,88 @@ pub struct Output {
 #[derive(Debug)]
 enum Sink {
     Stdout(BufWriter<StdoutLock<'static>>),
-    /// What has no end to be waited for: a device, a pipe.
+    /// Standard output, which was closed when the program started.
+    Closed,
+    /// What has no end to be waited for: a device, a pipe, a file that is open already.
     Special {
         path: PathBuf,
         file: File,
     },
-    File {
-        path: PathBuf,
-        /// Beside it, so that a rename will do; removed where that does not come about.
-        part: PathBuf,
-        /// `None` once it has its name.
-        file: Option<BufWriter<File>>,
-    },
+    File(AtomicFile),
 }
 
 impl Output {
-    /// Standard output.
+    /// Standard output. If it is closed, the first byte is an error.
     pub fn stdout() -> Self {
         let stdout = io::stdout();
         let is_terminal = stdout.is_terminal();
-        let sink = Sink::Stdout(BufWriter::with_capacity(BUFFER, stdout.lock()));
+        let sink = match platform::has_stdout() {
+            true => Sink::Stdout(BufWriter::with_capacity(BUFFER, stdout.lock())),
+            false => Sink::Closed,
+        };
         Self { sink, is_terminal, is_in_line: false }
     }
 
-    /// A file: written beside it, and renamed over it by [`finish`](Self::finish).
+    /// A file, which gets its content when [`finish`](Self::finish) is called, and not before. Its
+    /// permissions stay.
+    ///
+    /// - A device, a pipe and a file that is open already (`/dev/stdout`, `/dev/fd/3`) are written as
+    ///   they are.
+    /// - Where the folder cannot be written, but the file can, it is written in place, with a warning:
+    ///   an interruption leaves a part of it.
+    /// - On Linux, what a signal cuts off leaves nothing behind. Elsewhere, and on file systems without
+    ///   `O_TMPFILE`, it leaves `aac-….part` in the folder; [`Client::output_file`] sees to that.
     ///
     /// # Errors
     ///
     /// [`Error::UserFile`] if it cannot be written there.
     pub fn file(path: &Path) -> Result<Self> {
+        Self::open(path, false)
+    }
+
+    fn open(path: &Path, handles_signals: bool) -> Result<Self> {
         let failed = |source| Error::UserFile { path: path.to_owned(), source };
-        if path == Path::new("/dev/stdout") {
-            // It may lead to a file, which must not be replaced.
-            return Ok(Self::stdout());
-        }
-        let old = fs::metadata(path);
-        let is_special = match &old {
-            Ok(old) => !old.is_file(),
-            // Such as NUL on Windows.
-            Err(error) => error.kind() != io::ErrorKind::NotFound,
+        let is_folder = || {
+            failed(io::Error::new(io::ErrorKind::IsADirectory, "is a folder: name a file in it"))
         };
-        if is_special || path.starts_with("/dev") {
-            // Says what is wrong with a folder, too.
-            let file = File::options().write(true).open(path).map_err(failed)?;
+        let special = |mut options: fs::OpenOptions| {
+            let file = options.write(true).open(path).map_err(failed)?;
             let is_terminal = file.is_terminal();
             let sink = Sink::Special { path: path.to_owned(), file };
-            return Ok(Self { sink, is_terminal, is_in_line: false });
+            Ok(Self { sink, is_terminal, is_in_line: false })
+        };
+        match descriptor(path) {
+            Some(Descriptor::Stdout) => return Ok(Self::stdout()),
+            Some(Descriptor::Other) => {
+                // What another program has written there stays.
+                let mut options = File::options();
+                options.append(true);
+                return special(options);
+            }
+            None => {}
+        }
+        match fs::metadata(path) {
+            Ok(old) if old.is_dir() => return Err(is_folder()),
+            Ok(old) if old.is_file() => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let text = path.to_string_lossy();
+                if text.ends_with(path::is_separator) {
+                    return Err(is_folder());
+                }
+            }
+            // A device, a pipe, or what Windows tells nothing about, such as NUL.
+            Ok(_) | Err(_) => return special(File::options()),
         }
         // A link stays one: what it leads to is replaced.
-        let path = disk::real_path(path);
-        let Some(name) = path.file_name() else {
-            return Err(failed(io::ErrorKind::InvalidInput.into()));
-        };
-        let mut part = name.to_owned();
-        // Nobody else's, whoever else writes here.
-        part.push(format!(".{:016x}.part", RandomState::new().hash_one(0)));
-        let part = path.with_file_name(part);
-        if old.is_ok() {
-            // A rename would not ask whether the old file may be written.
-            File::options().write(true).open(&path).map_err(failed)?;
+        let file = AtomicFile::create(disk::real_path(path), BUFFER, handles_signals);
+        let file = file.map_err(failed)?;
+        if file.is_in_place() {
+            notices::warn(format_args!(
+                "{}: its folder cannot be written, so the file is written in place; an interruption leaves a part of it",
+                path.display()
+            ));
         }
-        let file = File::create_new(&part).map_err(failed)?;
-        let permissions =
-            old.map_or_else(|_| Ok(()), |old| file.set_permissions(old.permissions()));
-        let file = Some(BufWriter::with_capacity(BUFFER, file));
-        let sink = Sink::File { path, part, file };
-        let output = Self { sink, is_terminal: false, is_in_line: false };
-        permissions.map(|()| output).map_err(failed)
+        Ok(Self { sink: Sink::File(file), is_terminal: false, is_in_line: false })
     }
 
     /// Whether a person sees what is written, as it is written.
@@ -182,36 +198,40 @@ impl Output {
 
     /// Hands on what has been written so far.
     pub fn flush(&mut self) -> Result<()> {
-        match &mut self.sink {
-            Sink::Stdout(stdout) => stdout.flush(),
-            Sink::File { file: Some(file), .. } => file.flush(),
-            Sink::Special { .. } | Sink::File { file: None, .. } => Ok(()),
-        }
-        .map_err(|error| self.error(error))
+        Write::flush(self).map_err(|error| self.error(error))
     }
 
     /// Ends a result that is whole: a file takes its name now.
     pub fn finish(mut self) -> Result<()> {
         self.flush()?;
-        if let Sink::File { path, part, file } = &mut self.sink {
-            // Closed first: Windows does not rename what is open.
-            drop(file.take());
-            if let Err(error) = disk::rename(part, path) {
-                // It is whole, so it is kept.
-                let source = io::Error::other(format!("{error}; it is in {}", part.display()));
-                return Err(Error::UserFile { path: path.clone(), source });
+        match mem::replace(&mut self.sink, Sink::Closed) {
+            Sink::File(file) => {
+                let path = file.path().to_owned();
+                file.commit().map_err(|source| Error::UserFile { path, source })
+            }
+            sink => {
+                self.sink = sink;
+                Ok(())
             }
         }
-        Ok(())
     }
 
     /// The error for what another library says of writing here.
     pub fn error(&self, source: io::Error) -> Error {
-        match &self.sink {
-            Sink::Stdout(_) => Error::Output(source),
-            Sink::Special { path, .. } | Sink::File { path, .. } => {
-                Error::UserFile { path: path.clone(), source }
-            }
+        let path = match &self.sink {
+            Sink::Stdout(_) | Sink::Closed => return Error::Output(source),
+            Sink::Special { path, .. } => path,
+            Sink::File(file) => file.path(),
+        };
+        Error::UserFile { path: path.to_owned(), source }
+    }
+
+    fn writer(&mut self) -> io::Result<&mut dyn Write> {
+        match &mut self.sink {
+            Sink::Stdout(stdout) => Ok(stdout),
+            Sink::Closed => Err(io::Error::other("it is not open for writing")),
+            Sink::Special { file, .. } => Ok(file),
+            Sink::File(file) => Ok(file),
         }
     }
 }
@@ -219,24 +239,16 @@ impl Output {
 /// For libraries that write by themselves; [`Output::error`] makes an [`Error`] of theirs.
 impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = match &mut self.sink {
-            Sink::Stdout(stdout) => stdout.write(bytes),
-            Sink::Special { file, .. } => file.write(bytes),
-            Sink::File { file: Some(file), .. } => file.write(bytes),
-            Sink::File { file: None, .. } => Ok(bytes.len()),
-        }?;
+        let written = self.writer()?.write(bytes)?;
         if let Some(last) = bytes[..written].last() {
             self.is_in_line = *last != b'\n';
         }
         Ok(written)
     }
 
+    /// Nothing has been written to what is closed.
     fn flush(&mut self) -> io::Result<()> {
-        match &mut self.sink {
-            Sink::Stdout(stdout) => stdout.flush(),
-            Sink::File { file: Some(file), .. } => file.flush(),
-            Sink::Special { .. } | Sink::File { file: None, .. } => Ok(()),
-        }
+        self.writer().map_or(Ok(()), Write::flush)
     }
 }
 
@@ -246,12 +258,82 @@ impl Drop for Output {
             // What comes next, an error or the shell's prompt, begins on a line of its own.
             let _ = Write::write_all(self, b"\n");
         }
-        if let Sink::File { part, file: file @ Some(_), .. } = &mut self.sink {
-            drop(file.take());
-            // Best effort: it is of no use to anyone.
-            let _ = fs::remove_file(&*part);
-        }
     }
+}
+
+impl Client {
+    /// As [`Output::file`], but creds.json and what belongs to it cannot be overwritten, and with
+    /// [`ConnectionOptions::hold_signals`](crate::ConnectionOptions::hold_signals) a signal that ends
+    /// the program leaves no `.part` on any file system.
+    ///
+    /// # Errors
+    ///
+    /// As [`Output::file`]; [`Error::Request`] for a file of the folder that the tokens are in.
+    ///
+    /// ```no_run
+    /// # let client = aac_auth::Client::open(&aac_auth::ConnectionOptions::default(), "demo/1.0")?;
+    /// let mut output = client.output_file("users.txt".as_ref())?;
+    /// # Ok::<(), aac_auth::Error>(())
+    /// ```
+    pub fn output_file(&self, path: &Path) -> Result<Output> {
+        if holds_credentials(path, &self.settings().creds) {
+            let what = format!(
+                "{} is part of your credentials and is not overwritten: name another file",
+                path.display()
+            );
+            return Err(Error::Request { what });
+        }
+        Output::open(path, self.holds_signals())
+    }
+}
+
+/// Whether the path leads to creds.json, to what stands beside it, or to the two other files.
+fn holds_credentials(path: &Path, creds: &Path) -> bool {
+    let real = disk::real_path(creds);
+    let names = [creds, &real].map(|creds| creds.file_name().unwrap_or_default());
+    // As a file system would see it that does not tell upper case from lower.
+    let names = names.map(|name| name.to_string_lossy().to_lowercase());
+    let is_one = |name: Option<&OsStr>| {
+        let name = name.unwrap_or_default().to_string_lossy().to_lowercase();
+        let mut creds = names.iter().filter_map(|creds| name.strip_prefix(creds.as_str()));
+        creds.any(|suffix| suffix.is_empty() || suffix.starts_with('.'))
+            || ["aac_url.txt", "client_id.txt", "api_project_id.txt"].contains(&&*name)
+    };
+    let path = disk::real_path(&path::absolute(path).unwrap_or_default());
+    let is_same = |a: &Path, b: &Path| same_file::is_same_file(a, b).unwrap_or(false);
+    [creds, &real].into_iter().filter_map(Path::parent).any(|folder| {
+        let is_inside = path.parent().is_some_and(|parent| is_same(parent, folder));
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        let mut own = entries.filter(|entry| is_one(Some(&entry.file_name())));
+        // By a hard link, whatever the name.
+        is_inside && is_one(path.file_name())
+            || path.is_file()
+                && own.any(|entry| entry.path().is_file() && is_same(&entry.path(), &path))
+    })
+}
+
+enum Descriptor {
+    Stdout,
+    Other,
+}
+
+/// Whether the path leads to a file that is open already. To follow the last link would lead to the
+/// file's name, and lose where in it the next byte belongs.
+fn descriptor(path: &Path) -> Option<Descriptor> {
+    let mut path = path::absolute(path).ok()?;
+    // As many links as Linux follows.
+    for _ in 0..40 {
+        let folder = path.parent()?.canonicalize().ok()?;
+        if folder == Path::new("/dev/fd") || folder.starts_with("/proc") && folder.ends_with("fd") {
+            let is_own = Path::new("/dev/fd").canonicalize().is_ok_and(|own| own == folder);
+            return Some(match path.file_name() {
+                Some(name) if is_own && name == "1" => Descriptor::Stdout,
+                _ => Descriptor::Other,
+            });
+        }
+        path = folder.join(fs::read_link(&path).ok()?);
+    }
+    None
 }
 
 /// A JSON array that is written row by row. Its `]` comes with [`end`](Self::end), so that a list
@@ -356,26 +438,5 @@ mod tests {
         let shown = escape_deceptive(&indented(&value));
         assert_eq!(shown, r#""a\u009b31m\u202eé😀\udb40\udc41\u007f""#);
         assert_eq!(serde_json::from_str::<Value>(&shown).unwrap(), value);
-    }
-
-    #[test]
-    fn a_file_is_replaced_when_it_is_whole_and_not_before() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("result");
-        fs::write(&path, "old").unwrap();
-        let mut output = Output::file(&path).unwrap();
-        output.write(b"new").unwrap();
-        assert_eq!(fs::read(&path).unwrap(), b"old");
-        drop(output);
-        assert_eq!(fs::read(&path).unwrap(), b"old");
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
-        let mut output = Output::file(&path).unwrap();
-        output.write(b"new").unwrap();
-        output.finish().unwrap();
-        assert_eq!(fs::read(&path).unwrap(), b"new");
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
-        let missing = Output::file(&folder.path().join("no/such")).unwrap_err();
-        assert!(missing.to_string().contains("such"), "{missing}");
-        assert!(Output::file(folder.path()).is_err());
     }
 }

@@ -349,8 +349,8 @@ pub(crate) const ENDING_SIGNALS: &[i32] = &[SIGINT, SIGTERM];
 /// (signal-safety(7)): no allocation, no lock, no output.
 #[expect(unsafe_code, reason = "what a signal handler may do is not for the compiler to check")]
 pub(crate) fn on_signal(signal: i32, handler: fn(i32)) -> io::Result<()> {
-    // SAFETY: the one handler, `signals::act`, reads and writes atomics, asks for the time, and
-    // calls `emulate_default_handler`, all of which are allowed.
+    // SAFETY: the one handler, `signals::act`, reads and writes atomics, asks for the time, removes
+    // files with `unlink`, and calls `emulate_default_handler`, all of which are allowed.
     unsafe { signal_hook::low_level::register(signal, move || handler(signal)) }.map(drop)
 }
 
@@ -387,4 +387,93 @@ pub(crate) fn keep_alive(stream: &TcpStream) -> io::Result<()> {
     sockopt::set_tcp_keepintvl(stream, Duration::from_secs(3))?;
     sockopt::set_tcp_keepcnt(stream, 3)?;
     Ok(())
+}
+
+/// Removes a file in a signal handler: no memory is allocated, no lock is taken. The path ends with a
+/// zero byte.
+#[cfg(unix)]
+pub(crate) fn unlink(path: &[u8]) {
+    if let Ok(path) = std::ffi::CStr::from_bytes_until_nul(path) {
+        let _ = rustix::fs::unlink(path);
+    }
+}
+
+#[cfg(not(unix))]
+pub(crate) fn unlink(path: &[u8]) {
+    let path = path.split(|byte| *byte == 0).next().unwrap_or_default();
+    if let Ok(path) = str::from_utf8(path) {
+        let _ = std::fs::remove_file(path);
+    }
+}
+
+/// A file without a name in this folder, which ends with the program however that ends. `None` where
+/// the file system has no such thing, or it could not be given a name later.
+#[cfg(target_os = "linux")]
+pub(crate) fn unnamed_file(folder: &Path) -> Option<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut options = File::options();
+    let file = options.write(true).custom_flags(libc::O_TMPFILE).open(folder).ok()?;
+    descriptor(&file).exists().then_some(file)
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn unnamed_file(_folder: &Path) -> Option<File> {
+    None
+}
+
+/// Gives an unnamed file a name that is not taken.
+#[cfg(target_os = "linux")]
+pub(crate) fn name_file(file: &File, path: &Path) -> io::Result<()> {
+    use rustix::fs::{AtFlags, CWD, linkat};
+    Ok(linkat(CWD, descriptor(file), CWD, path, AtFlags::SYMLINK_FOLLOW)?)
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn name_file(_file: &File, _path: &Path) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// See open(2): how a process without privileges names the file.
+#[cfg(target_os = "linux")]
+fn descriptor(file: &File) -> std::path::PathBuf {
+    format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(file)).into()
+}
+
+/// Whether the process was started with a standard output that can be written. The standard library
+/// passes over one that cannot.
+#[cfg(unix)]
+pub(crate) fn has_stdout() -> bool {
+    let flags = rustix::fs::fcntl_getfl(rustix::stdio::stdout());
+    !stdout::WAS_CLOSED.load(std::sync::atomic::Ordering::Relaxed)
+        && flags
+            .is_ok_and(|flags| (flags & rustix::fs::OFlags::ACCMODE) != rustix::fs::OFlags::RDONLY)
+}
+
+#[cfg(not(unix))]
+pub(crate) fn has_stdout() -> bool {
+    !std::os::windows::io::AsRawHandle::as_raw_handle(&io::stdout()).is_null()
+}
+
+/// Whether standard output is closed must be seen before `main`: the runtime opens /dev/null in its
+/// place, which then looks like one that was asked for.
+#[cfg(unix)]
+mod stdout {
+    use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+    pub(super) static WAS_CLOSED: AtomicBool = AtomicBool::new(false);
+
+    #[used]
+    #[expect(unsafe_code, reason = "the loader runs what stands in this section before `main`")]
+    // SAFETY: the section holds pointers to functions of this type. This one makes a single system call.
+    #[cfg_attr(
+        target_vendor = "apple",
+        unsafe(link_section = "__DATA,__mod_init_func,mod_init_funcs")
+    )]
+    #[cfg_attr(not(target_vendor = "apple"), unsafe(link_section = ".init_array"))]
+    static LOOK: extern "C" fn() = look;
+
+    extern "C" fn look() {
+        let is_closed = rustix::io::fcntl_getfd(rustix::stdio::stdout()).is_err();
+        WAS_CLOSED.store(is_closed, Relaxed);
+    }
 }

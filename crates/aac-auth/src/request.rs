@@ -27,6 +27,8 @@ const SHOWN_BODY: usize = 2000;
 const PATIENCE: Duration = Duration::from_secs(120);
 /// A body longer than this is sent only when the server has seen the headers and wants it.
 const LONG_BODY: u64 = 1024 * 1024;
+/// The longest URL that the `http` crate takes, in characters.
+const LONGEST_URL: usize = 65_534;
 /// What stands for `{workspaceId}` while a URL is checked, as no URL has braces in it.
 const PLACE: &str = "0workspaceId0";
 /// Headers that are not a caller's to set: whom the request is for, who sends it, where it ends.
@@ -370,9 +372,15 @@ impl<'client> Request<'client> {
         let refused = |why: &str| Error::Request {
             what: format!("the path {:?} {why}", presentable(path, &[], 100)),
         };
-        let url = self.client.settings().hosts.url(path).map_err(|why| refused(&why))?;
-        url.parse()
-            .map_err(|_| refused("has blanks or characters in it that must be percent-encoded"))
+        let url = self.client.settings().hosts.url(&encoded(path)).map_err(|why| refused(&why))?;
+        if url.len() > LONGEST_URL {
+            let what = format!(
+                "the URL is too long: {} characters, at most {LONGEST_URL} can be sent",
+                url.len()
+            );
+            return Err(Error::Request { what });
+        }
+        url.parse().map_err(|_| refused("has a control character in it"))
     }
 
     /// All headers but Host, and those that tell the end of a body of unknown length.
@@ -417,7 +425,8 @@ impl<'client> Request<'client> {
         let body = Decoder::new(&self.method, &mut head, body).or_raw();
         let mut bytes = Vec::new();
         // A body that is cut off still says something; the status counts.
-        let _ = body.take(ERROR_BODY).read_to_end(&mut bytes);
+        let mut reader = body;
+        let _ = reader.by_ref().take(ERROR_BODY).read_to_end(&mut bytes);
         let secrets = self.secrets(token);
         let (message, meaning) = envelope::read(status, &bytes, &secrets);
         let shown = presentable(&String::from_utf8_lossy(&bytes), &secrets, SHOWN_BODY);
@@ -430,6 +439,7 @@ impl<'client> Request<'client> {
             url: url.to_owned(),
             status,
             message,
+            rest: (bytes.len() as u64 == ERROR_BODY).then_some(reader),
             body: bytes,
             shown,
             request_id,
@@ -511,4 +521,24 @@ impl Read for Sending<'_> {
         }
         Ok(read)
     }
+}
+
+/// A path with what no URL holds percent-encoded (RFC 3986 §2.1); what is so already stays. A control
+/// character is more likely a mistake than meant, and stays as well, to be refused.
+fn encoded(path: &str) -> String {
+    let mut text = String::with_capacity(path.len());
+    for (index, byte) in path.bytes().enumerate() {
+        let is_code = || {
+            let digits = path.as_bytes().get(index + 1..index + 3);
+            digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+        };
+        match byte {
+            b'%' if !is_code() => text.push_str("%25"),
+            b' ' | b'"' | b'<' | b'>' | b'^' | b'`' | b'|' | 0x80.. => {
+                let _ = write!(text, "%{byte:02X}");
+            }
+            byte => text.push(char::from(byte)),
+        }
+    }
+    text
 }

@@ -1,7 +1,7 @@
 //! The answer to a request.
 
 use crate::coding::Decoder;
-use crate::error::{Error, Result, Trouble};
+use crate::error::{Error, HttpError, Result, Trouble};
 use serde_json::Value;
 use std::fmt;
 use std::io::{self, Read};
@@ -120,13 +120,17 @@ impl Response {
     }
 
     fn error(&self, error: &io::Error) -> Error {
-        let (method, url) = (self.method.to_string(), self.url.clone());
-        match error.get_ref().and_then(|inner| inner.downcast_ref::<Trouble>()) {
-            Some(trouble) => Error::Transport { method, url, trouble: trouble.clone() },
-            None => {
-                let what = format!("the response cannot be decompressed: {error}");
-                Error::Answer { method, url, what }
-            }
+        body_error(self.method.to_string(), self.url.clone(), error)
+    }
+}
+
+/// The error for a body that cannot be read on.
+fn body_error(method: String, url: String, error: &io::Error) -> Error {
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<Trouble>()) {
+        Some(trouble) => Error::Transport { method, url, trouble: trouble.clone() },
+        None => {
+            let what = format!("the response cannot be decompressed: {error}");
+            Error::Answer { method, url, what }
         }
     }
 }
@@ -146,5 +150,26 @@ impl fmt::Debug for Response {
             .field("url", &self.url)
             .field("status", &self.head.status)
             .finish()
+    }
+}
+
+impl HttpError {
+    /// Reads on behind what [`body`](Self::body) holds, and 0 at its end. For bodies of any size.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Transport`] if the connection breaks, or the body ends before it is whole.
+    pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        let Some(rest) = &mut self.rest else { return Ok(0) };
+        loop {
+            match rest.read(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => {
+                    return read.map_err(|error| {
+                        body_error(self.method.clone(), self.url.clone(), &error)
+                    });
+                }
+            }
+        }
     }
 }

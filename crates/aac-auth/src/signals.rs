@@ -7,7 +7,7 @@
 //! a person who presses Ctrl-C again, a second or more after the first signal, ends the program at
 //! once. A signal that the program was started to ignore (`nohup`, a shell's `&`) stays ignored.
 
-use crate::platform;
+use crate::{cleanup, platform};
 use signal_hook::low_level;
 use std::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Once, OnceLock};
@@ -57,8 +57,7 @@ impl Drop for SignalGuard {
             PENDING_SINCE.store(0, SeqCst);
             let signal = PENDING.swap(0, SeqCst);
             if signal != 0 {
-                // Ends the program as the signal would have, for the shell to see.
-                let _ = low_level::emulate_default_handler(signal);
+                end(signal);
             }
         }
     }
@@ -67,16 +66,19 @@ impl Drop for SignalGuard {
 /// The handler. Whatever it calls must be allowed in one: see [`platform::on_signal`].
 fn act(signal: i32) {
     if GUARDS.load(SeqCst) == 0 {
-        let _ = low_level::emulate_default_handler(signal);
-        return;
+        return end(signal);
     }
     let elapsed = START.get().map_or(0, |start| start.elapsed().as_millis());
     let now = u64::try_from(elapsed).unwrap_or(u64::MAX - 1) + 1;
     match PENDING_SINCE.compare_exchange(0, now, SeqCst, SeqCst) {
         Ok(_) => PENDING.store(signal, SeqCst),
-        Err(since) if signal == platform::SIGINT && now - since >= INSISTS_AFTER => {
-            let _ = low_level::emulate_default_handler(signal);
-        }
+        Err(since) if signal == platform::SIGINT && now - since >= INSISTS_AFTER => end(signal),
         Err(_) => {}
     }
+}
+
+/// Ends the program as the signal would have, for the shell to see.
+fn end(signal: i32) {
+    cleanup::remove_files();
+    let _ = low_level::emulate_default_handler(signal);
 }

@@ -135,6 +135,112 @@ fn the_flags_of_a_request_make_it() {
 }
 
 #[test]
+fn fields_make_a_body_that_keeps_every_digit_and_key() {
+    let case = case();
+    let file = case.path("note.txt");
+    fs::write(&file, "7 \"ü\"\n").unwrap();
+    let note = format!("note=@{}", file.display());
+    let private = r#"{"$serde_json::private::Number":"1","$serde_json::private::RawValue":"2"}"#;
+    for (args, body) in [
+        (
+            &["-F", "a=1E400", "-F", "b=-0.10e-7", "-F", "c= 12 "][..],
+            r#"{"a":1E400,"b":-0.10e-7,"c":12}"#,
+        ),
+        (&["-F", &format!("a={private}")], &format!("{{\"a\":{private}}}")),
+        (&["-F", "$serde_json::private::Number=1"], r#"{"$serde_json::private::Number":1}"#),
+        (&["-f", "$serde_json::private::Number=1"], r#"{"$serde_json::private::Number":"1"}"#),
+        (&["-d", private], private),
+        // A file is a string, as it is to `gh api`, and -f has no special values.
+        (&["-F", &note], r#"{"note":"7 \"ü\"\n"}"#),
+        (&["-f", "a=@x", "-f", "b=true"], r#"{"a":"@x","b":"true"}"#),
+        (&["-F", "a={\"b\": [1, 2]}", "-F", "a\"b=x"], r#"{"a":{"b": [1, 2]},"a\"b":"x"}"#),
+    ] {
+        assert_eq!(echo(&case, &[&[ECHO], args].concat())["body"], body, "{args:?}");
+        let shown = call(&case, &[&[ECHO, "--dry-run"], args].concat()).stdout;
+        assert!(shown.ends_with(&format!("\n\n{body}\n")), "{shown}");
+    }
+}
+
+#[test]
+fn a_url_is_encoded_where_it_must_be_and_as_long_as_can_be_sent() {
+    let case = case();
+    for (path, sent) in [
+        ("sandbox/echo/Łukasz/a b", "/sandbox/echo/%C5%81ukasz/a%20b"),
+        ("sandbox/echo/%C5%81/100%/%2f%zz", "/sandbox/echo/%C5%81/100%25/%2f%25zz"),
+        ("sandbox/echo/\"<>^`|", "/sandbox/echo/%22%3C%3E%5E%60%7C"),
+    ] {
+        assert_eq!(echo(&case, &[path])["path"], sent);
+        let whole = format!("{}/{path}", case.sandbox.url());
+        assert_eq!(echo(&case, &[&whole])["path"], sent);
+        let shown = call(&case, &[path, "--dry-run"]).stdout;
+        assert!(shown.starts_with(&format!("GET {}{sent}\n", case.sandbox.url())), "{shown}");
+    }
+    assert_eq!(
+        echo(&case, &["/sandbox/echo?name=é ü&x=%20"])["query"],
+        "name=%C3%A9%20%C3%BC&x=%20"
+    );
+
+    let long = format!("a={}", "x".repeat(30_000));
+    assert_eq!(echo(&case, &[ECHO, "--query", &long])["query"], long);
+    let calls = case.sandbox.counters().api_calls;
+    // Longer than one argument can be on Linux.
+    let too_long = call(&case, &[ECHO, "--query", &long, "--query", &long, "--query", &long]);
+    assert_eq!(too_long.code, Some(2));
+    let length = case.sandbox.url().len() + ECHO.len() + 3 * (1 + long.len());
+    let words =
+        format!("raw_call: the URL is too long: {length} characters, at most 65534 can be sent\n");
+    assert_eq!(too_long.stderr, words);
+    assert_eq!(case.sandbox.counters().api_calls, calls);
+}
+
+/// A server that gives this response to each of so many requests.
+fn serve(case: &Case, times: usize, head: &str, body: Vec<u8>) -> thread::JoinHandle<()> {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    fs::write(case.path("aac_url.txt"), format!("http://{}", listener.local_addr().unwrap()))
+        .unwrap();
+    let head = format!("HTTP/1.1 {head}\r\nContent-Length: {}\r\n\r\n", body.len());
+    thread::spawn(move || {
+        for stream in listener.incoming().take(times) {
+            let mut stream = stream.unwrap();
+            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+            while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
+            // Nobody may be there to read all of it.
+            let _ = stream.write_all(&[head.as_bytes(), &body].concat());
+        }
+    })
+}
+
+#[test]
+fn the_body_of_an_error_goes_on_whole_however_long_it_is() {
+    let case = case();
+    let body: Vec<u8> = (0..3_000_000u32).map(|number| b'a' + (number % 23) as u8).collect();
+    let server = serve(&case, 2, "422 Unprocessable Content", body.clone());
+    let run = call(&case, &["/x"]);
+    assert_eq!(run.code, Some(4));
+    assert!(run.stdout.as_bytes() == body, "{} bytes", run.stdout.len());
+    assert!(run.stderr.starts_with("raw_call: HTTP 422 "), "{}", run.stderr);
+    // And a reader that has had enough of it does not hide the error.
+    let mut command = case.program("raw_call");
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = command.arg("/x").stdout(writer).output().unwrap();
+    assert_eq!(output.status.code(), Some(4));
+    server.join().unwrap();
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn on_a_terminal_an_error_begins_on_a_line_of_its_own() {
+    let case = case();
+    let server = serve(&case, 2, "400 Bad Request", b"no newline".to_vec());
+    for args in [&["/x"][..], &["/x", "-o", "-"]] {
+        let shown = support::on_terminal(case.program("raw_call").args(args), 80);
+        assert!(shown.starts_with("no newline\r\nraw_call: HTTP 400 Bad Request"), "{shown}");
+    }
+    server.join().unwrap();
+}
+
+#[test]
 fn standard_input_is_read_where_it_is_asked_for_and_nowhere_else() {
     let case = case();
     let with = |args: &[&str], input: &[u8]| {
@@ -162,6 +268,11 @@ fn standard_input_is_read_where_it_is_asked_for_and_nowhere_else() {
     let part = with(&[ECHO, "--part", "data=@-"], b"PK");
     assert!(echoed(&part)["body"].as_str().unwrap().contains("filename=\"data\"\r\n"));
     assert_eq!(with(&[ECHO, "-d", "@-"], b"{a").code, Some(2));
+    let latin1 = with(&[ECHO, "-d", "@-"], b"\"Andr\xe9\"");
+    assert_eq!(latin1.code, Some(2));
+    assert!(latin1.stderr.contains("standard input is not UTF-8"), "{}", latin1.stderr);
+    let field = with(&[ECHO, "-F", "text=@-"], "line 1\nline \"2\"".as_bytes());
+    assert_eq!(echoed(&field)["body"], r#"{"text":"line 1\nline \"2\""}"#);
 
     // A pipe that nobody writes to and nobody closes: reading it would wait for ever.
     let (reader, _writer) = std::io::pipe().unwrap();
@@ -248,7 +359,7 @@ fn a_file_is_untouched_on_error_and_whole_otherwise() {
 
     let calls = case.sandbox.counters().api_calls;
     for (path, words) in [
-        (case.folder.path().to_str().unwrap(), "irectory"),
+        (case.folder.path().to_str().unwrap(), "is a folder"),
         ("/no/such/folder/x", "/no/such/folder/x: "),
     ] {
         let run = call(&case, &["/v4/people/current", "-o", path]);
@@ -288,21 +399,8 @@ fn a_link_stays_one_and_standard_output_is_not_replaced() {
 #[test]
 fn a_server_that_quotes_the_token_does_not_get_it_printed() {
     let case = case();
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    fs::write(case.path("aac_url.txt"), format!("http://{}", listener.local_addr().unwrap()))
-        .unwrap();
-    let token = case.tokens.access_token.clone();
-    let server = thread::spawn(move || {
-        for stream in listener.incoming().take(2) {
-            let mut stream = stream.unwrap();
-            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
-            while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
-            let body = format!("{{\"message\":\"bad header Bearer {token}\"}}");
-            let head =
-                format!("HTTP/1.1 400 Bad Request\r\nContent-Length: {}\r\n\r\n", body.len());
-            stream.write_all((head + &body).as_bytes()).unwrap();
-        }
-    });
+    let body = format!("{{\"message\":\"bad header Bearer {}\"}}", case.tokens.access_token);
+    let server = serve(&case, 2, "400 Bad Request", body.into_bytes());
     let file = case.path("out");
     let run = call(&case, &["/x", "-o", file.to_str().unwrap()]);
     assert_eq!((run.code, run.stdout.as_str()), (Some(4), ""));
@@ -383,7 +481,7 @@ fn errors_have_their_body_on_stdout_and_one_line_of_what_happened() {
         assert!(first.starts_with(&format!("raw_call: {line}")), "{first}");
         assert!(first.ends_with(&format!(" (GET {url}/x)")), "{first}");
         assert!(run.stderr.contains(hint), "{}", run.stderr);
-        let silent = call(&case, &["/x", "--retry", "0", "-s"]);
+        let silent = call(&case, &["/x", "--retry", "0", "--no-body"]);
         assert_eq!((silent.code, silent.stdout.as_str()), (Some(code), ""));
         let included = call(&case, &["/x", "--retry", "0", "-i"]);
         assert!(included.stdout.starts_with("HTTP/1.1 "), "{}", included.stdout);
@@ -407,13 +505,13 @@ fn what_is_shown_of_an_answer() {
         "{head}"
     );
     assert!(body.starts_with("{\"lastLoginTime\""), "{body}");
-    let run = call(&case, &["--silent", "--include", "/v4/people/current"]);
+    let run = call(&case, &["--no-body", "--include", "/v4/people/current"]);
     assert!(
         run.stdout.starts_with("HTTP/1.1 200 OK\n") && run.stdout.ends_with("\n\n"),
         "{}",
         run.stdout
     );
-    assert_eq!(call(&case, &["-s", "/v4/people/current"]).stdout, "");
+    assert_eq!(call(&case, &["--no-body", "/v4/people/current"]).stdout, "");
     let run = call(&case, &["-X", "HEAD", "-i", "/v4/people/current"]);
     assert_eq!(run.code, Some(0), "{}", run.stderr);
     assert!(
@@ -521,7 +619,10 @@ fn a_terminal_gets_what_a_person_can_read() {
         "{pages}"
     );
     let binary = shown(&["/plans/v1/plans/7/package"]);
-    assert_eq!(binary, "raw_call: the answer is binary, and not shown: use -o FILE\r\n");
+    assert_eq!(
+        binary,
+        "raw_call: the response is binary and is not shown: save it with -o FILE\r\n"
+    );
     assert!(shown(&["/plans/v1/plans/7/package", "-o", "-"]).contains("PK"), "asked for");
     case.sandbox.add_fault(Fault::api(FaultKind::ServerError).after(1).always());
     let cut = shown(&[
@@ -536,10 +637,13 @@ fn a_terminal_gets_what_a_person_can_read() {
     case.sandbox.clear_faults();
     case.sandbox.add_fault(Fault::api(FaultKind::HtmlPage));
     assert!(shown(&["/v4/people/current"]).contains("<html"), "text as it is");
-    // A download is counted, and the count is gone at the end.
+    // A download is counted, and the count is gone at the end, however that comes.
     let file = case.path("plan.zip");
     let download = shown(&["/plans/v1/plans/7/package", "-o", file.to_str().unwrap()]);
     assert!(download.is_empty() || download.ends_with("\r\u{1b}[2K"), "{download:?}");
+    case.sandbox.add_fault(Fault::api(FaultKind::Cut));
+    let cut = shown(&["/plans/v1/plans/7/package", "-o", file.to_str().unwrap(), "--retry", "0"]);
+    assert!(cut.starts_with("raw_call: ") || cut.contains("\r\u{1b}[2Kraw_call: "), "{cut:?}");
 }
 
 #[test]
@@ -549,37 +653,45 @@ fn what_is_not_a_request_is_told_before_anything_is_sent() {
     fs::write(&utf16, b"\xff\xfe{\0}\0").unwrap();
     let marked = case.path("bom.json");
     fs::write(&marked, "\u{feff}{}").unwrap();
+    let latin1 = case.path("latin1.json");
+    fs::write(&latin1, b"{\n\"name\": \"Andr\xe9\"}").unwrap();
     let at = |path: &Path| format!("@{}", path.display());
     for (args, code, words) in [
         (&["/x", "-d", "{a:1}"][..], 2, "--data looks like JSON, but is not: "),
         (&["/x", "-d", "[1,]"], 2, "--data looks like JSON"),
-        (&["/x", "-F", "a={b:1}"], 2, "the field a looks like JSON, but"),
+        (&["/x", "-F", "a={b:1}"], 2, "the field \"a\" looks like JSON, but"),
         (&["/x", "-d", utf16.to_str().unwrap()], 2, "that is a file; its content is --data @"),
         (&["/x", "--part", &format!("a={}", utf16.display())], 2, "its content is --part a=@"),
         (&["/x", "-d", "      {a:1}"], 2, "--data looks like JSON"),
         (&["/x", "--part", "a=@-", "--part", "b=@-"], 2, "one part alone"),
         (&["/x", "--part", "a=1", "-H", "Content-Type: x/y"], 2, "set by the client itself"),
         (&["/x/{WorkspaceId}"], 2, "{workspaceId} alone"),
-        (&["/{workspaceId}/x y"], 2, "percent-encoded"),
-        (&["/x", "-s", "-o", "y"], 2, "cannot be used with"),
+        (&["/{workspaceId}/x\ny"], 2, "control character"),
+        (&["/x", "--no-body", "-o", "y"], 2, "cannot be used with"),
+        // To curl it means no progress, to gh no body.
+        (&["/x", "-s"], 2, "unexpected argument '-s'"),
         (&["/x", "-X", "DELETE", "--paginate"], 2, "asked for with GET"),
-        (&["/x", "-d", &at(&utf16)], 2, "utf16.json looks like JSON, but is UTF-16"),
+        (&["/x", "-d", &at(&utf16)], 2, "utf16.json is UTF-16: save it as UTF-8"),
         (&["/x", "-d", &at(&marked)], 2, "byte order mark"),
+        (&["/x", "-d", &at(&latin1)], 2, "latin1.json is not UTF-8, as JSON must be: see line 2"),
         (&["/x", "-d", "@no-such-file"], 1, "no-such-file: "),
         (&["/x", "--part", "data=@no-such-file"], 1, "no-such-file: "),
         (&["/x", "-d", "1", "-X", "GET"], 2, "a GET request with a body is refused"),
-        (&["/x", "-f", "a"], 2, "with = between"),
+        (&["/x", "-f", "a"], 2, "expected NAME=VALUE"),
+        (&["/x", "-F", "a=@no-such-file"], 1, "no-such-file: "),
+        (&["/x", "-F", "a[b]=1"], 2, "the field \"a[b]\" has brackets: give its value as JSON"),
+        (&["/x", "-f", "a[]=1"], 2, "has brackets"),
         (&["/x", "-f", "a=1", "-F", "a=2"], 2, "\"a\" is given twice"),
         (&["/x", "-f", "a=1", "-d", "x"], 2, "cannot be used with"),
         (&["/x", "--query", "=1"], 2, "--query"),
-        (&["/x", "-H", "nothing"], 2, "colon"),
+        (&["/x", "-H", "nothing"], 2, "expected NAME: VALUE"),
         (&["/x", "-H", "Authorization: Bearer x"], 2, "authorization is set by the client itself"),
         (&["/x", "-H", "Host: example.com"], 2, "host is set by the client itself"),
         (&["/x", "-H", "Content-Length: 1"], 2, "content-length is set"),
         (&["/x", "-H", "a b: c"], 2, "cannot be sent"),
-        (&["/x", "-X", "A B"], 2, "not a method"),
+        (&["/x", "-X", "A B"], 2, "not an HTTP method"),
         (&["/x", "-X", "CONNECT"], 2, "CONNECT"),
-        (&["/x y"], 2, "percent-encoded"),
+        (&["/x\u{7f}"], 2, "control character"),
         (&["/x#y"], 2, "%23"),
         (&["C:/Program Files/Git/v4/people"], 2, "Git Bash"),
         (&["/x", "--paginate", "-d", "1"], 2, "the rows of a list are asked for with GET"),
@@ -699,8 +811,13 @@ fn the_curl_line_sends_what_the_program_sends() {
         let sent = echo(&case, args);
         let line = call(&case, &[args, &["--curl"]].concat());
         assert_eq!((line.code, line.stderr.as_str()), (Some(0), ""));
+        // What any user of the machine could read.
+        let watched = format!(
+            "curl() {{ printf '%s\n' \"$@\" >&2; command curl -s \"$@\"; }}; {}",
+            line.stdout
+        );
         let output = Command::new("bash")
-            .args(["-c", &line.stdout])
+            .args(["-c", &watched])
             .env("ACCESS_TOKEN", &case.tokens.access_token)
             .env("WORKSPACE_ID", "31429")
             .output()
@@ -708,6 +825,9 @@ fn the_curl_line_sends_what_the_program_sends() {
         let by_curl: Value = serde_json::from_slice(&output.stdout)
             .unwrap_or_else(|error| panic!("{error}: {} {output:?}", line.stdout));
         assert_eq!(normal(by_curl), normal(sent.clone()), "{}", line.stdout);
+        let arguments = String::from_utf8(output.stderr).unwrap();
+        assert!(arguments.contains("--header\n@/dev/fd/"), "{arguments}");
+        assert!(!arguments.contains(&case.tokens.access_token), "{arguments}");
 
         // And the dry run shows it.
         let shown = call(&case, &[args, &["--dry-run"]].concat()).stdout;
@@ -744,7 +864,11 @@ fn a_dry_run_contacts_nobody() {
     ] {
         let run = call(&case, args);
         assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""), "{args:?}");
-        assert!(run.stdout.contains("authorization: Bearer $ACCESS_TOKEN"), "{}", run.stdout);
+        let token = match args.contains(&"--curl") {
+            true => r#"--header @<(printf 'authorization: Bearer %s\n' "$ACCESS_TOKEN")"#,
+            false => "authorization: Bearer $ACCESS_TOKEN\n",
+        };
+        assert!(run.stdout.contains(token), "{}", run.stdout);
     }
     let pages = call(&case, &["/x?a=b", "--paginate", "--page-size", "7", "--dry-run"]);
     let first = format!("GET {}/x?a=b&limit=7&offset=0&includeCount=true\n", case.sandbox.url());

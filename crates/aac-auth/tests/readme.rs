@@ -231,7 +231,8 @@ fn the_template_and_the_set_up_work_word_for_word() {
         0
     );
 
-    // "curl, Python and others".
+    // "curl, Python and others". What curl is called with, any user of the machine can read.
+    let watch = "curl() { printf '%s\n' \"$@\" >> arguments; command curl \"$@\"; };";
     for (program, argument, script) in
         [("curl", "-c", &blocks("bash")[2]), ("python3", "-c", &blocks("python")[0])]
     {
@@ -239,13 +240,23 @@ fn the_template_and_the_set_up_work_word_for_word() {
             continue;
         }
         let output = match program {
-            "curl" => bash(script),
+            "curl" => bash(&format!("{watch} {script}")),
             _ => command(program, folder).args([argument, script]).output().unwrap(),
         };
         let printed: Value = serde_json::from_str(&stdout(output)).unwrap();
         assert_eq!(printed, serde_json::from_str::<Value>(DOCUMENTED).unwrap(), "{program}");
     }
     assert_eq!(sandbox.counters().exchanges, 1, "one token served all of them");
+    if has("curl") {
+        let arguments = fs::read_to_string(folder.join("arguments")).unwrap();
+        assert!(arguments.contains("\n@-\n") && !arguments.contains("Bearer"), "{arguments}");
+        // Without a token there is nothing to call with.
+        let connections = sandbox.counters().connections;
+        fs::write(folder.join("creds.json"), "{}").unwrap();
+        let output = bash(&blocks("bash")[2]);
+        assert!(!output.status.success() && output.stdout.is_empty());
+        assert_eq!(sandbox.counters().connections, connections);
+    }
 }
 
 #[test]
@@ -387,7 +398,7 @@ fn troubles() -> BTreeMap<&'static str, String> {
         ("an error of the authorization server instead of tokens", with("creds.json", oauth_error)),
         ("the refresh token in", token(FaultKind::InvalidGrant)),
         ("is refused", token(FaultKind::InvalidGrant)),
-        ("your tokens are unchanged", token(FaultKind::Unavailable(60))),
+        ("your tokens are unchanged", token(FaultKind::TooManyRequests(60))),
         ("the server's certificate is not trusted", tls),
         ("the proxy could not be used", proxy),
         ("HTTP 403 Forbidden", api(FaultKind::Forbidden)),

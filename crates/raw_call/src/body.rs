@@ -2,36 +2,57 @@
 
 use aac_auth::{Body, Error};
 use serde_core::de::IgnoredAny;
-use serde_json::{Map, Value};
-use std::fs::File;
-use std::io::{self, BufReader, Cursor, Read};
+use serde_json::Value;
+use serde_json::value::RawValue;
+use std::fs;
+use std::io::{self, Cursor, Read};
 use std::path::Path;
 
 /// What is read of a stream (standard input, a pipe) before it is sent, in bytes. What fits in here is
 /// checked, and can be sent a second time.
 const HELD: u64 = 1024 * 1024;
+/// The longest file that is checked before it is sent, in bytes.
+const CHECKED: u64 = 64 * 1024 * 1024;
 
-/// A JSON object, the members of `-f` before those of `-F`.
+/// A JSON object, the members of `-f` before those of `-F`. It is put together as text, so that all
+/// that JSON can hold stays as it is.
 pub fn of_fields(
     strings: &[(String, String)],
     values: &[(String, String)],
-) -> Result<Value, Error> {
-    let strings = strings.iter().map(|(name, text)| (name, Value::from(text.clone())));
-    for (name, text) in values {
-        check(&format!("the field {}", aac_auth::one_line(name)), text.as_bytes())?;
-    }
-    let values = values.iter().map(|(name, text)| {
-        let value = serde_json::from_str(text).unwrap_or_else(|_| Value::from(text.clone()));
-        (name, value)
-    });
-    let mut object = Map::new();
-    for (name, value) in strings.chain(values) {
-        if object.insert(name.clone(), value).is_some() {
-            let what = format!("the field \"{}\" is given twice", aac_auth::one_line(name));
+) -> Result<String, Error> {
+    let mut members = Vec::new();
+    for (name, text) in strings.iter().chain(values) {
+        let shown = format!("the field {:?}", aac_auth::one_line(name));
+        if name.contains(['[', ']']) {
+            let what = format!(
+                "{shown} has brackets: give its value as JSON, -F 'a={{\"b\":1}}', or the whole body with -d"
+            );
             return Err(Error::Request { what });
         }
+        let key = Value::from(name.as_str()).to_string() + ":";
+        if members.iter().any(|member: &String| member.starts_with(&key)) {
+            return Err(Error::Request { what: format!("{shown} is given twice") });
+        }
+        let value = match members.len() < strings.len() {
+            true => Value::from(text.as_str()).to_string(),
+            false => of_field(&shown, text)?,
+        };
+        members.push(key + &value);
     }
-    Ok(object.into())
+    Ok(format!("{{{}}}", members.join(",")))
+}
+
+/// JSON as it is, the content of a file as a string, or else the text as a string.
+fn of_field(name: &str, text: &str) -> Result<String, Error> {
+    if let Some(path) = text.strip_prefix('@') {
+        let stdin = || io::read_to_string(io::stdin());
+        let text = if path == "-" { stdin() } else { fs::read_to_string(path) };
+        let text = text.map_err(|source| Error::UserFile { path: path.into(), source })?;
+        return Ok(Value::from(text).to_string());
+    }
+    check(name, text.as_bytes())?;
+    let json = serde_json::from_str::<&RawValue>(text);
+    Ok(json.map_or_else(|_| Value::from(text).to_string(), |json| json.get().to_owned()))
 }
 
 /// The value of `--data`. Where it is to be JSON, what only looks like it is refused.
@@ -47,13 +68,16 @@ pub fn of_data(data: &str, is_json: bool) -> Result<Body, Error> {
         return of_stream("standard input", io::stdin(), is_json);
     }
     let path = Path::new(source);
-    let open = || File::open(path).map_err(|error| unreadable(path, error));
-    if !path.is_file() {
+    let failed = |error| unreadable(path, error);
+    let file = fs::metadata(path).map_err(failed)?;
+    if !file.is_file() {
         // A pipe cannot be read twice.
-        return of_stream(source, open()?, is_json);
+        return of_stream(source, fs::File::open(path).map_err(failed)?, is_json);
     }
-    if is_json {
-        check(source, BufReader::with_capacity(HELD as usize, open()?))?;
+    if is_json && file.len() <= CHECKED {
+        let bytes = fs::read(path).map_err(failed)?;
+        check(source, &bytes)?;
+        return Ok(bytes.into());
     }
     Body::file(path)
 }
@@ -70,7 +94,7 @@ fn of_stream(
         return Ok(Body::stream(name, Cursor::new(start).chain(stream)));
     }
     if is_json {
-        check(name, &start[..])?;
+        check(name, &start)?;
     }
     Ok(start.into())
 }
@@ -106,35 +130,25 @@ fn is_no_file(flag: &str, before: &str, value: &str) -> Result<(), Error> {
     }
 }
 
-/// An error for what begins like JSON and is none: a server would only say that it is wrong, not
+/// An error for what is said to be JSON and cannot be: a server would only say that it is wrong, not
 /// where.
-fn check(name: &str, mut text: impl Read) -> Result<(), Error> {
-    let wrong =
-        |why: String| Err(Error::Request { what: format!("{name} looks like JSON, but {why}") });
-    // Blanks, the byte that tells what it is, and two more in case that is a mark.
-    let (mut start, mut byte, mut more) = (Vec::new(), [0], 3);
-    while more > 0 {
-        match text.read(&mut byte) {
-            Ok(0) => break,
-            Ok(_) => start.extend(byte),
-            Err(error) => return wrong(format!("cannot be read: {error}")),
+fn check(name: &str, bytes: &[u8]) -> Result<(), Error> {
+    let why = match (bytes.trim_ascii_start(), str::from_utf8(bytes)) {
+        ([0xff, 0xfe, ..] | [0xfe, 0xff, ..], _) => "is UTF-16: save it as UTF-8".to_owned(),
+        ([0xef, 0xbb, 0xbf, ..], _) => {
+            "begins with a byte order mark: save it as UTF-8 without one".to_owned()
         }
-        more -= if byte[0].is_ascii_whitespace() && more == 3 { 0 } else { 1 };
-    }
-    match start.trim_ascii_start() {
-        [b'{' | b'[', ..] => {}
-        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => {
-            return wrong("is UTF-16: save it as UTF-8".to_owned());
+        (_, Err(error)) => {
+            let lines = bytes[..error.valid_up_to()].split(|byte| *byte == b'\n').count();
+            format!("is not UTF-8, as JSON must be: see line {lines}")
         }
-        [0xef, 0xbb, 0xbf, ..] => {
-            return wrong("begins with a byte order mark: save it as UTF-8 without one".to_owned());
-        }
+        ([b'{' | b'[', ..], Ok(text)) => match serde_json::from_str::<IgnoredAny>(text) {
+            Ok(_) => return Ok(()),
+            Err(error) => format!(
+                "looks like JSON, but is not: {error}. (Curly quotes? Or has the shell removed the quotes? Then put it in a file: -d @FILE)"
+            ),
+        },
         _ => return Ok(()),
-    }
-    match serde_json::from_reader::<_, IgnoredAny>(start.as_slice().chain(text)) {
-        Ok(_) => Ok(()),
-        Err(error) => wrong(format!(
-            "is not: {error}. (Curly quotes? Or has the shell taken the quotes? Then put it in a file, -d @FILE.)"
-        )),
-    }
+    };
+    Err(Error::Request { what: format!("{name} {why}") })
 }

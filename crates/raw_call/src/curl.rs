@@ -6,7 +6,8 @@ use aac_auth::{Method, Preview};
 use std::path::Path;
 
 /// The line. `$ACCESS_TOKEN` is the shell's to fill in, and `$WORKSPACE_ID` where the path has
-/// `{workspaceId}` in it.
+/// `{workspaceId}` in it. Any user of the machine can read the arguments of a program, so the token
+/// comes through a pipe, made by a command of the shell itself.
 pub fn line(preview: &Preview, options: &Options, answer: &Answer) -> String {
     let mut words = vec!["curl".to_owned()];
     match preview.method {
@@ -30,7 +31,9 @@ pub fn line(preview: &Preview, options: &Options, answer: &Answer) -> String {
             _ => false,
         };
         if name == "authorization" {
-            words.push(format!("--header \"{name}: {value}\""));
+            words.push(
+                r#"--header @<(printf 'authorization: Bearer %s\n' "$ACCESS_TOKEN")"#.to_owned(),
+            );
         } else if !is_of_body {
             // An empty value is written with a semicolon: with a colon, curl would leave it out.
             let header =

@@ -4,7 +4,7 @@
 //!
 //! Or without an account: `cargo sandbox cargo run -p raw_call -- /v4/people/current`.
 //!
-//! What to learn here: bodies of every kind, answers of any size, errors in detail.
+//! What to learn here: bodies of every kind, responses of any size, errors in detail.
 
 mod body;
 mod curl;
@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 const EXAMPLES: &str = "\
-Examples, which work in `cargo sandbox bash` as well:
+Examples, which also work in `cargo sandbox bash`:
   cargo run -qp raw_call -- /v4/people/current
   cargo run -qp raw_call -- 'iam/v1/workspaces/{workspaceId}/people' --paginate
   cargo run -qp raw_call -- plans/v1/plans --query sort=-id --query limit=3
@@ -25,7 +25,7 @@ Examples, which work in `cargo sandbox bash` as well:
   cargo run -qp raw_call -- plans/v1/plans/7/package -o plan.zip
   cargo run -qp raw_call -- plans/v1/plans/package --part data=@plan.zip";
 
-/// Call any endpoint
+/// Call any endpoint of the API
 #[derive(Parser)]
 #[command(version, after_help = EXAMPLES, override_usage = "raw_call [OPTIONS] <PATH>")]
 struct Cli {
@@ -43,22 +43,22 @@ struct Cli {
 }
 
 #[derive(Args)]
-#[command(next_help_heading = "Answer")]
+#[command(next_help_heading = "Response")]
 struct Answer {
-    /// Status and headers, too
+    /// Print the status and headers as well
     #[arg(short, long)]
     include: bool,
 
-    /// No body
-    #[arg(short, long, conflicts_with = "output")]
-    silent: bool,
+    /// Do not print the body
+    #[arg(long, conflicts_with = "output")]
+    no_body: bool,
 
-    /// Into a file, once it is whole; - is standard output
+    /// Write to FILE once complete; - is stdout
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 
     /// All pages of a list, as one array
-    #[arg(long, conflicts_with_all = ["include", "silent"])]
+    #[arg(long, conflicts_with_all = ["include", "no_body"])]
     paginate: bool,
 
     /// At most N rows
@@ -69,11 +69,11 @@ struct Answer {
     #[arg(long, value_name = "N", requires = "paginate", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
     page_size: u64,
 
-    /// Show the request, send nothing
+    /// Print the request, send nothing
     #[arg(long)]
     dry_run: bool,
 
-    /// Show it as a curl line that wants $ACCESS_TOKEN
+    /// Print it as a curl line for bash, using $ACCESS_TOKEN
     #[arg(long, conflicts_with = "dry_run")]
     curl: bool,
 }
@@ -82,7 +82,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     match run(&cli) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => show::report(&error, &cli.answer),
+        Err(error) => show::report(error, &cli.answer),
     }
 }
 
@@ -97,14 +97,14 @@ fn run(cli: &Cli) -> Result<(), Error> {
         }
         return match cli.answer.dry_run || cli.answer.curl {
             true => preview(cli, rows.preview()?),
-            false => print_rows(rows, cli.answer.to()?),
+            false => print_rows(rows, cli.answer.to(&client)?),
         };
     }
     if cli.answer.dry_run || cli.answer.curl {
         return preview(cli, request.preview()?);
     }
     // Before anything is sent: what cannot be kept need not be asked for.
-    let output = cli.answer.to()?;
+    let output = cli.answer.to(&client)?;
     let response = show::upload(request)?;
     show::answer(response, output, &cli.answer)
 }
@@ -134,7 +134,7 @@ impl Answer {
         self.output.as_ref().filter(|path| path.as_os_str() != "-")
     }
 
-    fn to(&self) -> Result<Output, Error> {
-        self.file().map_or_else(|| Ok(Output::stdout()), |path| Output::file(path))
+    fn to(&self, client: &Client) -> Result<Output, Error> {
+        self.file().map_or_else(|| Ok(Output::stdout()), |path| client.output_file(path))
     }
 }

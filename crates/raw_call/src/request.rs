@@ -7,31 +7,31 @@ use clap::Args;
 #[derive(Args)]
 #[command(next_help_heading = "Request")]
 pub struct Options {
-    /// [default: GET; POST once there is a body]
+    /// [default: GET, or POST with a body]
     #[arg(short = 'X', long, value_name = "NAME", value_parser = method)]
     pub method: Option<Method>,
 
-    /// Parameter of the URL, encoded
+    /// Query parameter; it is percent-encoded
     #[arg(long, value_name = "K=V", value_parser = pair)]
     pub query: Vec<(String, String)>,
 
-    /// Member of a JSON body: a string
+    /// Member of a JSON body, as a string
     #[arg(short = 'f', long, value_name = "K=V", value_parser = pair)]
     pub raw_field: Vec<(String, String)>,
 
-    /// The same, but V may be JSON: 7, true, null
+    /// The same, but V may be JSON, @FILE or @-
     #[arg(short = 'F', long, value_name = "K=V", value_parser = pair)]
     pub field: Vec<(String, String)>,
 
-    /// Body: TEXT, @FILE, or @- for standard input
+    /// Request body: TEXT, @FILE, or @- for stdin
     #[arg(short, long, value_name = "TEXT", conflicts_with_all = ["raw_field", "field", "part"], allow_hyphen_values = true)]
     pub data: Option<String>,
 
-    /// Part of an upload: K=@FILE, K=JSON
+    /// Part of a multipart upload: K=@FILE, K=JSON
     #[arg(long, value_name = "K=@FILE", value_parser = pair, conflicts_with_all = ["raw_field", "field"])]
     pub part: Vec<(String, String)>,
 
-    /// Header; Authorization is the program's own
+    /// Request header; Authorization is set for you
     #[arg(short = 'H', long, value_name = "K: V", value_parser = header)]
     pub header: Vec<(String, String)>,
 }
@@ -56,7 +56,8 @@ impl Options {
             request = request.header(name, value);
         }
         if self.has_fields() {
-            request = request.json(&body::of_fields(&self.raw_field, &self.field)?);
+            let fields = body::of_fields(&self.raw_field, &self.field)?;
+            request = request.body("application/json", fields);
         } else if let Some(data) = &self.data {
             request = request.body("application/json", body::of_data(data, self.is_json())?);
         } else if !self.part.is_empty() {
@@ -87,21 +88,17 @@ impl Options {
 
 fn method(text: &str) -> Result<Method, String> {
     let method = Method::from_bytes(text.to_ascii_uppercase().as_bytes());
-    method.map_err(|_| "not a method such as GET, POST, PUT, PATCH or DELETE".to_owned())
+    method.map_err(|_| "not an HTTP method such as GET, POST, PUT, PATCH or DELETE".to_owned())
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err("a name and a value are needed, with = between them".to_owned()),
-    }
+    let pair = text.split_once('=').filter(|(name, _)| !name.is_empty());
+    let (name, value) = pair.ok_or("expected NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 fn header(text: &str) -> Result<(String, String), String> {
-    match text.split_once(':') {
-        Some((name, value)) if !name.trim().is_empty() => {
-            Ok((name.trim().to_owned(), value.trim().to_owned()))
-        }
-        _ => Err("a name and a value are needed, with a colon between them".to_owned()),
-    }
+    let header = text.split_once(':').filter(|(name, _)| !name.trim().is_empty());
+    let (name, value) = header.ok_or("expected NAME: VALUE")?;
+    Ok((name.trim().to_owned(), value.trim().to_owned()))
 }

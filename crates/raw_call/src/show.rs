@@ -1,15 +1,16 @@
-//! What is seen of a request and its answer.
+//! What is seen of a request and its response.
 
 use crate::Answer;
 use aac_auth::{
     Error, HeaderMap, HttpError, Output, Preview, Request, Response, StatusCode, Version,
 };
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
 use serde_json::Value;
 use std::io::{self, IsTerminal, Write};
+use std::mem;
 use std::process::ExitCode;
 
-/// The most of an answer that is shown on a terminal, in bytes.
+/// The most of a response that is shown on a terminal, in bytes.
 const SHOWN: usize = 16 * 1024 * 1024;
 
 /// A request that is not sent.
@@ -52,63 +53,68 @@ pub fn upload(request: Request<'_>) -> Result<Response, Error> {
     response
 }
 
-/// An answer, as the flags want it.
-pub fn answer(mut response: Response, mut output: Output, flags: &Answer) -> Result<(), Error> {
+/// A response, as the flags want it.
+pub fn answer(mut response: Response, output: Output, flags: &Answer) -> Result<(), Error> {
     if flags.include {
         head(response.version(), response.status(), response.headers())?;
     }
-    if flags.silent {
+    if flags.no_body {
         return Ok(());
     }
-    // Who names the output wants the bytes.
-    if output.is_terminal() && flags.output.is_none() {
-        let mut body = Vec::new();
-        let mut buffer = vec![0; 64 * 1024];
-        while body.len() <= SHOWN {
-            match response.read(&mut buffer)? {
-                0 => break,
-                length => body.extend_from_slice(&buffer[..length]),
-            }
-        }
-        return on_terminal(&body, &mut output);
-    }
     let bar = if flags.file().is_some() { bar(response.headers()) } else { ProgressBar::hidden() };
+    body(Vec::new(), |buffer| response.read(buffer), output, flags, &bar)
+}
+
+/// A body: what has come of it already, and the rest.
+fn body(
+    mut text: Vec<u8>,
+    mut read: impl FnMut(&mut [u8]) -> Result<usize, Error>,
+    mut output: Output,
+    flags: &Answer,
+    bar: &ProgressBar,
+) -> Result<(), Error> {
+    // Who names the output wants the bytes.
+    let is_for_person = output.is_terminal() && flags.output.is_none();
+    if !is_for_person {
+        output.write(&mem::take(&mut text))?;
+    }
     let mut buffer = vec![0; 256 * 1024];
-    loop {
-        match response.read(&mut buffer)? {
+    while text.len() <= SHOWN {
+        match read(&mut buffer)? {
             0 => break,
+            length if is_for_person => text.extend_from_slice(&buffer[..length]),
             length => {
                 output.write(&buffer[..length])?;
                 bar.inc(length as u64);
             }
         }
     }
-    bar.finish_and_clear();
+    if is_for_person {
+        on_terminal(&text, &mut output)?;
+    }
     output.finish()
 }
 
 /// An error: what the server sent with it, then one line of what happened, then what to do.
-pub fn report(error: &Error, flags: &Answer) -> ExitCode {
-    let shown = match error {
-        Error::Http(http) => error_answer(http, flags),
-        Error::Stopped { source, .. } => match &**source {
-            Error::Http(http) => error_answer(http, flags),
-            _ => Ok(()),
-        },
-        _ => Ok(()),
+pub fn report(mut error: Error, flags: &Answer) -> ExitCode {
+    let http = match &mut error {
+        Error::Stopped { source, .. } => &mut **source,
+        error => error,
     };
-    // Standard output cannot be written either: the first error is the one that counts.
-    drop(shown);
+    if let Error::Http(http) = http {
+        // Standard output cannot be written either: the first error is the one that counts.
+        let _ = error_answer(http, flags);
+    }
     error.report()
 }
 
-fn error_answer(error: &HttpError, flags: &Answer) -> Result<(), Error> {
+fn error_answer(error: &mut HttpError, flags: &Answer) -> Result<(), Error> {
     if flags.include
         && let Ok(status) = StatusCode::from_u16(error.status)
     {
         head(error.version, status, &error.headers)?;
     }
-    if flags.silent || error.body.is_empty() {
+    if flags.no_body || error.body.is_empty() {
         return Ok(());
     }
     if flags.file().is_some() || flags.paginate {
@@ -116,15 +122,12 @@ fn error_answer(error: &HttpError, flags: &Answer) -> Result<(), Error> {
         let _ = writeln!(io::stderr(), "{}", error.shown);
         return Ok(());
     }
-    let mut output = Output::stdout();
-    if output.is_terminal() && flags.output.is_none() {
-        return on_terminal(&error.body, &mut output);
-    }
-    output.write(&error.body)?;
-    output.finish()
+    let start = mem::take(&mut error.body);
+    let read = |buffer: &mut [u8]| error.read(buffer);
+    body(start, read, Output::stdout(), flags, &ProgressBar::hidden())
 }
 
-/// The first line and the headers of an answer.
+/// The status line and the headers of a response.
 fn head(version: Version, status: StatusCode, headers: &HeaderMap) -> Result<(), Error> {
     let mut output = Output::stdout();
     output.write_text(&format!("{version:?} {status}\n"))?;
@@ -152,22 +155,21 @@ fn on_terminal(body: &[u8], output: &mut Output) -> Result<(), Error> {
             let what = if body.len() > SHOWN { "too long" } else { "binary" };
             let _ = writeln!(
                 io::stderr(),
-                "raw_call: the answer is {what}, and not shown: use -o FILE"
+                "raw_call: the response is {what} and is not shown: save it with -o FILE"
             );
         }
     }
-    output.flush()
+    Ok(())
 }
 
-/// Counts a download on standard error, if that is a terminal.
+/// Counts a download, on standard error if that is a terminal.
 fn bar(headers: &HeaderMap) -> ProgressBar {
-    let length: Option<u64> =
-        headers.get("content-length").and_then(|length| length.to_str().ok()?.parse().ok());
+    let length = headers.get("content-length").and_then(|length| length.to_str().ok());
+    let length = length.and_then(|length| length.parse().ok());
+    let bar = length.map_or_else(ProgressBar::new_spinner, ProgressBar::new);
     match style(length) {
-        Some(style) if io::stderr().is_terminal() => {
-            length.map_or_else(ProgressBar::new_spinner, ProgressBar::new).with_style(style)
-        }
-        _ => ProgressBar::hidden(),
+        Some(style) => bar.with_style(style).with_finish(ProgressFinish::AndClear),
+        None => bar,
     }
 }
 

@@ -220,6 +220,14 @@ fn clean(program: &Path) -> Command {
     command
 }
 
+/// Sends a signal, such as TERM.
+#[cfg(unix)]
+#[track_caller]
+pub fn kill(signal: &str, id: u32) {
+    let status = Command::new("kill").args(["-s", signal, &id.to_string()]).status().unwrap();
+    assert!(status.success());
+}
+
 /// What a program did.
 pub struct Run {
     pub code: Option<i32>,

@@ -1,0 +1,384 @@
+//! Where results go: files that are whole or as they were, devices, and standard output.
+
+#![cfg_attr(windows, allow(unused, reason = "most is about signals and descriptors"))]
+
+mod support;
+
+use aac_sandbox::{Fault, FaultKind, Options};
+use std::fs;
+use std::io::Read;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+use support::{Case, Run};
+
+const PERSON: &str = "/v4/people/current";
+const SOON: Duration = Duration::from_secs(20);
+
+fn case() -> Case {
+    Case::fresh(Options::default())
+}
+
+#[track_caller]
+fn output_to(case: &Case, path: &Path) -> Run {
+    case.call("raw_call", [PERSON, "-o", path.to_str().unwrap()])
+}
+
+#[track_caller]
+fn assert_written(run: &Run, path: &Path) {
+    assert_eq!((run.code, run.stdout.as_str(), run.stderr.as_str()), (Some(0), "", ""));
+    assert!(fs::read_to_string(path).unwrap().starts_with("{\"lastLoginTime\""));
+}
+
+/// Waits until the API has got a request, so that what it answers is about to be written.
+fn wait_for_call(case: &Case) {
+    let deadline = Instant::now() + SOON;
+    while case.sandbox.counters().api_calls == 0 {
+        assert!(Instant::now() < deadline);
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_file_below_dev_is_a_file_like_any_other() {
+    let case = case();
+    let folder = tempfile::tempdir_in("/dev/shm").unwrap();
+    let file = folder.path().join("person.json");
+    assert_written(&output_to(&case, &file), &file);
+    fs::write(&file, "x".repeat(100_000)).unwrap();
+    assert_written(&output_to(&case, &file), &file);
+    assert!(fs::metadata(&file).unwrap().len() < 10_000, "nothing is left of the longer one");
+    assert_eq!(support::names(folder.path()), ["person.json"]);
+    assert_eq!(output_to(&case, Path::new("/dev/null")).code, Some(0));
+}
+
+#[test]
+#[cfg(unix)]
+fn a_file_that_is_open_already_is_written_where_it_is() {
+    let case = case();
+    let log = case.path("log");
+    let inode = |path: &Path| {
+        let metadata = fs::metadata(path).unwrap();
+        std::os::unix::fs::MetadataExt::ino(&metadata)
+    };
+    std::os::unix::fs::symlink("/dev/stdout", case.path("link")).unwrap();
+    for (output, redirect) in [
+        ("/dev/stdout", ">>log"),
+        ("/dev/fd/1", ">>log"),
+        ("/proc/self/fd/1", ">>log"),
+        ("link", ">>log"),
+        ("/dev/fd/3", "3>>log"),
+        ("/proc/self/fd/3", "3>>log"),
+    ] {
+        if output.starts_with("/proc") && !Path::new("/proc/self/fd").exists() {
+            continue;
+        }
+        fs::write(&log, "before\n").unwrap();
+        let before = inode(&log);
+        let status = Command::new("bash")
+            .args(["-c", &format!("\"$0\" {PERSON} -o {output} {redirect}")])
+            .arg(support::program("raw_call"))
+            .env("AAC_DIR", case.folder.path())
+            .current_dir(case.folder.path())
+            .status()
+            .unwrap();
+        assert!(status.success());
+        assert!(fs::read_to_string(&log).unwrap().starts_with("before\n{\"last"), "{output}");
+        assert_eq!(inode(&log), before, "{output}");
+    }
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let mut command = case.program("raw_call");
+    command.args([PERSON, "-o", "/dev/fd/1"]).stdout(writer);
+    assert!(command.status().unwrap().success());
+    drop(command);
+    let mut piped = String::new();
+    reader.read_to_string(&mut piped).unwrap();
+    assert!(piped.starts_with("{\"lastLoginTime\""));
+}
+
+#[test]
+#[cfg(unix)]
+fn a_download_that_a_signal_cuts_off_leaves_nothing() {
+    use std::os::unix::process::ExitStatusExt;
+    for old in [None, Some("old")] {
+        for (signal, number) in [("INT", 2), ("TERM", 15), ("HUP", 1), ("KILL", 9)] {
+            if number == 9 && !cfg!(target_os = "linux") {
+                continue;
+            }
+            let case = Case::fresh(Options { package_size: 3_000_000, ..Options::default() });
+            let file = case.path("plan.zip");
+            if let Some(old) = old {
+                fs::write(&file, old).unwrap();
+            }
+            let names = case.names();
+            case.sandbox.add_fault(Fault::api(FaultKind::SlowBody(600)));
+            let mut command = case.program("raw_call");
+            command.args(["/plans/v1/plans/7/package", "-o"]).arg(&file);
+            let mut child = command.spawn().unwrap();
+            wait_for_call(&case);
+            support::kill(signal, child.id());
+            assert_eq!(child.wait().unwrap().signal(), Some(number));
+            assert_eq!(case.names(), names, "{signal}");
+            assert_eq!(fs::read_to_string(&file).ok().as_deref(), old, "{signal}");
+        }
+    }
+}
+
+/// As on a file system without `O_TMPFILE`, which strace plays: it fails what opens the folder itself.
+#[cfg(target_os = "linux")]
+fn without_unnamed_files(case: &Case, folder: &Path) -> Option<Command> {
+    // With -D, strace is no parent of the program, which is then this child.
+    let mut command = Command::new("strace");
+    command.args(["-D", "-f", "-o"]).arg(case.path("trace")).arg("-P").arg(folder);
+    command.args(["-e", "inject=openat:error=EOPNOTSUPP"]);
+    if !command.arg("true").output().is_ok_and(|run| run.status.success()) {
+        eprintln!("skipped: strace may not trace here");
+        return None;
+    }
+    let mut command = Command::new("strace");
+    command.args(["-D", "-f", "-o"]).arg(case.path("trace")).arg("-P").arg(folder);
+    command.args(["-e", "inject=openat:error=EOPNOTSUPP"]).arg(support::program("raw_call"));
+    command.env("AAC_DIR", case.folder.path());
+    Some(command)
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn nor_does_it_where_the_file_system_has_no_unnamed_files() {
+    use std::os::unix::process::ExitStatusExt;
+    let downloads = tempfile::tempdir().unwrap();
+    let file = downloads.path().join("plan.zip");
+    for (signal, number) in [("INT", 2), ("TERM", 15), ("HUP", 1)] {
+        // With tokens that are renewed first, the handlers of the renewal are there as well.
+        for case in [Case::fresh(Options::default()), Case::expired(Options::default())] {
+            let Some(mut command) = without_unnamed_files(&case, downloads.path()) else { return };
+            command.args(["/plans/v1/plans/7/package", "-o"]).arg(&file);
+            case.sandbox.add_fault(Fault::api(FaultKind::SlowBody(600)));
+            let mut child = command.spawn().unwrap();
+            wait_for_call(&case);
+            let names = support::names(downloads.path());
+            assert!(matches!(&names[..], [name] if name.ends_with(".part")), "{names:?}");
+            support::kill(signal, child.id());
+            assert_eq!(child.wait().unwrap().signal(), Some(number));
+            assert_eq!(support::names(downloads.path()), [""; 0], "{signal}");
+            assert!(case.sandbox.is_live(&case.refresh_token()));
+        }
+    }
+    // Nobody stops this one.
+    let case = case();
+    let Some(mut command) = without_unnamed_files(&case, downloads.path()) else { return };
+    let run = Run::of(command.args([PERSON, "-o"]).arg(&file));
+    assert_written(&run, &file);
+    assert_eq!(support::names(downloads.path()), ["plan.zip"]);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_signal_during_a_renewal_removes_the_file_and_saves_the_tokens() {
+    use std::os::unix::process::ExitStatusExt;
+    let case = Case::expired(Options::default());
+    let downloads = tempfile::tempdir().unwrap();
+    let Some(mut command) = without_unnamed_files(&case, downloads.path()) else { return };
+    let hold = case.sandbox.hold_token_answers();
+    command.args([PERSON, "-o"]).arg(downloads.path().join("person.json"));
+    let mut child = command.stderr(Stdio::null()).spawn().unwrap();
+    assert!(hold.wait_for_request(SOON));
+    assert_eq!(support::names(downloads.path()).len(), 1);
+    support::kill("TERM", child.id());
+    assert!(child.try_wait().unwrap().is_none(), "the tokens come first");
+    hold.release();
+    assert_eq!(child.wait().unwrap().signal(), Some(15));
+    assert_eq!(support::names(downloads.path()), [""; 0]);
+    assert!(case.sandbox.is_live(&case.refresh_token()));
+    assert_eq!(case.sandbox.counters().api_calls, 0);
+}
+
+#[test]
+fn a_name_may_be_as_long_as_a_name_can_be() {
+    let case = case();
+    let file = case.path(&"n".repeat(255));
+    for _ in 0..2 {
+        assert_written(&output_to(&case, &file), &file);
+    }
+    let too_long = output_to(&case, &case.path(&"n".repeat(256)));
+    assert_eq!((too_long.code, too_long.stdout.as_str()), (Some(1), ""));
+    assert!(too_long.stderr.contains("nnn: "), "{}", too_long.stderr);
+}
+
+#[test]
+#[cfg(unix)]
+fn a_file_that_may_be_written_in_a_folder_that_may_not_is_written_in_place() {
+    use std::os::unix::fs::{PermissionsExt, chown};
+    use std::os::unix::process::CommandExt;
+    let case = case();
+    let folder = case.path("closed");
+    fs::create_dir(&folder).unwrap();
+    let file = folder.join("person.json");
+    fs::write(&file, "x".repeat(100_000)).unwrap();
+    let call = |path: &str, file: &Path| {
+        let mut command = case.program("raw_call");
+        command.args([path, "--retry", "0", "-o"]).arg(file);
+        // Opened to everyone below, if this is root.
+        if fs::metadata(case.folder.path()).unwrap().permissions().mode() & 0o1 != 0 {
+            // Root may write anywhere, so this is done as nobody.
+            command.uid(65534).gid(65534);
+        }
+        Run::of(&mut command)
+    };
+    let mode = |path: &Path, mode| {
+        fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+    };
+    if chown(&file, Some(65534), Some(65534)).is_ok() {
+        for name in ["aac_url.txt", "client_id.txt", "creds.json"] {
+            mode(&case.path(name), 0o644);
+        }
+        mode(case.folder.path(), 0o755);
+    }
+    mode(&file, 0o640);
+    mode(&folder, 0o555);
+    // An error comes before the first byte, and leaves it as it was.
+    let refused = call("/nowhere", &file);
+    assert_eq!(refused.code, Some(4), "{}", refused.stderr);
+    assert_eq!(fs::metadata(&file).unwrap().len(), 100_000);
+    let run = call(PERSON, &file);
+    assert_eq!((run.code, run.stdout.as_str()), (Some(0), ""), "{}", run.stderr);
+    assert!(run.stderr.contains("warning: ") && run.stderr.contains("written in place"));
+    assert!(fs::read_to_string(&file).unwrap().starts_with("{\"lastLoginTime\""));
+    assert!(fs::metadata(&file).unwrap().len() < 10_000);
+    let new = call(PERSON, &folder.join("new"));
+    assert_eq!(new.code, Some(1), "{}", new.stderr);
+    mode(&folder, 0o755);
+    assert_eq!(support::names(&folder), ["person.json"]);
+}
+
+#[test]
+#[cfg(unix)]
+fn a_file_keeps_its_permissions() {
+    use std::os::unix::fs::PermissionsExt;
+    let case = case();
+    let file = case.path("person.json");
+    fs::write(&file, "").unwrap();
+    for mode in [0o600, 0o644, 0o751] {
+        fs::set_permissions(&file, PermissionsExt::from_mode(mode)).unwrap();
+        assert_written(&output_to(&case, &file), &file);
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o7777, mode);
+    }
+}
+
+#[test]
+fn credentials_are_not_overwritten_by_any_of_their_names() {
+    let case = case();
+    let creds = fs::read(case.creds()).unwrap();
+    let refused = |path: &Path| {
+        let before = fs::read(path).ok();
+        let run = output_to(&case, path);
+        assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""), "{}", path.display());
+        assert!(
+            run.stderr.contains("is part of your credentials and is not overwritten"),
+            "{}",
+            run.stderr
+        );
+        assert_eq!(fs::read(path).ok(), before);
+    };
+    for name in [
+        "creds.json",
+        "creds.json.lock",
+        "creds.json.new",
+        "creds.json.rotation",
+        "creds.json.rotation.old",
+        "creds.json.spent",
+        "aac_url.txt",
+        "client_id.txt",
+        "api_project_id.txt",
+        "CREDS.JSON",
+        "Creds.json.Lock",
+        "./creds.json",
+    ] {
+        refused(&case.path(name));
+    }
+    fs::create_dir(case.path("sub")).unwrap();
+    refused(&case.path("sub/../creds.json"));
+    refused(&case.path("sub/../creds.json.new"));
+    fs::hard_link(case.creds(), case.path("sub/other")).unwrap();
+    refused(&case.path("sub/other"));
+    let mut relative = case.program("raw_call");
+    relative.current_dir(case.folder.path()).args([PERSON, "-o", "creds.json.new"]);
+    assert_eq!(Run::of(&mut relative).code, Some(2));
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::symlink;
+        symlink("creds.json", case.path("link")).unwrap();
+        refused(&case.path("link"));
+        symlink("creds.json.rotation", case.path("dangling")).unwrap();
+        refused(&case.path("dangling"));
+        symlink(".", case.path("alias")).unwrap();
+        refused(&case.path("alias/creds.json.spent"));
+        // creds.json itself can be a link, and what is beside it is then where it leads.
+        fs::rename(case.creds(), case.path("sub/tokens.json")).unwrap();
+        symlink("sub/tokens.json", case.creds()).unwrap();
+        refused(&case.path("sub/tokens.json"));
+        refused(&case.path("sub/tokens.json.rotation"));
+        fs::remove_file(case.creds()).unwrap();
+        fs::rename(case.path("sub/tokens.json"), case.creds()).unwrap();
+    }
+    assert_eq!(fs::read(case.creds()).unwrap(), creds);
+    assert_eq!(case.sandbox.counters().connections, 0);
+    // A name that only looks alike, and the same name elsewhere, are nobody's.
+    for path in [case.path("creds.jsonl"), case.path("sub/creds.json")] {
+        assert_written(&output_to(&case, &path), &path);
+    }
+}
+
+#[test]
+fn a_folder_is_said_to_be_one() {
+    let case = case();
+    for path in [case.folder.path().to_owned(), case.path("none/"), ".".into()] {
+        let run = output_to(&case, &path);
+        assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""));
+        let words = format!("raw_call: {}: is a folder: name a file in it\n", path.display());
+        assert_eq!(run.stderr, words);
+    }
+    assert_eq!(case.sandbox.counters().connections, 0);
+}
+
+#[test]
+#[cfg(unix)]
+fn a_standard_output_that_is_closed_is_an_error() {
+    let case = case();
+    for (program, arguments) in [
+        ("get_workspace", ""),
+        ("list_users", ""),
+        ("list_users", "--format json"),
+        ("list_users", "--format jsonl"),
+        ("list_users", "--format csv"),
+        ("raw_call", PERSON),
+        ("raw_call", "/v4/people/current -o -"),
+        ("raw_call", "/v4/people/current -o /dev/stdout"),
+        ("raw_call", "/plans/v1/plans --paginate"),
+        ("raw_call", "/x --dry-run"),
+        ("access_token", ""),
+    ] {
+        let run = |redirect: &str| {
+            let mut command = Command::new("bash");
+            command
+                .args(["-c", &format!("\"$0\" {arguments} {redirect}")])
+                .arg(support::program(program))
+                .env("AAC_DIR", case.folder.path());
+            Run::of(&mut command)
+        };
+        for redirect in [">&-", "1</dev/null"] {
+            let closed = run(redirect);
+            assert_eq!(closed.code, Some(1), "{program} {arguments} {redirect}");
+            assert_eq!(
+                closed.stderr,
+                format!("{program}: standard output: it is not open for writing\n")
+            );
+        }
+        // What is no error: nowhere, be it open for reading as well, and a reader that has had enough.
+        for redirect in [">/dev/null", "1<>/dev/null", "| true; exit ${PIPESTATUS[0]}"] {
+            let quiet = run(redirect);
+            assert_eq!((quiet.code, quiet.stderr.as_str()), (Some(0), ""), "{program} {redirect}");
+        }
+    }
+}
