@@ -1,6 +1,7 @@
 //! The answer to a request.
 
 use crate::error::{Error, Result};
+use crate::json_text;
 use crate::wire::io_trouble;
 use serde_json::Value;
 use std::fmt;
@@ -44,6 +45,10 @@ impl Response {
         &self.head.headers
     }
 
+    pub(crate) fn method(&self) -> &Method {
+        &self.method
+    }
+
     /// The URL as messages show it.
     pub(crate) fn url(&self) -> &str {
         &self.url
@@ -58,7 +63,7 @@ impl Response {
     pub fn json(self) -> Result<Value> {
         let (method, url) = (self.method.to_string(), self.url.clone());
         let body = self.text()?;
-        serde_json::from_str(&body).map_err(|error| not_json(method, url, &error))
+        json_text::parse(&body).map_err(|error| not_json(method, url, &error))
     }
 
     /// The body as text that should be JSON.

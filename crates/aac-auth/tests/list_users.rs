@@ -100,7 +100,7 @@ fn every_flag_does_what_it_says() {
 fn what_is_asked_for_is_what_the_flags_say() {
     let case = users(4);
     let args = ["--filter", "a b&c=d", "--include-privileges", "--page-size", "7", "--offset", "1"];
-    whole(&case, &args);
+    whole(&case, &[&args[..], &["--json"]].concat());
     let requests = case.sandbox.requests();
     let targets: Vec<_> = requests.iter().map(|request| request.path.as_str()).collect();
     assert_eq!(
@@ -122,8 +122,10 @@ fn a_wrong_command_line_ends_with_2_and_says_what_is_wrong() {
         (&["--offset=-1"], "--offset"),
         (&["--workspace", "01JKBMKPZ94N0GG5F8N9HY2FJA"], "not the gid"),
         (&["--json", "--format", "csv"], "--format"),
-        (&["--json", "--columns", "id"], "--format table or csv"),
         (&["--format", "jsonl", "--no-headers"], "--format table or csv"),
+        (&["--json", "--bom"], "--format csv"),
+        (&["--bom"], "--format csv"),
+        (&["--include-privileges"], "--columns authorizationRoles"),
         (
             &["--columns", "id,nmae"],
             "no user on the first page has \"nmae\"; there are lastLoginTime,id,",
@@ -158,12 +160,16 @@ fn however_many_users_there_are_each_is_printed_once_in_every_format() {
         let calls = case.sandbox.counters().api_calls;
         whole(&case, &["--format", "jsonl", "--workspace", "31429"]);
         let pages = case.sandbox.counters().api_calls - calls;
-        assert_eq!(pages as usize, count.div_ceil(100).max(1), "no call too many for {count}");
+        // A count of 100 may be that of the first page.
+        let expected = if count == 100 { 2 } else { count.div_ceil(100).max(1) };
+        assert_eq!(pages as usize, expected, "no call too many for {count}");
         assert_eq!(case.sandbox.counters().connections as usize, 5, "one for each program");
     }
     let case = users(0);
     assert_eq!(whole(&case, &["--json"]), "[]\n");
-    assert_eq!(whole(&case, &["--format", "csv"]), "name,email,state,lastLoginTime,id\r\n");
+    assert!(
+        whole(&case, &["--format", "csv"]).starts_with("lastLoginTime,id,agreementAcceptedAt,")
+    );
     assert_eq!(whole(&case, &[]), "NAME  EMAIL  STATE  LAST LOGIN  ID\n");
     assert_eq!(whole(&case, &["--no-headers"]), "");
 }
@@ -295,16 +301,21 @@ fn lists_that_move_while_they_are_read() {
     let short = run(Paging::CountTooHigh, 1000);
     assert_eq!((short.code, ids(&short.stdout)), (Some(0), all));
     assert!(
-        short.stderr.contains("the server counts 255 users, and has sent 250"),
+        short.stderr.contains("the server announces 255 users (\"count\"), and has sent 250"),
         "{}",
         short.stderr
     );
     // The same page for ever, and once: nobody knows which rows are missing.
-    for paging in [Paging::IgnoresOffset, Paging::Repeating] {
-        let run = run(paging, 1000);
-        assert_eq!((run.code, ids(&run.stdout).len()), (Some(1), 100));
-        assert!(run.stderr.contains("sends users again"), "{}", run.stderr);
-        assert!(run.stderr.contains("; stopped after 100 of 250 users\n"), "{}", run.stderr);
+    for (paging, max_page, rows, words) in [
+        (Paging::IgnoresOffset, 1000, 100, "the server ignores the offset; it announces 250 users"),
+        (Paging::IgnoresOffset, 50, 50, "the server ignores the offset; it announces 250 users"),
+        (Paging::Repeating, 1000, 100, "the server sends users again that it has sent before"),
+    ] {
+        let run = run(paging, max_page);
+        assert_eq!((run.code, ids(&run.stdout).len()), (Some(1), rows));
+        assert!(run.stderr.contains(words), "{}", run.stderr);
+        let stopped = format!("; stopped after {rows} of 250 users\n");
+        assert!(run.stderr.contains(&stopped), "{}", run.stderr);
     }
 }
 
@@ -401,8 +412,9 @@ fn names_from_strangers_do_nothing_to_a_terminal() {
             let lines: Vec<_> = shown.split("\r\n").collect();
             assert_eq!(lines.len(), 36);
             let width = |line: &&str| {
-                // Two marks of no width that the names have, and pictures two columns wide.
-                line.chars().filter(|letter| !matches!(letter, '\u{200d}' | '\u{301}')).count()
+                // A mark of no width that the names have, and a picture two columns wide.
+                let line = line.replace("👨\u{200d}👩\u{200d}👧\u{200d}👦", "##");
+                line.chars().filter(|letter| *letter != '\u{301}').count()
             };
             assert!(lines.iter().all(|line| width(line) <= 80), "{shown}");
         }

@@ -1,9 +1,10 @@
 //! What is seen of a request and its answer.
 
 use crate::Answer;
-use aac_auth::{Error, HeaderMap, HttpError, Output, Preview, Response, StatusCode, Version};
+use aac_auth::{
+    Error, HeaderMap, HttpError, JsonText, Output, PageHint, Preview, Response, StatusCode, Version,
+};
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::Value;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
@@ -31,6 +32,7 @@ pub fn answer(mut response: Response, mut output: Output, flags: &Answer) -> Res
     if flags.silent {
         return Ok(());
     }
+    let mut hint = PageHint::new(&response);
     // Who names the output wants the bytes.
     if output.is_terminal() && flags.output.is_none() {
         let mut body = Vec::new();
@@ -41,7 +43,10 @@ pub fn answer(mut response: Response, mut output: Output, flags: &Answer) -> Res
                 length => body.extend_from_slice(&buffer[..length]),
             }
         }
-        return on_terminal(&body, &mut output);
+        hint.see(&body);
+        on_terminal(&body, &mut output)?;
+        tell(hint);
+        return Ok(());
     }
     let bar = if flags.file().is_some() { bar(response.headers()) } else { ProgressBar::hidden() };
     let mut buffer = vec![0; 256 * 1024];
@@ -50,12 +55,22 @@ pub fn answer(mut response: Response, mut output: Output, flags: &Answer) -> Res
             0 => break,
             length => {
                 output.write(&buffer[..length])?;
+                hint.see(&buffer[..length]);
                 bar.inc(length as u64);
             }
         }
     }
     bar.finish_and_clear();
-    output.finish()
+    output.finish()?;
+    tell(hint);
+    Ok(())
+}
+
+/// Who has one page of a list should know.
+fn tell(mut hint: PageHint) {
+    if let Some(what) = hint.tell() {
+        let _ = writeln!(io::stderr(), "raw_call: {what}; --paginate prints all");
+    }
 }
 
 /// An error: what the server sent with it, then one line of what happened, then what to do.
@@ -113,9 +128,9 @@ fn on_terminal(body: &[u8], output: &mut Output) -> Result<(), Error> {
     match text {
         Some("") => {}
         Some(text) if body.len() <= SHOWN => {
-            match serde_json::from_str::<Value>(text) {
-                Ok(value) => output.write_json(&format!("{value:#}"))?,
-                Err(_) => output.write_text(text.trim_end_matches('\n'))?,
+            match JsonText::new(text) {
+                Some(json) => output.write_json(&format!("{json:#}"))?,
+                None => output.write_text(text.trim_end_matches('\n'))?,
             }
             output.write(b"\n")?;
         }
