@@ -6,7 +6,7 @@ mod support;
 use aac_sandbox::{Fault, FaultKind, Options, Paging};
 use serde_json::Value;
 use std::collections::HashSet;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Read;
 use std::process::{Command, Stdio};
 use std::thread;
@@ -94,6 +94,67 @@ fn every_flag_does_what_it_says() {
     let run = list(&case, &["--format", "jsonl", "--include-privileges"]);
     let user: Value = serde_json::from_str(run.stdout.lines().next().unwrap()).unwrap();
     assert_eq!(user["authorizationRoles"][0]["name"], "Workspace Admin");
+}
+
+#[test]
+fn csv_has_the_same_header_whatever_comes() {
+    let header = "lastLoginTime,id,agreementAcceptedAt,email,name,ssoPrincipal,hadoopPrincipal,cpPrincipal,\
+        isAdmin,isDisabled,forcePasswordChange,deleted_at,state,lastStateChange,gid,exportStatusUpdatedAt,\
+        lastDeletedTenantAt,createdAt,updatedAt,peopleworkspaces,validateExportCompliance,outputHomeDir,uploadDir";
+    for count in [0, 1, 250] {
+        let csv = whole(&users(count), &["--format", "csv"]);
+        assert_eq!(csv.lines().next().unwrap(), header, "{count}");
+    }
+    let case = users(1);
+    let csv = whole(&case, &["--format", "csv", "--include-privileges"]);
+    let privileges = ",maximalPrivileges,maximalCapabilities,authorizationRoles";
+    assert_eq!(csv.lines().next().unwrap(), format!("{header}{privileges}"));
+    // A byte order mark is where it is asked for, and before everything else.
+    let args = ["--format", "csv", "--columns", " id, name ,id,", "--bom"];
+    assert_eq!(whole(&case, &args), "\u{feff}id,name\r\n51000,Ada Lovelace\r\n");
+    // A line for each user, though there is nothing in it.
+    let args = ["--format", "csv", "--columns", "uploadDir"];
+    assert_eq!(whole(&case, &args), "uploadDir\r\n\"\"\r\n");
+}
+
+#[test]
+fn columns_are_chosen_in_every_format() {
+    let case = users(2);
+    let columns = ["--columns", "name,uploadDir,isAdmin,peopleworkspaces", "--limit", "1"];
+    let all = |format| whole(&case, &[&["--format", format][..], &columns].concat());
+    let nested = r#"[{"id":951000,"personId":51000,"workspaceId":31429,"isDisabled":false,"tags":[["team","finance"],[]]}]"#;
+    let user = format!(
+        r#"{{"name":"Ada Lovelace","uploadDir":null,"isAdmin":true,"peopleworkspaces":{nested}}}"#
+    );
+    assert_eq!(all("jsonl"), format!("{user}\n"));
+    assert_eq!(all("json"), format!("[\n{user}\n]\n"));
+    // What privileges are in is asked for with their name.
+    let table = whole(&case, &["--columns", "id,authorizationRoles", "--limit", "1"]);
+    assert!(table.contains("51000  [{\"policyId\":101,\"name\":\"Workspace Admin\""), "{table}");
+}
+
+#[test]
+fn a_file_has_all_users_or_is_as_it_was() {
+    let case = users(250);
+    let file = case.path("users.csv");
+    let path = file.to_str().unwrap();
+    for format in ["csv", "json", "jsonl", "table"] {
+        let printed = whole(&case, &["--format", format]);
+        assert_eq!(whole(&case, &["--format", format, "-o", path]), "");
+        assert_eq!(fs::read_to_string(&file).unwrap(), printed);
+        assert_eq!(whole(&case, &["--format", format, "-o", "-"]), printed);
+        case.sandbox.add_fault(Fault::api(FaultKind::ServerError).after(2).always());
+        assert_eq!(list(&case, &["--format", format, "-o", path]).code, Some(5));
+        assert_eq!(fs::read_to_string(&file).unwrap(), printed);
+        case.sandbox.clear_faults();
+    }
+    let calls = case.sandbox.counters().api_calls;
+    let run = list(&case, &["-o", case.path("no/such/folder").to_str().unwrap()]);
+    assert_eq!(
+        (run.code, case.sandbox.counters().api_calls),
+        (Some(1), calls),
+        "nothing is asked for"
+    );
 }
 
 #[test]

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use support::{Case, Run};
 
 /// A server that answers every request for a page with what the function says, as a folder in front
-/// of it.
+/// of it. Exceptions are answers as well.
 fn server(page: impl Fn(u64, u64) -> String + Send + Sync + 'static) -> Case {
     let case = Case::fresh(Options::default());
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -42,7 +42,8 @@ fn answer(page: &impl Fn(u64, u64) -> String, stream: TcpStream) {
         // The rest of the head.
         while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
         let body = page(number("offset"), number("limit"));
-        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+        let status = if body.starts_with("{\"exception\"") { "400 Bad Request" } else { "200 OK" };
+        let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n", body.len());
         if (&stream).write_all((head + &body).as_bytes()).is_err() {
             return;
         }
@@ -163,9 +164,9 @@ fn a_list_may_have_any_name_or_none() {
     let (run, printed) = all(&case, &[]);
     assert_eq!((run.code, run.stderr.as_str(), &printed), (Some(0), "", &expected));
     // Beside other arrays, data is the list.
-    let case = server(|_, _| r#"{"errors":[],"data":[1],"links":[2,3]}"#.to_owned());
+    let case = server(|_, _| r#"{"errors":[],"data":[1,7],"links":[2,3]}"#.to_owned());
     let (run, printed) = all(&case, &[]);
-    assert_eq!((run.code, run.stderr.as_str(), printed), (Some(0), "", vec![json!(1)]));
+    assert_eq!((run.code, run.stderr.as_str(), printed), (Some(0), "", vec![json!(1), json!(7)]));
     let case = server(|_, _| " [1, {}]\n".to_owned());
     let (run, _) = all(&case, &[]);
     assert_eq!((run.code, run.stderr.as_str(), &*run.stdout), (Some(0), "", "[\n1,\n{}\n]\n"));
@@ -319,9 +320,68 @@ fn json_is_taken_as_servers_send_it() {
 
 #[test]
 #[cfg(target_os = "linux")]
+fn a_table_fits_the_terminal() {
+    let rows: Vec<_> = (0..3)
+        .map(|id| {
+            json!({
+                "name": if id == 0 { "Hildegard von Bingen-Rüdesheim".to_owned() } else { format!("Ada {id}") },
+                "email": format!("firstname.lastname.{id}@department.example.com"),
+                "state": "active",
+                "lastLoginTime": if id == 1 { json!(null) } else { json!("2025-05-17T04:40:40.000Z") },
+                "id": 51_000 + id,
+                "uploadDir": "/a/folder/with/a/long/path/51000",
+                "createdAt": "2025-02-02T01:07:13.000Z",
+            })
+        })
+        .collect();
+    let case = server(move |offset, limit| part(&rows, offset, limit));
+    let table = |columns: u16, args: &[&str]| {
+        let mut command = case.program("list_users");
+        let shown = support::on_terminal(command.args(["--workspace", "1"]).args(args), columns);
+        // The bar that counted is gone before the table begins.
+        let shown = shown
+            .rsplit("\r\u{1b}[2K")
+            .find(|part| !part.is_empty())
+            .unwrap()
+            .replace("\r\n", "\n");
+        let (warnings, lines): (Vec<_>, Vec<_>) =
+            shown.lines().map(str::to_owned).partition(|line| line.starts_with("list_users: "));
+        for line in &lines {
+            assert!(line.chars().count() <= columns.into(), "{columns}: {shown}");
+        }
+        assert_eq!(lines.len(), 4, "{shown}");
+        (lines.join("\n"), warnings.join("\n"))
+    };
+    // Times to the day, then the widest columns: a name stays one.
+    let expected = "\
+NAME                        EMAIL                      STATE   LAST LOGIN  ID
+Hildegard von Bingen-Rüde…  firstname.lastname.0@dep…  active  2025-05-17  51000
+Ada 1                       firstname.lastname.1@dep…  active              51001
+Ada 2                       firstname.lastname.2@dep…  active  2025-05-17  51002";
+    assert_eq!(table(80, &[]), (expected.to_owned(), String::new()));
+    // With room, nothing is cut.
+    let (wide, _) = table(130, &[]);
+    assert!(wide.contains("2025-05-17T04:40:40.000Z") && !wide.contains('…'), "{wide}");
+    // Without room, the last columns go.
+    let (narrow, warning) = table(40, &[]);
+    assert!(narrow.starts_with("NAME             EMAIL            STATE\nHildegard von …  first"), "{narrow}");
+    assert_eq!(
+        warning,
+        "list_users: warning: no room for lastLoginTime, id: use --columns, or another --format"
+    );
+    let (one, _) = table(8, &["--columns", "email"]);
+    assert!(one.starts_with("EMAIL\nfirstna…\n"), "{one}");
+    let (many, warning) = table(80, &["--columns", "name,email,uploadDir,createdAt,state,gid,id"]);
+    assert!(many.contains("/a/folder/with…") || many.contains("/a/folder/wi"), "{many}");
+    assert_eq!(warning, "");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
 fn json_is_shown_as_servers_send_it() {
     let deep = format!("{}1{}", "[".repeat(300), "]".repeat(300));
-    let body = format!(r#"{{"data":[{{"half":"\ud83d","n":1E400,"n":1.10,"deep":{deep}}}],"count":1}}"#);
+    let body =
+        format!(r#"{{"data":[{{"half":"\ud83d","n":1E400,"n":1.10,"deep":{deep}}}],"count":1}}"#);
     let case = server(move |_, _| body.clone());
     for args in [&["/x"][..], &["/x", "--paginate"]] {
         let shown = support::on_terminal(case.program("raw_call").args(args), 80);
@@ -330,7 +390,7 @@ fn json_is_shown_as_servers_send_it() {
             shown.contains("\"n\": 1E400,\r\n") && shown.contains("\"n\": 1.10,\r\n"),
             "{shown}"
         );
-        assert!(shown.contains("[[[[1]]]]") && shown.contains("      \"deep\": [\r\n"), "{shown}");
+        assert!(shown.contains("[[[[1]]]]") && shown.contains("\"deep\": [\r\n"), "{shown}");
     }
 }
 
