@@ -364,13 +364,17 @@ Ada 2                       firstname.lastname.2@dep…  active  2025-05-17  510
     assert!(wide.contains("2025-05-17T04:40:40.000Z") && !wide.contains('…'), "{wide}");
     // Without room, the last columns go.
     let (narrow, warning) = table(40, &[]);
-    assert!(narrow.starts_with("NAME             EMAIL            STATE\nHildegard von …  first"), "{narrow}");
+    assert!(
+        narrow.starts_with("NAME             EMAIL            STATE\nHildegard von …  first"),
+        "{narrow}"
+    );
     assert_eq!(
         warning,
         "list_users: warning: no room for lastLoginTime, id: use --columns, or another --format"
     );
-    let (one, _) = table(8, &["--columns", "email"]);
-    assert!(one.starts_with("EMAIL\nfirstna…\n"), "{one}");
+    let (one, warning) = table(20, &["--columns", "email,name"]);
+    assert!(one.starts_with("EMAIL\nfirstname.lastname.…\n"), "{one}");
+    assert!(warning.contains("no room for name: "), "{warning}");
     let (many, warning) = table(80, &["--columns", "name,email,uploadDir,createdAt,state,gid,id"]);
     assert!(many.contains("/a/folder/with…") || many.contains("/a/folder/wi"), "{many}");
     assert_eq!(warning, "");
