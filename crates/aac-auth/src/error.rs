@@ -207,11 +207,11 @@ pub enum Error {
         /// What is wrong with the answer.
         what: String,
     },
-    /// The answer is no list, though its rows were asked for.
+    /// The answer is no list, though its rows were asked for, or none that can be read page by page.
     NoList {
         /// The request's URL.
         url: String,
-        /// What it is.
+        /// What is wrong with it.
         what: String,
     },
     /// The thread that fetches the pages of a list could not be started, or has ended.
@@ -516,7 +516,7 @@ impl fmt::Display for Error {
             Self::Http(error) => error.fmt(f),
             Self::Transport { method, url, trouble } => write!(f, "{trouble} ({method} {url})"),
             Self::Answer { method, url, what } => write!(f, "{what} ({method} {url})"),
-            Self::NoList { url, what } => write!(f, "the answer is no list: {what} (GET {url})"),
+            Self::NoList { url, what } => write!(f, "{what} (GET {url})"),
             Self::Thread(source) => write!(f, "the thread that fetches pages: {source}"),
             Self::Request { what } => f.write_str(what),
             Self::Stopped { after, total, noun, source } => {
@@ -761,7 +761,7 @@ impl Error {
             Self::Answer { method, .. } if !is_safe(method) => CHECK_FIRST.to_owned(),
             Self::Answer { .. } => "Run this again. If it stays so, a proxy or a login page may be in between.".to_owned(),
             Self::Stopped { source, .. } => source.help(),
-            Self::NoList { .. } => "A list has its rows in \"data\". Call this endpoint without asking for pages.".to_owned(),
+            Self::NoList { .. } => "Call this endpoint without asking for pages (raw_call: without --paginate).".to_owned(),
             Self::Thread(_) | Self::Request { .. } | Self::UserFile { .. } | Self::Output(_) => {
                 String::new()
             }

@@ -3,6 +3,7 @@
 use crate::atomic_file::AtomicFile;
 use crate::client::Client;
 use crate::error::{Error, Result};
+use crate::json_text::JsonText;
 use crate::secret::is_deceptive;
 use crate::{disk, notices, platform};
 use serde_json::Value;
@@ -368,9 +369,9 @@ impl JsonArray {
         output.write(if self.rows == 0 { b"[\n" } else { b",\n" })?;
         self.rows += 1;
         if output.is_terminal()
-            && let Ok(value) = serde_json::from_str::<Value>(row)
+            && let Some(row) = JsonText::new(row)
         {
-            let text = indented(&value).replace('\n', "\n  ");
+            let text = format!("{row:#}").replace('\n', "\n  ");
             return output.write_json(&format!("  {text}"));
         }
         output.write_json(row)

@@ -2,6 +2,7 @@
 
 use crate::coding::Decoder;
 use crate::error::{Error, HttpError, Result, Trouble};
+use crate::json_text;
 use serde_json::Value;
 use std::fmt;
 use std::io::{self, Read};
@@ -45,6 +46,10 @@ impl Response {
         &self.head.headers
     }
 
+    pub(crate) fn method(&self) -> &Method {
+        &self.method
+    }
+
     /// The URL as messages show it.
     pub(crate) fn url(&self) -> &str {
         &self.url
@@ -59,7 +64,7 @@ impl Response {
     pub fn json(self) -> Result<Value> {
         let (method, url) = (self.method.to_string(), self.url.clone());
         let body = self.text()?;
-        serde_json::from_str(&body).map_err(|error| not_json(method, url, &error))
+        json_text::parse(&body).map_err(|error| not_json(method, url, &error))
     }
 
     /// The body as text that should be JSON.

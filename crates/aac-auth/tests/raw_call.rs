@@ -452,6 +452,45 @@ fn all_pages_are_one_array() {
 }
 
 #[test]
+fn one_page_of_a_list_is_said_to_be_one() {
+    let case = Case::fresh(Options { users: 250, ..Options::default() });
+    let people = "iam/v1/workspaces/31429/people";
+    for (path, hint) in [
+        ("?includeCount=true", "this is 25 of 250 rows"),
+        ("?includeCount=true&limit=3", "this is 3 of 250 rows"),
+        ("?includeCount=true&limit=100&offset=100", "this is 100 of 250 rows"),
+        ("", "this may be 25 rows of a longer list"),
+        // All, the end, or what was asked for.
+        ("?includeCount=true&limit=1000", ""),
+        ("?includeCount=true&limit=100&offset=150", ""),
+        ("?limit=25", ""),
+        ("?filter=nothing&includeCount=true", ""),
+    ] {
+        let run = call(&case, &[&format!("{people}{path}")]);
+        let hint = match hint {
+            "" => String::new(),
+            hint => format!("raw_call: {hint}; --paginate prints all\n"),
+        };
+        assert_eq!((run.code, run.stderr), (Some(0), hint), "{path}");
+        assert!(run.stdout.starts_with("{\"data\":["));
+    }
+    let count = format!("{people}?includeCount=true");
+    let file = case.path("page.json");
+    let run = call(&case, &[&count, "-o", file.to_str().unwrap()]);
+    assert!(run.stderr.contains("this is 25 of 250 rows"), "{}", run.stderr);
+    for args in [
+        &[&*count, "-s"][..],
+        &["/v4/people/current"],
+        &["plans/v1/plans"],
+        &["plans/v1/plans/7/package"],
+    ] {
+        let mut command = case.program("raw_call");
+        let output = command.args(args).output().unwrap();
+        assert_eq!((output.status.code(), &*output.stderr), (Some(0), &b""[..]), "{args:?}");
+    }
+}
+
+#[test]
 fn errors_have_their_body_on_stdout_and_one_line_of_what_happened() {
     let case = case();
     let url = case.sandbox.url();

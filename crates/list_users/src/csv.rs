@@ -1,64 +1,69 @@
 //! Users as CSV (RFC 4180), which spreadsheets open.
 
 use crate::columns;
-use crate::progress::Users;
-use aac_auth::{Error, Output};
-use csv::{ErrorKind, Terminator, WriterBuilder};
-use std::io;
+use crate::progress::print_each;
+use aac_auth::{Error, JsonText, Output, Rows, one_line};
+use std::borrow::Cow;
 
-/// The given columns; without any, all that the users on the first page have.
-pub fn print(users: &mut Users, columns: &[String], has_header: bool) -> Result<(), Error> {
-    let mut wants_all = columns.is_empty();
-    let columns = match columns {
-        [] => columns::seen(users)?,
-        columns => {
-            columns::check(columns, users)?;
-            columns.to_vec()
-        }
-    };
-    let columns = match columns[..] {
-        [] => columns::DEFAULT.map(str::to_owned).to_vec(),
-        _ => columns,
-    };
-    let output = Output::stdout();
+/// The given columns. Where they are all that are documented, other fields are left out with a warning.
+pub fn print(
+    users: &mut Rows,
+    columns: &[String],
+    is_all: bool,
+    has_header: bool,
+    mut output: Output,
+) -> Result<(), Error> {
     let is_terminal = output.is_terminal();
-    let cell = |text: String| guarded(if is_terminal { aac_auth::one_line(&text) } else { text });
-    let mut lines = WriterBuilder::new().terminator(Terminator::CRLF).from_writer(output);
+    let mut line = String::new();
+    let mut warns = is_all;
     if has_header {
-        lines.write_record(columns.iter().cloned().map(cell)).map_err(error)?;
+        write_record(columns.iter().map(|name| guarded(name.into())), &mut line, is_terminal);
+        output.write(line.as_bytes())?;
     }
-    while let Some(user) = users.next_value()? {
-        let is_known = |name: &String| columns.contains(name);
-        if wants_all
-            && let Some(user) = user.as_object()
-            && let Some(unknown) = user.keys().find(|name| !is_known(name))
-        {
-            wants_all = false;
+    print_each(users, &mut output, !is_terminal, |user, output| {
+        let (values, unknown) = columns::values(user, columns);
+        if let Some(name) = unknown.filter(|_| warns) {
+            warns = false;
+            let name = one_line(&name);
             aac_auth::warn(format_args!(
-                "users after the first page have \"{}\" as well, which is left out",
-                aac_auth::one_line(unknown)
+                "users have \"{name}\" as well, which is left out: --columns can name it"
             ));
         }
-        let cells = columns.iter().map(|column| cell(columns::cell(&user, column)));
-        lines.write_record(cells).map_err(error)?;
-        if users.rows.is_page_done() {
-            lines.flush().map_err(Error::Output)?;
-        }
-    }
-    lines.flush().map_err(Error::Output)
+        write_record(values.into_iter().map(cell), &mut line, is_terminal);
+        output.write(line.as_bytes())
+    })?;
+    output.finish()
+}
+
+/// Null is an empty cell, text is itself, anything else the JSON that it is.
+fn cell(value: Option<JsonText<'_>>) -> Cow<'_, str> {
+    let text = value.and_then(JsonText::string).map(guarded);
+    text.unwrap_or_else(|| columns::shown(value))
 }
 
 /// People choose their own names. A spreadsheet would run one that begins like a formula.
-fn guarded(text: String) -> String {
+fn guarded(text: Cow<'_, str>) -> Cow<'_, str> {
     match text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
-        true => format!("'{text}"),
+        true => format!("'{text}").into(),
         false => text,
     }
 }
 
-fn error(error: csv::Error) -> Error {
-    Error::Output(match error.into_kind() {
-        ErrorKind::Io(error) => error,
-        other => io::Error::other(format!("{other:?}")),
-    })
+fn write_record<'a>(
+    cells: impl ExactSizeIterator<Item = Cow<'a, str>>,
+    line: &mut String,
+    is_terminal: bool,
+) {
+    line.clear();
+    // An empty line would be taken for no record.
+    let is_single = cells.len() == 1;
+    for (column, cell) in cells.enumerate() {
+        let cell = if is_terminal { one_line(&cell).into() } else { cell };
+        line.push_str(if column == 0 { "" } else { "," });
+        match cell.contains([',', '"', '\r', '\n']) || (is_single && cell.is_empty()) {
+            true => line.extend(["\"", &cell.replace('"', "\"\""), "\""]),
+            false => line.push_str(&cell),
+        }
+    }
+    line.push_str("\r\n");
 }

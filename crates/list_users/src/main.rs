@@ -2,7 +2,7 @@
 //! creds.json, or below:
 //!
 //!     cargo run -p list_users
-//!     cargo run -p list_users -- --format csv > users.csv
+//!     cargo run -p list_users -- --format csv -o users.csv
 //!
 //! Or without an account: `cargo sandbox --users 1234 cargo run -p list_users`.
 //!
@@ -14,14 +14,18 @@ mod json;
 mod progress;
 mod table;
 
-use aac_auth::{Client, ConnectionOptions, Error, Method};
+use aac_auth::{Client, ConnectionOptions, Error, Method, Output};
 use clap::{Parser, ValueEnum};
-use progress::Users;
+use std::path::PathBuf;
 use std::process::ExitCode;
+
+const NOTES: &str = "\
+CSV has one column for each field in the API's documentation, or for each of --columns.
+Nested values are JSON. Text that a spreadsheet would run as a formula gets a ' in front.";
 
 /// List the users of a workspace
 #[derive(Parser)]
-#[command(version)]
+#[command(version, after_help = NOTES)]
 struct Cli {
     /// table, json, jsonl or csv
     #[arg(long, value_enum, default_value_t = Format::Table, hide_possible_values = true)]
@@ -31,19 +35,27 @@ struct Cli {
     #[arg(long, conflicts_with = "format")]
     json: bool,
 
-    /// Fields to print, such as id,email (table, csv)
+    /// Fields to print, such as id,email
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     columns: Vec<String>,
 
-    /// Leave out the line with the names of the columns
+    /// Leave out the header line (table, csv)
     #[arg(long)]
     no_headers: bool,
 
-    /// Users whose name or email has this in it
+    /// Begin with a byte order mark, for Excel (csv)
+    #[arg(long)]
+    bom: bool,
+
+    /// Into a file, once it is whole; - is standard output
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+
+    /// Only users whose name or email contains TEXT
     #[arg(long, value_name = "TEXT")]
     filter: Option<String>,
 
-    /// With what each user may do (json, jsonl, csv)
+    /// Include what each user may do (json, jsonl, csv)
     #[arg(long)]
     include_privileges: bool,
 
@@ -76,24 +88,30 @@ enum Format {
 }
 
 fn main() -> ExitCode {
-    let mut cli = Cli::parse();
-    if cli.json {
-        cli.format = Format::Json;
-    }
-    cli.columns = cli.columns.iter().map(|name| name.trim().to_owned()).collect();
-    cli.columns.retain(|name| !name.is_empty());
-    match run(&cli) {
+    match run(Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => error.report(),
     }
 }
 
-fn run(cli: &Cli) -> Result<(), Error> {
-    let has_columns = matches!(cli.format, Format::Table | Format::Csv);
-    if !has_columns && (cli.no_headers || !cli.columns.is_empty()) {
-        let what = "--columns and --no-headers go with --format table or csv".to_owned();
-        return Err(Error::Request { what });
+fn run(cli: Cli) -> Result<(), Error> {
+    let format = if cli.json { Format::Json } else { cli.format };
+    let mut columns = columns::of(cli.columns.iter().map(String::as_str));
+    let has_privileges = columns.iter().any(|name| columns::has(columns::PRIVILEGES, name));
+    let unfit = match format {
+        Format::Json | Format::Jsonl if cli.no_headers => {
+            "--no-headers goes with --format table or csv"
+        }
+        Format::Table | Format::Json | Format::Jsonl if cli.bom => "--bom goes with --format csv",
+        Format::Table if cli.include_privileges && !has_privileges => {
+            "--include-privileges goes with another --format, or with --columns authorizationRoles"
+        }
+        _ => "",
+    };
+    if !unfit.is_empty() {
+        return Err(Error::Request { what: unfit.to_owned() });
     }
+
     let program = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
     let client = Client::open(&cli.connection, program)?;
     let path = match cli.workspace {
@@ -104,19 +122,40 @@ fn run(cli: &Cli) -> Result<(), Error> {
     if let Some(text) = &cli.filter {
         request = request.query("filter", text);
     }
-    if cli.include_privileges {
+    if cli.include_privileges || has_privileges {
         request = request.query("includePrivileges", "true");
     }
-    let mut rows = request.rows().named("users").page_size(cli.page_size).offset(cli.offset);
+    let mut users = request.rows().named("users").page_size(cli.page_size).offset(cli.offset);
     if let Some(limit) = cli.limit {
-        rows = rows.limit(limit);
+        users = users.limit(limit);
     }
-    let mut users = Users::new(rows, cli.format == Format::Table);
-    match cli.format {
-        Format::Table => table::print(&mut users, &cli.columns, !cli.no_headers),
-        Format::Csv => csv::print(&mut users, &cli.columns, !cli.no_headers),
-        Format::Json => json::print_array(&mut users),
-        Format::Jsonl => json::print_lines(&mut users),
+
+    // Before anything is sent: what cannot be kept need not be asked for.
+    let mut output = match &cli.output {
+        Some(path) if path.as_os_str() != "-" => Output::file(path)?,
+        _ => Output::stdout(),
+    };
+    columns::check(&columns, &mut users)?;
+    let is_default = columns.is_empty();
+    match format {
+        Format::Json => json::print_array(&mut users, &columns, output),
+        Format::Jsonl => json::print_lines(&mut users, &columns, output),
+        Format::Table => {
+            if is_default {
+                columns = columns::of(columns::DEFAULT.split(','));
+            }
+            table::print(&mut users, &columns, !cli.no_headers, output)
+        }
+        Format::Csv => {
+            if is_default {
+                let privileges = if cli.include_privileges { columns::PRIVILEGES } else { "" };
+                columns = columns::of(columns::ALL.split(',').chain(privileges.split(',')));
+            }
+            if cli.bom {
+                output.write("\u{feff}".as_bytes())?;
+            }
+            csv::print(&mut users, &columns, is_default, !cli.no_headers, output)
+        }
     }
 }
 

@@ -1,54 +1,35 @@
-//! The users, counted on standard error while they come.
+//! Users one by one, counted on standard error.
 
-use aac_auth::{Error, Rows};
+use aac_auth::{Error, JsonText, Output, Rows};
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::Value;
-use std::io::{self, IsTerminal};
+use std::time::Duration;
 
-pub struct Users {
-    pub rows: Rows,
-    bar: ProgressBar,
-}
-
-impl Users {
-    /// `prints_at_end`: nothing else is written while they come.
-    pub fn new(rows: Rows, prints_at_end: bool) -> Self {
-        // The bar would stand in the middle of what is printed.
-        let is_in_the_way = io::stdout().is_terminal() && !prints_at_end;
-        let bar = if is_in_the_way { ProgressBar::hidden() } else { ProgressBar::new_spinner() };
-        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
-            bar.set_style(style);
+/// Prints every user, and hands on what has been printed page by page.
+pub fn print_each(
+    users: &mut Rows,
+    output: &mut Output,
+    is_counted: bool,
+    mut print: impl FnMut(JsonText<'_>, &mut Output) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let bar = if is_counted { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(Duration::from_millis(100));
+    let mut count = 0;
+    let result = loop {
+        match users.next_text() {
+            Ok(Some(user)) => print(user, output)?,
+            Ok(None) => break Ok(()),
+            Err(error) => break Err(error),
         }
-        Self { rows, bar }
-    }
-
-    pub fn next_text(&mut self) -> Result<Option<String>, Error> {
-        let row = self.rows.next_text()?;
-        self.count(row.is_some());
-        Ok(row)
-    }
-
-    pub fn next_value(&mut self) -> Result<Option<Value>, Error> {
-        let row = self.rows.next().transpose()?;
-        self.count(row.is_some());
-        Ok(row)
-    }
-
-    fn count(&self, is_one: bool) {
-        if !is_one {
-            self.bar.finish_and_clear();
-            return;
+        count += 1;
+        if users.is_page_done() {
+            output.flush()?;
+            let total = users.total().map_or(String::new(), |total| format!(" of {total}"));
+            bar.set_message(format!("{count}{total} users"));
         }
-        self.bar.inc(1);
-        if self.rows.is_page_done() {
-            let total = self.rows.total().map_or(String::new(), |total| format!(" of {total}"));
-            self.bar.set_message(format!("{}{total} users", self.bar.position()));
-        }
-    }
-}
-
-impl Drop for Users {
-    fn drop(&mut self) {
-        self.bar.finish_and_clear();
-    }
+    };
+    bar.finish_and_clear();
+    result
 }

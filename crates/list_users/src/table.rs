@@ -1,63 +1,120 @@
 //! Users as a table, for people to read.
 
 use crate::columns;
-use crate::progress::Users;
-use aac_auth::{Error, Output};
+use crate::progress::print_each;
+use aac_auth::{Error, Output, Rows, one_line};
+use console::{Alignment, Term, measure_text_width, pad_str, truncate_str};
 
-use comfy_table::presets::NOTHING;
-use comfy_table::{ColumnConstraint, ContentArrangement, Row, Table};
-use console::Term;
+/// Between two columns.
+const GAP: usize = 2;
+/// No column is made narrower: what is left of it would say nothing.
+const NARROWEST: usize = 12;
+/// The length of `2025-05-17`, which is enough of a time where room is scarce.
+const DATE: usize = 10;
 
-/// The given columns; without any, those that tell most. On a terminal, long names end in `…`.
-pub fn print(users: &mut Users, columns: &[String], has_header: bool) -> Result<(), Error> {
-    columns::check(columns, users)?;
-    let columns = match columns {
-        [] => columns::DEFAULT.map(str::to_owned).to_vec(),
-        columns => columns.to_vec(),
-    };
-    let mut output = Output::stdout();
-    let mut table = Table::new();
-    table.load_style(NOTHING).set_truncation_indicator("…");
-    match Term::stdout().size_checked() {
-        Some((_, width)) if output.is_terminal() => {
-            table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width)
+/// One line of cells.
+type Row = Vec<Box<str>>;
+
+#[derive(Clone)]
+struct Column {
+    width: usize,
+    /// Whether it has times and nothing else.
+    is_times: bool,
+}
+
+/// The given columns. On a terminal no line is wider than that is.
+pub fn print(
+    users: &mut Rows,
+    names: &[String],
+    has_header: bool,
+    mut output: Output,
+) -> Result<(), Error> {
+    let mut rows = Vec::new();
+    print_each(users, &mut output, true, |user, _| {
+        let (values, _) = columns::values(user, names);
+        rows.push(
+            values.into_iter().map(|value| one_line(&columns::shown(value)).into()).collect(),
+        );
+        Ok(())
+    })?;
+    let header: Option<Row> = has_header.then(|| names.iter().map(|name| title(name)).collect());
+    let mut columns = layout(header.as_ref(), &rows, names.len());
+    if let Some((_, room @ 1..)) = Term::stdout().size_checked().filter(|_| output.is_terminal()) {
+        columns = fit(columns, room.into());
+    }
+    for row in header.iter().chain(&rows) {
+        let mut line = String::new();
+        for (cell, Column { width, is_times }) in row.iter().zip(&columns) {
+            let is_cut = *is_times && is_time(cell) && cell.len() > *width;
+            let cell = if is_cut { cell[..DATE].into() } else { truncate_str(cell, *width, "…") };
+            line.push_str(&pad_str(&cell, *width + GAP, Alignment::Left, None));
         }
-        _ => table.set_content_arrangement(ContentArrangement::Disabled),
-    };
-    if has_header {
-        table.set_header(columns.iter().map(|column| title(column)));
-    }
-    while let Some(user) = users.next_value()? {
-        let cells = columns.iter().map(|column| aac_auth::one_line(&columns::cell(&user, column)));
-        let mut row = Row::from(cells);
-        row.max_height(1);
-        table.add_row(row);
-    }
-    for (column, name) in table.column_iter_mut().zip(&columns) {
-        column.set_padding((0, 2));
-        if ["email", "state", "lastLoginTime", "id"].contains(&name.as_str()) {
-            // What is cut of these would be missed; a name is known by its beginning.
-            column.set_constraint(ColumnConstraint::ContentWidth);
-        }
-    }
-    if has_header || table.row_count() > 0 {
-        output.write(table.trim_fmt().as_bytes())?;
+        output.write(line.trim_end_matches(' ').as_bytes())?;
         output.write(b"\n")?;
+    }
+    if columns.len() < names.len() {
+        let left_out = one_line(&names[columns.len()..].join(", "));
+        aac_auth::warn(format_args!("no room for {left_out}: use --columns, or another --format"));
     }
     output.finish()
 }
 
-/// `lastLoginTime` as `LAST LOGIN TIME`.
-fn title(column: &str) -> String {
+/// Columns that are as wide as what is in them.
+fn layout(header: Option<&Row>, rows: &[Row], count: usize) -> Vec<Column> {
+    let mut columns = vec![Column { width: 0, is_times: true }; count];
+    for (row, is_header) in
+        header.map(|row| (row, true)).into_iter().chain(rows.iter().map(|row| (row, false)))
+    {
+        for (column, cell) in columns.iter_mut().zip(row) {
+            let width = if cell.is_ascii() { cell.len() } else { measure_text_width(cell) };
+            column.width = column.width.max(width);
+            column.is_times &= is_header || cell.is_empty() || is_time(cell);
+        }
+    }
+    columns
+}
+
+/// Columns that fit: times are cut to the day, then the widest columns get narrower, then the last ones
+/// are left out.
+fn fit(mut columns: Vec<Column>, room: usize) -> Vec<Column> {
+    let too_wide = |columns: &[Column]| {
+        columns.iter().map(|column| column.width).sum::<usize>() + GAP * (columns.len() - 1) > room
+    };
+    if too_wide(&columns) {
+        let times = columns.iter_mut().filter(|column| column.is_times);
+        times.for_each(|column| column.width = column.width.min(DATE));
+    }
+    let mut fitted = columns.clone();
+    while too_wide(&fitted) {
+        match fitted.iter_mut().max_by_key(|column| column.width) {
+            Some(widest) if widest.width > NARROWEST => widest.width -= 1,
+            Some(widest) if columns.len() == 1 => widest.width = room,
+            _ => {
+                columns.pop();
+                fitted = columns.clone();
+            }
+        }
+    }
+    fitted
+}
+
+/// Whether it is written as `2025-05-17T04:40:40.000Z`.
+fn is_time(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    text.is_ascii() && bytes.len() >= 20 && (bytes[4], bytes[7], bytes[DATE]) == (b'-', b'-', b'T')
+}
+
+/// `isAdmin` as `IS ADMIN`.
+fn title(name: &str) -> Box<str> {
+    if name == "lastLoginTime" {
+        return "LAST LOGIN".into();
+    }
     let mut title = String::new();
-    for character in aac_auth::one_line(column).chars() {
-        if character.is_uppercase() && !title.is_empty() {
+    for letter in one_line(name).chars() {
+        if letter.is_uppercase() && !title.is_empty() {
             title.push(' ');
         }
-        title.extend(character.to_uppercase());
+        title.extend(letter.to_uppercase());
     }
-    match column {
-        "lastLoginTime" => "LAST LOGIN".to_owned(),
-        _ => title,
-    }
+    title.into()
 }

@@ -2,10 +2,10 @@
 
 use crate::Answer;
 use aac_auth::{
-    Error, HeaderMap, HttpError, Output, Preview, Request, Response, StatusCode, Version,
+    Error, HeaderMap, HttpError, JsonText, Output, PageHint, Preview, Request, Response,
+    StatusCode, Version,
 };
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
-use serde_json::Value;
 use std::io::{self, IsTerminal, Write};
 use std::mem;
 use std::process::ExitCode;
@@ -61,8 +61,17 @@ pub fn answer(mut response: Response, output: Output, flags: &Answer) -> Result<
     if flags.no_body {
         return Ok(());
     }
+    let mut hint = PageHint::new(&response);
     let bar = if flags.file().is_some() { bar(response.headers()) } else { ProgressBar::hidden() };
-    body(Vec::new(), |buffer| response.read(buffer), output, flags, &bar)
+    let read = |buffer: &mut [u8]| {
+        let length = response.read(buffer)?;
+        hint.see(&buffer[..length]);
+        Ok(length)
+    };
+    body(Vec::new(), read, output, flags, &bar)?;
+    drop(bar);
+    tell(hint);
+    Ok(())
 }
 
 /// A body: what has come of it already, and the rest.
@@ -93,6 +102,13 @@ fn body(
         on_terminal(&text, &mut output)?;
     }
     output.finish()
+}
+
+/// Who has one page of a list should know.
+fn tell(mut hint: PageHint) {
+    if let Some(what) = hint.tell() {
+        let _ = writeln!(io::stderr(), "raw_call: {what}; --paginate prints all");
+    }
 }
 
 /// An error: what the server sent with it, then one line of what happened, then what to do.
@@ -145,9 +161,9 @@ fn on_terminal(body: &[u8], output: &mut Output) -> Result<(), Error> {
     match text {
         Some("") => {}
         Some(text) if body.len() <= SHOWN => {
-            match serde_json::from_str::<Value>(text) {
-                Ok(value) => output.write_json(&format!("{value:#}"))?,
-                Err(_) => output.write_text(text.trim_end_matches('\n'))?,
+            match JsonText::new(text) {
+                Some(json) => output.write_json(&format!("{json:#}"))?,
+                None => output.write_text(text.trim_end_matches('\n'))?,
             }
             output.write(b"\n")?;
         }
