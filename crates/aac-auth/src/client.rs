@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::gate::Gate;
+use crate::json_text;
 use crate::notices::Notices;
 use crate::options::ConnectionOptions;
 use crate::request::Request;
@@ -120,7 +121,7 @@ impl Client {
     /// ```
     pub fn get(&self, path: &str) -> Result<Value> {
         let (url, text) = self.request(Method::GET, path).text()?;
-        serde_json::from_str(&text).map_err(|error| not_json(Method::GET.to_string(), url, &error))
+        json_text::parse(&text).map_err(|error| not_json(Method::GET.to_string(), url, &error))
     }
 
     /// The rows of a list, however many pages it has: of any endpoint that answers

@@ -21,7 +21,7 @@ const LEVELS: usize = 127;
 ///
 /// let user = JsonText::new(r#"{"id":1.10,"name":"Ada \ud83d"}"#).unwrap();
 /// for (name, value) in user.members() {
-///     println!("{name}: {}", value.string().unwrap_or((&*value).into()));
+///     println!("{name}: {}", value.text());
 /// }
 /// assert_eq!(format!("{user:#}"), "{\n  \"id\": 1.10,\n  \"name\": \"Ada \\ud83d\"\n}");
 /// assert!(JsonText::new("{").is_none());
@@ -59,6 +59,48 @@ impl<'text> JsonText<'text> {
             }
             Some((unquoted(scanner.name().ok()?), scanner.value_text().ok()?))
         })
+    }
+
+    /// The values of the members of these names, in the order of the names, and the name of the first
+    /// member that is not among them.
+    ///
+    /// ```
+    /// let user = aac_auth::JsonText::new(r#"{"id":1,"state":"active","name":"Ada"}"#).unwrap();
+    /// let (values, other) = user.pick(&["name", "id", "email"]);
+    /// assert_eq!(values[0].unwrap().text(), "Ada");
+    /// assert_eq!(values[1].unwrap().text(), "1");
+    /// assert!(values[2].is_none());
+    /// assert_eq!(other.unwrap(), "state");
+    /// ```
+    pub fn pick(
+        self,
+        names: &[impl AsRef<str>],
+    ) -> (Vec<Option<JsonText<'text>>>, Option<Cow<'text, str>>) {
+        let (mut values, mut other, mut likely) = (vec![None; names.len()], None, 0);
+        for (name, value) in self.members() {
+            // Most often they come in the same order.
+            let is_likely = names.get(likely).is_some_and(|wanted| wanted.as_ref() == name);
+            let search = || names.iter().position(|wanted| wanted.as_ref() == name);
+            match is_likely.then_some(likely).or_else(search) {
+                Some(index) => {
+                    values[index] = Some(value);
+                    likely = index + 1;
+                }
+                None => {
+                    other.get_or_insert(name);
+                }
+            }
+        }
+        (values, other)
+    }
+
+    /// The value as people read it: a string without its quotes, nothing for `null`, anything else as the
+    /// JSON that it is.
+    pub fn text(self) -> Cow<'text, str> {
+        match self.0 {
+            "null" => Cow::Borrowed(""),
+            json => self.string().unwrap_or(Cow::Borrowed(json)),
+        }
     }
 
     /// The text of a string, without its quotes and escapes. Half of a surrogate pair becomes U+FFFD.
@@ -357,8 +399,8 @@ fn string(text: &[u8], start: usize) -> Option<usize> {
     }
     let mut at = start + 1;
     loop {
-        at += text[at..].iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1F))?;
-        match text[at] {
+        at += plain_length(&text[at..]);
+        match *text.get(at)? {
             b'"' => return Some(at + 1),
             b'\\' => match text.get(at + 1)? {
                 b'u' if text.get(at + 2..at + 6)?.iter().all(u8::is_ascii_hexdigit) => at += 6,
@@ -368,6 +410,26 @@ fn string(text: &[u8], start: usize) -> Option<usize> {
             _ => return None,
         }
     }
+}
+
+/// The bytes before a quote, a backslash or a control character, looked for eight at once: most of JSON
+/// is in strings.
+fn plain_length(text: &[u8]) -> usize {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    // Each marks the bytes sought with their highest bit; what lies above the lowest mark may be wrong.
+    let below = |word: u64, limit: u64| word.wrapping_sub(ONES * limit) & !word;
+    let equal = |word: u64, byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
+    let (words, _) = text.as_chunks::<8>();
+    for (index, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let marks = (below(word, 0x20) | equal(word, b'"') | equal(word, b'\\')) & (ONES << 7);
+        if marks != 0 {
+            return 8 * index + marks.trailing_zeros() as usize / 8;
+        }
+    }
+    let rest = &text[8 * words.len()..];
+    let length = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1F));
+    8 * words.len() + length.unwrap_or(rest.len())
 }
 
 /// The beginning of a member's value, after its name.
@@ -525,6 +587,21 @@ mod tests {
             let trimmed = text.trim_end();
             for (at, _) in trimmed.char_indices().filter(|_| trimmed.starts_with(['{', '['])) {
                 prop_assert!(!is_json(&trimmed[..at]));
+            }
+        }
+    }
+
+    #[test]
+    fn every_byte_in_every_place_is_seen() {
+        for length in 0..20 {
+            for at in 0..length {
+                for byte in 0..=u8::MAX {
+                    let mut text = vec![b'a'; length];
+                    text[at] = byte;
+                    let is_plain = byte >= 0x20 && byte != b'"' && byte != b'\\';
+                    let expected = if is_plain { length } else { at };
+                    assert_eq!(plain_length(&text), expected, "{text:?}");
+                }
             }
         }
     }

@@ -479,7 +479,7 @@ fn one_page_of_a_list_is_said_to_be_one() {
     let run = call(&case, &[&count, "-o", file.to_str().unwrap()]);
     assert!(run.stderr.contains("this is 25 of 250 rows"), "{}", run.stderr);
     for args in [
-        &[&*count, "-s"][..],
+        &[&*count, "--no-body"][..],
         &["/v4/people/current"],
         &["plans/v1/plans"],
         &["plans/v1/plans/7/package"],

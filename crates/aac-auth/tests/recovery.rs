@@ -187,7 +187,11 @@ fn of_another_user(case: &Case) -> Vec<u8> {
         usize::try_from(line["length"].as_u64().unwrap()).unwrap()
     };
     let content = text[content_start..content_start + length].replace(token, &other);
+    let mut content: Value = serde_json::from_str(&content).unwrap();
+    content["refresh_token"] = json!("of-somebody-else");
+    let content = content.to_string();
     let mut line: Value = serde_json::from_str(text[..content_start].trim()).unwrap();
+    line["spent"] = json!(support::sha256(b"used by somebody else"));
     line["length"] = json!(content.len());
     line["sha256"] = json!(support::sha256(content.as_bytes()));
     format!("{:<511}\n{content}", line.to_string()).into_bytes()

@@ -1,11 +1,10 @@
 //! Users as CSV (RFC 4180), which spreadsheets open.
 
-use crate::columns;
 use crate::progress::print_each;
 use aac_auth::{Error, JsonText, Output, Rows, one_line};
 use std::borrow::Cow;
 
-/// The given columns. Where they are all that are documented, other fields are left out with a warning.
+/// The given columns. If they are all that are documented, a warning tells of other fields.
 pub fn print(
     users: &mut Rows,
     columns: &[String],
@@ -14,31 +13,30 @@ pub fn print(
     mut output: Output,
 ) -> Result<(), Error> {
     let is_terminal = output.is_terminal();
-    let mut line = String::new();
-    let mut warns = is_all;
     if has_header {
-        write_record(columns.iter().map(|name| guarded(name.into())), &mut line, is_terminal);
-        output.write(line.as_bytes())?;
+        let names = columns.iter().map(|name| guarded(name.into()));
+        output.write(record(names, is_terminal).as_bytes())?;
     }
+    let mut warns = is_all;
     print_each(users, &mut output, !is_terminal, |user, output| {
-        let (values, unknown) = columns::values(user, columns);
-        if let Some(name) = unknown.filter(|_| warns) {
+        let (values, other) = user.pick(columns);
+        output.write(record(values.into_iter().map(cell), is_terminal).as_bytes())?;
+        if let Some(name) = other.filter(|_| warns) {
             warns = false;
             let name = one_line(&name);
             aac_auth::warn(format_args!(
                 "users have \"{name}\" as well, which is left out: --columns can name it"
             ));
         }
-        write_record(values.into_iter().map(cell), &mut line, is_terminal);
-        output.write(line.as_bytes())
+        Ok(())
     })?;
     output.finish()
 }
 
-/// Null is an empty cell, text is itself, anything else the JSON that it is.
 fn cell(value: Option<JsonText<'_>>) -> Cow<'_, str> {
     let text = value.and_then(JsonText::string).map(guarded);
-    text.unwrap_or_else(|| columns::shown(value))
+    // A number such as -5 is no formula.
+    text.or(value.map(JsonText::text)).unwrap_or_default()
 }
 
 /// People choose their own names. A spreadsheet would run one that begins like a formula.
@@ -49,12 +47,8 @@ fn guarded(text: Cow<'_, str>) -> Cow<'_, str> {
     }
 }
 
-fn write_record<'a>(
-    cells: impl ExactSizeIterator<Item = Cow<'a, str>>,
-    line: &mut String,
-    is_terminal: bool,
-) {
-    line.clear();
+fn record<'a>(cells: impl ExactSizeIterator<Item = Cow<'a, str>>, is_terminal: bool) -> String {
+    let mut line = String::new();
     // An empty line would be taken for no record.
     let is_single = cells.len() == 1;
     for (column, cell) in cells.enumerate() {
@@ -65,5 +59,5 @@ fn write_record<'a>(
             false => line.push_str(&cell),
         }
     }
-    line.push_str("\r\n");
+    line + "\r\n"
 }

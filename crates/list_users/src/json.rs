@@ -1,28 +1,30 @@
 //! Users as JSON, as the server wrote them, or so many of their fields.
 
-use crate::columns;
 use crate::progress::print_each;
 use aac_auth::{Error, JsonArray, JsonText, Output, Rows, json};
 use std::borrow::Cow;
 
-/// One array. It ends with the last user, so that a list that was cut short is not valid JSON.
-pub fn print_array(users: &mut Rows, columns: &[String], mut output: Output) -> Result<(), Error> {
+/// One array, which ends with the last user, so that a list that was cut short is not valid JSON; or an
+/// object a line.
+pub fn print(
+    users: &mut Rows,
+    columns: &[String],
+    is_array: bool,
+    mut output: Output,
+) -> Result<(), Error> {
     let mut array = JsonArray::default();
     let is_counted = !output.is_terminal();
     print_each(users, &mut output, is_counted, |user, output| {
-        array.push(&chosen(user, columns), output)
-    })?;
-    array.end(&mut output)?;
-    output.finish()
-}
-
-/// An object a line.
-pub fn print_lines(users: &mut Rows, columns: &[String], mut output: Output) -> Result<(), Error> {
-    let is_counted = !output.is_terminal();
-    print_each(users, &mut output, is_counted, |user, output| {
-        output.write_json(&chosen(user, columns))?;
+        let user = chosen(user, columns);
+        if is_array {
+            return array.push(&user, output);
+        }
+        output.write_json(&user)?;
         output.write(b"\n")
     })?;
+    if is_array {
+        array.end(&mut output)?;
+    }
     output.finish()
 }
 
@@ -31,10 +33,10 @@ fn chosen<'user>(user: JsonText<'user>, columns: &[String]) -> Cow<'user, str> {
     if columns.is_empty() {
         return user.as_str().into();
     }
-    let (values, _) = columns::values(user, columns);
-    let members = columns.iter().zip(values).map(|(name, value)| {
-        let value = value.map_or("null", JsonText::as_str);
-        format!("{}:{value}", json!(name))
-    });
+    let (values, _) = user.pick(columns);
+    let members = columns
+        .iter()
+        .zip(values)
+        .map(|(name, value)| format!("{}:{}", json!(name), value.map_or("null", JsonText::as_str)));
     format!("{{{}}}", members.collect::<Vec<_>>().join(",")).into()
 }

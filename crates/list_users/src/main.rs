@@ -20,8 +20,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 const NOTES: &str = "\
-CSV has one column for each field in the API's documentation, or for each of --columns.
-Nested values are JSON. Text that a spreadsheet would run as a formula gets a ' in front.";
+CSV has a column for each field that the API documents, or each of --columns.
+Nested values are JSON; text that a spreadsheet would run gets a ' in front.";
 
 /// List the users of a workspace
 #[derive(Parser)]
@@ -36,7 +36,7 @@ struct Cli {
     json: bool,
 
     /// Fields to print, such as id,email
-    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+    #[arg(long, value_name = "NAMES")]
     columns: Vec<String>,
 
     /// Leave out the header line (table, csv)
@@ -96,9 +96,9 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli) -> Result<(), Error> {
     let format = if cli.json { Format::Json } else { cli.format };
-    let mut columns = columns::of(cli.columns.iter().map(String::as_str));
-    let has_privileges = columns.iter().any(|name| columns::has(columns::PRIVILEGES, name));
-    let unfit = match format {
+    let chosen = columns::of(&cli.columns.join(","));
+    let has_privileges = columns::are_among(&chosen, columns::PRIVILEGES);
+    let conflict = match format {
         Format::Json | Format::Jsonl if cli.no_headers => {
             "--no-headers goes with --format table or csv"
         }
@@ -108,8 +108,8 @@ fn run(cli: Cli) -> Result<(), Error> {
         }
         _ => "",
     };
-    if !unfit.is_empty() {
-        return Err(Error::Request { what: unfit.to_owned() });
+    if !conflict.is_empty() {
+        return Err(Error::Request { what: conflict.to_owned() });
     }
 
     let program = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
@@ -135,26 +135,21 @@ fn run(cli: Cli) -> Result<(), Error> {
         Some(path) if path.as_os_str() != "-" => Output::file(path)?,
         _ => Output::stdout(),
     };
-    columns::check(&columns, &mut users)?;
-    let is_default = columns.is_empty();
+    columns::check(&chosen, &mut users)?;
+    let or_else = |names: &str| if chosen.is_empty() { columns::of(names) } else { chosen.clone() };
     match format {
-        Format::Json => json::print_array(&mut users, &columns, output),
-        Format::Jsonl => json::print_lines(&mut users, &columns, output),
         Format::Table => {
-            if is_default {
-                columns = columns::of(columns::DEFAULT.split(','));
-            }
-            table::print(&mut users, &columns, !cli.no_headers, output)
+            table::print(&mut users, &or_else(columns::DEFAULT), !cli.no_headers, output)
         }
+        Format::Json => json::print(&mut users, &chosen, true, output),
+        Format::Jsonl => json::print(&mut users, &chosen, false, output),
         Format::Csv => {
-            if is_default {
-                let privileges = if cli.include_privileges { columns::PRIVILEGES } else { "" };
-                columns = columns::of(columns::ALL.split(',').chain(privileges.split(',')));
-            }
             if cli.bom {
                 output.write("\u{feff}".as_bytes())?;
             }
-            csv::print(&mut users, &columns, is_default, !cli.no_headers, output)
+            let privileges = if cli.include_privileges { columns::PRIVILEGES } else { "" };
+            let columns = or_else(&[columns::ALL, privileges].join(","));
+            csv::print(&mut users, &columns, chosen.is_empty(), !cli.no_headers, output)
         }
     }
 }

@@ -1,8 +1,7 @@
 //! Users as a table, for people to read.
 
-use crate::columns;
 use crate::progress::print_each;
-use aac_auth::{Error, Output, Rows, one_line};
+use aac_auth::{Error, JsonText, Output, Rows, one_line};
 use console::{Alignment, Term, measure_text_width, pad_str, truncate_str};
 
 /// Between two columns.
@@ -12,90 +11,78 @@ const NARROWEST: usize = 12;
 /// The length of `2025-05-17`, which is enough of a time where room is scarce.
 const DATE: usize = 10;
 
-/// One line of cells.
-type Row = Vec<Box<str>>;
-
-#[derive(Clone)]
-struct Column {
-    width: usize,
-    /// Whether it has times and nothing else.
-    is_times: bool,
-}
-
 /// The given columns. On a terminal no line is wider than that is.
 pub fn print(
     users: &mut Rows,
-    names: &[String],
+    columns: &[String],
     has_header: bool,
     mut output: Output,
 ) -> Result<(), Error> {
-    let mut rows = Vec::new();
+    let mut rows: Vec<Vec<Box<str>>> = Vec::new();
+    if has_header {
+        rows.push(columns.iter().map(|name| title(name)).collect());
+    }
     print_each(users, &mut output, true, |user, _| {
-        let (values, _) = columns::values(user, names);
-        rows.push(
-            values.into_iter().map(|value| one_line(&columns::shown(value)).into()).collect(),
-        );
+        let text = |value: JsonText<'_>| one_line(&value.text()).into();
+        let (values, _) = user.pick(columns);
+        rows.push(values.into_iter().map(|value| value.map_or_else(Box::default, text)).collect());
         Ok(())
     })?;
-    let header: Option<Row> = has_header.then(|| names.iter().map(|name| title(name)).collect());
-    let mut columns = layout(header.as_ref(), &rows, names.len());
-    if let Some((_, room @ 1..)) = Term::stdout().size_checked().filter(|_| output.is_terminal()) {
-        columns = fit(columns, room.into());
+    let mut widths = widths(&rows, columns.len());
+    if let Some((_, room @ 1..)) = Term::stdout().size_checked()
+        && output.is_terminal()
+        && total(&widths) > room.into()
+    {
+        for cell in rows.iter_mut().flatten().filter(|cell| is_time(cell)) {
+            *cell = cell[..DATE].into();
+        }
+        widths = fit(self::widths(&rows, columns.len()), room.into());
     }
-    for row in header.iter().chain(&rows) {
+    for row in &rows {
         let mut line = String::new();
-        for (cell, Column { width, is_times }) in row.iter().zip(&columns) {
-            let is_cut = *is_times && is_time(cell) && cell.len() > *width;
-            let cell = if is_cut { cell[..DATE].into() } else { truncate_str(cell, *width, "…") };
-            line.push_str(&pad_str(&cell, *width + GAP, Alignment::Left, None));
+        for (cell, width) in row.iter().zip(&widths) {
+            let cell = truncate_str(cell, *width, "…");
+            line.push_str(&pad_str(&cell, width + GAP, Alignment::Left, None));
         }
         output.write(line.trim_end_matches(' ').as_bytes())?;
         output.write(b"\n")?;
     }
-    if columns.len() < names.len() {
-        let left_out = one_line(&names[columns.len()..].join(", "));
+    output.finish()?;
+    if widths.len() < columns.len() {
+        let left_out = one_line(&columns[widths.len()..].join(", "));
         aac_auth::warn(format_args!("no room for {left_out}: use --columns, or another --format"));
     }
-    output.finish()
+    Ok(())
 }
 
-/// Columns that are as wide as what is in them.
-fn layout(header: Option<&Row>, rows: &[Row], count: usize) -> Vec<Column> {
-    let mut columns = vec![Column { width: 0, is_times: true }; count];
-    for (row, is_header) in
-        header.map(|row| (row, true)).into_iter().chain(rows.iter().map(|row| (row, false)))
-    {
-        for (column, cell) in columns.iter_mut().zip(row) {
-            let width = if cell.is_ascii() { cell.len() } else { measure_text_width(cell) };
-            column.width = column.width.max(width);
-            column.is_times &= is_header || cell.is_empty() || is_time(cell);
-        }
+/// How wide each column is.
+fn widths(rows: &[Vec<Box<str>>], columns: usize) -> Vec<usize> {
+    let mut widths = vec![0; columns];
+    for (width, cell) in rows.iter().flat_map(|row| (0..).zip(row)) {
+        widths[width] = widths[width].max(measure_text_width(cell));
     }
-    columns
+    widths
 }
 
-/// Columns that fit: times are cut to the day, then the widest columns get narrower, then the last ones
-/// are left out.
-fn fit(mut columns: Vec<Column>, room: usize) -> Vec<Column> {
-    let too_wide = |columns: &[Column]| {
-        columns.iter().map(|column| column.width).sum::<usize>() + GAP * (columns.len() - 1) > room
-    };
-    if too_wide(&columns) {
-        let times = columns.iter_mut().filter(|column| column.is_times);
-        times.for_each(|column| column.width = column.width.min(DATE));
-    }
-    let mut fitted = columns.clone();
-    while too_wide(&fitted) {
-        match fitted.iter_mut().max_by_key(|column| column.width) {
-            Some(widest) if widest.width > NARROWEST => widest.width -= 1,
-            Some(widest) if columns.len() == 1 => widest.width = room,
-            _ => {
-                columns.pop();
-                fitted = columns.clone();
-            }
+/// How wide a line is.
+fn total(widths: &[usize]) -> usize {
+    widths.iter().sum::<usize>() + GAP * (widths.len() - 1)
+}
+
+/// Makes the widest columns narrower until there is room, then leaves out the last ones.
+fn fit(natural: Vec<usize>, room: usize) -> Vec<usize> {
+    for count in (1..=natural.len()).rev() {
+        let mut widths = natural[..count].to_vec();
+        while total(&widths) > room
+            && let Some(widest) = widths.iter_mut().max().filter(|widest| **widest > NARROWEST)
+        {
+            *widest -= 1;
+        }
+        if total(&widths) <= room {
+            return widths;
         }
     }
-    fitted
+    vec![room]
 }
 
 /// Whether it is written as `2025-05-17T04:40:40.000Z`.
