@@ -364,13 +364,17 @@ fn troubles() -> BTreeMap<&'static str, String> {
         fs::write(case.path("aac_url.txt"), "https://api.us1.alteryxcloud.com").unwrap();
         Run::of(case.command().env("HTTPS_PROXY", "no proxy")).stderr
     };
-    let locked = {
+    let older_copy = {
         let case = Case::expired(Options::default());
-        let lock = File::create(case.path("creds.json.lock")).unwrap();
-        lock.lock().unwrap();
-        // The wait itself is 150 s long, and tested where the lock is.
-        let path = case.path("creds.json.lock");
-        aac_auth::Error::Locked { path, waited: Duration::from_secs(150) }.to_string()
+        let copy = fs::read(case.creds()).unwrap();
+        case.run(["-v"; 0]).assert_ok();
+        fs::write(case.creds(), copy).unwrap();
+        case.run(["-v"; 0]).stderr
+    };
+    let locked = {
+        // The wait itself takes minutes, and is tested where the turns are.
+        let path = PathBuf::from("creds.json.lock");
+        aac_auth::Error::Locked { path, waited: Duration::from_secs(300) }.to_string()
     };
     let placeholders = "{\"access_token\":\"Your access token here\",\"refresh_token\":\"Your refresh token here\"}";
     let uuid = "af1b5321-afe0-48c2-966a-c77d74e98085";
@@ -405,6 +409,7 @@ fn troubles() -> BTreeMap<&'static str, String> {
         ("HTTP 404 Not Found: This route does not exist", raw(&["/nowhere"])),
         ("is a Windows path", raw(&["C:/Program Files/Git/v4/people"])),
         ("looks like JSON, but", raw(&["/x", "-d", "{a:1}"])),
+        ("replaced by an older copy", older_copy),
         ("held by another program", locked),
     ])
 }
