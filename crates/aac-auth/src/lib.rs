@@ -78,8 +78,8 @@
 //!
 //! Data flows one way: files (`text`, `settings`) → credentials (`credentials`, `claims`, `secret`)
 //! → rotation (`disk`, `lock`, `journal`, `signals`, `gate`, `exchange`, `rotation`) → client (`wire`,
-//! `retry`, `body`, `envelope`, `client`, `request`, `response`, `rows`) → program (`options`, `output`,
-//! `notices`, `error`).
+//! `retry`, `body`, `envelope`, `client`, `request`, `response`, `json_text`, `list`, `paging`, `rows`,
+//! `page_hint`) → program (`options`, `output`, `notices`, `error`).
 
 mod body;
 mod claims;
