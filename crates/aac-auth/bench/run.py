@@ -133,7 +133,7 @@ def lists(release):
             "-H \"x-api-project-id: $(cat $AAC_DIR/client_id.txt)\" -H \"Accept-Encoding: gzip\"'"
         )
         program = f"{release}/list_users --workspace 31429 --page-size 1000 --format"
-        rows = ["curl", "jsonl", "json", "csv"]
+        rows = ["curl", "jsonl", "json", "csv", "table"]
         commands = [curl, *(f"{program} {format}" for format in rows[1:])]
         figures = hyperfine(commands, "-N", "--warmup", "1", "--runs", "7", server=[*server, "sh", "-c", script, "sh"])
     table("100,000 users in pages of 1,000: list_users beside curl", "curl", rows, figures)

@@ -124,8 +124,8 @@ impl Client {
         json_text::parse(&text).map_err(|error| not_json(Method::GET.to_string(), url, &error))
     }
 
-    /// The rows of a list, however many pages it has: of any endpoint that answers
-    /// `{"data": […]}` and takes `limit` and `offset`.
+    /// The rows of a list, however many pages it has: of any endpoint that answers `{"data": […]}`, an
+    /// object with one array of another name, or an array, and takes `limit` and `offset`.
     ///
     /// ```no_run
     /// # let client = aac_auth::Client::open(&aac_auth::ConnectionOptions::default(), "demo/1.0")?;

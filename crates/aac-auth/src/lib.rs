@@ -74,14 +74,6 @@
 //!
 //! The programs of [`recipes`] work there as they stand. Without clap, [`ConnectionOptions::default`]
 //! does, with its fields set as needed; it reads `AAC_DIR` as the programs do; [`ConnectionOptions::hold_signals`] is for the program to decide.
-//!
-//! # Modules
-//!
-//! Data flows one way: files (`text`, `settings`) → credentials (`credentials`, `claims`, `secret`)
-//! → rotation (`disk`, `journal`, `spent`, `lock`, `signals`, `gate`, `exchange`, `recovery`,
-//! `attempts`, `rotation`) → client (`transport`, `wire`, `retry`, `body`, `coding`, `envelope`, `client`,
-//! `request`, `response`, `rows`) → program (`options`, `output`, `atomic_file`, `cleanup`, `notices`,
-//! `error`).
 
 mod atomic_file;
 mod attempts;

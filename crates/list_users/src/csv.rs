@@ -54,7 +54,8 @@ fn record<'a>(cells: impl ExactSizeIterator<Item = Cow<'a, str>>, is_terminal: b
     for (column, cell) in cells.enumerate() {
         let cell = if is_terminal { one_line(&cell).into() } else { cell };
         line.push_str(if column == 0 { "" } else { "," });
-        match cell.contains([',', '"', '\r', '\n']) || (is_single && cell.is_empty()) {
+        match cell.bytes().any(|byte| b",\"\r\n".contains(&byte)) || (is_single && cell.is_empty())
+        {
             true => line.extend(["\"", &cell.replace('"', "\"\""), "\""]),
             false => line.push_str(&cell),
         }
