@@ -159,14 +159,20 @@ def packages(release):
             f"sh -c 'curl -sS {headers} {url}/package -F data=@{package} -o /dev/null'",
             f"{release}/raw_call /plans/v1/plans/package --part data=@{package} -o /dev/null",
         ]
+        plain = [
+            f"sh -c 'curl -sS {headers} -X POST -T {package} -o /dev/null $(cat $AAC_DIR/aac_url.txt)/sandbox/echo'",
+            f"{release}/raw_call /sandbox/echo -d @{package} -H content-type:application/zip -o /dev/null",
+        ]
         inside = [*server, "sh", "-c", f'TOKEN=$({release}/access_token) exec "$@"', "sh"]
         rows = ["curl", "raw_call"]
         figures = hyperfine(down, "-N", "--warmup", "1", "--runs", "7", server=inside)
         table("A download of 1 GiB into a file", "curl", rows, figures)
         print(f"\nPeak memory of raw_call: {peak(down[1], server)}")
         figures = hyperfine(up, "-N", "--warmup", "1", "--runs", "7", server=inside)
-        table("An upload of 1 GiB from a file", "curl", rows, figures)
+        table("An upload of 1 GiB from a file, as a part of a form", "curl", rows, figures)
         print(f"\nPeak memory of raw_call: {peak(up[1], server)}")
+        figures = hyperfine(plain, "-N", "--warmup", "1", "--runs", "7", server=inside)
+        table("An upload of 1 GiB from a file, as it is", "curl", rows, figures)
 
 
 def builds(release, debug):

@@ -63,11 +63,17 @@ impl Wire {
         // To bound a lookup takes a thread, every time. This machine is found without one.
         let is_here = is_loopback(request.uri().host().unwrap_or_default());
         let connect = limits.total.unwrap_or(limits.connect).min(limits.connect);
-        let start = if proxy.is_some() { Progress::ToProxy } else { Progress::Connecting };
         // A server may close an idle connection at the very moment at which a request goes out on it.
         // Nobody knows then whether it was carried out, and it cannot be sent again if it does more than
         // ask.
         let is_new = !request.method().is_safe();
+        match (is_new, &proxy) {
+            (true, Some(_)) => Progress::ToProxy,
+            (true, None) => Progress::Connecting,
+            // There may be a connection already.
+            (false, _) => Progress::Sending,
+        }
+        .set();
         let request = self
             .agent
             .configure_request(request)
@@ -79,10 +85,9 @@ impl Wire {
             .timeout_per_write(Some(limits.pause))
             .timeout_global(limits.total.map(|total| total + SLACK));
         let request = if is_new { request.max_idle_age(Duration::ZERO) } else { request };
-        start.set();
         self.agent.run(request.build()).map_err(|error| match trouble(&error) {
-            // In the middle of TLS, for example. An idle connection is not connected again.
-            trouble if !is_new || Progress::get().is_sent() => trouble,
+            trouble if Progress::get().is_sent() => trouble,
+            // In the middle of TLS, for example.
             Trouble::Timeout(_) => Trouble::Connect("timed out".to_owned()),
             Trouble::Broken(what) => Trouble::Connect(what),
             trouble => trouble,
