@@ -7,7 +7,7 @@ use aac_sandbox::{Fault, FaultKind, Options, Sandbox};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::env;
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
