@@ -139,15 +139,15 @@ pub enum Error {
         /// The token endpoint.
         url: String,
         /// Its words, without secrets.
-        message: String,
+        message: Box<str>,
         /// The file with the dead tokens.
         creds: PathBuf,
         /// The page on which new ones are made.
-        page: String,
+        page: Box<str>,
         /// What became of the response when this very token was sent before, if it was.
-        lost: Option<String>,
+        lost: Option<Box<str>>,
         /// The files with pairs that are set aside and were not tried, and whose each is.
-        set_aside: Vec<(PathBuf, String)>,
+        set_aside: Box<[(PathBuf, String)]>,
     },
     /// The answer to an exchange did not arrive whole, twice: the token may be spent.
     AnswerLost {

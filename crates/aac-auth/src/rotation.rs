@@ -249,10 +249,13 @@ enum Spent {
     LockLost,
 }
 
-/// What came of asking the server.
-enum Asked {
-    Received { response: TokenResponse, body: Zeroizing<Vec<u8>>, saved: io::Result<()> },
-    LockLost,
+/// A response that is of use.
+struct Received {
+    response: TokenResponse,
+    /// As it came.
+    body: Zeroizing<Vec<u8>>,
+    /// Whether the journal has it.
+    saved: io::Result<()>,
 }
 
 impl Renewal<'_> {
@@ -598,12 +601,9 @@ impl Renewal<'_> {
                 return Err(error);
             }
         };
-        let (response, body, saved) = match asked {
-            Asked::Received { response, body, saved } => (response, body, saved),
-            Asked::LockLost => {
-                journal.withdraw(files);
-                return Ok(Spent::LockLost);
-            }
+        let Some(Received { response, body, saved }) = asked else {
+            journal.withdraw(files);
+            return Ok(Spent::LockLost);
         };
         notices.step("the new tokens are there");
         let (spent, place) = match self.commit(&response, pair, in_file, &journal, &saved, &body) {
@@ -653,7 +653,8 @@ impl Renewal<'_> {
         files.replace(Some(&in_file.bytes), &in_file.bytes).map_err(not_writable)
     }
 
-    /// Sends the token until there is a response, or none is to be had.
+    /// Sends the token until there is a response, or none is to be had; nothing if the lock was lost
+    /// before that.
     fn ask(
         &self,
         lock: &Lock,
@@ -661,7 +662,7 @@ impl Renewal<'_> {
         journal: &mut Journal,
         prior: &PriorAttempt,
         guard: &mut Option<SignalGuard>,
-    ) -> Result<Asked> {
+    ) -> Result<Option<Received>> {
         let Self { rotation, wire, .. } = self;
         let (settings, notices) = (&rotation.settings, rotation.notices);
         let url = || pair.credentials.token_endpoint.clone();
@@ -690,7 +691,7 @@ impl Renewal<'_> {
             drop(patience);
             // What follows if the token can be sent again, and the error if it cannot.
             let (outcome, error, unsent, again) = match outcome {
-                Outcome::Withheld => return Ok(Asked::LockLost),
+                Outcome::Withheld => return Ok(None),
                 Outcome::NotSent { trouble, spendable } => {
                     let outcome = attempts::Outcome::NotSent { is_lasting: trouble.is_lasting() };
                     let in_doubt = prior.in_doubt;
@@ -703,15 +704,16 @@ impl Renewal<'_> {
                     (attempts::Outcome::Busy { wait }, error, Some(spendable), None)
                 }
                 Outcome::InvalidGrant { message } => {
-                    let earlier = || "an earlier run was cut off, or lost the response".to_owned();
-                    let lost = lost.map(|(what, _)| what).or_else(|| prior.in_doubt.then(earlier));
+                    let earlier = || "an earlier run was cut off, or lost the response".into();
+                    let lost = lost.map(|(what, _)| what.into_boxed_str());
+                    let lost = lost.or_else(|| prior.in_doubt.then(earlier));
                     return Err(Error::TokensRefused {
                         url: url(),
-                        message,
+                        message: message.into(),
                         creds: settings.creds.clone(),
-                        page: settings.hosts.token_page(),
+                        page: settings.hosts.token_page().into(),
                         lost,
-                        set_aside: Vec::new(),
+                        set_aside: Box::default(),
                     });
                 }
                 Outcome::Refused { status, message } => {
@@ -726,7 +728,7 @@ impl Renewal<'_> {
                 Outcome::Received { body, saved, what, again } => {
                     let hosts = &settings.hosts;
                     if let Some(response) = TokenResponse::parse(&body, journal.time, hosts) {
-                        return Ok(Asked::Received { response, body, saved });
+                        return Ok(Some(Received { response, body, saved }));
                     }
                     let error = self.lost((what, None), pair);
                     (attempts::Outcome::InDoubt { wait: None }, error, None, Some(again))
@@ -933,7 +935,7 @@ impl Renewal<'_> {
         }
         others.extend(unreadable.iter().map(|(path, problem)| (path.clone(), problem.to_string())));
         if let Error::TokensRefused { set_aside, .. } = &mut refused {
-            *set_aside = others;
+            *set_aside = others.into();
         }
         Err(refused)
     }

@@ -1,7 +1,9 @@
 //! Prints an access token that is valid now, for curl and programs in other languages:
 //!
-//!     token=$(cargo run -qp access_token) &&
-//!     printf 'Authorization: Bearer %s\n' "$token" | curl -H @- URL
+//! ```bash
+//! token=$(cargo run -qp access_token) &&
+//! printf 'Authorization: Bearer %s\n' "$token" | curl -H @- URL
+//! ```
 //!
 //! The pipe keeps the token off the command line, which any user of the machine can read.
 //!
