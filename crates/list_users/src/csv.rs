@@ -13,14 +13,17 @@ pub fn print(
     mut output: Output,
 ) -> Result<(), Error> {
     let is_terminal = output.is_terminal();
+    let mut line = String::new();
     if has_header {
         let names = columns.iter().map(|name| guarded(name.into()));
-        output.write(record(names, is_terminal).as_bytes())?;
+        write_record(names, is_terminal, &mut line);
+        output.write(line.as_bytes())?;
     }
     let mut warns = is_all;
     print_each(users, &mut output, !is_terminal, |user, output| {
         let (values, other) = user.pick(columns);
-        output.write(record(values.into_iter().map(cell), is_terminal).as_bytes())?;
+        write_record(values.into_iter().map(cell), is_terminal, &mut line);
+        output.write(line.as_bytes())?;
         if let Some(name) = other.filter(|_| warns) {
             warns = false;
             let name = one_line(&name);
@@ -47,8 +50,12 @@ fn guarded(text: Cow<'_, str>) -> Cow<'_, str> {
     }
 }
 
-fn record<'a>(cells: impl ExactSizeIterator<Item = Cow<'a, str>>, is_terminal: bool) -> String {
-    let mut line = String::new();
+fn write_record<'a>(
+    cells: impl ExactSizeIterator<Item = Cow<'a, str>>,
+    is_terminal: bool,
+    line: &mut String,
+) {
+    line.clear();
     // An empty line would be taken for no record.
     let is_single = cells.len() == 1;
     for (column, cell) in cells.enumerate() {
@@ -60,5 +67,5 @@ fn record<'a>(cells: impl ExactSizeIterator<Item = Cow<'a, str>>, is_terminal: b
             false => line.push_str(&cell),
         }
     }
-    line + "\r\n"
+    line.push_str("\r\n");
 }
