@@ -76,6 +76,15 @@ impl Claims {
         })
     }
 
+    /// The claims of the first access token in a text that need not be JSON.
+    pub(crate) fn within(text: &str) -> Option<Self> {
+        let is_of_token =
+            |character: char| character.is_ascii_alphanumeric() || "-_.=".contains(character);
+        let words = text.split(|character| !is_of_token(character));
+        let tokens = words.filter(|word| word.starts_with("eyJ")).filter_map(Self::of);
+        tokens.into_iter().find(|claims| claims.client_id.is_some())
+    }
+
     /// Whether both are of one user's access to one workspace. What is not known is not the same.
     pub(crate) fn is_same_account(&self, other: &Self) -> bool {
         let account = |claims: &Self| {

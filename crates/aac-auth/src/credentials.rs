@@ -2,12 +2,12 @@
 
 use crate::claims::{Arrival, Claims, LocalTime};
 use crate::error::Problem;
-use crate::journal::{self, LARGEST};
+use crate::journal::{self, LARGEST, PairWithin};
 use crate::platform;
 use crate::secret::{AccessToken, Digest, RefreshToken, presentable};
 use crate::settings::{Hosts, is_placeholder};
 use crate::text;
-use flate2::read::{MultiGzDecoder, ZlibDecoder};
+use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use serde_json::{Map, Value, json};
 use std::io::Read;
 use std::path::Path;
@@ -157,7 +157,9 @@ fn wipe(value: &mut Value) {
 impl Document {
     /// Takes the text of creds.json; or a journal in its place, of a pair that someone has put back.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, Problem> {
-        let bytes = journal::response_within(bytes).unwrap_or(bytes);
+        if let Some(pair) = journal::pair_within(bytes) {
+            return Self::of_journal(&pair);
+        }
         let text = text::decode(bytes)?;
         match serde_json::from_str(&text) {
             Ok(Value::Object(fields)) => Ok(Self(fields)),
@@ -174,25 +176,69 @@ impl Document {
         }
     }
 
-    /// The text of a token, without the blanks that pasting leaves around it.
-    fn token(&self, field: &'static str) -> Result<&str, Problem> {
-        self.check(field, str::trim)
-    }
-
-    /// The refresh token, every character of it.
-    fn verbatim_refresh_token(&self) -> Result<&str, Problem> {
-        self.check(REFRESH, |token| token)
-    }
-
-    fn check(&self, field: &'static str, trim: fn(&str) -> &str) -> Result<&str, Problem> {
-        let token = match self.0.get(field) {
-            None | Some(Value::Null) => return Err(Problem::NoToken(field)),
-            Some(Value::String(token)) => trim(token),
-            Some(_) => return Err(Problem::TokenNotText(field)),
-        };
-        if token.trim().is_empty() {
-            return Err(Problem::TokenEmpty(field));
+    /// The pair of a journal: its response, with what that lacks as it was before.
+    fn of_journal(pair: &PairWithin<'_>) -> Result<Self, Problem> {
+        let mut document = Self::within(pair.response).ok_or(Problem::NotAnObject)?;
+        if let Some(mut before) = pair.creds.and_then(Self::within)
+            && before.verbatim_refresh_token().is_ok_and(|token| {
+                [token, token.trim()].iter().any(|token| Digest::of(token.as_bytes()) == pair.spent)
+            })
+        {
+            for field in [ACCESS, REFRESH] {
+                if document.token(field).is_err()
+                    && let Some(value) = before.0.get_mut(field)
+                {
+                    document.0.insert(field.to_owned(), value.take());
+                }
+            }
         }
+        Ok(document)
+    }
+
+    /// The first JSON object in these bytes, whatever stands around it.
+    fn within(bytes: &[u8]) -> Option<Self> {
+        let bytes = decompressed(bytes);
+        let lossy = || Zeroizing::new(String::from_utf8_lossy(&bytes).into_owned());
+        let text = text::decode(&bytes).unwrap_or_else(|_| lossy());
+        let object = &text[text.find('{')?..];
+        serde_json::Deserializer::from_str(object).into_iter().next()?.ok().map(Self)
+    }
+
+    /// Puts these tokens in place of those that are there.
+    pub(crate) fn with_tokens(
+        mut self,
+        access: Option<&AccessToken>,
+        refresh: Option<&RefreshToken>,
+    ) -> Self {
+        let access = access.map(|token| (ACCESS, token.expose()));
+        let refresh = refresh.map(|token| (REFRESH, token.expose()));
+        for (field, token) in access.into_iter().chain(refresh) {
+            if let Some(mut old) = self.0.insert(field.to_owned(), Value::from(token)) {
+                wipe(&mut old);
+            }
+        }
+        self
+    }
+
+    /// The refresh token, every character of it: what a server sends is sent back.
+    fn verbatim_refresh_token(&self) -> Result<&str, Problem> {
+        self.text(REFRESH)
+    }
+
+    fn text(&self, field: &'static str) -> Result<&str, Problem> {
+        match self.0.get(field) {
+            None | Some(Value::Null) => Err(Problem::NoToken(field)),
+            Some(Value::String(token)) if token.trim().is_empty() => {
+                Err(Problem::TokenEmpty(field))
+            }
+            Some(Value::String(token)) => Ok(token),
+            Some(_) => Err(Problem::TokenNotText(field)),
+        }
+    }
+
+    /// The text of a token that someone may have pasted, without the blanks that this leaves around it.
+    fn token(&self, field: &'static str) -> Result<&str, Problem> {
+        let token = self.text(field)?.trim();
         // A refresh token may have any visible character of ASCII and spaces (RFC 6749 §A.17). An access
         // token goes into a header (RFC 6750 §2.1), and has no spaces.
         let is_clean = match field {
@@ -289,7 +335,7 @@ impl TokenResponse {
     /// Of use is a new refresh token, or an access token that says where it can be renewed; without
     /// a new refresh token the old one stays in force (RFC 6749 §6).
     pub(crate) fn parse(body: &[u8], sent: LocalTime, hosts: &Hosts) -> Option<Self> {
-        let document = Document::parse(&decompressed(body)).ok()?;
+        let document = Document::within(body)?;
         let claims = document.token(ACCESS).ok().and_then(Claims::of).filter(|claims| {
             claims.client_id.is_some()
                 && claims.iss.as_ref().is_some_and(|iss| hosts.allows_issuer(iss))
@@ -390,8 +436,16 @@ fn decompressed(body: &[u8]) -> Zeroizing<Vec<u8>> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(LARGEST + 1));
     let reader: &mut dyn Read = match body {
         [0x1f, 0x8b, ..] => &mut MultiGzDecoder::new(body),
-        // What HTTP calls deflate has the header of zlib (RFC 9110 §8.4.1.2).
+        // What HTTP calls deflate has the header of zlib (RFC 9110 §8.4.1.2); some servers leave it out.
         [0x78, 0x01 | 0x5e | 0x9c | 0xda, ..] => &mut ZlibDecoder::new(body),
+        body if !body.contains(&b'{') || str::from_utf8(body).is_err() => {
+            let mut bytes = Vec::new();
+            let read = DeflateDecoder::new(body).take(LARGEST as u64).read_to_end(&mut bytes);
+            if read.is_ok() && bytes.contains(&b'{') {
+                return Zeroizing::new(bytes);
+            }
+            &mut &body[..]
+        }
         body => &mut &body[..],
     };
     // An error is the end: what came before it counts.
@@ -402,9 +456,7 @@ fn decompressed(body: &[u8]) -> Zeroizing<Vec<u8>> {
 /// Whether the body of a response is a whole JSON object already, though more may come: its framing
 /// may be wrong.
 pub(crate) fn is_whole_object(body: &[u8]) -> bool {
-    let bytes = decompressed(body);
-    let ends = |bytes: &[u8]| bytes.trim_ascii_end().ends_with(b"}") || bytes.contains(&0);
-    ends(&bytes) && Document::parse(&bytes).is_ok()
+    Document::within(body).is_some()
 }
 
 #[cfg(test)]

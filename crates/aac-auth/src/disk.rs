@@ -3,8 +3,9 @@
 use crate::error::Problem;
 use crate::platform::{self, Access, Owner};
 use crate::text;
+use same_file::Handle;
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -45,6 +46,13 @@ pub(crate) enum Replaced {
 pub(crate) struct DiskError {
     pub(crate) path: PathBuf,
     pub(crate) source: io::Error,
+}
+
+impl DiskError {
+    /// Whether another program is at work on the file, though this one holds the lock.
+    pub(crate) fn is_taken(&self) -> bool {
+        self.source.kind() == io::ErrorKind::WouldBlock
+    }
 }
 
 /// Names the file in the error of an operation on it.
@@ -98,10 +106,29 @@ impl Files {
 
     /// A new, private file for those who may use creds.json; one of this name from an earlier run is
     /// removed.
+    ///
+    /// The one that is [next](Self::next) is locked as long as it is open: should the lock file be deleted,
+    /// two programs would share its name. `WouldBlock` then.
     pub(crate) fn create(&self, path: &Path) -> Result<(File, Owner), DiskError> {
-        let access = self.access();
+        let taken = || at(path)(io::ErrorKind::WouldBlock.into());
+        if path == self.new && is_in_use(path) {
+            return Err(taken());
+        }
         // Removed first and made anew: an old file may have another owner, or be a link elsewhere.
         self.remove(path)?;
+        let (file, owner) = self.create_new(path)?;
+        if path == self.new {
+            lock(&file);
+            if !is_named(&file, path) {
+                return Err(taken());
+            }
+        }
+        Ok((file, owner))
+    }
+
+    /// A new, private file for those who may use creds.json.
+    pub(crate) fn create_new(&self, path: &Path) -> Result<(File, Owner), DiskError> {
+        let access = self.access();
         let file = platform::private()
             .read(true)
             .write(true)
@@ -124,7 +151,8 @@ impl Files {
     /// torn one, which the journal finishes.
     pub(crate) fn replace(&self, old: Option<&[u8]>, new: &[u8]) -> Result<Replaced, DiskError> {
         let replaced = self.try_to_replace(old, new);
-        if !matches!(replaced, Ok(Replaced::ByRename)) {
+        let is_others = replaced.as_ref().is_err_and(DiskError::is_taken);
+        if !matches!(replaced, Ok(Replaced::ByRename)) && !is_others {
             // Best effort: the copy holds tokens, and is of no use to anyone. A torn creds.json is
             // finished from the journal.
             let _ = fs::remove_file(&self.new);
@@ -135,14 +163,15 @@ impl Files {
     fn try_to_replace(&self, old: Option<&[u8]>, new: &[u8]) -> Result<Replaced, DiskError> {
         let (mut file, owner) = self.create(&self.new)?;
         file.write_all(new).and_then(|()| file.sync_all()).map_err(at(&self.new))?;
-        drop(file);
+        // Open, and so locked, until it has its name; not where locks are of no use for that.
+        let _file = platform::LOCKS_ARE_ADVISORY.then_some(file);
         // The last moment at which a writer without the lock can be noticed.
         if let Some(old) = old
             && !self.is_still(old)
         {
             return Ok(Replaced::NotAsExpected);
         }
-        if owner == Owner::Ours {
+        if owner == Owner::Ours && self.creds.exists() {
             self.sync_folder()?;
             return self.overwrite(new).map(|()| Replaced::OfAnotherUser);
         }
@@ -169,8 +198,7 @@ impl Files {
         match text::read(&self.creds) {
             Ok(now) => *now == old,
             Err(Problem::Missing) => old.is_empty(),
-            // It cannot be told, so it is not kept from being saved.
-            Err(_) => true,
+            Err(_) => false,
         }
     }
 
@@ -190,7 +218,7 @@ impl Files {
     pub(crate) fn replace_beside(&self, path: &Path, content: &[u8]) -> Result<(), DiskError> {
         let (mut file, _) = self.create(&self.new)?;
         file.write_all(content).and_then(|()| file.sync_all()).map_err(at(&self.new))?;
-        drop(file);
+        let _file = platform::LOCKS_ARE_ADVISORY.then_some(file);
         self.put_in_place(path)
     }
 
@@ -256,6 +284,34 @@ impl Files {
             return Err(Obstacle::HardLink);
         }
         Ok(())
+    }
+}
+
+/// Whether the open file still has this name.
+pub(crate) fn is_named(file: &File, path: &Path) -> bool {
+    let own = file.try_clone().and_then(Handle::from_file);
+    matches!((own, Handle::from_path(path)), (Ok(own), Ok(named)) if own == named)
+}
+
+/// Whether another program has this file locked: it is in the middle of a refresh, though the lock
+/// file that it holds is gone.
+pub(crate) fn is_in_use(path: &Path) -> bool {
+    platform::LOCKS_ARE_ADVISORY
+        && File::open(path)
+            .is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}
+
+/// Locks a file for as long as it is open. Someone may just be asking whether it is in use.
+fn lock(file: &File) {
+    if !platform::LOCKS_ARE_ADVISORY {
+        return;
+    }
+    for _ in 0..100 {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(1)),
+            // Where there are no locks on files, creds.json.lock could not have been locked.
+            _ => return,
+        }
     }
 }
 

@@ -75,6 +75,8 @@ pub enum Error {
     HardLink {
         /// The file.
         creds: PathBuf,
+        /// Whether an earlier run may have used the refresh token.
+        in_doubt: bool,
     },
     /// creds.json was replaced by an older copy: its refresh token has been used, and must not be sent
     /// again. The newer pair is not on this machine.
@@ -417,6 +419,8 @@ pub enum Problem {
         page: String,
     },
 
+    /// creds.json was being written when the machine or the program stopped; the journal has the rest.
+    Torn,
     /// The journal of another version of this crate, which may hold the only copy of a pair.
     UnknownJournal,
 }
@@ -446,9 +450,12 @@ impl fmt::Display for Error {
             Self::NotWritable { path, source, in_doubt } => {
                 write!(f, "{}: {source}; {}", path.display(), tokens(*in_doubt))
             }
-            Self::HardLink { creds } => {
-                write!(f, "{}: it has another name (a hard link); {UNCHANGED}", creds.display())
-            }
+            Self::HardLink { creds, in_doubt } => write!(
+                f,
+                "{}: it has another name (a hard link); {}",
+                creds.display(),
+                tokens(*in_doubt)
+            ),
             Self::OlderCopy { creds, used, .. } => write!(
                 f,
                 "{}: it was replaced by an older copy, whose refresh token was used on {used}",
@@ -620,6 +627,7 @@ impl fmt::Display for Problem {
             Self::IssuerNotHttps(iss) => {
                 write!(f, "the access token was issued by {iss}, which is not https")
             }
+            Self::Torn => f.write_str("written in part"),
             Self::UnknownJournal => f.write_str("written by another version of this program"),
             Self::OAuthError { message, .. } => {
                 write!(f, "an error of the authorization server instead of tokens: {message}")
@@ -947,6 +955,7 @@ impl Problem {
             Self::TokenHasLineBreak(_) | Self::TokenOnSeveralLines { .. } => {
                 "A token is one long line: paste it again without line breaks.".to_owned()
             }
+            Self::Torn => "Run this again: the rest is in the journal beside it.".to_owned(),
             Self::UnknownJournal => {
                 "It may hold the only copy of your tokens: run the newer version of this program, which can read it.".to_owned()
             }

@@ -6,6 +6,7 @@ use crate::journal::LARGEST;
 use crate::lock::Spendable;
 use crate::retry::retry_after;
 use crate::secret::presentable;
+use crate::transport::Kept;
 use crate::wire::{Limits, Wire, io_trouble};
 use serde_json::Value;
 use std::io::{self, Read};
@@ -77,6 +78,7 @@ impl<'lock> Spendable<'lock> {
             pause: left,
             total: Some(left),
         };
+        let kept = Kept::start();
         let response = match request.body(SendBody::from_reader(&mut form)) {
             Ok(request) => wire.send(request, &limits),
             Err(error) => Err(Trouble::Broken(error.to_string())),
@@ -89,7 +91,14 @@ impl<'lock> Spendable<'lock> {
             }
             Err(trouble) => {
                 let (what, again) = (trouble.to_string(), SendAgain(self));
-                return Outcome::InDoubt { what, status: None, wait: None, again };
+                // What ureq cannot read as HTTP may hold the tokens all the same.
+                return match body_of(&kept.bytes()) {
+                    Some(body) => {
+                        let saved = save(&body);
+                        Outcome::Received { body, saved, what, again }
+                    }
+                    None => Outcome::InDoubt { what, status: None, wait: None, again },
+                };
             }
         };
 
@@ -103,11 +112,18 @@ impl<'lock> Spendable<'lock> {
         let announced: Option<usize> =
             announced.and_then(|length| length.to_str().ok()?.parse().ok());
         let mut reader = response.body_mut().as_reader();
-        let (body, what) = read_body(&mut reader);
+        let (mut body, what) = read_body(&mut reader);
         if status.is_redirection() || status.is_client_error() {
             return self.refused(code, &body);
         }
         let again = SendAgain(self);
+        if status.is_success()
+            && !is_whole_object(&body)
+            && let Some(kept) = body_of(&kept.bytes())
+        {
+            // Its length, or its framing, was not what the head says.
+            body = kept;
+        }
         if status.is_success() && !body.is_empty() {
             let saved = save(&body);
             if announced == Some(body.len()) {
@@ -142,6 +158,29 @@ impl<'lock> Spendable<'lock> {
     }
 }
 
+/// The body of the first response in these bytes that is a success, if it has a whole JSON object. No more
+/// is asked of the head than that it begins with a status.
+fn body_of(mut bytes: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    loop {
+        bytes = bytes.trim_ascii_start();
+        let status = bytes.strip_prefix(b"HTTP/1.")?.get(2..5)?;
+        let end = |ending: &[u8]| {
+            let at = bytes.windows(ending.len()).position(|window| window == ending)?;
+            Some(at + ending.len())
+        };
+        let end = [end(b"\r\n\r\n"), end(b"\n\n")].into_iter().flatten().min()?;
+        bytes = &bytes[end..];
+        match status[0] {
+            b'1' => {}
+            b'2' => {
+                let body = bytes.get(..LARGEST).unwrap_or(bytes);
+                return is_whole_object(body).then(|| Zeroizing::new(body.to_vec()));
+            }
+            _ => return None,
+        }
+    }
+}
+
 /// Reads the body until it is a whole JSON object, or ends: what comes behind it may never come. Gives
 /// what there is, and what is wrong with it if it is of no use.
 fn read_body(reader: &mut impl Read) -> (Zeroizing<Vec<u8>>, String) {
@@ -149,7 +188,7 @@ fn read_body(reader: &mut impl Read) -> (Zeroizing<Vec<u8>>, String) {
     let mut body = Zeroizing::new(Vec::with_capacity(LARGEST + PIECE));
     loop {
         let length = body.len();
-        if length > LARGEST {
+        if length >= LARGEST {
             body.truncate(LARGEST);
             return (body, "more than 64 KiB".to_owned());
         }

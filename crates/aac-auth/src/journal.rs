@@ -8,19 +8,16 @@
 //! It never shrinks, and nothing that has arrived is overwritten.
 
 use crate::claims::LocalTime;
-use crate::disk::{DiskError, Files, at};
+use crate::disk::{DiskError, Files, at, is_named};
 use crate::error::{Error, Problem};
 use crate::platform;
 use crate::secret::{Digest, RefreshToken};
 use crate::text;
-use same_file::Handle;
 use serde_json::{Value, json};
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::process;
-use std::thread;
-use std::time::Duration;
 use zeroize::Zeroizing;
 
 /// The largest response of a token endpoint that is taken, in bytes; and the largest creds.json that
@@ -137,23 +134,26 @@ impl Failure {
     }
 }
 
-/// The content of a journal's first response, where the bytes are a journal that has one: someone may
-/// have moved a pair that was set aside over creds.json.
-pub(crate) fn response_within(bytes: &[u8]) -> Option<&[u8]> {
-    let entry = PLACES[..NOTE].iter().rev().find_map(|&place| {
-        let entry = Entry::read(bytes.get(place..)?)?;
-        let is_response = entry.line.get("state").and_then(Value::as_str) == Some("answered");
-        entry.content.filter(|_| is_response)
-    })?;
-    Some(entry)
+/// The pair that a journal holds.
+pub(crate) struct PairWithin<'bytes> {
+    pub(crate) spent: Digest,
+    pub(crate) response: &'bytes [u8],
+    pub(crate) creds: Option<&'bytes [u8]>,
 }
 
-/// Whether another program has the journal locked: it is in the middle of a refresh, though the lock
-/// file that it holds is gone.
-pub(crate) fn is_in_use(path: &Path) -> bool {
-    platform::LOCKS_ARE_ADVISORY
-        && File::open(path)
-            .is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+/// What is in these bytes where they are a journal with a response: someone may have moved a pair that was
+/// set aside over creds.json.
+pub(crate) fn pair_within(bytes: &[u8]) -> Option<PairWithin<'_>> {
+    let content = |place: usize, state: &str| {
+        let entry = Entry::read(bytes.get(place..)?)?;
+        let text = |name: &str| entry.line.get(name).and_then(Value::as_str);
+        let spent = text("spent").and_then(Digest::parse)?;
+        let content = entry.content.filter(|_| text("state") == Some(state))?;
+        Some((spent, content))
+    };
+    let (spent, response) =
+        PLACES[..NOTE].iter().rev().find_map(|&place| content(place, "answered"))?;
+    Some(PairWithin { spent, response, creds: content(PLACES[CREDS], "creds").map(|(_, it)| it) })
 }
 
 /// The journal of the refresh that this run is about to make.
@@ -165,6 +165,8 @@ pub(crate) struct Journal {
     pub(crate) time: LocalTime,
     /// How many responses it holds.
     responses: usize,
+    /// creds.json as it was, for the pair that may have to be set aside.
+    creds: Zeroizing<Vec<u8>>,
 }
 
 impl Journal {
@@ -177,7 +179,6 @@ impl Journal {
     ) -> Result<Self, DiskError> {
         let path = &files.journal;
         let (file, _) = files.create(files.next())?;
-        lock(&file);
         platform::keep_in_place(&file);
         let mut journal = Self {
             file,
@@ -185,6 +186,7 @@ impl Journal {
             spent: token.digest(),
             time: LocalTime::now(),
             responses: 0,
+            creds: Zeroizing::new(creds.to_vec()),
         };
         // Real bytes, not a hole: the disk must not be found full when the response is there.
         let mut bytes = journal.entry("sending", b"");
@@ -209,9 +211,19 @@ impl Journal {
         response: &[u8],
     ) -> Result<(), DiskError> {
         let (file, _) = files.create(path)?;
-        let Self { spent, time, .. } = self;
-        let mut aside =
-            Self { file, path: path.to_owned(), spent: spent.clone(), time: *time, responses: 0 };
+        let Self { spent, time, creds, .. } = self;
+        let mut aside = Self {
+            file,
+            path: path.to_owned(),
+            spent: spent.clone(),
+            time: *time,
+            responses: 0,
+            creds: creds.clone(),
+        };
+        if creds.len() <= LARGEST {
+            let before = aside.entry("creds", creds);
+            aside.write_at(PLACES[CREDS], &before).map_err(at(path))?;
+        }
         aside.record(response).map_err(at(path))?;
         files.sync_folder()
     }
@@ -244,9 +256,7 @@ impl Journal {
 
     /// Removes the journal of a token that was not sent, unless it is another program's by now.
     pub(crate) fn withdraw(self, files: &Files) {
-        let own = self.file.try_clone().and_then(Handle::from_file);
-        let named = Handle::from_path(&self.path);
-        if matches!((own, named), (Ok(own), Ok(named)) if own == named) {
+        if is_named(&self.file, &self.path) {
             // Best effort: what stays is told as a run that was cut off.
             let _ = files.remove(&self.path);
         }
@@ -278,23 +288,10 @@ impl Journal {
     }
 }
 
-/// Locks the journal for as long as it is open. Someone may just be asking whether it is in use.
-fn lock(file: &File) {
-    if !platform::LOCKS_ARE_ADVISORY {
-        return;
-    }
-    for _ in 0..100 {
-        match file.try_lock() {
-            Err(TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(1)),
-            // Where there are no locks on files, creds.json.lock could not have been locked.
-            _ => return,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::disk::is_in_use;
     use std::fs;
 
     proptest::proptest! {
@@ -329,7 +326,7 @@ mod tests {
         let found = Found::parse(&whole).unwrap();
         assert_eq!(*found.responses[0], answer);
         assert_eq!(found.creds.unwrap().as_slice(), b"{\"as\": \"it was\"}");
-        assert_eq!(response_within(&whole), Some(&answer[..]));
+        assert_eq!(pair_within(&whole).unwrap().response, answer);
     }
 
     #[test]

@@ -5,10 +5,8 @@
 //! stale lock to judge, and so no lock is ever stolen.
 
 use crate::credentials::Credentials;
-use crate::disk::{DiskError, Files, at};
+use crate::disk::{DiskError, Files, at, is_in_use};
 use crate::error::Problem;
-use crate::journal;
-use crate::platform;
 use crate::secret::RefreshToken;
 use crate::settings::Hosts;
 use same_file::Handle;
@@ -28,7 +26,11 @@ impl Lock {
     /// Takes the lock, if it is free.
     pub(crate) fn try_acquire(files: &Files) -> Result<Option<Self>, DiskError> {
         let path = &files.lock;
-        let file = open(files).map_err(at(path))?;
+        let file = match open(files) {
+            // The lock file was deleted, and its holder is at work.
+            Err(error) if error.is_taken() => return Ok(None),
+            opened => opened?,
+        };
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Ok(None),
@@ -37,8 +39,16 @@ impl Lock {
         let lock = Self { file: Handle::from_file(file).map_err(at(path))?, path: path.clone() };
         // Someone may have deleted the file since it was opened: then others lock a new one. And who
         // held the old one may be in the middle of a refresh.
-        let is_ours = lock.is_named() && !journal::is_in_use(&files.journal);
+        let is_ours = lock.is_named() && !is_in_use(&files.journal) && !is_in_use(files.next());
         Ok(is_ours.then_some(lock))
+    }
+
+    /// Lets those in who may use creds.json by now: its rights may have changed since the lock was made.
+    pub(crate) fn share(&self, files: &Files) {
+        if let Some(access) = files.access() {
+            // Best effort: it may be another user's.
+            let _ = access.give_to(self.file.as_file());
+        }
     }
 
     /// Whether the file that is locked still has its name. Otherwise others do not see the lock.
@@ -61,27 +71,28 @@ impl Lock {
     }
 }
 
-fn open(files: &Files) -> io::Result<File> {
-    let made = platform::private().read(true).write(true).create_new(true).open(&files.lock);
-    match made {
-        Ok(file) => {
-            if let Some(access) = files.access()
-                && let Err(error) = access.give_to(&file)
-            {
-                // It stays for ever, and would shut the others out for ever.
-                let _ = fs::remove_file(&files.lock);
-                return Err(error);
-            }
-            Ok(file)
-        }
-        // To lock a file, most systems do not want to write it.
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => File::options()
-            .read(true)
-            .write(true)
-            .open(&files.lock)
-            .or_else(|_| File::open(&files.lock)),
-        Err(error) => Err(error),
+/// Opens the lock file, and makes it where there is none: under another name first, so that it has its
+/// rights before anyone sees it. It stays for ever.
+fn open(files: &Files) -> Result<File, DiskError> {
+    let path = &files.lock;
+    // To lock a file, most systems do not want to write it.
+    let open = || File::options().read(true).write(true).open(path).or_else(|_| File::open(path));
+    match open() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        opened => return opened.map_err(at(path)),
     }
+    let (made, _) = files.create(files.next())?;
+    let linked = fs::hard_link(files.next(), path);
+    files.remove(files.next())?;
+    drop(made);
+    match linked {
+        Ok(()) => {}
+        // Someone was faster.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        // Not every file system has links.
+        Err(_) => drop(files.create_new(path)?),
+    }
+    open().map_err(at(path))
 }
 
 /// The current pair of tokens, while the lock is held.

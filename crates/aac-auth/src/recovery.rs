@@ -11,6 +11,8 @@ use crate::spent::SpentTokens;
 pub(crate) struct State<'a> {
     /// The refresh token in creds.json; none where the file is gone, empty or damaged.
     pub(crate) creds: Option<&'a Digest>,
+    /// Whose creds.json was, where it is damaged and says so all the same.
+    pub(crate) owner: Option<&'a Claims>,
     pub(crate) journal: JournalState<'a>,
     /// The pairs that are set aside, oldest first.
     pub(crate) set_aside: &'a [Saved<'a>],
@@ -70,7 +72,7 @@ pub(crate) enum Recovery {
     Restore { index: usize, older_copy: Option<LocalTime> },
     /// creds.json is an older copy, and the newer pair is not here.
     OlderCopy { since: LocalTime },
-    /// creds.json is unusable, and pairs of several accounts are set aside.
+    /// creds.json is unusable, and pairs of several accounts are set aside, or of another than its own.
     SeveralAccounts,
     /// creds.json is unusable, and there is nothing to recover from.
     NoTokens,
@@ -94,6 +96,10 @@ pub(crate) fn decide(state: &State<'_>) -> Recovery {
     let journal = received.map(|(pair, _)| pair);
     let Some((newest, since)) = state.spent.newest(creds) else {
         return match journal {
+            // creds.json has its refresh token, beside an access token that is of no use.
+            Some(pair) if pair.next == creds && pair.spent != creds => {
+                Recovery::CommitJournal { older_copy: None }
+            }
             // The server kept the token in force, and sent a new access token.
             Some(pair) if pair.spent == creds => Recovery::CommitJournal { older_copy: None },
             Some(_) => Recovery::SetJournalAside,
@@ -127,6 +133,11 @@ fn restore_any(state: &State<'_>) -> Recovery {
         return Recovery::NoTokens;
     };
     let newest = state.set_aside[index].claims;
+    if let Some(owner) = state.owner
+        && !newest.is_some_and(|claims| claims.is_same_account(owner))
+    {
+        return Recovery::SeveralAccounts;
+    }
     let is_same = |pair: &Saved<'_>| match (pair.claims, newest) {
         (Some(one), Some(other)) => one.is_same_account(other),
         _ => false,
@@ -140,12 +151,11 @@ fn restore_any(state: &State<'_>) -> Recovery {
 
 fn prior_attempt(creds: &Digest, journal: &JournalState<'_>) -> PriorAttempt {
     match journal {
-        JournalState::Unanswered { spent, failure } if spent.is_none_or(|spent| spent == creds) => {
-            PriorAttempt {
-                in_doubt: failure.is_none_or(|failure| failure.in_doubt),
-                failure: failure.cloned(),
-            }
-        }
+        JournalState::Unanswered { spent, failure } => PriorAttempt {
+            // Of another token, too: that of a pair that was set aside.
+            in_doubt: failure.is_none_or(|failure| failure.in_doubt),
+            failure: failure.filter(|_| spent.is_none_or(|spent| spent == creds)).cloned(),
+        },
         _ => PriorAttempt::default(),
     }
 }
@@ -246,7 +256,13 @@ mod tests {
                 is_in_creds: creds.as_ref() == Some(&pair.1) && pair.0 != pair.1,
             },
         };
-        let state = State { creds: creds.as_ref(), journal, set_aside: &set_aside, spent: &spent };
+        let state = State {
+            creds: creds.as_ref(),
+            owner: None,
+            journal,
+            set_aside: &set_aside,
+            spent: &spent,
+        };
         match decide(&state) {
             Recovery::CommitJournal { older_copy: Some(_) } => {
                 "commit over an older copy".to_owned()

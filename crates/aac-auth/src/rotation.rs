@@ -8,13 +8,13 @@
 //! `attempts`; here it is carried out.
 
 use crate::attempts::{self, Attempts, Next};
-use crate::claims::LocalTime;
+use crate::claims::{Claims, LocalTime};
 use crate::credentials::{Credentials, Document, TokenResponse, lone_refresh_token};
-use crate::disk::{DiskError, Files, Obstacle, Replaced};
+use crate::disk::{DiskError, Files, Obstacle, Replaced, is_in_use};
 use crate::error::{Error, Problem, Result};
 use crate::exchange::Outcome;
 use crate::gate::Gate;
-use crate::journal::{self, Failure, Found, Journal};
+use crate::journal::{Failure, Found, Journal};
 use crate::lock::{Current, Lock};
 use crate::notices::Notices;
 use crate::platform;
@@ -210,6 +210,8 @@ struct SavedPair {
     response: TokenResponse,
     /// creds.json as it was before.
     creds: Option<Zeroizing<Vec<u8>>>,
+    /// The pair that was used for it, if that is in there.
+    before: Option<Credentials>,
 }
 
 impl SavedPair {
@@ -217,8 +219,11 @@ impl SavedPair {
         let responses = found.responses.iter();
         let response = TokenResponse::of_any(responses, found.time, &settings.hosts)?;
         let spent = found.spent.clone()?;
+        let before = found.creds.clone();
+        let before = before.and_then(|creds| Credentials::parse(creds, &settings.hosts).ok());
         Some(Self {
             path: path.to_owned(),
+            before: before.filter(|before| before.refresh_token.digest() == spent),
             next: response.next(&spent),
             spent,
             time: found.time,
@@ -232,11 +237,35 @@ impl SavedPair {
     }
 
     fn as_saved(&self) -> Saved<'_> {
-        Saved { spent: &self.spent, next: &self.next, claims: self.response.claims() }
+        Saved { spent: &self.spent, next: &self.next, claims: self.claims() }
+    }
+
+    /// Whose it is: a refresh changes nothing about that.
+    fn claims(&self) -> Option<&Claims> {
+        let before = self.before.as_ref().map(|before| &before.claims);
+        self.response.claims().or(before)
     }
 
     fn account(&self) -> String {
-        self.response.claims().map_or_else(|| "unknown user".to_owned(), |claims| claims.account())
+        self.claims().map_or_else(|| "unknown user".to_owned(), Claims::account)
+    }
+
+    /// Whether these bytes are a write of this pair in place that was cut off.
+    fn is_torn(&self, found: &[u8]) -> bool {
+        let Some(old) = &self.creds else { return false };
+        let Ok(base) = Document::parse(old) else { return false };
+        let new = self.merge_into(base).to_bytes();
+        *found != **old && *found != **new && recovery::is_torn(found, old, &new)
+    }
+
+    /// The pair in place of the one in this document. What the response lacks is as it was before.
+    fn merge_into(&self, base: Document) -> Document {
+        let before = self.before.as_ref();
+        let base = base.with_tokens(
+            before.map(|before| &before.access_token),
+            before.map(|before| &before.refresh_token),
+        );
+        self.response.merge_into(base, None)
     }
 }
 
@@ -270,8 +299,13 @@ impl Renewal<'_> {
                 Turn::Acquired(lock) => lock,
             };
             let _inside = self.gate.enter()?;
-            if let Some(fresh) = self.renew_locked(&lock, has_waited)? {
-                return Ok(fresh);
+            match self.renew_locked(&lock, has_waited) {
+                Ok(Some(fresh)) => return Ok(fresh),
+                Ok(None) => {}
+                // Another program is at work: the lock file was deleted.
+                Err(Error::NotWritable { source, .. })
+                    if source.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
             }
             has_waited = true;
             if Instant::now() >= self.deadline {
@@ -288,7 +322,8 @@ impl Renewal<'_> {
             if let Some(fresh) = self.adopt() {
                 return Ok(Turn::Adopted(fresh));
             }
-            if let Some(lock) = Lock::try_acquire(&self.files).map_err(not_writable)? {
+            let lock = Lock::try_acquire(&self.files).map_err(not_writable);
+            if let Some(lock) = lock.map_err(|error| self.as_an_earlier_run_left_it(error))? {
                 return Ok(Turn::Acquired(lock));
             }
             *has_waited = true;
@@ -303,6 +338,14 @@ impl Renewal<'_> {
             // std can only poll for a lock with a bound.
             thread::sleep(jittered(pause));
             pause = (pause * 2).min(Duration::from_millis(250));
+        }
+    }
+
+    /// The error, without a claim that an earlier run may have made false.
+    fn as_an_earlier_run_left_it(&self, error: Error) -> Error {
+        match Found::read(&self.files.journal) {
+            Ok(None) => error,
+            _ => in_doubt(error),
         }
     }
 
@@ -351,6 +394,7 @@ impl Renewal<'_> {
                         error,
                         &found.set_aside,
                         &found.unreadable,
+                        &prior,
                     )?,
                 },
                 spent => spent?,
@@ -379,7 +423,7 @@ impl Renewal<'_> {
         let journal =
             Found::read(&files.journal).map_err(|problem| Error::file(&files.journal, problem))?;
         let mut creds = lock.read(files, &settings.hosts);
-        if journal.is_some() && matches!(creds, Err(Problem::Empty)) {
+        if files.have_saved_pair() && matches!(creds, Err(Problem::Empty)) {
             // An editor empties a file before it writes what was pasted.
             creds = settled(|| lock.read(files, &settings.hosts));
         }
@@ -392,16 +436,22 @@ impl Renewal<'_> {
             Ok(current) => current.credentials.bytes.clone(),
             Err(_) => text::read(&files.creds).unwrap_or_default(),
         };
+        let received =
+            journal.as_ref().and_then(|found| SavedPair::of(&files.journal, found, settings));
+        let creds = match received.as_ref().is_some_and(|pair| pair.is_torn(&bytes)) {
+            // What a torn file seems to say is nobody's.
+            true => Err(Problem::Torn),
+            false => creds,
+        };
         let token = match &creds {
             Ok(current) => Some(current.credentials.refresh_token.clone()),
+            Err(Problem::Torn) => None,
             Err(_) => lone_refresh_token(&bytes),
         };
         let mut spent = SpentTokens::read(files).unwrap_or_else(|problem| {
             rotation.notices.warn(format_args!("{}: {problem}", files.spent.display()));
             SpentTokens::default()
         });
-        let received =
-            journal.as_ref().and_then(|found| SavedPair::of(&files.journal, found, settings));
         let (mut set_aside, mut unreadable) = (Vec::new(), Vec::new());
         for path in files.set_aside() {
             match Found::read(&path) {
@@ -418,6 +468,7 @@ impl Renewal<'_> {
             let is_kept = recovery::is_current(&pair.as_saved(), &spent)
                 && Some(&pair.next) != in_file.as_ref();
             if !is_kept {
+                self.record(&pair.link());
                 let _ = files.remove(&pair.path);
             }
             is_kept
@@ -493,13 +544,13 @@ impl Renewal<'_> {
         let Self { rotation, files, .. } = self;
         let notices = rotation.notices;
         let base = self.base_for(pair, found);
-        let bytes = pair.response.merge_into(base, None).to_bytes();
+        let bytes = pair.merge_into(base).to_bytes();
         let restored = rotation.parse(&bytes).map_err(|problem| rotation.unusable(problem))?;
-        let is_damaged = found.token.is_none() && !found.bytes.trim_ascii().is_empty();
-        let is_torn =
-            pair.creds.as_ref().is_some_and(|old| recovery::is_torn(&found.bytes, old, &bytes));
+        let is_damaged = found.token.is_none()
+            && !matches!(found.creds, Err(Problem::Torn))
+            && !found.bytes.trim_ascii().is_empty();
         let committed = self
-            .keep_damaged(Some(&found.bytes).filter(|_| is_damaged && !is_torn))
+            .keep_damaged(Some(&found.bytes).filter(|_| is_damaged))
             .and_then(|()| files.replace(Some(&found.bytes), &bytes));
         match committed {
             Ok(Replaced::NotAsExpected) => return Ok(None),
@@ -573,7 +624,7 @@ impl Renewal<'_> {
     ) -> Result<Spent> {
         let Self { rotation, files, .. } = self;
         let (settings, notices) = (&rotation.settings, rotation.notices);
-        let unchanged = |error| if prior.in_doubt { error_in_doubt(error) } else { error };
+        let unchanged = |error| if prior.in_doubt { in_doubt(error) } else { error };
         match self.rehearse(in_file).map_err(unchanged)? {
             Replaced::NotAsExpected => return Ok(Spent::Superseded),
             Replaced::OverMount => notices.warn(format_args!(
@@ -582,12 +633,14 @@ impl Renewal<'_> {
             )),
             Replaced::ByRename | Replaced::OfAnotherUser => {}
         }
-        if !lock.is_named() || journal::is_in_use(&files.journal) {
+        lock.share(files);
+        if !lock.is_named() || is_in_use(&files.journal) {
             return Ok(Spent::LockLost);
         }
         let was_open =
             is_open_to_others(&files.creds) || rotation.has_told_of_others.load(Ordering::Relaxed);
-        let mut journal = Journal::begin(files, &pair.credentials.refresh_token, &in_file.bytes)
+        let spent = &pair.credentials;
+        let mut journal = Journal::begin(files, &spent.refresh_token, &spent.bytes)
             .map_err(not_writable)
             .map_err(unchanged)?;
         let endpoint = &pair.credentials.token_endpoint;
@@ -602,7 +655,10 @@ impl Renewal<'_> {
             }
         };
         let Some(Received { response, body, saved }) = asked else {
-            journal.withdraw(files);
+            // The journal of an earlier run had its place: what that left in doubt is so still.
+            if !prior.in_doubt {
+                journal.withdraw(files);
+            }
             return Ok(Spent::LockLost);
         };
         notices.step("the new tokens are there");
@@ -647,7 +703,8 @@ impl Renewal<'_> {
                 return Err(not_writable(DiskError { path: files.creds.clone(), source }));
             }
             Err(Obstacle::HardLink) => {
-                return Err(Error::HardLink { creds: self.rotation.settings.creds.clone() });
+                let creds = self.rotation.settings.creds.clone();
+                return Err(Error::HardLink { creds, in_doubt: false });
             }
         }
         files.replace(Some(&in_file.bytes), &in_file.bytes).map_err(not_writable)
@@ -795,9 +852,17 @@ impl Renewal<'_> {
         let mut patience = 5;
         loop {
             patience -= 1;
-            let now = rotation.read();
+            let now = match rotation.read() {
+                Err(Problem::Empty) if saved.is_ok() => settled(|| rotation.read()),
+                now => now,
+            };
             let found = match &now {
                 Ok(now) => now.bytes.clone(),
+                Err(problem) if !is_damage(problem) => {
+                    // It may hold anything, so it is not ours to overwrite.
+                    self.give_way(journal, saved, body, &link);
+                    return Ok(Spent::Superseded);
+                }
                 Err(_) => text::read(&files.creds).unwrap_or_default(),
             };
             let token = match &now {
@@ -902,17 +967,17 @@ impl Renewal<'_> {
         mut refused: Error,
         pairs: &[SavedPair],
         unreadable: &[(PathBuf, Problem)],
+        prior: &PriorAttempt,
     ) -> Result<Spent> {
         let Self { rotation, files, .. } = self;
         let mut others = Vec::new();
         for pair in pairs.iter().rev() {
-            let claims = pair.response.claims();
-            if !claims.is_some_and(|claims| claims.is_same_account(&in_file.claims)) {
+            if !pair.claims().is_some_and(|claims| claims.is_same_account(&in_file.claims)) {
                 others.push((pair.path.clone(), pair.account()));
                 continue;
             }
             let merged = Document::parse(&in_file.bytes)
-                .map(|base| pair.response.merge_into(base, None).to_bytes())
+                .map(|base| pair.merge_into(base).to_bytes())
                 .and_then(|bytes| rotation.parse(&bytes));
             let Ok(credentials) = merged else { continue };
             rotation.notices.warn(format_args!(
@@ -921,12 +986,14 @@ impl Renewal<'_> {
                 pair.path.display()
             ));
             let current = lock.current(credentials);
-            match self.spend(lock, &current, in_file, &PriorAttempt::default()) {
+            match self.spend(lock, &current, in_file, prior) {
                 // Dead as well, so there is nothing to keep.
                 Err(Error::TokensRefused { .. }) => {
+                    self.record(&pair.link());
                     let _ = files.remove(&pair.path);
                 }
                 Ok(Spent::Saved(fresh)) => {
+                    self.record(&pair.link());
                     let _ = files.remove(&pair.path);
                     return Ok(Spent::Saved(fresh));
                 }
@@ -957,8 +1024,13 @@ impl Findings<'_> {
                 failure: found.failure.as_ref(),
             },
         };
+        let owner = match self.token {
+            Some(_) => None,
+            None => Claims::within(&String::from_utf8_lossy(&self.bytes)),
+        };
         recovery::decide(&State {
             creds: creds.as_ref(),
+            owner: owner.as_ref(),
             journal,
             set_aside: &set_aside,
             spent: &self.spent,
@@ -1020,7 +1092,7 @@ fn is_open_to_others(path: &Path) -> bool {
 /// Whether what is wrong with creds.json may be the work of a crash or of another program, so that
 /// the journal counts.
 fn is_damage(problem: &Problem) -> bool {
-    !matches!(problem, Problem::Unreadable(_) | Problem::NotAFile)
+    !matches!(problem, Problem::Unreadable(_) | Problem::NotAFile | Problem::TooLarge)
 }
 
 fn not_writable(DiskError { path, source }: DiskError) -> Error {
@@ -1028,11 +1100,12 @@ fn not_writable(DiskError { path, source }: DiskError) -> Error {
 }
 
 /// The error of a run that has sent nothing, after one that may have.
-fn error_in_doubt(error: Error) -> Error {
+fn in_doubt(error: Error) -> Error {
     match error {
         Error::NotWritable { path, source, .. } => {
             Error::NotWritable { path, source, in_doubt: true }
         }
+        Error::HardLink { creds, .. } => Error::HardLink { creds, in_doubt: true },
         error => error,
     }
 }

@@ -9,6 +9,7 @@
 
 use crate::{cleanup, platform};
 use signal_hook::low_level;
+use std::process;
 use std::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Once, OnceLock};
 use std::time::Instant;
@@ -46,7 +47,9 @@ impl SignalGuard {
 
     /// Holds signals from now on.
     pub(crate) fn new() -> Self {
-        GUARDS.fetch_add(1, SeqCst);
+        if GUARDS.fetch_add(1, SeqCst) == 0 {
+            PENDING_SINCE.store(0, SeqCst);
+        }
         Self(())
     }
 }
@@ -71,7 +74,13 @@ fn act(signal: i32) {
     let elapsed = START.get().map_or(0, |start| start.elapsed().as_millis());
     let now = u64::try_from(elapsed).unwrap_or(u64::MAX - 1) + 1;
     match PENDING_SINCE.compare_exchange(0, now, SeqCst, SeqCst) {
-        Ok(_) => PENDING.store(signal, SeqCst),
+        Ok(_) => {
+            PENDING.store(signal, SeqCst);
+            // On another thread, the last guard may have gone meanwhile without seeing it.
+            if GUARDS.load(SeqCst) == 0 {
+                end(signal);
+            }
+        }
         Err(since) if signal == platform::SIGINT && now - since >= INSISTS_AFTER => end(signal),
         Err(_) => {}
     }
@@ -80,5 +89,9 @@ fn act(signal: i32) {
 /// Ends the program as the signal would have, for the shell to see.
 fn end(signal: i32) {
     cleanup::remove_files();
+    if process::id() == 1 {
+        // The first process of a container is not ended by its own signals. The code is the shell's.
+        low_level::exit(128 + signal);
+    }
     let _ = low_level::emulate_default_handler(signal);
 }

@@ -89,8 +89,18 @@ impl SpentTokens {
             return files.replace_beside(path, text.as_bytes());
         }
         let (mut file, is_new) = match File::options().read(true).append(true).open(path) {
-            Ok(file) => (file, false),
-            Err(_) => (files.create(path)?.0, true),
+            Ok(file) => {
+                if let Some(access) = files.access() {
+                    // Best effort: it may be another user's, or have been made before creds.json was
+                    // shared.
+                    let _ = access.give_to(&file);
+                }
+                (file, false)
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                (files.create(path)?.0, true)
+            }
+            Err(error) => return Err(at(path)(error)),
         };
         let mut write = || {
             // A line that was cut off must not swallow the next one.

@@ -13,7 +13,7 @@
 //! thread: ureq has no other way to tell.
 
 use crate::platform;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -29,6 +29,7 @@ use ureq::unversioned::transport::{
     RustlsConnector, SocksConnector, Transport,
 };
 use ureq::{Agent, Error, Timeout};
+use zeroize::Zeroizing;
 
 /// ureq neither reads nor writes once a deadline is over. It is given deadlines that are so much later,
 /// and the true ones are kept here.
@@ -47,7 +48,42 @@ pub(crate) enum Progress {
     Refused,
 }
 
+/// The most of a response that is kept by [`Kept`], in bytes.
+const KEPT: usize = 256 * 1024;
+
+/// Keeps what the server sends to this thread until it is dropped, as it comes: the head of a response
+/// may be no HTTP, or lie about the body.
+pub(crate) struct Kept(());
+
+impl Kept {
+    pub(crate) fn start() -> Self {
+        KEPT_BYTES.set(Some(Zeroizing::new(Vec::with_capacity(16 * 1024))));
+        Self(())
+    }
+
+    /// What has come so far.
+    pub(crate) fn bytes(&self) -> Zeroizing<Vec<u8>> {
+        KEPT_BYTES.take().unwrap_or_default()
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        KEPT_BYTES.set(None);
+    }
+}
+
+fn keep(bytes: &[u8]) {
+    KEPT_BYTES.with_borrow_mut(|kept| {
+        if let Some(kept) = kept {
+            let room = KEPT.saturating_sub(kept.len());
+            kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        }
+    });
+}
+
 thread_local! {
+    static KEPT_BYTES: RefCell<Option<Zeroizing<Vec<u8>>>> = const { RefCell::new(None) };
     static PROGRESS: Cell<Progress> = const { Cell::new(Progress::Connecting) };
 }
 
@@ -405,16 +441,19 @@ impl<T: Transport> Transport for Last<T> {
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
         use io::ErrorKind::{ConnectionAborted, ConnectionReset, UnexpectedEof};
+        let before = self.0.buffers().input().len();
         // ureq takes these three for the proper end of a body that has no length. They are not: TLS
         // says so when a body is cut off (RFC 9112 §9.8), and so does a reset.
-        self.0.await_input(timeout).map_err(|error| match error {
+        let came = self.0.await_input(timeout).map_err(|error| match error {
             Error::Io(error)
                 if matches!(error.kind(), ConnectionAborted | ConnectionReset | UnexpectedEof) =>
             {
                 Error::Io(io::Error::other(error))
             }
             error => error,
-        })
+        })?;
+        keep(self.0.buffers().input().get(before..).unwrap_or_default());
+        Ok(came)
     }
 
     fn is_open(&mut self) -> bool {

@@ -42,6 +42,8 @@ impl Wire {
             .max_redirects_will_error(false)
             .allow_non_standard_methods(true)
             .user_agent(user_agent)
+            // Some proxies add cookies without end.
+            .max_response_header_size(256 * 1024)
             // Decided for each request: loopback hosts and those of NO_PROXY do without.
             .proxy(None)
             .tls_config(tls)
