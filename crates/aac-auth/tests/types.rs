@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 
 const SENT_ONCE: &str = "
-fn once(current: crate::lock::Current<'_>, wire: &Wire, deadline: Instant) {
+fn once(current: crate::rotation::lock::Current<'_>, wire: &Wire, deadline: Instant) {
     current.to_spend().send(wire, deadline, || true, |_| Ok(()));
 }";
 const SENT_TWICE: &str = "
@@ -22,11 +22,11 @@ fn thrice(again: SendAgain<'_>) {
     again.once_more();
 }";
 const KEPT_AFTER_THE_LOCK: &str = "
-fn kept(lock: crate::lock::Lock, credentials: crate::credentials::Credentials) -> Spendable<'static> {
+fn kept(lock: crate::rotation::lock::Lock, credentials: crate::tokens::credentials::Credentials) -> Spendable<'static> {
     lock.current(credentials).to_spend()
 }";
 const MADE_UP: &str = "
-fn made_up(refresh_token: crate::secret::RefreshToken) -> Spendable<'static> {
+fn made_up(refresh_token: crate::tokens::secret::RefreshToken) -> Spendable<'static> {
     Spendable {
         refresh_token,
         client_id: String::new(),
@@ -54,12 +54,16 @@ fn copy(folder: &Path) {
     }
 }
 
-/// The code of the compiler's error for the crate with this function in exchange.rs, if it has one.
+/// The code of the compiler's error for the crate with this function in refresh.rs, if it has one.
 fn check(folder: &Path, function: &str) -> Result<(), String> {
     let original =
-        fs::read_to_string(support::repository().join("crates/aac-auth/src/exchange.rs")).unwrap();
-    fs::write(folder.join("crates/aac-auth/src/exchange.rs"), format!("{original}{function}"))
-        .unwrap();
+        fs::read_to_string(support::repository().join("crates/aac-auth/src/rotation/refresh.rs"))
+            .unwrap();
+    fs::write(
+        folder.join("crates/aac-auth/src/rotation/refresh.rs"),
+        format!("{original}{function}"),
+    )
+    .unwrap();
     let output = support::cargo()
         .args(["check", "--offline", "--target-dir", env!("CARGO_TARGET_TMPDIR")])
         .current_dir(folder)

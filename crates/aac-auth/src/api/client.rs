@@ -1,18 +1,18 @@
 //! The client: what all calls of a program share.
 
+use crate::api::json_text;
+use crate::api::request::Request;
+use crate::api::response::not_json;
+use crate::api::rows::Rows;
+use crate::config::options::ConnectionOptions;
+use crate::config::settings::Settings;
+use crate::error::notices::Notices;
 use crate::error::{Error, Result};
-use crate::gate::Gate;
-use crate::json_text;
-use crate::notices::Notices;
-use crate::options::ConnectionOptions;
-use crate::request::Request;
-use crate::response::not_json;
-use crate::retry::backoff;
+use crate::http::retry::backoff;
+use crate::http::transport::{Limits, Wire};
+use crate::rotation::cancellation::Gate;
 use crate::rotation::{Fresh, Rotation};
-use crate::rows::Rows;
-use crate::secret::AccessToken;
-use crate::settings::Settings;
-use crate::wire::{Limits, Wire};
+use crate::tokens::secret::AccessToken;
 use serde_json::Value;
 use std::sync::{Arc, OnceLock};
 use std::thread;

@@ -1,12 +1,12 @@
 //! creds.json: the pair of tokens, checked, and the document that they stand in.
 
-use crate::claims::{Arrival, Claims, LocalTime};
+use crate::config::settings::{Hosts, is_placeholder};
+use crate::config::text;
 use crate::error::Problem;
-use crate::journal::{self, LARGEST, PairWithin};
 use crate::platform;
-use crate::secret::{AccessToken, Digest, RefreshToken, presentable};
-use crate::settings::{Hosts, is_placeholder};
-use crate::text;
+use crate::store::journal::{self, LARGEST, PairWithin};
+use crate::tokens::claims::{Arrival, Claims, LocalTime};
+use crate::tokens::secret::{AccessToken, Digest, RefreshToken, presentable};
 use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use serde_json::{Map, Value, json};
 use std::io::Read;

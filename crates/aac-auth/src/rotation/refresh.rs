@@ -1,13 +1,13 @@
 //! One request to the token endpoint (RFC 6749 §6), and what its outcome says of the token.
 
-use crate::credentials::is_whole_object;
 use crate::error::{Trouble, status_line};
-use crate::journal::LARGEST;
-use crate::lock::Spendable;
-use crate::retry::retry_after;
-use crate::secret::presentable;
-use crate::transport::Kept;
-use crate::wire::{Limits, Wire, io_trouble};
+use crate::http::retry::retry_after;
+use crate::http::tcp::Kept;
+use crate::http::transport::{Limits, Wire, io_trouble};
+use crate::rotation::lock::Spendable;
+use crate::store::journal::LARGEST;
+use crate::tokens::credentials::is_whole_object;
+use crate::tokens::secret::presentable;
 use serde_json::Value;
 use std::io::{self, Read};
 use std::time::{Duration, Instant};

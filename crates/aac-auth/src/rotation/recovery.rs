@@ -1,10 +1,10 @@
 //! What a run does with what it finds: the decisions, apart from what carries them out. The tables
 //! are in ROTATION.md, beside this crate's Cargo.toml; each row is an arm here.
 
-use crate::claims::{Claims, LocalTime};
-use crate::journal::Failure;
-use crate::secret::Digest;
-use crate::spent::SpentTokens;
+use crate::store::journal::Failure;
+use crate::store::spent::SpentTokens;
+use crate::tokens::claims::{Claims, LocalTime};
+use crate::tokens::secret::Digest;
 
 /// What was found beside the lock.
 #[derive(Clone, Copy, Debug)]
@@ -205,7 +205,7 @@ pub(crate) fn is_torn(found: &[u8], old: &[u8], new: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spent::Link;
+    use crate::store::spent::Link;
 
     fn digest(text: &str) -> Digest {
         Digest::of(text.as_bytes())

@@ -1,11 +1,13 @@
 //! Where results go: standard output, or a file that takes its name when it is whole.
 
-use crate::atomic_file::AtomicFile;
-use crate::client::Client;
+use crate::api::client::Client;
+use crate::api::json_text::JsonText;
+use crate::cli::atomic_file::AtomicFile;
+use crate::error::notices;
 use crate::error::{Error, Result};
-use crate::json_text::JsonText;
-use crate::secret::is_deceptive;
-use crate::{disk, notices, platform};
+use crate::platform;
+use crate::store::folder;
+use crate::tokens::secret::is_deceptive;
 use serde_json::Value;
 use std::ffi::OsStr;
 use std::fmt::Write as _;
@@ -152,7 +154,7 @@ impl Output {
             Ok(_) | Err(_) => return special(File::options()),
         }
         // A link stays one: what it leads to is replaced.
-        let file = AtomicFile::create(disk::real_path(path), BUFFER, handles_signals);
+        let file = AtomicFile::create(folder::real_path(path), BUFFER, handles_signals);
         let file = file.map_err(failed)?;
         if file.is_in_place() {
             notices::warn(format_args!(
@@ -290,7 +292,7 @@ impl Client {
 
 /// Whether the path leads to creds.json, to what stands beside it, or to the two other files.
 fn holds_credentials(path: &Path, creds: &Path) -> bool {
-    let real = disk::real_path(creds);
+    let real = folder::real_path(creds);
     let names = [creds, &real].map(|creds| creds.file_name().unwrap_or_default());
     // As a file system would see it that does not tell upper case from lower.
     let names = names.map(|name| name.to_string_lossy().to_lowercase());
@@ -300,7 +302,7 @@ fn holds_credentials(path: &Path, creds: &Path) -> bool {
         creds.any(|suffix| suffix.is_empty() || suffix.starts_with('.'))
             || ["aac_url.txt", "client_id.txt", "api_project_id.txt"].contains(&&*name)
     };
-    let path = disk::real_path(&path::absolute(path).unwrap_or_default());
+    let path = folder::real_path(&path::absolute(path).unwrap_or_default());
     let is_same = |a: &Path, b: &Path| same_file::is_same_file(a, b).unwrap_or(false);
     [creds, &real].into_iter().filter_map(Path::parent).any(|folder| {
         let is_inside = path.parent().is_some_and(|parent| is_same(parent, folder));

@@ -7,7 +7,8 @@
 //! a person who presses Ctrl-C again, a second or more after the first signal, ends the program at
 //! once. A signal that the program was started to ignore (`nohup`, a shell's `&`) stays ignored.
 
-use crate::{cleanup, platform};
+use crate::platform;
+use crate::platform::cleanup;
 use signal_hook::low_level;
 use std::process;
 use std::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering::SeqCst};

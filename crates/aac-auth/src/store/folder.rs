@@ -1,8 +1,8 @@
 //! creds.json on the disk: the files beside it, and how a new one takes its place.
 
+use crate::config::text;
 use crate::error::Problem;
 use crate::platform::{self, Access, Owner};
-use crate::text;
 use same_file::Handle;
 use std::ffi::OsString;
 use std::fs::{self, File, TryLockError};

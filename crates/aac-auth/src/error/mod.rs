@@ -3,9 +3,11 @@
 //! All words that a user may read in an error stand here. [`Display`](fmt::Display) is one line of
 //! what happened and names the file or URL; [`Error::help`] is what to do.
 
-use crate::coding::Decoder;
-use crate::journal::Failure;
+pub(crate) mod notices;
+
+use crate::http::coding::Decoder;
 use crate::platform;
+use crate::store::journal::Failure;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

@@ -7,25 +7,31 @@
 //! beside this crate's Cargo.toml. What is decided from what is found stands in `recovery` and
 //! `attempts`; here it is carried out.
 
-use crate::attempts::{self, Attempts, Next};
-use crate::claims::{Claims, LocalTime};
-use crate::credentials::{Credentials, Document, TokenResponse, lone_refresh_token};
-use crate::disk::{DiskError, Files, Obstacle, Replaced, is_in_use};
+pub(crate) mod attempts;
+pub(crate) mod cancellation;
+pub(crate) mod lock;
+pub(crate) mod recovery;
+pub(crate) mod refresh;
+
+use crate::config::settings::Settings;
+use crate::config::text;
+use crate::error::notices::Notices;
 use crate::error::{Error, Problem, Result};
-use crate::exchange::Outcome;
-use crate::gate::Gate;
-use crate::journal::{Failure, Found, Journal};
-use crate::lock::{Current, Lock};
-use crate::notices::Notices;
+use crate::http::retry::jittered;
+use crate::http::transport::Wire;
 use crate::platform;
-use crate::recovery::{self, Commit, JournalState, Now, PriorAttempt, Recovery, Saved, State};
-use crate::retry::jittered;
-use crate::secret::{AccessToken, Digest, RefreshToken};
-use crate::settings::Settings;
-use crate::signals::SignalGuard;
-use crate::spent::{Link, SpentTokens};
-use crate::text;
-use crate::wire::Wire;
+use crate::platform::signals::SignalGuard;
+use crate::rotation::attempts::{Attempts, Next};
+use crate::rotation::cancellation::Gate;
+use crate::rotation::lock::{Current, Lock};
+use crate::rotation::recovery::{Commit, JournalState, Now, PriorAttempt, Recovery, Saved, State};
+use crate::rotation::refresh::Outcome;
+use crate::store::folder::{DiskError, Files, Obstacle, Replaced, is_in_use};
+use crate::store::journal::{Failure, Found, Journal};
+use crate::store::spent::{Link, SpentTokens};
+use crate::tokens::claims::{Claims, LocalTime};
+use crate::tokens::credentials::{Credentials, Document, TokenResponse, lone_refresh_token};
+use crate::tokens::secret::{AccessToken, Digest, RefreshToken};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};

@@ -1,9 +1,9 @@
 //! What the user has set: the folder, the address of the API, the id of the API project.
 
-use crate::credentials;
-use crate::disk;
+use crate::config::text;
 use crate::error::{Error, Problem, Result};
-use crate::text;
+use crate::store::folder;
+use crate::tokens::credentials;
 use std::env;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -56,7 +56,7 @@ fn find_folder(named: Option<&Path>) -> Result<PathBuf> {
     // A saved pair alone will do: creds.json may have been lost.
     let has_tokens = |folder: &&Path| {
         folder.join("creds.json").symlink_metadata().is_ok()
-            || disk::has_saved_pair(&folder.join("creds.json"))
+            || folder::has_saved_pair(&folder.join("creds.json"))
     };
     match start.ancestors().find(has_tokens) {
         Some(folder) => Ok(folder.to_owned()),

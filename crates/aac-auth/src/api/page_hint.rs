@@ -1,7 +1,7 @@
 //! Whether a body is one page of a longer list: told to people who did not ask for pages.
 
-use crate::list::List;
-use crate::response::Response;
+use crate::api::list::List;
+use crate::api::response::Response;
 use std::mem;
 use ureq::http::Method;
 

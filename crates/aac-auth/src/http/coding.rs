@@ -1,6 +1,6 @@
 //! The content coding of a response (RFC 9110 §8.4), undone while it is read.
 
-use crate::wire::io_trouble;
+use crate::http::transport::io_trouble;
 use flate2::bufread::MultiGzDecoder;
 use std::io::{self, BufRead, BufReader, Read};
 use ureq::http::response::Parts;

@@ -1,8 +1,8 @@
 //! The answer to a request.
 
-use crate::coding::Decoder;
+use crate::api::json_text;
 use crate::error::{Error, HttpError, Result, Trouble};
-use crate::json_text;
+use crate::http::coding::Decoder;
 use serde_json::Value;
 use std::fmt;
 use std::io::{self, Read};

@@ -3,7 +3,7 @@
 //! The gateway, the platform behind it and the proxies before it each have their own.
 
 use crate::error::Meaning;
-use crate::secret::presentable;
+use crate::tokens::secret::presentable;
 use serde_json::Value;
 
 /// The longest message that is shown, in characters.

@@ -1,10 +1,10 @@
 //! HTTP as this crate wants it from ureq: one agent, no redirects, bounded waits, proxies as curl
 //! reads them, the system's certificates, and errors that say how far a request got.
 
+use crate::config::settings::is_loopback;
 use crate::error::Trouble;
+use crate::http::tcp::{self, LookupFailed, Progress, SLACK};
 use crate::platform;
-use crate::settings::is_loopback;
-use crate::transport::{self, LookupFailed, Progress, SLACK};
 use std::io;
 use std::time::Duration;
 use std::{env, error};
@@ -49,7 +49,7 @@ impl Wire {
             .tls_config(tls)
             .build();
         Self {
-            agent: transport::agent(config),
+            agent: tcp::agent(config),
             proxy: proxy_from_env(),
             no_proxy: first_var(&["no_proxy", "NO_PROXY"]).1,
         }

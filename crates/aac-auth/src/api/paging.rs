@@ -32,7 +32,7 @@
 //! | fewer, and the page was full | there may well be more | an error |
 //! | fewer, and the page was not full | there may be more | the end, with a warning |
 
-use crate::list::Announced;
+use crate::api::list::Announced;
 use std::mem;
 
 /// Where the probe looks: further than any list goes, and still a number to servers that count in 32 bits.

@@ -1,8 +1,9 @@
 //! A file that takes its name when it is whole. Until then, what had that name stays as it was.
 
-use crate::cleanup::{self, Registration};
-use crate::signals::SignalGuard;
-use crate::{disk, platform};
+use crate::platform;
+use crate::platform::cleanup::{self, Registration};
+use crate::platform::signals::SignalGuard;
+use crate::store::folder;
 use std::collections::hash_map::RandomState;
 use std::fs::{self, File};
 use std::hash::BuildHasher;
@@ -86,7 +87,7 @@ impl AtomicFile {
         };
         // Closed first: Windows does not rename what is open.
         drop(file);
-        disk::rename(&part.path, &self.path).map_err(|error| {
+        folder::rename(&part.path, &self.path).map_err(|error| {
             // It is whole, so it is kept.
             part.is_kept = true;
             io::Error::other(format!("{error}; the result is in {}", part.path.display()))

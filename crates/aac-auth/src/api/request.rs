@@ -1,17 +1,17 @@
 //! One request: put together, sent with a token that is fresh, tried again where that is safe.
 
-use crate::body::Body;
-use crate::client::{Client, WORKSPACE};
-use crate::coding::Decoder;
-use crate::envelope;
+use crate::api::body::Body;
+use crate::api::client::{Client, WORKSPACE};
+use crate::api::envelope;
+use crate::api::response::Response;
+use crate::api::rows::Rows;
 use crate::error::{Error, HttpError, Meaning, Result, Trouble, status_line};
-use crate::gate::Gate;
-use crate::response::Response;
-use crate::retry::retry_after;
+use crate::http::coding::Decoder;
+use crate::http::retry::retry_after;
+use crate::http::tcp::Progress;
 use crate::rotation::Fresh;
-use crate::rows::Rows;
-use crate::secret::{AccessToken, presentable};
-use crate::transport::Progress;
+use crate::rotation::cancellation::Gate;
+use crate::tokens::secret::{AccessToken, presentable};
 use serde_json::Value;
 use std::fmt::{self, Write as _};
 use std::io::{self, Read};

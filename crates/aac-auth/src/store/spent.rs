@@ -5,11 +5,11 @@
 //! successor, so that any older copy leads to the newest pair that this machine knows. It holds no
 //! token. A token whose response was lost has no line, so it may still be sent once more.
 
-use crate::claims::LocalTime;
-use crate::disk::{DiskError, Files, at};
+use crate::config::text;
 use crate::error::Problem;
-use crate::secret::Digest;
-use crate::text;
+use crate::store::folder::{DiskError, Files, at};
+use crate::tokens::claims::LocalTime;
+use crate::tokens::secret::Digest;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};

@@ -7,12 +7,12 @@
 //!
 //! It never shrinks, and nothing that has arrived is overwritten.
 
-use crate::claims::LocalTime;
-use crate::disk::{DiskError, Files, at, is_named};
+use crate::config::text;
 use crate::error::{Error, Problem};
 use crate::platform;
-use crate::secret::{Digest, RefreshToken};
-use crate::text;
+use crate::store::folder::{DiskError, Files, at, is_named};
+use crate::tokens::claims::LocalTime;
+use crate::tokens::secret::{Digest, RefreshToken};
 use serde_json::{Value, json};
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
@@ -291,7 +291,7 @@ impl Journal {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::disk::is_in_use;
+    use crate::store::folder::is_in_use;
     use std::fs;
 
     proptest::proptest! {

@@ -1,6 +1,9 @@
 //! The one place where systems differ: owners and modes, what makes a rename last, signals, proxies.
 
 pub(crate) use signal_hook::consts::SIGINT;
+pub(crate) mod cleanup;
+pub(crate) mod signals;
+
 use signal_hook::consts::SIGTERM;
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;

@@ -4,11 +4,11 @@
 //! The kernel drops the lock when the process that holds it ends, however it ends. There is no
 //! stale lock to judge, and so no lock is ever stolen.
 
-use crate::credentials::Credentials;
-use crate::disk::{DiskError, Files, at, is_in_use};
+use crate::config::settings::Hosts;
 use crate::error::Problem;
-use crate::secret::RefreshToken;
-use crate::settings::Hosts;
+use crate::store::folder::{DiskError, Files, at, is_in_use};
+use crate::tokens::credentials::Credentials;
+use crate::tokens::secret::RefreshToken;
 use same_file::Handle;
 use std::fs::{self, File, TryLockError};
 use std::io;

@@ -3,8 +3,8 @@
 //! The platform's own form is `{"data": […], "count": n}`. Other services name the list, the total and the
 //! way to the next page as they like; what stands beside the rows is looked for under the usual names.
 
-use crate::json_text::{JsonText, Malformed, Scanner};
-use crate::output::one_line;
+use crate::api::json_text::{JsonText, Malformed, Scanner};
+use crate::cli::output::one_line;
 use std::borrow::Cow;
 use std::ops::Range;
 

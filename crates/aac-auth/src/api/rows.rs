@@ -4,14 +4,14 @@
 //! behind it: rows may come twice, and are then given once. The page after the one that the program
 //! works on is fetched in the meantime. Where a list ends is decided in `paging`.
 
-use crate::client::Client;
+use crate::api::client::Client;
+use crate::api::json_text::{self, JsonText};
+use crate::api::list::{List, NoList};
+use crate::api::paging::{Arrival, Paging, Step};
+use crate::api::request::{Preview, Request};
+use crate::api::response::not_json;
 use crate::error::{Error, Result};
-use crate::gate::Gate;
-use crate::json_text::{self, JsonText};
-use crate::list::{List, NoList};
-use crate::paging::{Arrival, Paging, Step};
-use crate::request::{Preview, Request};
-use crate::response::not_json;
+use crate::rotation::cancellation::Gate;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};

@@ -1,0 +1,12 @@
+//! What programs call: the client, its requests, their responses, and the rows of lists.
+
+pub(crate) mod body;
+pub(crate) mod client;
+pub(crate) mod envelope;
+pub(crate) mod json_text;
+pub(crate) mod list;
+pub(crate) mod page_hint;
+pub(crate) mod paging;
+pub(crate) mod request;
+pub(crate) mod response;
+pub(crate) mod rows;
