@@ -1,45 +1,23 @@
 //! The client: what all calls of a program share.
 
+use crate::api::connection::Connection;
 use crate::api::json_text;
 use crate::api::request::Request;
 use crate::api::response::not_json;
 use crate::api::rows::Rows;
 use crate::config::options::ConnectionOptions;
-use crate::config::settings::Settings;
-use crate::error::notices::Notices;
-use crate::error::{Error, Result};
-use crate::http::retry::backoff;
-use crate::http::transport::{Limits, Wire};
+use crate::error::Result;
 use crate::rotation::cancellation::Gate;
-use crate::rotation::{Fresh, Rotation};
 use crate::tokens::secret::AccessToken;
 use serde_json::Value;
-use std::sync::{Arc, OnceLock};
-use std::thread;
-use std::time::Duration;
-use ureq::http::{HeaderValue, Method};
-
-/// Stands for the current workspace's number in a path.
-pub(crate) const WORKSPACE: &str = "{workspaceId}";
+use ureq::http::Method;
 
 /// A connection to Alteryx Cloud. Threads may share it; a clone is the same connection.
 ///
 /// Each call uses the access token in creds.json, renewed first if it is about to end.
 #[derive(Clone, Debug)]
 pub struct Client {
-    inner: Arc<Inner>,
-}
-
-#[derive(Debug)]
-struct Inner {
-    rotation: Rotation,
-    wire: Wire,
-    limits: Limits,
-    retry: u32,
-    holds_signals: bool,
-    notices: Notices,
-    user_agent: HeaderValue,
-    workspace: OnceLock<String>,
+    connection: Connection,
 }
 
 impl Client {
@@ -50,7 +28,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`Error::NoFolder`], [`Error::Placeholders`] and [`Error::File`], each with the file's name.
+    /// [`Error::NoFolder`](crate::Error::NoFolder), [`Error::Placeholders`](crate::Error::Placeholders) and
+    /// [`Error::File`](crate::Error::File), each with the file's name.
     ///
     /// ```no_run
     /// use aac_auth::{Client, ConnectionOptions};
@@ -59,30 +38,7 @@ impl Client {
     /// # Ok::<(), aac_auth::Error>(())
     /// ```
     pub fn open(options: &ConnectionOptions, program: &str) -> Result<Self> {
-        let dir = options.dir.as_deref().filter(|dir| !dir.as_os_str().is_empty());
-        let settings = Settings::load(dir)?;
-        let user_agent = format!("{program} aac-auth/{}", env!("CARGO_PKG_VERSION"));
-        let agent = HeaderValue::from_str(&user_agent).map_err(|_| Error::Request {
-            what: format!("{program:?} cannot be the name of a program"),
-        })?;
-        let notices = Notices { verbose: options.verbose };
-        notices.step(format_args!("the tokens are in {}", settings.creds.display()));
-        let inner = Inner {
-            rotation: Rotation::new(settings, notices, options.hold_signals),
-            wire: Wire::new(&user_agent),
-            limits: Limits {
-                connect: options.timeout,
-                first_byte: options.timeout,
-                pause: options.timeout,
-                total: None,
-            },
-            retry: options.retry,
-            holds_signals: options.hold_signals,
-            notices,
-            user_agent: agent,
-            workspace: OnceLock::new(),
-        };
-        Ok(Self { inner: Arc::new(inner) })
+        Ok(Self { connection: Connection::open(options, program)? })
     }
 
     /// Starts a request for a path such as `/iam/v1/workspaces/current`, with or without a query.
@@ -104,14 +60,14 @@ impl Client {
     /// # Ok::<(), aac_auth::Error>(())
     /// ```
     pub fn request(&self, method: Method, path: &str) -> Request<'_> {
-        Request::new(self, method, path)
+        Request::new(&self.connection, method, path)
     }
 
     /// `GET` of a path, and the JSON of the answer.
     ///
     /// # Errors
     ///
-    /// Every [`Error`]; [`Error::Http`] for an answer other than 2xx.
+    /// Every [`Error`](crate::Error); [`Error::Http`](crate::Error::Http) for an answer other than 2xx.
     ///
     /// ```no_run
     /// # let client = aac_auth::Client::open(&aac_auth::ConnectionOptions::default(), "demo/1.0")?;
@@ -150,19 +106,7 @@ impl Client {
     /// # Ok::<(), aac_auth::Error>(())
     /// ```
     pub fn workspace_id(&self) -> Result<&str> {
-        const CURRENT: &str = "/iam/v1/workspaces/current";
-        if let Some(id) = self.inner.workspace.get() {
-            return Ok(id);
-        }
-        let id = match &self.get(CURRENT)?["id"] {
-            Value::Number(id) => id.to_string(),
-            _ => {
-                let url = self.settings().hosts.url(CURRENT).unwrap_or_default();
-                let what = "the workspace in the answer has no number for an id".to_owned();
-                return Err(Error::Answer { method: Method::GET.to_string(), url, what });
-            }
-        };
-        Ok(self.inner.workspace.get_or_init(|| id))
+        self.connection.workspace_id()
     }
 
     /// An access token that is good for a call, renewed first if it is about to end.
@@ -178,65 +122,10 @@ impl Client {
     /// # Ok::<(), aac_auth::Error>(())
     /// ```
     pub fn access_token(&self) -> Result<AccessToken> {
-        Ok(self.fresh(&Gate::default(), None)?.token)
+        Ok(self.connection.fresh(&Gate::default(), None)?.token)
     }
 
-    pub(crate) fn settings(&self) -> &Settings {
-        self.inner.rotation.settings()
-    }
-
-    pub(crate) fn wire(&self) -> &Wire {
-        &self.inner.wire
-    }
-
-    pub(crate) fn limits(&self) -> &Limits {
-        &self.inner.limits
-    }
-
-    pub(crate) fn retry(&self) -> u32 {
-        self.inner.retry
-    }
-
-    pub(crate) fn holds_signals(&self) -> bool {
-        self.inner.holds_signals
-    }
-
-    pub(crate) fn notices(&self) -> Notices {
-        self.inner.notices
-    }
-
-    pub(crate) fn user_agent(&self) -> HeaderValue {
-        self.inner.user_agent.clone()
-    }
-
-    /// A token to make a call with: any that is fresh, or another than the one that was rejected.
-    pub(crate) fn fresh(&self, gate: &Gate, rejected: Option<&AccessToken>) -> Result<Fresh> {
-        let Inner { rotation, wire, .. } = &*self.inner;
-        match rejected {
-            None => rotation.token(wire, gate),
-            Some(token) => rotation.token_instead_of(token, wire, gate),
-        }
-    }
-
-    /// Waits before another try: as long as the server asks for, or longer each time.
-    pub(crate) fn pause(&self, tries: &mut u32, wait: Option<Duration>, why: &str) {
-        let pause = wait.unwrap_or_else(|| backoff(*tries));
-        *tries += 1;
-        let seconds = pause.as_secs_f64();
-        let text = format_args!("{why}; trying again in {seconds:.1} s");
-        // Someone at a terminal wonders after a second.
-        match pause > Duration::from_secs(1) {
-            true => self.inner.notices.remark(text),
-            false => self.inner.notices.step(text),
-        }
-        thread::sleep(pause);
-    }
-
-    /// The path with the number of the current workspace in it.
-    pub(crate) fn fill_in(&self, path: &str) -> Result<String> {
-        match path.contains(WORKSPACE) {
-            true => Ok(path.replace(WORKSPACE, self.workspace_id()?)),
-            false => Ok(path.to_owned()),
-        }
+    pub(crate) fn connection(&self) -> &Connection {
+        &self.connection
     }
 }

@@ -4,7 +4,7 @@
 //! way to the next page as they like; what stands beside the rows is looked for under the usual names.
 
 use crate::api::json_text::{JsonText, Malformed, Scanner};
-use crate::cli::output::one_line;
+use crate::error::display::one_line;
 use std::borrow::Cow;
 use std::ops::Range;
 

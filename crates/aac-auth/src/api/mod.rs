@@ -2,6 +2,7 @@
 
 pub(crate) mod body;
 pub(crate) mod client;
+pub(crate) mod connection;
 pub(crate) mod envelope;
 pub(crate) mod json_text;
 pub(crate) mod list;

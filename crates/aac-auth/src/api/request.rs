@@ -1,10 +1,10 @@
 //! One request: put together, sent with a token that is fresh, tried again where that is safe.
 
 use crate::api::body::Body;
-use crate::api::client::{Client, WORKSPACE};
+use crate::api::connection::Connection;
 use crate::api::envelope;
+use crate::api::json_text;
 use crate::api::response::Response;
-use crate::api::rows::Rows;
 use crate::error::{Error, HttpError, Meaning, Result, Trouble, status_line};
 use crate::http::coding::Decoder;
 use crate::http::retry::retry_after;
@@ -29,6 +29,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const LONG_BODY: u64 = 1024 * 1024;
 /// The longest URL that the `http` crate takes, in characters.
 const LONGEST_URL: usize = 65_534;
+/// Stands for the current workspace's number in a path.
+const WORKSPACE: &str = "{workspaceId}";
 /// What stands for `{workspaceId}` while a URL is checked, as no URL has braces in it.
 const PLACE: &str = "0workspaceId0";
 /// Headers that are not a caller's to set: whom the request is for, who sends it, where it ends.
@@ -43,6 +45,33 @@ const OWN_HEADERS: [HeaderName; 9] = [
     header::TRAILER,
     header::PROXY_AUTHORIZATION,
 ];
+
+impl Connection {
+    /// The number of the workspace that the tokens are for, asked for once.
+    pub(crate) fn workspace_id(&self) -> Result<&str> {
+        const CURRENT: &str = "/iam/v1/workspaces/current";
+        if let Some(id) = self.workspace().get() {
+            return Ok(id);
+        }
+        let (url, text) = Request::new(self, Method::GET, CURRENT).text()?;
+        let id = match json_text::parse(&text).ok().as_ref().map(|workspace| &workspace["id"]) {
+            Some(Value::Number(id)) => id.to_string(),
+            _ => {
+                let what = "the workspace in the response has no number for an id".to_owned();
+                return Err(Error::Answer { method: Method::GET.to_string(), url, what });
+            }
+        };
+        Ok(self.workspace().get_or_init(|| id))
+    }
+
+    /// The path with the number of the current workspace in it.
+    pub(crate) fn fill_in(&self, path: &str) -> Result<String> {
+        match path.contains(WORKSPACE) {
+            true => Ok(path.replace(WORKSPACE, self.workspace_id()?)),
+            false => Ok(path.to_owned()),
+        }
+    }
+}
 
 /// A request that is being put together.
 ///
@@ -60,15 +89,15 @@ const OWN_HEADERS: [HeaderName; 9] = [
 /// ```
 #[derive(Debug)]
 pub struct Request<'client> {
-    client: &'client Client,
-    method: Method,
-    path: String,
-    headers: HeaderMap,
-    body: Option<Body>,
+    pub(super) connection: &'client Connection,
+    pub(super) method: Method,
+    pub(super) path: String,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Option<Body>,
     on_upload: Option<OnUpload>,
     gate: Gate,
     /// The first thing that cannot be sent, told by [`send`](Self::send).
-    invalid: Option<String>,
+    pub(super) invalid: Option<String>,
 }
 
 /// A request as it would be sent, but for its token.
@@ -95,11 +124,11 @@ pub struct Preview {
 }
 
 impl<'client> Request<'client> {
-    pub(crate) fn new(client: &'client Client, method: Method, path: &str) -> Self {
+    pub(crate) fn new(connection: &'client Connection, method: Method, path: &str) -> Self {
         // Some front ends insist on a length, be it 0 (RFC 9110 §8.6).
         let has_length = matches!(method, Method::POST | Method::PUT | Method::PATCH);
         Self {
-            client,
+            connection,
             method,
             path: path.to_owned(),
             headers: HeaderMap::new(),
@@ -199,15 +228,6 @@ impl<'client> Request<'client> {
         self
     }
 
-    /// The rows of a list, page by page: see [`Client::rows`].
-    pub fn rows(mut self) -> Rows {
-        if self.method != Method::GET || self.body.is_some() {
-            let what = "the rows of a list are asked for with GET, without a body".to_owned();
-            self.invalid.get_or_insert(what);
-        }
-        Rows::new(self.client.clone(), self.path, self.headers, self.invalid)
-    }
-
     /// The request as it would be sent. Nothing is.
     ///
     /// # Errors
@@ -227,7 +247,7 @@ impl<'client> Request<'client> {
     /// connection could not be made or broke. After a 401 the tokens are renewed, once.
     ///
     /// The body of the response is read by the caller, and not asked for again if it breaks off.
-    /// [`Client::get`] and [`rows`](Self::rows) do that.
+    /// [`Client::get`](crate::Client::get) and [`rows`](Self::rows) do that.
     ///
     /// # Errors
     ///
@@ -245,9 +265,9 @@ impl<'client> Request<'client> {
     /// Sends the request, again where that is safe, and finishes with a response of 2xx.
     fn run<T>(mut self, finish: impl Fn(Response) -> Result<T>) -> Result<T> {
         self.check()?;
-        let client = self.client;
-        let uri = self.uri(&client.fill_in(&self.path)?)?;
-        let mut fresh = client.fresh(&self.gate, None)?;
+        let connection = self.connection;
+        let uri = self.uri(&connection.fill_in(&self.path)?)?;
+        let mut fresh = connection.fresh(&self.gate, None)?;
         let url = self.presentable_url(&uri, &fresh.token);
         let is_safe = self.method.is_safe();
         let mut tries = 0;
@@ -256,9 +276,9 @@ impl<'client> Request<'client> {
                 Ok(response) if response.status().is_success() => {
                     match finish(Response::new(self.method.clone(), url.clone(), response)) {
                         Err(Error::Transport { trouble, .. })
-                            if is_safe && tries < client.retry() =>
+                            if is_safe && tries < connection.retry() =>
                         {
-                            client.pause(&mut tries, None, &trouble.to_string());
+                            connection.pause(&mut tries, None, &trouble.to_string());
                             fresh = self.or_newer(fresh)?;
                             continue;
                         }
@@ -274,13 +294,14 @@ impl<'client> Request<'client> {
                     };
                     let is_too_long = error.retry_after.is_some_and(|wait| wait > PATIENCE);
                     let is_rejected = error.meaning == Meaning::Unauthorized;
-                    if !may_retry || (!is_rejected && (tries == client.retry() || is_too_long)) {
+                    if !may_retry || (!is_rejected && (tries == connection.retry() || is_too_long))
+                    {
                         return Err(Error::Http(Box::new(error)));
                     }
                     error.is_body_gone = !self.body.as_mut().map_or(Ok(true), Body::rewind)?;
                     if is_rejected {
-                        client.notices().step("the API rejects the access token; renewing it");
-                        fresh = client.fresh(&self.gate, Some(&fresh.token))?;
+                        connection.notices().step("the API rejects the access token; renewing it");
+                        fresh = connection.fresh(&self.gate, Some(&fresh.token))?;
                         // Whatever comes now, there is no better token.
                         fresh.is_new = true;
                     }
@@ -288,7 +309,7 @@ impl<'client> Request<'client> {
                         return Err(Error::Http(Box::new(error)));
                     }
                     if !is_rejected {
-                        client.pause(&mut tries, error.retry_after, &error.to_string());
+                        connection.pause(&mut tries, error.retry_after, &error.to_string());
                         fresh = self.or_newer(fresh)?;
                     }
                     continue;
@@ -297,10 +318,10 @@ impl<'client> Request<'client> {
             };
             // A server that did not answer in time has had its chance.
             let is_final = trouble.is_lasting() || matches!(trouble, Trouble::Timeout(_));
-            if !is_safe || is_final || tries == client.retry() {
+            if !is_safe || is_final || tries == connection.retry() {
                 return Err(Error::Transport { method: self.method.to_string(), url, trouble });
             }
-            client.pause(&mut tries, None, &trouble.to_string());
+            connection.pause(&mut tries, None, &trouble.to_string());
             fresh = self.or_newer(fresh)?;
         }
     }
@@ -330,7 +351,7 @@ impl<'client> Request<'client> {
 
     /// The same token, unless the pause before another try was longer than it had left.
     fn or_newer(&self, fresh: Fresh) -> Result<Fresh> {
-        let now = self.client.fresh(&self.gate, None)?;
+        let now = self.connection.fresh(&self.gate, None)?;
         Ok(if now.token == fresh.token { fresh } else { now })
     }
 
@@ -340,7 +361,7 @@ impl<'client> Request<'client> {
         uri: &Uri,
         token: &AccessToken,
     ) -> Result<Result<http::Response<AnswerBody>, Trouble>> {
-        let client = self.client;
+        let connection = self.connection;
         let mut builder = http::Request::builder().method(self.method.clone()).uri(uri.clone());
         if let Some(headers) = builder.headers_mut() {
             *headers = self.headers_with(token.expose())?;
@@ -354,8 +375,10 @@ impl<'client> Request<'client> {
                     body,
                     on_upload: self.on_upload.as_mut(),
                 }))
-                .map(|request| client.wire().send(request, client.limits())),
-            None => builder.body(()).map(|request| client.wire().send(request, client.limits())),
+                .map(|request| connection.wire().send(request, connection.limits())),
+            None => {
+                builder.body(()).map(|request| connection.wire().send(request, connection.limits()))
+            }
         };
         if let Some(failure) = self.body.as_mut().and_then(Body::failure) {
             return Err(failure);
@@ -372,7 +395,8 @@ impl<'client> Request<'client> {
         let refused = |why: &str| Error::Request {
             what: format!("the path {:?} {why}", presentable(path, &[], 100)),
         };
-        let url = self.client.settings().hosts.url(&encoded(path)).map_err(|why| refused(&why))?;
+        let url =
+            self.connection.settings().hosts.url(&encoded(path)).map_err(|why| refused(&why))?;
         if url.len() > LONGEST_URL {
             let what = format!(
                 "the URL is too long: {} characters, at most {LONGEST_URL} can be sent",
@@ -387,11 +411,11 @@ impl<'client> Request<'client> {
     fn headers_with(&self, token: &str) -> Result<HeaderMap> {
         let unusable = |_| Error::Request { what: "a header cannot be sent".to_owned() };
         let mut headers = HeaderMap::new();
-        headers.insert(header::USER_AGENT, self.client.user_agent());
+        headers.insert(header::USER_AGENT, self.connection.user_agent());
         headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
         headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
         let project_id =
-            HeaderValue::from_str(&self.client.settings().project_id).map_err(unusable)?;
+            HeaderValue::from_str(&self.connection.settings().project_id).map_err(unusable)?;
         headers.insert("x-api-project-id", project_id.clone());
         // Its name until April 2025.
         headers.insert("x-client-id", project_id);
@@ -439,7 +463,8 @@ impl<'client> Request<'client> {
             url: url.to_owned(),
             status,
             message,
-            rest: (bytes.len() as u64 == ERROR_BODY).then_some(reader),
+            rest: (bytes.len() as u64 == ERROR_BODY)
+                .then(|| Box::new(reader) as Box<dyn Read + Send>),
             body: bytes,
             shown,
             request_id,
@@ -452,7 +477,7 @@ impl<'client> Request<'client> {
     }
 
     fn secrets<'a>(&'a self, token: &'a AccessToken) -> [&'a str; 2] {
-        [token.expose(), &self.client.settings().project_id]
+        [token.expose(), &self.connection.settings().project_id]
     }
 
     /// A URL for a message. A query may hold anything.
@@ -461,20 +486,20 @@ impl<'client> Request<'client> {
     }
 
     fn tell_request(&self, uri: &Uri, headers: &HeaderMap, token: &AccessToken) {
-        if !self.client.notices().verbose {
+        if !self.connection.notices().verbose {
             return;
         }
         let url = self.presentable_url(uri, token);
-        self.client.notices().step(format_args!("> {} {url}", self.method));
+        self.connection.notices().step(format_args!("> {} {url}", self.method));
         self.tell_headers('>', headers, token);
     }
 
     fn tell_response(&self, response: &http::Response<AnswerBody>, token: &AccessToken) {
-        if !self.client.notices().verbose {
+        if !self.connection.notices().verbose {
             return;
         }
         let status = status_line(response.status().as_u16());
-        self.client.notices().step(format_args!("< {status}"));
+        self.connection.notices().step(format_args!("< {status}"));
         self.tell_headers('<', response.headers(), token);
     }
 
@@ -487,7 +512,7 @@ impl<'client> Request<'client> {
                     presentable(&text, &self.secrets(token), 200)
                 }
             };
-            self.client.notices().step(format_args!("{mark} {name}: {value}"));
+            self.connection.notices().step(format_args!("{mark} {name}: {value}"));
         }
     }
 }

@@ -4,7 +4,7 @@
 //! behind it: rows may come twice, and are then given once. The page after the one that the program
 //! works on is fetched in the meantime. Where a list ends is decided in `paging`.
 
-use crate::api::client::Client;
+use crate::api::connection::Connection;
 use crate::api::json_text::{self, JsonText};
 use crate::api::list::{List, NoList};
 use crate::api::paging::{Arrival, Paging, Step};
@@ -57,7 +57,7 @@ pub struct Rows {
 /// What each page is asked for with.
 #[derive(Clone, Debug)]
 struct Query {
-    client: Client,
+    connection: Connection,
     gate: Gate,
     path: String,
     headers: HeaderMap,
@@ -89,15 +89,26 @@ struct Order {
     limit: u64,
 }
 
+impl Request<'_> {
+    /// The rows of a list, page by page: see [`Client::rows`](crate::Client::rows).
+    pub fn rows(mut self) -> Rows {
+        if self.method != Method::GET || self.body.is_some() {
+            let what = "the rows of a list are asked for with GET, without a body".to_owned();
+            self.invalid.get_or_insert(what);
+        }
+        Rows::new(self.connection.clone(), self.path, self.headers, self.invalid)
+    }
+}
+
 impl Rows {
     pub(crate) fn new(
-        client: Client,
+        connection: Connection,
         path: String,
         headers: HeaderMap,
         invalid: Option<String>,
     ) -> Self {
         Self {
-            query: Query { client, gate: Gate::open(), path, headers, invalid },
+            query: Query { connection, gate: Gate::open(), path, headers, invalid },
             paging: Paging::new(PAGE_SIZE),
             fetching: None,
             page: Page::default(),
@@ -246,7 +257,7 @@ impl Rows {
             }
         };
         if let Some(warning) = warning {
-            self.query.client.notices().warn(warning);
+            self.query.connection.notices().warn(warning);
         }
         self.page = page;
         // While the program works on this page, the next one is fetched, and that is all.
@@ -367,7 +378,7 @@ impl Query {
 
     fn start(&self) -> Result<Fetching> {
         self.check()?;
-        let query = Self { path: self.client.fill_in(&self.path)?, ..self.clone() };
+        let query = Self { path: self.connection.fill_in(&self.path)?, ..self.clone() };
         let (orders, ordered) = channel();
         let (sender, pages) = channel();
         let fetch = move || {
@@ -382,8 +393,7 @@ impl Query {
     }
 
     fn request(&self, order: Order) -> Request<'_> {
-        self.client
-            .request(Method::GET, &self.path)
+        Request::new(&self.connection, Method::GET, &self.path)
             .with_headers(&self.headers)
             .query("limit", &order.limit.to_string())
             .query("offset", &order.offset.to_string())

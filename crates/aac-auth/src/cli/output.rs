@@ -3,11 +3,11 @@
 use crate::api::client::Client;
 use crate::api::json_text::JsonText;
 use crate::cli::atomic_file::AtomicFile;
+use crate::error::display::{is_deceptive, visible};
 use crate::error::notices;
 use crate::error::{Error, Result};
 use crate::platform;
 use crate::store::folder;
-use crate::tokens::secret::is_deceptive;
 use serde_json::Value;
 use std::ffi::OsStr;
 use std::fmt::Write as _;
@@ -279,14 +279,14 @@ impl Client {
     /// # Ok::<(), aac_auth::Error>(())
     /// ```
     pub fn output_file(&self, path: &Path) -> Result<Output> {
-        if holds_credentials(path, &self.settings().creds) {
+        if holds_credentials(path, &self.connection().settings().creds) {
             let what = format!(
                 "{} is part of your credentials and is not overwritten: name another file",
                 path.display()
             );
             return Err(Error::Request { what });
         }
-        Output::open(path, self.holds_signals())
+        Output::open(path, self.connection().holds_signals())
     }
 }
 
@@ -388,31 +388,6 @@ impl JsonArray {
 /// A value as indented JSON.
 fn indented(value: &Value) -> String {
     format!("{value:#}")
-}
-
-/// Text on one line, with every character escaped that a terminal would act on.
-///
-/// ```
-/// assert_eq!(aac_auth::one_line("two\nlines\u{202e}"), r"two\nlines\u{202e}");
-/// ```
-pub fn one_line(text: &str) -> String {
-    visible(text, |_| false)
-}
-
-fn visible(text: &str, is_harmless: impl Fn(char) -> bool) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '\n' | '\r' | '\t' if !is_harmless(character) => {
-                shown.extend(character.escape_default())
-            }
-            character if is_deceptive(character) && !is_harmless(character) => {
-                shown.extend(character.escape_unicode());
-            }
-            character => shown.push(character),
-        }
-    }
-    shown
 }
 
 /// Escapes what stands in JSON strings raw and is not fit for a terminal. Outside of strings JSON has

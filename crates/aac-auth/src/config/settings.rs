@@ -2,10 +2,8 @@
 
 use crate::config::text;
 use crate::error::{Error, Problem, Result};
-use crate::store::folder;
-use crate::tokens::credentials;
+use crate::http::is_loopback;
 use std::env;
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use ureq::http::Uri;
 
@@ -20,9 +18,14 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// Reads the settings from `dir`, or from the nearest folder that has a creds.json.
-    pub(crate) fn load(dir: Option<&Path>) -> Result<Self> {
-        let dir = find_folder(dir)?;
+    /// Reads the settings from `dir`, or from the nearest folder whose creds.json `has_tokens`; in one that
+    /// holds `placeholders`, nothing is filled in yet.
+    pub(crate) fn load(
+        dir: Option<&Path>,
+        has_tokens: fn(&Path) -> bool,
+        placeholders: fn(&Path) -> Vec<&'static str>,
+    ) -> Result<Self> {
+        let dir = find_folder(dir, has_tokens)?;
         let url_file = dir.join("aac_url.txt");
         let hosts = text::read_trimmed(&url_file)
             .and_then(|text| Hosts::parse(&text))
@@ -32,7 +35,7 @@ impl Settings {
             Err(Error::File { path, problem: Problem::Placeholder(page) }) => {
                 // Who has not filled in one file has not filled in the other: say both at once.
                 let mut files = vec![(path, page)];
-                let fields = credentials::placeholders(&creds);
+                let fields = placeholders(&creds);
                 if !fields.is_empty() {
                     files.push((creds, hosts.token_page()));
                 }
@@ -45,7 +48,7 @@ impl Settings {
 }
 
 /// The named folder, or the nearest one, from the current folder upwards, that holds creds.json.
-fn find_folder(named: Option<&Path>) -> Result<PathBuf> {
+fn find_folder(named: Option<&Path>, has_tokens: fn(&Path) -> bool) -> Result<PathBuf> {
     if let Some(named) = named {
         return match named.is_dir() {
             true => Ok(named.to_owned()),
@@ -53,12 +56,7 @@ fn find_folder(named: Option<&Path>) -> Result<PathBuf> {
         };
     }
     let start = env::current_dir().unwrap_or_default();
-    // A saved pair alone will do: creds.json may have been lost.
-    let has_tokens = |folder: &&Path| {
-        folder.join("creds.json").symlink_metadata().is_ok()
-            || folder::has_saved_pair(&folder.join("creds.json"))
-    };
-    match start.ancestors().find(has_tokens) {
+    match start.ancestors().find(|folder| has_tokens(&folder.join("creds.json"))) {
         Some(folder) => Ok(folder.to_owned()),
         None => Err(Error::NoFolder { folder: start, named: false }),
     }
@@ -294,12 +292,6 @@ impl Hosts {
     fn project_page(&self) -> String {
         format!("{}/cloud-portal/library/alteryx-io", self.platform)
     }
-}
-
-/// Whether the host is this machine. The one exception to "Alteryx Cloud alone, and https".
-pub(crate) fn is_loopback(host: &str) -> bool {
-    let address = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]

@@ -3,12 +3,11 @@
 //! All words that a user may read in an error stand here. [`Display`](fmt::Display) is one line of
 //! what happened and names the file or URL; [`Error::help`] is what to do.
 
+pub(crate) mod display;
 pub(crate) mod notices;
 
-use crate::http::coding::Decoder;
 use crate::platform;
-use crate::store::journal::Failure;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -264,7 +263,7 @@ pub struct HttpError {
     pub headers: HeaderMap,
     /// The body, as it came, up to 1 MiB; [`read`](Self::read) gives what comes behind that.
     pub body: Vec<u8>,
-    pub(crate) rest: Option<Decoder>,
+    pub(crate) rest: Option<Box<dyn Read + Send>>,
     /// The body on one line without secrets, up to 2000 characters: for messages.
     pub shown: String,
     /// The id that support asks for (`x-trifacta-request-id` or `x-request-id`).
@@ -661,9 +660,8 @@ impl Error {
     }
 
     /// What a run that held the lock before this one said.
-    pub(crate) fn noted(failure: &Failure) -> Self {
-        let Failure { message, help, exit_code, .. } = failure.clone();
-        Self::Noted { message, help, exit_code }
+    pub(crate) fn noted(message: &str, help: &str, exit_code: u8) -> Self {
+        Self::Noted { message: message.to_owned(), help: help.to_owned(), exit_code }
     }
 
     /// Whether the refresh token may have been used, and its response lost.

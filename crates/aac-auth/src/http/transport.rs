@@ -1,8 +1,8 @@
 //! HTTP as this crate wants it from ureq: one agent, no redirects, bounded waits, proxies as curl
 //! reads them, the system's certificates, and errors that say how far a request got.
 
-use crate::config::settings::is_loopback;
 use crate::error::Trouble;
+use crate::http::is_loopback;
 use crate::http::tcp::{self, LookupFailed, Progress, SLACK};
 use crate::platform;
 use std::io;

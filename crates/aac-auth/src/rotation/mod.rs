@@ -388,7 +388,7 @@ impl Renewal<'_> {
             if let Some(failure) = prior.failure.as_ref().filter(|_| has_waited)
                 && self.is_news(failure)
             {
-                return Err(Error::noted(failure));
+                return Err(Error::noted(&failure.message, &failure.help, failure.exit_code));
             }
             let in_file = &current.credentials;
             let spent = match self.spend(lock, &current, in_file, &prior) {

@@ -351,9 +351,11 @@ fn set_aside_numbers(creds: &Path) -> impl Iterator<Item = u32> {
     })
 }
 
-/// Whether a pair of tokens may be found beside this creds.json, which may be gone.
-pub(crate) fn has_saved_pair(creds: &Path) -> bool {
-    beside(creds, ".rotation").is_file() || set_aside_numbers(creds).next().is_some()
+/// Whether this creds.json is there, or a pair that was saved beside it: it may have been lost.
+pub(crate) fn has_tokens(creds: &Path) -> bool {
+    creds.symlink_metadata().is_ok()
+        || beside(creds, ".rotation").is_file()
+        || set_aside_numbers(creds).next().is_some()
 }
 
 /// Renames, with patience where another program may have one of the files open for a moment.

@@ -12,6 +12,7 @@ use crate::error::{Error, Problem};
 use crate::platform;
 use crate::store::folder::{DiskError, Files, at, is_named};
 use crate::tokens::claims::LocalTime;
+use crate::tokens::journal_format::{CREDS, Entry, LARGEST, LARGEST_NOTE, LINE, NOTE, PLACES};
 use crate::tokens::secret::{Digest, RefreshToken};
 use serde_json::{Value, json};
 use std::fs::File;
@@ -19,19 +20,6 @@ use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::process;
 use zeroize::Zeroizing;
-
-/// The largest response of a token endpoint that is taken, in bytes; and the largest creds.json that
-/// is kept.
-pub(crate) const LARGEST: usize = 64 * 1024;
-/// The length of a line, in bytes, with its line end.
-const LINE: usize = 512;
-/// The largest note on a failure, in bytes.
-const LARGEST_NOTE: usize = 4 * 1024;
-/// Where the places begin: the first response, the second, the note, creds.json as it was.
-const PLACES: [usize; 4] =
-    [0, LINE + LARGEST, 2 * (LINE + LARGEST), 2 * (LINE + LARGEST) + LINE + LARGEST_NOTE];
-const NOTE: usize = 2;
-const CREDS: usize = 3;
 
 /// What a journal found on the disk tells.
 #[derive(Debug)]
@@ -57,13 +45,6 @@ pub(crate) struct Failure {
     pub(crate) in_doubt: bool,
     /// When it was given up, by the local clock.
     pub(crate) time: LocalTime,
-}
-
-/// A place of the journal, as it is read.
-struct Entry<'bytes> {
-    line: Value,
-    /// None where it is not whole.
-    content: Option<&'bytes [u8]>,
 }
 
 impl Found {
@@ -108,18 +89,6 @@ impl Found {
     }
 }
 
-impl<'bytes> Entry<'bytes> {
-    fn read(bytes: &'bytes [u8]) -> Option<Self> {
-        let (line, rest) = bytes.split_at_checked(LINE)?;
-        let line: Value = serde_json::from_slice(line).ok()?;
-        let length = line.get("length").and_then(Value::as_u64).unwrap_or_default();
-        let content = usize::try_from(length).ok().and_then(|length| rest.get(..length));
-        let digest = line.get("sha256").and_then(Value::as_str);
-        let is_whole = |content: &&[u8]| digest == Some(&*Digest::of(content).to_string());
-        Some(Self { content: content.filter(is_whole), line })
-    }
-}
-
 impl Failure {
     fn parse(content: &[u8]) -> Option<Self> {
         let note: Value = serde_json::from_slice(content).ok()?;
@@ -132,28 +101,6 @@ impl Failure {
             time: LocalTime(note.get("time_ms")?.as_i64()?),
         })
     }
-}
-
-/// The pair that a journal holds.
-pub(crate) struct PairWithin<'bytes> {
-    pub(crate) spent: Digest,
-    pub(crate) response: &'bytes [u8],
-    pub(crate) creds: Option<&'bytes [u8]>,
-}
-
-/// What is in these bytes where they are a journal with a response: someone may have moved a pair that was
-/// set aside over creds.json.
-pub(crate) fn pair_within(bytes: &[u8]) -> Option<PairWithin<'_>> {
-    let content = |place: usize, state: &str| {
-        let entry = Entry::read(bytes.get(place..)?)?;
-        let text = |name: &str| entry.line.get(name).and_then(Value::as_str);
-        let spent = text("spent").and_then(Digest::parse)?;
-        let content = entry.content.filter(|_| text("state") == Some(state))?;
-        Some((spent, content))
-    };
-    let (spent, response) =
-        PLACES[..NOTE].iter().rev().find_map(|&place| content(place, "answered"))?;
-    Some(PairWithin { spent, response, creds: content(PLACES[CREDS], "creds").map(|(_, it)| it) })
 }
 
 /// The journal of the refresh that this run is about to make.
@@ -292,6 +239,7 @@ impl Journal {
 mod tests {
     use super::*;
     use crate::store::folder::is_in_use;
+    use crate::tokens::journal_format::pair_within;
     use std::fs;
 
     proptest::proptest! {

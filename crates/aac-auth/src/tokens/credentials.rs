@@ -4,8 +4,8 @@ use crate::config::settings::{Hosts, is_placeholder};
 use crate::config::text;
 use crate::error::Problem;
 use crate::platform;
-use crate::store::journal::{self, LARGEST, PairWithin};
 use crate::tokens::claims::{Arrival, Claims, LocalTime};
+use crate::tokens::journal_format::{LARGEST, PairWithin, pair_within};
 use crate::tokens::secret::{AccessToken, Digest, RefreshToken, presentable};
 use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use serde_json::{Map, Value, json};
@@ -157,7 +157,7 @@ fn wipe(value: &mut Value) {
 impl Document {
     /// Takes the text of creds.json; or a journal in its place, of a pair that someone has put back.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, Problem> {
-        if let Some(pair) = journal::pair_within(bytes) {
+        if let Some(pair) = pair_within(bytes) {
             return Self::of_journal(&pair);
         }
         let text = text::decode(bytes)?;

@@ -2,4 +2,5 @@
 
 pub(crate) mod claims;
 pub(crate) mod credentials;
+pub(crate) mod journal_format;
 pub(crate) mod secret;

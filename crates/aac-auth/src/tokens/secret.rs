@@ -3,6 +3,7 @@
 //! What is wiped is the memory that this crate holds. Copies that the HTTP and TLS layers make
 //! while a request is written are out of its hands.
 
+use crate::error::display::is_deceptive;
 use sha2::{Digest as _, Sha256};
 use std::fmt::{self, Write as _};
 use zeroize::Zeroizing;
@@ -143,17 +144,6 @@ pub(crate) fn presentable(text: &str, secrets: &[&str], limit: usize) -> String 
     }
     shown.truncate(shown.trim_end().len());
     shown
-}
-
-/// Whether a terminal would act on the character instead of showing it: controls, and the marks
-/// that reorder or hide text (Unicode TR 36, "bidirectional text spoofing"). The two joiners, U+200C
-/// and U+200D, are not among them: Persian and Indic names need them, and emoji.
-pub(crate) fn is_deceptive(character: char) -> bool {
-    character.is_control()
-        || matches!(character,
-            '\u{061C}' | '\u{200B}' | '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}'
-            | '\u{2060}'..='\u{2069}' | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}'
-            | '\u{E0000}'..='\u{E007F}')
 }
 
 #[cfg(test)]

@@ -1,0 +1,121 @@
+//! What the calls of a client share: the tokens, the transport, and how often to try.
+
+use crate::config::options::ConnectionOptions;
+use crate::config::settings::Settings;
+use crate::error::notices::Notices;
+use crate::error::{Error, Result};
+use crate::http::retry::backoff;
+use crate::http::transport::{Limits, Wire};
+use crate::rotation::cancellation::Gate;
+use crate::rotation::{Fresh, Rotation};
+use crate::store::folder;
+use crate::tokens::credentials;
+use crate::tokens::secret::AccessToken;
+use std::sync::{Arc, OnceLock};
+use std::thread;
+use std::time::Duration;
+use ureq::http::HeaderValue;
+
+/// Threads may share it; a clone is the same connection.
+#[derive(Clone, Debug)]
+pub(crate) struct Connection {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    rotation: Rotation,
+    wire: Wire,
+    limits: Limits,
+    retry: u32,
+    holds_signals: bool,
+    notices: Notices,
+    user_agent: HeaderValue,
+    workspace: OnceLock<String>,
+}
+
+impl Connection {
+    /// Finds and checks the settings. Nothing is sent yet.
+    pub(crate) fn open(options: &ConnectionOptions, program: &str) -> Result<Self> {
+        let dir = options.dir.as_deref().filter(|dir| !dir.as_os_str().is_empty());
+        let settings = Settings::load(dir, folder::has_tokens, credentials::placeholders)?;
+        let user_agent = format!("{program} aac-auth/{}", env!("CARGO_PKG_VERSION"));
+        let agent = HeaderValue::from_str(&user_agent).map_err(|_| Error::Request {
+            what: format!("{program:?} cannot be the name of a program"),
+        })?;
+        let notices = Notices { verbose: options.verbose };
+        notices.step(format_args!("the tokens are in {}", settings.creds.display()));
+        let inner = Inner {
+            rotation: Rotation::new(settings, notices, options.hold_signals),
+            wire: Wire::new(&user_agent),
+            limits: Limits {
+                connect: options.timeout,
+                first_byte: options.timeout,
+                pause: options.timeout,
+                total: None,
+            },
+            retry: options.retry,
+            holds_signals: options.hold_signals,
+            notices,
+            user_agent: agent,
+            workspace: OnceLock::new(),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        self.inner.rotation.settings()
+    }
+
+    pub(crate) fn wire(&self) -> &Wire {
+        &self.inner.wire
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.inner.limits
+    }
+
+    pub(crate) fn retry(&self) -> u32 {
+        self.inner.retry
+    }
+
+    pub(crate) fn holds_signals(&self) -> bool {
+        self.inner.holds_signals
+    }
+
+    pub(crate) fn notices(&self) -> Notices {
+        self.inner.notices
+    }
+
+    pub(crate) fn user_agent(&self) -> HeaderValue {
+        self.inner.user_agent.clone()
+    }
+
+    /// A token to make a call with: any that is fresh, or another than the one that was rejected.
+    pub(crate) fn fresh(&self, gate: &Gate, rejected: Option<&AccessToken>) -> Result<Fresh> {
+        let Inner { rotation, wire, .. } = &*self.inner;
+        match rejected {
+            None => rotation.token(wire, gate),
+            Some(token) => rotation.token_instead_of(token, wire, gate),
+        }
+    }
+
+    /// Waits before another try: as long as the server asks for, or longer each time.
+    pub(crate) fn pause(&self, tries: &mut u32, wait: Option<Duration>, why: &str) {
+        let pause = wait.unwrap_or_else(|| backoff(*tries));
+        *tries += 1;
+        let seconds = pause.as_secs_f64();
+        let text = format_args!("{why}; trying again in {seconds:.1} s");
+        // Someone at a terminal wonders after a second.
+        match pause > Duration::from_secs(1) {
+            true => self.inner.notices.remark(text),
+            false => self.inner.notices.step(text),
+        }
+        thread::sleep(pause);
+    }
+
+    /// The number of the workspace, once it is known.
+    pub(crate) fn workspace(&self) -> &OnceLock<String> {
+        &self.inner.workspace
+    }
+}
