@@ -35,7 +35,7 @@ fn a_wrong_command_line_is_refused_before_anything_starts() {
     }
     let stderr = text(&run(&["--fault", "token:501", PROGRAM]).stderr);
     assert!(
-        stderr.contains("': the kind is not known\n\n\"token:501\" is not a fault."),
+        stderr.contains("': unknown KIND\n\n\"token:501\" is not a valid fault."),
         "{stderr}"
     );
     assert!(stderr.lines().any(|line| line.contains(" reset-after ")), "{stderr}");
