@@ -1,16 +1,30 @@
-//! The server's time.
+//! Points in time.
 
 use std::fmt;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-/// A moment by the server's clock.
+/// A point in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Moment {
+pub(crate) struct Timestamp {
     /// Milliseconds since 1970.
     pub(crate) millis: i64,
 }
 
-impl fmt::Display for Moment {
-    /// As the platform writes it: ISO 8601, with milliseconds, in UTC.
+impl Timestamp {
+    /// The time of this machine.
+    pub(crate) fn now() -> Self {
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self { millis: since_1970.as_millis() as i64 }
+    }
+
+    /// Whole seconds since 1970.
+    pub(crate) fn seconds(self) -> i64 {
+        self.millis.div_euclid(1000)
+    }
+}
+
+impl fmt::Display for Timestamp {
+    /// As the platform writes it: ISO 8601 in UTC, with milliseconds.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const DAY: i64 = 24 * 60 * 60 * 1000;
         let (year, month, day) = date(self.millis.div_euclid(DAY));
@@ -21,11 +35,11 @@ impl fmt::Display for Moment {
     }
 }
 
-/// The date of a day, counted from 1970-01-01. Years begin in March here, so that a leap day is
-/// the last day of one, and months have lengths that a line through them gives.
+/// Year, month and day of a day counted from 1970-01-01. Years begin in March here, so that a leap
+/// day is the last of its year and the length of months follows a linear formula.
 fn date(day: i64) -> (i64, i64, i64) {
     const FOUR_CENTURIES: i64 = 400 * 365 + 97;
-    // From 0000-03-01, which begins four centuries.
+    // From 0000-03-01, the start of a cycle of four centuries.
     let day = day + 719_468;
     let (era, day) = (day.div_euclid(FOUR_CENTURIES), day.rem_euclid(FOUR_CENTURIES));
     let leap_days = day / 1460 - day / 36_524 + day / (FOUR_CENTURIES - 1);
@@ -42,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn moments_are_written_as_the_platform_writes_them() {
+    fn timestamps_are_written_as_the_platform_writes_them() {
         for (seconds, text) in [
             (0, "1970-01-01T00:00:00.007Z"),
             (951_782_400, "2000-02-29T00:00:00.007Z"),
@@ -53,7 +67,7 @@ mod tests {
             (4_107_542_400, "2100-03-01T00:00:00.007Z"),
             (-1, "1969-12-31T23:59:59.007Z"),
         ] {
-            assert_eq!(Moment { millis: seconds * 1000 + 7 }.to_string(), text);
+            assert_eq!(Timestamp { millis: seconds * 1000 + 7 }.to_string(), text);
         }
     }
 }

@@ -1,5 +1,5 @@
-//! A local Alteryx Cloud: the authorization server and the API behind its gateway, both on
-//! loopback, for trying, learning and testing without an account and without risk to its tokens.
+//! A local Alteryx Cloud, for trying, learning and testing without an account and without risk to
+//! its tokens. The authorization server and the API behind its gateway run on loopback.
 //!
 //! ```
 //! use aac_sandbox::{Fault, FaultKind, Options, Sandbox};
@@ -16,74 +16,66 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! The program `aac-sandbox` (`cargo sandbox COMMAND…`) is the same around a command.
+//! The program `aac-sandbox` (`cargo sandbox COMMAND…`) runs a sandbox around a command.
 //!
 //! # What is faithful
 //!
-//! - Refresh tokens are good for one exchange; a spent one revokes its family, unless it comes
-//!   within [`Options::grace`]. Both are settings of PingOne, the product behind the service.
-//!   Neither is known for Alteryx, so the defaults are the ones that forgive nothing.
-//! - An exchange that has begun is finished though the client has left.
-//! - The claims of the tokens, their order, their types, their lifetimes.
-//! - The order in which the layers look at a request, and the dialect in which each complains:
-//!   the Google front end, the Apigee gateway, the platform, the authorization server.
-//! - The body of `/iam/v1/workspaces/current` as documented, byte for byte; the fields of
-//!   people as seen, in that order; those of admins and of a job that is started, as documented.
-//! - The parameters and the envelope of lists. Plans: what is created, changed, deleted, run,
-//!   exported and imported by which call, and the status of each answer but that of a run.
-//! - The quotas per minute of the calls that have one, their headers, and the text of a refusal.
-//!   They are documented for `/v4`, and taken to be the same for `/plans/v1`.
+//! - A refresh token is good for one refresh. Reuse of a spent one revokes its family, unless it
+//!   comes within [`Options::grace`]. Both are settings of PingOne, the product behind the service.
+//!   How Alteryx has set them is not known, so the defaults are the strictest.
+//! - A refresh that has begun is finished even if the client has left.
+//! - The claims of the tokens, their order, types and lifetimes.
+//! - The order in which the layers check a request, and the format of each layer's errors: the
+//!   Google front end, the Apigee gateway, the platform, the authorization server.
+//! - The body of `/iam/v1/workspaces/current`, byte for byte as documented; the fields of people as
+//!   observed, in that order; the fields of administrators and of started jobs as documented.
+//! - The parameters and the envelope of lists. For plans: which call creates, changes, deletes,
+//!   runs, exports and imports what, and the status of each response but that of a run.
+//! - The quotas per minute, their headers, and the text of a rejection. They are documented for
+//!   `/v4` and assumed to be the same for `/plans/v1`.
 //! - The status of a run: created, in progress, complete. `…/status` is a bare JSON string.
 //!
 //! # What is invented
 //!
-//! - Signatures are random bytes, as only the server could check them.
-//! - The people, the plans and their fields; `/sandbox/echo`, which shows a request to who sent
-//!   it, and of a large one its length and checksum.
-//! - What is in a package: a plan, and padding up to [`Options::package_size`]. An import looks
-//!   at the beginning of its file, and keeps its name alone.
-//! - Runs go on when someone asks how they are, not as time passes, and none fails. A minute of
-//!   a quota begins with the first call in it; the names of all quotas but that of jobs.
-//! - The texts of `invalid_grant` and of a few faults, which nobody has published. A client
-//!   should not depend on any text.
-//! - A body that is refused is read to its end first, so that the refusal arrives for certain.
+//! - Signatures are random bytes, since only the server could verify them.
+//! - The people; the plans and their fields; `/sandbox/echo`, which shows a client its own request,
+//!   or the length and checksum of a large one.
+//! - The contents of a package: a plan, and padding up to [`Options::package_size`]. An import reads
+//!   only the beginning of its file and keeps only the name.
+//! - A run advances when someone asks for its status, not as time passes, and never fails. The
+//!   minute of a quota begins with its first call. The names of all quotas but that of jobs.
+//! - The texts of `invalid_grant` and of a few faults, which are not published. A client should not
+//!   depend on any text.
+//! - The body of a rejected request is read to its end first, so that the response always arrives.
 //! - One address serves what the cloud spreads over three hosts: API, platform, tokens.
 //!
 //! # How to add to it
 //!
-//! An endpoint: a function in a module below `routes`, and a line in `paths!` of `routes/mod.rs`;
-//! see `routes/workspaces.rs`. The gateway is in front of it already.
+//! To add an endpoint, write a function in a module of `routes` and add a line to `paths!` in
+//! `routes/mod.rs`. `routes/workspaces.rs` is an example. The gateway is already in front of it.
 //!
-//! A fault: a line in `kinds!` of `fault.rs`; the compiler then leads to the two functions of
-//! `sabotage.rs`, one for faults instead of the work, one for faults of the answer.
+//! To add a fault, add a line to `kinds!` in `faults/kind.rs`. The compiler then leads you to
+//! `server/inject.rs`: `before` is for faults that replace the handling of a request, `after` for
+//! faults of its response.
 
-mod authorization;
+mod cargo_env;
 mod clock;
-mod envelope;
-mod fault;
-mod gateway;
-mod hold;
-mod jwt;
-mod ledger;
-mod listener;
+mod faults;
+mod http;
 mod log;
 mod options;
-mod package;
 mod platform;
-mod programs;
-mod quota;
 mod random;
 mod routes;
-mod sabotage;
 mod sandbox;
 mod server;
-mod stream;
-#[cfg(feature = "tls")]
-mod tls;
+mod state;
+mod tokens;
 mod workspace;
 
-pub use fault::{Fault, FaultError, FaultKind, Target};
-pub use hold::Hold;
+pub use cargo_env::is_cargos_own;
+pub use faults::{Fault, FaultError, FaultKind, Target};
 pub use options::{Options, Paging, RefreshTokens};
-pub use programs::is_cargos_own;
-pub use sandbox::{Counters, Request, Sandbox, Tokens};
+pub use sandbox::Sandbox;
+pub use state::{Counters, Hold, Request};
+pub use tokens::Tokens;

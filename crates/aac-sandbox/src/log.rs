@@ -1,32 +1,31 @@
-//! The line on stderr for each request, by which a rotation can be watched.
+//! The log: one line on stderr for each request, so that people can watch a rotation.
 
 use std::io::Write as _;
 
 use axum::body::Body;
 use axum::http::{Response, Uri};
 
-/// What an answer is about, for the log. Never a token, nor a part of one.
+/// What the log says about a response. It never contains a token or a part of one.
 #[derive(Clone, Debug)]
 pub(crate) struct Note(pub(crate) String);
 
 impl Note {
-    /// Attaches a note to an answer. It is not sent.
+    /// Attaches a note to a response. It is not sent.
     pub(crate) fn on(mut response: Response<Body>, note: String) -> Response<Body> {
         response.extensions_mut().insert(Self(note));
         response
     }
 }
 
-/// Writes one line to stderr. A closed stderr is no reason to stop serving.
+/// Writes a line to stderr. The server keeps running if stderr is closed.
 pub(crate) fn line(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "sandbox: {text}");
 }
 
-/// The most characters of a target that a line shows.
+/// How many characters of a path and query a line shows at most.
 const TARGET_WIDTH: usize = 200;
 
-/// The path and the query of a request, without what could play with a terminal, and not so long
-/// that the rest of the line is lost.
+/// The path and query of a request, shortened, with control characters escaped.
 pub(crate) fn target(uri: &Uri) -> String {
     let target = uri.path_and_query().map_or(uri.path(), |target| target.as_str());
     let mut shown = String::new();

@@ -1,10 +1,10 @@
-//! How a sandbox is to behave.
+//! How a sandbox behaves.
 
 use std::time::Duration;
 
-use crate::fault::Fault;
+use crate::faults::Fault;
 
-/// How a sandbox is to behave. The default is what is known of the real service today.
+/// How a sandbox behaves. The defaults are what is known of the real service today.
 ///
 /// ```
 /// use aac_sandbox::Options;
@@ -14,49 +14,50 @@ use crate::fault::Fault;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The loopback port to listen on; 0, the default, takes any free one.
+    /// The loopback port to listen on. Default: 0, any free port.
     pub port: u16,
-    /// Seconds from the issue of an access token to its `exp`: 300, as in a token of 2025.
+    /// The lifetime of an access token, in seconds. Default: 300, as in a token of 2025.
     pub token_lifetime: i64,
-    /// How long a spent refresh token may be exchanged again. PingOne allows up to a day of
-    /// it, "useful in the case of network errors"; the default is its default, none.
+    /// How long a spent refresh token can be used again. PingOne allows up to a day, which is
+    /// "useful in the case of network errors". Default: zero, as PingOne's.
     pub grace: Duration,
-    /// Whether a spent refresh token, sent again after its grace, ends its whole family.
-    /// PingOne can do so; what Alteryx has set is not known. The default is the worse: true.
+    /// Whether reuse of a spent refresh token after the grace period revokes its family. PingOne
+    /// can do so; what Alteryx has chosen is not known. Default: true, the worse of the two.
     pub replay_protection: bool,
-    /// How many people the workspace has: 3.
+    /// The number of people in the workspace. Default: 3.
     pub users: usize,
-    /// A pause between the arrival of a request and any work on it.
+    /// The delay between the arrival of a request and its processing. Default: zero.
     pub latency: Duration,
-    /// What is to go wrong, and when.
+    /// What goes wrong, and when. Default: nothing.
     pub faults: Vec<Fault>,
-    /// What refresh tokens look like.
+    /// The format of refresh tokens. Default: JWT.
     pub refresh_tokens: RefreshTokens,
-    /// Whether the header of access tokens has `"typ":"at+jwt"` (RFC 9068 §2.1), as PingOne
-    /// announces for 2027-03-02. In 2025 they had no `typ`: false.
+    /// Whether the header of access tokens contains `"typ":"at+jwt"` (RFC 9068 §2.1), as PingOne
+    /// announces for 2027-03-02. Default: false; tokens of 2025 had no `typ`.
     pub at_jwt: bool,
-    /// Whether the gateway insists on a valid API project id: true.
+    /// Whether the gateway requires a valid API project ID. Default: true.
     pub project_id_check: bool,
-    /// Seconds the server's clock is ahead of this machine's, or behind it if negative. It
-    /// dates the tokens, and decides when they have expired.
+    /// How many seconds the server's clock is ahead of this machine's; negative if it is behind.
+    /// That clock dates tokens and decides when they expire. Default: 0.
     pub clock_offset: i64,
-    /// The most rows a page of a list can have, whatever `limit` asks for: 1000.
+    /// The largest number of rows on a page of a list, whatever `limit` asks for. Default: 1000.
     pub max_page: usize,
-    /// How the list of people is cut into pages.
+    /// How the list of people is divided into pages. Default: as the request asks.
     pub paging: Paging,
-    /// How large an exported package is, in bytes, unless what has to be in it is larger: 2000.
+    /// The size of an exported package in bytes, unless its contents need more. Default: 2000.
     pub package_size: u64,
-    /// How often a run that someone asks about is in progress before it is complete: 3.
+    /// How many status requests find a run in progress before it is complete. Default: 3.
     pub job_polls: usize,
-    /// The status for the number of some other workspace: 403, or 404 for anything else. Which
-    /// one the real service has is not known.
+    /// The status of a response about another workspace: 403, or 404 for any other value. It is
+    /// not known which the real service sends. Default: 403.
     pub foreign_workspace: u16,
-    /// Whether to keep the line for each request off stderr: true.
+    /// Whether to log nothing. Otherwise each request is one line on stderr. Default: true.
     pub quiet: bool,
-    /// The `iss` of the tokens, without a trailing slash; by default the sandbox's own
-    /// `<url>/as`, so that a client that follows `iss` comes back to it.
+    /// The `iss` of the tokens, without a trailing slash. Default: the sandbox's own `<url>/as`,
+    /// so that a client that follows `iss` comes back to it.
     pub issuer: Option<String>,
-    /// Whether to speak https, with a certificate of [`Sandbox::ca_pem`](crate::Sandbox::ca_pem).
+    /// Whether to speak HTTPS. [`Sandbox::ca_pem`](crate::Sandbox::ca_pem) has the certificate to
+    /// trust. Default: false.
     #[cfg(feature = "tls")]
     pub tls: bool,
 }
@@ -88,7 +89,7 @@ impl Default for Options {
     }
 }
 
-/// What refresh tokens look like. A client must not care.
+/// The format of refresh tokens. Clients must not depend on it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RefreshTokens {
     /// A JWT, as in 2025.
@@ -98,26 +99,26 @@ pub enum RefreshTokens {
     Opaque,
 }
 
-/// How the list of people is cut into pages.
+/// How the list of people is divided into pages. A list begins with a request for offset 0; each
+/// later request turns a page.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Paging {
-    /// As asked for by `limit` and `offset`.
+    /// As `limit` and `offset` ask.
     #[default]
     Exact,
-    /// Every page but the first begins with the last row of the one before, as when someone
-    /// was added while the list was read.
+    /// Each page after the first begins with the last row of the one before, as if a person had
+    /// been added while the list was read.
     Overlapping,
     /// `offset` is ignored: every page is the first.
     IgnoresOffset,
-    /// `includeCount` is ignored: no answer has a `count`.
+    /// `includeCount` is ignored: no response has a `count`.
     NoCount,
-    /// The second page is the first one again; after it the list goes on as asked for. A list
-    /// begins with a request for offset 0, and every one after it turns a page.
+    /// The second page repeats the first. Later pages are as asked for.
     Repeating,
-    /// Whenever a page is turned there is one more person, at the end.
+    /// Each page turned adds a person at the end.
     Growing,
-    /// Whenever a page is turned there is one person less, at the end.
+    /// Each page turned removes a person from the end.
     Shrinking,
-    /// `count` is five more than there are.
+    /// `count` is five too high.
     CountTooHigh,
 }

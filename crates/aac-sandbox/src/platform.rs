@@ -1,10 +1,10 @@
-//! Where operating systems differ in what the library does.
+//! Differences between operating systems, for the library.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::Path;
 
-/// Writes a file that its owner alone can read, where the system knows of such.
+/// Writes a file that only its owner can read, on systems that have such permissions.
 pub(crate) fn write_private(path: &Path, contents: &str) -> io::Result<()> {
     let mut file = create_private(path)?;
     file.write_all(contents.as_bytes())
@@ -17,7 +17,7 @@ fn create_private(path: &Path) -> io::Result<File> {
 
     let mut options = OpenOptions::new();
     let file = options.write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    // The mode above is for a new file only.
+    // The mode above applies to new files only.
     file.set_permissions(Permissions::from_mode(0o600))?;
     Ok(file)
 }

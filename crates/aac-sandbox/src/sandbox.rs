@@ -11,22 +11,23 @@ use std::time::Duration;
 use tokio::runtime;
 use tokio::sync::oneshot;
 
-use crate::fault::Fault;
-use crate::gateway::PROJECT_ID;
-use crate::hold::Hold;
-use crate::jwt::{CLIENT_ID, Mint};
-use crate::listener::listen;
+use crate::faults::Fault;
 use crate::options::Options;
 use crate::platform;
-use crate::server::Server;
+use crate::server::gateway::PROJECT_ID;
+use crate::server::listener::listen;
+use crate::server::pipeline::Server;
+use crate::state::{Counters, Hold, Request, Shared};
+use crate::tokens::Tokens;
+use crate::tokens::jwt::{CLIENT_ID, Mint};
 
-/// A running sandbox. It listens on 127.0.0.1 alone, and stops when it is dropped.
+/// A running sandbox. It listens on 127.0.0.1 only and stops when it is dropped.
 ///
-/// It runs in a thread of its own: tests and programs that use it need not be asynchronous.
+/// It runs in its own thread, so its users need not be asynchronous.
 pub struct Sandbox {
     url: String,
     port: u16,
-    server: Arc<Server>,
+    shared: Arc<Shared>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
     #[cfg(feature = "tls")]
@@ -34,15 +35,15 @@ pub struct Sandbox {
 }
 
 impl Sandbox {
-    /// Starts a sandbox; once this returns, it accepts connections.
+    /// Starts a sandbox. It accepts connections when this returns.
     ///
     /// # Errors
     ///
-    /// The port is taken, or the system is out of something (threads, file descriptors).
+    /// If the port is in use, or the system lacks a resource such as threads or file descriptors.
     pub fn start(options: Options) -> io::Result<Self> {
         #[cfg(feature = "tls")]
         let (scheme, acceptor, ca_pem) = if options.tls {
-            let (acceptor, ca_pem) = crate::tls::acceptor()?;
+            let (acceptor, ca_pem) = crate::server::tls::acceptor()?;
             ("https", Some(acceptor), ca_pem)
         } else {
             ("http", None, String::new())
@@ -60,7 +61,8 @@ impl Sandbox {
             at_jwt: options.at_jwt,
             refresh_tokens: options.refresh_tokens,
         };
-        let server = Server::new(&options, mint);
+        let shared = Arc::new(Shared::new(&options, mint));
+        let server = Server::new(&options, Arc::clone(&shared));
 
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
         let listener = {
@@ -70,7 +72,7 @@ impl Sandbox {
         let (stop, stopped) = oneshot::channel::<()>();
         let connections = listen(
             listener,
-            Arc::clone(&server),
+            server,
             #[cfg(feature = "tls")]
             acceptor,
         );
@@ -79,16 +81,16 @@ impl Sandbox {
                 runtime.block_on(async {
                     tokio::select! {
                         () = connections => {}
-                        // An error is the sender being dropped, which says the same.
+                        // This resolves when the sender is dropped.
                         _ = stopped => {}
                     }
                 });
-                // With the runtime go all connections.
+                // Dropping the runtime closes all connections.
             })?;
         Ok(Self {
             url,
             port,
-            server,
+            shared,
             stop: Some(stop),
             thread: Some(thread),
             #[cfg(feature = "tls")]
@@ -96,63 +98,63 @@ impl Sandbox {
         })
     }
 
-    /// `http://127.0.0.1:PORT`, or https: what belongs into aac_url.txt.
+    /// `http://127.0.0.1:PORT`, or `https:`, for aac_url.txt.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// The port it listens on.
+    /// The port that it listens on.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// The `iss` of the tokens. The token endpoint is `/token` below it.
+    /// The `iss` of the tokens. The token endpoint is this followed by `/token`.
     pub fn issuer(&self) -> &str {
-        &self.server.mint.issuer
+        &self.shared.mint.issuer
     }
 
-    /// The OAuth client id, a UUID: the one published for us1.
+    /// The OAuth client ID, a UUID: the one published for us1.
     pub fn client_id(&self) -> &str {
         CLIENT_ID
     }
 
-    /// The API project id, 48 letters and digits: what belongs into client_id.txt.
+    /// The API project ID, 48 letters and digits, for client_id.txt.
     pub fn project_id(&self) -> &str {
         PROJECT_ID
     }
 
-    /// The certificate, in PEM, of the authority that signed the server's; empty without
-    /// [`Options::tls`]. The server's is good for 127.0.0.1, localhost, ::1, and the names of
-    /// the cloud.
+    /// The certificate of the authority that signed the server's, in PEM; empty without
+    /// [`Options::tls`]. The server's is valid for 127.0.0.1, localhost, ::1 and the cloud's host
+    /// names.
     #[cfg(feature = "tls")]
     pub fn ca_pem(&self) -> &str {
         &self.ca_pem
     }
 
-    /// A new family of tokens, as the web page generates one. Its access token is fresh.
+    /// Issues a pair of tokens, as the web page does. The access token is fresh.
     pub fn issue(&self) -> Tokens {
         self.issue_aged(0)
     }
 
-    /// A new family whose access token expired a minute ago by the server's clock.
+    /// Issues a pair whose access token expired a minute ago by the server's clock.
     pub fn issue_expired(&self) -> Tokens {
-        self.issue_aged(self.server.mint.lifetime + 60)
+        self.issue_aged(self.shared.mint.lifetime + 60)
     }
 
     fn issue_aged(&self, age: i64) -> Tokens {
-        let mut state = self.server.state();
-        let now = state.settings.now();
-        state.ledger.issue(&self.server.mint, now, age)
+        let mut state = self.shared.state();
+        let now = state.settings.now().seconds();
+        state.ledger.issue(&self.shared.mint, now, age)
     }
 
-    /// Writes aac_url.txt, client_id.txt and creds.json, the last for its owner's eyes only.
+    /// Writes aac_url.txt, client_id.txt, and creds.json, which only its owner can read.
     ///
     /// # Errors
     ///
-    /// The folder does not exist, or cannot be written to.
+    /// If the folder does not exist or cannot be written to.
     pub fn write_files(&self, dir: &Path, tokens: &Tokens) -> io::Result<()> {
         let Tokens { access_token, refresh_token } = tokens;
-        // The layout of the vendor's file, into which people paste their tokens.
+        // Laid out like the vendor's file, into which people paste their tokens.
         let creds = format!(
             "{{\n    \"access_token\": \"{access_token}\",\n    \
              \"refresh_token\": \"{refresh_token}\"\n}}\n"
@@ -162,66 +164,65 @@ impl Sandbox {
         platform::write_private(&dir.join("creds.json"), &creds)
     }
 
-    /// Whether a refresh token would be exchanged now.
+    /// Whether a refresh token would be accepted now.
     pub fn is_live(&self, refresh_token: &str) -> bool {
-        let state = self.server.state();
-        state.ledger.judge(refresh_token, state.settings.terms()).is_ok()
+        let state = self.shared.state();
+        state.ledger.check(refresh_token, state.settings.policy()).is_ok()
     }
 
-    /// From now on no access token issued until now is accepted, though its `exp` lies ahead.
+    /// Revokes all access tokens issued so far, even those whose `exp` is in the future.
     pub fn revoke_access_tokens(&self) {
-        self.server.state().ledger.reject_access_tokens();
+        self.shared.state().ledger.revoke_access_tokens();
     }
 
     /// What has happened so far.
     pub fn counters(&self) -> Counters {
-        self.server.state().counters
+        self.shared.state().counters
     }
 
-    /// The requests that have arrived, oldest first; the last 10 000 of them.
+    /// The last 10,000 requests, oldest first.
     pub fn requests(&self) -> Vec<Request> {
-        self.server.state().requests.iter().cloned().collect()
+        self.shared.state().requests.iter().cloned().collect()
     }
 
-    /// Adds a fault after those that are still to come.
+    /// Adds a fault, to happen after those already added.
     pub fn add_fault(&self, fault: Fault) {
-        self.server.state().faults.add(fault);
+        self.shared.state().faults.push(fault);
     }
 
-    /// Nothing goes wrong any more.
+    /// Removes all faults.
     pub fn clear_faults(&self) {
-        self.server.state().faults.clear();
+        self.shared.state().faults.clear();
     }
 
-    /// Changes [`Options::grace`]; tokens spent before are judged by it too.
+    /// Changes [`Options::grace`], also for tokens that are already spent.
     pub fn set_grace(&self, grace: Duration) {
-        self.server.state().settings.grace = grace;
+        self.shared.state().settings.grace = grace;
     }
 
     /// Changes [`Options::latency`].
     pub fn set_latency(&self, latency: Duration) {
-        self.server.state().settings.latency = latency;
+        self.shared.state().settings.latency = latency;
     }
 
-    /// Changes [`Options::clock_offset`], in seconds.
+    /// Changes [`Options::clock_offset`].
     pub fn set_clock_offset(&self, clock_offset: i64) {
-        self.server.state().settings.clock_offset = clock_offset;
+        self.shared.state().settings.clock_offset = clock_offset;
     }
 
     /// Changes [`Options::project_id_check`].
     pub fn set_project_id_check(&self, check: bool) {
-        self.server.state().settings.project_id_check = check;
+        self.shared.state().settings.project_id_check = check;
     }
 
-    /// Holds the requests to the token endpoint after they have arrived and before they are
-    /// handled: nothing is spent yet.
+    /// Holds requests to the token endpoint before they are handled. Nothing is spent yet.
     pub fn hold_token_endpoint(&self) -> Hold {
-        self.server.arrivals.hold()
+        self.shared.arrivals.hold()
     }
 
-    /// Holds the answers of the token endpoint before they are sent: the old token is spent.
+    /// Holds responses of the token endpoint before they are sent. The old token is spent.
     pub fn hold_token_answers(&self) -> Hold {
-        self.server.answers.hold()
+        self.shared.responses.hold()
     }
 }
 
@@ -229,7 +230,7 @@ impl Drop for Sandbox {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
-            // A panic of the server has been reported by its own thread.
+            // If the server panicked, its own thread has reported it.
             let _ = thread.join();
         }
     }
@@ -238,63 +239,5 @@ impl Drop for Sandbox {
 impl fmt::Debug for Sandbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sandbox").field("url", &self.url).finish_non_exhaustive()
-    }
-}
-
-/// The two tokens that the web page shows, once.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tokens {
-    /// A JWT; it opens the API until it expires.
-    pub access_token: String,
-    /// Good for one exchange.
-    pub refresh_token: String,
-}
-
-/// What has happened in a sandbox so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Connections accepted.
-    pub connections: u64,
-    /// Requests to anything below `/as`.
-    pub token_requests: u64,
-    /// Exchanges that succeeded, whether or not the answer arrived.
-    pub exchanges: u64,
-    /// Refresh tokens refused with invalid_grant.
-    pub refused: u64,
-    /// Refresh tokens, of those refused, that had been spent before.
-    pub reused: u64,
-    /// Families revoked for such a reuse.
-    pub revoked: u64,
-    /// Requests to anything else than `/as`.
-    pub api_calls: u64,
-    /// Requests, of those, that had no access token, or none that is accepted.
-    pub unauthorized: u64,
-    /// Requests that a fault befell.
-    pub faults: u64,
-}
-
-/// A request that has arrived.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Request {
-    /// The number of its connection, from 1.
-    pub connection: u64,
-    /// GET, POST …
-    pub method: String,
-    /// The path, with the query, as it was sent.
-    pub path: String,
-    /// Names in lower case, values, in the order received; values that are not UTF-8 are
-    /// approximated.
-    pub headers: Vec<(String, String)>,
-    /// The body; its first 64 KiB.
-    pub body: Vec<u8>,
-    /// How long the body is, in bytes; of one that is still on its way, how much has arrived.
-    pub body_length: u64,
-}
-
-impl Request {
-    /// The first header of that name, which is in lower case.
-    pub fn header(&self, name: &str) -> Option<&str> {
-        let mut headers = self.headers.iter();
-        headers.find(|(header, _)| header == name).map(|(_, value)| value.as_str())
     }
 }

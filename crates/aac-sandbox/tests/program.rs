@@ -29,33 +29,59 @@ fn a_wrong_command_line_is_refused_before_anything_starts() {
         &["--fault"],
         &["--token-lifetime", "0"],
         &["--port", "65536"],
+        &["--create-dir"],
+        &["--list-faults", PROGRAM],
     ] {
         let output = run(arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {output:?}");
     }
     let stderr = text(&run(&["--fault", "token:501", PROGRAM]).stderr);
-    assert!(
-        stderr.contains("': the kind is not known\n\n\"token:501\" is not a fault."),
-        "{stderr}"
-    );
+    assert!(stderr.contains("': unknown KIND\n\n\"token:501\" is not a valid fault."), "{stderr}");
     assert!(stderr.lines().any(|line| line.contains(" reset-after ")), "{stderr}");
-    assert!(stderr.lines().all(|line| line.chars().count() <= 100), "{stderr}");
+    assert!(stderr.lines().all(|line| line.chars().count() <= 80), "{stderr}");
 }
 
 #[test]
 fn a_command_that_cannot_start() {
     let output = run(&["no-such-command-anywhere"]);
     assert_eq!(output.status.code(), Some(127));
-    let error = "aac-sandbox: there is no command no-such-command-anywhere";
+    let error = "aac-sandbox: command not found: no-such-command-anywhere";
     assert_eq!(text(&output.stderr).trim(), error);
 }
 
+/// What a terminal of 80 columns and 25 lines shows, with a prompt below.
 #[test]
-fn help_lists_every_fault() {
+fn help_fits_on_a_screen() {
     let help = text(&run(&["--help"]).stdout);
+    assert_eq!(help, text(&run(&["-h"]).stdout));
+    assert!(help.lines().count() < 25, "{help}");
+    assert!(help.lines().all(|line| line.chars().count() <= 80), "{help}");
+    assert!(help.contains("--list-faults"), "{help}");
+}
+
+#[test]
+fn every_fault_is_listed() {
+    let output = run(&["--list-faults"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let list = text(&output.stdout);
     for kind in aac_sandbox::FaultKind::all() {
-        assert!(help.contains(&format!("  {} ", kind.name())), "{kind}: {help}");
+        let line = format!("  {:<18}{}", kind.name(), kind.description());
+        assert!(list.lines().any(|listed| listed == line), "{kind}: {list}");
     }
+    assert!(list.lines().all(|line| line.chars().count() <= 80), "{list}");
+    for example in list.lines().filter_map(|line| line.trim().strip_prefix("--fault token:")) {
+        let fault = example.split_whitespace().next().expect("a fault");
+        assert!(format!("token:{fault}").parse::<aac_sandbox::Fault>().is_ok(), "{example}");
+    }
+}
+
+#[test]
+fn a_fault_that_could_do_nothing_is_refused() {
+    let output = run(&["--fault", "api:no-refresh-token", PROGRAM, "--version"]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    let stderr = text(&output.stderr);
+    assert!(stderr.contains("'api:no-refresh-token'"), "{stderr}");
+    assert!(stderr.contains("only the token endpoint has this kind"), "{stderr}");
 }
 
 #[test]
@@ -68,14 +94,29 @@ fn a_port_in_use_names_the_option() {
 }
 
 #[test]
-fn a_given_folder_is_made_and_kept_and_one_of_the_real_cloud_left_alone() {
+fn a_given_folder_is_created_on_request_and_kept_and_one_of_the_real_cloud_left_alone() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let given = dir.path().join("a").join("b");
     let given_text = given.to_str().expect("UTF-8");
     let command = ["--dir", given_text, PROGRAM, "--version"];
-    assert_eq!(run(&command).status.code(), Some(0));
+    let output = run(&command);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let error = format!(
+        "aac-sandbox: --dir: there is no folder {given_text}. Add --create-dir to create it"
+    );
+    assert_eq!(text(&output.stderr).trim(), error);
+    assert!(!dir.path().join("a").exists());
+
+    let create = [&["--create-dir"][..], &command].concat();
+    assert_eq!(run(&create).status.code(), Some(0));
     assert!(given.join("creds.json").is_file());
-    assert_eq!(run(&command).status.code(), Some(0), "its own files are replaced");
+    assert_eq!(run(&create).status.code(), Some(0), "its own files are replaced");
+    assert_eq!(run(&command).status.code(), Some(0));
+
+    let file = given.join("creds.json");
+    let output = run(&["--dir", file.to_str().expect("UTF-8"), PROGRAM, "--version"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("creds.json is not a folder"), "{output:?}");
 
     let url = "https://api.us1.alteryxcloud.com\n";
     std::fs::write(given.join("aac_url.txt"), url).expect("written");
@@ -91,7 +132,7 @@ mod unix {
     use std::io::{BufRead as _, BufReader, Read as _};
     use std::os::unix::process::CommandExt as _;
     use std::path::{Path, PathBuf};
-    use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+    use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 
     use super::{PROGRAM, run, text};
 
@@ -245,8 +286,41 @@ mod unix {
         assert!(!Path::new(lines[3]).exists(), "the folder is gone");
     }
 
+    /// Cargo names itself and the manifest of the sandbox to what it runs.
+    fn run_by_cargo(cargo: &str, arguments: &[&str]) -> Output {
+        let mut command = Command::new(PROGRAM);
+        command.args(arguments).env("CARGO", cargo);
+        command.env("CARGO_MANIFEST_DIR", env!("CARGO_MANIFEST_DIR"));
+        command.output().expect("started")
+    }
+
     #[test]
-    fn a_command_that_is_no_program() {
+    fn a_program_of_the_workspace_is_run_by_cargo() {
+        let output = run_by_cargo("echo", &["list_users", "--columns", "name"]);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("crates");
+        let manifest = crates.join("list_users").join("Cargo.toml");
+        let expected = format!("run --manifest-path {} -- --columns name\n", manifest.display());
+        assert_eq!(text(&output.stdout), expected);
+
+        let real = run_by_cargo(env!("CARGO"), &["access_token", "--version"]);
+        assert_eq!(real.status.code(), Some(0), "{real:?}");
+        assert!(text(&real.stdout).starts_with("access_token "), "{real:?}");
+    }
+
+    #[test]
+    fn other_names_are_not_looked_for_in_the_workspace() {
+        for name in ["no-such-program", "aac-auth", "./list_users", "../aac-auth/list_users"] {
+            let output = run_by_cargo("echo", &[name]);
+            assert_eq!(output.status.code(), Some(127), "{name}: {output:?}");
+        }
+        let mut without_cargo = Command::new(PROGRAM);
+        let output = without_cargo.arg("list_users").env_remove("CARGO").output();
+        assert_eq!(output.expect("started").status.code(), Some(127), "without cargo");
+    }
+
+    #[test]
+    fn a_command_that_is_not_a_program() {
         let file = tempfile::NamedTempFile::new().expect("a file");
         let output = run(&[file.path().to_str().expect("UTF-8")]);
         assert_eq!(output.status.code(), Some(126), "{output:?}");

@@ -1,4 +1,4 @@
-//! `/sandbox/echo`, which the real cloud does not have: shows a request to who sent it.
+//! `/sandbox/echo`, which the real service does not have: shows a client its own request.
 
 use axum::body::Body;
 use axum::http::header::AUTHORIZATION;
@@ -7,25 +7,23 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 use crc32fast::Hasher;
 use serde_json::{Value, json};
 
-use super::input::{Refusal, invalid};
-use crate::envelope;
-use crate::stream;
+use super::errors::{Rejection, invalid};
+use crate::http::{body, responses};
 
-/// The largest body that is sent back, in bytes.
+/// The largest body that is returned, in bytes.
 const MAX_SHOWN: u64 = 1024 * 1024;
 
-/// Answers any request with a description of it. A large body is described by its length and its
-/// checksum alone.
+/// Describes the request. Of a large body, only length and checksum are returned.
 pub(super) async fn echo(
     method: Method,
     uri: Uri,
     headers: HeaderMap,
-    mut body: Body,
-) -> Result<Response<Body>, Refusal> {
+    mut content: Body,
+) -> Result<Response<Body>, Rejection> {
     let mut shown = Vec::new();
     let mut length: u64 = 0;
     let mut crc = Hasher::new();
-    while let Some(piece) = stream::next(&mut body).await {
+    while let Some(piece) = body::next(&mut content).await {
         let piece = piece.map_err(|_| invalid("The body ends too early"))?;
         length += piece.len() as u64;
         crc.update(&piece);
@@ -59,5 +57,5 @@ pub(super) async fn echo(
             Err(_) => echo["base64"] = json!(BASE64_STANDARD.encode(&shown)),
         }
     }
-    Ok(envelope::json(StatusCode::OK, &echo))
+    Ok(responses::json(StatusCode::OK, &echo))
 }

@@ -1,14 +1,14 @@
-//! Lists: which rows a query selects, in which order, and the page of them that it asks for.
+//! Lists: which rows a query selects, in which order, and which page of them.
 
 use serde_json::{Value, json};
 
-use super::input::{Refusal, invalid};
+use super::errors::{Rejection, invalid};
 use super::query::Query;
 
-/// Rows on a page if `limit` does not say.
-const PAGE: usize = 25;
+/// The number of rows on a page if there is no `limit`.
+const DEFAULT_LIMIT: usize = 25;
 
-/// The part of a list that is asked for.
+/// The part of a list that a query asks for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Window {
     pub(super) limit: usize,
@@ -17,15 +17,15 @@ pub(super) struct Window {
 }
 
 impl Window {
-    pub(super) fn of(query: &Query, max_page: usize) -> Result<Self, Refusal> {
+    pub(super) fn of(query: &Query, max_page: usize) -> Result<Self, Rejection> {
         Ok(Self {
-            limit: query.number("limit", 1)?.unwrap_or(PAGE).min(max_page),
+            limit: query.number("limit", 1)?.unwrap_or(DEFAULT_LIMIT).min(max_page),
             offset: query.number("offset", 0)?.unwrap_or(0),
             with_count: query.flag("includeCount")?,
         })
     }
 
-    /// The page: `show` makes a row of an index, `count` is what the list says of its length.
+    /// The page. `show` returns the row at an index; `count` is the length that the list states.
     pub(super) fn page(
         self,
         selected: &[usize],
@@ -42,14 +42,14 @@ impl Window {
     }
 }
 
-/// The indexes of the rows that `filter`, `filterFields` and `filterType` let pass, in the order
-/// of `sort`. Rows are made as they are needed: most queries need a page of them only.
+/// The indexes of the rows that match `filter`, `filterFields` and `filterType`, in the order of
+/// `sort`. Rows are made on demand, since most queries need only one page of them.
 pub(super) fn select(
     query: &Query,
     len: usize,
     fields: &str,
     row: impl Fn(usize) -> Value,
-) -> Result<Vec<usize>, Refusal> {
+) -> Result<Vec<usize>, Rejection> {
     let mut selected: Vec<usize> = (0..len).collect();
     if let Some(text) = query.text("filter") {
         let filter = Filter::new(text, fields, query)?;
@@ -68,7 +68,7 @@ pub(super) fn select(
     Ok(selected)
 }
 
-/// Numbers by value, everything else by its text; null comes first.
+/// Numbers sort by value, everything else by its text, null first.
 fn sort_key(value: &Value) -> (u64, String) {
     match value {
         Value::Null => (0, String::new()),
@@ -85,7 +85,7 @@ struct Filter<'a> {
 }
 
 impl<'a> Filter<'a> {
-    fn new(text: &'a str, fields: &'a str, query: &'a Query) -> Result<Self, Refusal> {
+    fn new(text: &'a str, fields: &'a str, query: &'a Query) -> Result<Self, Rejection> {
         let kind = query.text("filterType").unwrap_or("contains");
         if !["fuzzy", "contains", "exact", "exactIgnoreCase"].contains(&kind) {
             return Err(invalid("filterType must be fuzzy, contains, exact or exactIgnoreCase"));

@@ -1,45 +1,46 @@
-//! The API behind the gateway. A module for each family of paths, a line here for each path.
+//! The API behind the gateway. There is a module for each family of paths, and a line in `paths!`
+//! for each path.
 
 mod echo;
-mod input;
+mod errors;
+mod extract;
+pub(crate) mod limit;
 mod list;
 mod people;
-mod person;
 mod plans;
 mod query;
 mod runs;
 mod workspaces;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use axum::Router;
 use axum::body::Body;
-use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
+use axum::extract::{DefaultBodyLimit, MatchedPath};
 use axum::handler::Handler as _;
-use axum::http::{Method, Response, StatusCode, Uri};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::http::{Method, Response, Uri};
+use axum::middleware::from_fn_with_state;
 use axum::routing::{any, delete, get, patch, post};
-use axum::{Extension, Router};
 
-use crate::authorization;
-use crate::clock::Moment;
-use crate::envelope::exception;
+use crate::http::body::MAX_BUFFERED;
 use crate::log::Note;
-use crate::options::{Options, Paging};
-use crate::quota::{self, Quota, Quotas};
+use crate::tokens;
+use crate::workspace::{Workspace, quota};
+use errors::no_route;
+use limit::limit;
 
-/// Declares the paths once: method, path, what answers, and how often in a minute if that is
-/// limited. From this come the router, and the list of what there is.
+/// Declares each path once: method, path, handler, and quota if it has one. The router and the list
+/// of paths come from this.
 macro_rules! paths {
     ($($method:ident $path:literal => $handler:expr $(, $quota:expr)?;)+) => {
-        /// Method and path, in lower case as axum has the methods.
+        /// Method and path. Methods are in lower case, as axum's functions are.
         const PATHS: &[(&str, &str)] = &[$((stringify!($method), $path)),+];
 
-        fn paths(tenant: &Arc<Tenant>) -> Router<Arc<Tenant>> {
+        fn paths(workspace: &Arc<Workspace>) -> Router<Arc<Workspace>> {
             Router::new()$(.route(
                 $path,
                 $method($handler)
-                    $(.route_layer(from_fn_with_state((Arc::clone(tenant), $quota), limit)))?,
+                    $(.route_layer(from_fn_with_state((Arc::clone(workspace), $quota), limit)))?,
             ))+
         }
     };
@@ -70,85 +71,18 @@ paths! {
     any "/sandbox/echo/{*rest}" => echo::echo;
 }
 
-/// The largest body of a request to a path that reads it as a whole, in bytes.
-const MAX_BODY: usize = 64 * 1024 * 1024;
-
 /// All paths of the API.
-pub(crate) fn router(tenant: Tenant) -> Router {
-    let tenant = Arc::new(tenant);
-    paths(&tenant)
+pub(crate) fn router(workspace: Workspace) -> Router {
+    let workspace = Arc::new(workspace);
+    paths(&workspace)
         .fallback(not_found)
-        // To the platform, a method that a path does not have is a path that does not exist.
+        // The platform treats a method that a path does not have like a path that does not exist.
         .method_not_allowed_fallback(not_found)
-        .layer(DefaultBodyLimit::max(MAX_BODY))
-        .with_state(tenant)
+        .layer(DefaultBodyLimit::max(MAX_BUFFERED))
+        .with_state(workspace)
 }
 
-/// What the API is about.
-#[derive(Debug)]
-pub(crate) struct Tenant {
-    users: usize,
-    max_page: usize,
-    paging: Paging,
-    foreign_workspace: StatusCode,
-    package_size: u64,
-    quotas: Mutex<Quotas>,
-    plans: Mutex<plans::Plans>,
-    plan_runs: runs::Runs,
-    jobs: runs::Runs,
-    /// Pages of the list of people beyond the first one, since it was begun.
-    pages_turned: AtomicUsize,
-}
-
-impl Tenant {
-    pub(crate) fn new(options: &Options) -> Self {
-        Self {
-            users: options.users,
-            max_page: options.max_page,
-            paging: options.paging,
-            foreign_workspace: match options.foreign_workspace {
-                403 => StatusCode::FORBIDDEN,
-                _ => StatusCode::NOT_FOUND,
-            },
-            package_size: options.package_size,
-            quotas: Mutex::default(),
-            plans: Mutex::default(),
-            plan_runs: runs::Runs::new(701, options.job_polls),
-            jobs: runs::Runs::new(9, options.job_polls),
-            pages_turned: AtomicUsize::new(0),
-        }
-    }
-
-    fn plans(&self) -> MutexGuard<'_, plans::Plans> {
-        self.plans.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// How many people there are now.
-    fn people(&self) -> usize {
-        let turned = self.pages_turned.load(Ordering::Relaxed);
-        match self.paging {
-            Paging::Growing => self.users + turned,
-            Paging::Shrinking => self.users.saturating_sub(turned),
-            _ => self.users,
-        }
-    }
-}
-
-/// Answers no more calls in a minute than a quota allows, and says with each how it stands.
-async fn limit(
-    State((tenant, quota)): State<(Arc<Tenant>, &'static Quota)>,
-    Extension(now): Extension<Moment>,
-    request: Request,
-    next: Next,
-) -> Response<Body> {
-    let taken = tenant.quotas.lock().unwrap_or_else(PoisonError::into_inner).take(quota, now);
-    match taken {
-        Ok(standing) => standing.on(next.run(request).await),
-        Err(standing) => standing.refuse(Some(quota), standing.wait(now)),
-    }
-}
-
-/// What the platform says of a path that it does not have; the log says what it has.
+/// Handles a path or method that does not exist. The log shows what does.
 async fn not_found(method: Method, uri: Uri, path: Option<MatchedPath>) -> Response<Body> {
     let note = match &path {
         Some(path) => {
@@ -157,26 +91,11 @@ async fn not_found(method: Method, uri: Uri, path: Option<MatchedPath>) -> Respo
             format!("this path takes {}", methods.join(", "))
         }
         None => {
-            let mut paths = vec![authorization::PATH];
+            let mut paths = vec![tokens::ENDPOINT];
             paths.extend(PATHS.iter().map(|(_, path)| path));
             paths.dedup();
             format!("the sandbox has {}", paths.join(", "))
         }
     };
     Note::on(no_route(&method, &uri), note)
-}
-
-/// The same for an id that is not a number.
-fn no_number(method: &Method, uri: &Uri) -> Response<Body> {
-    Note::on(no_route(method, uri), "an id is a number here".to_owned())
-}
-
-fn no_route(method: &Method, uri: &Uri) -> Response<Body> {
-    let details = format!("Cannot {method} {}", uri.path());
-    exception(
-        StatusCode::NOT_FOUND,
-        "RouteNotFoundException",
-        "This route does not exist",
-        Some(&details),
-    )
 }

@@ -1,7 +1,6 @@
 //! `/iam/v1/workspaces/{id}/people` and `…/admins`, `/iam/v1/people`, `/v4/people`
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use axum::body::Body;
 use axum::extract::{FromRequestParts, State};
@@ -9,29 +8,33 @@ use axum::http::request::Parts;
 use axum::http::{Response, StatusCode};
 use serde_json::{Value, json};
 
-use super::input::{Number, Refusal};
+use super::errors::{Rejection, forbidden, not_found};
+use super::extract::Id;
 use super::list::{self, Window};
 use super::query::Query;
-use super::{Tenant, person};
-use crate::envelope::{self, exception};
+use crate::http::responses;
 use crate::options::Paging;
-use crate::workspace;
+use crate::workspace::people::{self, person};
+use crate::workspace::{Workspace, identity};
 
 /// `GET /iam/v1/workspaces/{id}/people`: a page of the people of the workspace.
 ///
-/// Knows limit, offset, includeCount, includePrivileges, sort and the three filter parameters;
-/// what else the query has is ignored, as the real service ignores much.
+/// It supports limit, offset, includeCount, includePrivileges, sort and the three filter
+/// parameters. It ignores all others, as the real service does with many.
 pub(super) async fn list(
-    State(tenant): State<Arc<Tenant>>,
+    State(workspace): State<Arc<Workspace>>,
     _: OwnWorkspace,
     query: Query,
-) -> Result<Response<Body>, Refusal> {
-    Ok(envelope::json(StatusCode::OK, &page(&tenant, &query)?))
+) -> Result<Response<Body>, Rejection> {
+    Ok(responses::json(StatusCode::OK, &page(&workspace, &query)?))
 }
 
-/// `GET /iam/v1/workspaces/{id}/admins`: those who run the workspace, always with their count.
-pub(super) async fn admins(State(tenant): State<Arc<Tenant>>, _: OwnWorkspace) -> Response<Body> {
-    let people = (0..tenant.people()).map(|index| person::person(index, false));
+/// `GET /iam/v1/workspaces/{id}/admins`: the administrators, always with their count.
+pub(super) async fn admins(
+    State(workspace): State<Arc<Workspace>>,
+    _: OwnWorkspace,
+) -> Response<Body> {
+    let people = (0..workspace.people()).map(|index| person(index, false));
     let admins: Vec<Value> = people
         .filter(|person| person["isAdmin"] == true)
         .map(|person| {
@@ -45,76 +48,67 @@ pub(super) async fn admins(State(tenant): State<Arc<Tenant>>, _: OwnWorkspace) -
             })
         })
         .collect();
-    envelope::json(StatusCode::OK, &json!({ "data": admins, "count": admins.len() }))
+    responses::json(StatusCode::OK, &json!({ "data": admins, "count": admins.len() }))
 }
 
 /// `GET /iam/v1/people/{id}`: one person.
 pub(super) async fn one(
-    State(tenant): State<Arc<Tenant>>,
-    Number(id): Number,
+    State(workspace): State<Arc<Workspace>>,
+    Id(id): Id,
     query: Query,
-) -> Result<Response<Body>, Refusal> {
-    let index = (0..tenant.people()).find(|&index| person::id(index) == id).ok_or_else(|| {
-        exception(StatusCode::NOT_FOUND, "NotFoundException", "Person not found", None)
-    })?;
+) -> Result<Response<Body>, Rejection> {
+    let index = (0..workspace.people()).find(|&index| people::id(index) == id);
+    let index = index.ok_or_else(|| not_found("Person"))?;
     show(index, &query)
 }
 
-/// `GET /v4/people/current`: the person of the token, who is the first one.
-pub(super) async fn current(query: Query) -> Result<Response<Body>, Refusal> {
+/// `GET /v4/people/current`: the person of the token, who is the first.
+pub(super) async fn current(query: Query) -> Result<Response<Body>, Rejection> {
     show(0, &query)
 }
 
-fn show(index: usize, query: &Query) -> Result<Response<Body>, Refusal> {
-    let person = person::person(index, query.flag("includePrivileges")?);
-    Ok(envelope::json(StatusCode::OK, &person))
+fn show(index: usize, query: &Query) -> Result<Response<Body>, Rejection> {
+    let person = person(index, query.flag("includePrivileges")?);
+    Ok(responses::json(StatusCode::OK, &person))
 }
 
-/// A path with the id of the workspace that the token is for.
+/// A path with the ID of the workspace that the token is for.
 pub(super) struct OwnWorkspace;
 
-impl FromRequestParts<Arc<Tenant>> for OwnWorkspace {
-    type Rejection = Refusal;
+impl FromRequestParts<Arc<Workspace>> for OwnWorkspace {
+    type Rejection = Rejection;
 
-    async fn from_request_parts(parts: &mut Parts, tenant: &Arc<Tenant>) -> Result<Self, Refusal> {
-        let Number(id) = Number::from_request_parts(parts, tenant).await?;
-        if id == workspace::ID {
-            return Ok(Self);
+    async fn from_request_parts(
+        parts: &mut Parts,
+        workspace: &Arc<Workspace>,
+    ) -> Result<Self, Rejection> {
+        let Id(id) = Id::from_request_parts(parts, workspace).await?;
+        match id {
+            identity::ID => Ok(Self),
+            _ if workspace.forbids_others => Err(forbidden()),
+            _ => Err(not_found("Workspace")),
         }
-        let (name, message) = match tenant.foreign_workspace {
-            StatusCode::FORBIDDEN => {
-                ("AccessControlException", "User is not authorised to access this API.")
-            }
-            _ => ("NotFoundException", "Workspace not found"),
-        };
-        Err(exception(tenant.foreign_workspace, name, message, None).into())
     }
 }
 
-fn page(tenant: &Tenant, query: &Query) -> Result<Value, Refusal> {
-    let mut window = Window::of(query, tenant.max_page)?;
+fn page(workspace: &Workspace, query: &Query) -> Result<Value, Rejection> {
+    let mut window = Window::of(query, workspace.max_page)?;
     let with_privileges = query.flag("includePrivileges")?;
 
-    let turned = match window.offset {
-        0 => {
-            tenant.pages_turned.store(0, Ordering::Relaxed);
-            0
-        }
-        _ => tenant.pages_turned.fetch_add(1, Ordering::Relaxed) + 1,
-    };
-    let row = |index| person::person(index, false);
-    let selected = list::select(query, tenant.people(), "name,email", row)?;
+    let turned = workspace.turn_page(window.offset);
+    let row = |index| person(index, false);
+    let selected = list::select(query, workspace.people(), "name,email", row)?;
 
-    window.offset = match tenant.paging {
+    window.offset = match workspace.paging {
         Paging::IgnoresOffset => 0,
         Paging::Repeating if turned == 1 => 0,
         Paging::Overlapping => window.offset.saturating_sub(1),
         _ => window.offset,
     };
-    let count = match tenant.paging {
+    let count = match workspace.paging {
         Paging::NoCount => None,
         Paging::CountTooHigh => Some(selected.len() + 5),
         _ => Some(selected.len()),
     };
-    Ok(window.page(&selected, count, |index| person::person(index, with_privileges)))
+    Ok(window.page(&selected, count, |index| person(index, with_privileges)))
 }

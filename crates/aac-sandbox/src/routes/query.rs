@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 
-use super::input::{Refusal, invalid};
+use super::errors::{Rejection, invalid};
 
 /// The parameters of a query, in order.
 pub(super) struct Query(Vec<(String, String)>);
@@ -24,8 +24,8 @@ impl Query {
         self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    /// A whole number that is at least `min`.
-    pub(super) fn number(&self, name: &str, min: usize) -> Result<Option<usize>, Refusal> {
+    /// A whole number of at least `min`.
+    pub(super) fn number(&self, name: &str, min: usize) -> Result<Option<usize>, Rejection> {
         let Some(text) = self.text(name) else {
             return Ok(None);
         };
@@ -35,7 +35,7 @@ impl Query {
         }
     }
 
-    pub(super) fn flag(&self, name: &str) -> Result<bool, Refusal> {
+    pub(super) fn flag(&self, name: &str) -> Result<bool, Rejection> {
         match self.text(name) {
             None | Some("false") => Ok(false),
             Some("true") => Ok(true),

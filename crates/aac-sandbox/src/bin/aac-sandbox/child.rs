@@ -1,36 +1,30 @@
-//! The command that runs inside of the sandbox.
+//! The command that runs against the sandbox.
 
+use std::env;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write as _};
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
 use aac_sandbox::is_cargos_own;
 
 use crate::platform::{Signals, exit_code};
 
-/// Runs a command with `AAC_DIR` set; its exit code, or what a shell has where it cannot start.
+/// Runs a command with `AAC_DIR` set. Returns its exit code, or that of a shell if it cannot start:
+/// 127 if there is no such command, else 126.
 pub(crate) async fn run(
     program: &OsStr,
     arguments: &[OsString],
     folder: &Path,
     signals: &mut Signals,
 ) -> i32 {
-    let mut command = Command::new(program);
-    command.args(arguments).env("AAC_DIR", folder);
-    for (name, _) in std::env::vars_os() {
-        if is_cargos_own(&name) {
-            command.env_remove(name);
-        }
-    }
-
-    let mut child = match command.spawn() {
+    let mut child = match spawn(program, arguments, folder) {
         Ok(child) => child,
         Err(error) => {
             let name = program.display();
             let (code, text) = match error.kind() {
-                io::ErrorKind::NotFound => (127, format!("there is no command {name}")),
+                io::ErrorKind::NotFound => (127, format!("command not found: {name}")),
                 _ => (126, format!("cannot run {name}: {error}")),
             };
             let _ = writeln!(io::stderr(), "aac-sandbox: {text}");
@@ -43,4 +37,43 @@ pub(crate) async fn run(
             signal = signals.next() => signal.pass_on(&child),
         }
     }
+}
+
+/// Starts a command. If there is none of that name but a program of this workspace has it, cargo
+/// builds and starts that.
+fn spawn(program: &OsStr, arguments: &[OsString], folder: &Path) -> io::Result<Child> {
+    match command(program, folder).args(arguments).spawn() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let Some((cargo, manifest)) = workspace_program(program) else {
+                return Err(error);
+            };
+            let mut command = command(&cargo, folder);
+            command.arg("run").arg("--manifest-path").arg(manifest).arg("--").args(arguments);
+            command.spawn()
+        }
+        result => result,
+    }
+}
+
+fn command(program: &OsStr, folder: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.env("AAC_DIR", folder);
+    for (name, _) in env::vars_os().filter(|(name, _)| is_cargos_own(name)) {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// Cargo, and the manifest of a program of this workspace. Cargo names both to what it runs, so
+/// there is neither when the sandbox was started without it.
+fn workspace_program(name: &OsStr) -> Option<(OsString, PathBuf)> {
+    let mut components = Path::new(name).components();
+    let (Some(Component::Normal(_)), None) = (components.next(), components.next()) else {
+        return None;
+    };
+    let own = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR")?);
+    let program = own.with_file_name(name);
+    let manifest = program.join("Cargo.toml");
+    let is_program = manifest.is_file() && program.join("src").join("main.rs").is_file();
+    is_program.then_some((env::var_os("CARGO")?, manifest))
 }

@@ -1,10 +1,11 @@
-//! A local Alteryx Cloud for trying, learning and testing.
+//! Runs a command against a local Alteryx Cloud.
 //!
 //! ```text
-//! cargo sandbox cargo run -p get_workspace          around one command
-//! cargo sandbox bash                                around a shell
+//! cargo sandbox cargo run -p get_workspace          run a command
+//! cargo sandbox get_workspace                       the same, in short
+//! cargo sandbox bash                                run a shell
 //! cargo sandbox --fault token:reset-after list_users
-//! cargo sandbox                                     until Ctrl-C
+//! cargo sandbox                                     serve until Ctrl-C
 //! ```
 
 mod child;
@@ -23,57 +24,71 @@ use clap::{Parser, value_parser};
 use crate::folder::Folder;
 use crate::platform::Signals;
 
-/// A local Alteryx Cloud on 127.0.0.1, for trying, learning and testing.
-///
-/// With a COMMAND, runs it against the sandbox: AAC_DIR names a temporary folder with
-/// aac_url.txt, client_id.txt and a creds.json whose access token has just expired. Ends with
-/// the exit status of the command. Without one, serves until Ctrl-C and prints the folder.
+const EXAMPLES: &str = "\
+Examples:
+  cargo sandbox --fault token:reset-after get_workspace
+  cargo sandbox bash";
+
+/// Run a command against a local Alteryx Cloud, with AAC_DIR set to its files
 #[derive(Debug, Parser)]
-#[command(version, after_long_help = kinds_of_faults())]
+#[command(bin_name = "cargo sandbox", version, after_help = EXAMPLES)]
 struct Cli {
-    /// Listen on this port; any free one by default
+    /// Port to listen on [default: any free port]
     #[arg(long, default_value_t = 0, hide_default_value = true)]
     port: u16,
 
-    /// Write the three files into this folder, and leave them there
+    /// Folder for the files [default: temporary]
     #[arg(long)]
     dir: Option<PathBuf>,
 
-    /// How long an access token lives
+    /// Create the folder given by --dir
+    #[arg(long, requires = "dir")]
+    create_dir: bool,
+
+    /// Lifetime of access tokens
     #[arg(long, value_name = "SECS", default_value_t = 300,
         value_parser = value_parser!(i64).range(1..=86_400))]
     token_lifetime: i64,
 
-    /// How long a spent refresh token may be sent once more; later, its whole family is revoked
-    #[arg(long, value_name = "SECS", default_value_t = 0,
+    /// Grace period for spent refresh tokens
+    #[arg(long, value_name = "SECS", default_value_t = 0, hide_default_value = true,
         value_parser = value_parser!(u64).range(..=86_400))]
     grace: u64,
 
-    /// How many people the workspace has
+    /// Number of people in the workspace
     #[arg(long, value_name = "N", default_value_t = 3)]
     users: usize,
 
-    /// How large an exported package is
+    /// Size of an exported package
     #[arg(long, value_name = "BYTES", default_value_t = 2000)]
     package_size: u64,
 
-    /// Wait so long before each answer
-    #[arg(long, value_name = "MS", default_value_t = 0,
+    /// Delay before each response
+    #[arg(long, value_name = "MS", default_value_t = 0, hide_default_value = true,
         value_parser = value_parser!(u64).range(..=3_600_000))]
     latency: u64,
 
-    /// Let TARGET:KIND[=VALUE][+SKIP][xTIMES] go wrong; repeatable (--help lists the kinds)
+    /// Inject a fault, such as api:503x2; repeatable
     #[arg(long)]
     fault: Vec<Fault>,
 
-    /// The command to run, and its arguments
+    /// List the faults
+    #[arg(long, exclusive = true)]
+    list_faults: bool,
+
+    /// Command to run; without one, serve until Ctrl-C
     #[arg(trailing_var_arg = true)]
     command: Vec<OsString>,
 }
 
 fn main() {
     let cli = Cli::parse();
-    // Not by way of ExitCode, which has no room for the exit codes of Windows.
+    if cli.list_faults {
+        // The reader may have left early, as head does.
+        let _ = io::stdout().write_all(list_of_faults().as_bytes());
+        return;
+    }
+    // Not an ExitCode, which cannot hold the exit codes of Windows.
     let code = run(&cli).unwrap_or_else(|error| {
         let _ = writeln!(io::stderr(), "aac-sandbox: {error}");
         1
@@ -84,7 +99,7 @@ fn main() {
 fn run(cli: &Cli) -> io::Result<i32> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let _context = runtime.enter();
-    // Before there is anything to clean up.
+    // First, so that no signal can end the program with files left behind.
     let mut signals = Signals::listen()?;
 
     let sandbox = Sandbox::start(Options {
@@ -102,13 +117,13 @@ fn run(cli: &Cli) -> io::Result<i32> {
         io::ErrorKind::AddrInUse => {
             let port = cli.port;
             io::Error::other(format!(
-                "port {port} is in use: name another with --port, or leave it out for any free one"
+                "port {port} is in use. Choose another with --port, or omit it for any free port"
             ))
         }
         _ => error,
     })?;
-    let folder = Folder::open(cli.dir.as_deref())?;
-    // Expired, so that the first call shows a rotation.
+    let folder = Folder::open(cli.dir.as_deref(), cli.create_dir)?;
+    // The access token is expired, so that the first call shows a rotation.
     sandbox.write_files(folder.path(), &sandbox.issue_expired())?;
 
     let code = match cli.command.split_first() {
@@ -125,30 +140,39 @@ fn run(cli: &Cli) -> io::Result<i32> {
     Ok(code)
 }
 
-/// Says where the files are: the folder alone on stdout, for scripts; the rest on stderr.
+/// Prints the folder of the files: alone on stdout, for scripts, and with instructions on stderr.
 fn announce(sandbox: &Sandbox, folder: &Path) {
     let path = folder.display().to_string();
     let text = format!(
-        "sandbox: {} until Ctrl-C. In another terminal:\n\
+        "sandbox: serving {} until Ctrl-C. In another terminal:\n\
          sandbox:   bash, zsh    export AAC_DIR='{}'\n\
          sandbox:   PowerShell   $env:AAC_DIR = '{}'\n",
         sandbox.url(),
         path.replace('\'', r"'\''"),
         path.replace('\'', "''"),
     );
-    // Whoever closed the one or the other does not want to know.
+    // Either may be closed.
     let _ = io::stderr().write_all(text.as_bytes());
     let _ = writeln!(io::stdout(), "{path}");
 }
 
-fn kinds_of_faults() -> String {
-    let mut text = "Faults:\n  \
-        --fault token:503=2       the next token request is answered 503, Retry-After 2 s\n  \
-        --fault api:429x2         the next two calls of the API are throttled\n  \
-        --fault api:500+1xall     all calls of the API fail, the first excepted\n\n  \
-        TARGET is token or api; VALUE are seconds (503, 429, slow, slow-body; default 1) or the\n  \
-        address of redirect; +SKIP lets so many requests pass first; xall is always. KIND:\n"
-        .to_owned();
+fn list_of_faults() -> String {
+    let mut text = "\
+--fault TARGET:KIND[=VALUE][+SKIP][xTIMES]
+
+  --fault token:503=2     next token request: 503 with Retry-After: 2
+  --fault api:429x2       next two API requests: 429
+  --fault api:500+1xall   all API requests but the first: 500
+
+TARGET  token or api
+VALUE   seconds for 429, 503, slow and slow-body [default: 1]; URL for redirect
+SKIP    number of requests that pass first [default: 0]
+TIMES   number of requests that meet the fault, or all [default: 1]
+KIND    see below. With an error status, redirect, hang or reset-before, no
+        token is spent. With the others, the request is processed first.
+
+"
+    .to_owned();
     let mut kinds = FaultKind::all();
     kinds.sort_by_key(FaultKind::name);
     for kind in kinds {
@@ -162,7 +186,7 @@ mod tests {
     use clap::CommandFactory as _;
 
     #[test]
-    fn the_command_line_is_sound() {
+    fn the_command_line_is_valid() {
         super::Cli::command().debug_assert();
     }
 }

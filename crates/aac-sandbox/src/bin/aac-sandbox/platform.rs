@@ -1,4 +1,4 @@
-//! Where operating systems differ: signals, exit codes, permissions.
+//! Differences between operating systems: signals, exit codes, permissions.
 
 pub(crate) use system::{Signals, exit_code, make_private};
 
@@ -14,8 +14,8 @@ mod system {
     use tokio::process::Child;
     use tokio::signal::unix::{self, SignalKind, signal};
 
-    /// The signals that ask the program to end. While this exists they do not end it by
-    /// themselves; a command that it starts has their default effect again.
+    /// The signals that ask the program to end. While this exists, they do not end it by default. In
+    /// a command that it starts, they have their default effect again.
     #[derive(Debug)]
     pub(crate) struct Signals {
         interrupt: unix::Signal,
@@ -42,33 +42,33 @@ mod system {
         }
     }
 
-    /// A signal that came.
+    /// A signal that arrived.
     #[derive(Debug)]
     pub(crate) enum Signal {
-        /// Ctrl-C. The terminal sends it to the command as well.
+        /// Ctrl-C, which the terminal sends to the command as well.
         Interrupt,
-        /// One that was sent to this process.
+        /// A signal sent to this process alone.
         Ours(rustix::process::Signal),
     }
 
     impl Signal {
-        /// Passes the signal on to a child, unless it has it already.
+        /// Passes the signal on to a child, unless the child got it too.
         pub(crate) fn pass_on(self, child: &Child) {
-            // There is an id until the child has been waited for, so it is nobody else's yet.
+            // The ID exists until the child has been waited for, so no other process has it yet.
             let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
             if let (Self::Ours(signal), Some(pid)) = (self, pid) {
-                // A child that has just ended does not need it.
+                // This fails if the child has just ended.
                 let _ = kill_process(pid, signal);
             }
         }
     }
 
-    /// The exit code of a command; 128 + n if signal n ended it, as shells have it.
+    /// The exit code of a command; 128 + n if signal n ended it, as in a shell.
     pub(crate) fn exit_code(status: ExitStatus) -> i32 {
         status.code().or_else(|| Some(128 + status.signal()?)).unwrap_or(1)
     }
 
-    /// A folder that its owner alone can enter.
+    /// Makes a folder that only its owner can enter.
     pub(crate) fn make_private(builder: &mut tempfile::Builder<'_, '_>) {
         builder.permissions(Permissions::from_mode(0o700));
     }
@@ -82,8 +82,8 @@ mod system {
     use tokio::process::Child;
     use tokio::signal::windows::{CtrlBreak, CtrlC, ctrl_break, ctrl_c};
 
-    /// The console events that ask the program to end. While this exists they do not end it by
-    /// themselves.
+    /// The console events that ask the program to end. While this exists, they do not end it by
+    /// default.
     #[derive(Debug)]
     pub(crate) struct Signals {
         ctrl_c: CtrlC,
@@ -104,12 +104,12 @@ mod system {
         }
     }
 
-    /// An event that came.
+    /// An event that arrived.
     #[derive(Debug)]
     pub(crate) struct Signal;
 
     impl Signal {
-        /// Nothing: the console has told every process it belongs to.
+        /// Does nothing: the console notifies each of its processes.
         pub(crate) fn pass_on(self, _child: &Child) {}
     }
 
@@ -118,6 +118,6 @@ mod system {
         status.code().unwrap_or(1)
     }
 
-    /// Nothing: a user's temporary folder is the user's own.
+    /// Does nothing: a user's temporary folder is private already.
     pub(crate) fn make_private(_builder: &mut tempfile::Builder<'_, '_>) {}
 }

@@ -1,24 +1,24 @@
-//! Every token ever issued, and what has become of it. No network in here.
+//! All tokens ever issued, and what became of them.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use crate::Tokens;
-use crate::jwt::{Mint, REFRESH_LIFETIME, Session};
+use super::Tokens;
+use super::jwt::{Mint, REFRESH_LIFETIME, Session};
 use crate::random;
 
-/// Every token ever issued.
+/// All tokens ever issued.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     families: Vec<Family>,
     refresh_tokens: HashMap<String, RefreshToken>,
     access_tokens: HashMap<String, AccessToken>,
-    /// Access tokens issued up to this number are no longer accepted.
-    rejected_up_to: usize,
+    /// Access tokens up to this number are revoked.
+    revoked_up_to: usize,
 }
 
-/// One log-in on the web page, and all tokens that descend from it.
+/// One sign-in on the web page, and all tokens that descend from it.
 #[derive(Debug)]
 struct Family {
     session: Session,
@@ -28,7 +28,7 @@ struct Family {
 #[derive(Debug)]
 struct RefreshToken {
     family: usize,
-    /// Counts from 1 over all families. For people to read; the token itself is a secret.
+    /// Counts from 1 across all families. The log shows it in place of the token.
     number: usize,
     expires: i64,
     spent: Option<Instant>,
@@ -40,16 +40,16 @@ struct AccessToken {
     expires: i64,
 }
 
-/// What an exchange is judged by.
+/// The rules for a refresh.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Terms {
+pub(crate) struct Policy {
     /// The server's time, in seconds since 1970.
     pub(crate) now: i64,
     pub(crate) grace: Duration,
     pub(crate) replay_protection: bool,
 }
 
-/// A successful exchange.
+/// A successful refresh.
 #[derive(Debug)]
 pub(crate) struct Rotation {
     pub(crate) tokens: Tokens,
@@ -59,18 +59,18 @@ pub(crate) struct Rotation {
     pub(crate) to: usize,
 }
 
-/// Why a refresh token is not exchanged.
+/// Why a refresh token is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
     Unknown,
     Expired {
         number: usize,
     },
-    /// Its family had been revoked before.
+    /// Its family was revoked earlier.
     Revoked {
         number: usize,
     },
-    /// It has been spent before; its family may be revoked for that now.
+    /// It was spent earlier. `revoked`: its family is revoked now, for this reuse.
     Reused {
         number: usize,
         revoked: bool,
@@ -95,44 +95,44 @@ impl fmt::Display for Refusal {
 }
 
 impl Ledger {
-    /// A new family. Its access token is `age` seconds old.
+    /// Starts a family. Its access token is `age` seconds old.
     pub(crate) fn issue(&mut self, mint: &Mint, now: i64, age: i64) -> Tokens {
         let iat = now - age;
         let session = Session { sid: random::uuid(), auth_time: iat };
         self.families.push(Family { session, revoked: false });
-        self.add(mint, self.families.len() - 1, iat).0
+        self.issue_pair(mint, self.families.len() - 1, iat).0
     }
 
-    /// Spends a refresh token for a new pair.
-    pub(crate) fn exchange(
+    /// Spends a refresh token and issues a new pair.
+    pub(crate) fn refresh(
         &mut self,
         mint: &Mint,
         refresh_token: &str,
-        terms: Terms,
+        policy: Policy,
     ) -> Result<Rotation, Refusal> {
-        let (family, from) = self.admit(refresh_token, terms)?;
-        let (tokens, to) = self.add(mint, family, terms.now);
-        // The grace is that of the first use: sending a token over and over does not extend it.
+        let (family, from) = self.redeem(refresh_token, policy)?;
+        let (tokens, to) = self.issue_pair(mint, family, policy.now);
+        // The grace period starts with the first use. Sending the token again does not extend it.
         if let Some(token) = self.refresh_tokens.get_mut(refresh_token) {
             token.spent.get_or_insert_with(Instant::now);
         }
         Ok(Rotation { tokens, from, to })
     }
 
-    /// A new access token; the refresh token stays as it is.
-    pub(crate) fn access_only(
+    /// Issues an access token without spending the refresh token.
+    pub(crate) fn access_token_only(
         &mut self,
         mint: &Mint,
         refresh_token: &str,
-        terms: Terms,
+        policy: Policy,
     ) -> Result<String, Refusal> {
-        let (family, _) = self.admit(refresh_token, terms)?;
-        Ok(self.add_access_token(mint, family, terms.now))
+        let (family, _) = self.redeem(refresh_token, policy)?;
+        Ok(self.issue_access_token(mint, family, policy.now))
     }
 
-    /// Judges a refresh token that was sent; one that was sent too often has its consequences.
-    fn admit(&mut self, refresh_token: &str, terms: Terms) -> Result<(usize, usize), Refusal> {
-        self.judge(refresh_token, terms).inspect_err(|refusal| {
+    /// Checks a refresh token that was sent, and revokes its family if it was reused.
+    fn redeem(&mut self, refresh_token: &str, policy: Policy) -> Result<(usize, usize), Refusal> {
+        self.check(refresh_token, policy).inspect_err(|refusal| {
             if let Refusal::Reused { revoked: true, .. } = refusal {
                 let family = self.refresh_tokens[refresh_token].family;
                 self.families[family].revoked = true;
@@ -140,42 +140,42 @@ impl Ledger {
         })
     }
 
-    /// The family and the number of a refresh token that may be exchanged.
-    pub(crate) fn judge(
+    /// Checks a refresh token; returns its family and its number.
+    pub(crate) fn check(
         &self,
         refresh_token: &str,
-        terms: Terms,
+        policy: Policy,
     ) -> Result<(usize, usize), Refusal> {
         let token = self.refresh_tokens.get(refresh_token).ok_or(Refusal::Unknown)?;
         let number = token.number;
-        let ended = self.families[token.family].revoked;
-        if token.spent.is_some_and(|spent| spent.elapsed() >= terms.grace) {
-            let revoked = terms.replay_protection && !ended;
+        let family_revoked = self.families[token.family].revoked;
+        if token.spent.is_some_and(|spent| spent.elapsed() >= policy.grace) {
+            let revoked = policy.replay_protection && !family_revoked;
             Err(Refusal::Reused { number, revoked })
-        } else if ended {
+        } else if family_revoked {
             Err(Refusal::Revoked { number })
-        } else if terms.now >= token.expires {
+        } else if policy.now >= token.expires {
             Err(Refusal::Expired { number })
         } else {
             Ok((token.family, number))
         }
     }
 
-    /// Whether an access token is accepted at `now`.
+    /// Whether an access token is valid at `now`.
     pub(crate) fn accepts(&self, access_token: &str, now: i64) -> bool {
         self.access_tokens
             .get(access_token)
-            .is_some_and(|token| token.number > self.rejected_up_to && now < token.expires)
+            .is_some_and(|token| token.number > self.revoked_up_to && now < token.expires)
     }
 
-    /// No access token issued until now is accepted any more.
-    pub(crate) fn reject_access_tokens(&mut self) {
-        self.rejected_up_to = self.access_tokens.len();
+    /// Revokes all access tokens issued so far.
+    pub(crate) fn revoke_access_tokens(&mut self) {
+        self.revoked_up_to = self.access_tokens.len();
     }
 
-    /// A new pair of a family, and the number of its refresh token.
-    fn add(&mut self, mint: &Mint, family: usize, iat: i64) -> (Tokens, usize) {
-        let access_token = self.add_access_token(mint, family, iat);
+    /// Issues a pair; returns it with the number of its refresh token.
+    fn issue_pair(&mut self, mint: &Mint, family: usize, iat: i64) -> (Tokens, usize) {
+        let access_token = self.issue_access_token(mint, family, iat);
         let session = &self.families[family].session;
         let refresh_token = mint.refresh_token(session);
         let number = self.refresh_tokens.len() + 1;
@@ -185,7 +185,7 @@ impl Ledger {
         (Tokens { access_token, refresh_token }, number)
     }
 
-    fn add_access_token(&mut self, mint: &Mint, family: usize, iat: i64) -> String {
+    fn issue_access_token(&mut self, mint: &Mint, family: usize, iat: i64) -> String {
         let token = mint.access_token(&self.families[family].session, iat);
         let number = self.access_tokens.len() + 1;
         let expires = iat + mint.lifetime;

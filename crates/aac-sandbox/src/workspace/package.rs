@@ -1,4 +1,4 @@
-//! An exported package: a ZIP archive of any size, made while it is sent.
+//! Exported packages: ZIP archives of any size, generated while they are sent.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -10,16 +10,16 @@ use crc32fast::Hasher;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use serde_json::Value;
 
-/// The entry that says what the package is.
+/// The entry with the plan.
 const PLAN: &str = "plan.json";
-/// The entry that makes the package as large as it is to be.
+/// The entry that brings the package to its size.
 const PADDING: &str = "padding.bin";
 
-/// What the padding repeats. Longer than the window of deflate, which therefore cannot shorten it.
+/// What the padding repeats. It is longer than the window of deflate, which cannot compress it.
 static BLOCK: LazyLock<Bytes> = LazyLock::new(|| {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let words = std::iter::repeat_with(|| {
-        // Xorshift: bytes that look random, and are the same every time.
+        // Xorshift: the bytes look random but are always the same.
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
@@ -32,16 +32,16 @@ const BLOCK_SIZE: usize = 256 * 1024;
 /// The body of a package.
 #[derive(Debug)]
 pub(crate) struct Package {
-    /// What comes before the padding.
+    /// What precedes the padding.
     head: Bytes,
-    /// How much of the padding is still to come.
+    /// How much padding is still to be sent.
     padding: u64,
-    /// What comes after it.
+    /// What follows the padding.
     tail: Bytes,
 }
 
 impl Package {
-    /// A package with this plan, of so many bytes, or a few more if it has to.
+    /// A package of `size` bytes with this plan, or larger if it does not fit.
     pub(crate) fn new(plan: &Value, size: u64) -> Self {
         let plan = plan.to_string();
         let (head, tail) = frame(plan.as_bytes(), 0);
@@ -66,7 +66,7 @@ impl HttpBody for Package {
         let data = if !self.head.is_empty() {
             std::mem::take(&mut self.head)
         } else if self.padding > 0 {
-            // At most the size of a block, so that it fits.
+            // At most the size of a block, which fits into usize.
             let len = self.padding.min(BLOCK_SIZE as u64) as usize;
             self.padding -= len as u64;
             BLOCK.slice(..len)
@@ -85,8 +85,8 @@ impl HttpBody for Package {
     }
 }
 
-/// What stands before and after the padding (PKWARE APPNOTE 6.3 §4.3). The sizes are always in
-/// fields of ZIP64, so that those around them do not depend on the size.
+/// What precedes and what follows the padding (PKWARE APPNOTE 6.3 §4.3). Sizes are always in ZIP64
+/// fields, so that the length of both parts does not depend on the size.
 fn frame(plan: &[u8], padding: u64) -> (Vec<u8>, Vec<u8>) {
     let plan_entry = Entry { name: PLAN, crc: crc32fast::hash(plan), len: plan.len() as u64 };
     let padding_entry = Entry { name: PADDING, crc: padding_crc(padding), len: padding };
@@ -102,7 +102,7 @@ fn frame(plan: &[u8], padding: u64) -> (Vec<u8>, Vec<u8>) {
     let directory_len = tail.len() as u64;
     let end_at = directory_at + directory_len;
 
-    // The end of the directory in ZIP64, what leads to it, and the end as it was before ZIP64.
+    // The ZIP64 end of central directory, its locator, and the classic end of central directory.
     tail.extend(le32(0x0606_4b50));
     tail.extend(44_u64.to_le_bytes());
     tail.extend([VERSION, 0, VERSION, 0]);
@@ -121,7 +121,7 @@ fn frame(plan: &[u8], padding: u64) -> (Vec<u8>, Vec<u8>) {
     (head, tail)
 }
 
-/// The version of the format that has ZIP64: 4.5.
+/// The version of the format that introduced ZIP64: 4.5.
 const VERSION: u8 = 45;
 
 /// A stored file.
@@ -132,7 +132,7 @@ struct Entry {
 }
 
 impl Entry {
-    /// The header before its data.
+    /// Its local header, which precedes its data.
     fn local(&self) -> Vec<u8> {
         let mut header = le32(0x0403_4b50).to_vec();
         header.extend(self.common());
@@ -141,7 +141,7 @@ impl Entry {
         header
     }
 
-    /// Its header in the directory; its data is at `offset`, within the first 4 GiB.
+    /// Its header in the central directory. Its local header is at `offset`, below 4 GiB.
     fn central(&self, offset: usize) -> Vec<u8> {
         let mut header = le32(0x0201_4b50).to_vec();
         header.extend([VERSION, 0]);
@@ -154,7 +154,7 @@ impl Entry {
         header
     }
 
-    /// Version, no flags, stored, midnight of 1980-01-01, checksum, sizes as said elsewhere, and
+    /// Version, no flags, stored, midnight of 1980-01-01, checksum, sizes (in the extra field), and
     /// the lengths of the name and of the extra field.
     fn common(&self) -> Vec<u8> {
         let mut fields = vec![VERSION, 0, 0, 0, 0, 0, 0, 0, 0x21, 0];
@@ -165,7 +165,7 @@ impl Entry {
         fields
     }
 
-    /// The extra field of ZIP64 with both sizes.
+    /// The ZIP64 extra field with both sizes.
     fn sizes(&self) -> Vec<u8> {
         let mut extra = vec![1, 0, 16, 0];
         extra.extend(self.len.to_le_bytes());
@@ -178,12 +178,13 @@ fn le32(number: u32) -> [u8; 4] {
     number.to_le_bytes()
 }
 
-/// The checksum of so much padding. It comes before the padding, and must not take as long.
+/// The checksum of `len` bytes of padding. It is sent before the padding, so that it is computed
+/// from that of one block instead of byte by byte.
 fn padding_crc(len: u64) -> u32 {
     let mut crc = Hasher::new();
     let mut blocks = len / BLOCK_SIZE as u64;
     if blocks > 0 {
-        // One block, two, four …: those of them that the number of blocks is made of.
+        // One block, two, four …: combine those that are set in the number of blocks.
         let mut power = Hasher::new();
         power.update(&BLOCK);
         loop {
@@ -204,12 +205,12 @@ fn padding_crc(len: u64) -> u32 {
     crc.finalize()
 }
 
-/// What every archive with a file in it begins with.
+/// Whether a file that begins like this is a ZIP archive with at least one entry.
 pub(crate) fn is_archive(head: &[u8]) -> bool {
     head.starts_with(b"PK\x03\x04")
 }
 
-/// The name of the plan in a package that begins like this, if it is made like [`Package`].
+/// The name of the plan in a file that begins like this, if it has the layout of a [`Package`].
 pub(crate) fn plan_name(head: &[u8]) -> Option<String> {
     let number = |at: usize| Some(usize::from(u16::from_le_bytes([*head.get(at)?, head[at + 1]])));
     if head.len() < 30 || number(8)? != 0 {
@@ -220,7 +221,7 @@ pub(crate) fn plan_name(head: &[u8]) -> Option<String> {
     if head.get(30..after_name)? != PLAN.as_bytes() {
         return None;
     }
-    // What comes after the plan is not JSON: the first value alone is of interest.
+    // What follows the plan is not JSON, so only the first value is read.
     let plan = head.get(after_name + extra_len..)?;
     let mut values = serde_json::Deserializer::from_slice(plan).into_iter::<Value>();
     let plan = values.next()?.ok()?;
@@ -247,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn a_package_is_as_large_as_it_is_to_be_and_knows_its_name() {
+    fn a_package_has_the_requested_size_and_the_name_of_its_plan() {
         let plan = json!({ "name": "a plan", "description": null });
         let smallest = Package::new(&plan, 0).left();
         assert!((100..1000).contains(&smallest), "{smallest}");
@@ -262,7 +263,7 @@ mod tests {
         }
     }
 
-    /// A hole in a file has no size on the disk where these systems have their files.
+    /// The padding is a hole in the file, so that it takes no space.
     #[cfg(unix)]
     #[test]
     fn a_package_beyond_4_gib_can_be_listed() {

@@ -1,14 +1,14 @@
-//! The workspace that the vendor's examples print: the only one the sandbox has.
+//! The one workspace of the sandbox: the one in the vendor's examples.
 
-/// Its number, which is its name in paths.
+/// Its number, which paths contain.
 pub(crate) const ID: u64 = 31429;
-/// Its name, the audience of its tokens.
+/// Its name, which is the audience of its tokens.
 pub(crate) const NAME: &str = "lukes-test-workspace";
-/// Its ULID, which the scope of a token names.
+/// Its ULID, which is part of the scope of its tokens.
 pub(crate) const GID: &str = "01JKBMKPZ94N0GG5F8N9HY2FJA";
 
 /// The body of `GET /iam/v1/workspaces/current`: the documented object in the documented order.
-/// Text, not a value that is serialized: a client is to show it digit for digit.
+/// It is text rather than a serialized value, because clients must show it digit for digit.
 pub(crate) const DOCUMENT: &str = concat!(
     r#"{"id":31429,"name":"lukes-test-workspace","state":"active","lastStateChange":null,"#,
     r#""custom_url":"lukes-test-workspace.us1.alteryxcloud.com","max_user_number":5000,"#,
@@ -19,7 +19,7 @@ pub(crate) const DOCUMENT: &str = concat!(
     r#""workspace_tier":"enterprise_cloud22","emrCluster":null}"#,
 );
 
-/// The scope of a token for the workspace.
+/// The scope of its tokens.
 pub(crate) fn scope() -> String {
     format!("w:{GID}")
 }

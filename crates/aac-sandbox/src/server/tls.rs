@@ -1,4 +1,4 @@
-//! A private certificate authority, and a certificate for loopback and the names of the cloud.
+//! A private certificate authority, and a certificate for loopback and the cloud's host names.
 
 use std::io;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
-/// What the certificate is good for.
+/// What the certificate is valid for.
 const NAMES: [&str; 8] = [
     "localhost",
     "127.0.0.1",
@@ -27,7 +27,7 @@ const NAMES: [&str; 8] = [
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// An acceptor of https, and the certificate of its authority in PEM.
+/// A TLS acceptor, and the certificate of its authority in PEM.
 pub(crate) fn acceptor() -> io::Result<(TlsAcceptor, String)> {
     build().map_err(io::Error::other)
 }
@@ -49,7 +49,7 @@ fn build() -> Result<(TlsAcceptor, String), Box<dyn std::error::Error + Send + S
     server.use_authority_key_identifier_extension = true;
     let certificate = server.signed_by(&key, &issuer)?;
 
-    // The provider is named: a process in which several are compiled in has no default one.
+    // A process with several providers compiled in has no default provider.
     let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
@@ -60,7 +60,7 @@ fn build() -> Result<(TlsAcceptor, String), Box<dyn std::error::Error + Send + S
     Ok((TlsAcceptor::from(Arc::new(config)), authority_certificate.pem()))
 }
 
-/// From yesterday for a year. macOS takes no certificate that is good for longer than 825 days.
+/// Valid for a year from yesterday. macOS rejects certificates valid for more than 825 days.
 fn valid_now(mut params: CertificateParams) -> CertificateParams {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let now = date_time_ymd(1970, 1, 1) + since_1970;

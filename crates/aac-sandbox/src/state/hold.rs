@@ -1,4 +1,4 @@
-//! Holding requests at a point of the server, for tests of what happens meanwhile.
+//! Holds requests at a point in the server, so that tests can act in the meantime.
 
 use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -7,18 +7,18 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 /// Holds requests until it is dropped.
-#[must_use = "nothing is held once this is dropped"]
+#[must_use = "dropping it releases the requests"]
 pub struct Hold {
     gate: Arc<Gate>,
 }
 
 impl Hold {
-    /// Waits until at least one request is being held; false if `timeout` passes first.
+    /// Waits until at least one request is held. Returns false if `timeout` passes first.
     pub fn wait_for_request(&self, timeout: Duration) -> bool {
         self.wait_for_requests(1, timeout)
     }
 
-    /// Waits until at least so many requests are being held; false if `timeout` passes first.
+    /// Waits until at least `count` requests are held. Returns false if `timeout` passes first.
     pub fn wait_for_requests(&self, count: usize, timeout: Duration) -> bool {
         let held = self.gate.held();
         let (_held, result) = self
@@ -29,12 +29,12 @@ impl Hold {
         !result.timed_out()
     }
 
-    /// How many requests are being held.
+    /// How many requests are held.
     pub fn held(&self) -> usize {
         *self.gate.held()
     }
 
-    /// Lets the requests go; the same as dropping it.
+    /// Releases the requests, as dropping the hold does.
     pub fn release(self) {}
 }
 
@@ -50,12 +50,12 @@ impl fmt::Debug for Hold {
     }
 }
 
-/// A point that requests pass while nobody holds them.
+/// A point that requests pass unless there is a [`Hold`].
 #[derive(Debug)]
 pub(crate) struct Gate {
     /// How many [`Hold`]s there are.
     holds: watch::Sender<usize>,
-    /// How many requests wait here. A blocking lock, as tests wait for it in plain threads.
+    /// How many requests wait here. The lock blocks, since tests wait for it in plain threads.
     held: Mutex<usize>,
     changed: Condvar,
 }
@@ -74,14 +74,14 @@ impl Gate {
         Hold { gate: Arc::clone(self) }
     }
 
-    /// Passes; waits as long as there is a [`Hold`].
+    /// Waits as long as there is a [`Hold`].
     pub(crate) async fn pass(&self) {
         let mut holds = self.holds.subscribe();
         if *holds.borrow() == 0 {
             return;
         }
         let _waiting = Waiting::new(self);
-        // An error would mean that the gate is gone, and with it everyone who could hold.
+        // The sender lives in the gate, so that this cannot fail.
         let _ = holds.wait_for(|holds| *holds == 0).await;
     }
 
@@ -90,7 +90,7 @@ impl Gate {
     }
 }
 
-/// One request that waits; it is no longer counted once it goes on, or its client has left.
+/// A waiting request. It stops counting when it continues or its client leaves.
 struct Waiting<'a>(&'a Gate);
 
 impl<'a> Waiting<'a> {

@@ -1,10 +1,10 @@
-//! Programs of this workspace, as tests and the sandbox run them.
+//! The environment of a `cargo` that runs inside another `cargo run` or `cargo test`.
 
 use std::ffi::OsStr;
 
-/// Whether cargo has set a variable for the one program that it runs. Build scripts that look at
-/// these (that of ring, for one) would run again for a `cargo` that this program starts, and again
-/// for the next one outside. Settings of the user's, such as `CARGO_TARGET_DIR`, stay.
+/// Whether cargo sets this variable for the program it runs. Remove these variables before you
+/// start another `cargo`: build scripts that depend on them (ring's, for one) would run again, and
+/// once more for the next `cargo` outside. Settings of the user, such as `CARGO_TARGET_DIR`, stay.
 pub fn is_cargos_own(name: &OsStr) -> bool {
     let Some(name) = name.to_str() else {
         return false;

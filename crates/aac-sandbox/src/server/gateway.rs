@@ -1,29 +1,29 @@
-//! The gateway in front of the API: what it turns away, in the order in which it looks.
+//! The gateway in front of the API: what it rejects, in the order of its checks.
 
 use axum::body::Body;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, Response, StatusCode};
 
-use crate::envelope::{gateway_fault, html, unauthorized};
+use super::body::RequestBody;
+use crate::http::responses::{gateway_fault, html, invalid_api_key, unauthorized};
 use crate::log::Note;
-use crate::server::Server;
-use crate::stream::Received;
+use crate::state::Shared;
 
-/// The API project id of the sandbox: 48 letters and digits, as an Apigee consumer key has.
+/// The API project ID of the sandbox: 48 letters and digits, like an Apigee consumer key.
 pub(crate) const PROJECT_ID: &str = "SandboxProjectId00000000000000000000000000000001";
 
 const _: () = assert!(PROJECT_ID.len() == 48);
 
-/// The answer to a request that does not reach the API.
-pub(crate) fn turn_away(
-    server: &Server,
+/// The response to a request that does not reach the API.
+pub(super) fn reject(
+    shared: &Shared,
     request: &Parts,
-    body: &Received,
+    body: &RequestBody,
 ) -> Option<Response<Body>> {
     let header = |name: &str| request.headers.get(name).map(HeaderValue::as_bytes);
 
-    // The Google front end does not take a body with these methods.
+    // The Google front end does not accept a body with these methods.
     if matches!(request.method, Method::GET | Method::HEAD) && !body.is_empty() {
         return Some(html(
             StatusCode::BAD_REQUEST,
@@ -32,18 +32,12 @@ pub(crate) fn turn_away(
         ));
     }
 
-    let mut state = server.state();
+    let mut state = shared.state();
     if state.settings.project_id_check {
-        // The second is what the header was called until April 2025.
+        // The header was called x-client-id until April 2025.
         match header("x-api-project-id").or_else(|| header("x-client-id")) {
             Some(id) if id == PROJECT_ID.as_bytes() => {}
-            Some(_) => {
-                return Some(gateway_fault(
-                    StatusCode::UNAUTHORIZED,
-                    "Invalid ApiKey",
-                    "oauth.v2.InvalidApiKey",
-                ));
-            }
+            Some(_) => return Some(invalid_api_key()),
             None => {
                 return Some(gateway_fault(
                     StatusCode::UNAUTHORIZED,
@@ -54,15 +48,12 @@ pub(crate) fn turn_away(
         }
     }
 
-    let now = state.settings.now();
-    let accepted = bearer(request).is_some_and(|token| state.ledger.accepts(token, now));
-    if accepted {
-        None
-    } else {
-        state.counters.unauthorized += 1;
-        let note = "no access token that is valid now".to_owned();
-        Some(Note::on(unauthorized(), note))
+    let now = state.settings.now().seconds();
+    if bearer(request).is_some_and(|token| state.ledger.accepts(token, now)) {
+        return None;
     }
+    state.counters.unauthorized += 1;
+    Some(Note::on(unauthorized(), "no valid access token".to_owned()))
 }
 
 /// The access token of a request (RFC 6750 §2.1; the scheme in any case, RFC 9110 §11.1).

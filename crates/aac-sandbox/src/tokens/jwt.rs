@@ -1,12 +1,15 @@
-//! Tokens in the shape of the real ones: the same claims in the same order, an invented signature.
+//! Makes tokens that look like the real ones: the same claims in the same order. The signature is
+//! random.
 
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use serde_json::{Value, json};
 
 use crate::options::RefreshTokens;
-use crate::{random, workspace};
+use crate::random;
+use crate::workspace::identity;
 
-/// The OAuth client that Alteryx publishes for us1. A public client: it has no secret.
+/// The ID of the OAuth client that Alteryx publishes for us1. It is a public client, without a
+/// secret.
 pub(crate) const CLIENT_ID: &str = "af1b5321-afe0-48c2-966a-c77d74e98085";
 
 const KEY_ID: &str = "0c5aac5d-7a7b-4c0b-9d51-5a6d0b0c0001";
@@ -15,20 +18,20 @@ const ENVIRONMENT: &str = "0c5aac5d-7a7b-4c0b-9d51-5a6d0b0c0003";
 const ORGANIZATION: &str = "0c5aac5d-7a7b-4c0b-9d51-5a6d0b0c0004";
 const POLICY: &str = "AlteryxAuthIDPPolicy";
 
-/// A legal address (RFC 5322 §3.2.3) that puts a `-` and a `_` into the base64url of every
-/// access token: `~` and `?` encode to them where they are the third byte of a group, and one
-/// of three in a row always is. A client that decodes plain base64 shall notice.
+/// A valid address (RFC 5322 §3.2.3) that puts `-` and `_` into the base64url of every access
+/// token, so that a client that decodes plain base64 fails. `~` and `?` encode to them as the third
+/// byte of a group, and one of three in a row always is.
 const EMAIL: &str = "learner.~~~.???@example.com";
 
-/// The refresh token says so of itself whatever lifetime was chosen for it.
+/// How long refresh tokens are valid, in seconds.
 pub(crate) const REFRESH_LIFETIME: i64 = 365 * 24 * 60 * 60;
 
-/// What all tokens of one family have in common.
+/// What all tokens of a family share.
 #[derive(Clone, Debug)]
 pub(crate) struct Session {
-    /// The session id, a UUID.
+    /// The session ID, a UUID.
     pub(crate) sid: String,
-    /// When the user logged in, in seconds since 1970.
+    /// When the user signed in, in seconds since 1970.
     pub(crate) auth_time: i64,
 }
 
@@ -36,7 +39,7 @@ pub(crate) struct Session {
 #[derive(Clone, Debug)]
 pub(crate) struct Mint {
     pub(crate) issuer: String,
-    /// Of an access token, in seconds.
+    /// The lifetime of an access token, in seconds.
     pub(crate) lifetime: i64,
     pub(crate) at_jwt: bool,
     pub(crate) refresh_tokens: RefreshTokens,
@@ -55,8 +58,8 @@ impl Mint {
             "jti": random::uuid(),
             "iat": iat,
             "exp": iat + self.lifetime,
-            "aud": [workspace::NAME],
-            "scope": workspace::scope(),
+            "aud": [identity::NAME],
+            "scope": identity::scope(),
             "sub": SUBJECT,
             "sid": session.sid,
             "auth_time": session.auth_time,
@@ -68,7 +71,7 @@ impl Mint {
         signed(&header, &payload)
     }
 
-    /// A refresh token. It does not say when it was issued.
+    /// A refresh token. It does not contain the time of issue.
     pub(crate) fn refresh_token(&self, session: &Session) -> String {
         match self.refresh_tokens {
             RefreshTokens::Opaque => random::base64url::<96>(),
@@ -79,7 +82,7 @@ impl Mint {
                     "jti": random::uuid(),
                     "exp": session.auth_time + REFRESH_LIFETIME,
                     "sid": session.sid,
-                    "scope": workspace::scope(),
+                    "scope": identity::scope(),
                     "auth_time": session.auth_time,
                     "acr": POLICY,
                     "iss": self.issuer,
@@ -89,7 +92,7 @@ impl Mint {
     }
 }
 
-/// A JWT in compact form (RFC 7519 §3), with as many random bytes as a 2048-bit RSA signature has.
+/// A JWT in compact form (RFC 7519 §3). Its signature is as long as one of 2048-bit RSA.
 fn signed(header: &Value, payload: &Value) -> String {
     let encode = |part: &Value| BASE64_URL_SAFE_NO_PAD.encode(part.to_string());
     format!("{}.{}.{}", encode(header), encode(payload), random::base64url::<256>())

@@ -1,11 +1,11 @@
-//! Invented people, the same ones every time: the first few plain, the others to show where a
-//! program is careless with text that strangers wrote.
+//! Invented people, always the same. The first few are ordinary; the names of the others reveal
+//! programs that are careless with text that strangers wrote.
 
 use serde_json::{Value, json};
 
-use crate::workspace;
+use super::identity;
 
-/// Display names, dealt out in turn.
+/// Display names, used in turn.
 const NAMES: [Option<&str>; 32] = [
     Some("Ada Lovelace"),
     Some("Łukasz Żółć"),
@@ -13,28 +13,28 @@ const NAMES: [Option<&str>; 32] = [
     Some("Grace Hopper"),
     Some("محمد الخوارزمي"),
     Some("Ἑλένη Παπαδοπούλου"),
-    // e and a combining acute accent, rather than é.
+    // An e with a combining acute accent instead of é.
     Some("Zoe\u{301} Dupre\u{301}"),
-    // A family: four people, three joiners, two columns wide.
+    // A family emoji: four people and three joiners, two columns wide.
     Some("\u{1f468}\u{200d}\u{1f469}\u{200d}\u{1f467}\u{200d}\u{1f466} Family account"),
     None,
     Some(""),
     Some("O'Brien, \"Bob\""),
     Some("two\nlines"),
     Some("tab\there"),
-    // Formulas, to a spreadsheet.
+    // Formulas in a spreadsheet.
     Some("=cmd|' /C calc'!A0"),
     Some("+1 555 0100"),
     Some("-2+3"),
     Some("@SUM(A1:A9)"),
     Some("\tleading tab"),
     Some("\rleading return"),
-    // To a terminal: red; a new title; what a C1 control does in one character.
+    // On a terminal: red text, a new title, and a one-character control sequence (C1).
     Some("\u{1b}[31mred\u{1b}[0m"),
     Some("\u{1b}]0;title\u{7}"),
     Some("\u{9b}31mC1"),
     Some("nul\u{0}byte"),
-    // Bidirectional overrides: shows as if it ended in "exe".
+    // Bidirectional overrides, which disguise a file extension.
     Some("invoice\u{202e}fdp.exe\u{202c}"),
     Some("\u{2066}isolate\u{2069}"),
     Some("zero\u{200b}width"),
@@ -49,7 +49,7 @@ const NAMES: [Option<&str>; 32] = [
     ),
 ];
 
-/// What privileges can be on.
+/// The types of resources that privileges are about.
 const RESOURCES: [&str; 20] = [
     "flow",
     "connection",
@@ -74,12 +74,12 @@ const RESOURCES: [&str; 20] = [
 ];
 
 /// The number of a person.
-pub(super) fn id(index: usize) -> u64 {
+pub(crate) fn id(index: usize) -> u64 {
     51_000 + index as u64
 }
 
-/// A person, with the fields of the real service in its order.
-pub(super) fn person(index: usize, with_privileges: bool) -> Value {
+/// A person, with the fields of the real service in their order.
+pub(crate) fn person(index: usize, with_privileges: bool) -> Value {
     let id = id(index);
     let hidden = index % 10 == 9;
     let created = time(index);
@@ -106,7 +106,7 @@ pub(super) fn person(index: usize, with_privileges: bool) -> Value {
         "peopleworkspaces": (index % 5 != 4).then(|| json!([{
             "id": id + 900_000,
             "personId": id,
-            "workspaceId": workspace::ID,
+            "workspaceId": identity::ID,
             "isDisabled": false,
             "tags": [["team", "finance"], []],
         }])),
@@ -140,20 +140,20 @@ pub(super) fn person(index: usize, with_privileges: bool) -> Value {
             "policyId": policy,
             "name": name,
             "tag": tag,
-            "workspaceId": workspace::ID,
+            "workspaceId": identity::ID,
         }]);
     }
     person
 }
 
-/// Some moment, the same every time. No month has fewer than 28 days.
+/// A time that depends on the index alone. Every month has 28 days.
 fn time(index: usize) -> String {
     let (month, day) = (1 + index % 12, 1 + index % 28);
     let (hour, minute, second) = (index % 24, index * 7 % 60, index * 13 % 60);
     format!("2025-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.000Z")
 }
 
-/// A ULID: the time of the workspace, and digits that Crockford's alphabet has.
+/// A ULID: the timestamp of the workspace's ULID, and digits, which are valid in its alphabet.
 fn gid(index: usize) -> String {
     format!("01JKBMKPZ9{index:016}")
 }

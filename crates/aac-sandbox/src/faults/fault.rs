@@ -1,0 +1,223 @@
+//! A fault, and its text form.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::{FaultKind, Target};
+
+/// Something that goes wrong on purpose.
+///
+/// In text form: `TARGET:KIND[=VALUE][+SKIP][xTIMES]`. TARGET is `token` or `api`. `+SKIP` lets
+/// that many requests pass first. `xTIMES` is how often the fault happens: once by default, always
+/// with `xall`. The faults of a target happen in the order in which they were added.
+///
+/// ```
+/// use aac_sandbox::{Fault, FaultKind};
+///
+/// let fault: Fault = "token:503=2x3".parse().unwrap();
+/// assert_eq!(fault, Fault::token(FaultKind::Unavailable(2)).times(3));
+///
+/// let fault: Fault = "api:500+1".parse().unwrap();
+/// assert_eq!(fault, Fault::api(FaultKind::ServerError).after(1));
+///
+/// assert_eq!("token:reset-afterxall".parse::<Fault>().unwrap().times, None);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The requests it applies to.
+    pub target: Target,
+    /// What happens.
+    pub kind: FaultKind,
+    /// How often; `None` is always.
+    pub times: Option<u32>,
+    /// How many requests of the target pass first.
+    pub skip: u32,
+}
+
+impl Fault {
+    /// A fault of the token endpoint. It happens once.
+    pub fn token(kind: FaultKind) -> Self {
+        Self { target: Target::Token, kind, times: Some(1), skip: 0 }
+    }
+
+    /// A fault of the API. It happens once.
+    ///
+    /// # Panics
+    ///
+    /// If the kind is one of the token endpoint alone. See [`FaultKind::applies_to`].
+    pub fn api(kind: FaultKind) -> Self {
+        assert!(kind.applies_to(Target::Api), "{kind}: {}", FOR_TOKEN_ONLY);
+        Self { target: Target::Api, kind, times: Some(1), skip: 0 }
+    }
+
+    /// Makes it happen that many times.
+    pub fn times(self, times: u32) -> Self {
+        Self { times: Some(times), ..self }
+    }
+
+    /// Makes it happen every time.
+    pub fn always(self) -> Self {
+        Self { times: None, ..self }
+    }
+
+    /// Lets that many requests of its target pass first.
+    pub fn after(self, skip: u32) -> Self {
+        Self { skip, ..self }
+    }
+}
+
+const FOR_TOKEN_ONLY: &str = "only the token endpoint has this kind";
+
+impl FromStr for Fault {
+    type Err = FaultError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let error = |reason: &'static str| FaultError { text: text.to_owned(), reason };
+        let (target, rest) = text.split_once(':').ok_or_else(|| error("there is no TARGET"))?;
+        let target = match target {
+            "token" => Target::Token,
+            "api" => Target::Api,
+            _ => return Err(error("unknown TARGET")),
+        };
+        let (rest, times) = match rest.rsplit_once('x') {
+            Some((rest, "all")) => (rest, None),
+            Some((rest, times)) if is_number(times) => match times.parse() {
+                Ok(0) => return Err(error("TIMES must be at least 1")),
+                Ok(times) => (rest, Some(times)),
+                Err(_) => return Err(error("TIMES is too large")),
+            },
+            _ => (rest, Some(1)),
+        };
+        let (rest, skip) = match rest.rsplit_once('+') {
+            Some((rest, skip)) if is_number(skip) => {
+                (rest, skip.parse().map_err(|_| error("SKIP is too large"))?)
+            }
+            _ => (rest, 0),
+        };
+        let (name, value) = match rest.split_once('=') {
+            Some((name, value)) => (name, Some(value)),
+            None => (rest, None),
+        };
+        let kind = FaultKind::all()
+            .into_iter()
+            .find(|kind| kind.name() == name)
+            .ok_or_else(|| error("unknown KIND"))?;
+        if !kind.applies_to(target) {
+            return Err(error(FOR_TOKEN_ONLY));
+        }
+        let kind = match value {
+            Some(value) => kind.with_value(value).map_err(error)?,
+            None => kind,
+        };
+        Ok(Self { target, kind, times, skip })
+    }
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// A text that is not a fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FaultError {
+    text: String,
+    reason: &'static str,
+}
+
+impl FaultError {
+    /// How wide a line of the message may be.
+    const WIDTH: usize = 80;
+}
+
+impl fmt::Display for FaultError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}\n\n\
+             {:?} is not a valid fault.\n\
+             Write TARGET:KIND[=VALUE][+SKIP][xTIMES], as in token:503=2x3 or api:429xall.\n\
+             TARGET is token or api. KIND is one of:",
+            self.reason, self.text
+        )?;
+        let mut names: Vec<_> = FaultKind::all().iter().map(FaultKind::name).collect();
+        names.sort_unstable();
+        let mut width = Self::WIDTH;
+        for name in names {
+            if width + 1 + name.len() > Self::WIDTH {
+                f.write_str("\n ")?;
+                width = 1;
+            }
+            write!(f, " {name}")?;
+            width += 1 + name.len();
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for FaultError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_can_be_written_as_text() {
+        for kind in FaultKind::all() {
+            for target in [Target::Token, Target::Api] {
+                let fault = |times, skip| Fault { target, kind: kind.clone(), times, skip };
+                for (text, fault) in [
+                    (format!("{target}:{kind}"), fault(Some(1), 0)),
+                    (format!("{target}:{}", kind.name()), fault(Some(1), 0)),
+                    (format!("{target}:{kind}+3x12"), fault(Some(12), 3)),
+                    (format!("{target}:{kind}xall"), fault(None, 0)),
+                ] {
+                    let parsed = text.parse().ok();
+                    assert_eq!(parsed, kind.applies_to(target).then_some(fault), "{text}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_fault_that_could_do_nothing_is_refused() {
+        for (text, reason) in [
+            ("api:no-refresh-token", FOR_TOKEN_ONLY),
+            ("api:no-access-tokenxall", FOR_TOKEN_ONLY),
+            ("api:bad-access-token", FOR_TOKEN_ONLY),
+            ("api:500x0", "TIMES must be at least 1"),
+        ] {
+            let error = text.parse::<Fault>().expect_err(text).to_string();
+            assert!(error.starts_with(reason), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "no-refresh-token: only the token endpoint has this kind")]
+    fn nor_can_a_program_build_one() {
+        let _ = Fault::api(FaultKind::NoRefreshToken);
+    }
+
+    #[test]
+    fn a_wrong_text_says_what_is_allowed() {
+        for text in [
+            "",
+            "500",
+            "tokens:500",
+            "api:",
+            "api:501",
+            "api:503=x",
+            "api:cut=1",
+            "api:500x99999999999",
+        ] {
+            let error = text.parse::<Fault>().expect_err(text).to_string();
+            assert!(error.contains(&format!("{text:?}")), "{error}");
+            assert!(error.contains("token or api"), "{error}");
+            for kind in FaultKind::all() {
+                assert!(error.contains(&format!(" {}", kind.name())), "{kind}: {error}");
+            }
+            assert!(error.lines().count() > 4, "{error}");
+            let widest = error.lines().map(str::len).max();
+            assert!(widest <= Some(FaultError::WIDTH), "{widest:?}: {error}");
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! The formats of responses. Each layer of the cloud has its own.
+
+use axum::body::Body;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::{HeaderName, HeaderValue, Response, StatusCode};
+use serde_json::{Value, json};
+
+use crate::random;
+
+/// The header by which Alteryx support finds a request.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-trifacta-request-id");
+
+/// Any response.
+pub(crate) fn response(
+    status: StatusCode,
+    content_type: &'static str,
+    body: impl Into<Body>,
+) -> Response<Body> {
+    let mut response = Response::new(body.into());
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+/// Adds or replaces a header.
+pub(crate) fn with_header(
+    mut response: Response<Body>,
+    name: &'static str,
+    value: impl ToString,
+) -> Response<Body> {
+    let value = HeaderValue::from_str(&value.to_string()).expect("a valid header value");
+    response.headers_mut().insert(name, value);
+    response
+}
+
+/// JSON from the platform.
+pub(crate) fn json(status: StatusCode, body: &Value) -> Response<Body> {
+    response(status, "application/json; charset=utf-8", body.to_string())
+}
+
+/// An error of the platform.
+pub(crate) fn exception(
+    status: StatusCode,
+    name: &str,
+    message: &str,
+    details: Option<&str>,
+) -> Response<Body> {
+    let mut body = json!({ "exception": { "name": name, "message": message } });
+    if let Some(details) = details {
+        body["exception"]["details"] = json!(details);
+    }
+    with_request_id(json(status, &body))
+}
+
+/// Adds the request ID that responses of the platform carry.
+pub(crate) fn with_request_id(mut response: Response<Body>) -> Response<Body> {
+    let id = HeaderValue::from_str(&random::uuid()).expect("a UUID is ASCII");
+    response.headers_mut().entry(REQUEST_ID).or_insert(id);
+    response
+}
+
+/// JSON from the authorization server. No cache may keep it (RFC 6749 §5.1).
+pub(crate) fn oauth(status: StatusCode, body: &Value) -> Response<Body> {
+    let response = response(status, "application/json", body.to_string());
+    with_header(response, CACHE_CONTROL.as_str(), "no-store")
+}
+
+/// An error of the authorization server (RFC 6749 §5.2). PingOne adds a correlation ID to every
+/// description.
+pub(crate) fn oauth_error(status: StatusCode, error: &str, description: &str) -> Response<Body> {
+    let description = format!("{description} (Correlation ID: {})", random::uuid());
+    oauth(status, &json!({ "error": error, "error_description": description }))
+}
+
+/// The refresh token is not accepted.
+pub(crate) fn invalid_grant() -> Response<Body> {
+    oauth_error(
+        StatusCode::BAD_REQUEST,
+        "invalid_grant",
+        "Request denied: The refresh token is invalid, expired or revoked",
+    )
+}
+
+/// The client is not known, or authenticates although it is public.
+pub(crate) fn invalid_client() -> Response<Body> {
+    oauth_error(
+        StatusCode::UNAUTHORIZED,
+        "invalid_client",
+        "Request denied: Unsupported authentication method",
+    )
+}
+
+/// A fault of the Apigee gateway.
+pub(crate) fn gateway_fault(status: StatusCode, text: &str, code: &str) -> Response<Body> {
+    let body = json!({ "fault": { "faultstring": text, "detail": { "errorcode": code } } });
+    response(status, "application/json", body.to_string())
+}
+
+/// The gateway's response to a wrong API project ID.
+pub(crate) fn invalid_api_key() -> Response<Body> {
+    gateway_fault(StatusCode::UNAUTHORIZED, "Invalid ApiKey", "oauth.v2.InvalidApiKey")
+}
+
+/// The gateway's response to a missing, wrong or expired access token: text, not JSON.
+pub(crate) fn unauthorized() -> Response<Body> {
+    response(StatusCode::UNAUTHORIZED, "text/plain", "Unauthorized")
+}
+
+/// A web page.
+pub(crate) fn html(status: StatusCode, title: &str, text: &str) -> Response<Body> {
+    let page = format!(
+        "<!DOCTYPE html>\n<html lang=en>\n<head><meta charset=utf-8><title>{title}</title></head>\n\
+         <body><h1>{title}</h1>\n<p>{text}</p></body>\n</html>\n"
+    );
+    response(status, "text/html; charset=UTF-8", page)
+}

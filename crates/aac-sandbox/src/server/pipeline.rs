@@ -1,0 +1,204 @@
+//! The way of a request through the server: record it, apply a fault, handle it, log it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::request::Parts;
+use axum::http::{self, Method, Response};
+use hyper::body::{Body as _, Incoming};
+use tower_service::Service as _;
+
+use super::body::{RequestBody, Streaming};
+use super::connection::Connection;
+use super::inject::{self, Outcome};
+use super::{authorization, gateway};
+use crate::faults::{FaultKind, Target};
+use crate::http::body::MAX_BUFFERED;
+use crate::http::responses::with_request_id;
+use crate::log::{self, Note};
+use crate::options::Options;
+use crate::routes;
+use crate::state::Shared;
+use crate::workspace::Workspace;
+
+/// A larger body, in bytes, or one of unknown length, is read as its handler needs it.
+const MAX_READ_FIRST: u64 = 1024 * 1024;
+
+/// Serves requests.
+#[derive(Debug)]
+pub(crate) struct Server {
+    shared: Arc<Shared>,
+    api: Router,
+    quiet: bool,
+}
+
+impl Server {
+    pub(crate) fn new(options: &Options, shared: Arc<Shared>) -> Arc<Self> {
+        let api = routes::router(Workspace::new(options));
+        Arc::new(Self { shared, api, quiet: options.quiet })
+    }
+
+    /// Counts a connection and returns its number.
+    pub(super) fn count_connection(&self) -> u64 {
+        let mut state = self.shared.state();
+        state.counters.connections += 1;
+        state.counters.connections
+    }
+
+    /// Serves a request. An error makes hyper drop the connection without a response.
+    pub(super) async fn serve(
+        self: Arc<Self>,
+        connection: Arc<Connection>,
+        request: http::Request<Incoming>,
+    ) -> Result<Response<Body>, NoResponse> {
+        let (head, body) = request.into_parts();
+        let target = Target::of(head.uri.path());
+        let is_small = body.size_hint().upper().is_some_and(|length| length <= MAX_READ_FIRST);
+        // The gateway must know whether a GET has a body.
+        let reads_first = is_small
+            || target == Target::Token
+            || matches!(head.method, Method::GET | Method::HEAD);
+        let (body, fault) = if reads_first {
+            let body = to_bytes(Body::new(body), MAX_BUFFERED).await.map_err(|_| NoResponse)?;
+            let (_, fault) = self.record(&connection, target, &head, &body);
+            (RequestBody::Buffered(body), fault)
+        } else {
+            let (number, fault) = self.record(&connection, target, &head, &[]);
+            let body = Streaming::new(body, Arc::clone(&self.shared), number);
+            (RequestBody::Streaming(body), fault)
+        };
+
+        // hyper drops this future when the client leaves. A separate task goes on: a server that
+        // has begun to rotate a token finishes, whether or not the client waits.
+        let handled = tokio::spawn(Arc::clone(&self).handle(target, head, body, fault));
+        let outcome = handled.await.map_err(|_| NoResponse)?;
+
+        if target == Target::Token {
+            self.shared.responses.pass().await;
+        }
+        match outcome {
+            Outcome::Respond(response) => Ok(response),
+            Outcome::RespondLate(delay, response) => {
+                tokio::time::sleep(delay).await;
+                Ok(response)
+            }
+            Outcome::Reset => {
+                connection.reset();
+                Err(NoResponse)
+            }
+            Outcome::Hang => std::future::pending().await,
+        }
+    }
+
+    /// Records a request. Returns its number, and the fault that applies to it.
+    fn record(
+        &self,
+        connection: &Connection,
+        target: Target,
+        head: &Parts,
+        body: &[u8],
+    ) -> (u64, Option<FaultKind>) {
+        let mut state = self.shared.state();
+        match target {
+            Target::Token => state.counters.token_requests += 1,
+            Target::Api => state.counters.api_calls += 1,
+        }
+        let number = state.requests.record(connection.number, head, body);
+        let fault = state.faults.next(target);
+        state.counters.faults += u64::from(fault.is_some());
+        (number, fault)
+    }
+
+    async fn handle(
+        self: Arc<Self>,
+        target: Target,
+        head: Parts,
+        body: RequestBody,
+        fault: Option<FaultKind>,
+    ) -> Outcome {
+        let settings = self.shared.state().settings;
+        if !settings.latency.is_zero() {
+            tokio::time::sleep(settings.latency).await;
+        }
+        if target == Target::Token {
+            self.shared.arrivals.pass().await;
+        }
+
+        let line = format!("{} {}", head.method, log::target(&head.uri));
+        let now = settings.now();
+        if let Some(outcome) = fault.as_ref().and_then(|fault| inject::before(fault, target, now)) {
+            if let RequestBody::Streaming(mut body) = body
+                && fault != Some(FaultKind::TooLarge)
+            {
+                body.drain().await;
+            }
+            self.log(&line, &outcome, None, fault.as_ref());
+            return outcome;
+        }
+        let response = match target {
+            Target::Token => {
+                authorization::serve(&self.shared, &head, body.bytes(), fault.as_ref())
+            }
+            Target::Api => self.call_api(head, body).await,
+        };
+        let note = response.extensions().get::<Note>().cloned();
+        let outcome = match &fault {
+            Some(fault) => inject::after(fault, response),
+            None => Outcome::Respond(response),
+        };
+        self.log(&line, &outcome, note, fault.as_ref());
+        outcome
+    }
+
+    async fn call_api(&self, mut head: Parts, body: RequestBody) -> Response<Body> {
+        let rejection = gateway::reject(&self.shared, &head, &body);
+        let (body, mut rest) = body.split();
+        let response = match rejection {
+            Some(response) => response,
+            None => {
+                head.extensions.insert(self.shared.state().settings.now());
+                let request = http::Request::from_parts(head, body);
+                let Ok(response) = self.api.clone().call(request).await;
+                with_request_id(response)
+            }
+        };
+        if let Some(rest) = &mut rest {
+            rest.drain().await;
+        }
+        response
+    }
+
+    fn log(&self, line: &str, outcome: &Outcome, note: Option<Note>, fault: Option<&FaultKind>) {
+        if self.quiet {
+            return;
+        }
+        let mut line = match outcome {
+            Outcome::Respond(response) | Outcome::RespondLate(_, response) => {
+                format!("{line} → {}", response.status().as_u16())
+            }
+            Outcome::Reset => format!("{line} → connection reset"),
+            Outcome::Hang => format!("{line} → no response"),
+        };
+        if let Some(Note(note)) = note {
+            line = format!("{line} {note}");
+        }
+        if let Some(fault) = fault {
+            line = format!("{line} [fault {fault}]");
+        }
+        log::line(&line);
+    }
+}
+
+/// The connection ends without a response.
+#[derive(Debug)]
+pub(super) struct NoResponse;
+
+impl fmt::Display for NoResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("no response")
+    }
+}
+
+impl std::error::Error for NoResponse {}

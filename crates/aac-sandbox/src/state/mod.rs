@@ -1,0 +1,120 @@
+//! What all requests share. Every part of the server may use it; it uses none of them.
+
+mod hold;
+mod requests;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+pub use hold::Hold;
+pub use requests::Request;
+
+use crate::clock::Timestamp;
+use crate::faults::Queue;
+use crate::options::Options;
+use crate::tokens::jwt::Mint;
+use crate::tokens::ledger::{Ledger, Policy};
+use hold::Gate;
+use requests::Requests;
+
+/// What all requests share, and the [`Sandbox`](crate::Sandbox) with them.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) mint: Mint,
+    /// Where requests to the token endpoint wait before they are handled.
+    pub(crate) arrivals: Arc<Gate>,
+    /// Where responses of the token endpoint wait before they are sent.
+    pub(crate) responses: Arc<Gate>,
+    state: Mutex<State>,
+}
+
+impl Shared {
+    pub(crate) fn new(options: &Options, mint: Mint) -> Self {
+        let mut faults = Queue::default();
+        for fault in &options.faults {
+            faults.push(fault.clone());
+        }
+        Self {
+            mint,
+            arrivals: Gate::new(),
+            responses: Gate::new(),
+            state: Mutex::new(State {
+                settings: Settings {
+                    grace: options.grace,
+                    replay_protection: options.replay_protection,
+                    latency: options.latency,
+                    project_id_check: options.project_id_check,
+                    clock_offset: options.clock_offset,
+                },
+                ledger: Ledger::default(),
+                faults,
+                counters: Counters::default(),
+                requests: Requests::default(),
+            }),
+        }
+    }
+
+    /// What changes while the server runs.
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What changes while the server runs.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) settings: Settings,
+    pub(crate) ledger: Ledger,
+    pub(crate) faults: Queue,
+    pub(crate) counters: Counters,
+    pub(crate) requests: Requests,
+}
+
+/// The [`Options`] that can be changed while the server runs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    pub(crate) grace: Duration,
+    pub(crate) replay_protection: bool,
+    pub(crate) latency: Duration,
+    pub(crate) project_id_check: bool,
+    pub(crate) clock_offset: i64,
+}
+
+impl Settings {
+    /// The time by the server's clock.
+    pub(crate) fn now(&self) -> Timestamp {
+        Timestamp { millis: Timestamp::now().millis + 1000 * self.clock_offset }
+    }
+
+    /// The rules for a refresh now.
+    pub(crate) fn policy(&self) -> Policy {
+        Policy {
+            now: self.now().seconds(),
+            grace: self.grace,
+            replay_protection: self.replay_protection,
+        }
+    }
+}
+
+/// What has happened in a sandbox so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Connections accepted.
+    pub connections: u64,
+    /// Requests to anything below `/as`.
+    pub token_requests: u64,
+    /// Successful refreshes, whether or not the response arrived.
+    pub exchanges: u64,
+    /// Refresh tokens refused with `invalid_grant`.
+    pub refused: u64,
+    /// Refused refresh tokens that had been spent before.
+    pub reused: u64,
+    /// Families revoked because of such a reuse.
+    pub revoked: u64,
+    /// Requests to anything but `/as`.
+    pub api_calls: u64,
+    /// API requests without a valid access token.
+    pub unauthorized: u64,
+    /// Requests that met a fault.
+    pub faults: u64,
+}

@@ -1,0 +1,84 @@
+//! What the API is about: people, plans, runs and quotas. There is no routing in here.
+
+pub(crate) mod identity;
+pub(crate) mod package;
+pub(crate) mod people;
+pub(crate) mod plans;
+pub(crate) mod quota;
+pub(crate) mod runs;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::clock::Timestamp;
+use crate::options::{Options, Paging};
+use plans::Plans;
+use quota::{Quota, QuotaStatus, Quotas};
+use runs::Runs;
+
+/// The workspace of the sandbox.
+#[derive(Debug)]
+pub(crate) struct Workspace {
+    pub(crate) max_page: usize,
+    pub(crate) paging: Paging,
+    /// Whether a request about another workspace is answered 403 rather than 404.
+    pub(crate) forbids_others: bool,
+    pub(crate) package_size: u64,
+    pub(crate) plan_runs: Runs,
+    pub(crate) jobs: Runs,
+    users: usize,
+    quotas: Mutex<Quotas>,
+    plans: Mutex<Plans>,
+    /// How many pages of the list of people were requested after the first.
+    pages_turned: AtomicUsize,
+}
+
+impl Workspace {
+    pub(crate) fn new(options: &Options) -> Self {
+        Self {
+            max_page: options.max_page,
+            paging: options.paging,
+            forbids_others: options.foreign_workspace == 403,
+            package_size: options.package_size,
+            plan_runs: Runs::new(701, options.job_polls),
+            jobs: Runs::new(9, options.job_polls),
+            users: options.users,
+            quotas: Mutex::default(),
+            plans: Mutex::default(),
+            pages_turned: AtomicUsize::new(0),
+        }
+    }
+
+    pub(crate) fn plans(&self) -> MutexGuard<'_, Plans> {
+        self.plans.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts a call. The error means that it exceeds the quota.
+    pub(crate) fn count_call(
+        &self,
+        quota: &Quota,
+        now: Timestamp,
+    ) -> Result<QuotaStatus, QuotaStatus> {
+        self.quotas.lock().unwrap_or_else(PoisonError::into_inner).take(quota, now)
+    }
+
+    /// How many people there are now.
+    pub(crate) fn people(&self) -> usize {
+        let turned = self.pages_turned.load(Ordering::Relaxed);
+        match self.paging {
+            Paging::Growing => self.users + turned,
+            Paging::Shrinking => self.users.saturating_sub(turned),
+            _ => self.users,
+        }
+    }
+
+    /// Records a request for a page of the list of people. Returns how many pages have been turned
+    /// since the list began, which a request for offset 0 does.
+    pub(crate) fn turn_page(&self, offset: usize) -> usize {
+        if offset == 0 {
+            self.pages_turned.store(0, Ordering::Relaxed);
+            return 0;
+        }
+        self.pages_turned.fetch_add(1, Ordering::Relaxed) + 1
+    }
+}
