@@ -1,13 +1,23 @@
-//! What the tests share: a folder with the three files, a sandbox behind it, and the real program.
-
-#![allow(dead_code, reason = "each test file uses its part")]
+//! What the tests share: a folder with the three files, a sandbox in front of it, and the real
+//! programs.
+//!
+//! The tests of this crate are the programs and the documentation, as a user meets them. Those of
+//! `aac-auth` use this library as well.
+//!
+//! ```no_run
+//! use acceptance::Case;
+//!
+//! let case = Case::expired(Default::default());
+//! case.run(["-v"]).assert_ok();
+//! assert_eq!(case.sandbox.counters().exchanges, 1);
+//! ```
 
 use aac_sandbox::{Options, Sandbox, Tokens, is_cargos_own};
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};
 use std::env;
 use std::ffi::OsStr;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -34,6 +44,7 @@ pub fn cargo() -> Command {
     cargo
 }
 
+/// The programs that a user runs.
 pub const PROGRAMS: [&str; 4] = ["get_workspace", "list_users", "raw_call", "access_token"];
 
 /// A program, built as `cargo run` builds it.
@@ -46,12 +57,13 @@ pub fn program(name: &str) -> &'static Path {
     &PATHS.get_or_init(|| build(["--bins"].into_iter().chain(packages)))[name]
 }
 
-/// One of the examples beside this crate.
+/// One of the recipes, which are the examples of `aac-auth`.
 pub fn example(name: &str) -> &'static Path {
     static PATHS: OnceLock<HashMap<String, PathBuf>> = OnceLock::new();
     &PATHS.get_or_init(|| build(["--examples", "--package", "aac-auth"]))[name]
 }
 
+/// The smallest program.
 pub fn get_workspace() -> &'static Path {
     program("get_workspace")
 }
@@ -77,8 +89,11 @@ fn build<'a>(what: impl IntoIterator<Item = &'a str>) -> HashMap<String, PathBuf
 
 /// A folder with the three files, in front of a sandbox.
 pub struct Case {
+    /// The server.
     pub sandbox: Sandbox,
+    /// The folder of the three files.
     pub folder: TempDir,
+    /// The tokens that creds.json had at first.
     pub tokens: Tokens,
 }
 
@@ -112,16 +127,19 @@ impl Case {
         case
     }
 
+    /// With these tokens.
     pub fn with(sandbox: Sandbox, tokens: Tokens) -> Self {
         let folder = tempfile::tempdir().unwrap();
         sandbox.write_files(folder.path(), &tokens).unwrap();
         Self { sandbox, folder, tokens }
     }
 
+    /// A file in the folder.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
+    /// creds.json.
     pub fn creds(&self) -> PathBuf {
         self.path("creds.json")
     }
@@ -137,6 +155,7 @@ impl Case {
         names(self.folder.path())
     }
 
+    /// get_workspace, in front of this sandbox.
     pub fn command(&self) -> Command {
         self.program("get_workspace")
     }
@@ -230,12 +249,16 @@ pub fn kill(signal: &str, id: u32) {
 
 /// What a program did.
 pub struct Run {
+    /// The exit code, unless a signal ended it.
     pub code: Option<i32>,
+    /// What it wrote to standard output.
     pub stdout: String,
+    /// What it wrote to standard error.
     pub stderr: String,
 }
 
 impl Run {
+    /// Runs a command to its end.
     pub fn of(command: &mut Command) -> Self {
         command.output().unwrap().into()
     }
@@ -294,7 +317,7 @@ impl From<Child> for Run {
 /// A terminal, as a window on the screen has it; dropped, it is closed.
 #[cfg(target_os = "linux")]
 pub struct Terminal {
-    ours: File,
+    ours: fs::File,
     theirs: PathBuf,
 }
 
@@ -310,12 +333,12 @@ impl Terminal {
         let theirs = PathBuf::from(ptsname(&ours, Vec::new()).unwrap().into_string().unwrap());
         let size = Winsize { ws_row: 50, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         tcsetwinsize(&ours, size).unwrap();
-        Self { ours: File::from(ours), theirs }
+        Self { ours: fs::File::from(ours), theirs }
     }
 
     /// Starts a program with its three streams on the terminal.
     pub fn start(&self, command: &mut Command) -> Child {
-        let theirs = || File::options().read(true).write(true).open(&self.theirs).unwrap();
+        let theirs = || fs::File::options().read(true).write(true).open(&self.theirs).unwrap();
         let child = command
             .stdin(theirs())
             .stdout(theirs())
@@ -369,6 +392,7 @@ pub struct TokenServer {
     forms: Arc<Mutex<Vec<Form>>>,
 }
 
+/// The fields of a form, decoded.
 pub type Form = Vec<(String, String)>;
 
 impl TokenServer {
@@ -407,6 +431,7 @@ impl TokenServer {
         Self { case, forms }
     }
 
+    /// The folder in front of it, whose access token has expired.
     pub fn case(&self) -> &Case {
         &self.case
     }

@@ -1,9 +1,8 @@
 //! README, held to what is: its commands are run, its outputs compared, its words looked for in what the
 //! programs say.
 
-mod support;
-
 use aac_sandbox::{Fault, FaultKind, Options, Sandbox};
+use acceptance::{Case, DOCUMENTED, PROGRAMS, Run, repository};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::env;
@@ -11,7 +10,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
-use support::{Case, DOCUMENTED, PROGRAMS, Run, repository};
 use tempfile::TempDir;
 
 fn readme() -> String {
@@ -47,7 +45,7 @@ fn copy_of_the_workspace() -> TempDir {
         "client_id.txt",
         "creds.json",
     ] {
-        support::copy(&repository().join(name), &folder.path().join(name));
+        acceptance::copy(&repository().join(name), &folder.path().join(name));
     }
     folder
 }
@@ -90,7 +88,7 @@ fn has(program: &str) -> bool {
 fn the_help_of_each_program_fits_a_screen_and_is_shown() {
     let readme = readme();
     for program in PROGRAMS {
-        let output = Command::new(support::program(program)).arg("--help").output().unwrap();
+        let output = Command::new(acceptance::program(program)).arg("--help").output().unwrap();
         let help = stdout(output);
         assert!(help.lines().count() <= 48, "{help}");
         assert!(help.lines().all(|line| line.chars().count() <= 80), "{help}");
@@ -112,7 +110,8 @@ fn the_flags_in_the_table_are_those_of_the_programs() {
         let row =
             readme.lines().find(|line| line.starts_with(&format!("| `{program}` |"))).unwrap();
         let flags = row.split('|').nth(3).unwrap();
-        let help = stdout(Command::new(support::program(program)).arg("--help").output().unwrap());
+        let help =
+            stdout(Command::new(acceptance::program(program)).arg("--help").output().unwrap());
         let own = help.lines().filter_map(|line| {
             let line = line.trim_start();
             let flag = line.split([' ', ',']).next().filter(|flag| flag.starts_with('-'))?;
@@ -275,7 +274,7 @@ fn the_examples_at_the_end_of_raw_calls_help_work_in_the_sandbox() {
         assert_eq!(cargo.trim(), "cargo run -qp raw_call");
         let output = command("bash", case.folder.path())
             .args(["-c", &format!("\"$0\" {arguments}")])
-            .arg(support::program("raw_call"))
+            .arg(acceptance::program("raw_call"))
             .output()
             .unwrap();
         assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{line}");
@@ -286,7 +285,7 @@ fn the_examples_at_the_end_of_raw_calls_help_work_in_the_sandbox() {
 #[test]
 fn the_recipes_run() {
     let run = |case: &Case, name: &str, args: &[&str]| {
-        let mut command = Command::new(support::example(name));
+        let mut command = Command::new(acceptance::example(name));
         let run = Run::of(command.args(args).env("AAC_DIR", case.folder.path()));
         assert_eq!(run.code, Some(0), "{name}: {}", run.stderr);
         run.stdout
@@ -353,7 +352,7 @@ fn troubles() -> BTreeMap<&'static str, String> {
     };
     let raw = |args: &[&str]| Case::fresh(Options::default()).call("raw_call", args).stderr;
     let elsewhere = tempfile::tempdir().unwrap();
-    let nowhere = Run::of(support::command().current_dir(elsewhere.path())).stderr;
+    let nowhere = Run::of(acceptance::command().current_dir(elsewhere.path())).stderr;
     let tls = {
         let case = Case::fresh(Options { tls: true, ..Options::default() });
         Run::of(&mut case.command()).stderr
