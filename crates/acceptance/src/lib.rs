@@ -35,6 +35,24 @@ pub fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap()
 }
 
+/// The documents: each README, and what is for whoever carries on.
+pub fn documents() -> Vec<PathBuf> {
+    let mut documents = vec![PathBuf::from("README.md"), "crates/aac-auth/ROTATION.md".into()];
+    for name in names(&repository().join("crates")) {
+        documents.push(Path::new("crates").join(name).join("README.md"));
+    }
+    for name in names(&repository().join(".github")).iter().filter(|name| name.ends_with(".md")) {
+        documents.push(Path::new(".github").join(name));
+    }
+    documents.retain(|path| repository().join(path).is_file());
+    documents
+}
+
+/// The text of a file of the repository.
+pub fn read(path: impl AsRef<Path>) -> String {
+    fs::read_to_string(repository().join(path)).unwrap()
+}
+
 /// Cargo, as if nothing had been run by cargo yet.
 pub fn cargo() -> Command {
     let mut cargo = Command::new(env!("CARGO"));
