@@ -9,9 +9,8 @@
 
 #![cfg(target_os = "linux")]
 
-mod support;
-
 use aac_sandbox::Options;
+use acceptance::{Case, Run};
 use rustix::fs::{XattrFlags, getxattr, setxattr};
 use rustix::io::Errno;
 use std::fs;
@@ -20,7 +19,6 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
-use support::{Case, Run};
 
 const NONE: [&str; 0] = [];
 const SOON: Duration = Duration::from_secs(20);
@@ -117,7 +115,7 @@ fn shared(case: &Case, mode: u32) -> Option<tempfile::TempDir> {
     fs::set_permissions(case.creds(), PermissionsExt::from_mode(mode)).unwrap();
     let programs = tempfile::tempdir().unwrap();
     fs::set_permissions(programs.path(), PermissionsExt::from_mode(0o755)).unwrap();
-    fs::copy(support::get_workspace(), programs.path().join("get_workspace")).unwrap();
+    fs::copy(acceptance::get_workspace(), programs.path().join("get_workspace")).unwrap();
     Some(programs)
 }
 
@@ -218,9 +216,9 @@ fn a_copy_on_write_disk_that_fills_up_loses_nothing() {
     for round in 0..rounds {
         let case = Case::expired(Options::default());
         let folder = disk.path().join(round.to_string());
-        support::copy(case.folder.path(), &folder);
+        acceptance::copy(case.folder.path(), &folder);
         let hold = case.sandbox.hold_token_answers();
-        let mut command = support::command();
+        let mut command = acceptance::command();
         command.env("AAC_DIR", &folder).stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = command.spawn().unwrap();
         assert!(hold.wait_for_request(SOON));
@@ -233,7 +231,7 @@ fn a_copy_on_write_disk_that_fills_up_loses_nothing() {
         let run = Run::from(child);
         fs::remove_file(disk.path().join("filler")).unwrap();
         rustix::fs::syncfs(fs::File::open(disk.path()).unwrap()).unwrap();
-        let again = Run::of(support::command().env("AAC_DIR", &folder));
+        let again = Run::of(acceptance::command().env("AAC_DIR", &folder));
         saved.push((
             run.code,
             again.code,

@@ -1,16 +1,14 @@
 //! One call after another: what is sent, what comes of every answer, and what the user reads.
 
-mod support;
-
 use aac_auth::{Client, ConnectionOptions};
 use aac_sandbox::{Fault, FaultKind, Options, RefreshTokens};
+use acceptance::{Case, DOCUMENTED, Run};
 use std::env;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
-use support::{Case, DOCUMENTED, Run};
 
 const NONE: [&str; 0] = [];
 
@@ -81,7 +79,7 @@ fn a_shell_sees_the_line_that_the_vendor_shows() {
     let case = Case::fresh(Options::default());
     let output = Command::new("sh")
         .args(["-c", "echo $(\"$0\")"])
-        .arg(support::get_workspace())
+        .arg(acceptance::get_workspace())
         .env("AAC_DIR", case.folder.path())
         .output()
         .unwrap();
@@ -124,7 +122,7 @@ fn a_reader_that_has_had_enough_is_no_error_and_a_full_disk_is_one() {
         let mut command = Command::new("sh");
         command
             .args(["-c", script])
-            .arg(support::get_workspace())
+            .arg(acceptance::get_workspace())
             .env("AAC_DIR", case.folder.path());
         Run::of(&mut command)
     };
@@ -260,7 +258,7 @@ fn a_wait_that_is_too_long_is_told() {
 fn a_longer_wait_is_told_on_a_terminal() {
     let fault = Fault::api(FaultKind::TooManyRequests(2));
     let case = Case::fresh(Options { faults: vec![fault], ..Options::default() });
-    let shown = support::on_terminal(&mut case.command(), 80);
+    let shown = acceptance::on_terminal(&mut case.command(), 80);
     assert!(shown.contains("API quota reached"), "{shown}");
     assert!(shown.contains("trying again in 2.0 s"), "{shown}");
     case.sandbox.add_fault(Fault::api(FaultKind::TooManyRequests(2)));
@@ -349,7 +347,7 @@ fn closed_standard_streams_do_no_harm() {
     let case = Case::expired(Options::default());
     let status = Command::new("sh")
         .args(["-c", "\"$0\" -v 2>&- <&-"])
-        .arg(support::get_workspace())
+        .arg(acceptance::get_workspace())
         .env("AAC_DIR", case.folder.path())
         .stdout(Stdio::null())
         .status()

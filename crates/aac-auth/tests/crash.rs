@@ -9,9 +9,8 @@
 
 #![cfg(target_os = "linux")]
 
-mod support;
-
 use aac_sandbox::Options;
+use acceptance::{Case, Run};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::fs;
@@ -21,7 +20,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
-use support::{Case, Run};
 
 /// A system call of the main thread: its name, its number among those of its name, its line.
 #[derive(Clone, Debug)]
@@ -37,7 +35,7 @@ fn strace(case: &Case, output: &Path, inject: Option<&str>) -> Command {
     if let Some(inject) = inject {
         command.args(["-e", &format!("inject={inject}")]);
     }
-    command.arg(support::get_workspace()).env("AAC_DIR", case.folder.path());
+    command.arg(acceptance::get_workspace()).env("AAC_DIR", case.folder.path());
     command
 }
 
@@ -294,7 +292,7 @@ fn a_disk_that_is_full_spends_nothing() {
         fs::copy(case.path(name), full.path().join(name)).unwrap();
     }
     let run = |words: &[&str]| {
-        let run = Run::of(support::command().env("AAC_DIR", full.path()));
+        let run = Run::of(acceptance::command().env("AAC_DIR", full.path()));
         match words {
             [] => run.assert_ok(),
             words => run.assert_fails(1, words),
@@ -379,7 +377,7 @@ fn a_folder_that_is_read_only_spends_nothing() {
     let view = tempfile::tempdir().unwrap();
     let folder = case.folder.path().to_str().unwrap();
     let Some(_mount) = Mount::new(&["-o", "bind,ro", folder], view.path()) else { return };
-    let run = || Run::of(support::command().env("AAC_DIR", view.path()));
+    let run = || Run::of(acceptance::command().env("AAC_DIR", view.path()));
     run().assert_fails(1, &["creds.json.lock: Read-only file system", "your tokens are unchanged"]);
     assert_eq!(case.sandbox.counters().token_requests, 0);
     // A token that is fresh needs no writing.
@@ -408,7 +406,7 @@ fn a_first_run_by_another_user_shuts_nobody_out() {
     let shared = tempfile::tempdir().unwrap();
     fs::set_permissions(shared.path(), PermissionsExt::from_mode(0o755)).unwrap();
     let program = shared.path().join("get_workspace");
-    fs::copy(support::get_workspace(), &program).unwrap();
+    fs::copy(acceptance::get_workspace(), &program).unwrap();
     case.run([""; 0]).assert_ok();
     for name in ["creds.json", "creds.json.lock"] {
         let metadata = fs::metadata(case.path(name)).unwrap();

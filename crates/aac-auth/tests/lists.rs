@@ -1,8 +1,7 @@
 //! Lists as other servers may send them: without ids, without a count, all at once, on their heads.
 
-mod support;
-
 use aac_sandbox::{Fault, FaultKind, Options};
+use acceptance::{Case, Run};
 use serde_json::{Value, json};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
@@ -12,7 +11,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
-use support::{Case, Run};
 
 /// A server that answers every request for a page with what the function says, as a folder in front
 /// of it. Exceptions are answers as well.
@@ -337,7 +335,7 @@ fn a_table_fits_the_terminal() {
     let case = server(move |offset, limit| part(&rows, offset, limit));
     let table = |columns: u16, args: &[&str]| {
         let mut command = case.program("list_users");
-        let shown = support::on_terminal(command.args(["--workspace", "1"]).args(args), columns);
+        let shown = acceptance::on_terminal(command.args(["--workspace", "1"]).args(args), columns);
         // The bar that counted is gone before the table begins.
         let shown = shown
             .rsplit("\r\u{1b}[2K")
@@ -388,7 +386,7 @@ fn json_is_shown_as_servers_send_it() {
         format!(r#"{{"data":[{{"half":"\ud83d","n":1E400,"n":1.10,"deep":{deep}}}],"count":1}}"#);
     let case = server(move |_, _| body.clone());
     for args in [&["/x"][..], &["/x", "--paginate"]] {
-        let shown = support::on_terminal(case.program("raw_call").args(args), 80);
+        let shown = acceptance::on_terminal(case.program("raw_call").args(args), 80);
         assert!(shown.contains("\"half\": \"\\ud83d\",\r\n"), "{shown}");
         assert!(
             shown.contains("\"n\": 1E400,\r\n") && shown.contains("\"n\": 1.10,\r\n"),

@@ -1,8 +1,7 @@
 //! Certificates and proxies: the real names of the cloud, over TLS, on loopback alone.
 
-mod support;
-
 use aac_sandbox::{Options, Sandbox};
+use acceptance::{Case, Run};
 use std::fs;
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -10,7 +9,6 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::thread;
-use support::{Case, Run};
 
 const API: &str = "https://api.us1.alteryxcloud.com";
 
@@ -193,7 +191,7 @@ fn a_server_that_is_not_there_is_told_and_spends_nothing() {
     let token_endpoint = format!("POST {}/token", sandbox.issuer());
     let before = fs::read(folder.path().join("creds.json")).unwrap();
     drop(sandbox);
-    let run = Run::of(support::command().env("AAC_DIR", folder.path()));
+    let run = Run::of(acceptance::command().env("AAC_DIR", folder.path()));
     run.assert_fails(
         1,
         &["no connection could be made", &token_endpoint, "your tokens are unchanged"],

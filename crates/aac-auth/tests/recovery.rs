@@ -1,15 +1,13 @@
 //! What is found beside creds.json after crashes, restored copies, pastes and other accounts: no living
 //! pair is thrown away, and no used token is sent.
 
-mod support;
-
 use aac_auth::{Client, ConnectionOptions};
 use aac_sandbox::{Fault, FaultKind, Options, Tokens};
+use acceptance::{Case, Run};
 use serde_json::{Value, json};
 use std::fs;
 use std::process::Stdio;
 use std::time::Duration;
-use support::{Case, Run};
 
 const NONE: [&str; 0] = [];
 const SOON: Duration = Duration::from_secs(20);
@@ -191,9 +189,9 @@ fn of_another_user(case: &Case) -> Vec<u8> {
     content["refresh_token"] = json!("of-somebody-else");
     let content = content.to_string();
     let mut line: Value = serde_json::from_str(text[..content_start].trim()).unwrap();
-    line["spent"] = json!(support::sha256(b"used by somebody else"));
+    line["spent"] = json!(acceptance::sha256(b"used by somebody else"));
     line["length"] = json!(content.len());
-    line["sha256"] = json!(support::sha256(content.as_bytes()));
+    line["sha256"] = json!(acceptance::sha256(content.as_bytes()));
     format!("{:<511}\n{content}", line.to_string()).into_bytes()
 }
 
@@ -242,14 +240,14 @@ fn a_saved_pair_is_found_whatever_else_is_there() {
             })
             .to_string();
             let line = json!({
-                "spent": support::sha256(b"another"), "time_ms": 1, "pid": 1, "state": state,
-                "length": content.len(), "sha256": support::sha256(content.as_bytes()),
+                "spent": acceptance::sha256(b"another"), "time_ms": 1, "pid": 1, "state": state,
+                "length": content.len(), "sha256": acceptance::sha256(content.as_bytes()),
             });
             let text = format!("{:<511}\n{content}", line.to_string());
             fs::write(case.path("creds.json.rotation"), text).unwrap();
         }
         // The folder is found by the pair alone.
-        let mut command = support::command();
+        let mut command = acceptance::command();
         let run = Run::of(command.current_dir(case.folder.path()));
         run.assert_ok();
         assert!(run.stderr.contains("held no tokens"), "{}", run.stderr);
@@ -359,8 +357,8 @@ fn an_editor_that_empties_the_file_first_is_waited_for() {
 fn a_journal_of_another_version_is_not_overwritten() {
     let case = Case::expired(Options::default());
     let line = json!({
-        "spent": support::sha256(b"x"), "time_ms": 1, "state": "claimed", "length": 0,
-        "sha256": support::sha256(b""),
+        "spent": acceptance::sha256(b"x"), "time_ms": 1, "state": "claimed", "length": 0,
+        "sha256": acceptance::sha256(b""),
     });
     let journal = format!("{:<511}\n", line.to_string());
     fs::write(case.path("creds.json.rotation"), &journal).unwrap();
@@ -384,11 +382,11 @@ fn an_earlier_doubt_is_remembered_when_nothing_is_sent() {
 #[test]
 fn a_refresh_token_may_have_any_visible_character() {
     for token in [" a token with spaces ", "~!@#$%^&*()_+{}|:<>?\\/';[]=-`\"", "x"] {
-        let server = support::TokenServer::start(move |case| {
+        let server = acceptance::TokenServer::start(move |case| {
             let body = json!({
                 "access_token": case.sandbox.issue().access_token, "refresh_token": token,
             });
-            support::plain(200, body.to_string().as_bytes())
+            acceptance::plain(200, body.to_string().as_bytes())
         });
         let case = server.case();
         case.run(NONE).assert_ok();
@@ -417,7 +415,7 @@ fn a_long_lived_client_follows_a_link_that_appears() {
     case.sandbox.revoke_access_tokens();
     client.get("/iam/v1/workspaces/current").unwrap();
     assert!(fs::symlink_metadata(case.creds()).unwrap().is_symlink());
-    assert!(support::names(elsewhere.path()).contains(&"tokens.json.lock".to_owned()));
+    assert!(acceptance::names(elsewhere.path()).contains(&"tokens.json.lock".to_owned()));
     assert_eq!(case.sandbox.counters().exchanges, 2);
 }
 

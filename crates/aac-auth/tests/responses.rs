@@ -1,16 +1,14 @@
 //! Responses of the token endpoint as bad servers and proxies frame them: a pair that has arrived counts,
 //! whatever ended it.
 
-mod support;
-
 use aac_sandbox::{Fault, FaultKind, Options};
+use acceptance::{Case, TokenServer, plain};
 use flate2::Compression;
 use flate2::write::{GzEncoder, ZlibEncoder};
 use serde_json::json;
 use std::fs;
 use std::io::Write;
 use std::time::{Duration, Instant};
-use support::{Case, TokenServer, plain};
 
 const NONE: [&str; 0] = [];
 
@@ -143,7 +141,7 @@ fn tokens_are_said_to_be_saved_where_they_are() {
     assert!(hold.wait_for_request(Duration::from_secs(20)));
     fs::create_dir(case.path("creds.json.new")).unwrap();
     hold.release();
-    let run = support::Run::from(child);
+    let run = acceptance::Run::from(child);
     run.assert_fails(1, &["it is saved in ", "creds.json.rotation\n"]);
     fs::remove_dir(case.path("creds.json.new")).unwrap();
     case.run(NONE).assert_ok();

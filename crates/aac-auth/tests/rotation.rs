@@ -1,9 +1,8 @@
 //! Rotation, with real processes against a server that revokes the family on reuse.
 
-mod support;
-
 use aac_auth::{Client, ConnectionOptions};
 use aac_sandbox::{Fault, FaultKind, Options};
+use acceptance::{Case, Run};
 use serde_json::{Value, json};
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -11,7 +10,6 @@ use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
-use support::{Case, Run};
 
 const NONE: [&str; 0] = [];
 const PAGE: &str = "/cloud-portal/preferences/oauth2-api-tokens";
@@ -106,7 +104,7 @@ fn a_chain_of_links_leads_to_one_file_and_one_lock() {
     symlink("second", case.creds()).unwrap();
     case.run(NONE).assert_ok();
     assert!(fs::symlink_metadata(case.creds()).unwrap().is_symlink());
-    assert_eq!(support::names(real.path()), ["tokens", "tokens.lock", "tokens.spent"]);
+    assert_eq!(acceptance::names(real.path()), ["tokens", "tokens.lock", "tokens.spent"]);
     assert!(case.sandbox.is_live(&case.refresh_token()));
     assert_eq!(case.sandbox.counters().exchanges, 1);
 }

@@ -2,16 +2,14 @@
 
 #![cfg(unix)]
 
-mod support;
-
 use aac_sandbox::{Hold, Options, Sandbox};
+use acceptance::Case;
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
-use support::Case;
 
 const SOON: Duration = Duration::from_secs(20);
 const SIGNALS: [(&str, i32); 3] = [("HUP", 1), ("INT", 2), ("TERM", 15)];
@@ -144,7 +142,7 @@ fn real_terminals_and_timeout_lose_nothing() {
     if !["tmux", "timeout", "setsid"].into_iter().all(have) {
         return;
     }
-    let program = support::get_workspace().to_str().unwrap();
+    let program = acceptance::get_workspace().to_str().unwrap();
     // The response takes a while, and the end comes in the middle of it.
     let slow = || Options { latency: Duration::from_millis(600), ..Options::default() };
     let mut ended = 0;
@@ -172,7 +170,7 @@ fn real_terminals_and_timeout_lose_nothing() {
         let hold = case.sandbox.hold_token_answers();
         let mut command = Command::new("setsid");
         command.args(["--ctty", program]).env("AAC_DIR", case.folder.path());
-        let terminal = support::Terminal::open(80);
+        let terminal = acceptance::Terminal::open(80);
         let mut child = terminal.start(&mut command);
         assert!(hold.wait_for_request(SOON));
         drop(terminal);
@@ -234,7 +232,7 @@ fn a_signal_that_was_ignored_stays_ignored() {
     let hold = case.sandbox.hold_token_endpoint();
     let mut child = Command::new("sh")
         .args(["-c", "trap '' HUP INT TERM; exec \"$0\""])
-        .arg(support::get_workspace())
+        .arg(acceptance::get_workspace())
         .env("AAC_DIR", case.folder.path())
         .stdout(Stdio::null())
         .spawn()

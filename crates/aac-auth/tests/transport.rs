@@ -1,10 +1,9 @@
 //! What happens below HTTP: stopped processes, refused uploads, connections that end at a bad moment,
 //! content codings.
 
-mod support;
-
 use aac_auth::{Client, ConnectionOptions, Method, json};
 use aac_sandbox::{Fault, FaultKind, Options};
+use acceptance::{Case, DOCUMENTED, Run};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use std::fs::{self, File};
@@ -16,7 +15,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
-use support::{Case, DOCUMENTED, Run};
 
 /// A folder with a fresh token, in front of a server that each connection is handed to.
 fn server(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> Case {

@@ -2,8 +2,6 @@
 //!
 //! The types are private, so a copy of the crate is given a function that breaks the rule.
 
-mod support;
-
 use std::fs;
 use std::path::Path;
 
@@ -37,7 +35,7 @@ fn made_up(refresh_token: crate::tokens::secret::RefreshToken) -> Spendable<'sta
 
 /// A copy of the crate below `folder`, in a workspace of its own.
 fn copy(folder: &Path) {
-    let repository = support::repository();
+    let repository = acceptance::repository();
     for file in ["Cargo.toml", "Cargo.lock", "crates/aac-auth/Cargo.toml"] {
         fs::create_dir_all(folder.join(file).parent().unwrap()).unwrap();
         fs::copy(repository.join(file), folder.join(file)).unwrap();
@@ -50,21 +48,22 @@ fn copy(folder: &Path) {
     fs::write(manifest, format!("{library}{}", &rest[lints..])).unwrap();
     // The documentation shows the examples.
     for part in ["crates/aac-auth/src", "crates/aac-auth/examples"] {
-        support::copy(&repository.join(part), &folder.join(part));
+        acceptance::copy(&repository.join(part), &folder.join(part));
     }
 }
 
 /// The code of the compiler's error for the crate with this function in refresh.rs, if it has one.
 fn check(folder: &Path, function: &str) -> Result<(), String> {
-    let original =
-        fs::read_to_string(support::repository().join("crates/aac-auth/src/rotation/refresh.rs"))
-            .unwrap();
+    let original = fs::read_to_string(
+        acceptance::repository().join("crates/aac-auth/src/rotation/refresh.rs"),
+    )
+    .unwrap();
     fs::write(
         folder.join("crates/aac-auth/src/rotation/refresh.rs"),
         format!("{original}{function}"),
     )
     .unwrap();
-    let output = support::cargo()
+    let output = acceptance::cargo()
         .args(["check", "--offline", "--target-dir", env!("CARGO_TARGET_TMPDIR")])
         .current_dir(folder)
         .output()

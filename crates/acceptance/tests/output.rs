@@ -2,15 +2,13 @@
 
 #![cfg_attr(windows, allow(unused, reason = "most is about signals and descriptors"))]
 
-mod support;
-
 use aac_sandbox::{Fault, FaultKind, Options};
+use acceptance::{Case, Run};
 use std::fs;
 use std::io::Read;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-use support::{Case, Run};
 
 const PERSON: &str = "/v4/people/current";
 const SOON: Duration = Duration::from_secs(20);
@@ -49,7 +47,7 @@ fn a_file_below_dev_is_a_file_like_any_other() {
     fs::write(&file, "x".repeat(100_000)).unwrap();
     assert_written(&output_to(&case, &file), &file);
     assert!(fs::metadata(&file).unwrap().len() < 10_000, "nothing is left of the longer one");
-    assert_eq!(support::names(folder.path()), ["person.json"]);
+    assert_eq!(acceptance::names(folder.path()), ["person.json"]);
     assert_eq!(output_to(&case, Path::new("/dev/null")).code, Some(0));
 }
 
@@ -78,7 +76,7 @@ fn a_file_that_is_open_already_is_written_where_it_is() {
         let before = inode(&log);
         let status = Command::new("bash")
             .args(["-c", &format!("\"$0\" {PERSON} -o {output} {redirect}")])
-            .arg(support::program("raw_call"))
+            .arg(acceptance::program("raw_call"))
             .env("AAC_DIR", case.folder.path())
             .current_dir(case.folder.path())
             .status()
@@ -117,7 +115,7 @@ fn a_download_that_a_signal_cuts_off_leaves_nothing() {
             command.args(["/plans/v1/plans/7/package", "-o"]).arg(&file);
             let mut child = command.spawn().unwrap();
             wait_for_call(&case);
-            support::kill(signal, child.id());
+            acceptance::kill(signal, child.id());
             assert_eq!(child.wait().unwrap().signal(), Some(number));
             assert_eq!(case.names(), names, "{signal}");
             assert_eq!(fs::read_to_string(&file).ok().as_deref(), old, "{signal}");
@@ -138,7 +136,7 @@ fn without_unnamed_files(case: &Case, folder: &Path) -> Option<Command> {
     }
     let mut command = Command::new("strace");
     command.args(["-D", "-f", "-o"]).arg(case.path("trace")).arg("-P").arg(folder);
-    command.args(["-e", "inject=openat:error=EOPNOTSUPP"]).arg(support::program("raw_call"));
+    command.args(["-e", "inject=openat:error=EOPNOTSUPP"]).arg(acceptance::program("raw_call"));
     command.env("AAC_DIR", case.folder.path());
     Some(command)
 }
@@ -157,11 +155,11 @@ fn nor_does_it_where_the_file_system_has_no_unnamed_files() {
             case.sandbox.add_fault(Fault::api(FaultKind::SlowBody(600)));
             let mut child = command.spawn().unwrap();
             wait_for_call(&case);
-            let names = support::names(downloads.path());
+            let names = acceptance::names(downloads.path());
             assert!(matches!(&names[..], [name] if name.ends_with(".part")), "{names:?}");
-            support::kill(signal, child.id());
+            acceptance::kill(signal, child.id());
             assert_eq!(child.wait().unwrap().signal(), Some(number));
-            assert_eq!(support::names(downloads.path()), [""; 0], "{signal}");
+            assert_eq!(acceptance::names(downloads.path()), [""; 0], "{signal}");
             assert!(case.sandbox.is_live(&case.refresh_token()));
         }
     }
@@ -170,7 +168,7 @@ fn nor_does_it_where_the_file_system_has_no_unnamed_files() {
     let Some(mut command) = without_unnamed_files(&case, downloads.path()) else { return };
     let run = Run::of(command.args([PERSON, "-o"]).arg(&file));
     assert_written(&run, &file);
-    assert_eq!(support::names(downloads.path()), ["plan.zip"]);
+    assert_eq!(acceptance::names(downloads.path()), ["plan.zip"]);
 }
 
 #[test]
@@ -184,12 +182,12 @@ fn a_signal_during_a_renewal_removes_the_file_and_saves_the_tokens() {
     command.args([PERSON, "-o"]).arg(downloads.path().join("person.json"));
     let mut child = command.stderr(Stdio::null()).spawn().unwrap();
     assert!(hold.wait_for_request(SOON));
-    assert_eq!(support::names(downloads.path()).len(), 1);
-    support::kill("TERM", child.id());
+    assert_eq!(acceptance::names(downloads.path()).len(), 1);
+    acceptance::kill("TERM", child.id());
     assert!(child.try_wait().unwrap().is_none(), "the tokens come first");
     hold.release();
     assert_eq!(child.wait().unwrap().signal(), Some(15));
-    assert_eq!(support::names(downloads.path()), [""; 0]);
+    assert_eq!(acceptance::names(downloads.path()), [""; 0]);
     assert!(case.sandbox.is_live(&case.refresh_token()));
     assert_eq!(case.sandbox.counters().api_calls, 0);
 }
@@ -249,7 +247,7 @@ fn a_file_that_may_be_written_in_a_folder_that_may_not_is_written_in_place() {
     let new = call(PERSON, &folder.join("new"));
     assert_eq!(new.code, Some(1), "{}", new.stderr);
     mode(&folder, 0o755);
-    assert_eq!(support::names(&folder), ["person.json"]);
+    assert_eq!(acceptance::names(&folder), ["person.json"]);
 }
 
 #[test]
@@ -363,7 +361,7 @@ fn a_standard_output_that_is_closed_is_an_error() {
             let mut command = Command::new("bash");
             command
                 .args(["-c", &format!("\"$0\" {arguments} {redirect}")])
-                .arg(support::program(program))
+                .arg(acceptance::program(program))
                 .env("AAC_DIR", case.folder.path());
             Run::of(&mut command)
         };

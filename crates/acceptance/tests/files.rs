@@ -1,12 +1,10 @@
 //! Bad and odd files: each is refused in words that help, before anything is sent, and loses nothing.
 
-mod support;
-
 use aac_sandbox::Options;
+use acceptance::{Case, Run, command, names, repository};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
-use support::{Case, Run, command, names, repository};
 
 const TOKEN_PAGE: &str = "/cloud-portal/preferences/oauth2-api-tokens";
 const PROJECT_PAGE: &str = "/cloud-portal/library/alteryx-io";

@@ -3,7 +3,7 @@
 Markdown. Wants cargo, hyperfine, curl, python3 and, for memory,
 /usr/bin/time, on Linux or macOS:
 
-    python3 crates/aac-auth/bench/run.py > figures.md
+    python3 crates/acceptance/bench/run.py > figures.md
 
 Only ratios of one run mean anything: the server is on the same machine.
 """
@@ -19,7 +19,7 @@ import tempfile
 import time
 
 TOP = pathlib.Path(__file__).resolve().parents[3]
-BENCH = TOP / "crates/aac-auth/bench"
+BENCH = TOP / "crates/acceptance/bench"
 GIB = 1 << 30
 
 
@@ -200,7 +200,7 @@ def main():
     curl = output(["curl", "--version"]).split(" (")[0]
     print(f"{os.cpu_count()} cores of {processor()}, {platform.system()}; {rustc}, {curl},")
     print(f"Python {platform.python_version()}. The server is the sandbox, on the same machine: only ratios")
-    print("of one run mean anything. Made by `python3 crates/aac-auth/bench/run.py`.")
+    print("of one run mean anything. Made by `python3 crates/acceptance/bench/run.py`.")
     calls(release, debug, tls)
     print(f"\nPeak memory of get_workspace: {peak(f'{release}/get_workspace', tls)},")
     print(f"of naive: {peak(f'{release}/examples/naive', tls)}.")

@@ -1,8 +1,7 @@
 //! raw_call: every flag, every kind of body and answer, and nothing for any other host.
 
-mod support;
-
 use aac_sandbox::{Fault, FaultKind, Options};
+use acceptance::{Case, Run};
 use serde_json::{Value, json};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
@@ -10,7 +9,6 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
-use support::{Case, Run};
 
 const ECHO: &str = "/sandbox/echo";
 
@@ -234,7 +232,7 @@ fn on_a_terminal_an_error_begins_on_a_line_of_its_own() {
     let case = case();
     let server = serve(&case, 2, "400 Bad Request", b"no newline".to_vec());
     for args in [&["/x"][..], &["/x", "-o", "-"]] {
-        let shown = support::on_terminal(case.program("raw_call").args(args), 80);
+        let shown = acceptance::on_terminal(case.program("raw_call").args(args), 80);
         assert!(shown.starts_with("no newline\r\nraw_call: HTTP 400 Bad Request"), "{shown}");
     }
     server.join().unwrap();
@@ -587,10 +585,10 @@ fn a_long_upload_is_counted_on_a_terminal() {
     File::create(&file).unwrap().set_len(4 << 20).unwrap();
     let part = format!("data=@{}", file.display());
     let mut command = case.program("raw_call");
-    let shown = support::on_terminal(command.args([ECHO, "--part", &part]), 80);
+    let shown = acceptance::on_terminal(command.args([ECHO, "--part", &part]), 80);
     assert!(shown.contains(" of 4.00 MiB, "), "{shown}");
     let mut command = case.program("raw_call");
-    let shown = support::on_terminal(command.args([ECHO, "-f", "name=x"]), 80);
+    let shown = acceptance::on_terminal(command.args([ECHO, "-f", "name=x"]), 80);
     assert!(!shown.contains(" of "), "{shown}");
 }
 
@@ -643,7 +641,7 @@ fn files_that_are_not_plain_ones_are_bodies_too() {
 #[cfg(target_os = "linux")]
 fn a_terminal_gets_what_a_person_can_read() {
     let case = Case::fresh(Options { users: 34, ..Options::default() });
-    let shown = |args: &[&str]| support::on_terminal(case.program("raw_call").args(args), 80);
+    let shown = |args: &[&str]| acceptance::on_terminal(case.program("raw_call").args(args), 80);
     let person = shown(&["/v4/people/current"]);
     assert!(person.starts_with("{\r\n  \"lastLoginTime\": \"2025-"), "{person}");
     let strangers = shown(&["iam/v1/workspaces/31429/people?limit=34"]);

@@ -1,11 +1,9 @@
 //! access_token: the token and a newline, for whatever program comes next.
 
-mod support;
-
 use aac_sandbox::{Fault, FaultKind, Options};
+use acceptance::{Case, Run};
 use std::fs::File;
 use std::process::Command;
-use support::{Case, Run};
 
 fn print(case: &Case) -> Run {
     Run::of(&mut case.program("access_token"))
@@ -75,7 +73,7 @@ print(urllib.request.urlopen(request).read().decode())' "$0""#,
         let mut shell = Command::new("sh");
         shell
             .args(["-c", script])
-            .arg(support::program("access_token"))
+            .arg(acceptance::program("access_token"))
             .env("AAC_DIR", case.folder.path())
             .env("PROJECT", case.sandbox.project_id())
             .env("URL", case.sandbox.url());

@@ -1,9 +1,8 @@
 //! list_users: every format and flag, lists that change while they are read, and trouble in the
 //! middle of one.
 
-mod support;
-
 use aac_sandbox::{Fault, FaultKind, Options, Paging};
+use acceptance::{Case, Run};
 use serde_json::Value;
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -11,7 +10,6 @@ use std::io::Read;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
-use support::{Case, Run};
 
 /// The first of the sandbox's people, as it sends them.
 const ADA: &str = r#"{"lastLoginTime":"2025-05-17T04:40:40.000Z","id":51000,"agreementAcceptedAt":"2025-01-01T00:00:00.000Z","email":"person00001@example.com","name":"Ada Lovelace","ssoPrincipal":null,"hadoopPrincipal":null,"cpPrincipal":null,"isAdmin":true,"isDisabled":false,"forcePasswordChange":false,"deleted_at":null,"state":"active","lastStateChange":null,"gid":"01JKBMKPZ90000000000000000","exportStatusUpdatedAt":null,"lastDeletedTenantAt":null,"createdAt":"2025-01-01T00:00:00.000Z","updatedAt":"2025-02-02T01:07:13.000Z","peopleworkspaces":[{"id":951000,"personId":51000,"workspaceId":31429,"isDisabled":false,"tags":[["team","finance"],[]]}],"validateExportCompliance":true,"outputHomeDir":"/51000/queryResults","uploadDir":null}"#;
@@ -388,7 +386,7 @@ fn a_reader_that_has_had_enough_is_no_error_and_a_full_disk_is_one() {
         let mut shell = Command::new("sh");
         shell
             .args(["-c", "{ \"$0\" --format $1; echo $? >&2; } | head -1 | wc -l"])
-            .arg(support::program("list_users"))
+            .arg(acceptance::program("list_users"))
             .arg(format)
             .env("AAC_DIR", case.folder.path());
         let run = Run::of(&mut shell);
@@ -456,7 +454,8 @@ fn a_program_that_ends_early_does_not_end_in_the_middle_of_an_exchange() {
 fn names_from_strangers_do_nothing_to_a_terminal() {
     let case = users(34);
     for format in ["table", "json", "jsonl", "csv"] {
-        let shown = support::on_terminal(case.program("list_users").args(["--format", format]), 80);
+        let shown =
+            acceptance::on_terminal(case.program("list_users").args(["--format", format]), 80);
         // The bar that counted is gone before the table begins.
         let shown = shown.rsplit("\r\u{1b}[2K").find(|part| !part.is_empty()).unwrap();
         for character in shown.chars().filter(|character| !matches!(character, '\r' | '\n')) {
@@ -481,7 +480,7 @@ fn names_from_strangers_do_nothing_to_a_terminal() {
         }
     }
     let shown =
-        support::on_terminal(case.program("list_users").args(["--json", "--limit", "1"]), 80);
+        acceptance::on_terminal(case.program("list_users").args(["--json", "--limit", "1"]), 80);
     assert!(shown.starts_with("[\r\n  {\r\n    \"lastLoginTime\": \"2025"), "{shown}");
     // On a pipe nothing is cut.
     assert!(!whole(&case, &[]).contains('…'));

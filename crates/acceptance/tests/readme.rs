@@ -1,9 +1,8 @@
-//! README, held to what is: its commands are run, its outputs compared, its words looked for in what the
-//! programs say.
-
-mod support;
+//! The documents, held to what is: their commands are run, their outputs compared, their words looked
+//! for in what the programs say.
 
 use aac_sandbox::{Fault, FaultKind, Options, Sandbox};
+use acceptance::{Case, DOCUMENTED, PROGRAMS, Run, documents, read, repository};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::env;
@@ -11,28 +10,61 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
-use support::{Case, DOCUMENTED, PROGRAMS, Run, repository};
 use tempfile::TempDir;
 
-fn readme() -> String {
-    fs::read_to_string(repository().join("README.md")).unwrap()
-}
-
-/// The texts in fences of a language, such as ```bash.
-fn blocks(language: &str) -> Vec<String> {
-    let readme = readme();
-    let mut blocks = Vec::new();
-    let mut lines = readme.lines();
+/// The fences of a document, such as ```bash: the language and the text.
+fn fences(document: impl AsRef<Path>) -> Vec<(String, String)> {
+    let text = read(document);
+    let mut fences = Vec::new();
+    let mut lines = text.lines();
     while let Some(line) = lines.next() {
-        if line == format!("```{language}") {
-            blocks.push(
-                lines.by_ref().take_while(|line| *line != "```").collect::<Vec<_>>().join("\n"),
-            );
-        } else if line.starts_with("```") {
-            lines.by_ref().find(|line| *line == "```");
+        if let Some(language) = line.strip_prefix("```") {
+            let block: Vec<_> = lines.by_ref().take_while(|line| *line != "```").collect();
+            fences.push((language.to_owned(), block.join("\n")));
         }
     }
-    blocks
+    fences
+}
+
+/// The texts in a document's fences of a language.
+fn blocks(document: impl AsRef<Path>, language: &str) -> Vec<String> {
+    let of_language = fences(document).into_iter().filter(|(name, _)| name == language);
+    of_language.map(|(_, block)| block).collect()
+}
+
+/// The part of README below a heading, as one line.
+fn section(heading: &str) -> String {
+    let readme = read("README.md").replace('\n', " ");
+    let (_, section) = readme.split_once(&format!("## {heading} ")).unwrap();
+    section.split(" ## ").next().unwrap().to_owned()
+}
+
+#[test]
+fn nothing_is_shown_that_is_not_tested() {
+    let mut shown = BTreeMap::new();
+    for document in documents() {
+        let languages = fences(&document).into_iter().map(|(language, _)| language);
+        let languages: Vec<_> = languages.collect();
+        if !languages.is_empty() {
+            let path = document.to_str().unwrap().replace('\\', "/");
+            shown.insert(path, languages.join(" "));
+        }
+    }
+    let tested = [
+        // The tests of this file.
+        ("README.md", "rust console bash powershell bash"),
+        ("crates/aac-auth/README.md", "mermaid toml"),
+        ("crates/aac-sandbox/README.md", "console text"),
+        ("crates/access_token/README.md", "bash python powershell text"),
+        ("crates/get_workspace/README.md", "console text"),
+        ("crates/list_users/README.md", "console text"),
+        ("crates/raw_call/README.md", "console text"),
+        // repository.rs: what is named is there.
+        (".github/CONTRIBUTING.md", "text bash bash bash bash"),
+        ("crates/aac-auth/ROTATION.md", "mermaid console"),
+    ];
+    let tested = tested.map(|(path, languages)| (path.to_owned(), languages.to_owned()));
+    assert_eq!(shown, BTreeMap::from(tested));
 }
 
 /// The workspace, copied as a person would copy it, so that nothing here is touched.
@@ -47,7 +79,7 @@ fn copy_of_the_workspace() -> TempDir {
         "client_id.txt",
         "creds.json",
     ] {
-        support::copy(&repository().join(name), &folder.path().join(name));
+        acceptance::copy(&repository().join(name), &folder.path().join(name));
     }
     folder
 }
@@ -86,82 +118,170 @@ fn has(program: &str) -> bool {
     is_there
 }
 
+/// Compares the help with the one in the README of a crate.
+///
+/// With UPDATE_README set, it is written there instead.
+#[track_caller]
+fn assert_shows_help(name: &str, help: &str) {
+    const BEGIN: &str = "## Help\n\n```text\n";
+    let path = format!("crates/{name}/README.md");
+    let text = read(&path);
+    let (before, shown) = text.split_once(BEGIN).unwrap();
+    let (shown, after) = shown.split_once("\n```\n").unwrap();
+    if shown != help && env::var_os("UPDATE_README").is_some() {
+        let text = format!("{before}{BEGIN}{help}\n```\n{after}");
+        return fs::write(repository().join(path), text).unwrap();
+    }
+    assert_eq!(shown, help, "{path} shows another help: UPDATE_README=1 writes it there");
+}
+
+fn help(program: &str) -> String {
+    let output = Command::new(acceptance::program(program)).arg("--help").output().unwrap();
+    stdout(output).trim_end().to_owned()
+}
+
+fn help_of_the_sandbox() -> String {
+    let output = command(env!("CARGO"), repository()).args(["sandbox", "--help"]).output().unwrap();
+    // clap pads what is empty.
+    stdout(output).lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
+}
+
 #[test]
 fn the_help_of_each_program_fits_a_screen_and_is_shown() {
-    let readme = readme();
     for program in PROGRAMS {
-        let output = Command::new(support::program(program)).arg("--help").output().unwrap();
-        let help = stdout(output);
+        let help = help(program);
         assert!(help.lines().count() <= 48, "{help}");
         assert!(help.lines().all(|line| line.chars().count() <= 80), "{help}");
-        let shown = format!(
-            "<code>{program} --help</code></summary>\n\n```text\n{}\n```\n",
-            help.trim_end()
-        );
-        assert!(
-            readme.contains(&shown),
-            "README shows another help of {program} than this:\n{help}"
-        );
+        assert_shows_help(program, &help);
     }
 }
 
 #[test]
-fn the_flags_in_the_table_are_those_of_the_programs() {
-    let readme = readme();
-    for program in PROGRAMS {
-        let row =
-            readme.lines().find(|line| line.starts_with(&format!("| `{program}` |"))).unwrap();
-        let flags = row.split('|').nth(3).unwrap();
-        let help = stdout(Command::new(support::program(program)).arg("--help").output().unwrap());
-        let own = help.lines().filter_map(|line| {
-            let line = line.trim_start();
-            let flag = line.split([' ', ',']).next().filter(|flag| flag.starts_with('-'))?;
-            let is_common = ["--dir", "--timeout", "--retry", "-v", "-h", "-V"].contains(&flag);
-            (!is_common).then(|| format!("`{flag}`"))
-        });
-        let own: Vec<_> = own.collect();
-        let listed: Vec<_> =
-            flags.split(',').map(str::trim).filter(|flag| !flag.is_empty()).collect();
-        assert_eq!(listed, own, "{program}");
-    }
+fn the_help_of_the_sandbox_is_shown() {
+    assert_shows_help("aac-sandbox", &help_of_the_sandbox());
+}
+
+#[test]
+fn the_table_has_each_program_and_what_its_help_says_of_it() {
+    let readme = read("README.md");
+    let (_, section) = readme.split_once("## The programs\n").unwrap();
+    let rows = section.split("\n## ").next().unwrap().lines();
+    let listed: Vec<_> = rows
+        .filter(|row| row.starts_with("| ["))
+        .map(|row| {
+            let cells: Vec<_> = row.split('|').map(str::trim).collect();
+            let (name, link) = cells[1].trim_start_matches('[').split_once("](").unwrap();
+            assert_eq!(link, format!("crates/{name})"));
+            (name.to_owned(), cells[2].to_owned())
+        })
+        .collect();
+    let first_line = |help: String| help.lines().next().unwrap().to_owned();
+    let mut expected: Vec<_> =
+        PROGRAMS.iter().map(|name| (name.to_string(), first_line(help(name)))).collect();
+    expected.push(("aac-sandbox".to_owned(), first_line(help_of_the_sandbox())));
+    assert_eq!(listed, expected);
+}
+
+#[test]
+fn the_code_is_that_of_get_workspace() {
+    let code = blocks("README.md", "rust").remove(0);
+    assert!(read("crates/get_workspace/src/main.rs").contains(&code));
 }
 
 #[test]
 fn what_it_prints_is_what_it_prints() {
     let case = Case::fresh(Options::default());
     let printed = case.run(["-v"; 0]).stdout;
-    assert!(blocks("json").contains(&printed.trim_end().to_owned()));
+    let session = blocks("crates/get_workspace/README.md", "console").remove(0);
+    assert!(session.ends_with(&format!("\n{}", printed.trim_end())));
 }
 
-/// What stands in backquotes around the word "into", for instance: what to change, file by file.
+/// What stands in backquotes after "In", for instance: what to change, file by file.
 fn edits() -> Vec<(String, String, String)> {
-    let readme = readme().replace('\n', " ");
     let quoted = |text: &str| -> Vec<String> {
         text.split('`').skip(1).step_by(2).map(str::to_owned).collect()
     };
-    let (_, section) = readme.split_once("## Add your own call").unwrap();
-    let (section, _) = section.split_once(" ## ").unwrap();
+    let section = section("Copy it");
     let edits = section.split(". In ").skip(1).map(|edit| {
-        let (what, _) = edit.split_once(". ").unwrap_or((edit, ""));
-        let words = quoted(if what.matches('`').count() >= 6 { what } else { edit });
-        (words[0].clone(), words[1].clone(), words[2].clone())
+        let words = quoted(edit.split_once(". ").unwrap().0);
+        let [file, old, new] = words.try_into().unwrap();
+        (file, old, new)
     });
     edits.collect()
 }
 
+/// Whether a text is as shown, with … for what differs.
+fn is_shown_as(text: &str, shown: &str) -> bool {
+    let mut parts = shown.split('…');
+    let Some(mut rest) = text.strip_prefix(parts.next().unwrap()) else { return false };
+    let Some(last) = parts.next_back() else { return rest.is_empty() };
+    for part in parts {
+        let Some((_, after)) = rest.split_once(part) else { return false };
+        rest = after;
+    }
+    rest.ends_with(last)
+}
+
+#[test]
+fn dots_stand_for_anything_and_nothing_else_does() {
+    for (text, shown) in [("abc", "abc"), ("abc", "a…c"), ("abc", "…"), ("abcde", "a…c…e")]
+    {
+        assert!(is_shown_as(text, shown), "{text} {shown}");
+    }
+    for (text, shown) in [("abc", "ab"), ("abc", "b…"), ("abc", "…b"), ("abc", "a…d…c"), ("a", "")]
+    {
+        assert!(!is_shown_as(text, shown), "{text} {shown}");
+    }
+}
+
 #[test]
 #[cfg(unix)]
-fn the_template_and_the_set_up_work_word_for_word() {
+fn every_command_works_word_for_word() {
     if !has("bash") || !has("git") {
         return;
     }
+    // One copy for all of them, which is compiled once.
     let workspace = copy_of_the_workspace();
     let folder = workspace.path();
-    let bash = |script: &str| command("bash", folder).args(["-ec", script]).output().unwrap();
+    sessions(folder);
+    template(folder);
+    account(folder);
+    let ci = read(".ci/run");
+    assert!(read("README.md").contains("`cargo test --workspace`"));
+    assert!(ci.contains("cargo test --workspace"), "what README gives for the tests is what runs");
+}
 
-    // "Add your own call".
-    stdout(bash("cp -r crates/get_workspace crates/my_call"));
-    assert!(readme().contains("`cp -r crates/get_workspace crates/my_call`"));
+fn bash(folder: &Path, script: &str) -> Output {
+    command("bash", folder).args(["-ec", script]).output().unwrap()
+}
+
+/// Commands and what they print: the sandbox on standard error, the program on standard output.
+fn sessions(folder: &Path) {
+    for document in documents().iter().filter(|path| path.ends_with("README.md")) {
+        for block in blocks(document, "console") {
+            for session in block.strip_prefix("$ ").unwrap().split("\n$ ") {
+                let (line, shown) = session.split_once('\n').unwrap_or((session, ""));
+                let (log, shown): (Vec<_>, Vec<_>) =
+                    shown.lines().partition(|line| line.starts_with("sandbox: "));
+                let output = bash(folder, line);
+                let said = String::from_utf8_lossy(&output.stderr).into_owned();
+                let logged = said.lines().filter(|line| line.starts_with("sandbox: "));
+                let logged: Vec<_> = logged.collect();
+                assert!(log.is_empty() || log == logged, "{line}: {logged:?}");
+                let printed = stdout(output);
+                let is_shown = is_shown_as(printed.trim_end(), &shown.join("\n"));
+                assert!(is_shown, "{}: {line} printed {printed}", document.display());
+            }
+        }
+    }
+}
+
+/// "Copy it".
+fn template(folder: &Path) {
+    let section = section("Copy it");
+    let copy = "cp -r crates/get_workspace crates/my_call";
+    assert!(section.contains(&format!("`{copy}`")));
+    stdout(bash(folder, copy));
     let edits = edits();
     assert_eq!(edits.len(), 2, "two edits, no other file: {edits:?}");
     for (file, old, new) in edits {
@@ -170,44 +290,18 @@ fn the_template_and_the_set_up_work_word_for_word() {
         assert_eq!(text.matches(&old).count(), 1, "{old} in {text}");
         fs::write(&path, text.replace(&old, &new)).unwrap();
     }
-    assert!(readme().contains("`cargo sandbox cargo run -p my_call`"));
-    let person = stdout(bash("cargo sandbox cargo run -p my_call"));
-    let person: Value = serde_json::from_str(&person).unwrap();
+    let run = "cargo sandbox cargo run -p my_call";
+    assert!(section.contains(&format!("`{run}`")));
+    let person: Value = serde_json::from_str(&stdout(bash(folder, run))).unwrap();
     assert_eq!(person["email"], "person00001@example.com");
-
-    // "The programs": commands and what they print, with … for what differs.
-    for block in blocks("console").iter().filter(|block| block.starts_with("$ ")) {
-        for session in block.strip_prefix("$ ").unwrap().split("\n$ ") {
-            let (line, expected) = session.split_once('\n').unwrap();
-            let printed = stdout(bash(line));
-            let mut rest = printed.trim_end();
-            for part in expected.split('…') {
-                let at = rest.find(part).unwrap_or_else(|| panic!("{line} printed {printed}"));
-                rest = &rest[at + part.len()..];
-            }
-            assert_eq!(rest, "", "{line}");
-        }
-    }
-    let first = &blocks("console")[0];
-    let (run, test) = first.split_once('\n').unwrap();
-    let output = bash(run);
-    let log = String::from_utf8(output.stderr.clone()).unwrap();
-    let printed: Value = serde_json::from_str(&stdout(output)).unwrap();
-    assert_eq!(printed, serde_json::from_str::<Value>(DOCUMENTED).unwrap());
-    let shown = blocks("text").into_iter().find(|block| block.starts_with("sandbox: ")).unwrap();
-    assert!(log.contains(&shown), "{log}");
-    let piped = "cargo sandbox bash -c 'cargo run -p get_workspace | head -3'";
-    assert!(readme().contains(piped));
-    assert_eq!(stdout(bash(piped)).lines().count(), 3);
-    let ci = fs::read_to_string(repository().join(".ci/run")).unwrap();
-    assert!(ci.contains(test), "what README gives for the tests is what runs");
-
-    // The way up from there.
-    let recipes = &blocks("bash")[1];
+    let recipes = &blocks("README.md", "bash")[1];
     assert_eq!(recipes.lines().count(), 4);
-    stdout(bash(recipes));
+    stdout(bash(folder, recipes));
+}
 
-    // "With an account": the account is the sandbox's, and the editor is one that knows what to type.
+/// "Use your account", and other languages after it. The account is the sandbox's, and the editor is
+/// one that knows what to type.
+fn account(folder: &Path) {
     let sandbox = Sandbox::start(Options::default()).unwrap();
     let tokens = sandbox.issue_expired();
     let bin = folder.join("bin");
@@ -217,31 +311,32 @@ fn the_template_and_the_set_up_work_word_for_word() {
         tokens.access_token, tokens.refresh_token
     );
     fs::write(bin.join("nano"), editor).unwrap();
-    stdout(bash("chmod +x bin/nano; git init -q; git add -A"));
-    let setup = blocks("bash")[0]
+    stdout(bash(folder, "chmod +x bin/nano; git init -q; git add -A"));
+    let setup = blocks("README.md", "bash")[0]
         .replace("https://api.us1.alteryxcloud.com", sandbox.url())
         .replace("Your client id here", sandbox.project_id());
-    let printed = stdout(bash(&setup));
-    assert!(blocks("json").contains(&printed.trim_end().to_owned()), "{printed}");
+    let printed = stdout(bash(folder, &setup));
+    let workspace = blocks("crates/get_workspace/README.md", "console").remove(0);
+    assert!(workspace.ends_with(&format!("\n{}", printed.trim_end())), "{printed}");
     assert_eq!(
-        stdout(bash("git status --porcelain -uno"))
+        stdout(bash(folder, "git status --porcelain -uno"))
             .lines()
             .filter(|line| !line.starts_with('A'))
             .count(),
         0
     );
 
-    // "curl, Python and others". What curl is called with, any user of the machine can read.
+    // What curl is called with, any user of the machine can read.
     let watch = "curl() { printf '%s\n' \"$@\" >> arguments; command curl \"$@\"; };";
-    for (program, argument, script) in
-        [("curl", "-c", &blocks("bash")[2]), ("python3", "-c", &blocks("python")[0])]
-    {
+    let document = "crates/access_token/README.md";
+    let (curl, python) = (&blocks(document, "bash")[0], &blocks(document, "python")[0]);
+    for (program, script) in [("curl", curl), ("python3", python)] {
         if !has(program) {
             continue;
         }
         let output = match program {
-            "curl" => bash(&format!("{watch} {script}")),
-            _ => command(program, folder).args([argument, script]).output().unwrap(),
+            "curl" => bash(folder, &format!("{watch} {script}")),
+            _ => command(program, folder).args(["-c", script]).output().unwrap(),
         };
         let printed: Value = serde_json::from_str(&stdout(output)).unwrap();
         assert_eq!(printed, serde_json::from_str::<Value>(DOCUMENTED).unwrap(), "{program}");
@@ -253,7 +348,7 @@ fn the_template_and_the_set_up_work_word_for_word() {
         // Without a token there is nothing to call with.
         let connections = sandbox.counters().connections;
         fs::write(folder.join("creds.json"), "{}").unwrap();
-        let output = bash(&blocks("bash")[2]);
+        let output = bash(folder, curl);
         assert!(!output.status.success() && output.stdout.is_empty());
         assert_eq!(sandbox.counters().connections, connections);
     }
@@ -275,7 +370,7 @@ fn the_examples_at_the_end_of_raw_calls_help_work_in_the_sandbox() {
         assert_eq!(cargo.trim(), "cargo run -qp raw_call");
         let output = command("bash", case.folder.path())
             .args(["-c", &format!("\"$0\" {arguments}")])
-            .arg(support::program("raw_call"))
+            .arg(acceptance::program("raw_call"))
             .output()
             .unwrap();
         assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{line}");
@@ -286,7 +381,7 @@ fn the_examples_at_the_end_of_raw_calls_help_work_in_the_sandbox() {
 #[test]
 fn the_recipes_run() {
     let run = |case: &Case, name: &str, args: &[&str]| {
-        let mut command = Command::new(support::example(name));
+        let mut command = Command::new(acceptance::example(name));
         let run = Run::of(command.args(args).env("AAC_DIR", case.folder.path()));
         assert_eq!(run.code, Some(0), "{name}: {}", run.stderr);
         run.stdout
@@ -309,26 +404,37 @@ fn the_recipes_run() {
 fn another_project_uses_the_library() {
     let project = tempfile::tempdir().unwrap();
     let folder = project.path();
-    let docs = fs::read_to_string(repository().join("crates/aac-auth/src/lib.rs")).unwrap();
-    let (_, snippet) = docs.split_once("//! ```toml\n").unwrap();
-    let (snippet, _) = snippet.split_once("//! ```").unwrap();
-    let here = format!("path = {:?}", repository().join("crates/aac-auth"));
+    let snippet = blocks("crates/aac-auth/README.md", "toml").remove(0);
+    let in_docs: String = snippet.lines().map(|line| format!("//! {line}\n")).collect();
+    assert!(read("crates/aac-auth/src/lib.rs").contains(&in_docs), "the guide has the same");
+    // The library without the tests, the sandbox and the programs.
+    let elsewhere = tempfile::tempdir().unwrap();
+    for name in ["Cargo.toml", "crates/aac-auth"] {
+        let copy = elsewhere.path().join(name);
+        fs::create_dir_all(copy.parent().unwrap()).unwrap();
+        acceptance::copy(&repository().join(name), &copy);
+    }
+    let here = format!("path = {:?}", elsewhere.path().join("crates/aac-auth"));
     let dependencies: Vec<_> = snippet
         .lines()
-        .map(|line| line.trim_start_matches("//! "))
         .map(|line| match line.split_once("git = \"") {
             Some((before, url)) => format!("{before}{here}{}", url.split_once('"').unwrap().1),
             None => line.to_owned(),
         })
         .collect();
-    let manifest = "[package]\nname = \"elsewhere\"\nedition = \"2024\"\n";
+    let manifest = "[package]\nname = \"elsewhere\"\nversion = \"1.0.0\"\nedition = \"2024\"\n";
     fs::write(folder.join("Cargo.toml"), format!("{manifest}{}\n", dependencies.join("\n")))
         .unwrap();
     // The same versions as here, which are built already.
     fs::copy(repository().join("Cargo.lock"), folder.join("Cargo.lock")).unwrap();
-    fs::create_dir(folder.join("src")).unwrap();
-    let example = repository().join("crates/aac-auth/examples/threads.rs");
-    fs::copy(example, folder.join("src/main.rs")).unwrap();
+    let programs = folder.join("src/bin");
+    fs::create_dir_all(&programs).unwrap();
+    for (program, source) in [
+        ("get_workspace.rs", "crates/get_workspace/src/main.rs"),
+        ("threads.rs", "crates/aac-auth/examples/threads.rs"),
+    ] {
+        fs::copy(repository().join(source), programs.join(program)).unwrap();
+    }
     let output = command(env!("CARGO"), folder).arg("check").output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
@@ -353,7 +459,7 @@ fn troubles() -> BTreeMap<&'static str, String> {
     };
     let raw = |args: &[&str]| Case::fresh(Options::default()).call("raw_call", args).stderr;
     let elsewhere = tempfile::tempdir().unwrap();
-    let nowhere = Run::of(support::command().current_dir(elsewhere.path())).stderr;
+    let nowhere = Run::of(acceptance::command().current_dir(elsewhere.path())).stderr;
     let tls = {
         let case = Case::fresh(Options { tls: true, ..Options::default() });
         Run::of(&mut case.command()).stderr
@@ -416,7 +522,7 @@ fn troubles() -> BTreeMap<&'static str, String> {
 
 #[test]
 fn troubleshooting_lists_what_the_programs_say() {
-    let readme = readme();
+    let readme = read("README.md");
     let (_, section) = readme.split_once("## Troubleshooting").unwrap();
     let (section, _) = section.split_once("\n## ").unwrap();
     let rows = section.lines().filter(|line| line.starts_with("| `"));
@@ -427,26 +533,5 @@ fn troubleshooting_lists_what_the_programs_say() {
     assert_eq!(listed, troubles.keys().copied().collect::<Vec<_>>());
     for (words, said) in troubles {
         assert!(said.contains(words), "{words:?} is not in {said:?}");
-    }
-}
-
-#[test]
-fn every_folder_in_the_map_is_there() {
-    let readme = readme();
-    let (_, map) = readme.split_once("## For whoever carries on").unwrap();
-    let mut listed = Vec::new();
-    for line in map.lines().filter(|line| line.starts_with("crates/") || line.starts_with(".ci/")) {
-        let mut words = line.split([' ', ';']);
-        let folder = PathBuf::from(words.next().unwrap());
-        assert!(repository().join(&folder).exists(), "{line}");
-        for document in words.filter(|word| word.ends_with(".md")) {
-            assert!(repository().join(&folder).join(document).is_file(), "{line}");
-        }
-        listed.push(folder);
-    }
-    assert!(map.contains("FIGURES.md") && map.contains("ROTATION.md"));
-    for entry in fs::read_dir(repository().join("crates")).unwrap() {
-        let name = Path::new("crates").join(entry.unwrap().file_name());
-        assert!(listed.contains(&name), "{} is not in the map", name.display());
     }
 }

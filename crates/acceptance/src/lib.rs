@@ -1,18 +1,28 @@
-//! What the tests share: a folder with the three files, a sandbox behind it, and the real program.
-
-#![allow(dead_code, reason = "each test file uses its part")]
+//! What the tests share: a folder with the three files, a sandbox in front of it, and the real
+//! programs.
+//!
+//! The tests of this crate are the programs and the documentation, as a user meets them. Those of
+//! `aac-auth` use this library as well.
+//!
+//! ```no_run
+//! use acceptance::Case;
+//!
+//! let case = Case::expired(Default::default());
+//! case.run(["-v"]).assert_ok();
+//! assert_eq!(case.sandbox.counters().exchanges, 1);
+//! ```
 
 use aac_sandbox::{Options, Sandbox, Tokens, is_cargos_own};
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};
 use std::env;
 use std::ffi::OsStr;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock};
 use std::thread;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -21,8 +31,33 @@ use tempfile::TempDir;
 pub const DOCUMENTED: &str = r#"{ "id": 31429, "name": "lukes-test-workspace", "state": "active", "lastStateChange": null, "custom_url": "lukes-test-workspace.us1.alteryxcloud.com", "max_user_number": 5000, "gid": "01JKBMKPZ94N0GG5F8N9HY2FJA", "createdAt": "2025-02-05T18:05:29.000Z", "updatedAt": "2025-02-05T18:05:29.000Z", "workspacetiers": { "data": [ { "isSingleUser": false, "id": 31428, "name": "enterprise_cloud22", "startsAt": "2025-02-05T18:05:29.000Z", "trialState": "None", "workspace": { "id": 31429 } } ] }, "workspace_member_count": 2, "workspace_tier": "enterprise_cloud22", "emrCluster": null }"#;
 
 /// The top folder of the repository.
+///
+/// Not known when this is compiled: a copy of the repository may share the target folder, and cargo takes
+/// what it built there for its own.
 pub fn repository() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap()
+    static TOP: LazyLock<PathBuf> = LazyLock::new(|| {
+        let package = env::var_os("CARGO_MANIFEST_DIR").expect("cargo runs the tests");
+        Path::new(&package).ancestors().nth(2).unwrap().to_owned()
+    });
+    &TOP
+}
+
+/// The documents: each README, and what is for whoever carries on.
+pub fn documents() -> Vec<PathBuf> {
+    let mut documents = vec![PathBuf::from("README.md"), "crates/aac-auth/ROTATION.md".into()];
+    for name in names(&repository().join("crates")) {
+        documents.push(Path::new("crates").join(name).join("README.md"));
+    }
+    for name in names(&repository().join(".github")).iter().filter(|name| name.ends_with(".md")) {
+        documents.push(Path::new(".github").join(name));
+    }
+    documents.retain(|path| repository().join(path).is_file());
+    documents
+}
+
+/// The text of a file of the repository.
+pub fn read(path: impl AsRef<Path>) -> String {
+    fs::read_to_string(repository().join(path)).unwrap()
 }
 
 /// Cargo, as if nothing had been run by cargo yet.
@@ -34,6 +69,7 @@ pub fn cargo() -> Command {
     cargo
 }
 
+/// The programs that a user runs.
 pub const PROGRAMS: [&str; 4] = ["get_workspace", "list_users", "raw_call", "access_token"];
 
 /// A program, built as `cargo run` builds it.
@@ -46,12 +82,13 @@ pub fn program(name: &str) -> &'static Path {
     &PATHS.get_or_init(|| build(["--bins"].into_iter().chain(packages)))[name]
 }
 
-/// One of the examples beside this crate.
+/// One of the recipes, which are the examples of `aac-auth`.
 pub fn example(name: &str) -> &'static Path {
     static PATHS: OnceLock<HashMap<String, PathBuf>> = OnceLock::new();
     &PATHS.get_or_init(|| build(["--examples", "--package", "aac-auth"]))[name]
 }
 
+/// The smallest program.
 pub fn get_workspace() -> &'static Path {
     program("get_workspace")
 }
@@ -77,8 +114,11 @@ fn build<'a>(what: impl IntoIterator<Item = &'a str>) -> HashMap<String, PathBuf
 
 /// A folder with the three files, in front of a sandbox.
 pub struct Case {
+    /// The server.
     pub sandbox: Sandbox,
+    /// The folder of the three files.
     pub folder: TempDir,
+    /// The tokens that creds.json had at first.
     pub tokens: Tokens,
 }
 
@@ -112,16 +152,19 @@ impl Case {
         case
     }
 
+    /// With these tokens.
     pub fn with(sandbox: Sandbox, tokens: Tokens) -> Self {
         let folder = tempfile::tempdir().unwrap();
         sandbox.write_files(folder.path(), &tokens).unwrap();
         Self { sandbox, folder, tokens }
     }
 
+    /// A file in the folder.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
+    /// creds.json.
     pub fn creds(&self) -> PathBuf {
         self.path("creds.json")
     }
@@ -137,6 +180,7 @@ impl Case {
         names(self.folder.path())
     }
 
+    /// get_workspace, in front of this sandbox.
     pub fn command(&self) -> Command {
         self.program("get_workspace")
     }
@@ -230,12 +274,16 @@ pub fn kill(signal: &str, id: u32) {
 
 /// What a program did.
 pub struct Run {
+    /// The exit code, unless a signal ended it.
     pub code: Option<i32>,
+    /// What it wrote to standard output.
     pub stdout: String,
+    /// What it wrote to standard error.
     pub stderr: String,
 }
 
 impl Run {
+    /// Runs a command to its end.
     pub fn of(command: &mut Command) -> Self {
         command.output().unwrap().into()
     }
@@ -294,7 +342,7 @@ impl From<Child> for Run {
 /// A terminal, as a window on the screen has it; dropped, it is closed.
 #[cfg(target_os = "linux")]
 pub struct Terminal {
-    ours: File,
+    ours: fs::File,
     theirs: PathBuf,
 }
 
@@ -310,12 +358,12 @@ impl Terminal {
         let theirs = PathBuf::from(ptsname(&ours, Vec::new()).unwrap().into_string().unwrap());
         let size = Winsize { ws_row: 50, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         tcsetwinsize(&ours, size).unwrap();
-        Self { ours: File::from(ours), theirs }
+        Self { ours: fs::File::from(ours), theirs }
     }
 
     /// Starts a program with its three streams on the terminal.
     pub fn start(&self, command: &mut Command) -> Child {
-        let theirs = || File::options().read(true).write(true).open(&self.theirs).unwrap();
+        let theirs = || fs::File::options().read(true).write(true).open(&self.theirs).unwrap();
         let child = command
             .stdin(theirs())
             .stdout(theirs())
@@ -369,6 +417,7 @@ pub struct TokenServer {
     forms: Arc<Mutex<Vec<Form>>>,
 }
 
+/// The fields of a form, decoded.
 pub type Form = Vec<(String, String)>;
 
 impl TokenServer {
@@ -407,6 +456,7 @@ impl TokenServer {
         Self { case, forms }
     }
 
+    /// The folder in front of it, whose access token has expired.
     pub fn case(&self) -> &Case {
         &self.case
     }

@@ -1,0 +1,155 @@
+//! The repository itself: a top level for users, and documents that name what is there.
+
+use acceptance::{documents, names, read, repository};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+#[test]
+fn the_top_level_stays_bare() {
+    let output = Command::new("git").arg("ls-files").current_dir(repository()).output();
+    let Some(output) = output.ok().filter(|output| output.status.success()) else {
+        return eprintln!("skipped: no git here, or no repository");
+    };
+    let files = String::from_utf8(output.stdout).unwrap();
+    let mut top: Vec<_> = files.lines().map(|path| path.split('/').next().unwrap()).collect();
+    top.retain(|name| !name.starts_with('.'));
+    top.dedup();
+    let bare = [
+        "Cargo.lock",
+        "Cargo.toml",
+        "README.md",
+        "aac_url.txt",
+        "client_id.txt",
+        "crates",
+        "creds.json",
+    ];
+    assert_eq!(top, bare, "what is for contributors goes into a crate or a hidden folder");
+}
+
+#[test]
+fn every_folder_in_the_map_is_there() {
+    let document = read(".github/CONTRIBUTING.md");
+    let (_, map) = document.split_once("## The map\n\n```text\n").unwrap();
+    let (map, _) = map.split_once("\n```").unwrap();
+    let mut listed = Vec::new();
+    for line in map.lines() {
+        let mut words = line.split([' ', ';']);
+        let folder = PathBuf::from(words.next().unwrap());
+        assert!(repository().join(&folder).exists(), "{line}");
+        for document in words.filter(|word| word.ends_with(".md") || word.ends_with(".toml")) {
+            assert!(repository().join(&folder).join(document).is_file(), "{line}");
+        }
+        listed.push(folder);
+    }
+    for name in names(&repository().join("crates")) {
+        let folder = Path::new("crates").join(name);
+        assert!(listed.contains(&folder), "{} is not in the map", folder.display());
+    }
+}
+
+/// What follows a word in the text, up to a blank: `after("x --test crash", "--test")` is crash.
+fn after<'a>(line: &'a str, word: &str) -> Option<&'a str> {
+    let (_, rest) = line.split_once(&format!("{word} "))?;
+    rest.split([' ', '`', '\n']).next()
+}
+
+#[test]
+fn commands_name_what_is_there() {
+    let mut found = 0;
+    for document in documents() {
+        for line in read(&document).lines() {
+            let target = [("--test", "tests"), ("--example", "examples"), ("--bench", "benches")];
+            let named =
+                target.iter().filter_map(|(flag, folder)| Some((after(line, flag)?, folder)));
+            for (name, folder) in named {
+                let package = after(line, "-p").unwrap_or_else(|| panic!("no -p in {line}"));
+                let path = format!("crates/{package}/{folder}/{name}.rs");
+                assert!(repository().join(path).is_file(), "{}: {line}", document.display());
+                found += 1;
+            }
+            if let Some(script) = line.starts_with("python3 ").then(|| after(line, "python3")) {
+                assert!(repository().join(script.unwrap()).is_file(), "{line}");
+                found += 1;
+            }
+        }
+    }
+    assert!(found >= 12, "{found}");
+}
+
+#[test]
+fn every_source_file_that_is_named_is_there() {
+    let mut found = 0;
+    for document in documents() {
+        let folder = document.parent().unwrap();
+        for path in
+            read(&document).split('`').filter(|word| word.contains('/') && word.ends_with(".rs"))
+        {
+            // Of a program that is to be copied first, there is the original.
+            let path = path.replace("crates/my_call/", "crates/get_workspace/");
+            let is_there = [folder, Path::new("")]
+                .iter()
+                .any(|base| repository().join(base).join(&path).is_file());
+            assert!(is_there, "{}: {path}", document.display());
+            found += 1;
+        }
+    }
+    assert!(found >= 20, "{found}");
+}
+
+/// The headings of a document, as GitHub makes anchors of them.
+fn anchors(text: &str) -> Vec<String> {
+    let headings = text.lines().filter(|line| line.starts_with('#'));
+    let anchor = |heading: &str| {
+        let title = heading.trim_start_matches('#').trim().to_lowercase();
+        let kept = title.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+        kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+    };
+    headings.map(anchor).collect()
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    let mut found = 0;
+    for document in documents() {
+        let text = read(&document);
+        for link in text.split("](").skip(1).map(|rest| rest.split(')').next().unwrap()) {
+            if link.starts_with("https://") {
+                continue;
+            }
+            let (path, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let target = match path {
+                "" => document.clone(),
+                path => document.parent().unwrap().join(path),
+            };
+            assert!(repository().join(&target).exists(), "{}: {link}", document.display());
+            let has_anchor = || anchors(&read(&target)).iter().any(|name| name == anchor);
+            assert!(anchor.is_empty() || has_anchor(), "{}: {link}", document.display());
+            found += 1;
+        }
+    }
+    assert!(found >= 20, "{found}");
+}
+
+#[test]
+fn the_oldest_rust_is_the_same_everywhere() {
+    let manifest = read("Cargo.toml");
+    let (_, version) = manifest.split_once("rust-version = \"").unwrap();
+    let (version, _) = version.split_once('"').unwrap();
+    for (path, words) in [
+        ("README.md", format!("[Rust](https://rustup.rs) {version} or newer")),
+        (".github/CONTRIBUTING.md", format!("Rust {version}")),
+        (".github/workflows/ci.yml", format!("rustup toolchain install {version} ")),
+        (".github/workflows/ci.yml", format!("cargo +{version} test --workspace --locked")),
+    ] {
+        assert!(read(path).contains(&words), "{words:?} is not in {path}");
+    }
+}
+
+#[test]
+fn the_workflow_runs_what_a_contributor_runs() {
+    let workflow = read(".github/workflows/ci.yml");
+    for command in [".ci/run", "cargo test --workspace --locked", "cargo deny --locked check"] {
+        assert!(workflow.contains(&format!("run: {command}\n")), "{command}");
+    }
+    assert!(workflow.contains("os: [windows-latest, macos-latest]"));
+}
