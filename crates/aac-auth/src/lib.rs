@@ -98,7 +98,7 @@ pub use cli::output::{JsonArray, Output, print_json, print_line};
 pub use config::options::ConnectionOptions;
 pub use error::display::one_line;
 pub use error::notices::warn;
-pub use error::{Error, HttpError, Meaning, Problem, Result, Trouble};
+pub use error::{Error, FileProblem, HttpError, HttpErrorKind, NetworkError, Result};
 pub use serde_json::{Value, json};
 pub use tokens::secret::AccessToken;
 pub use ureq::http::{HeaderMap, Method, StatusCode, Version};

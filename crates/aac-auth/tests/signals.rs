@@ -202,7 +202,7 @@ fn wait_until_saved(case: &Case) {
 #[test]
 #[ignore = "takes four minutes: cargo test -p aac-auth --test signals -- --ignored --nocapture"]
 fn a_response_is_read_however_late() {
-    // Stopped for longer than any wait, with the response in the socket.
+    // ListInterrupted for longer than any wait, with the response in the socket.
     let case = Case::expired(Options::default());
     let hold = case.sandbox.hold_token_answers();
     let mut child = start(&case);

@@ -114,7 +114,7 @@ fn tell(mut hint: PageHint) {
 /// An error: what the server sent with it, then one line of what happened, then what to do.
 pub fn report(mut error: Error, flags: &Answer) -> ExitCode {
     let http = match &mut error {
-        Error::Stopped { source, .. } => &mut **source,
+        Error::ListInterrupted { source, .. } => &mut **source,
         error => error,
     };
     if let Error::Http(http) = http {

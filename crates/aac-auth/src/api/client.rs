@@ -7,7 +7,7 @@ use crate::api::response::not_json;
 use crate::api::rows::Rows;
 use crate::config::options::ConnectionOptions;
 use crate::error::Result;
-use crate::rotation::cancellation::Gate;
+use crate::rotation::cancellation::Cancellation;
 use crate::tokens::secret::AccessToken;
 use serde_json::Value;
 use ureq::http::Method;
@@ -122,7 +122,7 @@ impl Client {
     /// # Ok::<(), aac_auth::Error>(())
     /// ```
     pub fn access_token(&self) -> Result<AccessToken> {
-        Ok(self.connection.fresh(&Gate::default(), None)?.token)
+        Ok(self.connection.fresh(&Cancellation::default(), None)?.token)
     }
 
     pub(crate) fn connection(&self) -> &Connection {

@@ -5,8 +5,8 @@ use crate::config::settings::Settings;
 use crate::error::notices::Notices;
 use crate::error::{Error, Result};
 use crate::http::retry::backoff;
-use crate::http::transport::{Limits, Wire};
-use crate::rotation::cancellation::Gate;
+use crate::http::transport::{Limits, Transport};
+use crate::rotation::cancellation::Cancellation;
 use crate::rotation::{Fresh, Rotation};
 use crate::store::folder;
 use crate::tokens::credentials;
@@ -25,7 +25,7 @@ pub(crate) struct Connection {
 #[derive(Debug)]
 struct Inner {
     rotation: Rotation,
-    wire: Wire,
+    transport: Transport,
     limits: Limits,
     retry: u32,
     holds_signals: bool,
@@ -47,11 +47,11 @@ impl Connection {
         notices.step(format_args!("the tokens are in {}", settings.creds.display()));
         let inner = Inner {
             rotation: Rotation::new(settings, notices, options.hold_signals),
-            wire: Wire::new(&user_agent),
+            transport: Transport::new(&user_agent),
             limits: Limits {
                 connect: options.timeout,
                 first_byte: options.timeout,
-                pause: options.timeout,
+                idle: options.timeout,
                 total: None,
             },
             retry: options.retry,
@@ -67,8 +67,8 @@ impl Connection {
         self.inner.rotation.settings()
     }
 
-    pub(crate) fn wire(&self) -> &Wire {
-        &self.inner.wire
+    pub(crate) fn transport(&self) -> &Transport {
+        &self.inner.transport
     }
 
     pub(crate) fn limits(&self) -> &Limits {
@@ -92,11 +92,15 @@ impl Connection {
     }
 
     /// A token to make a call with: any that is fresh, or another than the one that was rejected.
-    pub(crate) fn fresh(&self, gate: &Gate, rejected: Option<&AccessToken>) -> Result<Fresh> {
-        let Inner { rotation, wire, .. } = &*self.inner;
+    pub(crate) fn fresh(
+        &self,
+        cancellation: &Cancellation,
+        rejected: Option<&AccessToken>,
+    ) -> Result<Fresh> {
+        let Inner { rotation, transport, .. } = &*self.inner;
         match rejected {
-            None => rotation.token(wire, gate),
-            Some(token) => rotation.token_instead_of(token, wire, gate),
+            None => rotation.token(transport, cancellation),
+            Some(token) => rotation.token_instead_of(token, transport, cancellation),
         }
     }
 

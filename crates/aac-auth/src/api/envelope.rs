@@ -2,15 +2,15 @@
 //!
 //! The gateway, the platform behind it and the proxies before it each have their own.
 
-use crate::error::Meaning;
-use crate::tokens::secret::presentable;
+use crate::error::HttpErrorKind;
+use crate::tokens::secret::redact;
 use serde_json::Value;
 
 /// The longest message that is shown, in characters.
 const LIMIT: usize = 300;
 
 /// What an error answer says, on one line and without secrets, and what it means.
-pub(crate) fn read(status: u16, body: &[u8], secrets: &[&str]) -> (String, Meaning) {
+pub(crate) fn read(status: u16, body: &[u8], secrets: &[&str]) -> (String, HttpErrorKind) {
     let text = String::from_utf8_lossy(body);
     let json: Value = serde_json::from_slice(body).unwrap_or_default();
     let parts = parts(&json);
@@ -21,7 +21,7 @@ pub(crate) fn read(status: u16, body: &[u8], secrets: &[&str]) -> (String, Meani
     } else {
         text.into_owned()
     };
-    (presentable(&message, secrets, LIMIT), meaning(status, &json))
+    (redact(&message, secrets, LIMIT), meaning(status, &json))
 }
 
 /// The telling parts of an envelope; none where it is of no known kind.
@@ -47,26 +47,26 @@ fn parts(json: &Value) -> Vec<String> {
     found.find(|parts| !parts.is_empty()).unwrap_or_default()
 }
 
-fn meaning(status: u16, json: &Value) -> Meaning {
+fn meaning(status: u16, json: &Value) -> HttpErrorKind {
     let text = |pointer: &str| json.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     let code = text("/fault/detail/errorcode");
     // An older gateway sends its quota faults as 500.
     if status == 429
         || ["QuotaViolation", "SpikeArrestViolation"].iter().any(|kind| code.ends_with(kind))
     {
-        return Meaning::Throttled;
+        return HttpErrorKind::Throttled;
     }
     match (status, code.rsplit('.').next().unwrap_or_default()) {
-        (401, "FailedToResolveAPIKey" | "InvalidApiKey") => Meaning::ApiKey,
-        (401, "InvalidApiKeyForGivenResource") => Meaning::ApiKeyForResource,
-        (401, _) => Meaning::Unauthorized,
-        (403, _) => Meaning::Forbidden,
+        (401, "FailedToResolveAPIKey" | "InvalidApiKey") => HttpErrorKind::ApiKey,
+        (401, "InvalidApiKeyForGivenResource") => HttpErrorKind::ApiKeyForResource,
+        (401, _) => HttpErrorKind::Unauthorized,
+        (403, _) => HttpErrorKind::Forbidden,
         (404, _) if text("/exception/name") == "RouteNotFoundException" || json.is_null() => {
-            Meaning::NoRoute
+            HttpErrorKind::NoRoute
         }
-        (300..=399, _) => Meaning::Redirect,
-        (500..=599, _) => Meaning::ServerError,
-        _ => Meaning::Refused,
+        (300..=399, _) => HttpErrorKind::Redirect,
+        (500..=599, _) => HttpErrorKind::ServerError,
+        _ => HttpErrorKind::Refused,
     }
 }
 
@@ -94,72 +94,77 @@ mod tests {
                 401,
                 r#"{"fault":{"faultstring":"Invalid ApiKey","detail":{"errorcode":"oauth.v2.InvalidApiKey"}}}"#,
                 "Invalid ApiKey",
-                Meaning::ApiKey,
+                HttpErrorKind::ApiKey,
             ),
             (
                 401,
                 r#"{"fault":{"faultstring":"Failed to resolve API Key variable request.header.x-api-project-id","detail":{"errorcode":"steps.oauth.v2.FailedToResolveAPIKey"}}}"#,
                 "Failed to resolve API Key variable request.header.x-api-project-id",
-                Meaning::ApiKey,
+                HttpErrorKind::ApiKey,
             ),
             (
                 401,
                 r#"{"fault":{"faultstring":"Invalid ApiKey for given resource","detail":{"errorcode":"oauth.v2.InvalidApiKeyForGivenResource"}}}"#,
                 "Invalid ApiKey for given resource",
-                Meaning::ApiKeyForResource,
+                HttpErrorKind::ApiKeyForResource,
             ),
             (
                 500,
                 r#"{"fault":{"faultstring":"Rate limit quota violation.","detail":{"errorcode":"policies.ratelimit.QuotaViolation"}}}"#,
                 "Rate limit quota violation.",
-                Meaning::Throttled,
+                HttpErrorKind::Throttled,
             ),
-            (401, "Unauthorized", "Unauthorized", Meaning::Unauthorized),
+            (401, "Unauthorized", "Unauthorized", HttpErrorKind::Unauthorized),
             (
                 404,
                 r#"{"exception":{"name":"RouteNotFoundException","message":"This route does not exist","details":"Cannot GET /x"}}"#,
                 "This route does not exist: Cannot GET /x",
-                Meaning::NoRoute,
+                HttpErrorKind::NoRoute,
             ),
             (
                 404,
                 r#"{"kind":"NotFoundError","message":"Asset with ID: 1 does not exist","errors":[],"params":{}}"#,
                 "Asset with ID: 1 does not exist",
-                Meaning::Refused,
+                HttpErrorKind::Refused,
             ),
             (
                 403,
                 r#"{"data":null,"msg":"User \"51\" does not have create privilege on workflow"}"#,
                 r#"User "51" does not have create privilege on workflow"#,
-                Meaning::Forbidden,
+                HttpErrorKind::Forbidden,
             ),
             (
                 400,
                 r#"{"exception":{"name":"ValidationFailed","message":"Input validation failed","details":{"limit":"too large"}}}"#,
                 r#"Input validation failed: {"limit":"too large"}"#,
-                Meaning::Refused,
+                HttpErrorKind::Refused,
             ),
             (
                 400,
                 "<!DOCTYPE html>\n<HTML><TITLE> 400 Bad\nRequest </TITLE>é",
                 "400 Bad Request",
-                Meaning::Refused,
+                HttpErrorKind::Refused,
             ),
             (
                 502,
                 "<html><title></title></html>",
                 "<html><title></title></html>",
-                Meaning::ServerError,
+                HttpErrorKind::ServerError,
             ),
             (
                 404,
                 "<html><body>Cannot GET /x</body></html>",
                 "<html><body>Cannot GET /x</body></html>",
-                Meaning::NoRoute,
+                HttpErrorKind::NoRoute,
             ),
-            (302, "", "", Meaning::Redirect),
-            (503, "\u{1b}[31mdown\r\nfor now", "\\u{1b}[31mdown for now", Meaning::ServerError),
-            (418, "[1]", "[1]", Meaning::Refused),
+            (302, "", "", HttpErrorKind::Redirect),
+            (
+                503,
+                "\u{1b}[31mdown\r\nfor now",
+                "\\u{1b}[31mdown for now",
+                HttpErrorKind::ServerError,
+            ),
+            (418, "[1]", "[1]", HttpErrorKind::Refused),
         ] {
             assert_eq!(
                 read(status, body.as_bytes(), &[]),

@@ -5,13 +5,13 @@ use crate::api::connection::Connection;
 use crate::api::envelope;
 use crate::api::json_text;
 use crate::api::response::Response;
-use crate::error::{Error, HttpError, Meaning, Result, Trouble, status_line};
+use crate::error::{Error, HttpError, HttpErrorKind, NetworkError, Result, status_line};
 use crate::http::coding::Decoder;
 use crate::http::retry::retry_after;
 use crate::http::tcp::Progress;
 use crate::rotation::Fresh;
-use crate::rotation::cancellation::Gate;
-use crate::tokens::secret::{AccessToken, presentable};
+use crate::rotation::cancellation::Cancellation;
+use crate::tokens::secret::{AccessToken, redact};
 use serde_json::Value;
 use std::fmt::{self, Write as _};
 use std::io::{self, Read};
@@ -58,7 +58,7 @@ impl Connection {
             Some(Value::Number(id)) => id.to_string(),
             _ => {
                 let what = "the workspace in the response has no number for an id".to_owned();
-                return Err(Error::Answer { method: Method::GET.to_string(), url, what });
+                return Err(Error::BadResponse { method: Method::GET.to_string(), url, what });
             }
         };
         Ok(self.workspace().get_or_init(|| id))
@@ -95,7 +95,7 @@ pub struct Request<'client> {
     pub(super) headers: HeaderMap,
     pub(super) body: Option<Body>,
     on_upload: Option<OnUpload>,
-    gate: Gate,
+    cancellation: Cancellation,
     /// The first thing that cannot be sent, told by [`send`](Self::send).
     pub(super) invalid: Option<String>,
 }
@@ -134,7 +134,7 @@ impl<'client> Request<'client> {
             headers: HeaderMap::new(),
             body: has_length.then(|| Vec::new().into()),
             on_upload: None,
-            gate: Gate::default(),
+            cancellation: Cancellation::default(),
             invalid: None,
         }
     }
@@ -172,7 +172,7 @@ impl<'client> Request<'client> {
                 self.headers.append(name, value);
             }
             _ => {
-                let name = presentable(name, &[], 40);
+                let name = redact(name, &[], 40);
                 let what = format!("the header {name:?} or its value cannot be sent");
                 self.invalid.get_or_insert(what);
             }
@@ -267,8 +267,8 @@ impl<'client> Request<'client> {
         self.check()?;
         let connection = self.connection;
         let uri = self.uri(&connection.fill_in(&self.path)?)?;
-        let mut fresh = connection.fresh(&self.gate, None)?;
-        let url = self.presentable_url(&uri, &fresh.token);
+        let mut fresh = connection.fresh(&self.cancellation, None)?;
+        let url = self.redacted_url(&uri, &fresh.token);
         let is_safe = self.method.is_safe();
         let mut tries = 0;
         loop {
@@ -279,7 +279,7 @@ impl<'client> Request<'client> {
                             if is_safe && tries < connection.retry() =>
                         {
                             connection.pause(&mut tries, None, &trouble.to_string());
-                            fresh = self.or_newer(fresh)?;
+                            fresh = self.latest_token(fresh)?;
                             continue;
                         }
                         finished => return finished,
@@ -287,47 +287,47 @@ impl<'client> Request<'client> {
                 }
                 Ok(response) => {
                     let mut error = self.http_error(&url, response, &fresh.token);
-                    let may_retry = match error.meaning {
-                        Meaning::Unauthorized => !fresh.is_new,
-                        Meaning::Throttled => true,
+                    let may_retry = match error.kind {
+                        HttpErrorKind::Unauthorized => !fresh.is_new,
+                        HttpErrorKind::Throttled => true,
                         _ => is_safe && matches!(error.status, 502..=504),
                     };
                     let is_too_long = error.retry_after.is_some_and(|wait| wait > PATIENCE);
-                    let is_rejected = error.meaning == Meaning::Unauthorized;
+                    let is_rejected = error.kind == HttpErrorKind::Unauthorized;
                     if !may_retry || (!is_rejected && (tries == connection.retry() || is_too_long))
                     {
                         return Err(Error::Http(Box::new(error)));
                     }
-                    error.is_body_gone = !self.body.as_mut().map_or(Ok(true), Body::rewind)?;
+                    error.body_consumed = !self.body.as_mut().map_or(Ok(true), Body::rewind)?;
                     if is_rejected {
                         connection.notices().step("the API rejects the access token; renewing it");
-                        fresh = connection.fresh(&self.gate, Some(&fresh.token))?;
+                        fresh = connection.fresh(&self.cancellation, Some(&fresh.token))?;
                         // Whatever comes now, there is no better token.
                         fresh.is_new = true;
                     }
-                    if error.is_body_gone {
+                    if error.body_consumed {
                         return Err(Error::Http(Box::new(error)));
                     }
                     if !is_rejected {
                         connection.pause(&mut tries, error.retry_after, &error.to_string());
-                        fresh = self.or_newer(fresh)?;
+                        fresh = self.latest_token(fresh)?;
                     }
                     continue;
                 }
                 Err(trouble) => trouble,
             };
             // A server that did not answer in time has had its chance.
-            let is_final = trouble.is_lasting() || matches!(trouble, Trouble::Timeout(_));
+            let is_final = trouble.is_lasting() || matches!(trouble, NetworkError::Timeout(_));
             if !is_safe || is_final || tries == connection.retry() {
                 return Err(Error::Transport { method: self.method.to_string(), url, trouble });
             }
             connection.pause(&mut tries, None, &trouble.to_string());
-            fresh = self.or_newer(fresh)?;
+            fresh = self.latest_token(fresh)?;
         }
     }
 
-    pub(crate) fn behind(mut self, gate: &Gate) -> Self {
-        self.gate = gate.clone();
+    pub(crate) fn cancelled_by(mut self, cancellation: &Cancellation) -> Self {
+        self.cancellation = cancellation.clone();
         self
     }
 
@@ -350,8 +350,8 @@ impl<'client> Request<'client> {
     }
 
     /// The same token, unless the pause before another try was longer than it had left.
-    fn or_newer(&self, fresh: Fresh) -> Result<Fresh> {
-        let now = self.connection.fresh(&self.gate, None)?;
+    fn latest_token(&self, fresh: Fresh) -> Result<Fresh> {
+        let now = self.connection.fresh(&self.cancellation, None)?;
         Ok(if now.token == fresh.token { fresh } else { now })
     }
 
@@ -360,12 +360,12 @@ impl<'client> Request<'client> {
         &mut self,
         uri: &Uri,
         token: &AccessToken,
-    ) -> Result<Result<http::Response<AnswerBody>, Trouble>> {
+    ) -> Result<Result<http::Response<AnswerBody>, NetworkError>> {
         let connection = self.connection;
         let mut builder = http::Request::builder().method(self.method.clone()).uri(uri.clone());
         if let Some(headers) = builder.headers_mut() {
             *headers = self.headers_with(token.expose())?;
-            self.tell_request(uri, headers, token);
+            self.log_request(uri, headers, token);
         }
         let sent = match &mut self.body {
             Some(body) => builder
@@ -375,17 +375,17 @@ impl<'client> Request<'client> {
                     body,
                     on_upload: self.on_upload.as_mut(),
                 }))
-                .map(|request| connection.wire().send(request, connection.limits())),
-            None => {
-                builder.body(()).map(|request| connection.wire().send(request, connection.limits()))
-            }
+                .map(|request| connection.transport().send(request, connection.limits())),
+            None => builder
+                .body(())
+                .map(|request| connection.transport().send(request, connection.limits())),
         };
         if let Some(failure) = self.body.as_mut().and_then(Body::failure) {
             return Err(failure);
         }
-        let answer = sent.unwrap_or_else(|error| Err(Trouble::Broken(error.to_string())));
+        let answer = sent.unwrap_or_else(|error| Err(NetworkError::Broken(error.to_string())));
         if let Ok(response) = &answer {
-            self.tell_response(response, token);
+            self.log_response(response, token);
         }
         Ok(answer)
     }
@@ -393,7 +393,7 @@ impl<'client> Request<'client> {
     /// The URL of a path, which can lead to no other host.
     fn uri(&self, path: &str) -> Result<Uri> {
         let refused = |why: &str| Error::Request {
-            what: format!("the path {:?} {why}", presentable(path, &[], 100)),
+            what: format!("the path {:?} {why}", redact(path, &[], 100)),
         };
         let url =
             self.connection.settings().hosts.url(&encoded(path)).map_err(|why| refused(&why))?;
@@ -452,12 +452,12 @@ impl<'client> Request<'client> {
         let mut reader = body;
         let _ = reader.by_ref().take(ERROR_BODY).read_to_end(&mut bytes);
         let secrets = self.secrets(token);
-        let (message, meaning) = envelope::read(status, &bytes, &secrets);
-        let shown = presentable(&String::from_utf8_lossy(&bytes), &secrets, SHOWN_BODY);
+        let (message, kind) = envelope::read(status, &bytes, &secrets);
+        let shown = redact(&String::from_utf8_lossy(&bytes), &secrets, SHOWN_BODY);
         let request_id = ["x-trifacta-request-id", "x-request-id"]
             .into_iter()
             .find_map(|name| head.headers.get(name)?.to_str().ok())
-            .map(|id| presentable(id, &secrets, 100));
+            .map(|id| redact(id, &secrets, 100));
         HttpError {
             method: self.method.to_string(),
             url: url.to_owned(),
@@ -471,8 +471,8 @@ impl<'client> Request<'client> {
             retry_after: retry_after(&head.headers),
             version: head.version,
             headers: head.headers,
-            meaning,
-            is_body_gone: false,
+            kind,
+            body_consumed: false,
         }
     }
 
@@ -481,35 +481,35 @@ impl<'client> Request<'client> {
     }
 
     /// A URL for a message. A query may hold anything.
-    fn presentable_url(&self, uri: &Uri, token: &AccessToken) -> String {
-        presentable(&uri.to_string(), &self.secrets(token), 500)
+    fn redacted_url(&self, uri: &Uri, token: &AccessToken) -> String {
+        redact(&uri.to_string(), &self.secrets(token), 500)
     }
 
-    fn tell_request(&self, uri: &Uri, headers: &HeaderMap, token: &AccessToken) {
+    fn log_request(&self, uri: &Uri, headers: &HeaderMap, token: &AccessToken) {
         if !self.connection.notices().verbose {
             return;
         }
-        let url = self.presentable_url(uri, token);
+        let url = self.redacted_url(uri, token);
         self.connection.notices().step(format_args!("> {} {url}", self.method));
-        self.tell_headers('>', headers, token);
+        self.log_headers('>', headers, token);
     }
 
-    fn tell_response(&self, response: &http::Response<AnswerBody>, token: &AccessToken) {
+    fn log_response(&self, response: &http::Response<AnswerBody>, token: &AccessToken) {
         if !self.connection.notices().verbose {
             return;
         }
         let status = status_line(response.status().as_u16());
         self.connection.notices().step(format_args!("< {status}"));
-        self.tell_headers('<', response.headers(), token);
+        self.log_headers('<', response.headers(), token);
     }
 
-    fn tell_headers(&self, mark: char, headers: &HeaderMap, token: &AccessToken) {
+    fn log_headers(&self, mark: char, headers: &HeaderMap, token: &AccessToken) {
         for (name, value) in headers {
             let value = match value.is_sensitive() {
                 true => "Bearer (redacted)".to_owned(),
                 false => {
                     let text = String::from_utf8_lossy(value.as_bytes());
-                    presentable(&text, &self.secrets(token), 200)
+                    redact(&text, &self.secrets(token), 200)
                 }
             };
             self.connection.notices().step(format_args!("{mark} {name}: {value}"));

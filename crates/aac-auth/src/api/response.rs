@@ -1,7 +1,7 @@
 //! The answer to a request.
 
 use crate::api::json_text;
-use crate::error::{Error, HttpError, Result, Trouble};
+use crate::error::{Error, HttpError, NetworkError, Result};
 use crate::http::coding::Decoder;
 use serde_json::Value;
 use std::fmt;
@@ -59,7 +59,7 @@ impl Response {
     ///
     /// # Errors
     ///
-    /// [`Error::Answer`] if the body is cut off, is not JSON, or is larger than 256 MiB;
+    /// [`Error::BadResponse`] if the body is cut off, is not JSON, or is larger than 256 MiB;
     /// [`Error::Transport`] if the connection breaks.
     pub fn json(self) -> Result<Value> {
         let (method, url) = (self.method.to_string(), self.url.clone());
@@ -84,7 +84,11 @@ impl Response {
                 Err(_) => "the answer is not JSON: it is not UTF-8",
             },
         };
-        Err(Error::Answer { method: self.method.to_string(), url: self.url, what: what.to_owned() })
+        Err(Error::BadResponse {
+            method: self.method.to_string(),
+            url: self.url,
+            what: what.to_owned(),
+        })
     }
 
     /// Reads on in the body, and 0 at its end. For bodies of any size.
@@ -92,7 +96,7 @@ impl Response {
     /// # Errors
     ///
     /// [`Error::Transport`] if the connection breaks, or the body ends before it is whole;
-    /// [`Error::Answer`] if it cannot be decompressed.
+    /// [`Error::BadResponse`] if it cannot be decompressed.
     ///
     /// ```no_run
     /// use aac_auth::{Method, Output};
@@ -131,11 +135,11 @@ impl Response {
 
 /// The error for a body that cannot be read on.
 fn body_error(method: String, url: String, error: &io::Error) -> Error {
-    match error.get_ref().and_then(|inner| inner.downcast_ref::<Trouble>()) {
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<NetworkError>()) {
         Some(trouble) => Error::Transport { method, url, trouble: trouble.clone() },
         None => {
             let what = format!("the response cannot be decompressed: {error}");
-            Error::Answer { method, url, what }
+            Error::BadResponse { method, url, what }
         }
     }
 }
@@ -146,7 +150,7 @@ pub(crate) fn not_json(method: String, url: String, error: &serde_json::Error) -
         true => "the answer is cut off".to_owned(),
         false => format!("the answer is not JSON: {error}"),
     };
-    Error::Answer { method, url, what }
+    Error::BadResponse { method, url, what }
 }
 
 impl fmt::Debug for Response {

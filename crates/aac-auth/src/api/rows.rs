@@ -11,7 +11,7 @@ use crate::api::paging::{Arrival, Paging, Step};
 use crate::api::request::{Preview, Request};
 use crate::api::response::not_json;
 use crate::error::{Error, Result};
-use crate::rotation::cancellation::Gate;
+use crate::rotation::cancellation::Cancellation;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
@@ -58,7 +58,7 @@ pub struct Rows {
 #[derive(Clone, Debug)]
 struct Query {
     connection: Connection,
-    gate: Gate,
+    cancellation: Cancellation,
     path: String,
     headers: HeaderMap,
     invalid: Option<String>,
@@ -108,7 +108,7 @@ impl Rows {
         invalid: Option<String>,
     ) -> Self {
         Self {
-            query: Query { connection, gate: Gate::open(), path, headers, invalid },
+            query: Query { connection, cancellation: Cancellation::new(), path, headers, invalid },
             paging: Paging::new(PAGE_SIZE),
             fetching: None,
             page: Page::default(),
@@ -184,7 +184,7 @@ impl Rows {
     ///
     /// # Errors
     ///
-    /// Every [`Error`]; [`Error::Stopped`] after the first row.
+    /// Every [`Error`]; [`Error::ListInterrupted`] after the first row.
     ///
     /// ```no_run
     /// # let client = aac_auth::Client::open(&aac_auth::ConnectionOptions::default(), "demo/1.0")?;
@@ -214,7 +214,7 @@ impl Rows {
                 self.is_done = true;
                 return Err(match self.given {
                     0 => source,
-                    after => Error::Stopped {
+                    after => Error::ListInterrupted {
                         after,
                         total: self.total(),
                         noun: self.paging.noun,
@@ -360,7 +360,7 @@ impl Iterator for Rows {
 impl Drop for Rows {
     fn drop(&mut self) {
         // The program may end now, with a page on its way; not with tokens on their way.
-        self.query.gate.close();
+        self.query.cancellation.cancel();
     }
 }
 
@@ -401,7 +401,7 @@ impl Query {
     }
 
     fn fetch(&self, order: Order) -> Result<Page> {
-        let (url, text) = self.request(order).behind(&self.gate).text()?;
+        let (url, text) = self.request(order).cancelled_by(&self.cancellation).text()?;
         Ok(Page { url, text, ..Page::default() })
     }
 }

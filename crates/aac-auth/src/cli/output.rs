@@ -3,7 +3,7 @@
 use crate::api::client::Client;
 use crate::api::json_text::JsonText;
 use crate::cli::atomic_file::AtomicFile;
-use crate::error::display::{is_deceptive, visible};
+use crate::error::display::{is_unsafe_on_terminal, visible};
 use crate::error::notices;
 use crate::error::{Error, Result};
 use crate::platform;
@@ -194,7 +194,7 @@ impl Output {
     /// Writes JSON; on a terminal, with what it would act on as JSON escapes.
     pub fn write_json(&mut self, json: &str) -> Result<()> {
         match self.is_terminal {
-            true => self.write(escape_deceptive(json).as_bytes()),
+            true => self.write(escape_unsafe(json).as_bytes()),
             false => self.write(json.as_bytes()),
         }
     }
@@ -392,10 +392,10 @@ fn indented(value: &Value) -> String {
 
 /// Escapes what stands in JSON strings raw and is not fit for a terminal. Outside of strings JSON has
 /// no such characters but line ends.
-fn escape_deceptive(json: &str) -> String {
+fn escape_unsafe(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
     for character in json.chars() {
-        if character != '\n' && is_deceptive(character) {
+        if character != '\n' && is_unsafe_on_terminal(character) {
             for unit in character.encode_utf16(&mut [0; 2]) {
                 let _ = write!(text, "\\u{unit:04x}");
             }
@@ -413,7 +413,7 @@ mod tests {
     #[test]
     fn what_a_terminal_would_act_on_is_escaped_and_means_the_same() {
         let value = Value::from("a\u{9b}31m\u{202e}é😀\u{e0041}\u{7f}");
-        let shown = escape_deceptive(&indented(&value));
+        let shown = escape_unsafe(&indented(&value));
         assert_eq!(shown, r#""a\u009b31m\u202eé😀\udb40\udc41\u007f""#);
         assert_eq!(serde_json::from_str::<Value>(&shown).unwrap(), value);
     }

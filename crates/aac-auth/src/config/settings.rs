@@ -1,7 +1,7 @@
 //! What the user has set: the folder, the address of the API, the id of the API project.
 
 use crate::config::text;
-use crate::error::{Error, Problem, Result};
+use crate::error::{Error, FileProblem, Result};
 use crate::http::is_loopback;
 use std::env;
 use std::path::{Path, PathBuf};
@@ -32,7 +32,7 @@ impl Settings {
             .map_err(|problem| Error::file(&url_file, problem))?;
         let creds = dir.join("creds.json");
         let project_id = match project_id(&dir, &hosts) {
-            Err(Error::File { path, problem: Problem::Placeholder(page) }) => {
+            Err(Error::File { path, problem: FileProblem::Placeholder(page) }) => {
                 // Who has not filled in one file has not filled in the other: say both at once.
                 let mut files = vec![(path, page)];
                 let fields = placeholders(&creds);
@@ -74,28 +74,30 @@ fn project_id(dir: &Path, hosts: &Hosts) -> Result<String> {
     let old_name = read("client_id.txt");
     if !matches!(
         old_name,
-        Err(Error::File { problem: Problem::Missing | Problem::Placeholder(_), .. })
+        Err(Error::File { problem: FileProblem::Missing | FileProblem::Placeholder(_), .. })
     ) {
         return old_name;
     }
     match read("api_project_id.txt") {
-        Err(Error::File { problem: Problem::Missing | Problem::Placeholder(_), .. }) => old_name,
+        Err(Error::File {
+            problem: FileProblem::Missing | FileProblem::Placeholder(_), ..
+        }) => old_name,
         new_name => new_name,
     }
 }
 
-fn check_project_id(id: String, hosts: &Hosts) -> Result<String, Problem> {
+fn check_project_id(id: String, hosts: &Hosts) -> Result<String, FileProblem> {
     if is_placeholder(&id) {
-        return Err(Problem::Placeholder(hosts.project_page()));
+        return Err(FileProblem::Placeholder(hosts.project_page()));
     }
     if id.contains(char::is_whitespace) {
-        return Err(Problem::IdWithBlanks);
+        return Err(FileProblem::IdWithBlanks);
     }
     if !id.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"'".contains(&byte)) {
-        return Err(Problem::IdNotAscii);
+        return Err(FileProblem::IdNotAscii);
     }
     if is_uuid(&id) {
-        return Err(Problem::OAuthClientId(hosts.project_page()));
+        return Err(FileProblem::OAuthClientId(hosts.project_page()));
     }
     Ok(id)
 }
@@ -129,67 +131,69 @@ pub(crate) struct Hosts {
 
 impl Hosts {
     /// Takes the content of aac_url.txt.
-    pub(crate) fn parse(text: &str) -> Result<Self, Problem> {
+    pub(crate) fn parse(text: &str) -> Result<Self, FileProblem> {
         if text.lines().count() > 1 {
-            return Err(Problem::SeveralLines);
+            return Err(FileProblem::SeveralLines);
         }
         if is_placeholder(text) {
-            return Err(Problem::NotAUrl);
+            return Err(FileProblem::NotAUrl);
         }
         if !text.contains("://") {
             let url = format!("https://{text}");
             return Err(match Self::parse(&url) {
-                Ok(_) => Problem::NoScheme(url.trim_end_matches('/').to_owned()),
-                Err(Problem::WebAddress(url) | Problem::WorkspaceAddress(url)) => {
-                    Problem::NoScheme(url)
+                Ok(_) => FileProblem::NoScheme(url.trim_end_matches('/').to_owned()),
+                Err(FileProblem::WebAddress(url) | FileProblem::WorkspaceAddress(url)) => {
+                    FileProblem::NoScheme(url)
                 }
-                Err(_) => Problem::NotAUrl,
+                Err(_) => FileProblem::NotAUrl,
             });
         }
-        let uri: Uri = text.parse().map_err(|_| Problem::NotAUrl)?;
+        let uri: Uri = text.parse().map_err(|_| FileProblem::NotAUrl)?;
         let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
-            return Err(Problem::NotAUrl);
+            return Err(FileProblem::NotAUrl);
         };
         if authority.as_str().contains('@') {
-            return Err(Problem::UserInfo);
+            return Err(FileProblem::UserInfo);
         }
         let host = authority.host().to_ascii_lowercase();
         let port = authority.port_u16().map_or(String::new(), |port| format!(":{port}"));
         let is_loopback = is_loopback(&host);
         let below = match host.strip_suffix(DOMAIN) {
             _ if is_loopback => "",
-            Some("") => return Err(Problem::OutsideCloud(host)),
+            Some("") => return Err(FileProblem::OutsideCloud(host)),
             Some(below) if below.ends_with('.') => &below[..below.len() - 1],
-            _ => return Err(Problem::OutsideCloud(host)),
+            _ => return Err(FileProblem::OutsideCloud(host)),
         };
         if !is_loopback {
             match below.split('.').collect::<Vec<_>>()[..] {
-                ["api"] | ["www"] => return Err(Problem::OutsideCloud(host)),
+                ["api"] | ["www"] => return Err(FileProblem::OutsideCloud(host)),
                 ["api", ..] => {}
                 // pingauth.alteryxcloud.com is the authorization server, of which region it does not say.
-                [name] if name.starts_with("pingauth") => return Err(Problem::OutsideCloud(host)),
+                [name] if name.starts_with("pingauth") => {
+                    return Err(FileProblem::OutsideCloud(host));
+                }
                 [region] => {
-                    return Err(Problem::WebAddress(format!("https://api.{region}.{DOMAIN}")));
+                    return Err(FileProblem::WebAddress(format!("https://api.{region}.{DOMAIN}")));
                 }
                 [.., region] => {
-                    return Err(Problem::WorkspaceAddress(format!(
+                    return Err(FileProblem::WorkspaceAddress(format!(
                         "https://api.{region}.{DOMAIN}"
                     )));
                 }
-                [] => return Err(Problem::OutsideCloud(host)),
+                [] => return Err(FileProblem::OutsideCloud(host)),
             }
         }
         let scheme = match scheme.to_ascii_lowercase().as_str() {
             "https" => "https",
             "http" if is_loopback => "http",
-            _ => return Err(Problem::NotHttps),
+            _ => return Err(FileProblem::NotHttps),
         };
         let api = format!("{scheme}://{host}{port}");
         if !uri.path().trim_end_matches('/').is_empty()
             || uri.query().is_some()
             || text.contains('#')
         {
-            return Err(Problem::NotJustHost(api));
+            return Err(FileProblem::NotJustHost(api));
         }
         let platform = match host.strip_prefix("api.") {
             Some(host) => format!("{scheme}://{host}{port}"),

@@ -1,6 +1,6 @@
 //! Text files as people leave them: with a byte order mark, in UTF-16, with blanks around.
 
-use crate::error::Problem;
+use crate::error::FileProblem;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
@@ -10,15 +10,15 @@ use zeroize::Zeroizing;
 const LIMIT: u64 = 1024 * 1024;
 
 /// The bytes of a file of settings or tokens.
-pub(crate) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Problem> {
+pub(crate) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, FileProblem> {
     let unreadable = |error: io::Error| match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Problem::Missing,
-        _ => Problem::Unreadable(error),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => FileProblem::Missing,
+        _ => FileProblem::Unreadable(error),
     };
     // Asked first, because to open a named pipe would wait for a writer.
     let metadata = fs::metadata(path).map_err(unreadable)?;
     if !metadata.is_file() {
-        return Err(Problem::NotAFile);
+        return Err(FileProblem::NotAFile);
     }
     // With room for all of it, no copy is left behind by a growing buffer.
     let room = metadata.len().min(LIMIT) + 1;
@@ -26,14 +26,14 @@ pub(crate) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Problem> {
     let file = File::open(path).map_err(unreadable)?;
     file.take(LIMIT + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > LIMIT {
-        return Err(Problem::TooLarge);
+        return Err(FileProblem::TooLarge);
     }
     Ok(bytes)
 }
 
 /// The text that the bytes hold: UTF-8, or UTF-16 if a byte order mark says so, as PowerShell's `>`
 /// writes it.
-pub(crate) fn decode(bytes: &[u8]) -> Result<Zeroizing<String>, Problem> {
+pub(crate) fn decode(bytes: &[u8]) -> Result<Zeroizing<String>, FileProblem> {
     let text = match bytes {
         [0xFF, 0xFE, rest @ ..] => utf16(rest, u16::from_le_bytes)?,
         [0xFE, 0xFF, rest @ ..] => utf16(rest, u16::from_be_bytes)?,
@@ -41,32 +41,32 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Zeroizing<String>, Problem> {
         bytes => utf8(bytes)?,
     };
     if text.contains('\0') {
-        return Err(Problem::NotText);
+        return Err(FileProblem::NotText);
     }
     if text.trim().is_empty() {
-        return Err(Problem::Empty);
+        return Err(FileProblem::Empty);
     }
     Ok(text)
 }
 
 /// The text of a file, without the blanks and blank lines around it.
-pub(crate) fn read_trimmed(path: &Path) -> Result<String, Problem> {
+pub(crate) fn read_trimmed(path: &Path) -> Result<String, FileProblem> {
     Ok(decode(&read(path)?)?.trim().to_owned())
 }
 
-fn utf8(bytes: &[u8]) -> Result<Zeroizing<String>, Problem> {
-    let text = str::from_utf8(bytes).map_err(|_| Problem::NotText)?;
+fn utf8(bytes: &[u8]) -> Result<Zeroizing<String>, FileProblem> {
+    let text = str::from_utf8(bytes).map_err(|_| FileProblem::NotText)?;
     Ok(Zeroizing::new(text.to_owned()))
 }
 
-fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Result<Zeroizing<String>, Problem> {
+fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Result<Zeroizing<String>, FileProblem> {
     let (units, rest) = bytes.as_chunks::<2>();
     if !rest.is_empty() {
-        return Err(Problem::NotText);
+        return Err(FileProblem::NotText);
     }
     let mut text = Zeroizing::new(String::with_capacity(3 * units.len()));
     for character in char::decode_utf16(units.iter().map(|&pair| unit(pair))) {
-        text.push(character.map_err(|_| Problem::NotText)?);
+        text.push(character.map_err(|_| FileProblem::NotText)?);
     }
     Ok(text)
 }
@@ -95,10 +95,10 @@ mod tests {
         for bytes in
             [&b"\xFF\xFEa"[..], b"\xFF\xFE\x00\xD8", b"a\0b", b"\x80", b"\x7fELF\x02\x01\xff"]
         {
-            assert!(matches!(decode(bytes), Err(Problem::NotText)), "{bytes:?}");
+            assert!(matches!(decode(bytes), Err(FileProblem::NotText)), "{bytes:?}");
         }
         for bytes in [&b""[..], b"\xEF\xBB\xBF", b"\xFF\xFE", b" \r\n\t\n"] {
-            assert!(matches!(decode(bytes), Err(Problem::Empty)), "{bytes:?}");
+            assert!(matches!(decode(bytes), Err(FileProblem::Empty)), "{bytes:?}");
         }
     }
 }

@@ -16,7 +16,7 @@ pub(crate) fn visible(text: &str, is_harmless: impl Fn(char) -> bool) -> String 
             '\n' | '\r' | '\t' if !is_harmless(character) => {
                 shown.extend(character.escape_default())
             }
-            character if is_deceptive(character) && !is_harmless(character) => {
+            character if is_unsafe_on_terminal(character) && !is_harmless(character) => {
                 shown.extend(character.escape_unicode());
             }
             character => shown.push(character),
@@ -28,7 +28,7 @@ pub(crate) fn visible(text: &str, is_harmless: impl Fn(char) -> bool) -> String 
 /// Whether a terminal would act on the character instead of showing it: controls, and the marks
 /// that reorder or hide text (Unicode TR 36, "bidirectional text spoofing"). The two joiners, U+200C
 /// and U+200D, are not among them: Persian and Indic names need them, and emoji.
-pub(crate) fn is_deceptive(character: char) -> bool {
+pub(crate) fn is_unsafe_on_terminal(character: char) -> bool {
     character.is_control()
         || matches!(character,
             '\u{061C}' | '\u{200B}' | '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}'

@@ -54,7 +54,7 @@ pub enum Error {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        problem: Problem,
+        problem: FileProblem,
     },
     /// Another program held the lock beside creds.json for longer than any may.
     Locked {
@@ -107,16 +107,16 @@ pub enum Error {
         source: io::Error,
     },
     /// The authorization server could not be reached. The refresh token was not sent.
-    NotAsked {
+    AuthServerUnreachable {
         /// The token endpoint.
         url: String,
         /// What stood in the way.
-        trouble: Trouble,
+        trouble: NetworkError,
         /// Whether an earlier run may have used the refresh token.
         in_doubt: bool,
     },
     /// The authorization server asked for patience (HTTP 429). The refresh token is not used up.
-    AskLater {
+    AuthServerBusy {
         /// The token endpoint.
         url: String,
         /// The HTTP status.
@@ -127,7 +127,7 @@ pub enum Error {
         in_doubt: bool,
     },
     /// The authorization server refused the request, not the token, which is not used up.
-    ExchangeRefused {
+    RefreshRefused {
         /// The token endpoint.
         url: String,
         /// The HTTP status.
@@ -153,7 +153,7 @@ pub enum Error {
         set_aside: Box<[(PathBuf, String)]>,
     },
     /// The answer to an exchange did not arrive whole, twice: the token may be spent.
-    AnswerLost {
+    ResponseLost {
         /// The token endpoint.
         url: String,
         /// What happened to the answer.
@@ -182,7 +182,7 @@ pub enum Error {
         page: String,
     },
     /// What a run that held the lock before this one said of the same token, moments ago.
-    Noted {
+    FailedElsewhere {
         /// Its one line of what happened.
         message: String,
         /// Its lines of what to do.
@@ -199,10 +199,10 @@ pub enum Error {
         /// The request's URL.
         url: String,
         /// What went wrong.
-        trouble: Trouble,
+        trouble: NetworkError,
     },
     /// The answer of the API is not what it says it is: cut off, no JSON, or too large.
-    Answer {
+    BadResponse {
         /// The request's method.
         method: String,
         /// The request's URL.
@@ -225,7 +225,7 @@ pub enum Error {
         what: String,
     },
     /// A list broke off after some of its rows had been given.
-    Stopped {
+    ListInterrupted {
         /// How many rows had been given.
         after: u64,
         /// How many there are, as far as the server has said.
@@ -271,15 +271,15 @@ pub struct HttpError {
     /// How long the server asks to wait.
     pub retry_after: Option<Duration>,
     /// What it means to the user.
-    pub meaning: Meaning,
+    pub kind: HttpErrorKind,
     /// Whether another try was due, and the body of the request could not be sent again.
-    pub is_body_gone: bool,
+    pub body_consumed: bool,
 }
 
 /// What an error answer means to the person who made the call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Meaning {
+pub enum HttpErrorKind {
     /// The gateway does not know the API project's id, or got none (401).
     ApiKey,
     /// The API project is not allowed to use this API (401).
@@ -303,7 +303,7 @@ pub enum Meaning {
 /// What stood between the program and the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Trouble {
+pub enum NetworkError {
     /// The host's name could not be looked up.
     Lookup(String),
     /// No connection could be made.
@@ -323,7 +323,7 @@ pub enum Trouble {
 /// What can be wrong with one of the three files.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum Problem {
+pub enum FileProblem {
     /// It is not there.
     Missing,
     /// It is a folder, a device or the like.
@@ -473,12 +473,12 @@ impl fmt::Display for Error {
                 creds.display(),
                 journal.display()
             ),
-            Self::NotAsked { url, trouble, in_doubt } => write!(
+            Self::AuthServerUnreachable { url, trouble, in_doubt } => write!(
                 f,
                 "the tokens could not be renewed: {trouble} (POST {url}); {}",
                 tokens(*in_doubt)
             ),
-            Self::AskLater { url, status, wait, in_doubt } => {
+            Self::AuthServerBusy { url, status, wait, in_doubt } => {
                 write!(
                     f,
                     "the tokens could not be renewed yet: {} (POST {url}); {}",
@@ -490,7 +490,7 @@ impl fmt::Display for Error {
                     None => Ok(()),
                 }
             }
-            Self::ExchangeRefused { url, status, message, in_doubt } => write!(
+            Self::RefreshRefused { url, status, message, in_doubt } => write!(
                 f,
                 "the tokens could not be renewed: {}{} (POST {url}); {}",
                 status_line(*status),
@@ -503,7 +503,7 @@ impl fmt::Display for Error {
                 creds.display(),
                 after_colon(message)
             ),
-            Self::AnswerLost { url, what, creds, .. } => write!(
+            Self::ResponseLost { url, what, creds, .. } => write!(
                 f,
                 "the response with the new tokens was lost: {what} (POST {url}); the refresh token in {} may have been used",
                 creds.display()
@@ -520,14 +520,14 @@ impl fmt::Display for Error {
                     creds.display()
                 )
             }
-            Self::Noted { message, .. } => f.write_str(message),
+            Self::FailedElsewhere { message, .. } => f.write_str(message),
             Self::Http(error) => error.fmt(f),
             Self::Transport { method, url, trouble } => write!(f, "{trouble} ({method} {url})"),
-            Self::Answer { method, url, what } => write!(f, "{what} ({method} {url})"),
+            Self::BadResponse { method, url, what } => write!(f, "{what} ({method} {url})"),
             Self::NoList { url, what } => write!(f, "{what} (GET {url})"),
             Self::Thread(source) => write!(f, "the thread that fetches pages: {source}"),
             Self::Request { what } => f.write_str(what),
-            Self::Stopped { after, total, noun, source } => {
+            Self::ListInterrupted { after, total, noun, source } => {
                 write!(f, "{source}; stopped after {after} ")?;
                 match total {
                     Some(total) => write!(f, "of {total} {noun}"),
@@ -554,7 +554,7 @@ impl fmt::Debug for HttpError {
     }
 }
 
-impl fmt::Display for Trouble {
+impl fmt::Display for NetworkError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Lookup(what) => write!(f, "the host's name could not be looked up: {what}"),
@@ -568,7 +568,7 @@ impl fmt::Display for Trouble {
     }
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for FileProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing => f.write_str("no such file"),
@@ -637,7 +637,7 @@ impl fmt::Display for Problem {
     }
 }
 
-impl std::error::Error for Trouble {}
+impl std::error::Error for NetworkError {}
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
@@ -648,25 +648,25 @@ impl std::error::Error for Error {
             | Self::UserFile { source, .. }
             | Self::Thread(source)
             | Self::Output(source)
-            | Self::File { problem: Problem::Unreadable(source), .. } => Some(source),
+            | Self::File { problem: FileProblem::Unreadable(source), .. } => Some(source),
             _ => None,
         }
     }
 }
 
 impl Error {
-    pub(crate) fn file(path: &Path, problem: Problem) -> Self {
+    pub(crate) fn file(path: &Path, problem: FileProblem) -> Self {
         Self::File { path: path.to_owned(), problem }
     }
 
     /// What a run that held the lock before this one said.
     pub(crate) fn noted(message: &str, help: &str, exit_code: u8) -> Self {
-        Self::Noted { message: message.to_owned(), help: help.to_owned(), exit_code }
+        Self::FailedElsewhere { message: message.to_owned(), help: help.to_owned(), exit_code }
     }
 
     /// Whether the refresh token may have been used, and its response lost.
     pub(crate) fn leaves_doubt(&self) -> bool {
-        matches!(self, Self::AnswerLost { .. } | Self::TokensRefused { lost: Some(_), .. })
+        matches!(self, Self::ResponseLost { .. } | Self::TokensRefused { lost: Some(_), .. })
     }
 
     /// Whether the request may have done what it was to do, though no response says so: after a timeout,
@@ -687,7 +687,7 @@ impl Error {
     pub fn may_have_taken_effect(&self) -> bool {
         match self {
             Self::Transport { method, trouble, .. } => !is_safe(method) && trouble.is_sent(),
-            Self::Answer { method, .. } => !is_safe(method),
+            Self::BadResponse { method, .. } => !is_safe(method),
             Self::Http(error) => error.may_have_taken_effect(),
             _ => false,
         }
@@ -731,17 +731,17 @@ impl Error {
                 format!("Make {} and its folder writable, and run this again: it moves them there.", creds.display())
             }
             // The access token names the host, not aac_url.txt.
-            Self::NotAsked { trouble, .. } => trouble.help().replace(ADDRESS, ""),
+            Self::AuthServerUnreachable { trouble, .. } => trouble.help().replace(ADDRESS, ""),
             Self::Transport { method, trouble, .. } if !is_safe(method) => match trouble.is_sent() {
-                true if matches!(trouble, Trouble::Timeout(_)) => {
+                true if matches!(trouble, NetworkError::Timeout(_)) => {
                     format!("{CHECK_FIRST}\nGive it more time with --timeout SECS.")
                 }
                 true => CHECK_FIRST.to_owned(),
                 false => format!("The request was not sent.\n{}", trouble.help()),
             },
             Self::Transport { trouble, .. } => trouble.help(),
-            Self::AskLater { .. } => "Wait, and run this again.".to_owned(),
-            Self::ExchangeRefused { status, .. } => match status {
+            Self::AuthServerBusy { .. } => "Wait, and run this again.".to_owned(),
+            Self::RefreshRefused { status, .. } => match status {
                 300..=399 => "The token endpoint sends to another address, which is not followed. Is a proxy or a login page in between?".to_owned(),
                 407 => "Your proxy wants a user name and password: HTTPS_PROXY=http://user:password@host:port.".to_owned(),
                 500.. => "Run this again later.".to_owned(),
@@ -756,7 +756,7 @@ impl Error {
                 lines.extend(set_aside.iter().map(|pair| put_back(pair, creds)));
                 lines.join("\n")
             }
-            Self::AnswerLost { creds, page, .. } => format!(
+            Self::ResponseLost { creds, page, .. } => format!(
                 "Run this again: if the server did not take the token, or has a grace period, that mends it.\nIf it is refused then: {}",
                 make_new(page, creds)
             ),
@@ -764,11 +764,11 @@ impl Error {
             Self::NotSaved { creds, page, .. } => {
                 format!("The tokens in the file are spent. When the disk works again: {}", make_new(page, creds))
             }
-            Self::Noted { help, .. } => help.clone(),
+            Self::FailedElsewhere { help, .. } => help.clone(),
             Self::Http(error) => error.help(),
-            Self::Answer { method, .. } if !is_safe(method) => CHECK_FIRST.to_owned(),
-            Self::Answer { .. } => "Run this again. If it stays so, a proxy or a login page may be in between.".to_owned(),
-            Self::Stopped { source, .. } => source.help(),
+            Self::BadResponse { method, .. } if !is_safe(method) => CHECK_FIRST.to_owned(),
+            Self::BadResponse { .. } => "Run this again. If it stays so, a proxy or a login page may be in between.".to_owned(),
+            Self::ListInterrupted { source, .. } => source.help(),
             Self::NoList { .. } => "Call this endpoint without asking for pages (raw_call: without --paginate).".to_owned(),
             Self::Thread(_) | Self::Request { .. } | Self::UserFile { .. } | Self::Output(_) => {
                 String::new()
@@ -782,15 +782,15 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Http(error) => status_code(error.status),
-            Self::AskLater { status, .. } | Self::ExchangeRefused { status, .. } => {
+            Self::AuthServerBusy { status, .. } | Self::RefreshRefused { status, .. } => {
                 status_code(*status)
             }
-            Self::AnswerLost { status: Some(status), .. } => status_code(*status),
+            Self::ResponseLost { status: Some(status), .. } => status_code(*status),
             Self::TokensRefused { .. } | Self::OlderCopy { .. } => 4,
             Self::Request { .. } => 2,
-            Self::Stopped { source, .. } => source.exit_code(),
+            Self::ListInterrupted { source, .. } => source.exit_code(),
             Self::Output(source) if source.kind() == io::ErrorKind::BrokenPipe => 0,
-            Self::Noted { exit_code, .. } => *exit_code,
+            Self::FailedElsewhere { exit_code, .. } => *exit_code,
             _ => 1,
         }
     }
@@ -829,42 +829,42 @@ impl Error {
 
 impl HttpError {
     fn may_have_taken_effect(&self) -> bool {
-        self.meaning == Meaning::ServerError && !is_safe(&self.method)
+        self.kind == HttpErrorKind::ServerError && !is_safe(&self.method)
     }
 
     fn help(&self) -> String {
-        let mut help = match self.meaning {
-            Meaning::ApiKey => {
+        let mut help = match self.kind {
+            HttpErrorKind::ApiKey => {
                 "client_id.txt is wrong: put the Client ID of your API project in it.".to_owned()
             }
-            Meaning::ApiKeyForResource => {
+            HttpErrorKind::ApiKeyForResource => {
                 "The API project in client_id.txt may not use this API: choose another, or have it added.".to_owned()
             }
-            Meaning::Unauthorized => {
+            HttpErrorKind::Unauthorized => {
                 "The server does not accept the access token. Is aac_url.txt of the region that the tokens were made in?".to_owned()
             }
-            Meaning::Forbidden => {
+            HttpErrorKind::Forbidden => {
                 "Your user lacks a privilege for this, or the id is another workspace's. Ask an admin of the workspace.".to_owned()
             }
-            Meaning::NoRoute => {
+            HttpErrorKind::NoRoute => {
                 "Check the path and the method; ids in a path are numbers.".to_owned()
             }
-            Meaning::Throttled => match self.retry_after {
+            HttpErrorKind::Throttled => match self.retry_after {
                 Some(wait) => format!("Too many requests: run this again in {} s.", wait.as_secs().max(1)),
                 None => "Too many requests: run this again in a minute.".to_owned(),
             },
-            Meaning::Redirect => {
+            HttpErrorKind::Redirect => {
                 "Redirects are not followed, so that the token goes nowhere else. Is aac_url.txt right?".to_owned()
             }
-            Meaning::ServerError if self.may_have_taken_effect() => CHECK_FIRST.to_owned(),
-            Meaning::ServerError => "The server's own trouble: run this again later.".to_owned(),
-            Meaning::Refused => String::new(),
+            HttpErrorKind::ServerError if self.may_have_taken_effect() => CHECK_FIRST.to_owned(),
+            HttpErrorKind::ServerError => "The server's own trouble: run this again later.".to_owned(),
+            HttpErrorKind::Refused => String::new(),
         };
-        if self.is_body_gone {
+        if self.body_consumed {
             let again =
                 "The body came from a stream, and cannot be sent a second time: run this again.";
-            help = match self.meaning {
-                Meaning::Throttled => format!("{help}\n{again}"),
+            help = match self.kind {
+                HttpErrorKind::Throttled => format!("{help}\n{again}"),
                 _ => again.to_owned(),
             };
         }
@@ -878,7 +878,7 @@ impl HttpError {
     }
 }
 
-impl Trouble {
+impl NetworkError {
     /// Whether another try would meet the same.
     pub(crate) fn is_lasting(&self) -> bool {
         matches!(self, Self::Certificate(_) | Self::NoRoots | Self::Proxy(_))
@@ -911,7 +911,7 @@ impl Trouble {
     }
 }
 
-impl Problem {
+impl FileProblem {
     /// What to do about it, in whole sentences.
     fn help(&self, path: &Path) -> String {
         let file = path.file_name().unwrap_or_default().to_string_lossy();

@@ -1,6 +1,6 @@
 //! The content coding of a response (RFC 9110 §8.4), undone while it is read.
 
-use crate::http::transport::io_trouble;
+use crate::http::transport::io_network_error;
 use flate2::bufread::MultiGzDecoder;
 use std::io::{self, BufRead, BufReader, Read};
 use ureq::http::response::Parts;
@@ -9,7 +9,7 @@ use ureq::{Body, BodyReader};
 
 /// The body of a response as it was before it was encoded.
 ///
-/// An error of the connection holds a [`Trouble`](crate::error::Trouble); any other says that the body
+/// An error of the connection holds a [`NetworkError`](crate::error::NetworkError); any other says that the body
 /// cannot be decoded.
 pub(crate) enum Decoder {
     Identity(Raw),
@@ -91,7 +91,7 @@ pub(crate) struct Raw(BodyReader<'static>);
 
 impl Read for Raw {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buffer).map_err(|error| io::Error::new(error.kind(), io_trouble(&error)))
+        self.0.read(buffer).map_err(|error| io::Error::new(error.kind(), io_network_error(&error)))
     }
 }
 

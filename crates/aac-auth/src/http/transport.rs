@@ -1,7 +1,7 @@
 //! HTTP as this crate wants it from ureq: one agent, no redirects, bounded waits, proxies as curl
 //! reads them, the system's certificates, and errors that say how far a request got.
 
-use crate::error::Trouble;
+use crate::error::NetworkError;
 use crate::http::is_loopback;
 use crate::http::tcp::{self, LookupFailed, Progress, SLACK};
 use crate::platform;
@@ -20,20 +20,20 @@ pub(crate) struct Limits {
     /// From the request being sent until the answer's status and headers are there.
     pub(crate) first_byte: Duration,
     /// The longest pause within a body, either way.
-    pub(crate) pause: Duration,
+    pub(crate) idle: Duration,
     /// All of it.
     pub(crate) total: Option<Duration>,
 }
 
 /// The connections of a client, kept alive and shared by its threads.
 #[derive(Debug)]
-pub(crate) struct Wire {
+pub(crate) struct Transport {
     agent: Agent,
     proxy: Result<Option<Proxy>, String>,
     no_proxy: String,
 }
 
-impl Wire {
+impl Transport {
     pub(crate) fn new(user_agent: &str) -> Self {
         let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build();
         let config = Agent::config_builder()
@@ -60,7 +60,7 @@ impl Wire {
         &self,
         request: Request<B>,
         limits: &Limits,
-    ) -> Result<Response<Body>, Trouble> {
+    ) -> Result<Response<Body>, NetworkError> {
         let proxy = self.proxy_for(request.uri())?;
         // To bound a lookup takes a thread, every time. This machine is found without one.
         let is_here = is_loopback(request.uri().host().unwrap_or_default());
@@ -83,25 +83,25 @@ impl Wire {
             .timeout_resolve((!is_here).then_some(connect))
             .timeout_connect(Some(connect))
             .timeout_recv_response(Some(limits.first_byte + SLACK))
-            .timeout_per_read(Some(limits.pause.max(limits.first_byte)))
-            .timeout_per_write(Some(limits.pause))
+            .timeout_per_read(Some(limits.idle.max(limits.first_byte)))
+            .timeout_per_write(Some(limits.idle))
             .timeout_global(limits.total.map(|total| total + SLACK));
         let request = if is_new { request.max_idle_age(Duration::ZERO) } else { request };
         self.agent.run(request.build()).map_err(|error| match trouble(&error) {
             trouble if Progress::get().is_sent() => trouble,
             // In the middle of TLS, for example.
-            Trouble::Timeout(_) => Trouble::Connect("timed out".to_owned()),
-            Trouble::Broken(what) => Trouble::Connect(what),
+            NetworkError::Timeout(_) => NetworkError::Connect("timed out".to_owned()),
+            NetworkError::Broken(what) => NetworkError::Connect(what),
             trouble => trouble,
         })
     }
 
-    fn proxy_for(&self, uri: &Uri) -> Result<Option<Proxy>, Trouble> {
+    fn proxy_for(&self, uri: &Uri) -> Result<Option<Proxy>, NetworkError> {
         let host = uri.host().unwrap_or_default().to_ascii_lowercase();
         if is_loopback(&host) || is_exempt(&host, &self.no_proxy) {
             return Ok(None);
         }
-        self.proxy.clone().map_err(Trouble::Proxy)
+        self.proxy.clone().map_err(NetworkError::Proxy)
     }
 }
 
@@ -140,63 +140,69 @@ fn is_exempt(host: &str, no_proxy: &str) -> bool {
 }
 
 /// What ureq's error means to a user.
-fn trouble(error: &ureq::Error) -> Trouble {
+fn trouble(error: &ureq::Error) -> NetworkError {
     use ureq::Error as E;
     match error {
-        E::HostNotFound => Trouble::Lookup("no address".to_owned()),
-        E::Timeout(Timeout::Resolve) => Trouble::Lookup("timed out".to_owned()),
-        E::Timeout(Timeout::Connect) => Trouble::Connect("timed out".to_owned()),
-        E::Timeout(Timeout::RecvResponse) => Trouble::Timeout("waiting for the answer".to_owned()),
-        E::Timeout(Timeout::PerRead | Timeout::RecvBody) => {
-            Trouble::Timeout("in the middle of the answer".to_owned())
+        E::HostNotFound => NetworkError::Lookup("no address".to_owned()),
+        E::Timeout(Timeout::Resolve) => NetworkError::Lookup("timed out".to_owned()),
+        E::Timeout(Timeout::Connect) => NetworkError::Connect("timed out".to_owned()),
+        E::Timeout(Timeout::RecvResponse) => {
+            NetworkError::Timeout("waiting for the answer".to_owned())
         }
-        E::Timeout(Timeout::Global) => Trouble::Timeout("on the whole".to_owned()),
-        E::Timeout(_) => Trouble::Timeout("sending the request".to_owned()),
-        E::ConnectionFailed => Trouble::Connect("the host did not answer".to_owned()),
-        E::ConnectProxyFailed(what) => Trouble::Proxy(what.clone()),
-        E::InvalidProxyUrl => Trouble::Proxy("its URL is not valid".to_owned()),
-        E::Rustls(error) => tls_trouble(error),
-        E::Io(error) => io_trouble(error),
-        other => Trouble::Broken(other.to_string()),
+        E::Timeout(Timeout::PerRead | Timeout::RecvBody) => {
+            NetworkError::Timeout("in the middle of the answer".to_owned())
+        }
+        E::Timeout(Timeout::Global) => NetworkError::Timeout("on the whole".to_owned()),
+        E::Timeout(_) => NetworkError::Timeout("sending the request".to_owned()),
+        E::ConnectionFailed => NetworkError::Connect("the host did not answer".to_owned()),
+        E::ConnectProxyFailed(what) => NetworkError::Proxy(what.clone()),
+        E::InvalidProxyUrl => NetworkError::Proxy("its URL is not valid".to_owned()),
+        E::Rustls(error) => tls_network_error(error),
+        E::Io(error) => io_network_error(error),
+        other => NetworkError::Broken(other.to_string()),
     }
 }
 
 /// What an error of the socket, or while a body is read, means to a user.
-pub(crate) fn io_trouble(error: &io::Error) -> Trouble {
+pub(crate) fn io_network_error(error: &io::Error) -> NetworkError {
     let inner = error.get_ref().map(|inner| inner as &(dyn error::Error + 'static));
     if let Some(inner) = inner.and_then(|inner| inner.downcast_ref::<ureq::Error>()) {
         return trouble(inner);
     }
     if let Some(inner) = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-        return tls_trouble(inner);
+        return tls_network_error(inner);
     }
     if let Some(inner) = inner.and_then(|inner| inner.downcast_ref::<io::Error>()) {
-        return io_trouble(inner);
+        return io_network_error(inner);
     }
     if let Some(inner) = inner.and_then(|inner| inner.downcast_ref::<LookupFailed>()) {
-        return Trouble::Lookup(inner.to_string());
+        return NetworkError::Lookup(inner.to_string());
     }
     let text = error.to_string();
     match error.kind() {
         // std has no kind for a failed lookup.
-        _ if text.starts_with("failed to lookup address") => Trouble::Lookup(text),
+        _ if text.starts_with("failed to lookup address") => NetworkError::Lookup(text),
         io::ErrorKind::ConnectionRefused
         | io::ErrorKind::HostUnreachable
         | io::ErrorKind::NetworkUnreachable
         | io::ErrorKind::NetworkDown
-        | io::ErrorKind::AddrNotAvailable => Trouble::Connect(text),
+        | io::ErrorKind::AddrNotAvailable => NetworkError::Connect(text),
         // Of TLS, or of HTTP that was not whole.
-        io::ErrorKind::UnexpectedEof => Trouble::Broken("the server closed it early".to_owned()),
-        _ => Trouble::Broken(text),
+        io::ErrorKind::UnexpectedEof => {
+            NetworkError::Broken("the server closed it early".to_owned())
+        }
+        _ => NetworkError::Broken(text),
     }
 }
 
-fn tls_trouble(error: &rustls::Error) -> Trouble {
+fn tls_network_error(error: &rustls::Error) -> NetworkError {
     match error {
-        rustls::Error::InvalidCertificate(reason) => Trouble::Certificate(reason.to_string()),
+        rustls::Error::InvalidCertificate(reason) => NetworkError::Certificate(reason.to_string()),
         // The words of rustls-platform-verifier; rustls has no kind for it.
-        rustls::Error::General(text) if text.contains("No CA certificates") => Trouble::NoRoots,
-        other => Trouble::Broken(format!("TLS: {other}")),
+        rustls::Error::General(text) if text.contains("No CA certificates") => {
+            NetworkError::NoRoots
+        }
+        other => NetworkError::Broken(format!("TLS: {other}")),
     }
 }
 

@@ -313,7 +313,7 @@ pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
 
 /// Whether the file cannot be had because another program has it open without sharing it, as virus
 /// scanners do for a moment. std has no kind for it; other systems have no such thing.
-pub(crate) fn is_shared_too_little(error: &io::Error) -> bool {
+pub(crate) fn is_sharing_violation(error: &io::Error) -> bool {
     const ERROR_SHARING_VIOLATION: i32 = 32;
     cfg!(windows)
         && (error.kind() == io::ErrorKind::PermissionDenied

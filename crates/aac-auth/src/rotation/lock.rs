@@ -5,7 +5,7 @@
 //! stale lock to judge, and so no lock is ever stolen.
 
 use crate::config::settings::Hosts;
-use crate::error::Problem;
+use crate::error::FileProblem;
 use crate::store::folder::{DiskError, Files, at, is_in_use};
 use crate::tokens::credentials::Credentials;
 use crate::tokens::secret::RefreshToken;
@@ -61,7 +61,7 @@ impl Lock {
         &'lock self,
         files: &Files,
         hosts: &Hosts,
-    ) -> Result<Current<'lock>, Problem> {
+    ) -> Result<Current<'lock>, FileProblem> {
         Ok(self.current(Credentials::read_settled(&files.creds, hosts)?))
     }
 

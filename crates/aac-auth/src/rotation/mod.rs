@@ -16,13 +16,13 @@ pub(crate) mod refresh;
 use crate::config::settings::Settings;
 use crate::config::text;
 use crate::error::notices::Notices;
-use crate::error::{Error, Problem, Result};
+use crate::error::{Error, FileProblem, Result};
 use crate::http::retry::jittered;
-use crate::http::transport::Wire;
+use crate::http::transport::Transport;
 use crate::platform;
 use crate::platform::signals::SignalGuard;
 use crate::rotation::attempts::{Attempts, Next};
-use crate::rotation::cancellation::Gate;
+use crate::rotation::cancellation::Cancellation;
 use crate::rotation::lock::{Current, Lock};
 use crate::rotation::recovery::{Commit, JournalState, Now, PriorAttempt, Recovery, Saved, State};
 use crate::rotation::refresh::Outcome;
@@ -94,7 +94,11 @@ impl Rotation {
 
     /// An access token that is good for a call: the one in creds.json, as long as it is fresh. This
     /// fast path takes no lock and writes nothing, so it works on a read-only disk.
-    pub(crate) fn token(&self, wire: &Wire, gate: &Gate) -> Result<Fresh> {
+    pub(crate) fn token(
+        &self,
+        transport: &Transport,
+        cancellation: &Cancellation,
+    ) -> Result<Fresh> {
         match self.read() {
             Ok(credentials) if credentials.is_fresh() => {
                 self.tell_of_others();
@@ -109,27 +113,32 @@ impl Rotation {
             }
             Err(_) => {}
         }
-        self.renew(wire, None, gate)
+        self.renew(transport, None, cancellation)
     }
 
     /// Another access token, after the API has rejected this one though it looked fresh.
     pub(crate) fn token_instead_of(
         &self,
         rejected: &AccessToken,
-        wire: &Wire,
-        gate: &Gate,
+        transport: &Transport,
+        cancellation: &Cancellation,
     ) -> Result<Fresh> {
-        self.renew(wire, Some(rejected), gate)
+        self.renew(transport, Some(rejected), cancellation)
     }
 
-    fn renew(&self, wire: &Wire, rejected: Option<&AccessToken>, gate: &Gate) -> Result<Fresh> {
+    fn renew(
+        &self,
+        transport: &Transport,
+        rejected: Option<&AccessToken>,
+        cancellation: &Cancellation,
+    ) -> Result<Fresh> {
         let renewal = Renewal {
             rotation: self,
             // Anew each time: a link may lead elsewhere since the last one.
             files: Files::of(&self.settings.creds),
-            wire,
+            transport,
             rejected,
-            gate,
+            cancellation,
             since: LocalTime::now(),
             deadline: Instant::now() + PATIENCE,
         };
@@ -146,15 +155,15 @@ impl Rotation {
         })
     }
 
-    fn unusable(&self, problem: Problem) -> Error {
+    fn unusable(&self, problem: FileProblem) -> Error {
         Error::file(&self.settings.creds, problem)
     }
 
-    fn read(&self) -> Result<Credentials, Problem> {
+    fn read(&self) -> Result<Credentials, FileProblem> {
         Credentials::read_settled(&self.settings.creds, &self.settings.hosts)
     }
 
-    fn parse(&self, bytes: &[u8]) -> Result<Credentials, Problem> {
+    fn parse(&self, bytes: &[u8]) -> Result<Credentials, FileProblem> {
         Credentials::parse(Zeroizing::new(bytes.to_vec()), &self.settings.hosts)
     }
 
@@ -174,10 +183,10 @@ impl Rotation {
 struct Renewal<'a> {
     rotation: &'a Rotation,
     files: Files,
-    wire: &'a Wire,
+    transport: &'a Transport,
     /// The token that will not do, though it looks fresh.
     rejected: Option<&'a AccessToken>,
-    gate: &'a Gate,
+    cancellation: &'a Cancellation,
     since: LocalTime,
     /// For all waiting for others together.
     deadline: Instant,
@@ -192,7 +201,7 @@ enum Turn {
 
 /// What was found under the lock.
 struct Findings<'lock> {
-    creds: Result<Current<'lock>, Problem>,
+    creds: Result<Current<'lock>, FileProblem>,
     /// The refresh token of creds.json, whether the rest of the file is usable or not.
     token: Option<RefreshToken>,
     /// What is in creds.json.
@@ -203,7 +212,7 @@ struct Findings<'lock> {
     /// The pairs that are set aside and may be good, oldest first.
     set_aside: Vec<SavedPair>,
     /// Pairs that are set aside, and cannot be read.
-    unreadable: Vec<(PathBuf, Problem)>,
+    unreadable: Vec<(PathBuf, FileProblem)>,
     spent: SpentTokens,
 }
 
@@ -304,7 +313,7 @@ impl Renewal<'_> {
                 Turn::Adopted(fresh) => return Ok(fresh),
                 Turn::Acquired(lock) => lock,
             };
-            let _inside = self.gate.enter()?;
+            let _inside = self.cancellation.enter()?;
             match self.renew_locked(&lock, has_waited) {
                 Ok(Some(fresh)) => return Ok(fresh),
                 Ok(None) => {}
@@ -412,7 +421,7 @@ impl Renewal<'_> {
             }
         }
         let changing = io::Error::other("another program keeps changing it");
-        Err(self.rotation.unusable(Problem::Unreadable(changing)))
+        Err(self.rotation.unusable(FileProblem::Unreadable(changing)))
     }
 
     /// Whether the failure came while this run waited: whoever waited behind it reports it, instead of
@@ -429,7 +438,7 @@ impl Renewal<'_> {
         let journal =
             Found::read(&files.journal).map_err(|problem| Error::file(&files.journal, problem))?;
         let mut creds = lock.read(files, &settings.hosts);
-        if files.have_saved_pair() && matches!(creds, Err(Problem::Empty)) {
+        if files.have_saved_pair() && matches!(creds, Err(FileProblem::Empty)) {
             // An editor empties a file before it writes what was pasted.
             creds = settled(|| lock.read(files, &settings.hosts));
         }
@@ -446,12 +455,12 @@ impl Renewal<'_> {
             journal.as_ref().and_then(|found| SavedPair::of(&files.journal, found, settings));
         let creds = match received.as_ref().is_some_and(|pair| pair.is_torn(&bytes)) {
             // What a torn file seems to say is nobody's.
-            true => Err(Problem::Torn),
+            true => Err(FileProblem::Torn),
             false => creds,
         };
         let token = match &creds {
             Ok(current) => Some(current.credentials.refresh_token.clone()),
-            Err(Problem::Torn) => None,
+            Err(FileProblem::Torn) => None,
             Err(_) => lone_refresh_token(&bytes),
         };
         let mut spent = SpentTokens::read(files).unwrap_or_else(|problem| {
@@ -553,7 +562,7 @@ impl Renewal<'_> {
         let bytes = pair.merge_into(base).to_bytes();
         let restored = rotation.parse(&bytes).map_err(|problem| rotation.unusable(problem))?;
         let is_damaged = found.token.is_none()
-            && !matches!(found.creds, Err(Problem::Torn))
+            && !matches!(found.creds, Err(FileProblem::Torn))
             && !found.bytes.trim_ascii().is_empty();
         let committed = self
             .keep_damaged(Some(&found.bytes).filter(|_| is_damaged))
@@ -726,7 +735,7 @@ impl Renewal<'_> {
         prior: &PriorAttempt,
         guard: &mut Option<SignalGuard>,
     ) -> Result<Option<Received>> {
-        let Self { rotation, wire, .. } = self;
+        let Self { rotation, transport, .. } = self;
         let (settings, notices) = (&rotation.settings, rotation.notices);
         let url = || pair.credentials.token_endpoint.clone();
         if rotation.holds_signals {
@@ -750,7 +759,7 @@ impl Renewal<'_> {
             let patience =
                 notices.after(SLOW, "waiting for the authorization server, for up to two minutes");
             let deadline = start + attempts.deadline();
-            let outcome = spendable.send(wire, deadline, before, |body| journal.record(body));
+            let outcome = spendable.send(transport, deadline, before, |body| journal.record(body));
             drop(patience);
             // What follows if the token can be sent again, and the error if it cannot.
             let (outcome, error, unsent, again) = match outcome {
@@ -758,12 +767,16 @@ impl Renewal<'_> {
                 Outcome::NotSent { trouble, spendable } => {
                     let outcome = attempts::Outcome::NotSent { is_lasting: trouble.is_lasting() };
                     let in_doubt = prior.in_doubt;
-                    let error = Error::NotAsked { url: url(), trouble, in_doubt };
+                    let error = Error::AuthServerUnreachable { url: url(), trouble, in_doubt };
                     (outcome, error, Some(spendable), None)
                 }
                 Outcome::Busy { status, wait, spendable } => {
-                    let error =
-                        Error::AskLater { url: url(), status, wait, in_doubt: prior.in_doubt };
+                    let error = Error::AuthServerBusy {
+                        url: url(),
+                        status,
+                        wait,
+                        in_doubt: prior.in_doubt,
+                    };
                     (attempts::Outcome::Busy { wait }, error, Some(spendable), None)
                 }
                 Outcome::InvalidGrant { message } => {
@@ -780,7 +793,7 @@ impl Renewal<'_> {
                     });
                 }
                 Outcome::Refused { status, message } => {
-                    let error = Error::ExchangeRefused {
+                    let error = Error::RefreshRefused {
                         url: url(),
                         status,
                         message,
@@ -806,12 +819,12 @@ impl Renewal<'_> {
                 // Nothing is on its way: a signal that came meanwhile ends the run now.
                 *guard = None;
             }
-            if let Error::AnswerLost { what, status, .. } = &error {
+            if let Error::ResponseLost { what, status, .. } = &error {
                 lost = Some((what.clone(), *status));
             }
             let error = match &lost {
                 // That an earlier attempt may have used the token is the graver news.
-                Some(lost) if !matches!(error, Error::AnswerLost { .. }) => {
+                Some(lost) if !matches!(error, Error::ResponseLost { .. }) => {
                     self.lost(lost.clone(), pair)
                 }
                 _ => error,
@@ -829,7 +842,7 @@ impl Renewal<'_> {
 
     fn lost(&self, (what, status): (String, Option<u16>), pair: &Current<'_>) -> Error {
         let settings = &self.rotation.settings;
-        Error::AnswerLost {
+        Error::ResponseLost {
             url: pair.credentials.token_endpoint.clone(),
             what,
             status,
@@ -859,7 +872,7 @@ impl Renewal<'_> {
         loop {
             patience -= 1;
             let now = match rotation.read() {
-                Err(Problem::Empty) if saved.is_ok() => settled(|| rotation.read()),
+                Err(FileProblem::Empty) if saved.is_ok() => settled(|| rotation.read()),
                 now => now,
             };
             let found = match &now {
@@ -972,7 +985,7 @@ impl Renewal<'_> {
         in_file: &Credentials,
         mut refused: Error,
         pairs: &[SavedPair],
-        unreadable: &[(PathBuf, Problem)],
+        unreadable: &[(PathBuf, FileProblem)],
         prior: &PriorAttempt,
     ) -> Result<Spent> {
         let Self { rotation, files, .. } = self;
@@ -1081,11 +1094,11 @@ impl Drop for TurnGuard<'_> {
 }
 
 /// Reads creds.json until it is no longer empty, for two seconds: there is no event to wait for.
-fn settled<T>(read: impl Fn() -> Result<T, Problem>) -> Result<T, Problem> {
+fn settled<T>(read: impl Fn() -> Result<T, FileProblem>) -> Result<T, FileProblem> {
     let start = Instant::now();
     loop {
         match read() {
-            Err(Problem::Empty) if start.elapsed() < Duration::from_secs(2) => {}
+            Err(FileProblem::Empty) if start.elapsed() < Duration::from_secs(2) => {}
             result => return result,
         }
     }
@@ -1097,8 +1110,8 @@ fn is_open_to_others(path: &Path) -> bool {
 
 /// Whether what is wrong with creds.json may be the work of a crash or of another program, so that
 /// the journal counts.
-fn is_damage(problem: &Problem) -> bool {
-    !matches!(problem, Problem::Unreadable(_) | Problem::NotAFile | Problem::TooLarge)
+fn is_damage(problem: &FileProblem) -> bool {
+    !matches!(problem, FileProblem::Unreadable(_) | FileProblem::NotAFile | FileProblem::TooLarge)
 }
 
 fn not_writable(DiskError { path, source }: DiskError) -> Error {

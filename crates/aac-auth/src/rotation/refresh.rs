@@ -1,13 +1,13 @@
 //! One request to the token endpoint (RFC 6749 §6), and what its outcome says of the token.
 
-use crate::error::{Trouble, status_line};
+use crate::error::{NetworkError, status_line};
 use crate::http::retry::retry_after;
 use crate::http::tcp::Kept;
-use crate::http::transport::{Limits, Wire, io_trouble};
+use crate::http::transport::{Limits, Transport, io_network_error};
 use crate::rotation::lock::Spendable;
 use crate::tokens::credentials::is_whole_object;
 use crate::tokens::journal_format::LARGEST;
-use crate::tokens::secret::presentable;
+use crate::tokens::secret::redact;
 use serde_json::Value;
 use std::io::{self, Read};
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 /// What is known of the refresh token after a request that was to carry it.
 pub(crate) enum Outcome<'lock> {
     /// The token never left this machine, which gives it back.
-    NotSent { trouble: Trouble, spendable: Spendable<'lock> },
+    NotSent { trouble: NetworkError, spendable: Spendable<'lock> },
     /// It was not to be sent after all.
     Withheld,
     /// 429: refused before anything was done.
@@ -59,7 +59,7 @@ impl<'lock> Spendable<'lock> {
     /// without bound.
     pub(crate) fn send(
         self,
-        wire: &Wire,
+        transport: &Transport,
         deadline: Instant,
         before: impl FnMut() -> bool,
         save: impl FnOnce(&[u8]) -> io::Result<()>,
@@ -75,13 +75,13 @@ impl<'lock> Spendable<'lock> {
         let limits = Limits {
             connect: Duration::from_secs(10),
             first_byte: left,
-            pause: left,
+            idle: left,
             total: Some(left),
         };
         let kept = Kept::start();
         let response = match request.body(SendBody::from_reader(&mut form)) {
-            Ok(request) => wire.send(request, &limits),
-            Err(error) => Err(Trouble::Broken(error.to_string())),
+            Ok(request) => transport.send(request, &limits),
+            Err(error) => Err(NetworkError::Broken(error.to_string())),
         };
         let mut response = match response {
             Ok(response) => response,
@@ -150,7 +150,7 @@ impl<'lock> Spendable<'lock> {
             (error, "") => error.to_owned(),
             (error, description) => format!("{error}: {description}"),
         };
-        let message = presentable(&message, &[self.refresh_token.expose()], 300);
+        let message = redact(&message, &[self.refresh_token.expose()], 300);
         if matches!(status, 400 | 401) && text("error") == "invalid_grant" {
             return Outcome::InvalidGrant { message };
         }
@@ -202,7 +202,7 @@ fn read_body(reader: &mut impl Read) -> (Zeroizing<Vec<u8>>, String) {
             }
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return (body, io_trouble(&error).to_string()),
+            Err(error) => return (body, io_network_error(&error).to_string()),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! creds.json on the disk: the files beside it, and how a new one takes its place.
 
 use crate::config::text;
-use crate::error::Problem;
+use crate::error::FileProblem;
 use crate::platform::{self, Access, Owner};
 use same_file::Handle;
 use std::ffi::OsString;
@@ -197,7 +197,7 @@ impl Files {
     fn is_still(&self, old: &[u8]) -> bool {
         match text::read(&self.creds) {
             Ok(now) => *now == old,
-            Err(Problem::Missing) => old.is_empty(),
+            Err(FileProblem::Missing) => old.is_empty(),
             Err(_) => false,
         }
     }
@@ -239,7 +239,7 @@ impl Files {
             path = name;
             match text::read(&path) {
                 Ok(kept) if *kept == content => return Ok(path),
-                Err(Problem::Missing) => break,
+                Err(FileProblem::Missing) => break,
                 _ => {}
             }
         }
@@ -363,7 +363,7 @@ pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
     let mut pauses = [10, 20, 40, 80, 160, 320].into_iter();
     loop {
         match (fs::rename(from, to), pauses.next()) {
-            (Err(error), Some(pause)) if platform::is_shared_too_little(&error) => {
+            (Err(error), Some(pause)) if platform::is_sharing_violation(&error) => {
                 thread::sleep(Duration::from_millis(pause));
             }
             (result, _) => return result,

@@ -8,7 +8,7 @@
 //! It never shrinks, and nothing that has arrived is overwritten.
 
 use crate::config::text;
-use crate::error::{Error, Problem};
+use crate::error::{Error, FileProblem};
 use crate::platform;
 use crate::store::folder::{DiskError, Files, at, is_named};
 use crate::tokens::claims::LocalTime;
@@ -50,15 +50,15 @@ pub(crate) struct Failure {
 impl Found {
     /// Reads a journal; `None` where there is none. A damaged one tells of nothing, but one that only
     /// cannot be read, or understood, may hold the only copy of a pair.
-    pub(crate) fn read(path: &Path) -> Result<Option<Self>, Problem> {
+    pub(crate) fn read(path: &Path) -> Result<Option<Self>, FileProblem> {
         match text::read(path) {
             Ok(bytes) => Self::parse(&bytes).map(Some),
-            Err(Problem::Missing) => Ok(None),
+            Err(FileProblem::Missing) => Ok(None),
             Err(problem) => Err(problem),
         }
     }
 
-    fn parse(bytes: &[u8]) -> Result<Self, Problem> {
+    fn parse(bytes: &[u8]) -> Result<Self, FileProblem> {
         let mut found = Self {
             spent: None,
             time: LocalTime::default(),
@@ -82,7 +82,7 @@ impl Found {
                     found.creds = Some(Zeroizing::new(content.to_vec()));
                 }
                 (Some("sending" | "answered" | "failed" | "creds") | None, _) => {}
-                (Some(_), _) => return Err(Problem::UnknownJournal),
+                (Some(_), _) => return Err(FileProblem::UnknownJournal),
             }
         }
         Ok(found)
@@ -304,7 +304,7 @@ mod tests {
         let bytes = fs::read(&files.journal).unwrap();
         let text = String::from_utf8(bytes).unwrap().replacen("\"sending\"", "\"claimed\"", 1);
         fs::write(&files.journal, text).unwrap();
-        assert!(matches!(Found::read(&files.journal), Err(Problem::UnknownJournal)));
+        assert!(matches!(Found::read(&files.journal), Err(FileProblem::UnknownJournal)));
     }
 
     #[test]

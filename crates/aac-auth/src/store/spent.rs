@@ -6,7 +6,7 @@
 //! token. A token whose response was lost has no line, so it may still be sent once more.
 
 use crate::config::text;
-use crate::error::Problem;
+use crate::error::FileProblem;
 use crate::store::folder::{DiskError, Files, at};
 use crate::tokens::claims::LocalTime;
 use crate::tokens::secret::Digest;
@@ -39,10 +39,10 @@ impl SpentTokens {
     /// # Errors
     ///
     /// The file is there and cannot be read.
-    pub(crate) fn read(files: &Files) -> Result<Self, Problem> {
+    pub(crate) fn read(files: &Files) -> Result<Self, FileProblem> {
         let bytes = match text::read(&files.spent) {
             Ok(bytes) => bytes,
-            Err(Problem::Missing) => return Ok(Self::default()),
+            Err(FileProblem::Missing) => return Ok(Self::default()),
             Err(problem) => return Err(problem),
         };
         let text = String::from_utf8_lossy(&bytes);

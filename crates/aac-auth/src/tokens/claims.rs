@@ -3,7 +3,7 @@
 //! Nothing is verified: the token is a credential on its way to the server that can. It is only
 //! asked where it wants to be refreshed (`iss`, `client_id`), and how long it lives.
 
-use crate::tokens::secret::presentable as redact;
+use crate::tokens::secret::redact;
 use base64::Engine;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};

@@ -2,11 +2,11 @@
 
 use crate::config::settings::{Hosts, is_placeholder};
 use crate::config::text;
-use crate::error::Problem;
+use crate::error::FileProblem;
 use crate::platform;
 use crate::tokens::claims::{Arrival, Claims, LocalTime};
 use crate::tokens::journal_format::{LARGEST, PairWithin, pair_within};
-use crate::tokens::secret::{AccessToken, Digest, RefreshToken, presentable};
+use crate::tokens::secret::{AccessToken, Digest, RefreshToken, redact};
 use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use serde_json::{Map, Value, json};
 use std::io::Read;
@@ -37,18 +37,18 @@ pub(crate) struct Credentials {
 
 impl Credentials {
     /// Reads creds.json. Nothing that this accepts is refused later.
-    pub(crate) fn read(path: &Path, hosts: &Hosts) -> Result<Self, Problem> {
+    pub(crate) fn read(path: &Path, hosts: &Hosts) -> Result<Self, FileProblem> {
         Self::parse(text::read(path)?, hosts)
     }
 
     /// Reads creds.json as it is once it has settled. The vendor's examples write it in place, so what
     /// looks damaged may be half written, and is read again: there is no event to wait for.
-    pub(crate) fn read_settled(path: &Path, hosts: &Hosts) -> Result<Self, Problem> {
+    pub(crate) fn read_settled(path: &Path, hosts: &Hosts) -> Result<Self, FileProblem> {
         let mut tries = 0;
         loop {
-            let may_settle = |problem: &Problem| match problem {
-                Problem::Empty | Problem::NotJson { .. } => true,
-                Problem::Unreadable(error) => platform::is_shared_too_little(error),
+            let may_settle = |problem: &FileProblem| match problem {
+                FileProblem::Empty | FileProblem::NotJson { .. } => true,
+                FileProblem::Unreadable(error) => platform::is_sharing_violation(error),
                 _ => false,
             };
             match Self::read(path, hosts) {
@@ -61,10 +61,10 @@ impl Credentials {
         }
     }
 
-    pub(crate) fn parse(bytes: Zeroizing<Vec<u8>>, hosts: &Hosts) -> Result<Self, Problem> {
+    pub(crate) fn parse(bytes: Zeroizing<Vec<u8>>, hosts: &Hosts) -> Result<Self, FileProblem> {
         let document = Document::parse(&bytes)?;
         if let Some(message) = document.oauth_error() {
-            return Err(Problem::OAuthError { message, page: hosts.token_page() });
+            return Err(FileProblem::OAuthError { message, page: hosts.token_page() });
         }
         document.check_placeholders(hosts)?;
         let access = document.token(ACCESS)?;
@@ -79,24 +79,24 @@ impl Credentials {
             false => document.token(REFRESH)?,
         };
         if access == refresh {
-            return Err(Problem::SameTwice);
+            return Err(FileProblem::SameTwice);
         }
         // The client id is in access tokens alone.
         let is_access = |claims: &Option<Claims>| {
             claims.as_ref().is_some_and(|claims| claims.client_id.is_some())
         };
         if !is_access(&claims) && is_access(&Claims::of(refresh)) {
-            return Err(Problem::Swapped);
+            return Err(FileProblem::Swapped);
         }
-        let claims = claims.ok_or(Problem::NotAJwt)?;
-        let iss = claims.iss.as_deref().ok_or(Problem::NoClaim("iss"))?;
-        let client_id = claims.client_id.clone().ok_or(Problem::NoClaim("client_id"))?;
+        let claims = claims.ok_or(FileProblem::NotAJwt)?;
+        let iss = claims.iss.as_deref().ok_or(FileProblem::NoClaim("iss"))?;
+        let client_id = claims.client_id.clone().ok_or(FileProblem::NoClaim("client_id"))?;
         if !hosts.allows_issuer(iss) {
-            let shown = presentable(iss, &[access, refresh], 100);
+            let shown = redact(iss, &[access, refresh], 100);
             let is_http = iss.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("http://"));
             return Err(match is_http && hosts.allows_issuer(&format!("https://{}", &iss[7..])) {
-                true => Problem::IssuerNotHttps(shown),
-                false => Problem::Issuer(shown),
+                true => FileProblem::IssuerNotHttps(shown),
+                false => FileProblem::Issuer(shown),
             });
         }
         Ok(Self {
@@ -156,18 +156,18 @@ fn wipe(value: &mut Value) {
 
 impl Document {
     /// Takes the text of creds.json; or a journal in its place, of a pair that someone has put back.
-    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, Problem> {
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, FileProblem> {
         if let Some(pair) = pair_within(bytes) {
             return Self::of_journal(&pair);
         }
         let text = text::decode(bytes)?;
         match serde_json::from_str(&text) {
             Ok(Value::Object(fields)) => Ok(Self(fields)),
-            Ok(_) => Err(Problem::NotAnObject),
+            Ok(_) => Err(FileProblem::NotAnObject),
             Err(_) if let Some(line) = line_of_broken_string(&text) => {
-                Err(Problem::TokenOnSeveralLines { line })
+                Err(FileProblem::TokenOnSeveralLines { line })
             }
-            Err(error) => Err(Problem::NotJson {
+            Err(error) => Err(FileProblem::NotJson {
                 line: error.line(),
                 column: error.column(),
                 reason: without_place(&error),
@@ -177,8 +177,8 @@ impl Document {
     }
 
     /// The pair of a journal: its response, with what that lacks as it was before.
-    fn of_journal(pair: &PairWithin<'_>) -> Result<Self, Problem> {
-        let mut document = Self::within(pair.response).ok_or(Problem::NotAnObject)?;
+    fn of_journal(pair: &PairWithin<'_>) -> Result<Self, FileProblem> {
+        let mut document = Self::within(pair.response).ok_or(FileProblem::NotAnObject)?;
         if let Some(mut before) = pair.creds.and_then(Self::within)
             && before.verbatim_refresh_token().is_ok_and(|token| {
                 [token, token.trim()].iter().any(|token| Digest::of(token.as_bytes()) == pair.spent)
@@ -221,23 +221,23 @@ impl Document {
     }
 
     /// The refresh token, every character of it: what a server sends is sent back.
-    fn verbatim_refresh_token(&self) -> Result<&str, Problem> {
+    fn verbatim_refresh_token(&self) -> Result<&str, FileProblem> {
         self.text(REFRESH)
     }
 
-    fn text(&self, field: &'static str) -> Result<&str, Problem> {
+    fn text(&self, field: &'static str) -> Result<&str, FileProblem> {
         match self.0.get(field) {
-            None | Some(Value::Null) => Err(Problem::NoToken(field)),
+            None | Some(Value::Null) => Err(FileProblem::NoToken(field)),
             Some(Value::String(token)) if token.trim().is_empty() => {
-                Err(Problem::TokenEmpty(field))
+                Err(FileProblem::TokenEmpty(field))
             }
             Some(Value::String(token)) => Ok(token),
-            Some(_) => Err(Problem::TokenNotText(field)),
+            Some(_) => Err(FileProblem::TokenNotText(field)),
         }
     }
 
     /// The text of a token that someone may have pasted, without the blanks that this leaves around it.
-    fn token(&self, field: &'static str) -> Result<&str, Problem> {
+    fn token(&self, field: &'static str) -> Result<&str, FileProblem> {
         let token = self.text(field)?.trim();
         // A refresh token may have any visible character of ASCII and spaces (RFC 6749 §A.17). An access
         // token goes into a header (RFC 6750 §2.1), and has no spaces.
@@ -247,8 +247,8 @@ impl Document {
         };
         match is_clean {
             true => Ok(token),
-            false if token.contains(['\n', '\r']) => Err(Problem::TokenHasLineBreak(field)),
-            false => Err(Problem::TokenUnclean(field)),
+            false if token.contains(['\n', '\r']) => Err(FileProblem::TokenHasLineBreak(field)),
+            false => Err(FileProblem::TokenUnclean(field)),
         }
     }
 
@@ -258,10 +258,10 @@ impl Document {
         [ACCESS, REFRESH].into_iter().filter(is_shipped).collect()
     }
 
-    fn check_placeholders(&self, hosts: &Hosts) -> Result<(), Problem> {
+    fn check_placeholders(&self, hosts: &Hosts) -> Result<(), FileProblem> {
         match self.placeholders() {
             fields if fields.is_empty() => Ok(()),
-            fields => Err(Problem::PlaceholderTokens { fields, page: hosts.token_page() }),
+            fields => Err(FileProblem::PlaceholderTokens { fields, page: hosts.token_page() }),
         }
     }
 
@@ -276,7 +276,7 @@ impl Document {
             Some(description) => format!("{error}: {description}"),
             None => error.to_owned(),
         };
-        Some(presentable(&message, &[], 200))
+        Some(redact(&message, &[], 200))
     }
 
     fn arrival(&self) -> Option<Arrival> {

@@ -3,7 +3,7 @@
 //! What is wiped is the memory that this crate holds. Copies that the HTTP and TLS layers make
 //! while a request is written are out of its hands.
 
-use crate::error::display::is_deceptive;
+use crate::error::display::is_unsafe_on_terminal;
 use sha2::{Digest as _, Sha256};
 use std::fmt::{self, Write as _};
 use zeroize::Zeroizing;
@@ -96,7 +96,7 @@ const TOKEN_LIKE: usize = 40;
 
 /// `text` made fit to be shown: on one line, of at most `limit` characters, and with nothing in it
 /// that is, or may be, a token. A server may quote what it was sent.
-pub(crate) fn presentable(text: &str, secrets: &[&str], limit: usize) -> String {
+pub(crate) fn redact(text: &str, secrets: &[&str], limit: usize) -> String {
     // What is behind is not shown, so it need not be searched.
     let text = text.char_indices().nth(8 * limit).map_or(text, |(end, _)| &text[..end]);
     let mut hidden = vec![false; text.len()];
@@ -137,7 +137,9 @@ pub(crate) fn presentable(text: &str, secrets: &[&str], limit: usize) -> String 
                 }
                 shown.push(' ');
             }
-            character if is_deceptive(character) => shown.extend(character.escape_unicode()),
+            character if is_unsafe_on_terminal(character) => {
+                shown.extend(character.escape_unicode())
+            }
             character => shown.push(character),
         }
         length += 1;
@@ -173,12 +175,12 @@ mod tests {
             ("é\u{1b}[31m\r\n  two\u{202e}".to_owned(), "é\\u{1b}[31m two\\u{202e}"),
         ];
         for (text, expected) in cases {
-            assert_eq!(presentable(&text, &[TOKEN], 300), expected);
+            assert_eq!(redact(&text, &[TOKEN], 300), expected);
         }
     }
 
     #[test]
     fn what_is_shown_is_bounded() {
-        assert_eq!(presentable("one two three", &[], 7), "one two…");
+        assert_eq!(redact("one two three", &[], 7), "one two…");
     }
 }
