@@ -126,7 +126,7 @@ fn a_given_folder_is_created_on_request_and_kept_and_one_of_the_real_cloud_left_
     assert_eq!(std::fs::read_to_string(given.join("aac_url.txt")).expect("read"), url);
 }
 
-/// With a shell, and with signals.
+/// With a shell and with signals.
 #[cfg(unix)]
 mod unix {
     use std::io::{BufRead as _, BufReader, Read as _};
@@ -156,7 +156,7 @@ mod unix {
             Self { child, stdout }
         }
 
-        /// The next line of stdout, which says that what comes before it has happened.
+        /// The next line of stdout, which shows that what precedes it has happened.
         fn line(&mut self) -> String {
             let mut line = String::new();
             self.stdout.read_line(&mut line).expect("a line");
@@ -173,8 +173,8 @@ mod unix {
             kill(name, &format!("-{}", self.child.id()));
         }
 
-        /// How it ended, and what it said on stderr. The pipe to its stdin stays open: the
-        /// command must not end for another reason than the signal.
+        /// How it ended, and its stderr. The pipe to its stdin stays open, so that only the signal
+        /// can end the command.
         fn end(mut self) -> (ExitStatus, String) {
             let stdin = self.child.stdin.take();
             let mut stderr = String::new();
@@ -197,17 +197,17 @@ mod unix {
     }
 
     /// Spends a refresh token for a new access token.
-    fn exchange(url: &str, refresh_token: &str) -> String {
-        let mut answer = agent()
+    fn refresh(url: &str, refresh_token: &str) -> String {
+        let mut response = agent()
             .post(format!("{url}/as/token"))
             .send_form([
                 ("grant_type", "refresh_token"),
                 ("refresh_token", refresh_token),
                 ("client_id", "af1b5321-afe0-48c2-966a-c77d74e98085"),
             ])
-            .expect("an answer");
-        assert_eq!(answer.status(), 200);
-        let body = answer.body_mut().read_to_string().expect("text");
+            .expect("a response");
+        assert_eq!(response.status(), 200);
+        let body = response.body_mut().read_to_string().expect("text");
         let body: serde_json::Value = serde_json::from_str(&body).expect("JSON");
         body["access_token"].as_str().expect("a token").to_owned()
     }
@@ -219,7 +219,7 @@ mod unix {
         let read = |name: &str| std::fs::read_to_string(dir.join(name)).expect("a file");
         let creds: serde_json::Value = serde_json::from_str(&read("creds.json")).expect("JSON");
         let url = read("aac_url.txt").trim().to_owned();
-        let token = exchange(&url, creds["refresh_token"].as_str().expect("a token"));
+        let token = refresh(&url, creds["refresh_token"].as_str().expect("a token"));
         let project = read("client_id.txt");
         let send = |method: &str, path: &str| {
             let request = ureq::http::Request::builder()
@@ -227,7 +227,7 @@ mod unix {
                 .uri(format!("{url}{path}"))
                 .header("Authorization", format!("Bearer {token}"))
                 .header("x-api-project-id", project.trim());
-            agent().run(request.body(()).expect("a request")).expect("an answer")
+            agent().run(request.body(()).expect("a request")).expect("a response")
         };
         let package = send("GET", "/plans/v1/plans/7/package?comment=a%0Ab");
         assert_eq!(package.body().content_length(), Some(123_456));
@@ -256,8 +256,8 @@ mod unix {
         for path in ["/iam/v1/people/{id},", "/plans/v1/plans/{id}/run,", "/sandbox/echo,"] {
             assert!(unknown.contains(&format!(", {path}")), "{path}: {unknown}");
         }
-        line("sandbox: DELETE /plans/v1/plans → 404 this path takes GET, POST");
-        line("sandbox: GET /plans/v1/plans/current → 404 an id is a number here");
+        line("sandbox: DELETE /plans/v1/plans → 404 this path accepts GET, POST");
+        line("sandbox: GET /plans/v1/plans/current → 404 the ID in this path is a number");
         line("sandbox: GET /as/elsewhere → 404 the sandbox has /as/token");
         assert!(!stderr.contains(&token));
     }
@@ -328,8 +328,8 @@ mod unix {
 
     #[test]
     fn ctrl_c_is_the_commands_to_answer() {
-        // The line comes from the process that is to be interrupted. From its parent, it could
-        // come so early that the signal meets a child that is not cat yet, and is lost.
+        // The process to be interrupted prints the line. If its parent did, the signal could arrive
+        // before the child is cat, and be lost.
         let script = r#"
             trap 'test -f "$AAC_DIR/creds.json" && exit 5' INT
             (echo "$AAC_DIR"; exec cat)"#;
@@ -364,7 +364,7 @@ mod unix {
             let read = |name: &str| std::fs::read_to_string(dir.join(name)).expect("a file");
             let creds: serde_json::Value = serde_json::from_str(&read("creds.json")).expect("JSON");
             let token = creds["refresh_token"].as_str().expect("a token");
-            exchange(read("aac_url.txt").trim(), token);
+            refresh(read("aac_url.txt").trim(), token);
 
             running.signal(signal);
             let (status, stderr) = running.end();

@@ -1,4 +1,4 @@
-//! The sandbox over https.
+//! The sandbox over HTTPS.
 
 use aac_sandbox::{Options, Sandbox};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
@@ -22,9 +22,9 @@ fn a_client_that_trusts_the_authority_gets_through_and_no_other() {
             .new_agent();
         agent.get(format!("{}/iam/v1/workspaces/current", sandbox.url())).call()
     };
-    let mut answer = get(Some(sandbox.ca_pem())).expect("an answer");
-    assert_eq!(answer.status(), 401);
-    assert!(answer.body_mut().read_to_string().expect("text").contains("FailedToResolveAPIKey"));
+    let mut response = get(Some(sandbox.ca_pem())).expect("a response");
+    assert_eq!(response.status(), 401);
+    assert!(response.body_mut().read_to_string().expect("text").contains("FailedToResolveAPIKey"));
 
     let other = Sandbox::start(Options { tls: true, ..Options::default() }).expect("another");
     get(Some(other.ca_pem())).expect_err("signed by someone else");

@@ -110,7 +110,7 @@ kinds! {
         NotFound = "404",
         /// 410: the resource was deleted.
         Gone = "410",
-        /// 413 while the body is still being sent; then the connection closes.
+        /// 413 without reading the body; then the connection closes.
         TooLarge = "413",
         /// 500, with a request ID.
         ServerError = "500",

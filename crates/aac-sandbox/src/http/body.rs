@@ -54,7 +54,7 @@ pub(crate) fn in_pieces(mut body: Body, length: u64, size: u64, pause: Duration)
     pieces
 }
 
-/// A body that sends `piece` so many times, between two quotation marks.
+/// A JSON string: `piece` repeated `count` times, in quotation marks.
 pub(crate) fn json_string(piece: Bytes, count: usize) -> Body {
     let (sender, body) = channel();
     tokio::spawn(async move {

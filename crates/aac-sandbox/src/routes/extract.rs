@@ -22,7 +22,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
             Ok(Path(id)) => Ok(Self(id)),
             Err(_) => {
                 let response = no_route(&parts.method, &parts.uri);
-                Err(Note::on(response, "an id is a number here".to_owned()).into())
+                Err(Note::on(response, "the ID in this path is a number".to_owned()).into())
             }
         }
     }

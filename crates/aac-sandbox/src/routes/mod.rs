@@ -88,7 +88,7 @@ async fn not_found(method: Method, uri: Uri, path: Option<MatchedPath>) -> Respo
         Some(path) => {
             let methods = PATHS.iter().filter(|(_, known)| *known == path.as_str());
             let methods: Vec<_> = methods.map(|(method, _)| method.to_uppercase()).collect();
-            format!("this path takes {}", methods.join(", "))
+            format!("this path accepts {}", methods.join(", "))
         }
         None => {
             let mut paths = vec![tokens::ENDPOINT];

@@ -94,7 +94,7 @@ pub(super) fn before(fault: &FaultKind, target: Target, now: Timestamp) -> Optio
         FaultKind::GatewayTimeout => html(
             StatusCode::GATEWAY_TIMEOUT,
             "504 Gateway Timeout",
-            "The server behind the gateway did not answer in time.",
+            "The server behind the gateway did not respond in time.",
         ),
         FaultKind::ServiceNotFound => json(
             StatusCode::NOT_FOUND,

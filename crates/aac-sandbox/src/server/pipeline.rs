@@ -118,16 +118,16 @@ impl Server {
         body: RequestBody,
         fault: Option<FaultKind>,
     ) -> Outcome {
-        let settings = self.shared.state().settings;
-        if !settings.latency.is_zero() {
-            tokio::time::sleep(settings.latency).await;
+        let latency = self.shared.state().settings.latency;
+        if !latency.is_zero() {
+            tokio::time::sleep(latency).await;
         }
         if target == Target::Token {
             self.shared.arrivals.pass().await;
         }
 
         let line = format!("{} {}", head.method, log::target(&head.uri));
-        let now = settings.now();
+        let now = self.shared.state().settings.now();
         if let Some(outcome) = fault.as_ref().and_then(|fault| inject::before(fault, target, now)) {
             if let RequestBody::Streaming(mut body) = body
                 && fault != Some(FaultKind::TooLarge)

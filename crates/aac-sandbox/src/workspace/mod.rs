@@ -21,7 +21,7 @@ use runs::Runs;
 pub(crate) struct Workspace {
     pub(crate) max_page: usize,
     pub(crate) paging: Paging,
-    /// Whether a request about another workspace is answered 403 rather than 404.
+    /// Whether the response about another workspace is 403 rather than 404.
     pub(crate) forbids_others: bool,
     pub(crate) package_size: u64,
     pub(crate) plan_runs: Runs,
@@ -29,7 +29,7 @@ pub(crate) struct Workspace {
     users: usize,
     quotas: Mutex<Quotas>,
     plans: Mutex<Plans>,
-    /// How many pages of the list of people were requested after the first.
+    /// How many pages of the list of people have been turned since it was started.
     pages_turned: AtomicUsize,
 }
 
@@ -72,8 +72,8 @@ impl Workspace {
         }
     }
 
-    /// Records a request for a page of the list of people. Returns how many pages have been turned
-    /// since the list began, which a request for offset 0 does.
+    /// Records a request for a page of the list of people. A request for offset 0 starts the list;
+    /// each later one turns a page. Returns how many pages have been turned.
     pub(crate) fn turn_page(&self, offset: usize) -> usize {
         if offset == 0 {
             self.pages_turned.store(0, Ordering::Relaxed);

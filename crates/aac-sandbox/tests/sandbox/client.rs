@@ -1,4 +1,4 @@
-//! A client that does no more than it is told.
+//! A simple HTTP client for the sandbox.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::TcpStream;
@@ -10,7 +10,7 @@ use serde_json::Value;
 use ureq::Agent;
 use ureq::http::HeaderMap;
 
-/// Longer than anything takes that is to succeed.
+/// Longer than any request takes that is meant to succeed.
 pub(crate) const LONG: Duration = Duration::from_secs(20);
 
 pub(crate) struct Client<'a> {
@@ -19,15 +19,15 @@ pub(crate) struct Client<'a> {
 }
 
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
     pub(crate) body: String,
-    /// The body as it came.
+    /// The raw body.
     pub(crate) bytes: Vec<u8>,
 }
 
-impl Answer {
+impl Response {
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
@@ -36,7 +36,7 @@ impl Answer {
         self.headers.get(name).map_or("", |value| value.to_str().expect("text"))
     }
 
-    /// The pair in an answer of the token endpoint.
+    /// The pair in a response of the token endpoint.
     pub(crate) fn tokens(&self) -> Tokens {
         assert_eq!(self.status, 200, "{self:?}");
         let json = self.json();
@@ -55,35 +55,35 @@ impl<'a> Client<'a> {
         Self { sandbox, agent: config.build().into() }
     }
 
-    /// GET with all that the gateway asks for.
-    pub(crate) fn get(&self, path: &str, access_token: &str) -> Answer {
+    /// GET with all headers that the gateway requires.
+    pub(crate) fn get(&self, path: &str, access_token: &str) -> Response {
         let request = self
             .agent
             .get(format!("{}{path}", self.sandbox.url()))
             .header("Authorization", format!("Bearer {access_token}"))
             .header("x-api-project-id", self.sandbox.project_id());
-        answer(request.call()).expect("an answer")
+        response(request.call()).expect("a response")
     }
 
     /// GET with these headers and no others.
-    pub(crate) fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+    pub(crate) fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Response {
         let mut request = self.agent.get(format!("{}{path}", self.sandbox.url()));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        answer(request.call()).expect("an answer")
+        response(request.call()).expect("a response")
     }
 
-    pub(crate) fn post(&self, path: &str, access_token: &str, body: &[u8]) -> Answer {
+    pub(crate) fn post(&self, path: &str, access_token: &str, body: &[u8]) -> Response {
         let request = self
             .agent
             .post(format!("{}{path}", self.sandbox.url()))
             .header("Authorization", format!("Bearer {access_token}"))
             .header("x-api-project-id", self.sandbox.project_id());
-        answer(request.send(body)).expect("an answer")
+        response(request.send(body)).expect("a response")
     }
 
-    /// A request of any method, with all that the gateway asks for and these headers.
+    /// Any method, with all headers that the gateway requires and these.
     pub(crate) fn send(
         &self,
         method: &str,
@@ -91,7 +91,7 @@ impl<'a> Client<'a> {
         access_token: &str,
         headers: &[(&str, &str)],
         body: &[u8],
-    ) -> Answer {
+    ) -> Response {
         let mut request = ureq::http::Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.sandbox.url()))
@@ -100,7 +100,7 @@ impl<'a> Client<'a> {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        answer(self.agent.run(request.body(body).expect("a request"))).expect("an answer")
+        response(self.agent.run(request.body(body).expect("a request"))).expect("a response")
     }
 
     /// The same with JSON.
@@ -110,41 +110,41 @@ impl<'a> Client<'a> {
         path: &str,
         access_token: &str,
         body: &str,
-    ) -> Answer {
+    ) -> Response {
         let headers = [("Content-Type", "application/json")];
         self.send(method, path, access_token, &headers, body.as_bytes())
     }
 
-    /// An exchange as it should be.
-    pub(crate) fn exchange(&self, refresh_token: &str) -> Answer {
-        self.try_exchange(refresh_token).expect("an answer")
+    /// A valid refresh.
+    pub(crate) fn refresh(&self, refresh_token: &str) -> Response {
+        self.try_refresh(refresh_token).expect("a response")
     }
 
-    pub(crate) fn try_exchange(&self, refresh_token: &str) -> Result<Answer, ureq::Error> {
+    pub(crate) fn try_refresh(&self, refresh_token: &str) -> Result<Response, ureq::Error> {
         let url = format!("{}/token", self.sandbox.issuer());
-        answer(self.agent.post(url).send_form([
+        response(self.agent.post(url).send_form([
             ("grant_type", "refresh_token"),
             ("refresh_token", refresh_token),
             ("client_id", self.sandbox.client_id()),
         ]))
     }
 
-    /// A request to the token endpoint with any headers and any body.
-    pub(crate) fn token(&self, headers: &[(&str, &str)], body: &str) -> Answer {
+    /// A request to the token endpoint with these headers and this body.
+    pub(crate) fn token(&self, headers: &[(&str, &str)], body: &str) -> Response {
         let mut request = self.agent.post(format!("{}/as/token", self.sandbox.url()));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        answer(request.send(body)).expect("an answer")
+        response(request.send(body)).expect("a response")
     }
 }
 
-fn answer(
+fn response(
     result: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
-) -> Result<Answer, ureq::Error> {
+) -> Result<Response, ureq::Error> {
     let mut response = result?;
     let body = response.body_mut().with_config().limit(u64::MAX).read_to_vec()?;
-    Ok(Answer {
+    Ok(Response {
         status: response.status().as_u16(),
         headers: response.headers().clone(),
         body: String::from_utf8_lossy(&body).into_owned(),
@@ -156,8 +156,8 @@ pub(crate) fn start(options: Options) -> Sandbox {
     Sandbox::start(options).expect("a sandbox")
 }
 
-/// The bytes of a request for an exchange.
-pub(crate) fn raw_exchange(sandbox: &Sandbox, refresh_token: &str) -> String {
+/// The bytes of a request for a refresh.
+pub(crate) fn raw_refresh(sandbox: &Sandbox, refresh_token: &str) -> String {
     let body = format!(
         "grant_type=refresh_token&refresh_token={refresh_token}&client_id={}",
         sandbox.client_id()
@@ -178,7 +178,7 @@ pub(crate) fn raw_get(sandbox: &Sandbox, access_token: &str) -> String {
     )
 }
 
-/// Sends bytes on a connection of their own.
+/// Sends bytes over a new connection.
 pub(crate) fn send_raw(sandbox: &Sandbox, request: &str) -> TcpStream {
     let mut stream = TcpStream::connect(("127.0.0.1", sandbox.port())).expect("connected");
     stream.set_read_timeout(Some(LONG)).expect("a timeout");
@@ -193,7 +193,7 @@ pub(crate) fn read_raw(mut stream: TcpStream) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// One part of a JWT as the text it was made from.
+/// One part of a JWT, decoded.
 pub(crate) fn jwt_part(token: &str, index: usize) -> String {
     let part = token.split('.').nth(index).expect("a part");
     let bytes = BASE64_URL_SAFE_NO_PAD.decode(part).expect("base64url without padding");

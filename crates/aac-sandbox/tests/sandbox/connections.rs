@@ -1,17 +1,17 @@
-//! Connections, and what happens while a request is under way.
+//! Connections, and what happens during a request.
 
 use std::thread;
 use std::time::{Duration, Instant};
 
 use aac_sandbox::{Options, Sandbox};
 
-use crate::client::{Client, LONG, raw_exchange, read_raw, send_raw, start};
+use crate::client::{Client, LONG, raw_refresh, read_raw, send_raw, start};
 
 #[test]
 fn one_connection_serves_tokens_and_api() {
     let sandbox = start(Options::default());
     let client = Client::new(&sandbox);
-    let tokens = client.exchange(&sandbox.issue().refresh_token).tokens();
+    let tokens = client.refresh(&sandbox.issue().refresh_token).tokens();
     for _ in 0..3 {
         client.get("/iam/v1/workspaces/current", &tokens.access_token);
     }
@@ -38,48 +38,48 @@ fn a_request_can_be_held_before_anything_is_spent() {
     let hold = sandbox.hold_token_endpoint();
     assert!(!hold.wait_for_request(Duration::from_millis(1)));
     thread::scope(|scope| {
-        let answer = scope.spawn(|| Client::new(&sandbox).exchange(&token).status);
+        let response = scope.spawn(|| Client::new(&sandbox).refresh(&token).status);
         assert!(hold.wait_for_request(LONG));
         assert_eq!(hold.held(), 1);
         assert!(sandbox.is_live(&token));
         hold.release();
-        assert_eq!(answer.join().expect("joined"), 200);
+        assert_eq!(response.join().expect("joined"), 200);
     });
     assert!(!sandbox.is_live(&token));
 }
 
 #[test]
-fn an_answer_can_be_held_after_the_token_was_spent() {
+fn a_response_can_be_held_after_the_token_was_spent() {
     let sandbox = start(Options::default());
     let token = sandbox.issue().refresh_token;
     let hold = sandbox.hold_token_answers();
     thread::scope(|scope| {
-        let answer = scope.spawn(|| Client::new(&sandbox).exchange(&token).status);
+        let response = scope.spawn(|| Client::new(&sandbox).refresh(&token).status);
         assert!(hold.wait_for_request(LONG));
         assert!(!sandbox.is_live(&token));
         drop(hold);
-        assert_eq!(answer.join().expect("joined"), 200);
+        assert_eq!(response.join().expect("joined"), 200);
     });
 }
 
 #[test]
-fn an_exchange_is_finished_though_the_client_has_left() {
+fn a_refresh_is_finished_even_if_the_client_has_left() {
     let sandbox = start(Options::default());
     let token = sandbox.issue().refresh_token;
     let arrivals = sandbox.hold_token_endpoint();
-    let stream = send_raw(&sandbox, &raw_exchange(&sandbox, &token));
+    let stream = send_raw(&sandbox, &raw_refresh(&sandbox, &token));
     assert!(arrivals.wait_for_request(LONG));
     drop(stream);
-    // A second client shows that the server has had its turn, and that the first still counts.
-    let other = send_raw(&sandbox, &raw_exchange(&sandbox, "other"));
+    // A second client shows that the server has gone on, and that the first still counts.
+    let other = send_raw(&sandbox, &raw_refresh(&sandbox, "other"));
     assert!(arrivals.wait_for_requests(2, LONG));
-    let answers = sandbox.hold_token_answers();
+    let responses = sandbox.hold_token_answers();
     arrivals.release();
-    assert!(answers.wait_for_request(LONG));
+    assert!(responses.wait_for_request(LONG));
     drop(other);
     let deadline = Instant::now() + LONG;
     while sandbox.is_live(&token) {
-        assert!(Instant::now() < deadline, "the exchange is lost");
+        assert!(Instant::now() < deadline, "the refresh is lost");
         thread::yield_now();
     }
     assert_eq!(sandbox.counters().exchanges, 1);
@@ -90,22 +90,22 @@ fn latency_applies_to_every_request() {
     let sandbox = start(Options { latency: Duration::from_millis(30), ..Options::default() });
     let client = Client::new(&sandbox);
     let start = Instant::now();
-    let tokens = client.exchange(&sandbox.issue().refresh_token).tokens();
+    let tokens = client.refresh(&sandbox.issue().refresh_token).tokens();
     client.get("/iam/v1/workspaces/current", &tokens.access_token);
     assert!(start.elapsed() >= Duration::from_millis(60));
 }
 
 #[test]
-fn a_sandbox_that_is_dropped_is_gone() {
+fn a_dropped_sandbox_stops() {
     let sandbox = start(Options::default());
     let port = sandbox.port();
     let taken = Sandbox::start(Options { port, ..Options::default() }).expect_err("taken");
     assert_eq!(taken.kind(), std::io::ErrorKind::AddrInUse);
     let hold = sandbox.hold_token_endpoint();
-    let stream = send_raw(&sandbox, &raw_exchange(&sandbox, &sandbox.issue().refresh_token));
+    let stream = send_raw(&sandbox, &raw_refresh(&sandbox, &sandbox.issue().refresh_token));
     assert!(hold.wait_for_request(LONG));
     drop(sandbox);
-    // Not by its port, which another test may have by now.
+    // Not by its port, which another test may use by now.
     assert_eq!(read_raw(stream).unwrap_or_default(), "");
     drop(hold);
 }

@@ -1,12 +1,12 @@
-//! What every fault does to the request, and to the token.
+//! What each fault does to the request and to the token.
 
 use std::io::{self, Read as _};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use aac_sandbox::{Fault, FaultKind, Options, Sandbox, Tokens};
 
-use crate::client::{Client, LONG, raw_exchange, raw_get, read_raw, send_raw, start};
+use crate::client::{Client, LONG, raw_get, raw_refresh, read_raw, send_raw, start};
 
 /// A sandbox whose next request meets a fault, and a pair of tokens.
 fn with_fault(fault: &str) -> (Sandbox, Tokens) {
@@ -17,8 +17,8 @@ fn with_fault(fault: &str) -> (Sandbox, Tokens) {
 }
 
 #[test]
-fn answers_of_the_token_endpoint() {
-    // Fault, status, something in the body, whether the token is spent.
+fn responses_of_the_token_endpoint() {
+    // Fault, status, part of the body, whether the token is spent.
     for (fault, status, text, spent) in [
         ("429=7", 429, "Correlation ID", false),
         ("429-fault", 429, "policies.ratelimit.SpikeArrestViolation", false),
@@ -51,22 +51,22 @@ fn answers_of_the_token_endpoint() {
     ] {
         let (sandbox, tokens) = with_fault(&format!("token:{fault}"));
         let client = Client::new(&sandbox);
-        let answer = client.exchange(&tokens.refresh_token);
-        assert_eq!(answer.status, status, "{fault}: {answer:?}");
-        assert!(answer.body.contains(text), "{fault}: {answer:?}");
+        let response = client.refresh(&tokens.refresh_token);
+        assert_eq!(response.status, status, "{fault}: {response:?}");
+        assert!(response.body.contains(text), "{fault}: {response:?}");
         assert_eq!(sandbox.is_live(&tokens.refresh_token), !spent, "{fault}");
         assert_eq!(sandbox.counters().faults, 1, "{fault}");
         if fault.ends_with("=7") {
-            assert_eq!(answer.header("retry-after"), "7", "{fault}");
+            assert_eq!(response.header("retry-after"), "7", "{fault}");
         }
         if !spent {
-            assert_eq!(client.exchange(&tokens.refresh_token).status, 200, "{fault}: afterwards");
+            assert_eq!(client.refresh(&tokens.refresh_token).status, 200, "{fault}: afterwards");
         }
     }
 }
 
 #[test]
-fn answers_of_the_api() {
+fn responses_of_the_api() {
     for (fault, status, text) in [
         ("429=7", 429, r#""name":"TooManyRequestsException""#),
         ("429-fault", 429, "policies.ratelimit.SpikeArrestViolation"),
@@ -90,17 +90,17 @@ fn answers_of_the_api() {
     ] {
         let (sandbox, tokens) = with_fault(&format!("api:{fault}"));
         let client = Client::new(&sandbox);
-        let answer = client.get("/iam/v1/workspaces/current", &tokens.access_token);
-        assert_eq!(answer.status, status, "{fault}: {answer:?}");
-        assert!(answer.body.contains(text), "{fault}: {answer:?}");
+        let response = client.get("/iam/v1/workspaces/current", &tokens.access_token);
+        assert_eq!(response.status, status, "{fault}: {response:?}");
+        assert!(response.body.contains(text), "{fault}: {response:?}");
         match fault {
             "429=7" => {
-                assert_eq!(answer.header("x-retry-after"), "7");
-                assert_eq!(answer.header("retry-after"), "");
-                assert_eq!(answer.header("x-rate-limit-user-remaining"), "0");
-                assert_eq!(answer.header("x-rate-limit-user-reset").len(), 13, "milliseconds");
+                assert_eq!(response.header("x-retry-after"), "7");
+                assert_eq!(response.header("retry-after"), "");
+                assert_eq!(response.header("x-rate-limit-user-remaining"), "0");
+                assert_eq!(response.header("x-rate-limit-user-reset").len(), 13, "milliseconds");
             }
-            "503=7" => assert_eq!(answer.header("retry-after"), "7"),
+            "503=7" => assert_eq!(response.header("retry-after"), "7"),
             _ => {}
         }
         let again = client.get("/iam/v1/workspaces/current", &tokens.access_token);
@@ -109,17 +109,29 @@ fn answers_of_the_api() {
 }
 
 #[test]
-fn a_redirect_leads_where_it_is_told() {
+fn a_throttled_response_goes_by_the_servers_clock() {
+    const DAY: i64 = 24 * 60 * 60;
+    let faults = vec![Fault::api(FaultKind::TooManyRequests(7))];
+    let sandbox = start(Options { faults, clock_offset: DAY, ..Options::default() });
+    let response = Client::new(&sandbox).get("/nowhere", &sandbox.issue().access_token);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis();
+    let reset: i128 = response.header("x-rate-limit-user-reset").parse().expect("a number");
+    let ahead = reset - now as i128 - i128::from(DAY + 7) * 1000;
+    assert!(ahead.unsigned_abs() < LONG.as_millis(), "{ahead} ms");
+}
+
+#[test]
+fn a_redirect_leads_to_its_url() {
     let (sandbox, tokens) = with_fault("api:redirect=http://127.0.0.1:9/elsewhere");
-    let answer = Client::new(&sandbox).get("/iam/v1/workspaces/current", &tokens.access_token);
-    assert_eq!(answer.header("location"), "http://127.0.0.1:9/elsewhere");
+    let response = Client::new(&sandbox).get("/iam/v1/workspaces/current", &tokens.access_token);
+    assert_eq!(response.header("location"), "http://127.0.0.1:9/elsewhere");
 }
 
 #[test]
 fn a_reset_is_a_reset() {
     for (fault, spent) in [("token:reset-before", false), ("token:reset-after", true)] {
         let (sandbox, tokens) = with_fault(fault);
-        let stream = send_raw(&sandbox, &raw_exchange(&sandbox, &tokens.refresh_token));
+        let stream = send_raw(&sandbox, &raw_refresh(&sandbox, &tokens.refresh_token));
         let error = read_raw(stream).expect_err(fault);
         assert_eq!(error.kind(), io::ErrorKind::ConnectionReset, "{fault}");
         assert_eq!(sandbox.is_live(&tokens.refresh_token), !spent, "{fault}");
@@ -128,30 +140,30 @@ fn a_reset_is_a_reset() {
 }
 
 #[test]
-fn a_cut_answer_is_half_of_one() {
+fn a_cut_response_is_half_of_one() {
     for (fault, announced) in [("cut", true), ("cut-close", false)] {
         let (sandbox, tokens) = with_fault(&format!("token:{fault}"));
-        let stream = send_raw(&sandbox, &raw_exchange(&sandbox, &tokens.refresh_token));
-        let answer = read_raw(stream).expect("the end of the connection");
-        let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+        let stream = send_raw(&sandbox, &raw_refresh(&sandbox, &tokens.refresh_token));
+        let response = read_raw(stream).expect("the end of the connection");
+        let (head, body) = response.split_once("\r\n\r\n").expect("a head");
         let head = head.to_lowercase();
-        assert!(body.starts_with(r#"{"access_token":"#) && !body.ends_with('}'), "{answer}");
+        assert!(body.starts_with(r#"{"access_token":"#) && !body.ends_with('}'), "{response}");
         assert!(!head.contains("transfer-encoding"), "{head}");
         assert_eq!(head.contains("content-length"), announced, "{head}");
         assert_eq!(head.contains("connection: close"), !announced, "{head}");
         assert!(!sandbox.is_live(&tokens.refresh_token), "{fault}");
 
         let (sandbox, tokens) = with_fault(&format!("token:{fault}"));
-        let result = Client::new(&sandbox).try_exchange(&tokens.refresh_token);
+        let result = Client::new(&sandbox).try_refresh(&tokens.refresh_token);
         assert_eq!(result.is_err(), announced, "{fault}: only a length gives it away");
     }
 }
 
 #[test]
-fn a_request_that_hangs_is_never_answered() {
+fn a_request_that_hangs_never_gets_a_response() {
     for (fault, spent) in [("token:hang", false), ("token:hang-after", true)] {
         let (sandbox, tokens) = with_fault(fault);
-        let mut stream = send_raw(&sandbox, &raw_exchange(&sandbox, &tokens.refresh_token));
+        let mut stream = send_raw(&sandbox, &raw_refresh(&sandbox, &tokens.refresh_token));
         let deadline = Instant::now() + LONG;
         let reached = || {
             let counters = sandbox.counters();
@@ -171,22 +183,23 @@ fn a_request_that_hangs_is_never_answered() {
 }
 
 #[test]
-fn a_slow_answer_comes_in_the_end() {
+fn a_slow_response_arrives_eventually() {
     for fault in ["api:slow=1", "api:slow-body=1"] {
         let (sandbox, tokens) = with_fault(fault);
         let start = Instant::now();
-        let answer = Client::new(&sandbox).get("/iam/v1/workspaces/current", &tokens.access_token);
+        let response =
+            Client::new(&sandbox).get("/iam/v1/workspaces/current", &tokens.access_token);
         assert!(start.elapsed() >= Duration::from_secs(1), "{fault}");
-        assert_eq!(answer.json()["id"], 31429, "{fault}");
+        assert_eq!(response.json()["id"], 31429, "{fault}");
     }
 }
 
 #[test]
 fn a_huge_answer_is_valid_json_of_64_mib() {
     let (sandbox, tokens) = with_fault("api:huge");
-    let answer = Client::new(&sandbox).get("/iam/v1/workspaces/current", &tokens.access_token);
-    assert_eq!(answer.body.len(), 64 * 1024 * 1024 + 2);
-    assert!(answer.body.starts_with("\"a") && answer.body.ends_with("a\""));
+    let response = Client::new(&sandbox).get("/iam/v1/workspaces/current", &tokens.access_token);
+    assert_eq!(response.body.len(), 64 * 1024 * 1024 + 2);
+    assert!(response.body.starts_with("\"a") && response.body.ends_with("a\""));
 }
 
 #[test]
@@ -194,9 +207,9 @@ fn a_spent_token_is_refused_whatever_the_fault() {
     let sandbox = start(Options::default());
     let client = Client::new(&sandbox);
     let first = sandbox.issue();
-    let second = client.exchange(&first.refresh_token).tokens();
+    let second = client.refresh(&first.refresh_token).tokens();
     sandbox.add_fault(Fault::token(FaultKind::NoRefreshToken));
-    assert_eq!(client.exchange(&first.refresh_token).json()["error"], "invalid_grant");
+    assert_eq!(client.refresh(&first.refresh_token).json()["error"], "invalid_grant");
     assert!(!sandbox.is_live(&second.refresh_token));
     assert_eq!(sandbox.counters().revoked, 1);
 }
@@ -209,10 +222,10 @@ fn faults_can_be_cleared() {
         assert_eq!(client.get("/iam/v1/workspaces/current", &tokens.access_token).status, 500);
     }
     sandbox.clear_faults();
-    let answer = read_raw(send_raw(
+    let response = read_raw(send_raw(
         &sandbox,
         &raw_get(&sandbox, &tokens.access_token)
             .replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n"),
     ));
-    assert!(answer.expect("an answer").starts_with("HTTP/1.1 200 OK"));
+    assert!(response.expect("a response").starts_with("HTTP/1.1 200 OK"));
 }

@@ -12,15 +12,15 @@ const DOCUMENTED: &str = r#"{ "id": 31429, "name": "lukes-test-workspace", "stat
 fn the_workspace_is_the_documented_one() {
     let sandbox = start(Options::default());
     let tokens = sandbox.issue();
-    let answer = Client::new(&sandbox).get("/iam/v1/workspaces/current", &tokens.access_token);
+    let response = Client::new(&sandbox).get("/iam/v1/workspaces/current", &tokens.access_token);
     let documented: Value = serde_json::from_str(DOCUMENTED).expect("JSON");
-    assert_eq!(answer.body, documented.to_string());
-    assert_eq!(answer.header("content-type"), "application/json; charset=utf-8");
-    assert_eq!(answer.header("x-trifacta-request-id").len(), 36);
+    assert_eq!(response.body, documented.to_string());
+    assert_eq!(response.header("content-type"), "application/json; charset=utf-8");
+    assert_eq!(response.header("x-trifacta-request-id").len(), 36);
 }
 
 #[test]
-fn the_layers_complain_in_order_and_each_in_its_dialect() {
+fn the_layers_check_in_order_and_each_has_its_own_format() {
     let sandbox = start(Options::default());
     let client = Client::new(&sandbox);
     let bearer = format!("Bearer {}", sandbox.issue().access_token);
@@ -48,26 +48,26 @@ fn the_layers_complain_in_order_and_each_in_its_dialect() {
     assert_eq!(client.get_with(current, &[bearer, ("x-client-id", project.1)]).status, 200);
 
     for headers in [&[project][..], &[project, ("Authorization", "Bearer wrong")]] {
-        let answer = client.get_with("/nowhere", headers);
-        assert_eq!((answer.status, answer.body.as_str()), (401, "Unauthorized"));
-        assert_eq!(answer.header("content-type"), "text/plain");
-        assert_eq!(answer.header("x-trifacta-request-id"), "");
+        let response = client.get_with("/nowhere", headers);
+        assert_eq!((response.status, response.body.as_str()), (401, "Unauthorized"));
+        assert_eq!(response.header("content-type"), "text/plain");
+        assert_eq!(response.header("x-trifacta-request-id"), "");
     }
 
-    let answer = client.get_with("/nowhere?a=b", &[project, bearer]);
-    assert_eq!(answer.status, 404);
+    let response = client.get_with("/nowhere?a=b", &[project, bearer]);
+    assert_eq!(response.status, 404);
     assert_eq!(
-        answer.json(),
+        response.json(),
         json!({ "exception": {
             "name": "RouteNotFoundException",
             "message": "This route does not exist",
             "details": "Cannot GET /nowhere",
         } })
     );
-    assert_eq!(answer.header("x-trifacta-request-id").len(), 36);
-    let answer = client.post(current, &sandbox.issue().access_token, b"{}");
-    assert_eq!(answer.status, 404);
-    assert_eq!(answer.json()["exception"]["details"], format!("Cannot POST {current}"));
+    assert_eq!(response.header("x-trifacta-request-id").len(), 36);
+    let response = client.post(current, &sandbox.issue().access_token, b"{}");
+    assert_eq!(response.status, 404);
+    assert_eq!(response.json()["exception"]["details"], format!("Cannot POST {current}"));
     assert_eq!(sandbox.counters().unauthorized, 2);
 }
 
@@ -83,14 +83,14 @@ fn the_project_id_check_can_be_switched_off() {
 }
 
 #[test]
-fn the_front_end_takes_no_get_with_a_body() {
+fn the_front_end_rejects_a_get_with_a_body() {
     let sandbox = start(Options::default());
     let request = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
                    Content-Length: 2\r\n\r\n{}";
-    let answer = read_raw(send_raw(&sandbox, request)).expect("an answer");
-    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
-    assert!(answer.contains("<title>400 Bad Request</title>"), "{answer}");
-    assert!(answer.contains("Your client has issued a malformed or illegal request."));
+    let response = read_raw(send_raw(&sandbox, request)).expect("a response");
+    assert!(response.starts_with("HTTP/1.1 400 "), "{response}");
+    assert!(response.contains("<title>400 Bad Request</title>"), "{response}");
+    assert!(response.contains("Your client has issued a malformed or illegal request."));
 }
 
 #[test]
@@ -98,14 +98,14 @@ fn echo_shows_a_request_but_not_its_token() {
     let sandbox = start(Options::default());
     let client = Client::new(&sandbox);
     let token = sandbox.issue().access_token;
-    let answer = client.post("/sandbox/echo/a/b?c=d%20e", &token, "žluť".as_bytes());
-    assert!(!answer.body.contains(&token));
-    let echo = answer.json();
+    let response = client.post("/sandbox/echo/a/b?c=d%20e", &token, "žluť".as_bytes());
+    assert!(!response.body.contains(&token));
+    let echo = response.json();
     assert_eq!(echo["method"], "POST");
     assert_eq!(echo["path"], "/sandbox/echo/a/b");
     assert_eq!(echo["query"], "c=d%20e");
     assert_eq!(echo["body"], "žluť");
-    assert!(answer.body.contains(r#"["authorization","Bearer (redacted)"]"#), "{answer:?}");
+    assert!(response.body.contains(r#"["authorization","Bearer (redacted)"]"#), "{response:?}");
 
     let echo = client.post("/sandbox/echo", &token, &[0xff, 0]).json();
     assert_eq!((&echo["base64"], &echo["length"]), (&json!("/wA="), &json!(2)));

@@ -1,4 +1,4 @@
-//! Packages, and other bodies that are large.
+//! Packages, and other large bodies.
 
 use std::io::Read as _;
 use std::process::Command;
@@ -6,15 +6,15 @@ use std::process::Command;
 use aac_sandbox::{Options, Sandbox};
 use serde_json::json;
 
-use crate::client::{Answer, Client, LONG, read_raw, send_raw, start};
+use crate::client::{Client, LONG, Response, read_raw, send_raw, start};
 
 const IMPORT: &str = "/plans/v1/plans/package";
 const EXPORT: &str = "/plans/v1/plans/8/package";
 
-/// Larger than what is read as a whole, and no multiple of anything.
+/// Too large to be read first, and not a round number.
 const LARGE: usize = 3 * 1024 * 1024 + 17;
 
-/// A body of parts: what stands in the header of each, and its content.
+/// A multipart body: the parameters in the header of each part, and its content.
 fn multipart(parts: &[(&str, &[u8])]) -> Vec<u8> {
     let mut body = Vec::new();
     for (header, content) in parts {
@@ -28,27 +28,27 @@ fn multipart(parts: &[(&str, &[u8])]) -> Vec<u8> {
     body
 }
 
-fn import(sandbox: &Sandbox, body: &[u8]) -> Answer {
+fn import(sandbox: &Sandbox, body: &[u8]) -> Response {
     let token = sandbox.issue().access_token;
     let headers = [("Content-Type", "multipart/form-data; boundary=limit")];
     Client::new(sandbox).send("POST", IMPORT, &token, &headers, body)
 }
 
 #[test]
-fn a_package_is_an_archive_of_the_size_it_is_to_have() {
+fn a_package_is_an_archive_of_the_requested_size() {
     for size in [2000, LARGE] {
         let sandbox = start(Options { package_size: size as u64, ..Options::default() });
-        let answer = Client::new(&sandbox).get(EXPORT, &sandbox.issue().access_token);
-        assert_eq!((answer.status, answer.bytes.len()), (200, size));
-        assert_eq!(answer.header("content-type"), "application/zip");
-        assert_eq!(answer.header("content-length"), size.to_string());
+        let response = Client::new(&sandbox).get(EXPORT, &sandbox.issue().access_token);
+        assert_eq!((response.status, response.bytes.len()), (200, size));
+        assert_eq!(response.header("content-type"), "application/zip");
+        assert_eq!(response.header("content-length"), size.to_string());
         let disposition = r#"attachment; filename="plan-8.zip""#;
-        assert_eq!(answer.header("content-disposition"), disposition);
-        assert_eq!(answer.header("x-trifacta-request-id").len(), 36);
+        assert_eq!(response.header("content-disposition"), disposition);
+        assert_eq!(response.header("x-trifacta-request-id").len(), 36);
 
         let dir = tempfile::tempdir().expect("a temporary folder");
         let file = dir.path().join("package.zip");
-        std::fs::write(&file, &answer.bytes).expect("written");
+        std::fs::write(&file, &response.bytes).expect("written");
         let script = "import json, sys, zipfile\n\
                       archive = zipfile.ZipFile(sys.argv[1])\n\
                       assert archive.testzip() is None\n\
@@ -79,24 +79,24 @@ fn what_was_exported_can_be_imported() {
     for (number, name) in ["data", "File"].iter().enumerate() {
         let file = format!("name={name:?}; filename=\"x.zip\"");
         let body = multipart(&[other, (&file, &package), mapping]);
-        let answer = import(&sandbox, &body);
-        assert_eq!(answer.status, 201, "{answer:?}");
+        let response = import(&sandbox, &body);
+        assert_eq!(response.status, 201, "{response:?}");
         let id = 9 + number;
         let created = json!({ "id": id, "name": "Żółty plan 黄", "size": LARGE });
-        assert_eq!(answer.json(), json!({ "data": [created] }));
+        assert_eq!(response.json(), json!({ "data": [created] }));
         assert_eq!(client.get(&format!("/plans/v1/plans/{id}"), &token).status, 200);
         let request = sandbox.requests().into_iter().rfind(|request| request.path == IMPORT);
         let request = request.expect("recorded");
         assert_eq!(request.body_length, body.len() as u64);
         assert_eq!(request.body, body[..64 * 1024]);
     }
-    // An archive of someone else's has the name of its file.
+    // An archive from elsewhere is named after its file.
     let file = ("name=\"data\"; filename=\"Other.zip\"", &b"PK\x03\x04..."[..]);
     assert_eq!(import(&sandbox, &multipart(&[file])).json()["data"][0]["name"], "Other");
 }
 
 #[test]
-fn imports_that_are_not_as_they_should_be() {
+fn invalid_imports_are_rejected() {
     let sandbox = start(Options::default());
     let zip = ("name=\"data\"", &b"PK\x03\x04"[..]);
     let large = vec![b'x'; LARGE];
@@ -110,12 +110,12 @@ fn imports_that_are_not_as_they_should_be() {
         (&[zip, ("name=\"environmentParameterMapping\"", b"{")], "is not JSON"),
         (&[("name=\"connectionIdMapping\"", large.as_slice()), zip], "is too large"),
     ] {
-        let answer = import(&sandbox, &multipart(parts));
-        assert_eq!(answer.status, 400, "{text}: {answer:?}");
-        let exception = &answer.json()["exception"];
+        let response = import(&sandbox, &multipart(parts));
+        assert_eq!(response.status, 400, "{text}: {response:?}");
+        let exception = &response.json()["exception"];
         assert_eq!(exception["name"], "ApiValidationFailed", "{text}");
         let details = exception["details"].as_str().unwrap_or_default();
-        assert!(details.contains(text), "{text}: {answer:?}");
+        assert!(details.contains(text), "{text}: {response:?}");
     }
     let whole = multipart(&[zip]);
     assert_eq!(import(&sandbox, &whole[..whole.len() - 10]).status, 400, "cut off");
@@ -144,13 +144,13 @@ fn echo_describes_a_large_body_and_shows_a_small_one() {
         assert_eq!(recorded.body_length, length as u64);
         assert_eq!(recorded.body.len(), length.min(64 * 1024));
     }
-    // The check value of this checksum, wherever it is described.
+    // The standard check value of CRC-32.
     let echo = client.post("/sandbox/echo", &token, b"123456789").json();
     assert_eq!(echo["crc32"], "cbf43926");
 }
 
 #[test]
-fn a_body_of_unknown_length_is_read_as_it_comes() {
+fn a_body_of_unknown_length_is_read_as_it_arrives() {
     let sandbox = start(Options::default());
     let request = |token: &str, path: &str| {
         format!(
@@ -163,15 +163,15 @@ fn a_body_of_unknown_length_is_read_as_it_comes() {
     };
     let token = sandbox.issue().access_token;
     for (path, status) in [("/plans/v1/plans", 201), ("/sandbox/echo", 200), ("/nowhere", 404)] {
-        let answer = read_raw(send_raw(&sandbox, &request(&token, path))).expect("an answer");
-        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{path}: {answer}");
+        let response = read_raw(send_raw(&sandbox, &request(&token, path))).expect("a response");
+        assert!(response.starts_with(&format!("HTTP/1.1 {status} ")), "{path}: {response}");
         let recorded = sandbox.requests().pop().expect("recorded");
         assert_eq!((recorded.body.as_slice(), recorded.body_length), (&br#"{"name":"x"}"#[..], 12));
     }
 }
 
 #[test]
-fn a_large_body_that_is_not_wanted_is_read_to_its_end() {
+fn the_large_body_of_a_rejected_request_is_read_to_its_end() {
     for fault in [None, Some("api:503"), Some("api:unauthorized")] {
         let sandbox = start(Options::default());
         if let Some(fault) = fault {
@@ -183,14 +183,14 @@ fn a_large_body_that_is_not_wanted_is_read_to_its_end() {
         assert_eq!(status, if fault == Some("api:503") { 503 } else { 401 });
         let recorded = sandbox.requests().pop().expect("recorded");
         assert_eq!(recorded.body_length, body.len() as u64);
-        // Its connection goes on.
+        // The connection stays open.
         client.post("/sandbox/echo", "wrong", b"");
         assert_eq!(sandbox.counters().connections, 1);
     }
 }
 
 #[test]
-fn faults_befall_large_answers_too() {
+fn faults_apply_to_large_responses_too() {
     let options = Options { package_size: LARGE as u64, ..Options::default() };
     let whole = {
         let sandbox = start(options.clone());
@@ -209,11 +209,11 @@ fn faults_befall_large_answers_too() {
         );
         let mut stream = send_raw(&sandbox, &request);
         stream.set_read_timeout(Some(LONG)).expect("a timeout");
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).expect("the end of the connection");
-        let head = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").expect("a head");
-        let body = &answer[head + 4..];
-        // What hyper has not written yet when it is told to cut is lost.
+        let mut response = Vec::new();
+        stream.read_to_end(&mut response).expect("the end of the connection");
+        let head = response.windows(4).position(|bytes| bytes == b"\r\n\r\n").expect("a head");
+        let body = &response[head + 4..];
+        // What hyper has not written when the body fails is lost.
         let is_cut = fault == "cut" && !body.is_empty() && body.len() <= length;
         assert!(is_cut || body.len() == length, "{fault}: {}", body.len());
         assert!(whole.starts_with(body), "{fault}");

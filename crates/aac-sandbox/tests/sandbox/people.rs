@@ -5,12 +5,12 @@ use std::collections::HashSet;
 use aac_sandbox::{Options, Paging};
 use serde_json::{Value, json};
 
-use crate::client::{Answer, Client, start};
+use crate::client::{Client, Response, start};
 
 const PEOPLE: &str = "/iam/v1/workspaces/31429/people";
 const ADMINS: &str = "/iam/v1/workspaces/31429/admins";
 
-fn get(options: Options, path: &str) -> Answer {
+fn get(options: Options, path: &str) -> Response {
     let sandbox = start(options);
     let token = sandbox.issue().access_token;
     Client::new(&sandbox).get(path, &token)
@@ -60,7 +60,7 @@ fn pages_of_a_service_that_misbehaves() {
     assert_eq!(get(Options { users: 0, ..Options::default() }, PEOPLE).body, r#"{"data":[]}"#);
 }
 
-/// The first ids and the counts of pages of three, in one reading of the list after another.
+/// The IDs and counts of pages of three, for several readings of the list.
 fn readings(paging: Paging) -> Vec<Vec<(Vec<u64>, u64)>> {
     let sandbox = start(Options { users: 7, paging, ..Options::default() });
     let token = sandbox.issue().access_token;
@@ -93,7 +93,7 @@ fn pages_of_a_list_that_changes_while_it_is_read() {
 }
 
 #[test]
-fn a_person_has_the_fields_of_the_real_service_in_its_order() {
+fn a_person_has_the_fields_of_the_real_service_in_their_order() {
     let page = get(Options::default(), &format!("{PEOPLE}?includePrivileges=true")).json();
     let keys: Vec<_> = page["data"][0].as_object().expect("a person").keys().collect();
     assert_eq!(
@@ -149,7 +149,7 @@ fn filter_and_sort() {
 }
 
 #[test]
-fn requests_that_are_not_as_they_should_be() {
+fn invalid_requests_are_rejected() {
     for (path, status, name) in [
         ("/iam/v1/workspaces/01JKBMKPZ94N0GG5F8N9HY2FJA/people", 404, "RouteNotFoundException"),
         ("/iam/v1/workspaces/1/people", 403, "AccessControlException"),
@@ -164,9 +164,9 @@ fn requests_that_are_not_as_they_should_be() {
         ("/iam/v1/people/1", 404, "NotFoundException"),
         ("/iam/v1/people/current", 404, "RouteNotFoundException"),
     ] {
-        let answer = get(Options::default(), path);
-        assert_eq!(answer.status, status, "{path}: {answer:?}");
-        assert_eq!(answer.json()["exception"]["name"], name, "{path}");
+        let response = get(Options::default(), path);
+        assert_eq!(response.status, status, "{path}: {response:?}");
+        assert_eq!(response.json()["exception"]["name"], name, "{path}");
     }
     let options = Options { foreign_workspace: 404, ..Options::default() };
     assert_eq!(get(options.clone(), "/iam/v1/workspaces/1/people").status, 404);
@@ -177,22 +177,22 @@ fn requests_that_are_not_as_they_should_be() {
 fn one_person() {
     let page = get(Options::default(), PEOPLE).json();
     let id = ids(&page)[1];
-    let answer = get(Options::default(), &format!("/iam/v1/people/{id}"));
-    assert_eq!(answer.json(), page["data"][1]);
+    let response = get(Options::default(), &format!("/iam/v1/people/{id}"));
+    assert_eq!(response.json(), page["data"][1]);
 }
 
 #[test]
 fn the_current_person_is_the_first_one() {
     let page = get(Options::default(), &format!("{PEOPLE}?includePrivileges=true")).json();
-    let answer = get(Options::default(), "/v4/people/current?includePrivileges=true");
-    assert_eq!(answer.json(), page["data"][0]);
+    let response = get(Options::default(), "/v4/people/current?includePrivileges=true");
+    assert_eq!(response.json(), page["data"][0]);
 }
 
 #[test]
 fn admins_have_their_own_fields_and_always_a_count() {
-    let answer = get(Options { users: 30, ..Options::default() }, ADMINS);
+    let response = get(Options { users: 30, ..Options::default() }, ADMINS);
     assert_eq!(
-        answer.json(),
+        response.json(),
         json!({
             "data": [{
                 "email": "person00001@example.com",

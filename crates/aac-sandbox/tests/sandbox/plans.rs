@@ -1,18 +1,18 @@
-//! Plans, and what becomes of them.
+//! Plans, from creation to deletion.
 
 use aac_sandbox::Options;
 use serde_json::json;
 
-use crate::client::{Answer, Client, start};
+use crate::client::{Client, Response, start};
 
 const PLANS: &str = "/plans/v1/plans";
 
-fn name(answer: &Answer) -> String {
-    answer.json()["exception"]["name"].as_str().expect("a name").to_owned()
+fn name(response: &Response) -> String {
+    response.json()["exception"]["name"].as_str().expect("a name").to_owned()
 }
 
 #[test]
-fn a_list_of_plans_is_asked_for_like_one_of_people() {
+fn a_list_of_plans_has_the_parameters_of_people() {
     let sandbox = start(Options::default());
     let token = sandbox.issue().access_token;
     let client = Client::new(&sandbox);
@@ -80,8 +80,8 @@ fn a_plan_from_its_creation_to_its_end() {
         ("GET", format!("{path}/package")),
         ("POST", format!("{path}/run")),
     ] {
-        let answer = client.send(method, &path, &token, &[], b"");
-        assert_eq!((answer.status, name(&answer).as_str()), (410, "Gone"), "{method} {path}");
+        let response = client.send(method, &path, &token, &[], b"");
+        assert_eq!((response.status, name(&response).as_str()), (410, "Gone"), "{method} {path}");
     }
     assert_eq!(client.send_json("PATCH", &path, &token, r#"{"name":"x"}"#).status, 410);
     assert_eq!(client.get(&format!("{PLANS}/count"), &token).json()["count"], 2);
@@ -90,7 +90,7 @@ fn a_plan_from_its_creation_to_its_end() {
 }
 
 #[test]
-fn requests_that_are_not_as_they_should_be() {
+fn invalid_requests_are_rejected() {
     let sandbox = start(Options::default());
     let token = sandbox.issue().access_token;
     let client = Client::new(&sandbox);
@@ -109,16 +109,16 @@ fn requests_that_are_not_as_they_should_be() {
         ("POST", "/plans/v1/plans/x/run", "{}", 404, "RouteNotFoundException"),
         ("PUT", "/plans/v1/plans/7", "{}", 404, "RouteNotFoundException"),
     ] {
-        let answer = client.send_json(method, path, &token, body);
-        assert_eq!(answer.status, status, "{method} {path} {body}: {answer:?}");
-        assert_eq!(name(&answer), exception, "{method} {path} {body}");
+        let response = client.send_json(method, path, &token, body);
+        assert_eq!(response.status, status, "{method} {path} {body}: {response:?}");
+        assert_eq!(name(&response), exception, "{method} {path} {body}");
     }
     for path in ["/plans/v1/plans/1", "/plans/v1/plans/1/full", "/plans/v1/plans/1/package"] {
         assert_eq!(client.get(path, &token).status, 404, "{path}");
     }
     for headers in [&[][..], &[("Content-Type", "text/plain")]] {
-        let answer = client.send("POST", PLANS, &token, headers, br#"{"name":"x"}"#);
-        assert_eq!(answer.status, 415, "{answer:?}");
+        let response = client.send("POST", PLANS, &token, headers, br#"{"name":"x"}"#);
+        assert_eq!(response.status, 415, "{response:?}");
     }
     let json = [("Content-Type", "Application/JSON; charset=utf-8")];
     assert_eq!(client.send("POST", PLANS, &token, &json, br#"{"name":"x"}"#).status, 201);

@@ -1,16 +1,19 @@
-//! How often in a minute a call may be made.
+//! Quotas: how often per minute a call may be made.
 
 use aac_sandbox::Options;
 
-use crate::client::{Answer, Client, start};
+use crate::client::{Client, Response, start};
 
-fn number(answer: &Answer, header: &str) -> u64 {
-    answer.header(header).parse().unwrap_or_else(|error| panic!("{header}: {error}: {answer:?}"))
+fn number(response: &Response, header: &str) -> u64 {
+    response
+        .header(header)
+        .parse()
+        .unwrap_or_else(|error| panic!("{header}: {error}: {response:?}"))
 }
 
 #[test]
 fn each_limited_call_has_a_quota_of_its_own() {
-    // The tokens are to live for longer than the clock is turned forward.
+    // The tokens must outlive the shifts of the clock.
     let sandbox = start(Options { token_lifetime: 3600, ..Options::default() });
     let token = sandbox.issue().access_token;
     let client = Client::new(&sandbox);
@@ -26,14 +29,14 @@ fn each_limited_call_has_a_quota_of_its_own() {
         assert_eq!(first.status, status, "{path}: {first:?}");
         let reset = number(&first, "x-rate-limit-user-reset");
         for used in 2..=user {
-            let answer = call();
-            assert_eq!(answer.status, status, "{path}: {answer:?}");
-            assert_eq!(number(&answer, "x-rate-limit-user-limit"), user);
-            assert_eq!(number(&answer, "x-rate-limit-user-remaining"), user - used);
-            assert_eq!(number(&answer, "x-rate-limit-workspace-limit"), workspace);
-            assert_eq!(number(&answer, "x-rate-limit-workspace-remaining"), workspace - used);
-            assert_eq!(number(&answer, "x-rate-limit-user-reset"), reset, "in milliseconds");
-            assert_eq!(answer.header("x-retry-after"), "");
+            let response = call();
+            assert_eq!(response.status, status, "{path}: {response:?}");
+            assert_eq!(number(&response, "x-rate-limit-user-limit"), user);
+            assert_eq!(number(&response, "x-rate-limit-user-remaining"), user - used);
+            assert_eq!(number(&response, "x-rate-limit-workspace-limit"), workspace);
+            assert_eq!(number(&response, "x-rate-limit-workspace-remaining"), workspace - used);
+            assert_eq!(number(&response, "x-rate-limit-user-reset"), reset, "in milliseconds");
+            assert_eq!(response.header("x-retry-after"), "");
         }
 
         let refused = call();
@@ -61,15 +64,19 @@ fn each_limited_call_has_a_quota_of_its_own() {
 }
 
 #[test]
-fn other_calls_have_none() {
+fn other_calls_have_no_quota() {
     let sandbox = start(Options::default());
     let token = sandbox.issue().access_token;
     let client = Client::new(&sandbox);
     for path in ["/plans/v1/plans", "/plans/v1/plans/7", "/v4/people/current"] {
-        let answer = client.get(path, &token);
-        assert_eq!((answer.status, answer.header("x-rate-limit-user-limit")), (200, ""), "{path}");
+        let response = client.get(path, &token);
+        assert_eq!(
+            (response.status, response.header("x-rate-limit-user-limit")),
+            (200, ""),
+            "{path}"
+        );
     }
-    // Nor does a method that the path does not have count.
-    let answer = client.get("/v4/jobGroups", &token);
-    assert_eq!((answer.status, answer.header("x-rate-limit-user-limit")), (404, ""));
+    // A method that the path does not have does not count either.
+    let response = client.get("/v4/jobGroups", &token);
+    assert_eq!((response.status, response.header("x-rate-limit-user-limit")), (404, ""));
 }

@@ -1,4 +1,4 @@
-//! What runs for a while.
+//! Runs of jobs and plans.
 
 use aac_sandbox::Options;
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use crate::client::{Client, start};
 const JOBS: &str = "/v4/jobGroups";
 
 #[test]
-fn a_job_goes_on_as_it_is_looked_at() {
+fn a_job_advances_as_its_status_is_read() {
     for (polls, expected) in [
         (3, &["Created", "InProgress", "InProgress", "InProgress", "Complete", "Complete"][..]),
         (0, &["Created", "Complete", "Complete"]),
@@ -26,24 +26,24 @@ fn a_job_goes_on_as_it_is_looked_at() {
         let path = format!("{JOBS}/{}", job["id"]);
         for (read, status) in expected.iter().enumerate() {
             if read % 2 == 0 {
-                let answer = client.get(&format!("{path}/status"), &token);
-                assert_eq!(answer.body, format!("{status:?}"), "{read}");
+                let response = client.get(&format!("{path}/status"), &token);
+                assert_eq!(response.body, format!("{status:?}"), "{read}");
             } else {
-                let answer = client.get(&path, &token).json();
-                assert_eq!(answer["status"], *status, "{read}");
-                assert_eq!(answer["wrangledDataset"], json!({ "id": 7 }));
+                let response = client.get(&path, &token).json();
+                assert_eq!(response["status"], *status, "{read}");
+                assert_eq!(response["wrangledDataset"], json!({ "id": 7 }));
             }
         }
-        // Another one begins at the beginning.
+        // Another run starts from the beginning.
         let other = client.send_json("POST", JOBS, &token, body).json();
         assert_ne!(other["id"], job["id"]);
-        let answer = client.get(&format!("{JOBS}/{}/status", other["id"]), &token);
-        assert_eq!(answer.body, r#""Created""#);
+        let response = client.get(&format!("{JOBS}/{}/status", other["id"]), &token);
+        assert_eq!(response.body, r#""Created""#);
     }
 }
 
 #[test]
-fn a_run_of_a_plan_says_when_it_began_and_ended() {
+fn a_run_of_a_plan_says_when_it_started_and_finished() {
     let sandbox = start(Options { job_polls: 1, ..Options::default() });
     let token = sandbox.issue().access_token;
     let client = Client::new(&sandbox);
@@ -65,14 +65,14 @@ fn a_run_of_a_plan_says_when_it_began_and_ended() {
 }
 
 #[test]
-fn requests_that_are_not_as_they_should_be() {
+fn invalid_requests_are_rejected() {
     let sandbox = start(Options::default());
     let token = sandbox.issue().access_token;
     let client = Client::new(&sandbox);
     for body in ["", "{}", "[]", r#"{"wrangledDataset":7}"#, r#"{"wrangledDataset":{"id":"7"}}"#] {
-        let answer = client.send_json("POST", JOBS, &token, body);
-        assert_eq!(answer.status, 400, "{body}: {answer:?}");
-        assert_eq!(answer.json()["exception"]["name"], "ApiValidationFailed", "{body}");
+        let response = client.send_json("POST", JOBS, &token, body);
+        assert_eq!(response.status, 400, "{body}: {response:?}");
+        assert_eq!(response.json()["exception"]["name"], "ApiValidationFailed", "{body}");
     }
     for (path, exception) in [
         ("/v4/jobGroups/1", "NotFoundException"),
@@ -81,8 +81,8 @@ fn requests_that_are_not_as_they_should_be() {
         ("/plans/v1/planSnapshotRuns/701", "NotFoundException"),
         ("/v4/jobGroups", "RouteNotFoundException"),
     ] {
-        let answer = client.get(path, &token);
-        assert_eq!(answer.status, 404, "{path}");
-        assert_eq!(answer.json()["exception"]["name"], exception, "{path}");
+        let response = client.get(path, &token);
+        assert_eq!(response.status, 404, "{path}");
+        assert_eq!(response.json()["exception"]["name"], exception, "{path}");
     }
 }

@@ -13,24 +13,24 @@ fn keys(json: &str) -> Vec<String> {
 }
 
 #[test]
-fn an_exchange_answers_a_new_pair_and_spends_the_old_one() {
+fn a_refresh_returns_a_new_pair_and_spends_the_old_token() {
     let sandbox = start(Options::default());
     let client = Client::new(&sandbox);
     let old = sandbox.issue_expired();
-    let answer = client.exchange(&old.refresh_token);
+    let response = client.refresh(&old.refresh_token);
 
-    let body = answer.json();
+    let body = response.json();
     assert_eq!(
-        keys(&answer.body),
+        keys(&response.body),
         ["access_token", "token_type", "expires_in", "refresh_token", "scope"]
     );
     assert_eq!(body["token_type"], "Bearer");
     assert_eq!(body["expires_in"], 300);
     assert_eq!(body["scope"], "w:01JKBMKPZ94N0GG5F8N9HY2FJA");
-    assert_eq!(answer.header("content-type"), "application/json");
-    assert_eq!(answer.header("cache-control"), "no-store");
+    assert_eq!(response.header("content-type"), "application/json");
+    assert_eq!(response.header("cache-control"), "no-store");
 
-    let new = answer.tokens();
+    let new = response.tokens();
     assert!(!sandbox.is_live(&old.refresh_token));
     assert!(sandbox.is_live(&new.refresh_token));
     assert_eq!(client.get("/iam/v1/workspaces/current", &old.access_token).status, 401);
@@ -43,15 +43,15 @@ fn a_spent_token_ends_its_family_and_no_other() {
     let sandbox = start(Options::default());
     let client = Client::new(&sandbox);
     let (first, bystander) = (sandbox.issue(), sandbox.issue());
-    let second = client.exchange(&first.refresh_token).tokens();
+    let second = client.refresh(&first.refresh_token).tokens();
 
-    let answer = client.exchange(&first.refresh_token);
-    assert_eq!(answer.status, 400);
-    assert_eq!(answer.json()["error"], "invalid_grant");
-    let description = answer.json()["error_description"].to_string();
+    let response = client.refresh(&first.refresh_token);
+    assert_eq!(response.status, 400);
+    assert_eq!(response.json()["error"], "invalid_grant");
+    let description = response.json()["error_description"].to_string();
     assert!(description.contains("(Correlation ID: "), "{description}");
     assert!(!sandbox.is_live(&second.refresh_token));
-    assert_eq!(client.exchange(&second.refresh_token).json()["error"], "invalid_grant");
+    assert_eq!(client.refresh(&second.refresh_token).json()["error"], "invalid_grant");
     assert!(sandbox.is_live(&bystander.refresh_token));
     // An issued access token works until it expires.
     assert_eq!(client.get("/iam/v1/workspaces/current", &second.access_token).status, 200);
@@ -62,27 +62,27 @@ fn a_spent_token_ends_its_family_and_no_other() {
 }
 
 #[test]
-fn without_replay_protection_the_family_lives_on() {
+fn without_replay_protection_the_family_stays_valid() {
     let sandbox = start(Options { replay_protection: false, ..Options::default() });
     let client = Client::new(&sandbox);
     let first = sandbox.issue();
-    let second = client.exchange(&first.refresh_token).tokens();
-    assert_eq!(client.exchange(&first.refresh_token).status, 400);
-    assert_eq!(client.exchange(&second.refresh_token).status, 200);
+    let second = client.refresh(&first.refresh_token).tokens();
+    assert_eq!(client.refresh(&first.refresh_token).status, 400);
+    assert_eq!(client.refresh(&second.refresh_token).status, 200);
     assert_eq!(sandbox.counters().revoked, 0);
 }
 
 #[test]
-fn within_the_grace_a_spent_token_is_exchanged_again() {
+fn within_the_grace_period_a_spent_token_is_accepted_again() {
     let sandbox = start(Options { grace: Duration::from_secs(3600), ..Options::default() });
     let client = Client::new(&sandbox);
     let first = sandbox.issue();
-    let second = client.exchange(&first.refresh_token).tokens();
-    let third = client.exchange(&first.refresh_token).tokens();
+    let second = client.refresh(&first.refresh_token).tokens();
+    let third = client.refresh(&first.refresh_token).tokens();
     assert!(sandbox.is_live(&second.refresh_token) && sandbox.is_live(&third.refresh_token));
 
     sandbox.set_grace(Duration::ZERO);
-    assert_eq!(client.exchange(&first.refresh_token).status, 400);
+    assert_eq!(client.refresh(&first.refresh_token).status, 400);
     assert!(!sandbox.is_live(&second.refresh_token) && !sandbox.is_live(&third.refresh_token));
 }
 
@@ -155,11 +155,11 @@ fn the_token_formats_of_2027() {
     let tokens = sandbox.issue();
     assert_eq!(keys(&jwt_part(&tokens.access_token, 0)), ["kid", "alg", "typ"]);
     assert!(!tokens.refresh_token.contains('.') && tokens.refresh_token.len() > 100);
-    assert_eq!(Client::new(&sandbox).exchange(&tokens.refresh_token).status, 200);
+    assert_eq!(Client::new(&sandbox).refresh(&tokens.refresh_token).status, 200);
 }
 
 #[test]
-fn requests_that_are_not_as_they_should_be() {
+fn invalid_requests_are_rejected() {
     let sandbox = start(Options::default());
     let client = Client::new(&sandbox);
     let token = sandbox.issue().refresh_token;
@@ -181,9 +181,9 @@ fn requests_that_are_not_as_they_should_be() {
         (&[form], &good.replace(&token, "unknown"), 400, "invalid_grant"),
     ];
     for (headers, body, status, error) in cases {
-        let answer = client.token(headers, body);
-        assert_eq!(answer.status, *status, "{body}: {answer:?}");
-        assert_eq!(answer.json()["error"], *error, "{body}");
+        let response = client.token(headers, body);
+        assert_eq!(response.status, *status, "{body}: {response:?}");
+        assert_eq!(response.json()["error"], *error, "{body}");
     }
     let get = client.get_with("/as/token", &[]);
     assert_eq!((get.status, get.header("allow")), (405, "POST"));
@@ -194,10 +194,10 @@ fn requests_that_are_not_as_they_should_be() {
 }
 
 #[test]
-fn a_clock_that_differs_dates_the_tokens_and_ends_them() {
+fn a_clock_that_differs_dates_the_tokens_and_expires_them() {
     let sandbox = start(Options { clock_offset: 3600, ..Options::default() });
     let client = Client::new(&sandbox);
-    let tokens = client.exchange(&sandbox.issue().refresh_token).tokens();
+    let tokens = client.refresh(&sandbox.issue().refresh_token).tokens();
     let issued = |sandbox: &Sandbox| {
         let claims: Value =
             serde_json::from_str(&jwt_part(&sandbox.issue().access_token, 1)).expect("JSON");
@@ -218,6 +218,6 @@ fn access_tokens_can_be_revoked_before_they_expire() {
     let tokens = sandbox.issue();
     sandbox.revoke_access_tokens();
     assert_eq!(client.get("/iam/v1/workspaces/current", &tokens.access_token).status, 401);
-    let tokens = client.exchange(&tokens.refresh_token).tokens();
+    let tokens = client.refresh(&tokens.refresh_token).tokens();
     assert_eq!(client.get("/iam/v1/workspaces/current", &tokens.access_token).status, 200);
 }
