@@ -120,9 +120,20 @@ fn shared(case: &Case, mode: u32) -> Option<tempfile::TempDir> {
 }
 
 fn command_as(user: u32, groups: &str, programs: &tempfile::TempDir, case: &Case) -> Command {
+    started_as(user, groups, &[], programs, case)
+}
+
+/// The same, started by another program.
+fn started_as(
+    user: u32,
+    groups: &str,
+    by: &[&str],
+    programs: &tempfile::TempDir,
+    case: &Case,
+) -> Command {
     let mut command = Command::new("setpriv");
     let user = user.to_string();
-    command.args(["--reuid", &user, "--regid", &user, "--groups", groups]);
+    command.args(["--reuid", &user, "--regid", &user, "--groups", groups]).args(by);
     command.arg(programs.path().join("get_workspace"));
     command.env("AAC_DIR", case.folder.path());
     command
@@ -192,6 +203,56 @@ fn a_user_named_in_the_list_may_renew_and_the_owner_is_not_shut_out() {
         assert_eq!(fs::metadata(case.creds()).unwrap().uid(), OWNER);
     }
     assert_eq!(case.sandbox.counters().exchanges, 3);
+}
+
+#[test]
+#[ignore = "needs to be root: see the head of this file"]
+fn a_file_that_is_shared_later_is_shared_with_all_that_is_beside_it() {
+    let group = GROUP.to_string();
+    let case = Case::expired(Options::default());
+    let Some(programs) = shared(&case, 0o600) else { return };
+    let run = |user| Run::of(&mut command_as(user, &group, &programs, &case));
+    run(OWNER).assert_ok();
+    fs::set_permissions(case.creds(), PermissionsExt::from_mode(0o660)).unwrap();
+    for user in [OWNER, OTHER] {
+        case.sandbox.revoke_access_tokens();
+        run(user).assert_ok();
+    }
+    for name in ["creds.json.lock", "creds.json.spent"] {
+        assert_eq!(fs::metadata(case.path(name)).unwrap().mode() & 0o777, 0o660, "{name}");
+    }
+}
+
+#[test]
+#[ignore = "needs to be root, and strace: see the head of this file"]
+fn a_lock_file_has_its_rights_before_anyone_sees_it() {
+    if !acceptance::have("strace") {
+        return;
+    }
+    let group = GROUP.to_string();
+    let case = Case::expired(Options::default());
+    let Some(programs) = shared(&case, 0o660) else { return };
+    // Killed before it gives the new file to those who may use creds.json, in whatever way that is.
+    let inject = "inject=fsetxattr,fchown,fchmod:signal=KILL:when=1";
+    let strace = ["strace", "-f", "-o", "/dev/null", "-e", inject];
+    let killed = Run::of(&mut started_as(OTHER, &group, &strace, &programs, &case));
+    assert_eq!(killed.code, None, "{}", killed.stderr);
+    assert!(!case.path("creds.json.lock").exists());
+    Run::of(&mut command_as(OWNER, &group, &programs, &case)).assert_ok();
+}
+
+#[test]
+#[ignore = "needs to be root: see the head of this file"]
+fn a_pair_that_another_user_has_saved_is_found_when_creds_json_is_gone() {
+    let group = GROUP.to_string();
+    let case = Case::expired(Options::default());
+    let Some(programs) = shared(&case, 0o660) else { return };
+    case.interrupt(&mut command_as(OTHER, &group, &programs, &case)).assert_ok();
+    assert!(case.path("creds.json.rotation").is_file());
+    fs::remove_file(case.creds()).unwrap();
+    Run::of(&mut command_as(OWNER, &group, &programs, &case)).assert_ok();
+    assert!(case.sandbox.is_live(&case.refresh_token()));
+    assert_eq!(case.sandbox.counters().token_requests, 1);
 }
 
 #[test]

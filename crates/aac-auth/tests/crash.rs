@@ -9,17 +9,17 @@
 
 #![cfg(target_os = "linux")]
 
-use aac_sandbox::Options;
+use aac_sandbox::{Fault, FaultKind, Options};
 use acceptance::{Case, Run};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A system call of the main thread: its name, its number among those of its name, its line.
 #[derive(Clone, Debug)]
@@ -30,13 +30,36 @@ struct Call {
 }
 
 fn strace(case: &Case, output: &Path, inject: Option<&str>) -> Command {
+    strace_at(case, output, None, inject.as_slice())
+}
+
+/// The same, for calls on one of the files alone.
+fn strace_at(case: &Case, output: &Path, file: Option<&str>, inject: &[&str]) -> Command {
     let mut command = Command::new("strace");
     command.args(["-f", "-s", "64", "-o"]).arg(output);
-    if let Some(inject) = inject {
+    if let Some(file) = file {
+        command.arg("-P").arg(case.path(file));
+    }
+    for inject in inject {
         command.args(["-e", &format!("inject={inject}")]);
     }
     command.arg(acceptance::get_workspace()).env("AAC_DIR", case.folder.path());
     command
+}
+
+/// Starts a program that such a thing happens to.
+fn start(command: &mut Command) -> Child {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// Waits for a program to have come so far.
+#[track_caller]
+fn wait_until(is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !is_so() {
+        assert!(Instant::now() < deadline, "it does not come so far");
+        thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// The calls of a run that nothing happens to; `None` where there is no strace, or it may not trace.
@@ -252,6 +275,101 @@ fn a_commit_that_fails_again_and_again_loses_nothing() {
     case.run([""; 0]).assert_ok();
     assert!(case.sandbox.is_live(&case.refresh_token()));
     assert_eq!(case.sandbox.counters().reused, 0);
+}
+
+#[test]
+#[ignore = "needs strace: see the head of this file"]
+fn two_that_hold_the_lock_share_no_file() {
+    if trace(&Case::expired(Options::default())).is_none() {
+        return;
+    }
+    let case = Case::expired(Options::default());
+    let inject =
+        |file: &str, inject: &str| start(&mut strace(&case, &case.path(file), Some(inject)));
+    // The first is slow to rename what it has written, as on a slow disk, or stopped by Ctrl-Z.
+    let first = inject("first", "rename:delay_enter=4000000:when=1");
+    let is_written = || fs::read(case.path("creds.json.new")).ok() == fs::read(case.creds()).ok();
+    wait_until(is_written);
+    fs::remove_file(case.path("creds.json.lock")).unwrap();
+    // The second would be slow to give the journal its name, which is its second rename.
+    let second = inject("second", "rename:delay_enter=8000000:when=2");
+    for child in [first, second] {
+        Run::from(child).assert_ok();
+        assert!(is_whole(&case.creds()));
+    }
+    assert!(case.sandbox.is_live(&case.refresh_token()));
+    let counters = case.sandbox.counters();
+    assert_eq!((counters.token_requests, counters.reused), (1, 0));
+}
+
+#[test]
+#[ignore = "needs strace: see the head of this file"]
+fn a_record_that_cannot_be_opened_for_a_moment_is_kept() {
+    let case = Case::expired(Options::default());
+    if trace(&case).is_none() {
+        return;
+    }
+    case.sandbox.revoke_access_tokens();
+    case.run([""; 0]).assert_ok();
+    let before = fs::read_to_string(case.path("creds.json.spent")).unwrap();
+    assert_eq!(before.lines().count(), 2);
+    case.sandbox.revoke_access_tokens();
+    // It is opened twice to be read, and then to be added to.
+    let inject = ["openat:error=ENFILE:when=3"];
+    let run =
+        Run::of(&mut strace_at(&case, &case.path("trace"), Some("creds.json.spent"), &inject));
+    run.assert_ok();
+    assert!(run.stderr.contains("Too many open files"), "{}", run.stderr);
+    let after = fs::read_to_string(case.path("creds.json.spent")).unwrap();
+    assert!(after.starts_with(&before), "{after}");
+}
+
+#[test]
+#[ignore = "needs strace: see the head of this file"]
+fn a_pair_that_is_set_aside_is_recorded_before_it_goes() {
+    if trace(&Case::expired(Options::default())).is_none() {
+        return;
+    }
+    let case = Case::interrupted(Options::default());
+    let oldest = fs::read(case.creds()).unwrap();
+    let pasted = case.sandbox.issue_expired();
+    fs::write(case.creds(), acceptance::creds_with(&pasted)).unwrap();
+    // Killed when the journal is set aside, and the record does not say so yet.
+    let inject = ["openat:signal=KILL:when=1"];
+    let mut command = strace_at(&case, &case.path("trace"), Some("creds.json.spent"), &inject);
+    assert_eq!(Run::of(&mut command).code, None);
+    assert!(case.path("creds.json.rotation.old").exists());
+    assert!(!case.path("creds.json.spent").exists());
+    // What was pasted is refused, and the pair that was set aside is used.
+    case.sandbox.add_fault(Fault::token(FaultKind::InvalidGrant));
+    case.run([""; 0]).assert_ok();
+    assert!(!case.path("creds.json.rotation.old").exists());
+    // And still it is known that the oldest token was used.
+    fs::write(case.creds(), oldest).unwrap();
+    case.run([""; 0]).assert_fails(4, &["it was replaced by an older copy"]);
+    assert_eq!(case.sandbox.counters().reused, 0);
+}
+
+#[test]
+#[ignore = "needs strace: see the head of this file"]
+fn an_earlier_doubt_is_remembered_when_the_lock_is_lost() {
+    if trace(&Case::expired(Options::default())).is_none() {
+        return;
+    }
+    let fault = Fault::token(FaultKind::ResetAfter).times(2);
+    let case = Case::expired(Options { faults: vec![fault], ..Options::default() });
+    case.run([""; 0]).assert_fails(1, &["may have been used"]);
+    case.sandbox.add_fault(Fault::token(FaultKind::TooManyRequests(60)));
+    let journal = || fs::read(case.path("creds.json.rotation")).ok();
+    let earlier = journal();
+    // Its own journal is there, and it has yet to connect.
+    let inject = "connect:delay_enter=2000000:when=1";
+    let child = start(&mut strace(&case, &case.path("trace"), Some(inject)));
+    wait_until(|| journal() != earlier);
+    fs::remove_file(case.path("creds.json.lock")).unwrap();
+    let run = Run::from(child);
+    run.assert_fails(4, &["429", "an earlier run may have used the refresh token"]);
+    assert!(!run.stderr.contains("unchanged"), "{}", run.stderr);
 }
 
 /// A mount that is undone when this is dropped; `None` where this user may not mount.

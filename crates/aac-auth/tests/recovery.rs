@@ -5,8 +5,10 @@ use aac_auth::{Client, ConnectionOptions};
 use aac_sandbox::{Fault, FaultKind, Options, Tokens};
 use acceptance::{Case, Run};
 use serde_json::{Value, json};
-use std::fs;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::Stdio;
+use std::thread;
 use std::time::Duration;
 
 const NONE: [&str; 0] = [];
@@ -30,9 +32,16 @@ fn set_aside(case: &Case, pasted: &Tokens) {
     let hold = case.sandbox.hold_token_answers();
     let child = case.start(1).pop().unwrap();
     assert!(hold.wait_for_request(SOON));
-    case.sandbox.write_files(case.folder.path(), pasted).unwrap();
+    fs::write(case.creds(), acceptance::creds_with(pasted)).unwrap();
     hold.release();
     Run::from(child).assert_ok();
+}
+
+/// Finishes what an editor does that has emptied creds.json.
+fn write_after_a_pause(mut editor: File, pasted: &Tokens) {
+    // How long an editor takes is its own affair, so there is nothing to be awaited.
+    thread::sleep(Duration::from_millis(700));
+    editor.write_all(acceptance::creds_with(pasted).as_bytes()).unwrap();
 }
 
 #[test]
@@ -63,13 +72,7 @@ fn an_older_copy_leads_to_the_pair_that_is_at_hand() {
     let oldest = fs::read(case.creds()).unwrap();
     case.run(NONE).assert_ok();
     case.sandbox.revoke_access_tokens();
-    let hold = case.sandbox.hold_token_answers();
-    let child = case.start(1).pop().unwrap();
-    assert!(hold.wait_for_request(SOON));
-    fs::create_dir(case.path("creds.json.new")).unwrap();
-    hold.release();
-    Run::from(child).assert_ok();
-    fs::remove_dir(case.path("creds.json.new")).unwrap();
+    case.interrupt(&mut case.command()).assert_ok();
     fs::write(case.creds(), &oldest).unwrap();
     let run = case.run(NONE);
     run.assert_ok();
@@ -166,6 +169,65 @@ fn several_pairs_are_set_aside_and_each_is_kept_until_it_is_dead() {
     assert_eq!(case.sandbox.counters().reused, 0);
 }
 
+#[test]
+fn a_token_that_stays_in_force_is_used_when_that_of_creds_json_is_refused() {
+    // The response has a new access token alone.
+    let case = Case::expired(Options::default());
+    case.sandbox.add_fault(Fault::token(FaultKind::NoRefreshToken));
+    let pasted = case.sandbox.issue();
+    set_aside(&case, &pasted);
+    case.sandbox.revoke_access_tokens();
+    case.sandbox.add_fault(Fault::token(FaultKind::InvalidGrant));
+    case.run(NONE).assert_ok();
+    let in_force = case.tokens.refresh_token.as_str();
+    assert_eq!(case.sent_tokens(), [in_force, &pasted.refresh_token, in_force]);
+    assert!(case.sandbox.is_live(&case.refresh_token()));
+}
+
+#[test]
+fn a_token_that_stays_in_force_is_restored_over_damage() {
+    for damage in ["{}", "{\"error\": \"invalid_grant\"}"] {
+        let case = Case::expired(Options::default());
+        case.sandbox.add_fault(Fault::token(FaultKind::NoRefreshToken));
+        case.interrupt(&mut case.command()).assert_ok();
+        fs::write(case.creds(), damage).unwrap();
+        case.run(NONE).assert_ok();
+        assert_eq!(case.refresh_token(), case.tokens.refresh_token, "{damage}");
+    }
+}
+
+/// A refresh token that came without an access token, set aside for these tokens.
+fn lone_token_set_aside(pasted: &Tokens, case: &Case) {
+    case.sandbox.add_fault(Fault::token(FaultKind::NoAccessToken));
+    set_aside(case, pasted);
+    case.sandbox.revoke_access_tokens();
+}
+
+#[test]
+fn a_lone_refresh_token_is_used_when_that_of_creds_json_is_refused() {
+    let case = Case::expired(Options::default());
+    lone_token_set_aside(&case.sandbox.issue(), &case);
+    case.sandbox.add_fault(Fault::token(FaultKind::InvalidGrant));
+    let run = case.run(NONE);
+    run.assert_ok();
+    for words in ["warning: ", "is refused", "creds.json.rotation.old"] {
+        assert!(run.stderr.contains(words), "{words:?} is not in {}", run.stderr);
+    }
+    assert!(!case.path("creds.json.rotation.old").exists());
+    assert!(case.sandbox.is_live(&case.refresh_token()));
+}
+
+#[test]
+fn a_lone_refresh_token_that_is_put_back_by_its_command_is_used() {
+    let case = Case::expired(Options::default());
+    lone_token_set_aside(&case.sandbox.issue(), &case);
+    // As the command of the message does.
+    fs::rename(case.path("creds.json.rotation.old"), case.creds()).unwrap();
+    case.run(NONE).assert_ok();
+    assert!(case.sandbox.is_live(&case.refresh_token()));
+    assert_eq!(case.sandbox.counters().reused, 0);
+}
+
 /// A journal as an earlier run would have left it: of another user of the sandbox.
 fn of_another_user(case: &Case) -> Vec<u8> {
     let journal = fs::read(case.path("creds.json.rotation")).unwrap();
@@ -212,6 +274,20 @@ fn another_account_is_named_and_never_switched_to() {
     fs::write(case.path("creds.json.rotation.old.2"), &other[..]).unwrap();
     let same = case.run(NONE);
     assert!(same.stderr.contains("else@example.com"), "{}", same.stderr);
+}
+
+#[test]
+fn damage_that_names_an_account_is_replaced_by_no_other() {
+    let case = Case::interrupted(Options::default());
+    let other = of_another_user(&case);
+    case.run(NONE).assert_ok();
+    fs::write(case.path("creds.json.rotation.old"), &other).unwrap();
+    // A comma is missing.
+    let damaged = fs::read_to_string(case.creds()).unwrap().replacen("\",", "\"", 1);
+    fs::write(case.creds(), &damaged).unwrap();
+    case.run(NONE).assert_fails(1, &["else@example.com", "creds.json.rotation.old"]);
+    assert_eq!(fs::read_to_string(case.creds()).unwrap(), damaged, "it stays as it is");
+    assert_eq!(fs::read(case.path("creds.json.rotation.old")).unwrap(), other, "it is kept");
 }
 
 #[test]
@@ -314,6 +390,42 @@ fn damage_is_kept_beside_and_a_torn_write_is_finished() {
 }
 
 #[test]
+fn a_write_that_was_cut_off_within_the_refresh_token_is_finished() {
+    let case = Case::expired(Options::default());
+    // The new refresh token comes first, so that the access token is still the expired one.
+    let Tokens { access_token, refresh_token } = &case.tokens;
+    let old = json!({ "refresh_token": refresh_token, "access_token": access_token }).to_string();
+    fs::write(case.creds(), &old).unwrap();
+    case.interrupt(&mut case.command()).assert_ok();
+    let journal = fs::read(case.path("creds.json.rotation")).unwrap();
+    case.run(NONE).assert_ok();
+    let new = fs::read_to_string(case.creds()).unwrap();
+    let torn = format!("{}{}", &new[..300], &old[300..]);
+    let mixed: Value = serde_json::from_str(&torn).unwrap();
+    assert_eq!(mixed["access_token"], json!(access_token), "it looks whole");
+    fs::write(case.creds(), torn).unwrap();
+    fs::write(case.path("creds.json.rotation"), journal).unwrap();
+    case.run(NONE).assert_ok();
+    assert_eq!(fs::read_to_string(case.creds()).unwrap(), new);
+    assert_eq!(case.sandbox.counters().token_requests, 1, "the mixture is not sent");
+}
+
+#[test]
+fn a_broken_access_token_beside_the_new_refresh_token_is_replaced() {
+    let case = Case::interrupted(Options::default());
+    let journal = fs::read_to_string(case.path("creds.json.rotation")).unwrap();
+    let response = journal[512..].lines().next().unwrap();
+    let response = serde_json::Deserializer::from_str(response).into_iter::<Value>().next();
+    let new = &response.unwrap().unwrap()["refresh_token"];
+    let torn = json!({ "access_token": "eyJ.torn.x", "refresh_token": new });
+    fs::write(case.creds(), torn.to_string()).unwrap();
+    case.run(NONE).assert_ok();
+    assert_eq!(json!(case.refresh_token()), *new);
+    case.run(NONE).assert_ok();
+    assert_eq!(case.sandbox.counters().token_requests, 1);
+}
+
+#[test]
 fn recovery_keeps_the_other_fields() {
     let case = Case::expired(Options::default());
     let creds = json!({
@@ -321,13 +433,7 @@ fn recovery_keeps_the_other_fields() {
         "refresh_token": case.tokens.refresh_token, "last": [1, 2],
     });
     fs::write(case.creds(), creds.to_string()).unwrap();
-    let hold = case.sandbox.hold_token_answers();
-    let child = case.start(1).pop().unwrap();
-    assert!(hold.wait_for_request(SOON));
-    fs::create_dir(case.path("creds.json.new")).unwrap();
-    hold.release();
-    Run::from(child).assert_ok();
-    fs::remove_dir(case.path("creds.json.new")).unwrap();
+    case.interrupt(&mut case.command()).assert_ok();
     fs::write(case.creds(), "damaged").unwrap();
     case.run(NONE).assert_ok();
     let now: Value = serde_json::from_slice(&fs::read(case.creds()).unwrap()).unwrap();
@@ -337,20 +443,57 @@ fn recovery_keeps_the_other_fields() {
 
 #[test]
 fn an_editor_that_empties_the_file_first_is_waited_for() {
-    let case = Case::interrupted(Options::default());
+    for is_set_aside in [false, true] {
+        let case = Case::interrupted(Options::default());
+        if is_set_aside {
+            let aside = case.path("creds.json.rotation.old");
+            fs::rename(case.path("creds.json.rotation"), aside).unwrap();
+        }
+        let pasted = case.sandbox.issue();
+        let editor = File::create(case.creds()).unwrap();
+        let child = case.command().arg("-v").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        // It must be looking at the empty file by now: it has read the settings.
+        let mut child = child.unwrap();
+        let mut stderr = BufReader::new(child.stderr.take().unwrap());
+        let mut said = String::new();
+        stderr.read_line(&mut said).unwrap();
+        write_after_a_pause(editor, &pasted);
+        stderr.read_to_string(&mut said).unwrap();
+        assert!(child.wait_with_output().unwrap().status.success(), "{said}");
+        assert_eq!(case.refresh_token(), pasted.refresh_token, "what was pasted stays");
+    }
+}
+
+#[test]
+fn an_editor_that_empties_the_file_during_a_refresh_is_waited_for() {
+    let case = Case::expired(Options::default());
     let pasted = case.sandbox.issue();
-    fs::write(case.creds(), "").unwrap();
-    let child = case.command().arg("-v").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
-    // It must be looking at the empty file by now: it has read the settings.
-    let mut child = child.unwrap();
-    let mut stderr = std::io::BufReader::new(child.stderr.take().unwrap());
-    let mut line = String::new();
-    std::io::BufRead::read_line(&mut stderr, &mut line).unwrap();
-    case.sandbox.write_files(case.folder.path(), &pasted).unwrap();
-    let mut rest = String::new();
-    std::io::Read::read_to_string(&mut stderr, &mut rest).unwrap();
-    assert!(child.wait_with_output().unwrap().status.success(), "{line}{rest}");
+    let hold = case.sandbox.hold_token_answers();
+    let child = case.start(1).pop().unwrap();
+    assert!(hold.wait_for_request(SOON));
+    let editor = File::create(case.creds()).unwrap();
+    hold.release();
+    write_after_a_pause(editor, &pasted);
+    Run::from(child).assert_ok();
     assert_eq!(case.refresh_token(), pasted.refresh_token, "what was pasted stays");
+}
+
+#[test]
+fn what_cannot_be_read_during_a_refresh_stays() {
+    let case = Case::expired(Options::default());
+    let hold = case.sandbox.hold_token_answers();
+    let child = case.start(1).pop().unwrap();
+    assert!(hold.wait_for_request(SOON));
+    let too_large = "x".repeat(1_100_000);
+    fs::write(case.creds(), &too_large).unwrap();
+    hold.release();
+    Run::from(child).assert_fails(1, &["creds.json: "]);
+    assert!(fs::read_to_string(case.creds()).unwrap() == too_large);
+    // And the response is there for when it is gone.
+    fs::remove_file(case.creds()).unwrap();
+    case.run(NONE).assert_ok();
+    assert!(case.sandbox.is_live(&case.refresh_token()));
+    assert_eq!(case.sandbox.counters().token_requests, 1);
 }
 
 #[test]
@@ -380,24 +523,42 @@ fn an_earlier_doubt_is_remembered_when_nothing_is_sent() {
 }
 
 #[test]
-fn a_refresh_token_may_have_any_visible_character() {
-    for token in [" a token with spaces ", "~!@#$%^&*()_+{}|:<>?\\/';[]=-`\"", "x"] {
-        let server = acceptance::TokenServer::start(move |case| {
-            let body = json!({
-                "access_token": case.sandbox.issue().access_token, "refresh_token": token,
-            });
-            acceptance::plain(200, body.to_string().as_bytes())
-        });
-        let case = server.case();
-        case.run(NONE).assert_ok();
-        assert_eq!(case.refresh_token(), token);
-        // It is sent as it came.
-        case.sandbox.revoke_access_tokens();
-        case.run(NONE).assert_ok();
-        let sent = server.forms().pop().unwrap();
-        let sent = sent.iter().find(|(name, _)| name == "refresh_token").unwrap();
-        assert_eq!(sent.1, token);
+#[cfg(unix)]
+fn an_earlier_doubt_is_remembered_when_nothing_can_be_written() {
+    let obstacles: [fn(&Case); 2] = [
+        |case| fs::hard_link(case.creds(), case.path("second.json")).unwrap(),
+        |case| {
+            fs::remove_file(case.path("creds.json.lock")).unwrap();
+            // A link to itself cannot be opened.
+            std::os::unix::fs::symlink("creds.json.lock", case.path("creds.json.lock")).unwrap();
+        },
+    ];
+    for obstruct in obstacles {
+        let fault = Fault::token(FaultKind::ResetAfter).times(2);
+        let case = Case::expired(Options { faults: vec![fault], ..Options::default() });
+        case.run(NONE).assert_fails(1, &["may have been used"]);
+        obstruct(&case);
+        let run = case.run(NONE);
+        run.assert_fails(1, &["an earlier run may have used the refresh token"]);
+        assert!(!run.stderr.contains("unchanged"), "{}", run.stderr);
     }
+}
+
+#[test]
+fn an_earlier_doubt_about_a_pair_that_was_set_aside_is_remembered() {
+    let case = Case::expired(Options::default());
+    set_aside(&case, &case.sandbox.issue());
+    case.sandbox.revoke_access_tokens();
+    // creds.json's own is refused, and the response to the other is lost.
+    case.sandbox.add_fault(Fault::token(FaultKind::InvalidGrant));
+    case.sandbox.add_fault(Fault::token(FaultKind::ResetAfter));
+    case.sandbox.add_fault(Fault::token(FaultKind::ResetBefore));
+    case.run(NONE).assert_fails(1, &["may have been used"]);
+    case.sandbox.add_fault(Fault::token(FaultKind::InvalidGrant));
+    case.sandbox.add_fault(Fault::token(FaultKind::TooManyRequests(60)));
+    let run = case.run(NONE);
+    run.assert_fails(4, &["an earlier run may have used the refresh token", "try again in 60 s"]);
+    assert!(!run.stderr.contains("unchanged"), "{}", run.stderr);
 }
 
 #[test]

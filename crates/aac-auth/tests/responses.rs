@@ -4,7 +4,7 @@
 use aac_sandbox::{Fault, FaultKind, Options};
 use acceptance::{Case, TokenServer, plain};
 use flate2::Compression;
-use flate2::write::{GzEncoder, ZlibEncoder};
+use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
 use serde_json::json;
 use std::fs;
 use std::io::Write;
@@ -86,15 +86,120 @@ const FRAMINGS: [Framing; 13] = [
     }),
 ];
 
+fn with_line(line: &[u8], body: &[u8]) -> Vec<u8> {
+    let length = format!("\r\ncontent-length: {}\r\n\r\n", body.len());
+    [line, length.as_bytes(), body].concat()
+}
+
+/// A head with another field before the length of the body.
+fn with_field(field: &str, body: &[u8]) -> Vec<u8> {
+    with_line(format!("HTTP/1.1 200 OK\r\n{field}").as_bytes(), body)
+}
+
+/// What stands before the body, or around it.
+const HEADS: [Framing; 33] = [
+    ("100 first", |body| [b"HTTP/1.1 100 Continue\r\n\r\n", &plain(200, body)[..]].concat()),
+    ("102 first", |body| [b"HTTP/1.1 102 Processing\r\n\r\n", &plain(200, body)[..]].concat()),
+    ("103 first", |body| {
+        let hints = b"HTTP/1.1 103 Early Hints\r\nlink: </x>; rel=preload\r\n\r\n";
+        [hints, &plain(200, body)[..]].concat()
+    }),
+    ("a blank line first", |body| [b"\r\n", &plain(200, body)[..]].concat()),
+    ("a length that is no number", |body| with_head("content-length: abc\r\n", body)),
+    ("a length below zero", |body| with_head("content-length: -1\r\n", body)),
+    ("a length of zero", |body| with_head("content-length: 0\r\n", body)),
+    ("a length that is too small", |body| {
+        with_head(&format!("content-length: {}\r\n", body.len() - 7), body)
+    }),
+    ("the length twice", |body| with_field(&format!("content-length: {}", body.len()), body)),
+    ("two lengths", |body| with_field(&format!("content-length: {}", body.len() + 1), body)),
+    ("labelled as chunked, and not", |body| with_head("transfer-encoding: chunked\r\n", body)),
+    ("labelled as chunked, with its length, and not", |body| {
+        with_field("transfer-encoding: chunked", body)
+    }),
+    ("chunked, with its length", |body| {
+        let head = format!("transfer-encoding: chunked\r\ncontent-length: {}\r\n", body.len());
+        with_head(&head, &[&chunk(body)[..], b"0\r\n\r\n"].concat())
+    }),
+    ("transfer-encoding: identity", |body| with_field("transfer-encoding: identity", body)),
+    ("150 fields", |body| {
+        let fields: Vec<_> = (0..150).map(|number| format!("x-{number}: v")).collect();
+        with_field(&fields.join("\r\n"), body)
+    }),
+    ("a field of 70 KB", |body| with_field(&format!("set-cookie: {}", "a".repeat(70_000)), body)),
+    ("Latin-1 in a field", |body| with_line(b"HTTP/1.1 200 OK\r\nx-name: J\xfcrgen", body)),
+    ("Latin-1 in the reason", |body| with_line(b"HTTP/1.1 200 Erf\xfcllt", body)),
+    ("no reason", |body| with_line(b"HTTP/1.1 200", body)),
+    ("HTTP/1.0", |body| with_line(b"HTTP/1.0 200 OK", body)),
+    ("line feeds alone", |body| {
+        let head = format!("HTTP/1.1 200 OK\ncontent-length: {}\n\n", body.len());
+        [head.as_bytes(), body].concat()
+    }),
+    ("a field on two lines", |body| with_field("x-a: b\r\n c", body)),
+    ("a space in the name of a field", |body| with_field("x a: b", body)),
+    ("a line that is no field", |body| with_field("nonsense", body)),
+    ("a control character in a field", |body| with_field("x-a: b\x01c", body)),
+    ("raw deflate", |body| {
+        let mut coder = DeflateEncoder::new(Vec::new(), Compression::default());
+        coder.write_all(body).unwrap();
+        with_head("content-encoding: deflate\r\n", &coder.finish().unwrap())
+    }),
+    ("text behind", |body| plain(200, &[body, b"\n<!-- cached -->\n"].concat())),
+    ("a NUL behind", |body| plain(200, &[body, b"\0"].concat())),
+    ("201", |body| plain(201, body)),
+    ("203", |body| plain(203, body)),
+    ("204 with a body", |body| plain(204, body)),
+    ("205 with a body", |body| plain(205, body)),
+    ("206 with a body", |body| plain(206, body)),
+];
+
 #[test]
 fn a_whole_pair_counts_whatever_ended_it() {
-    for (name, frame) in FRAMINGS {
+    assert_counts(FRAMINGS);
+}
+
+#[test]
+fn a_whole_pair_counts_whatever_stands_before_it() {
+    assert_counts(HEADS);
+}
+
+#[track_caller]
+fn assert_counts(framings: impl IntoIterator<Item = Framing>) {
+    for (name, frame) in framings {
         let server = TokenServer::start(move |case| frame(&body(case)));
         let case = server.case();
-        case.run(NONE).assert_ok();
+        let run = case.run(NONE);
+        assert_eq!(run.code, Some(0), "{name}: {}", run.stderr);
         assert!(case.sandbox.is_live(&case.refresh_token()), "{name}");
         assert_eq!(server.forms().len(), 1, "{name}: sent once");
         assert!(!case.path("creds.json.rotation").exists(), "{name}");
+    }
+}
+
+#[test]
+fn a_refresh_token_may_have_any_character() {
+    for token in [
+        " a token with spaces ",
+        "~!@#$%^&*()_+{}|:<>?\\/';[]=-`\"",
+        "x",
+        "a line end\n",
+        "a\ttab",
+        "t\u{f6}k\u{e9}n",
+    ] {
+        let server = TokenServer::start(move |case| {
+            let access_token = case.sandbox.issue().access_token;
+            let body = json!({ "access_token": access_token, "refresh_token": token });
+            plain(200, body.to_string().as_bytes())
+        });
+        let case = server.case();
+        case.run(NONE).assert_ok();
+        assert_eq!(case.refresh_token(), token);
+        // It is sent as it came.
+        case.sandbox.revoke_access_tokens();
+        case.run(NONE).assert_ok();
+        let sent = server.forms().pop().unwrap();
+        let sent = sent.iter().find(|(name, _)| name == "refresh_token").unwrap();
+        assert_eq!(sent.1, token);
     }
 }
 
@@ -136,13 +241,7 @@ fn no_content_coding_is_asked_for() {
 fn tokens_are_said_to_be_saved_where_they_are() {
     let case = Case::expired(Options::default());
     case.sandbox.add_fault(Fault::token(FaultKind::NoAccessToken));
-    let hold = case.sandbox.hold_token_answers();
-    let child = case.start(1).pop().unwrap();
-    assert!(hold.wait_for_request(Duration::from_secs(20)));
-    fs::create_dir(case.path("creds.json.new")).unwrap();
-    hold.release();
-    let run = acceptance::Run::from(child);
+    let run = case.interrupt(&mut case.command());
     run.assert_fails(1, &["it is saved in ", "creds.json.rotation\n"]);
-    fs::remove_dir(case.path("creds.json.new")).unwrap();
     case.run(NONE).assert_ok();
 }

@@ -9,7 +9,7 @@ use std::net::TcpListener;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const SOON: Duration = Duration::from_secs(20);
 const SIGNALS: [(&str, i32); 3] = [("HUP", 1), ("INT", 2), ("TERM", 15)];
@@ -23,9 +23,7 @@ fn start(case: &Case) -> Child {
 }
 
 fn send(signal: &str, child: &Child) {
-    let status =
-        Command::new("kill").args(["-s", signal, &child.id().to_string()]).status().unwrap();
-    assert!(status.success());
+    acceptance::kill(signal, child.id());
 }
 
 #[test]
@@ -122,24 +120,11 @@ fn before_the_token_leaves_a_signal_ends_the_run() {
     }
 }
 
-/// Whether a tool is there that a test cannot do without.
-fn have(tool: &str) -> bool {
-    let is_there = Command::new(tool)
-        .arg("-V")
-        .output()
-        .is_ok_and(|output| output.status.success())
-        || Command::new(tool).arg("--version").output().is_ok_and(|output| output.status.success());
-    if !is_there {
-        eprintln!("skipped: {tool} is not on the PATH");
-    }
-    is_there
-}
-
 #[test]
 #[cfg(target_os = "linux")]
 #[ignore = "needs tmux, timeout and setsid: cargo test -p aac-auth --test signals -- --ignored --nocapture"]
 fn real_terminals_and_timeout_lose_nothing() {
-    if !["tmux", "timeout", "setsid"].into_iter().all(have) {
+    if !["tmux", "timeout", "setsid"].into_iter().all(acceptance::have) {
         return;
     }
     let program = acceptance::get_workspace().to_str().unwrap();
@@ -202,7 +187,7 @@ fn wait_until_saved(case: &Case) {
 #[test]
 #[ignore = "takes four minutes: cargo test -p aac-auth --test signals -- --ignored --nocapture"]
 fn a_response_is_read_however_late() {
-    // ListInterrupted for longer than any wait, with the response in the socket.
+    // Stopped for longer than any wait, with the response in the socket.
     let case = Case::expired(Options::default());
     let hold = case.sandbox.hold_token_answers();
     let mut child = start(&case);
@@ -224,6 +209,47 @@ fn a_response_is_read_however_late() {
     hold.release();
     assert!(child.wait().unwrap().success());
     assert_eq!(case.sandbox.counters().token_requests, 1);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+#[ignore = "needs unshare, and to be root: cargo test -p aac-auth --test signals -- --ignored --nocapture"]
+fn the_first_process_of_a_container_ends_as_if_by_the_signal() {
+    let unshare = || {
+        let mut command = Command::new("unshare");
+        command.args(["--pid", "--fork", "--kill-child"]);
+        command
+    };
+    let probe = unshare().arg("true").output();
+    if !probe.as_ref().is_ok_and(|probe| probe.status.success()) {
+        eprintln!("skipped: unshare: {probe:?}");
+        return;
+    }
+    let case = Case::expired(Options::default());
+    let hold = case.sandbox.hold_token_answers();
+    let mut command = unshare();
+    command.arg(acceptance::get_workspace()).env("AAC_DIR", case.folder.path());
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    assert!(hold.wait_for_request(SOON));
+    let children = format!("/proc/{0}/task/{0}/children", child.id());
+    let first = fs::read_to_string(children).unwrap().trim().parse().unwrap();
+    acceptance::kill("TERM", first);
+    hold.release();
+    // The kernel keeps signals without a handler from a first process, its own included.
+    let deadline = Instant::now() + SOON;
+    let status = loop {
+        match child.try_wait().unwrap() {
+            Some(status) => break status,
+            None if Instant::now() < deadline => thread::sleep(Duration::from_millis(10)),
+            None => {
+                child.kill().unwrap();
+                panic!("it goes on for ever");
+            }
+        }
+    };
+    assert_eq!(status.code(), Some(128 + 15));
+    assert!(case.sandbox.is_live(&case.refresh_token()), "the pair is saved");
+    assert_eq!(case.sandbox.counters().api_calls, 0, "and nothing else is done");
 }
 
 #[test]
@@ -252,9 +278,9 @@ fn after_the_exchange_a_signal_acts_as_ever() {
     let fault = aac_sandbox::Fault::api(aac_sandbox::FaultKind::Hang);
     case.sandbox.add_fault(fault);
     let mut child = start(&case);
-    let deadline = std::time::Instant::now() + SOON;
+    let deadline = Instant::now() + SOON;
     while case.sandbox.counters().api_calls == 0 {
-        assert!(std::time::Instant::now() < deadline);
+        assert!(Instant::now() < deadline);
         std::thread::yield_now();
     }
     send("TERM", &child);

@@ -13,7 +13,7 @@
 //! ```
 
 use aac_sandbox::{Options, Sandbox, Tokens, is_cargos_own};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
 use std::env;
 use std::ffi::OsStr;
@@ -137,19 +137,25 @@ impl Case {
         Self::with(sandbox, tokens)
     }
 
-    /// After a run that saved its answer in the journal, and came no further.
+    /// After a run that saved its response in the journal, and came no further.
     pub fn interrupted(options: Options) -> Self {
         let case = Self::expired(options);
-        let hold = case.sandbox.hold_token_answers();
-        let child = case.start(1).pop().unwrap();
-        assert!(hold.wait_for_request(Duration::from_secs(20)));
-        // The next creds.json cannot be written where a folder is.
-        fs::create_dir(case.path("creds.json.new")).unwrap();
-        hold.release();
-        Run::from(child).assert_ok();
-        fs::remove_dir(case.path("creds.json.new")).unwrap();
+        case.interrupt(&mut case.command()).assert_ok();
         assert!(case.path("creds.json.rotation").is_file());
         case
+    }
+
+    /// Runs this program, whose response comes as far as the journal.
+    pub fn interrupt(&self, program: &mut Command) -> Run {
+        let hold = self.sandbox.hold_token_answers();
+        let child = program.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        assert!(hold.wait_for_request(Duration::from_secs(20)));
+        // The next creds.json cannot be written where a folder is.
+        fs::create_dir(self.path("creds.json.new")).unwrap();
+        hold.release();
+        let run = Run::from(child);
+        fs::remove_dir(self.path("creds.json.new")).unwrap();
+        run
     }
 
     /// With these tokens.
@@ -178,6 +184,23 @@ impl Case {
     /// The names in the folder, sorted.
     pub fn names(&self) -> Vec<String> {
         names(self.folder.path())
+    }
+
+    /// Whether a file of the folder has these bytes in it.
+    pub fn keeps(&self, bytes: &[u8]) -> bool {
+        // It may be a folder, which takes the place of a file.
+        let files = self.names().into_iter().filter_map(|name| fs::read(self.path(&name)).ok());
+        files.into_iter().any(|file| file.windows(bytes.len()).any(|part| part == bytes))
+    }
+
+    /// The refresh tokens that the sandbox has been sent, oldest first.
+    pub fn sent_tokens(&self) -> Vec<String> {
+        let requests = self.sandbox.requests().into_iter();
+        let forms = requests.filter(|request| request.path == "/as/token").map(|request| {
+            let mut fields = form_urlencoded::parse(&request.body).into_owned();
+            fields.find(|(name, _)| name == "refresh_token").unwrap().1
+        });
+        forms.collect()
     }
 
     /// get_workspace, in front of this sandbox.
@@ -227,6 +250,12 @@ impl Case {
     }
 }
 
+/// creds.json with these tokens, as people paste them.
+pub fn creds_with(tokens: &Tokens) -> String {
+    let Tokens { access_token, refresh_token } = tokens;
+    json!({ "access_token": access_token, "refresh_token": refresh_token }).to_string()
+}
+
 /// Copies a file, or a folder with all that is in it.
 pub fn copy(from: &Path, to: &Path) {
     if from.is_file() {
@@ -262,6 +291,17 @@ fn clean(program: &Path) -> Command {
         command.env_remove(name).env_remove(name.to_lowercase());
     }
     command
+}
+
+/// Whether a tool is there that a test cannot do without.
+pub fn have(tool: &str) -> bool {
+    let is_there = ["-V", "--version"]
+        .iter()
+        .any(|arg| Command::new(tool).arg(arg).output().is_ok_and(|run| run.status.success()));
+    if !is_there {
+        eprintln!("skipped: {tool} is not on the PATH");
+    }
+    is_there
 }
 
 /// Sends a signal, such as TERM.
@@ -403,6 +443,22 @@ pub fn on_terminal(command: &mut Command, columns: u16) -> String {
 pub fn sha256(bytes: &[u8]) -> String {
     use sha2::{Digest, Sha256};
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The hashes of the tokens that a journal, or a pair that was set aside, holds a response for.
+pub fn answered(journal: &[u8]) -> Vec<String> {
+    const LINE: usize = 512;
+    // The places of the first response and of a second one.
+    let places = [0, LINE + 64 * 1024].into_iter();
+    let answered = places.filter_map(|place| {
+        let (line, rest) = journal.get(place..)?.split_at_checked(LINE)?;
+        let line: Value = serde_json::from_slice(line).ok()?;
+        let length = usize::try_from(line["length"].as_u64()?).ok()?;
+        let is_whole = line["sha256"] == sha256(rest.get(..length)?);
+        (is_whole && line["state"] == "answered")
+            .then(|| line["spent"].as_str().map(str::to_owned))?
+    });
+    answered.collect()
 }
 
 /// A response with a status and a body, as it is on the wire.
