@@ -6,13 +6,13 @@ use std::fs;
 use std::path::Path;
 
 const SENT_ONCE: &str = "
-fn once(current: crate::rotation::lock::Current<'_>, wire: &Wire, deadline: Instant) {
-    current.to_spend().send(wire, deadline, || true, |_| Ok(()));
+fn once(current: crate::rotation::lock::Current<'_>, transport: &Transport, deadline: Instant) {
+    current.to_spend().send(transport, deadline, || true, |_| Ok(()));
 }";
 const SENT_TWICE: &str = "
-fn twice(spendable: Spendable<'_>, wire: &Wire, deadline: Instant) {
-    spendable.send(wire, deadline, || true, |_| Ok(()));
-    spendable.send(wire, deadline, || true, |_| Ok(()));
+fn twice(spendable: Spendable<'_>, transport: &Transport, deadline: Instant) {
+    spendable.send(transport, deadline, || true, |_| Ok(()));
+    spendable.send(transport, deadline, || true, |_| Ok(()));
 }";
 const SENT_ONCE_TOO_OFTEN: &str = "
 fn thrice(again: SendAgain<'_>) {
