@@ -6,6 +6,9 @@ use crate::journal::Failure;
 use crate::secret::Digest;
 use crate::spent::SpentTokens;
 
+/// How long a failure counts for those who waited behind it, in milliseconds.
+const FAILURE_COUNTS: i64 = 60_000;
+
 /// What was found beside the lock.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct State<'a> {
@@ -117,6 +120,28 @@ pub(crate) fn decide(state: &State<'_>) -> Recovery {
 /// Whether a pair that is set aside may still be good: it has not been used itself.
 pub(crate) fn is_current(pair: &Saved<'_>, spent: &SpentTokens) -> bool {
     spent.newest(pair.next).is_none()
+}
+
+/// Whether a pair that is set aside is to be kept: it may still be good, and is not in creds.json as well.
+pub(crate) fn is_kept(pair: &Saved<'_>, creds: Option<&Digest>, spent: &SpentTokens) -> bool {
+    is_current(pair, spent) && Some(pair.next) != creds
+}
+
+/// Whether a pair that is set aside may be used once the token in creds.json is refused. To switch to
+/// another account is for the user to decide.
+pub(crate) fn may_replace(pair: &Saved<'_>, account: &Claims) -> bool {
+    pair.claims.is_some_and(|claims| claims.is_same_account(account))
+}
+
+/// Whether a failure came while this run waited since then: whoever waited behind it reports it, instead
+/// of asking the server again.
+pub(crate) fn is_news(
+    failure: &Failure,
+    has_waited: bool,
+    since: LocalTime,
+    now: LocalTime,
+) -> bool {
+    has_waited && failure.time >= since && now.0.saturating_sub(failure.time.0) < FAILURE_COUNTS
 }
 
 /// The newest pair that is set aside, if all of them are of one account. There is no creds.json to

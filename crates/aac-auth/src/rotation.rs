@@ -14,7 +14,7 @@ use crate::disk::{DiskError, Files, Obstacle, Replaced};
 use crate::error::{Error, Problem, Result};
 use crate::exchange::Outcome;
 use crate::gate::Gate;
-use crate::journal::{self, Failure, Found, Journal};
+use crate::journal::{self, Found, Journal};
 use crate::lock::{Current, Lock};
 use crate::notices::Notices;
 use crate::platform;
@@ -38,8 +38,6 @@ use zeroize::Zeroizing;
 /// How long a call waits for other threads and programs that refresh: longer than one may take for two
 /// tokens, that of creds.json and one that was set aside.
 const PATIENCE: Duration = Duration::from_secs(300);
-/// How long a failure counts for those who waited behind it, in milliseconds.
-const FAILURE_COUNTS: i64 = 60_000;
 /// When a person is told that the server takes its time.
 const SLOW: Duration = Duration::from_secs(3);
 /// How often the files may turn out to have changed before a call gives up: programs that take no lock
@@ -187,7 +185,8 @@ enum Turn {
 /// What was found under the lock.
 struct Findings<'lock> {
     creds: Result<Current<'lock>, Problem>,
-    /// The refresh token of creds.json, whether the rest of the file is usable or not.
+    /// The refresh token of creds.json, whether the rest of the file is usable or not; none where it is
+    /// a torn write of our own.
     token: Option<RefreshToken>,
     /// What is in creds.json.
     bytes: Zeroizing<Vec<u8>>,
@@ -233,6 +232,15 @@ impl SavedPair {
 
     fn as_saved(&self) -> Saved<'_> {
         Saved { spent: &self.spent, next: &self.next, claims: self.response.claims() }
+    }
+
+    /// Whether this text of creds.json is a write of the pair that was cut off, in place. It may read
+    /// as whole, with a token that is half the old one and half the new.
+    fn has_torn(&self, text: &[u8]) -> bool {
+        let Some(old) = &self.creds else { return false };
+        let Ok(base) = Document::parse(old) else { return false };
+        let new = self.response.merge_into(base, None).to_bytes();
+        text != old.as_slice() && text != new.as_slice() && recovery::is_torn(text, old, &new)
     }
 
     fn account(&self) -> String {
@@ -324,10 +332,13 @@ impl Renewal<'_> {
     /// Recovers what an earlier run left, and then refreshes; none if the lock was lost.
     fn renew_locked(&self, lock: &Lock, has_waited: bool) -> Result<Option<Fresh>> {
         for _ in 0..ROUNDS {
+            if !lock.is_named() {
+                return Ok(None);
+            }
             let found = self.look(lock)?;
             let prior = match found.decide() {
                 Recovery::Nothing(prior) => prior,
-                recovery => match self.recover(recovery, found)? {
+                recovery => match self.recover(lock, recovery, found)? {
                     Some(fresh) => return Ok(Some(fresh)),
                     None => continue,
                 },
@@ -336,8 +347,8 @@ impl Renewal<'_> {
             if self.is_acceptable(&current.credentials) {
                 return Ok(Some(Fresh::old(current.credentials)));
             }
-            if let Some(failure) = prior.failure.as_ref().filter(|_| has_waited)
-                && self.is_news(failure)
+            if let Some(failure) = &prior.failure
+                && recovery::is_news(failure, has_waited, self.since, LocalTime::now())
             {
                 return Err(Error::noted(failure));
             }
@@ -365,13 +376,6 @@ impl Renewal<'_> {
         Err(self.rotation.unusable(Problem::Unreadable(changing)))
     }
 
-    /// Whether the failure came while this run waited: whoever waited behind it reports it, instead of
-    /// asking the server again.
-    fn is_news(&self, failure: &Failure) -> bool {
-        let age = LocalTime::now().0.saturating_sub(failure.time.0);
-        failure.time >= self.since && age < FAILURE_COUNTS
-    }
-
     /// Reads all that an earlier run, or someone else, may have left.
     fn look<'lock>(&self, lock: &'lock Lock) -> Result<Findings<'lock>> {
         let Self { rotation, files, .. } = self;
@@ -392,7 +396,10 @@ impl Renewal<'_> {
             Ok(current) => current.credentials.bytes.clone(),
             Err(_) => text::read(&files.creds).unwrap_or_default(),
         };
+        let received =
+            journal.as_ref().and_then(|found| SavedPair::of(&files.journal, found, settings));
         let token = match &creds {
+            _ if received.as_ref().is_some_and(|pair| pair.has_torn(&bytes)) => None,
             Ok(current) => Some(current.credentials.refresh_token.clone()),
             Err(_) => lone_refresh_token(&bytes),
         };
@@ -400,8 +407,6 @@ impl Renewal<'_> {
             rotation.notices.warn(format_args!("{}: {problem}", files.spent.display()));
             SpentTokens::default()
         });
-        let received =
-            journal.as_ref().and_then(|found| SavedPair::of(&files.journal, found, settings));
         let (mut set_aside, mut unreadable) = (Vec::new(), Vec::new());
         for path in files.set_aside() {
             match Found::read(&path) {
@@ -415,8 +420,7 @@ impl Renewal<'_> {
         // Those that were used since are of no use to anyone, nor is one that is in creds.json as well.
         let in_file = creds.as_ref().ok().map(|current| current.credentials.refresh_token.digest());
         set_aside.retain(|pair| {
-            let is_kept = recovery::is_current(&pair.as_saved(), &spent)
-                && Some(&pair.next) != in_file.as_ref();
+            let is_kept = recovery::is_kept(&pair.as_saved(), in_file.as_ref(), &spent);
             if !is_kept {
                 let _ = files.remove(&pair.path);
             }
@@ -427,14 +431,26 @@ impl Renewal<'_> {
 
     /// Finishes what an earlier run left unfinished, without the network. Gives a token if its pair
     /// cannot be committed, and will do for now.
-    fn recover(&self, recovery: Recovery, mut found: Findings<'_>) -> Result<Option<Fresh>> {
+    fn recover(
+        &self,
+        lock: &Lock,
+        recovery: Recovery,
+        mut found: Findings<'_>,
+    ) -> Result<Option<Fresh>> {
         let Self { rotation, files, .. } = self;
         let notices = rotation.notices;
+        if !lock.is_named() {
+            // The journal may be that of another run by now, whose response is on its way.
+            return Ok(None);
+        }
         match recovery {
             Recovery::Nothing(_) => Ok(None),
             Recovery::DropJournal => {
                 if let Some(pair) = &found.received {
                     self.record(&pair.link());
+                }
+                if !lock.is_named() {
+                    return Ok(None);
                 }
                 files.remove(&files.journal).map_err(not_writable)?;
                 // Best effort: left by a write in place that was cut off at its end.
@@ -454,11 +470,11 @@ impl Renewal<'_> {
             }
             Recovery::CommitJournal { older_copy } => {
                 let Some(pair) = found.received.take() else { return Ok(None) };
-                self.finish(&pair, older_copy, &found)
+                self.finish(lock, &pair, older_copy, &found)
             }
             Recovery::Restore { index, older_copy } => {
                 let pair = found.set_aside.swap_remove(index);
-                self.finish(&pair, older_copy, &found)
+                self.finish(lock, &pair, older_copy, &found)
             }
             Recovery::OlderCopy { since } => Err(Error::OlderCopy {
                 creds: rotation.settings.creds.clone(),
@@ -486,6 +502,7 @@ impl Renewal<'_> {
     /// Commits a pair that an earlier run has saved.
     fn finish(
         &self,
+        lock: &Lock,
         pair: &SavedPair,
         older_copy: Option<LocalTime>,
         found: &Findings<'_>,
@@ -496,15 +513,17 @@ impl Renewal<'_> {
         let bytes = pair.response.merge_into(base, None).to_bytes();
         let restored = rotation.parse(&bytes).map_err(|problem| rotation.unusable(problem))?;
         let is_damaged = found.token.is_none() && !found.bytes.trim_ascii().is_empty();
-        let is_torn =
-            pair.creds.as_ref().is_some_and(|old| recovery::is_torn(&found.bytes, old, &bytes));
+        let is_damage = is_damaged && !pair.has_torn(&found.bytes);
         let committed = self
-            .keep_damaged(Some(&found.bytes).filter(|_| is_damaged && !is_torn))
+            .keep_damaged(Some(&found.bytes).filter(|_| is_damage))
             .and_then(|()| files.replace(Some(&found.bytes), &bytes));
         match committed {
             Ok(Replaced::NotAsExpected) => return Ok(None),
             Ok(_) => {
                 self.record(&pair.link());
+                if !lock.is_named() {
+                    return Ok(None);
+                }
                 // What stays is recognised by the next run as committed.
                 files.remove(&pair.path).map_err(not_writable)?;
             }
@@ -537,7 +556,7 @@ impl Renewal<'_> {
 
     /// The document that a saved pair is merged into: with as many of the other fields as are left.
     fn base_for(&self, pair: &SavedPair, found: &Findings<'_>) -> Document {
-        let whole = Document::parse(&found.bytes).ok();
+        let whole = Document::parse(&found.bytes).ok().filter(|_| !pair.has_torn(&found.bytes));
         whole.or_else(|| Document::parse(pair.creds.as_ref()?).ok()).unwrap_or_default()
     }
 
@@ -574,7 +593,12 @@ impl Renewal<'_> {
         let Self { rotation, files, .. } = self;
         let (settings, notices) = (&rotation.settings, rotation.notices);
         let unchanged = |error| if prior.in_doubt { error_in_doubt(error) } else { error };
-        match self.rehearse(in_file).map_err(unchanged)? {
+        let rehearsed = match self.rehearse(in_file) {
+            // Another run may be using the token by now.
+            Err(_) if !lock.is_named() => return Ok(Spent::LockLost),
+            rehearsed => rehearsed.map_err(unchanged)?,
+        };
+        match rehearsed {
             Replaced::NotAsExpected => return Ok(Spent::Superseded),
             Replaced::OverMount => notices.warn(format_args!(
                 "{} is mounted by itself: programs that see it through another mount do not see its lock; mount its folder",
@@ -582,19 +606,22 @@ impl Renewal<'_> {
             )),
             Replaced::ByRename | Replaced::OfAnotherUser => {}
         }
-        if !lock.is_named() || journal::is_in_use(&files.journal) {
-            return Ok(Spent::LockLost);
-        }
         let was_open =
             is_open_to_others(&files.creds) || rotation.has_told_of_others.load(Ordering::Relaxed);
-        let mut journal = Journal::begin(files, &pair.credentials.refresh_token, &in_file.bytes)
-            .map_err(not_writable)
-            .map_err(unchanged)?;
+        let token = &pair.credentials.refresh_token;
+        let is_held = || lock.is_named() && !journal::is_in_use(&files.journal);
+        let mut journal = match Journal::begin(files, token, &in_file.bytes, is_held) {
+            Ok(Some(journal)) => journal,
+            Ok(None) => return Ok(Spent::LockLost),
+            Err(_) if !lock.is_named() => return Ok(Spent::LockLost),
+            Err(error) => return Err(unchanged(not_writable(error))),
+        };
         let endpoint = &pair.credentials.token_endpoint;
         notices.step(format_args!("renewing the tokens at {endpoint}"));
         let mut guard = None;
         let asked = match self.ask(lock, pair, &mut journal, prior, &mut guard) {
             Ok(asked) => asked,
+            Err(Error::NotAsked { .. }) if !lock.is_named() => None,
             Err(error) => {
                 // Best effort: the note spares others the question, no more.
                 let _ = journal.note(&error, prior.in_doubt);
@@ -602,7 +629,10 @@ impl Renewal<'_> {
             }
         };
         let Some(Received { response, body, saved }) = asked else {
-            journal.withdraw(files);
+            // That an earlier run may have used the token is told by nothing else.
+            if !prior.in_doubt {
+                journal.withdraw(files);
+            }
             return Ok(Spent::LockLost);
         };
         notices.step("the new tokens are there");
@@ -906,8 +936,7 @@ impl Renewal<'_> {
         let Self { rotation, files, .. } = self;
         let mut others = Vec::new();
         for pair in pairs.iter().rev() {
-            let claims = pair.response.claims();
-            if !claims.is_some_and(|claims| claims.is_same_account(&in_file.claims)) {
+            if !recovery::may_replace(&pair.as_saved(), &in_file.claims) {
                 others.push((pair.path.clone(), pair.account()));
                 continue;
             }
@@ -921,7 +950,9 @@ impl Renewal<'_> {
                 pair.path.display()
             ));
             let current = lock.current(credentials);
-            match self.spend(lock, &current, in_file, &PriorAttempt::default()) {
+            // No journal is left that would tell whether an earlier run has used it.
+            let prior = PriorAttempt { in_doubt: true, failure: None };
+            match self.spend(lock, &current, in_file, &prior) {
                 // Dead as well, so there is nothing to keep.
                 Err(Error::TokensRefused { .. }) => {
                     let _ = files.remove(&pair.path);

@@ -316,6 +316,30 @@ fn damage_is_kept_beside_and_a_torn_write_is_finished() {
 }
 
 #[test]
+fn a_torn_write_that_reads_as_whole_is_finished() {
+    let case = Case::interrupted(Options::default());
+    let old = fs::read(case.creds()).unwrap();
+    let journal = fs::read(case.path("creds.json.rotation")).unwrap();
+    case.run(NONE).assert_ok();
+    let new = fs::read(case.creds()).unwrap();
+    // In the middle of the refresh token the mix is whole JSON, with a token that nobody has made.
+    let token = case.refresh_token();
+    let cut = String::from_utf8_lossy(&new).find(&token).unwrap() + token.len() / 2;
+    let torn = [&new[..cut], &old[cut..]].concat();
+    let mix: Value = serde_json::from_slice(&torn).unwrap();
+    assert!(mix["refresh_token"] != *token && mix["refresh_token"] != *case.tokens.refresh_token);
+    fs::write(case.creds(), torn).unwrap();
+    fs::write(case.path("creds.json.rotation"), &journal).unwrap();
+    case.sandbox.revoke_access_tokens();
+    let run = case.run(NONE);
+    run.assert_ok();
+    assert_eq!(run.stderr, "");
+    assert!(case.sandbox.is_live(&case.refresh_token()));
+    let counters = case.sandbox.counters();
+    assert_eq!((counters.token_requests, counters.exchanges), (2, 2), "the mix is not sent");
+}
+
+#[test]
 fn recovery_keeps_the_other_fields() {
     let case = Case::expired(Options::default());
     let creds = json!({
@@ -466,4 +490,49 @@ fn a_lock_file_that_is_deleted_during_a_refresh_lets_nobody_in() {
     }
     let counters = case.sandbox.counters();
     assert_eq!((counters.token_requests, counters.exchanges), (1, 1));
+}
+
+#[test]
+fn a_lost_response_of_a_set_aside_token_is_not_forgotten() {
+    let case = Case::expired(Options::default());
+    set_aside(&case, &case.sandbox.issue_expired());
+    case.sandbox.revoke_access_tokens();
+    case.sandbox.add_fault(Fault::token(FaultKind::InvalidGrant));
+    case.sandbox.add_fault(Fault::token(FaultKind::ResetAfter).times(2));
+    case.run(NONE).assert_fails(1, &["may have been used"]);
+    // The journal tells of creds.json's own token by the time that it matters.
+    case.sandbox.add_fault(Fault::token(FaultKind::InvalidGrant));
+    case.sandbox.add_fault(Fault::token(FaultKind::TooManyRequests(60)));
+    let run = case.run(NONE);
+    run.assert_fails(4, &["an earlier run may have used the refresh token", "try again in 60 s"]);
+    assert!(!run.stderr.contains("unchanged"), "{}", run.stderr);
+}
+
+#[test]
+fn a_lock_file_that_is_deleted_does_not_make_a_run_forget_the_doubt() {
+    // The server is gone: every connection is refused.
+    let issuer = {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        Some(format!("http://{}/as", listener.local_addr().unwrap()))
+    };
+    let case = Case::expired(Options { issuer, ..Options::default() });
+    // An earlier run was cut off when it was sending.
+    let line = json!({
+        "spent": support::sha256(case.tokens.refresh_token.as_bytes()), "time_ms": 1, "pid": 1,
+        "state": "sending", "length": 0, "sha256": support::sha256(b""),
+    });
+    fs::write(case.path("creds.json.rotation"), format!("{:<511}\n", line.to_string())).unwrap();
+    let child = case.command().arg("-v").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let mut child = child.unwrap();
+    let mut stderr = std::io::BufReader::new(child.stderr.take().unwrap());
+    let mut text = String::new();
+    while !text.contains("trying again") {
+        assert_ne!(std::io::BufRead::read_line(&mut stderr, &mut text).unwrap(), 0, "{text}");
+    }
+    fs::remove_file(case.path("creds.json.lock")).unwrap();
+    std::io::Read::read_to_string(&mut stderr, &mut text).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(1), "{text}");
+    assert_eq!(text.matches("renewing the tokens at").count(), 2, "it begins again: {text}");
+    assert!(text.contains("an earlier run may have used"), "{text}");
+    assert!(!text.contains("unchanged"), "{text}");
 }
