@@ -87,6 +87,8 @@ mod disk;
 mod envelope;
 mod error;
 mod exchange;
+#[cfg(test)]
+mod exploration;
 mod gate;
 mod journal;
 mod json_text;
