@@ -336,6 +336,39 @@ mod tests {
     }
 
     #[test]
+    fn a_pair_that_is_set_aside_is_kept_while_it_may_be_good() {
+        let (used, next, other, me) = (digest("S"), digest("T"), digest("X"), claims("me"));
+        let pair = Saved { spent: &used, next: &next, claims: Some(&me) };
+        let mut spent = SpentTokens::default();
+        assert!(is_kept(&pair, Some(&other), &spent) && is_kept(&pair, None, &spent));
+        assert!(!is_kept(&pair, Some(&next), &spent), "it is in creds.json");
+        spent.add(Link { spent: next.clone(), next: other.clone(), time: LocalTime(7) });
+        assert!(!is_kept(&pair, Some(&other), &spent), "it was used");
+        assert!(may_replace(&pair, &me) && !may_replace(&pair, &claims("you")));
+        assert!(!may_replace(&Saved { claims: None, ..pair }, &me), "it does not say whose it is");
+    }
+
+    #[test]
+    fn a_failure_is_news_to_those_who_waited_for_it() {
+        let failure = Failure {
+            message: String::new(),
+            help: String::new(),
+            exit_code: 1,
+            in_doubt: false,
+            time: LocalTime(1000),
+        };
+        for (has_waited, since, now, expected) in [
+            (true, 900, 1100, true),
+            (false, 900, 1100, false),
+            (true, 1001, 1100, false),
+            (true, 900, 1000 + FAILURE_COUNTS, false),
+        ] {
+            let is_news = is_news(&failure, has_waited, LocalTime(since), LocalTime(now));
+            assert_eq!(is_news, expected, "{has_waited} {since} {now}");
+        }
+    }
+
+    #[test]
     fn a_torn_write_is_known() {
         let (old, new) = (b"aaaaaa".as_slice(), b"bbbb".as_slice());
         for torn in ["aaaaaa", "bbbb", "bbaaaa", "abbaaa", "bbbbaa", "bbbba"] {
