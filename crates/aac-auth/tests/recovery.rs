@@ -626,3 +626,48 @@ fn a_lock_file_that_is_deleted_during_a_refresh_lets_nobody_in() {
     let counters = case.sandbox.counters();
     assert_eq!((counters.token_requests, counters.exchanges), (1, 1));
 }
+
+#[test]
+fn a_lost_response_of_a_set_aside_token_is_not_forgotten() {
+    let case = Case::expired(Options::default());
+    set_aside(&case, &case.sandbox.issue_expired());
+    case.sandbox.revoke_access_tokens();
+    case.sandbox.add_fault(Fault::token(FaultKind::InvalidGrant));
+    case.sandbox.add_fault(Fault::token(FaultKind::ResetAfter).times(2));
+    case.run(NONE).assert_fails(1, &["may have been used"]);
+    // The journal tells of creds.json's own token by the time that it matters.
+    case.sandbox.add_fault(Fault::token(FaultKind::InvalidGrant));
+    case.sandbox.add_fault(Fault::token(FaultKind::TooManyRequests(60)));
+    let run = case.run(NONE);
+    run.assert_fails(4, &["an earlier run may have used the refresh token", "try again in 60 s"]);
+    assert!(!run.stderr.contains("unchanged"), "{}", run.stderr);
+}
+
+#[test]
+fn a_lock_file_that_is_deleted_does_not_make_a_run_forget_the_doubt() {
+    // The server is gone: every connection is refused.
+    let issuer = {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        Some(format!("http://{}/as", listener.local_addr().unwrap()))
+    };
+    let case = Case::expired(Options { issuer, ..Options::default() });
+    // An earlier run was cut off when it was sending.
+    let line = json!({
+        "spent": acceptance::sha256(case.tokens.refresh_token.as_bytes()), "time_ms": 1, "pid": 1,
+        "state": "sending", "length": 0, "sha256": acceptance::sha256(b""),
+    });
+    fs::write(case.path("creds.json.rotation"), format!("{:<511}\n", line.to_string())).unwrap();
+    let child = case.command().arg("-v").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let mut child = child.unwrap();
+    let mut stderr = std::io::BufReader::new(child.stderr.take().unwrap());
+    let mut text = String::new();
+    while !text.contains("trying again") {
+        assert_ne!(std::io::BufRead::read_line(&mut stderr, &mut text).unwrap(), 0, "{text}");
+    }
+    fs::remove_file(case.path("creds.json.lock")).unwrap();
+    std::io::Read::read_to_string(&mut stderr, &mut text).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(1), "{text}");
+    assert_eq!(text.matches("renewing the tokens at").count(), 2, "it begins again: {text}");
+    assert!(text.contains("an earlier run may have used"), "{text}");
+    assert!(!text.contains("unchanged"), "{text}");
+}

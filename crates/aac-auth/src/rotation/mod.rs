@@ -9,6 +9,8 @@
 
 pub(crate) mod attempts;
 pub(crate) mod cancellation;
+#[cfg(test)]
+mod exploration;
 pub(crate) mod lock;
 pub(crate) mod recovery;
 pub(crate) mod refresh;
@@ -27,7 +29,7 @@ use crate::rotation::lock::{Current, Lock};
 use crate::rotation::recovery::{Commit, JournalState, Now, PriorAttempt, Recovery, Saved, State};
 use crate::rotation::refresh::Outcome;
 use crate::store::folder::{DiskError, Files, Obstacle, Replaced, is_in_use};
-use crate::store::journal::{Failure, Found, Journal};
+use crate::store::journal::{Found, Journal};
 use crate::store::spent::{Link, SpentTokens};
 use crate::tokens::claims::{Claims, LocalTime};
 use crate::tokens::credentials::{Credentials, Document, TokenResponse, lone_refresh_token};
@@ -44,8 +46,6 @@ use zeroize::Zeroizing;
 /// How long a call waits for other threads and programs that refresh: longer than one may take for two
 /// tokens, that of creds.json and one that was set aside.
 const PATIENCE: Duration = Duration::from_secs(300);
-/// How long a failure counts for those who waited behind it, in milliseconds.
-const FAILURE_COUNTS: i64 = 60_000;
 /// When a person is told that the server takes its time.
 const SLOW: Duration = Duration::from_secs(3);
 /// How often the files may turn out to have changed before a call gives up: programs that take no lock
@@ -202,7 +202,8 @@ enum Turn {
 /// What was found under the lock.
 struct Findings<'lock> {
     creds: Result<Current<'lock>, FileProblem>,
-    /// The refresh token of creds.json, whether the rest of the file is usable or not.
+    /// The refresh token of creds.json, whether the rest of the file is usable or not; none where it is
+    /// a torn write of our own.
     token: Option<RefreshToken>,
     /// What is in creds.json.
     bytes: Zeroizing<Vec<u8>>,
@@ -382,10 +383,13 @@ impl Renewal<'_> {
     /// Recovers what an earlier run left, and then refreshes; none if the lock was lost.
     fn renew_locked(&self, lock: &Lock, has_waited: bool) -> Result<Option<Fresh>> {
         for _ in 0..ROUNDS {
+            if !lock.is_named() {
+                return Ok(None);
+            }
             let found = self.look(lock)?;
             let prior = match found.decide() {
                 Recovery::Nothing(prior) => prior,
-                recovery => match self.recover(recovery, found)? {
+                recovery => match self.recover(lock, recovery, found)? {
                     Some(fresh) => return Ok(Some(fresh)),
                     None => continue,
                 },
@@ -394,8 +398,8 @@ impl Renewal<'_> {
             if self.is_acceptable(&current.credentials) {
                 return Ok(Some(Fresh::old(current.credentials)));
             }
-            if let Some(failure) = prior.failure.as_ref().filter(|_| has_waited)
-                && self.is_news(failure)
+            if let Some(failure) = &prior.failure
+                && recovery::is_news(failure, has_waited, self.since, LocalTime::now())
             {
                 return Err(Error::noted(&failure.message, &failure.help, failure.exit_code));
             }
@@ -409,7 +413,6 @@ impl Renewal<'_> {
                         error,
                         &found.set_aside,
                         &found.unreadable,
-                        &prior,
                     )?,
                 },
                 spent => spent?,
@@ -422,13 +425,6 @@ impl Renewal<'_> {
         }
         let changing = io::Error::other("another program keeps changing it");
         Err(self.rotation.unusable(FileProblem::Unreadable(changing)))
-    }
-
-    /// Whether the failure came while this run waited: whoever waited behind it reports it, instead of
-    /// asking the server again.
-    fn is_news(&self, failure: &Failure) -> bool {
-        let age = LocalTime::now().0.saturating_sub(failure.time.0);
-        failure.time >= self.since && age < FAILURE_COUNTS
     }
 
     /// Reads all that an earlier run, or someone else, may have left.
@@ -480,8 +476,7 @@ impl Renewal<'_> {
         // Those that were used since are of no use to anyone, nor is one that is in creds.json as well.
         let in_file = creds.as_ref().ok().map(|current| current.credentials.refresh_token.digest());
         set_aside.retain(|pair| {
-            let is_kept = recovery::is_current(&pair.as_saved(), &spent)
-                && Some(&pair.next) != in_file.as_ref();
+            let is_kept = recovery::is_kept(&pair.as_saved(), in_file.as_ref(), &spent);
             if !is_kept {
                 self.record(&pair.link());
                 let _ = files.remove(&pair.path);
@@ -493,14 +488,26 @@ impl Renewal<'_> {
 
     /// Finishes what an earlier run left unfinished, without the network. Gives a token if its pair
     /// cannot be committed, and will do for now.
-    fn recover(&self, recovery: Recovery, mut found: Findings<'_>) -> Result<Option<Fresh>> {
+    fn recover(
+        &self,
+        lock: &Lock,
+        recovery: Recovery,
+        mut found: Findings<'_>,
+    ) -> Result<Option<Fresh>> {
         let Self { rotation, files, .. } = self;
         let notices = rotation.notices;
+        if !lock.is_named() {
+            // The journal may be that of another run by now, whose response is on its way.
+            return Ok(None);
+        }
         match recovery {
             Recovery::Nothing(_) => Ok(None),
             Recovery::DropJournal => {
                 if let Some(pair) = &found.received {
                     self.record(&pair.link());
+                }
+                if !lock.is_named() {
+                    return Ok(None);
                 }
                 files.remove(&files.journal).map_err(not_writable)?;
                 // Best effort: left by a write in place that was cut off at its end.
@@ -520,11 +527,11 @@ impl Renewal<'_> {
             }
             Recovery::CommitJournal { older_copy } => {
                 let Some(pair) = found.received.take() else { return Ok(None) };
-                self.finish(&pair, older_copy, &found)
+                self.finish(lock, &pair, older_copy, &found)
             }
             Recovery::Restore { index, older_copy } => {
                 let pair = found.set_aside.swap_remove(index);
-                self.finish(&pair, older_copy, &found)
+                self.finish(lock, &pair, older_copy, &found)
             }
             Recovery::OlderCopy { since } => Err(Error::OlderCopy {
                 creds: rotation.settings.creds.clone(),
@@ -552,6 +559,7 @@ impl Renewal<'_> {
     /// Commits a pair that an earlier run has saved.
     fn finish(
         &self,
+        lock: &Lock,
         pair: &SavedPair,
         older_copy: Option<LocalTime>,
         found: &Findings<'_>,
@@ -571,6 +579,9 @@ impl Renewal<'_> {
             Ok(Replaced::NotAsExpected) => return Ok(None),
             Ok(_) => {
                 self.record(&pair.link());
+                if !lock.is_named() {
+                    return Ok(None);
+                }
                 // What stays is recognised by the next run as committed.
                 files.remove(&pair.path).map_err(not_writable)?;
             }
@@ -603,7 +614,7 @@ impl Renewal<'_> {
 
     /// The document that a saved pair is merged into: with as many of the other fields as are left.
     fn base_for(&self, pair: &SavedPair, found: &Findings<'_>) -> Document {
-        let whole = Document::parse(&found.bytes).ok();
+        let whole = Document::parse(&found.bytes).ok().filter(|_| !pair.is_torn(&found.bytes));
         whole.or_else(|| Document::parse(pair.creds.as_ref()?).ok()).unwrap_or_default()
     }
 
@@ -640,7 +651,12 @@ impl Renewal<'_> {
         let Self { rotation, files, .. } = self;
         let (settings, notices) = (&rotation.settings, rotation.notices);
         let unchanged = |error| if prior.in_doubt { in_doubt(error) } else { error };
-        match self.rehearse(in_file).map_err(unchanged)? {
+        let rehearsed = match self.rehearse(in_file) {
+            // Another run may be using the token by now.
+            Err(_) if !lock.is_named() => return Ok(Spent::LockLost),
+            rehearsed => rehearsed.map_err(unchanged)?,
+        };
+        match rehearsed {
             Replaced::NotAsExpected => return Ok(Spent::Superseded),
             Replaced::OverMount => notices.warn(format_args!(
                 "{} is mounted by itself: programs that see it through another mount do not see its lock; mount its folder",
@@ -649,20 +665,22 @@ impl Renewal<'_> {
             Replaced::ByRename | Replaced::OfAnotherUser => {}
         }
         lock.share(files);
-        if !lock.is_named() || is_in_use(&files.journal) {
-            return Ok(Spent::LockLost);
-        }
         let was_open =
             is_open_to_others(&files.creds) || rotation.has_told_of_others.load(Ordering::Relaxed);
         let spent = &pair.credentials;
-        let mut journal = Journal::begin(files, &spent.refresh_token, &spent.bytes)
-            .map_err(not_writable)
-            .map_err(unchanged)?;
+        let is_held = || lock.is_named() && !is_in_use(&files.journal);
+        let mut journal = match Journal::begin(files, &spent.refresh_token, &spent.bytes, is_held) {
+            Ok(Some(journal)) => journal,
+            Ok(None) => return Ok(Spent::LockLost),
+            Err(_) if !lock.is_named() => return Ok(Spent::LockLost),
+            Err(error) => return Err(unchanged(not_writable(error))),
+        };
         let endpoint = &pair.credentials.token_endpoint;
         notices.step(format_args!("renewing the tokens at {endpoint}"));
         let mut guard = None;
         let asked = match self.ask(lock, pair, &mut journal, prior, &mut guard) {
             Ok(asked) => asked,
+            Err(Error::AuthServerUnreachable { .. }) if !lock.is_named() => None,
             Err(error) => {
                 // Best effort: the note spares others the question, no more.
                 let _ = journal.note(&error, prior.in_doubt);
@@ -670,7 +688,7 @@ impl Renewal<'_> {
             }
         };
         let Some(Received { response, body, saved }) = asked else {
-            // The journal of an earlier run had its place: what that left in doubt is so still.
+            // That an earlier run may have used the token is told by nothing else.
             if !prior.in_doubt {
                 journal.withdraw(files);
             }
@@ -986,12 +1004,11 @@ impl Renewal<'_> {
         mut refused: Error,
         pairs: &[SavedPair],
         unreadable: &[(PathBuf, FileProblem)],
-        prior: &PriorAttempt,
     ) -> Result<Spent> {
         let Self { rotation, files, .. } = self;
         let mut others = Vec::new();
         for pair in pairs.iter().rev() {
-            if !pair.claims().is_some_and(|claims| claims.is_same_account(&in_file.claims)) {
+            if !recovery::may_replace(&pair.as_saved(), &in_file.claims) {
                 others.push((pair.path.clone(), pair.account()));
                 continue;
             }
@@ -1005,7 +1022,9 @@ impl Renewal<'_> {
                 pair.path.display()
             ));
             let current = lock.current(credentials);
-            match self.spend(lock, &current, in_file, prior) {
+            // No journal is left that would tell whether an earlier run has used it.
+            let prior = PriorAttempt { in_doubt: true, failure: None };
+            match self.spend(lock, &current, in_file, &prior) {
                 // Dead as well, so there is nothing to keep.
                 Err(Error::TokensRefused { .. }) => {
                     self.record(&pair.link());

@@ -6,6 +6,9 @@ use crate::store::spent::SpentTokens;
 use crate::tokens::claims::{Claims, LocalTime};
 use crate::tokens::secret::Digest;
 
+/// How long a failure counts for those who waited behind it, in milliseconds.
+const FAILURE_COUNTS: i64 = 60_000;
+
 /// What was found beside the lock.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct State<'a> {
@@ -123,6 +126,28 @@ pub(crate) fn decide(state: &State<'_>) -> Recovery {
 /// Whether a pair that is set aside may still be good: it has not been used itself.
 pub(crate) fn is_current(pair: &Saved<'_>, spent: &SpentTokens) -> bool {
     spent.newest(pair.next).is_none()
+}
+
+/// Whether a pair that is set aside is to be kept: it may still be good, and is not in creds.json as well.
+pub(crate) fn is_kept(pair: &Saved<'_>, creds: Option<&Digest>, spent: &SpentTokens) -> bool {
+    is_current(pair, spent) && Some(pair.next) != creds
+}
+
+/// Whether a pair that is set aside may be used once the token in creds.json is refused. To switch to
+/// another account is for the user to decide.
+pub(crate) fn may_replace(pair: &Saved<'_>, account: &Claims) -> bool {
+    pair.claims.is_some_and(|claims| claims.is_same_account(account))
+}
+
+/// Whether a failure came while this run waited since then: whoever waited behind it reports it, instead
+/// of asking the server again.
+pub(crate) fn is_news(
+    failure: &Failure,
+    has_waited: bool,
+    since: LocalTime,
+    now: LocalTime,
+) -> bool {
+    has_waited && failure.time >= since && now.0.saturating_sub(failure.time.0) < FAILURE_COUNTS
 }
 
 /// The newest pair that is set aside, if all of them are of one account. There is no creds.json to
@@ -323,6 +348,39 @@ mod tests {
             (Now::Damaged, Commit::KeepDamagedAndWrite),
         ] {
             assert_eq!(commit(now, &before), expected);
+        }
+    }
+
+    #[test]
+    fn a_pair_that_is_set_aside_is_kept_while_it_may_be_good() {
+        let (used, next, other, me) = (digest("S"), digest("T"), digest("X"), claims("me"));
+        let pair = Saved { spent: &used, next: &next, claims: Some(&me) };
+        let mut spent = SpentTokens::default();
+        assert!(is_kept(&pair, Some(&other), &spent) && is_kept(&pair, None, &spent));
+        assert!(!is_kept(&pair, Some(&next), &spent), "it is in creds.json");
+        spent.add(Link { spent: next.clone(), next: other.clone(), time: LocalTime(7) });
+        assert!(!is_kept(&pair, Some(&other), &spent), "it was used");
+        assert!(may_replace(&pair, &me) && !may_replace(&pair, &claims("you")));
+        assert!(!may_replace(&Saved { claims: None, ..pair }, &me), "it does not say whose it is");
+    }
+
+    #[test]
+    fn a_failure_is_news_to_those_who_waited_for_it() {
+        let failure = Failure {
+            message: String::new(),
+            help: String::new(),
+            exit_code: 1,
+            in_doubt: false,
+            time: LocalTime(1000),
+        };
+        for (has_waited, since, now, expected) in [
+            (true, 900, 1100, true),
+            (false, 900, 1100, false),
+            (true, 1001, 1100, false),
+            (true, 900, 1000 + FAILURE_COUNTS, false),
+        ] {
+            let is_news = is_news(&failure, has_waited, LocalTime(since), LocalTime(now));
+            assert_eq!(is_news, expected, "{has_waited} {since} {now}");
         }
     }
 

@@ -118,12 +118,14 @@ pub(crate) struct Journal {
 
 impl Journal {
     /// Begins a journal, in place of one that is of no more use: that one stays until this one is on
-    /// the disk.
+    /// the disk. None if this run turns out not to be the only one, which is asked at the last moment: a
+    /// journal of another run may hold a pair.
     pub(crate) fn begin(
         files: &Files,
         token: &RefreshToken,
         creds: &[u8],
-    ) -> Result<Self, DiskError> {
+        is_only: impl FnOnce() -> bool,
+    ) -> Result<Option<Self>, DiskError> {
         let path = &files.journal;
         let (file, _) = files.create(files.next())?;
         platform::keep_in_place(&file);
@@ -142,12 +144,15 @@ impl Journal {
             bytes.extend_from_slice(&journal.entry("creds", creds));
         }
         let written = journal.write_at(0, &bytes).map_err(at(path));
-        let written = written.and_then(|()| files.put_in_place(path));
-        if written.is_err() {
+        let begun = written.and_then(|()| match is_only() {
+            true => files.put_in_place(path).map(|()| Some(journal)),
+            false => Ok(None),
+        });
+        if !matches!(begun, Ok(Some(_))) {
             // Best effort: it says nothing that is true.
             let _ = files.remove(files.next());
         }
-        written.map(|()| journal)
+        begun
     }
 
     /// A pair that is set aside without a journal to rename, because that one could not be written.
@@ -255,7 +260,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let files = Files::of(&folder.path().join("creds.json"));
         let token = RefreshToken::new("spent".to_owned());
-        let journal = Journal::begin(&files, &token, b"{\"as\": \"it was\"}").unwrap();
+        let journal = Journal::begin(&files, &token, b"{\"as\": \"it was\"}", || true);
+        let journal = journal.unwrap().unwrap();
         (folder, files, journal)
     }
 
