@@ -81,10 +81,10 @@ fn open(files: &Files) -> Result<File, DiskError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         opened => return opened.map_err(at(path)),
     }
-    let (made, _) = files.create(files.next())?;
-    let linked = fs::hard_link(files.next(), path);
-    files.remove(files.next())?;
-    drop(made);
+    let new = files.new_lock();
+    drop(files.create_new(&new)?);
+    let linked = fs::hard_link(&new, path);
+    files.remove(&new)?;
     match linked {
         Ok(()) => {}
         // Someone was faster.

@@ -4,8 +4,10 @@ use crate::config::text;
 use crate::error::FileProblem;
 use crate::platform::{self, Access, Owner};
 use same_file::Handle;
+use std::collections::hash_map::RandomState;
 use std::ffi::OsString;
 use std::fs::{self, File, TryLockError};
+use std::hash::BuildHasher;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -110,9 +112,8 @@ impl Files {
     /// The one that is [next](Self::next) is locked as long as it is open: should the lock file be deleted,
     /// two programs would share its name. `WouldBlock` then.
     pub(crate) fn create(&self, path: &Path) -> Result<(File, Owner), DiskError> {
-        let taken = || at(path)(io::ErrorKind::WouldBlock.into());
         if path == self.new && is_in_use(path) {
-            return Err(taken());
+            return Err(taken(path));
         }
         // Removed first and made anew: an old file may have another owner, or be a link elsewhere.
         self.remove(path)?;
@@ -120,7 +121,7 @@ impl Files {
         if path == self.new {
             lock(&file);
             if !is_named(&file, path) {
-                return Err(taken());
+                return Err(taken(path));
             }
         }
         Ok((file, owner))
@@ -164,7 +165,7 @@ impl Files {
         let (mut file, owner) = self.create(&self.new)?;
         file.write_all(new).and_then(|()| file.sync_all()).map_err(at(&self.new))?;
         // Open, and so locked, until it has its name; not where locks are of no use for that.
-        let _file = platform::LOCKS_ARE_ADVISORY.then_some(file);
+        let file = platform::LOCKS_ARE_ADVISORY.then_some(file);
         // The last moment at which a writer without the lock can be noticed.
         if let Some(old) = old
             && !self.is_still(old)
@@ -174,6 +175,11 @@ impl Files {
         if owner == Owner::Ours && self.creds.exists() {
             self.sync_folder()?;
             return self.overwrite(new).map(|()| Replaced::OfAnotherUser);
+        }
+        if let Some(file) = &file
+            && !is_named(file, &self.new)
+        {
+            return Err(taken(&self.new));
         }
         match rename(&self.new, &self.creds) {
             Ok(()) => {
@@ -218,12 +224,14 @@ impl Files {
     pub(crate) fn replace_beside(&self, path: &Path, content: &[u8]) -> Result<(), DiskError> {
         let (mut file, _) = self.create(&self.new)?;
         file.write_all(content).and_then(|()| file.sync_all()).map_err(at(&self.new))?;
-        let _file = platform::LOCKS_ARE_ADVISORY.then_some(file);
-        self.put_in_place(path)
+        self.put_in_place(&file, path)
     }
 
     /// Gives what was written under the name of [`next`](Self::next) this name, durably.
-    pub(crate) fn put_in_place(&self, path: &Path) -> Result<(), DiskError> {
+    pub(crate) fn put_in_place(&self, file: &File, path: &Path) -> Result<(), DiskError> {
+        if platform::LOCKS_ARE_ADVISORY && !is_named(file, &self.new) {
+            return Err(taken(&self.new));
+        }
         rename(&self.new, path).map_err(at(path))?;
         self.sync_folder()
     }
@@ -247,6 +255,11 @@ impl Files {
         file.write_all(content).and_then(|()| file.sync_all()).map_err(at(&path))?;
         self.sync_folder()?;
         Ok(path)
+    }
+
+    /// A name that nobody else has, for a lock file in the making. Safe to delete if left behind.
+    pub(crate) fn new_lock(&self) -> PathBuf {
+        beside(&self.creds, &format!(".lock.{:016x}", RandomState::new().hash_one(0)))
     }
 
     /// Where a file is written before it gets its name. Safe to delete if left behind.
@@ -285,6 +298,11 @@ impl Files {
         }
         Ok(())
     }
+}
+
+/// The error for a file that another program is at work on.
+fn taken(path: &Path) -> DiskError {
+    at(path)(io::ErrorKind::WouldBlock.into())
 }
 
 /// Whether the open file still has this name.

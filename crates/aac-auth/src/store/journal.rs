@@ -145,10 +145,11 @@ impl Journal {
         }
         let written = journal.write_at(0, &bytes).map_err(at(path));
         let begun = written.and_then(|()| match is_only() {
-            true => files.put_in_place(path).map(|()| Some(journal)),
+            true => files.put_in_place(&journal.file, path).map(|()| Some(journal)),
             false => Ok(None),
         });
-        if !matches!(begun, Ok(Some(_))) {
+        let is_others = begun.as_ref().is_err_and(DiskError::is_taken);
+        if !matches!(begun, Ok(Some(_))) && !is_others {
             // Best effort: it says nothing that is true.
             let _ = files.remove(files.next());
         }
