@@ -304,6 +304,35 @@ fn two_that_hold_the_lock_share_no_file() {
 
 #[test]
 #[ignore = "needs strace: see the head of this file"]
+fn programs_that_make_the_lock_file_at_once_keep_creds_json_whole() {
+    if trace(&Case::expired(Options::default())).is_none() {
+        return;
+    }
+    let case = Case::expired(Options::default());
+    // The first has found no lock file, nor anyone at work: it is slow to clear creds.json.new away, and to
+    // give its own the name of the lock file.
+    let inject =
+        ["unlink,unlinkat:delay_enter=2000000:when=1", "link,linkat:delay_enter=4000000:when=1"];
+    let mut command = strace_at(&case, &case.path("first"), Some("creds.json.new"), &inject);
+    let mut first = start(&mut command);
+    // There is nothing to be seen of it until then.
+    thread::sleep(Duration::from_millis(1000));
+    // The second refreshes meanwhile, and is slow to rename what it has written.
+    let rename = "rename:delay_enter=3000000:when=1";
+    let mut second = start(&mut strace(&case, &case.path("second"), Some(rename)));
+    while first.try_wait().unwrap().is_none() || second.try_wait().unwrap().is_none() {
+        assert!(is_whole(&case.creds()), "{:?}", case.names());
+        thread::sleep(Duration::from_millis(5));
+    }
+    for child in [first, second] {
+        Run::from(child).assert_ok();
+    }
+    assert!(case.sandbox.is_live(&case.refresh_token()));
+    assert_eq!(case.sandbox.counters().token_requests, 1);
+}
+
+#[test]
+#[ignore = "needs strace: see the head of this file"]
 fn a_record_that_cannot_be_opened_for_a_moment_is_kept() {
     let case = Case::expired(Options::default());
     if trace(&case).is_none() {
