@@ -90,6 +90,6 @@ mod expired {
                 fs::write(folder.creds(), creds.to_string()).unwrap();
             })
             .bench_local_values(|()| folder.client.access_token().unwrap());
-        assert!(folder.sandbox.counters().exchanges >= 100);
+        assert!(folder.sandbox.counters().refreshes >= 100);
     }
 }

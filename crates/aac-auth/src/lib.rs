@@ -35,7 +35,7 @@
 //! 1. It reads creds.json. If the access token has more than a fifth of its life before it, that is
 //!    all: no lock, no write.
 //! 2. Otherwise it takes the kernel's lock on `creds.json.lock`, reads creds.json again (another
-//!    program may have been faster), exchanges the refresh token, and saves the answer, first in a
+//!    program may have been faster), refreshes the refresh token, and saves the answer, first in a
 //!    journal, then in creds.json.
 //! 3. It sends the request, with the headers that the gateway asks for, to the host that serves the
 //!    path. After a 401 the tokens are renewed once; after 429 and the like it waits and tries again.

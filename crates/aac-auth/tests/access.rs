@@ -63,7 +63,7 @@ fn an_access_control_list_is_kept_and_given_to_the_files_beside_it() {
     if !set(&case.creds(), ACL, &acl) || !set(&case.creds(), "user.note", b"mine") {
         return;
     }
-    let hold = case.sandbox.hold_token_answers();
+    let hold = case.sandbox.hold_token_responses();
     let child = case.start(1).pop().unwrap();
     assert!(hold.wait_for_request(SOON));
     assert_eq!(attribute(&case.path("creds.json.rotation"), ACL), Some(acl.clone()));
@@ -169,7 +169,7 @@ fn two_users_of_a_group_share_a_folder() {
         if mode == 0o660 {
             case.sandbox.revoke_access_tokens();
             case.sandbox.set_grace(Duration::from_secs(60));
-            let hold = case.sandbox.hold_token_answers();
+            let hold = case.sandbox.hold_token_responses();
             let mut command = command_as(OTHER, &group, &programs, &case);
             let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
             assert!(hold.wait_for_request(SOON));
@@ -202,7 +202,7 @@ fn a_user_named_in_the_list_may_renew_and_the_owner_is_not_shut_out() {
         assert_eq!(attribute(&case.creds(), ACL), Some(acl.clone()));
         assert_eq!(fs::metadata(case.creds()).unwrap().uid(), OWNER);
     }
-    assert_eq!(case.sandbox.counters().exchanges, 3);
+    assert_eq!(case.sandbox.counters().refreshes, 3);
 }
 
 #[test]
@@ -278,7 +278,7 @@ fn a_copy_on_write_disk_that_fills_up_loses_nothing() {
         let case = Case::expired(Options::default());
         let folder = disk.path().join(round.to_string());
         acceptance::copy(case.folder.path(), &folder);
-        let hold = case.sandbox.hold_token_answers();
+        let hold = case.sandbox.hold_token_responses();
         let mut command = acceptance::command();
         command.env("AAC_DIR", &folder).stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = command.spawn().unwrap();
@@ -296,15 +296,15 @@ fn a_copy_on_write_disk_that_fills_up_loses_nothing() {
         saved.push((
             run.code,
             again.code,
-            case.sandbox.counters().exchanges,
+            case.sandbox.counters().refreshes,
             run.stderr,
             again.stderr,
         ));
     }
     let unmounted = Command::new("umount").arg(disk.path()).status().unwrap();
     assert!(unmounted.success());
-    for (code, again, exchanges, stderr, later) in &saved {
-        assert_eq!((*code, *again, *exchanges), (Some(0), Some(0), 1), "{stderr} then {later}");
+    for (code, again, refreshes, stderr, later) in &saved {
+        assert_eq!((*code, *again, *refreshes), (Some(0), Some(0), 1), "{stderr} then {later}");
     }
     eprintln!("{rounds} of {rounds} saved: {}", saved[0].3);
 }

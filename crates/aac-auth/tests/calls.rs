@@ -30,13 +30,13 @@ fn an_expired_token_makes_one_exchange_and_one_call_over_one_connection() {
         case.run(NONE).assert_ok();
         let counters = case.sandbox.counters();
         assert_eq!(
-            (counters.connections, counters.token_requests, counters.exchanges, counters.api_calls),
+            (counters.connections, counters.token_requests, counters.refreshes, counters.api_calls),
             (1, 1, 1, 1)
         );
         assert_ne!(case.refresh_token(), case.tokens.refresh_token);
         assert!(case.sandbox.is_live(&case.refresh_token()));
         case.run(NONE).assert_ok();
-        assert_eq!(case.sandbox.counters().exchanges, 1);
+        assert_eq!(case.sandbox.counters().refreshes, 1);
         assert_eq!(
             case.names(),
             ["aac_url.txt", "client_id.txt", "creds.json", "creds.json.lock", "creds.json.spent"]
@@ -286,7 +286,7 @@ fn a_401_renews_the_tokens_once() {
     case.sandbox.revoke_access_tokens();
     case.run(NONE).assert_ok();
     let counters = case.sandbox.counters();
-    assert_eq!((counters.exchanges, counters.api_calls, counters.unauthorized), (1, 2, 1));
+    assert_eq!((counters.refreshes, counters.api_calls, counters.unauthorized), (1, 2, 1));
 
     let case = Case::fresh(Options {
         faults: vec![Fault::api(FaultKind::Unauthorized).always()],
@@ -294,7 +294,7 @@ fn a_401_renews_the_tokens_once() {
     });
     case.run(NONE).assert_fails(4, &["HTTP 401 Unauthorized", "does not accept the access token"]);
     let counters = case.sandbox.counters();
-    assert_eq!((counters.exchanges, counters.api_calls), (1, 2));
+    assert_eq!((counters.refreshes, counters.api_calls), (1, 2));
 
     // Not for a token that this very call has obtained.
     let case = Case::expired(Options {
@@ -303,7 +303,7 @@ fn a_401_renews_the_tokens_once() {
     });
     case.run(NONE).assert_fails(4, &["HTTP 401 Unauthorized"]);
     let counters = case.sandbox.counters();
-    assert_eq!((counters.exchanges, counters.api_calls), (1, 1));
+    assert_eq!((counters.refreshes, counters.api_calls), (1, 1));
 
     // Nor for a fault of the API key.
     let case = Case::fresh(Options::default());
@@ -362,7 +362,7 @@ fn a_wait_that_outlives_the_token_ends_with_a_new_one() {
     let case = Case::expired(Options { token_lifetime: 2, faults, ..Options::default() });
     case.run(NONE).assert_ok();
     let counters = case.sandbox.counters();
-    assert_eq!((counters.exchanges, counters.api_calls, counters.unauthorized), (2, 2, 0));
+    assert_eq!((counters.refreshes, counters.api_calls, counters.unauthorized), (2, 2, 0));
 }
 
 /// What the test below runs, in a process of its own: the environment is one for all tests.

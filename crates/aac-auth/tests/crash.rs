@@ -230,7 +230,7 @@ fn fail_in_turn(prepare: fn() -> Case) {
         run.assert_hides(&[&case.tokens.access_token, &case.tokens.refresh_token]);
         let again = case.run([""; 0]);
         let spent_in_vain =
-            outcome == "your tokens are unchanged" && case.sandbox.counters().exchanges > 1;
+            outcome == "your tokens are unchanged" && case.sandbox.counters().refreshes > 1;
         let spent_twice = case.sandbox.counters().reused > 0;
         if !is_whole(&case.creds())
             || again.code != Some(0)
@@ -458,7 +458,7 @@ fn a_disk_that_is_full_spends_nothing() {
     }
     assert_eq!(case.sandbox.counters().token_requests, 0);
     run(&[]);
-    assert_eq!(case.sandbox.counters().exchanges, 1);
+    assert_eq!(case.sandbox.counters().refreshes, 1);
 }
 
 #[test]
@@ -492,7 +492,7 @@ fn a_file_that_is_itself_a_mount_is_written_in_place() {
         command.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
         case.run([""; 0]).assert_ok();
         assert!(case.sandbox.is_live(&case.refresh_token()), "{}", call.line);
-        assert_eq!(case.sandbox.counters().exchanges, 1, "{}", call.line);
+        assert_eq!(case.sandbox.counters().refreshes, 1, "{}", call.line);
     }
 }
 
@@ -567,7 +567,7 @@ fn a_first_run_by_another_user_shuts_nobody_out() {
     let mut command = Command::new("setpriv");
     command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(program);
     Run::of(command.env("AAC_DIR", case.folder.path())).assert_ok();
-    assert_eq!(case.sandbox.counters().exchanges, 2);
+    assert_eq!(case.sandbox.counters().refreshes, 2);
 }
 
 #[test]

@@ -28,7 +28,7 @@ fn a_private_ca_in_the_system_store_is_trusted() {
     let case = Case::expired(tls());
     Run::of(case.command().env("SSL_CERT_FILE", ca_file(&case))).assert_ok();
     let counters = case.sandbox.counters();
-    assert_eq!((counters.connections, counters.exchanges, counters.api_calls), (1, 1, 1));
+    assert_eq!((counters.connections, counters.refreshes, counters.api_calls), (1, 1, 1));
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn a_proxy_is_used_for_both_hosts_of_the_cloud() {
         Run::of(&mut command).assert_ok();
         assert_eq!(proxy.asked(), connects, "{variable}");
         let counters = case.sandbox.counters();
-        assert_eq!((counters.exchanges, counters.api_calls), (1, 1));
+        assert_eq!((counters.refreshes, counters.api_calls), (1, 1));
         Run::of(&mut command).assert_ok();
         assert_eq!(proxy.asked()[2..], connects[1..], "a fresh token asks the API alone");
     }

@@ -29,7 +29,7 @@ fn renewed(times: usize) -> (Case, Vec<Vec<u8>>) {
 
 /// Sets a pair aside as a run does: someone pastes these tokens while the response is on its way.
 fn set_aside(case: &Case, pasted: &Tokens) {
-    let hold = case.sandbox.hold_token_answers();
+    let hold = case.sandbox.hold_token_responses();
     let child = case.start(1).pop().unwrap();
     assert!(hold.wait_for_request(SOON));
     fs::write(case.creds(), acceptance::creds_with(pasted)).unwrap();
@@ -124,7 +124,7 @@ fn a_record_that_is_damaged_or_cannot_be_written_is_a_warning() {
     case.run(NONE).assert_ok();
     let record = fs::read(case.path("creds.json.spent")).unwrap();
     assert!(record.ends_with(b"\n") && record.len() > 100);
-    assert_eq!(case.sandbox.counters().exchanges, 2);
+    assert_eq!(case.sandbox.counters().refreshes, 2);
 }
 
 #[test]
@@ -299,7 +299,7 @@ fn a_pair_that_is_put_back_by_its_command_is_used() {
     case.sandbox.revoke_access_tokens();
     case.run(NONE).assert_ok();
     assert!(case.sandbox.is_live(&case.refresh_token()));
-    assert_eq!(case.sandbox.counters().exchanges, 2);
+    assert_eq!(case.sandbox.counters().refreshes, 2);
 }
 
 #[test]
@@ -468,7 +468,7 @@ fn an_editor_that_empties_the_file_first_is_waited_for() {
 fn an_editor_that_empties_the_file_during_a_refresh_is_waited_for() {
     let case = Case::expired(Options::default());
     let pasted = case.sandbox.issue();
-    let hold = case.sandbox.hold_token_answers();
+    let hold = case.sandbox.hold_token_responses();
     let child = case.start(1).pop().unwrap();
     assert!(hold.wait_for_request(SOON));
     let editor = File::create(case.creds()).unwrap();
@@ -481,7 +481,7 @@ fn an_editor_that_empties_the_file_during_a_refresh_is_waited_for() {
 #[test]
 fn what_cannot_be_read_during_a_refresh_stays() {
     let case = Case::expired(Options::default());
-    let hold = case.sandbox.hold_token_answers();
+    let hold = case.sandbox.hold_token_responses();
     let child = case.start(1).pop().unwrap();
     assert!(hold.wait_for_request(SOON));
     let too_large = "x".repeat(1_100_000);
@@ -577,7 +577,7 @@ fn a_long_lived_client_follows_a_link_that_appears() {
     client.get("/iam/v1/workspaces/current").unwrap();
     assert!(fs::symlink_metadata(case.creds()).unwrap().is_symlink());
     assert!(acceptance::names(elsewhere.path()).contains(&"tokens.json.lock".to_owned()));
-    assert_eq!(case.sandbox.counters().exchanges, 2);
+    assert_eq!(case.sandbox.counters().refreshes, 2);
 }
 
 #[test]
@@ -624,7 +624,7 @@ fn a_lock_file_that_is_deleted_during_a_refresh_lets_nobody_in() {
         Run::from(child).assert_ok();
     }
     let counters = case.sandbox.counters();
-    assert_eq!((counters.token_requests, counters.exchanges), (1, 1));
+    assert_eq!((counters.token_requests, counters.refreshes), (1, 1));
 }
 
 #[test]

@@ -22,7 +22,7 @@ fn forty_eight_programs_at_an_expired_token_make_one_exchange() {
         Run::from(child).assert_ok();
     }
     let counters = case.sandbox.counters();
-    assert_eq!((counters.token_requests, counters.exchanges, counters.api_calls), (1, 1, 48));
+    assert_eq!((counters.token_requests, counters.refreshes, counters.api_calls), (1, 1, 48));
     assert!(case.sandbox.is_live(&case.refresh_token()));
 }
 
@@ -34,7 +34,7 @@ fn a_clock_that_is_an_hour_off_costs_one_exchange_at_most() {
             for _ in 0..6 {
                 case.run(NONE).assert_ok();
             }
-            assert!(case.sandbox.counters().exchanges <= 1, "{clock_offset}");
+            assert!(case.sandbox.counters().refreshes <= 1, "{clock_offset}");
             assert!(case.sandbox.is_live(&case.refresh_token()));
         }
     }
@@ -106,7 +106,7 @@ fn a_chain_of_links_leads_to_one_file_and_one_lock() {
     assert!(fs::symlink_metadata(case.creds()).unwrap().is_symlink());
     assert_eq!(acceptance::names(real.path()), ["tokens", "tokens.lock", "tokens.spent"]);
     assert!(case.sandbox.is_live(&case.refresh_token()));
-    assert_eq!(case.sandbox.counters().exchanges, 1);
+    assert_eq!(case.sandbox.counters().refreshes, 1);
 }
 
 /// Runs programs in a loop, on so many threads, for so long; all must succeed.
@@ -133,7 +133,7 @@ fn eight_programs_in_a_loop_with_tokens_of_two_seconds() {
     let runs = churn(&case, 8, Duration::from_secs(10), || {});
     let counters = case.sandbox.counters();
     assert_eq!((counters.refused, counters.reused), (0, 0));
-    assert!(counters.exchanges >= 3 && runs > 50, "{counters:?}, {runs} runs");
+    assert!(counters.refreshes >= 3 && runs > 50, "{counters:?}, {runs} runs");
 }
 
 /// What the vendor's examples do: read, exchange, write in place whatever came, with no lock.
@@ -165,7 +165,7 @@ fn programs_that_take_no_lock_take_turns_with_ours() {
         case.run(NONE).assert_ok();
     }
     assert_eq!(case.sandbox.counters().revoked, 0);
-    assert!(case.sandbox.counters().exchanges >= 12);
+    assert!(case.sandbox.counters().refreshes >= 12);
 }
 
 #[test]
@@ -197,7 +197,7 @@ fn tokens_that_another_program_saved_meanwhile_are_used() {
 #[test]
 fn an_overtaken_pair_is_tried_when_the_files_own_is_refused() {
     let case = Case::expired(Options::default());
-    let hold = case.sandbox.hold_token_answers();
+    let hold = case.sandbox.hold_token_responses();
     let child = case.start(1).pop().unwrap();
     assert!(hold.wait_for_request(SOON));
     // An older copy is restored, of tokens that are long dead.
@@ -391,7 +391,7 @@ fn sixty_four_threads_of_one_program_make_one_exchange() {
     });
     assert_eq!(client.get("/iam/v1/workspaces/current").unwrap()["id"], 31429);
     let counters = case.sandbox.counters();
-    assert_eq!((counters.exchanges, counters.api_calls), (1, 65));
+    assert_eq!((counters.refreshes, counters.api_calls), (1, 65));
 }
 
 #[test]
@@ -406,7 +406,7 @@ fn a_lock_file_that_is_deleted_while_it_is_held_makes_one_exchange() {
     for child in case.start(4) {
         Run::from(child).assert_ok();
     }
-    assert_eq!(case.sandbox.counters().exchanges, 1);
+    assert_eq!(case.sandbox.counters().refreshes, 1);
 }
 
 #[test]
@@ -472,7 +472,7 @@ fn a_destroyed_file_is_restored_from_an_overtaken_pair() {
     fs::write(case.creds(), "{\"error\": \"invalid_grant\"}").unwrap();
     case.run(NONE).assert_ok();
     assert!(case.sandbox.is_live(&case.refresh_token()));
-    assert_eq!(case.sandbox.counters().exchanges, 1);
+    assert_eq!(case.sandbox.counters().refreshes, 1);
 }
 
 #[test]
@@ -490,14 +490,14 @@ fn a_file_that_was_destroyed_is_finished_from_the_journal_or_named() {
         assert!(case.sandbox.is_live(&case.refresh_token()), "{damage:?}");
         assert!(!case.path("creds.json.rotation").exists());
     }
-    assert_eq!(case.sandbox.counters().exchanges, 1);
+    assert_eq!(case.sandbox.counters().refreshes, 1);
     // A damaged journal is no obstacle.
     for junk in [&b""[..], b"junk", &journal[..journal.len() / 2], &[0xff; 70_000]] {
         fs::write(case.path("creds.json.rotation"), junk).unwrap();
         case.sandbox.revoke_access_tokens();
         case.run(NONE).assert_ok();
     }
-    assert_eq!(case.sandbox.counters().exchanges, 5);
+    assert_eq!(case.sandbox.counters().refreshes, 5);
 }
 
 #[test]
@@ -512,5 +512,5 @@ fn a_clock_that_steps_back_costs_one_exchange() {
     for _ in 0..6 {
         case.run(NONE).assert_ok();
     }
-    assert_eq!(case.sandbox.counters().exchanges, 2);
+    assert_eq!(case.sandbox.counters().refreshes, 2);
 }

@@ -16,7 +16,7 @@ const SIGNALS: [(&str, i32); 3] = [("HUP", 1), ("INT", 2), ("TERM", 15)];
 
 /// When the signal comes: before the server has done anything, or when the answer is on its way.
 const MOMENTS: [fn(&Sandbox) -> Hold; 2] =
-    [Sandbox::hold_token_endpoint, Sandbox::hold_token_answers];
+    [Sandbox::hold_token_endpoint, Sandbox::hold_token_responses];
 
 fn start(case: &Case) -> Child {
     case.command().stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
@@ -38,11 +38,11 @@ fn the_pair_is_saved_and_then_the_program_dies_of_the_signal() {
             assert!(child.try_wait().unwrap().is_none(), "{name} is held");
             hold.release();
             assert_eq!(child.wait().unwrap().signal(), Some(number), "{name}");
-            assert_eq!(case.sandbox.counters().exchanges, 1);
+            assert_eq!(case.sandbox.counters().refreshes, 1);
             assert!(case.sandbox.is_live(&case.refresh_token()), "{name}: the new pair is saved");
             assert_eq!(case.sandbox.counters().api_calls, 0, "{name}: and nothing else is done");
             case.run([""; 0]).assert_ok();
-            assert_eq!(case.sandbox.counters().exchanges, 1);
+            assert_eq!(case.sandbox.counters().refreshes, 1);
         }
     }
 }
@@ -54,7 +54,7 @@ fn a_second_one_waits_as_well() {
         [["HUP", "HUP"], ["TERM", "TERM"], ["INT", "INT"], ["INT", "TERM"], ["TERM", "HUP"]]
     {
         let case = Case::expired(Options::default());
-        let hold = case.sandbox.hold_token_answers();
+        let hold = case.sandbox.hold_token_responses();
         let mut child = start(&case);
         assert!(hold.wait_for_request(SOON));
         for signal in signals {
@@ -64,7 +64,7 @@ fn a_second_one_waits_as_well() {
         let status = child.wait().unwrap();
         assert!(status.signal().is_some(), "{signals:?}: {status}");
         assert!(case.sandbox.is_live(&case.refresh_token()), "{signals:?}: the pair is saved");
-        assert_eq!(case.sandbox.counters().exchanges, 1);
+        assert_eq!(case.sandbox.counters().refreshes, 1);
     }
 }
 
@@ -91,7 +91,7 @@ fn only_ctrl_c_after_a_second_ends_at_once() {
         send(later, &child);
         if ends {
             assert_eq!(child.wait().unwrap().signal(), Some(2), "{first}, then {later}");
-            assert_eq!(case.sandbox.counters().exchanges, 0, "the server still holds the request");
+            assert_eq!(case.sandbox.counters().refreshes, 0, "the server still holds the request");
         } else {
             hold.release();
             assert!(child.wait().unwrap().signal().is_some());
@@ -133,7 +133,7 @@ fn real_terminals_and_timeout_lose_nothing() {
     let mut ended = 0;
     for round in 0..20 {
         let case = Case::expired(slow());
-        let hold = case.sandbox.hold_token_answers();
+        let hold = case.sandbox.hold_token_responses();
         let socket = case.path("tmux");
         let tmux = || {
             let mut command = Command::new("tmux");
@@ -152,7 +152,7 @@ fn real_terminals_and_timeout_lose_nothing() {
     for round in 0..20 {
         // A terminal that is closed.
         let case = Case::expired(slow());
-        let hold = case.sandbox.hold_token_answers();
+        let hold = case.sandbox.hold_token_responses();
         let mut command = Command::new("setsid");
         command.args(["--ctty", program]).env("AAC_DIR", case.folder.path());
         let terminal = acceptance::Terminal::open(80);
@@ -170,7 +170,7 @@ fn real_terminals_and_timeout_lose_nothing() {
         let mut command = Command::new("timeout");
         command.args(["0.5", program]).env("AAC_DIR", case.folder.path());
         command.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
-        if case.sandbox.counters().exchanges > 0 {
+        if case.sandbox.counters().refreshes > 0 {
             wait_until_saved(&case);
             ended += 1;
         }
@@ -189,7 +189,7 @@ fn wait_until_saved(case: &Case) {
 fn a_response_is_read_however_late() {
     // Stopped for longer than any wait, with the response in the socket.
     let case = Case::expired(Options::default());
-    let hold = case.sandbox.hold_token_answers();
+    let hold = case.sandbox.hold_token_responses();
     let mut child = start(&case);
     assert!(hold.wait_for_request(SOON));
     send("STOP", &child);
@@ -202,7 +202,7 @@ fn a_response_is_read_however_late() {
 
     // A server that takes 90 seconds.
     let case = Case::expired(Options::default());
-    let hold = case.sandbox.hold_token_answers();
+    let hold = case.sandbox.hold_token_responses();
     let mut child = start(&case);
     assert!(hold.wait_for_request(SOON));
     thread::sleep(Duration::from_secs(90));
@@ -226,7 +226,7 @@ fn the_first_process_of_a_container_ends_as_if_by_the_signal() {
         return;
     }
     let case = Case::expired(Options::default());
-    let hold = case.sandbox.hold_token_answers();
+    let hold = case.sandbox.hold_token_responses();
     let mut command = unshare();
     command.arg(acceptance::get_workspace()).env("AAC_DIR", case.folder.path());
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();

@@ -11,7 +11,7 @@
 //! sandbox.add_fault(Fault::token(FaultKind::ResetAfter));
 //!
 //! // … run a client in that folder, and then:
-//! assert_eq!(sandbox.counters().exchanges, 0);
+//! assert_eq!(sandbox.counters().refreshes, 0);
 //! assert!(sandbox.is_live(&tokens.refresh_token));
 //! # Ok::<(), std::io::Error>(())
 //! ```
@@ -73,7 +73,7 @@ mod state;
 mod tokens;
 mod workspace;
 
-pub use cargo_env::is_cargos_own;
+pub use cargo_env::is_set_by_cargo;
 pub use faults::{Fault, FaultError, FaultKind, Target};
 pub use options::{Options, Paging, RefreshTokens};
 pub use sandbox::Sandbox;

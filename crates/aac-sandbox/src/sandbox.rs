@@ -221,7 +221,7 @@ impl Sandbox {
     }
 
     /// Holds responses of the token endpoint before they are sent. The old token is spent.
-    pub fn hold_token_answers(&self) -> Hold {
+    pub fn hold_token_responses(&self) -> Hold {
         self.shared.responses.hold()
     }
 }

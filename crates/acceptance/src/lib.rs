@@ -9,10 +9,10 @@
 //!
 //! let case = Case::expired(Default::default());
 //! case.run(["-v"]).assert_ok();
-//! assert_eq!(case.sandbox.counters().exchanges, 1);
+//! assert_eq!(case.sandbox.counters().refreshes, 1);
 //! ```
 
-use aac_sandbox::{Options, Sandbox, Tokens, is_cargos_own};
+use aac_sandbox::{Options, Sandbox, Tokens, is_set_by_cargo};
 use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
 use std::env;
@@ -63,7 +63,7 @@ pub fn read(path: impl AsRef<Path>) -> String {
 /// Cargo, as if nothing had been run by cargo yet.
 pub fn cargo() -> Command {
     let mut cargo = Command::new(env!("CARGO"));
-    for (name, _) in env::vars_os().filter(|(name, _)| is_cargos_own(name)) {
+    for (name, _) in env::vars_os().filter(|(name, _)| is_set_by_cargo(name)) {
         cargo.env_remove(name);
     }
     cargo
@@ -147,7 +147,7 @@ impl Case {
 
     /// Runs this program, whose response comes as far as the journal.
     pub fn interrupt(&self, program: &mut Command) -> Run {
-        let hold = self.sandbox.hold_token_answers();
+        let hold = self.sandbox.hold_token_responses();
         let child = program.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         assert!(hold.wait_for_request(Duration::from_secs(20)));
         // The next creds.json cannot be written where a folder is.

@@ -23,7 +23,7 @@ fn it_prints_a_new_token_when_it_must() {
     let case = Case::expired(Options::default());
     let run = print(&case);
     assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""));
-    assert_eq!(case.sandbox.counters().exchanges, 1);
+    assert_eq!(case.sandbox.counters().refreshes, 1);
     assert!(case.sandbox.is_live(&case.refresh_token()));
     let creds = std::fs::read_to_string(case.creds()).unwrap();
     assert!(run.stdout.len() > 100 && creds.contains(run.stdout.trim_end()));
@@ -79,5 +79,5 @@ print(urllib.request.urlopen(request).read().decode())' "$0""#,
             .env("URL", case.sandbox.url());
         Run::of(&mut shell).assert_ok();
     }
-    assert_eq!(case.sandbox.counters().exchanges, 1, "one token serves both");
+    assert_eq!(case.sandbox.counters().refreshes, 1, "one token serves both");
 }

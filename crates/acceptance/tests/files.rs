@@ -86,7 +86,7 @@ fn a_folder_is_found_or_asked_for() {
     // The flag counts before the variable.
     Run::of(command().env("AAC_DIR", empty.path()).arg("--dir").arg(case.folder.path()))
         .assert_ok();
-    assert_eq!(case.sandbox.counters().exchanges, 0);
+    assert_eq!(case.sandbox.counters().refreshes, 0);
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn files_are_read_as_people_leave_them() {
     let creds = json!({ "note": [1.10], "access_token": format!("\n {access}\t"), "refresh_token": format!(" {refresh} ") });
     fs::write(case.creds(), creds.to_string()).unwrap();
     case.run([""; 0]).assert_ok();
-    assert_eq!(case.sandbox.counters().exchanges, 0);
+    assert_eq!(case.sandbox.counters().refreshes, 0);
 }
 
 #[test]

@@ -433,7 +433,7 @@ fn the_next_page_is_asked_for_while_this_one_is_printed() {
 fn a_program_that_ends_early_does_not_end_in_the_middle_of_an_exchange() {
     let fault = Fault::api(FaultKind::Unauthorized).after(1);
     let case = Case::fresh(Options { users: 1234, faults: vec![fault], ..Options::default() });
-    let hold = case.sandbox.hold_token_answers();
+    let hold = case.sandbox.hold_token_responses();
     let mut child = case
         .program("list_users")
         .args(["--format", "jsonl", "--page-size", "500", "--workspace", "31429"])

@@ -178,7 +178,7 @@ fn a_signal_during_a_renewal_removes_the_file_and_saves_the_tokens() {
     let case = Case::expired(Options::default());
     let downloads = tempfile::tempdir().unwrap();
     let Some(mut command) = without_unnamed_files(&case, downloads.path()) else { return };
-    let hold = case.sandbox.hold_token_answers();
+    let hold = case.sandbox.hold_token_responses();
     command.args([PERSON, "-o"]).arg(downloads.path().join("person.json"));
     let mut child = command.stderr(Stdio::null()).spawn().unwrap();
     assert!(hold.wait_for_request(SOON));

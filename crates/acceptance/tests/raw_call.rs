@@ -295,7 +295,7 @@ fn a_body_that_was_a_stream_is_not_sent_twice() {
     assert_eq!(run.code, Some(4), "{}", run.stderr);
     assert!(run.stderr.contains("cannot be sent a second time: run this again"), "{}", run.stderr);
     // The tokens are new, so that the second run will do.
-    assert_eq!(case.sandbox.counters().exchanges, 1);
+    assert_eq!(case.sandbox.counters().refreshes, 1);
     assert!(case.sandbox.is_live(&case.refresh_token()));
 
     // A file can be.
@@ -304,7 +304,7 @@ fn a_body_that_was_a_stream_is_not_sent_twice() {
     case.sandbox.revoke_access_tokens();
     let echoed = echo(&case, &[ECHO, "-d", &format!("@{}", file.display())]);
     assert_eq!(echoed["length"], 3_000_000);
-    assert_eq!(case.sandbox.counters().exchanges, 2);
+    assert_eq!(case.sandbox.counters().refreshes, 2);
 }
 
 #[test]

@@ -92,7 +92,7 @@ fn command(program: &str, folder: &Path) -> Command {
     // …/debug/deps/readme-0123
     let target = env::current_exe().unwrap().ancestors().nth(3).unwrap().to_owned();
     let mut command = Command::new(program);
-    for (name, _) in env::vars_os().filter(|(name, _)| aac_sandbox::is_cargos_own(name)) {
+    for (name, _) in env::vars_os().filter(|(name, _)| aac_sandbox::is_set_by_cargo(name)) {
         command.env_remove(name);
     }
     command
@@ -335,7 +335,7 @@ fn account(folder: &Path) {
         let printed: Value = serde_json::from_str(&stdout(output)).unwrap();
         assert_eq!(printed, serde_json::from_str::<Value>(DOCUMENTED).unwrap(), "{program}");
     }
-    assert_eq!(sandbox.counters().exchanges, 1, "one token served all of them");
+    assert_eq!(sandbox.counters().refreshes, 1, "one token served all of them");
     if has("curl") {
         let arguments = fs::read_to_string(folder.join("arguments")).unwrap();
         assert!(arguments.contains("\n@-\n") && !arguments.contains("Bearer"), "{arguments}");
@@ -390,7 +390,7 @@ fn the_recipes_run() {
     let job = Case::expired(options);
     let printed = run(&job, "run_job", &["7", "--every", "500"]);
     assert_eq!(printed, format!("Created\n{}Complete\n", "InProgress\n".repeat(8)));
-    assert!(job.sandbox.counters().exchanges >= 2);
+    assert!(job.sandbox.counters().refreshes >= 2);
     assert_eq!(job.sandbox.counters().unauthorized, 0);
 }
 

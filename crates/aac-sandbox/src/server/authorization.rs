@@ -123,7 +123,7 @@ fn refresh(shared: &Shared, refresh_token: &str, fault: Option<&FaultKind>) -> R
 
     match outcome {
         Ok((access_token, refresh_token, note)) => {
-            state.counters.exchanges += 1;
+            state.counters.refreshes += 1;
             let mut body = json!({});
             if let Some(token) = access_token {
                 body["access_token"] = json!(token);

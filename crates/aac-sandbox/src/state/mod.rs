@@ -104,7 +104,7 @@ pub struct Counters {
     /// Requests to anything below `/as`.
     pub token_requests: u64,
     /// Successful refreshes, whether or not the response arrived.
-    pub exchanges: u64,
+    pub refreshes: u64,
     /// Refresh tokens refused with `invalid_grant`.
     pub refused: u64,
     /// Refused refresh tokens that had been spent before.

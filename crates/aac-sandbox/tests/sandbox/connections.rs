@@ -52,7 +52,7 @@ fn a_request_can_be_held_before_anything_is_spent() {
 fn a_response_can_be_held_after_the_token_was_spent() {
     let sandbox = start(Options::default());
     let token = sandbox.issue().refresh_token;
-    let hold = sandbox.hold_token_answers();
+    let hold = sandbox.hold_token_responses();
     thread::scope(|scope| {
         let response = scope.spawn(|| Client::new(&sandbox).refresh(&token).status);
         assert!(hold.wait_for_request(LONG));
@@ -73,7 +73,7 @@ fn a_refresh_is_finished_even_if_the_client_has_left() {
     // A second client shows that the server has gone on, and that the first still counts.
     let other = send_raw(&sandbox, &raw_refresh(&sandbox, "other"));
     assert!(arrivals.wait_for_requests(2, LONG));
-    let responses = sandbox.hold_token_answers();
+    let responses = sandbox.hold_token_responses();
     arrivals.release();
     assert!(responses.wait_for_request(LONG));
     drop(other);
@@ -82,7 +82,7 @@ fn a_refresh_is_finished_even_if_the_client_has_left() {
         assert!(Instant::now() < deadline, "the refresh is lost");
         thread::yield_now();
     }
-    assert_eq!(sandbox.counters().exchanges, 1);
+    assert_eq!(sandbox.counters().refreshes, 1);
 }
 
 #[test]

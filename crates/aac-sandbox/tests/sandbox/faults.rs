@@ -135,7 +135,7 @@ fn a_reset_is_a_reset() {
         let error = read_raw(stream).expect_err(fault);
         assert_eq!(error.kind(), io::ErrorKind::ConnectionReset, "{fault}");
         assert_eq!(sandbox.is_live(&tokens.refresh_token), !spent, "{fault}");
-        assert_eq!(sandbox.counters().exchanges, u64::from(spent), "{fault}");
+        assert_eq!(sandbox.counters().refreshes, u64::from(spent), "{fault}");
     }
 }
 
@@ -167,7 +167,7 @@ fn a_request_that_hangs_never_gets_a_response() {
         let deadline = Instant::now() + LONG;
         let reached = || {
             let counters = sandbox.counters();
-            counters.faults == 1 && counters.exchanges == u64::from(spent)
+            counters.faults == 1 && counters.refreshes == u64::from(spent)
         };
         while !reached() {
             assert!(Instant::now() < deadline, "{fault}");

@@ -35,7 +35,7 @@ fn a_refresh_returns_a_new_pair_and_spends_the_old_token() {
     assert!(sandbox.is_live(&new.refresh_token));
     assert_eq!(client.get("/iam/v1/workspaces/current", &old.access_token).status, 401);
     assert_eq!(client.get("/iam/v1/workspaces/current", &new.access_token).status, 200);
-    assert_eq!(sandbox.counters().exchanges, 1);
+    assert_eq!(sandbox.counters().refreshes, 1);
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn a_spent_token_ends_its_family_and_no_other() {
     assert_eq!(client.get("/iam/v1/workspaces/current", &second.access_token).status, 200);
 
     let counters = sandbox.counters();
-    assert_eq!((counters.exchanges, counters.refused), (1, 2));
+    assert_eq!((counters.refreshes, counters.refused), (1, 2));
     assert_eq!((counters.reused, counters.revoked), (1, 1));
 }
 

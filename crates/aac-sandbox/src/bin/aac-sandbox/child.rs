@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf};
 
 use tokio::process::{Child, Command};
 
-use aac_sandbox::is_cargos_own;
+use aac_sandbox::is_set_by_cargo;
 
 use crate::platform::{Signals, exit_code};
 
@@ -58,7 +58,7 @@ fn spawn(program: &OsStr, arguments: &[OsString], folder: &Path) -> io::Result<C
 fn command(program: &OsStr, folder: &Path) -> Command {
     let mut command = Command::new(program);
     command.env("AAC_DIR", folder);
-    for (name, _) in env::vars_os().filter(|(name, _)| is_cargos_own(name)) {
+    for (name, _) in env::vars_os().filter(|(name, _)| is_set_by_cargo(name)) {
         command.env_remove(name);
     }
     command
