@@ -333,6 +333,30 @@ fn programs_that_make_the_lock_file_at_once_keep_creds_json_whole() {
 
 #[test]
 #[ignore = "needs strace: see the head of this file"]
+fn a_program_killed_while_it_makes_the_lock_file_shuts_nobody_out() {
+    if trace(&Case::expired(Options::default())).is_none() {
+        return;
+    }
+    // At each of its calls on the file that becomes the lock file.
+    for call in ["unlink,unlinkat:signal=KILL:when=1", "unlink,unlinkat:signal=KILL:when=2"] {
+        let case = Case::expired(Options::default());
+        let mut command = strace_at(&case, &case.path("trace"), Some("creds.json.new"), &[call]);
+        Run::of(&mut command);
+        let mut next = case.start(1).pop().unwrap();
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while next.try_wait().unwrap().is_none() {
+            if Instant::now() > deadline {
+                next.kill().unwrap();
+                panic!("{call}: the next program waits: {:?}", case.names());
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        Run::from(next).assert_ok();
+    }
+}
+
+#[test]
+#[ignore = "needs strace: see the head of this file"]
 fn a_record_that_cannot_be_opened_for_a_moment_is_kept() {
     let case = Case::expired(Options::default());
     if trace(&case).is_none() {
