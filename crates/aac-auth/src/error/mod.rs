@@ -464,7 +464,7 @@ impl fmt::Display for Error {
             ),
             Self::SeveralPairs { creds, .. } => write!(
                 f,
-                "{}: it holds no tokens, and tokens of several accounts are set aside",
+                "{}: it holds no usable tokens; tokens that are set aside are of several accounts, or of another",
                 creds.display()
             ),
             Self::SavedInJournal { journal, creds, source } => write!(

@@ -82,15 +82,19 @@ fn open(files: &Files) -> Result<File, DiskError> {
         opened => return opened.map_err(at(path)),
     }
     let new = files.new_lock();
-    drop(files.create_new(&new)?);
+    // It is the lock file that cannot be made, by whatever name.
+    let named = |error: DiskError| DiskError { path: path.clone(), ..error };
+    drop(files.create_new(&new).map_err(named)?);
     let linked = fs::hard_link(&new, path);
-    files.remove(&new)?;
-    match linked {
-        Ok(()) => {}
-        // Someone was faster.
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+    files.remove(&new).map_err(named)?;
+    if let Err(error) = linked
+        && error.kind() != io::ErrorKind::AlreadyExists
         // Not every file system has links.
-        Err(_) => drop(files.create_new(path)?),
+        && let Err(error) = files.create_new(path)
+        // Someone was faster.
+        && error.source.kind() != io::ErrorKind::AlreadyExists
+    {
+        return Err(error);
     }
     open().map_err(at(path))
 }

@@ -515,7 +515,13 @@ impl Renewal<'_> {
                 Ok(None)
             }
             Recovery::SetJournalAside => {
-                let path = files.set_journal_aside().map_err(not_writable)?;
+                let path = match files.set_journal_aside() {
+                    // Another run was faster: the lock file was deleted.
+                    Err(error) if error.source.kind() == io::ErrorKind::NotFound => {
+                        return Ok(None);
+                    }
+                    kept => kept.map_err(not_writable)?,
+                };
                 if let Some(pair) = &found.received {
                     self.record(&pair.link());
                 }

@@ -112,19 +112,29 @@ impl Files {
     /// The one that is [next](Self::next) is locked as long as it is open: should the lock file be deleted,
     /// two programs would share its name. `WouldBlock` then.
     pub(crate) fn create(&self, path: &Path) -> Result<(File, Owner), DiskError> {
-        if path == self.new && is_in_use(path) {
+        // Removed first and made anew: an old file may have another owner, or be a link elsewhere.
+        if path != self.new {
+            self.remove(path)?;
+            return self.create_new(path);
+        }
+        if platform::LOCKS_ARE_ADVISORY
+            && let Ok(left_behind) = File::open(path)
+            && !(left_behind.try_lock().is_ok() && is_named(&left_behind, path))
+        {
             return Err(taken(path));
         }
-        // Removed first and made anew: an old file may have another owner, or be a link elsewhere.
         self.remove(path)?;
-        let (file, owner) = self.create_new(path)?;
-        if path == self.new {
-            lock(&file);
-            if !is_named(&file, path) {
+        let (file, owner) = match self.create_new(path) {
+            Err(error) if error.source.kind() == io::ErrorKind::AlreadyExists => {
                 return Err(taken(path));
             }
+            created => created?,
+        };
+        lock(&file);
+        match !platform::LOCKS_ARE_ADVISORY || is_named(&file, path) {
+            true => Ok((file, owner)),
+            false => Err(taken(path)),
         }
-        Ok((file, owner))
     }
 
     /// A new, private file for those who may use creds.json.
