@@ -219,6 +219,7 @@ fn fail_in_turn(prepare: fn() -> Case) {
         let outcome = match run.code {
             Some(0) if run.stderr.contains("saved in") => "went on, saved in the journal",
             Some(0) => "went on",
+            _ if run.stderr.contains("saved in") => "failed, saved in the journal",
             _ if run.stderr.contains("your tokens are unchanged") => "your tokens are unchanged",
             _ if run.stderr.contains("cannot be read") => "a file could not be read",
             _ if run.stderr.contains("could not be saved anywhere") => "lost",

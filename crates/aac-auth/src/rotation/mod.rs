@@ -359,9 +359,15 @@ impl Renewal<'_> {
 
     /// The error, without a claim that an earlier run may have made false.
     fn as_an_earlier_run_left_it(&self, error: Error) -> Error {
-        match Found::read(&self.files.journal) {
-            Ok(None) => error,
-            _ => in_doubt(error),
+        let journal = &self.files.journal;
+        match (Found::read(journal), error) {
+            (Ok(None), error) => error,
+            (Ok(Some(found)), Error::NotWritable { path, source, .. })
+                if SavedPair::of(journal, &found, &self.rotation.settings).is_some() =>
+            {
+                Error::SavedInJournal { journal: journal.clone(), creds: path, source }
+            }
+            (_, error) => in_doubt(error),
         }
     }
 
