@@ -608,6 +608,12 @@ fn a_file_that_others_can_use_is_told() {
     assert!(run.stderr.contains("they no longer can"), "{}", run.stderr);
     assert_eq!(fs::metadata(case.creds()).unwrap().mode() & 0o777, 0o660);
     assert_eq!(case.run(NONE).stderr, "");
+    // The same where the first thing that a run does is to renew the tokens.
+    let case = Case::expired(Options::default());
+    fs::set_permissions(case.creds(), PermissionsExt::from_mode(0o644)).unwrap();
+    let run = case.run(NONE);
+    run.assert_ok();
+    assert!(run.stderr.contains("they no longer can"), "{}", run.stderr);
 }
 
 #[test]

@@ -663,6 +663,7 @@ impl Renewal<'_> {
         let Self { rotation, files, .. } = self;
         let (settings, notices) = (&rotation.settings, rotation.notices);
         let unchanged = |error| if prior.in_doubt { in_doubt(error) } else { error };
+        let was_open = is_open_to_others(&files.creds);
         let rehearsed = match self.rehearse(in_file) {
             // Another run may be using the token by now.
             Err(_) if !lock.is_named() => return Ok(Spent::LockLost),
@@ -677,8 +678,6 @@ impl Renewal<'_> {
             Replaced::ByRename | Replaced::OfAnotherUser => {}
         }
         lock.share(files);
-        let was_open =
-            is_open_to_others(&files.creds) || rotation.has_told_of_others.load(Ordering::Relaxed);
         let spent = &pair.credentials;
         let is_held = || lock.is_named() && !is_in_use(&files.journal);
         let mut journal = match Journal::begin(files, &spent.refresh_token, &spent.bytes, is_held) {
@@ -725,7 +724,7 @@ impl Renewal<'_> {
             }
         };
         drop(guard);
-        if was_open {
+        if was_open && !is_open_to_others(&files.creds) {
             notices.warn(format_args!(
                 "other users of this machine could read or write {}; they no longer can",
                 settings.creds.display()
