@@ -1,8 +1,8 @@
-//! One exchange at a time on this machine: the kernel's lock on creds.json.lock, and the right to
-//! spend a refresh token, which comes from the lock alone.
+//! One refresh at a time on this machine: the kernel's lock on creds.json.lock, and the right to spend
+//! a refresh token, which only the lock grants.
 //!
-//! The kernel drops the lock when the process that holds it ends, however it ends. There is no
-//! stale lock to judge, and so no lock is ever stolen.
+//! The kernel releases the lock when the process that holds it ends, however it ends. So no lock can be
+//! stale, and none is ever stolen.
 
 use crate::config::settings::Hosts;
 use crate::error::FileProblem;
@@ -15,7 +15,7 @@ use std::io;
 use std::marker::PhantomData;
 use std::path::PathBuf;
 
-/// The lock, held until this is dropped.
+/// The lock, held until dropped.
 #[derive(Debug)]
 pub(crate) struct Lock {
     file: Handle,
@@ -23,11 +23,11 @@ pub(crate) struct Lock {
 }
 
 impl Lock {
-    /// Takes the lock, if it is free.
+    /// Takes the lock if it is free.
     pub(crate) fn try_acquire(files: &Files) -> Result<Option<Self>, DiskError> {
         let path = &files.lock;
         let file = match open(files) {
-            // The lock file was deleted, and its holder is at work.
+            // The lock file was deleted while its holder is at work.
             Err(error) if error.is_taken() => return Ok(None),
             opened => opened?,
         };
@@ -37,26 +37,26 @@ impl Lock {
             Err(TryLockError::Error(error)) => return Err(at(path)(error)),
         }
         let lock = Self { file: Handle::from_file(file).map_err(at(path))?, path: path.clone() };
-        // Someone may have deleted the file since it was opened: then others lock a new one. And who
-        // held the old one may be in the middle of a refresh.
+        // The file may have been deleted since it was opened. Others then lock a new one, and the holder
+        // of the old one may be in the middle of a refresh.
         let is_ours = lock.is_named() && !is_in_use(&files.journal) && !is_in_use(files.next());
         Ok(is_ours.then_some(lock))
     }
 
-    /// Lets those in who may use creds.json by now: its rights may have changed since the lock was made.
+    /// Gives the lock file the access of creds.json, which may have changed since the file was created.
     pub(crate) fn share(&self, files: &Files) {
         if let Some(access) = files.access() {
-            // Best effort: it may be another user's.
+            // Best effort: it may belong to another user.
             let _ = access.give_to(self.file.as_file());
         }
     }
 
-    /// Whether the file that is locked still has its name. Otherwise others do not see the lock.
+    /// Whether the locked file still has its name. Otherwise others do not see the lock.
     pub(crate) fn is_named(&self) -> bool {
         Handle::from_path(&self.path).is_ok_and(|named| named == self.file)
     }
 
-    /// Reads creds.json under the lock: only the refresh token of this copy may be sent.
+    /// Reads creds.json under the lock: only this copy's refresh token may be sent.
     pub(crate) fn read<'lock>(
         &'lock self,
         files: &Files,
@@ -65,17 +65,17 @@ impl Lock {
         Ok(self.current(Credentials::read_settled(&files.creds, hosts)?))
     }
 
-    /// Takes a pair that was found in a journal while the lock is held for the current one.
+    /// Takes a pair from a journal as the current one while the lock is held.
     pub(crate) fn current(&self, credentials: Credentials) -> Current<'_> {
         Current { credentials, lock: PhantomData }
     }
 }
 
-/// Opens the lock file, and makes it where there is none: under another name first, so that it has its
-/// rights before anyone sees it. It stays for ever.
+/// Opens the lock file, creating it if needed: first under another name, so that it has its access
+/// rights before anyone sees it. It is never removed.
 fn open(files: &Files) -> Result<File, DiskError> {
     let path = &files.lock;
-    // To lock a file, most systems do not want to write it.
+    // Most systems can lock a file without write access.
     let open = || File::options().read(true).write(true).open(path).or_else(|_| File::open(path));
     match open() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -87,9 +87,9 @@ fn open(files: &Files) -> Result<File, DiskError> {
     files.remove(&new)?;
     match linked {
         Ok(()) => {}
-        // Someone was faster.
+        // Another program was faster.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        // Not every file system has links.
+        // Not every file system supports links.
         Err(_) => drop(files.create_new(path)?),
     }
     open().map_err(at(path))
@@ -115,7 +115,7 @@ impl<'lock> Current<'lock> {
     }
 }
 
-/// A refresh token that may be sent: read under the lock, and consumed by being sent.
+/// A refresh token that may be sent: read under the lock, consumed by sending.
 #[derive(Debug)]
 pub(crate) struct Spendable<'lock> {
     pub(crate) refresh_token: RefreshToken,
