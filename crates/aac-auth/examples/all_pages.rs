@@ -24,7 +24,7 @@ fn run(cli: &Cli) -> Result<(), Error> {
     let client = Client::open(&cli.connection, "all_pages/1.0")?;
     let mut output = Output::stdout();
     for user in client.rows("/iam/v1/workspaces/{workspaceId}/people").named("users") {
-        // Others choose their names and addresses: on a terminal, what it would act on is escaped.
+        // Users choose their own names and addresses: on a terminal, unsafe characters are escaped.
         output.write_text(user?["email"].as_str().unwrap_or("(none)"))?;
         output.write(b"\n")?;
     }

@@ -25,7 +25,7 @@ fn main() -> ExitCode {
 
 fn run(cli: &Cli) -> Result<(), Error> {
     let client = Client::open(&cli.connection, "post_json/1.0")?;
-    // Sent once: unlike a GET, a POST is not tried again after trouble on the way.
+    // Not retried after a network error, because a POST is not safe to repeat.
     let plan = client
         .request(Method::POST, "/plans/v1/plans")
         .json(&json!({ "name": cli.name }))

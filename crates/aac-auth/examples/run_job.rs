@@ -1,5 +1,5 @@
-//! Runs a recipe and waits for its end, which may be hours away. An access token lives five minutes;
-//! each call sees to it that it has one that is good.
+//! Runs a recipe and waits for it to finish, which may take hours. An access token lives five minutes;
+//! each call makes sure that it has a valid one.
 //!
 //!     cargo sandbox cargo run -p aac-auth --example run_job -- 7
 

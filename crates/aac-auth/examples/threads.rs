@@ -1,5 +1,5 @@
-//! Calls from several threads at once, which share one client. However many of them find the access
-//! token old, one renews it.
+//! Calls from several threads at once, which share one client. However many threads find the access
+//! token stale, one refreshes it.
 //!
 //!     cargo sandbox cargo run -p aac-auth --example threads -- 51000 51001 51002
 
@@ -31,7 +31,7 @@ fn run(cli: &Cli) -> Result<(), Error> {
     let person = &|id: &u64| client.get(&format!("/iam/v1/people/{id}"));
     let people = thread::scope(|scope| {
         let started = cli.people.iter().map(|id| scope.spawn(move || person(id)));
-        // All of them, before the first is waited for.
+        // Start all of them before waiting for the first.
         let started: Vec<_> = started.collect();
         let ended = started.into_iter().map(|thread| thread.join().expect("no call panics"));
         ended.collect::<Result<Vec<Value>, Error>>()

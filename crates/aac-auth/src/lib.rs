@@ -1,15 +1,14 @@
-//! Calls the Alteryx Cloud REST API with tokens that are kept fresh and never lost.
+//! Calls the Alteryx Cloud REST API with tokens that stay fresh and are never lost.
 //!
-//! An access token of Alteryx Cloud lives five minutes. It is renewed with a refresh token that is
-//! good for one use, and answers the next one: whoever loses that answer is locked out. This crate
-//! shares one `creds.json` among any number of programs, started at once or one after the other, and
-//! loses none.
+//! An Alteryx Cloud access token lives five minutes. It is renewed with a refresh token that works once
+//! and returns the next one: losing that response locks you out. This crate shares one `creds.json`
+//! among any number of programs, at once or one after the other, and loses none.
 //!
 //! # Quick start
 //!
-//! Three files in one folder, as the vendor's examples use them: `aac_url.txt`, `client_id.txt` and
-//! `creds.json`. They are found in the folder that the environment variable `AAC_DIR` names, or else in
-//! the current folder or one above it. Then:
+//! Put three files into one folder, as in the vendor's examples: `aac_url.txt`, `client_id.txt` and
+//! `creds.json`. The folder is the one that the environment variable `AAC_DIR` names, or else the
+//! current folder or the nearest one above it. Then:
 //!
 //! ```no_run
 //! use aac_auth::{Client, ConnectionOptions, Error};
@@ -32,37 +31,37 @@
 //!
 //! # What a call does
 //!
-//! 1. It reads creds.json. If the access token has more than a fifth of its life before it, that is
-//!    all: no lock, no write.
-//! 2. Otherwise it takes the kernel's lock on `creds.json.lock`, reads creds.json again (another
-//!    program may have been faster), refreshes the refresh token, and saves the answer, first in a
+//! 1. It reads creds.json. If more than a fifth of the access token's life is left, that is all: no
+//!    lock, no write.
+//! 2. Otherwise it takes the kernel's lock on `creds.json.lock` and reads creds.json again (another
+//!    program may have been faster). It refreshes the tokens and saves the response, first in a
 //!    journal, then in creds.json.
-//! 3. It sends the request, with the headers that the gateway asks for, to the host that serves the
-//!    path. After a 401 the tokens are renewed once; after 429 and the like it waits and tries again.
+//! 3. It sends the request, with the headers that the gateway requires, to the host that serves the
+//!    path. After a 401 it refreshes once; after 429 and the like it waits and retries.
 //!
 //! # Errors
 //!
-//! An [`Error`] says what happened in one line, [`Error::help`] what to do about it, and
+//! An [`Error`] says in one line what happened, [`Error::help`] what to do about it, and
 //! [`Error::exit_code`] how a program should end; [`Error::report`] does all three.
 //!
 //! # Threads
 //!
 //! A [`Client`] can be shared by reference, or cloned: a clone is the same connection. However many
-//! threads find the token old, one renews it ([`recipes::threads`]).
+//! threads find the token stale, one refreshes it ([`recipes::threads`]).
 //!
 //! # What is promised
 //!
-//! - An answer with new tokens, once it has arrived, is never lost: it is in a journal on the disk before
-//!   anything else happens, and a run that is cut off is finished by the next one.
-//! - A refresh token is sent once, or once more where the answer was lost: by one program at a time, the
-//!   one that is in creds.json at that moment, and only if a new one could be saved.
-//! - The refresh token goes to the authorization server that the access token names, below
-//!   `alteryxcloud.com`; the access token to the two hosts of the region. No redirect is followed.
-//! - No message, no error and no `Debug` output holds a token or a part of one.
-//! - What no client can mend: an answer that never arrives. Then the next run succeeds if the server takes
-//!   the old token once more, and otherwise new ones must be made by hand.
+//! - A response with new tokens is never lost once it has arrived: it is in a journal on disk before
+//!   anything else happens, and the next run completes an interrupted one.
+//! - A refresh token is sent once, or once more if the response was lost: by one program at a time, only
+//!   the token in creds.json at that moment, and only if a new one can be saved.
+//! - The refresh token goes only to the authorization server that the access token names, below
+//!   `alteryxcloud.com`; the access token only to the two hosts of the region. No redirect is followed.
+//! - No message, error or `Debug` output contains a token or part of one.
+//! - No client can fix a response that never arrives. Then the next run succeeds if the server accepts
+//!   the old token once more; otherwise new tokens must be created by hand.
 //!
-//! How that comes about, and how it is tested: ROTATION.md, beside this crate's Cargo.toml.
+//! How this works and how it is tested: ROTATION.md, beside this crate's Cargo.toml.
 //!
 //! # From another project
 //!
@@ -72,8 +71,8 @@
 //! clap = { version = "4.6", features = ["derive"] }
 //! ```
 //!
-//! The programs of [`recipes`] work there as they stand. Without clap, [`ConnectionOptions::default`]
-//! does, with its fields set as needed; it reads `AAC_DIR` as the programs do; [`ConnectionOptions::hold_signals`] is for the program to decide.
+//! The programs of [`recipes`] work there unchanged. Without clap, use [`ConnectionOptions::default`] and
+//! set its fields as needed; it reads `AAC_DIR` too. Set [`ConnectionOptions::hold_signals`] as you need.
 
 mod api;
 mod cli;

@@ -1,7 +1,7 @@
-//! Whole programs, from the folder `examples` beside this crate's Cargo.toml. Each runs in the sandbox
-//! as its first lines say.
+//! Complete programs, from the folder `examples` beside this crate's Cargo.toml. The first lines of each
+//! say how to run it in the sandbox.
 //!
-//! The smallest of all, and the one to copy first, is `get_workspace`.
+//! `get_workspace` is the smallest, and the one to copy first.
 
 /// A POST with a JSON body.
 ///
@@ -17,7 +17,7 @@ pub mod post_json {}
 /// ```
 pub mod all_pages {}
 
-/// A job, started and watched to its end, past the five minutes of a token.
+/// A job, started and watched to its end, beyond the five minutes of a token.
 ///
 /// ```no_run
 #[doc = include_str!("../examples/run_job.rs")]

@@ -1,7 +1,6 @@
-//! What the tests share: a folder with the three files, a sandbox in front of it, and the real
-//! programs.
+//! Shared by the tests: a folder with the three files, a sandbox for it, and the real programs.
 //!
-//! The tests of this crate are the programs and the documentation, as a user meets them. Those of
+//! The tests of this crate cover the programs and the documentation as a user sees them. The tests of
 //! `aac-auth` use this library as well.
 //!
 //! ```no_run
@@ -30,10 +29,10 @@ use tempfile::TempDir;
 /// The documented workspace, as the vendor's bash example prints it.
 pub const DOCUMENTED: &str = r#"{ "id": 31429, "name": "lukes-test-workspace", "state": "active", "lastStateChange": null, "custom_url": "lukes-test-workspace.us1.alteryxcloud.com", "max_user_number": 5000, "gid": "01JKBMKPZ94N0GG5F8N9HY2FJA", "createdAt": "2025-02-05T18:05:29.000Z", "updatedAt": "2025-02-05T18:05:29.000Z", "workspacetiers": { "data": [ { "isSingleUser": false, "id": 31428, "name": "enterprise_cloud22", "startsAt": "2025-02-05T18:05:29.000Z", "trialState": "None", "workspace": { "id": 31429 } } ] }, "workspace_member_count": 2, "workspace_tier": "enterprise_cloud22", "emrCluster": null }"#;
 
-/// The top folder of the repository.
+/// The repository's root.
 ///
-/// Not known when this is compiled: a copy of the repository may share the target folder, and cargo takes
-/// what it built there for its own.
+/// Unknown at compile time: copies of the repository may share the target folder, and cargo reuses what
+/// it has built there.
 pub fn repository() -> &'static Path {
     static TOP: LazyLock<PathBuf> = LazyLock::new(|| {
         let package = env::var_os("CARGO_MANIFEST_DIR").expect("cargo runs the tests");
@@ -42,7 +41,7 @@ pub fn repository() -> &'static Path {
     &TOP
 }
 
-/// The documents: each README, and what is for whoever carries on.
+/// The documents: each README, and those for contributors.
 pub fn documents() -> Vec<PathBuf> {
     let mut documents = vec![PathBuf::from("README.md"), "crates/aac-auth/ROTATION.md".into()];
     for name in names(&repository().join("crates")) {
@@ -55,12 +54,12 @@ pub fn documents() -> Vec<PathBuf> {
     documents
 }
 
-/// The text of a file of the repository.
+/// Reads a file of the repository.
 pub fn read(path: impl AsRef<Path>) -> String {
     fs::read_to_string(repository().join(path)).unwrap()
 }
 
-/// Cargo, as if nothing had been run by cargo yet.
+/// Cargo, without the variables that cargo sets for what it runs.
 pub fn cargo() -> Command {
     let mut cargo = Command::new(env!("CARGO"));
     for (name, _) in env::vars_os().filter(|(name, _)| is_set_by_cargo(name)) {
@@ -74,8 +73,8 @@ pub const PROGRAMS: [&str; 4] = ["get_workspace", "list_users", "raw_call", "acc
 
 /// A program, built as `cargo run` builds it.
 ///
-/// They have no tests of their own, so that a folder can be copied as it is; cargo tells the path of
-/// a binary to the tests of its own package alone.
+/// The programs have no tests of their own, so that a folder can be copied as it is, and cargo tells the
+/// path of a binary only to tests of its own package.
 pub fn program(name: &str) -> &'static Path {
     static PATHS: OnceLock<HashMap<String, PathBuf>> = OnceLock::new();
     let packages = PROGRAMS.iter().flat_map(|name| ["--package", name]);
@@ -93,7 +92,7 @@ pub fn get_workspace() -> &'static Path {
     program("get_workspace")
 }
 
-/// Builds, and tells what is where.
+/// Builds the packages, and returns the path of each binary.
 fn build<'a>(what: impl IntoIterator<Item = &'a str>) -> HashMap<String, PathBuf> {
     let output = cargo()
         .args(["build", "--message-format", "json"])
@@ -112,32 +111,32 @@ fn build<'a>(what: impl IntoIterator<Item = &'a str>) -> HashMap<String, PathBuf
     programs.collect()
 }
 
-/// A folder with the three files, in front of a sandbox.
+/// A folder with the three files, connected to a sandbox.
 pub struct Case {
     /// The server.
     pub sandbox: Sandbox,
     /// The folder of the three files.
     pub folder: TempDir,
-    /// The tokens that creds.json had at first.
+    /// The initial tokens of creds.json.
     pub tokens: Tokens,
 }
 
 impl Case {
-    /// With an access token that is fresh.
+    /// With a fresh access token.
     pub fn fresh(options: Options) -> Self {
         let sandbox = Sandbox::start(options).unwrap();
         let tokens = sandbox.issue();
         Self::with(sandbox, tokens)
     }
 
-    /// With an access token that has expired.
+    /// With an expired access token.
     pub fn expired(options: Options) -> Self {
         let sandbox = Sandbox::start(options).unwrap();
         let tokens = sandbox.issue_expired();
         Self::with(sandbox, tokens)
     }
 
-    /// After a run that saved its response in the journal, and came no further.
+    /// After a run that saved its response in the journal, but not in creds.json.
     pub fn interrupted(options: Options) -> Self {
         let case = Self::expired(options);
         case.interrupt(&mut case.command()).assert_ok();
@@ -145,12 +144,12 @@ impl Case {
         case
     }
 
-    /// Runs this program, whose response comes as far as the journal.
+    /// Runs this program, whose response gets only as far as the journal.
     pub fn interrupt(&self, program: &mut Command) -> Run {
         let hold = self.sandbox.hold_token_responses();
         let child = program.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         assert!(hold.wait_for_request(Duration::from_secs(20)));
-        // The next creds.json cannot be written where a folder is.
+        // A folder in its place keeps the next creds.json from being written.
         fs::create_dir(self.path("creds.json.new")).unwrap();
         hold.release();
         let run = Run::from(child);
@@ -165,12 +164,12 @@ impl Case {
         Self { sandbox, folder, tokens }
     }
 
-    /// A file in the folder.
+    /// The path of a file in the folder.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    /// creds.json.
+    /// The path of creds.json.
     pub fn creds(&self) -> PathBuf {
         self.path("creds.json")
     }
@@ -186,14 +185,14 @@ impl Case {
         names(self.folder.path())
     }
 
-    /// Whether a file of the folder has these bytes in it.
+    /// Whether a file in the folder contains these bytes.
     pub fn keeps(&self, bytes: &[u8]) -> bool {
-        // It may be a folder, which takes the place of a file.
+        // A folder may stand in the place of a file.
         let files = self.names().into_iter().filter_map(|name| fs::read(self.path(&name)).ok());
         files.into_iter().any(|file| file.windows(bytes.len()).any(|part| part == bytes))
     }
 
-    /// The refresh tokens that the sandbox has been sent, oldest first.
+    /// The refresh tokens that the sandbox has received, oldest first.
     pub fn sent_tokens(&self) -> Vec<String> {
         let requests = self.sandbox.requests().into_iter();
         let forms = requests.filter(|request| request.path == "/as/token").map(|request| {
@@ -203,25 +202,25 @@ impl Case {
         forms.collect()
     }
 
-    /// get_workspace, in front of this sandbox.
+    /// get_workspace, connected to this sandbox.
     pub fn command(&self) -> Command {
         self.program("get_workspace")
     }
 
-    /// A program, in front of this sandbox.
+    /// A program, connected to this sandbox.
     pub fn program(&self, name: &str) -> Command {
         let mut command = clean(program(name));
         command.env("AAC_DIR", self.folder.path());
         command
     }
 
-    /// Runs the program. Whatever comes of it, it shows no token.
+    /// Runs get_workspace, and checks that it shows no token.
     #[track_caller]
     pub fn run<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Run {
         self.check(Run::of(self.command().args(args)))
     }
 
-    /// Runs any of the programs so.
+    /// Runs any of the programs, with the same check.
     #[track_caller]
     pub fn call<S: AsRef<OsStr>>(&self, name: &str, args: impl IntoIterator<Item = S>) -> Run {
         self.check(Run::of(self.program(name).args(args)))
@@ -230,7 +229,7 @@ impl Case {
     #[track_caller]
     fn check(&self, run: Run) -> Run {
         run.assert_hides(&[&self.tokens.access_token, &self.tokens.refresh_token]);
-        // It may be a pipe, which to read would wait.
+        // It may be a pipe, and reading one would wait.
         let file = Some(self.creds()).filter(|path| path.is_file());
         let bytes = file.and_then(|path| fs::read(path).ok()).unwrap_or_default();
         let now: Value = serde_json::from_slice(&bytes).unwrap_or_default();
@@ -242,7 +241,7 @@ impl Case {
         run
     }
 
-    /// Starts so many programs at once.
+    /// Starts this many programs at once.
     pub fn start(&self, count: usize) -> Vec<Child> {
         (0..count)
             .map(|_| self.command().stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
@@ -256,7 +255,7 @@ pub fn creds_with(tokens: &Tokens) -> String {
     json!({ "access_token": access_token, "refresh_token": refresh_token }).to_string()
 }
 
-/// Copies a file, or a folder with all that is in it.
+/// Copies a file, or a folder with everything in it.
 pub fn copy(from: &Path, to: &Path) {
     if from.is_file() {
         fs::copy(from, to).unwrap();
@@ -268,7 +267,7 @@ pub fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// What is in a folder, sorted.
+/// The names in a folder, sorted.
 pub fn names(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).unwrap();
     let mut names: Vec<_> =
@@ -277,7 +276,7 @@ pub fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-/// get_workspace, with nothing of this environment that could change what it does.
+/// get_workspace, without environment variables that could affect it.
 pub fn command() -> Command {
     clean(get_workspace())
 }
@@ -293,7 +292,7 @@ fn clean(program: &Path) -> Command {
     command
 }
 
-/// Whether a tool is there that a test cannot do without.
+/// Whether a tool that a test needs is available.
 pub fn have(tool: &str) -> bool {
     let is_there = ["-V", "--version"]
         .iter()
@@ -312,13 +311,13 @@ pub fn kill(signal: &str, id: u32) {
     assert!(status.success());
 }
 
-/// What a program did.
+/// The result of running a program.
 pub struct Run {
     /// The exit code, unless a signal ended it.
     pub code: Option<i32>,
-    /// What it wrote to standard output.
+    /// Its standard output.
     pub stdout: String,
-    /// What it wrote to standard error.
+    /// Its standard error.
     pub stderr: String,
 }
 
@@ -328,7 +327,7 @@ impl Run {
         command.output().unwrap().into()
     }
 
-    /// It went well and printed the documented workspace.
+    /// Checks that it succeeded and printed the documented workspace.
     #[track_caller]
     pub fn assert_ok(&self) {
         assert_eq!(self.code, Some(0), "{}", self.stderr);
@@ -336,7 +335,7 @@ impl Run {
         assert_eq!(printed, serde_json::from_str::<Value>(DOCUMENTED).unwrap());
     }
 
-    /// It went wrong with this code, printed no result, and said all of these.
+    /// Checks that it failed with this code, printed no result, and said all of these.
     #[track_caller]
     pub fn assert_fails(&self, code: i32, words: &[&str]) {
         assert_eq!(self.code, Some(code), "{}", self.stderr);
@@ -348,13 +347,13 @@ impl Run {
         assert!(!self.stderr.contains("panicked"), "{}", self.stderr);
     }
 
-    /// It shows no twelve characters in a row of these.
+    /// Checks that it shows no twelve consecutive characters of these.
     #[track_caller]
     pub fn assert_hides(&self, tokens: &[&str]) {
         let parts: HashSet<_> =
             tokens.iter().flat_map(|token| token.as_bytes().windows(12)).collect();
         for output in [&self.stdout, &self.stderr] {
-            // Most of a long output is not looked at closely: no word of it is as long.
+            // Skips most of a long output quickly: its words are shorter.
             let words = output.split(|character: char| " \",:\r\n".contains(character));
             for part in words.flat_map(|word| word.as_bytes().windows(12)) {
                 assert!(!parts.contains(part), "{}", self.stderr);
@@ -379,7 +378,7 @@ impl From<Child> for Run {
     }
 }
 
-/// A terminal, as a window on the screen has it; dropped, it is closed.
+/// A terminal, like a window on the screen; dropping it closes it.
 #[cfg(target_os = "linux")]
 pub struct Terminal {
     ours: fs::File,
@@ -388,7 +387,7 @@ pub struct Terminal {
 
 #[cfg(target_os = "linux")]
 impl Terminal {
-    /// One that is so many columns wide.
+    /// Opens a terminal of this many columns.
     pub fn open(columns: u16) -> Self {
         use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
         use rustix::termios::{Winsize, tcsetwinsize};
@@ -416,11 +415,11 @@ impl Terminal {
         child
     }
 
-    /// What is written on it, until nobody has it open any more.
+    /// Reads the output until nobody has the terminal open any more.
     pub fn read_to_end(&mut self) -> String {
         let mut shown = Vec::new();
         let mut buffer = [0; 4096];
-        // Linux ends a terminal that nobody has open any more with an error.
+        // On Linux, reading fails once nobody has the terminal open.
         while let Ok(length @ 1..) = self.ours.read(&mut buffer) {
             shown.extend_from_slice(&buffer[..length]);
         }
@@ -428,8 +427,8 @@ impl Terminal {
     }
 }
 
-/// Runs a program on a terminal that is so many columns wide, and gives what it writes there: its
-/// standard output and its standard error.
+/// Runs a program on a terminal of this many columns, and returns its standard output and standard
+/// error.
 #[cfg(target_os = "linux")]
 pub fn on_terminal(command: &mut Command, columns: u16) -> String {
     let mut terminal = Terminal::open(columns);
@@ -445,10 +444,10 @@ pub fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The hashes of the tokens that a journal, or a pair that was set aside, holds a response for.
+/// The hashes of the tokens for which a journal, or a pair that was set aside, holds a response.
 pub fn answered(journal: &[u8]) -> Vec<String> {
     const LINE: usize = 512;
-    // The places of the first response and of a second one.
+    // The places of the first and second response.
     let places = [0, LINE + 64 * 1024].into_iter();
     let answered = places.filter_map(|place| {
         let (line, rest) = journal.get(place..)?.split_at_checked(LINE)?;
@@ -461,13 +460,13 @@ pub fn answered(journal: &[u8]) -> Vec<String> {
     answered.collect()
 }
 
-/// A response with a status and a body, as it is on the wire.
+/// A response with a status and a body, as raw bytes.
 pub fn plain(status: u16, body: &[u8]) -> Vec<u8> {
     let head = format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\n\r\n", body.len());
     [head.as_bytes(), body].concat()
 }
 
-/// A token endpoint that answers, byte for byte, what a test says.
+/// A token endpoint whose responses a test defines, byte for byte.
 pub struct TokenServer {
     case: Arc<Case>,
     forms: Arc<Mutex<Vec<Form>>>,
@@ -477,13 +476,13 @@ pub struct TokenServer {
 pub type Form = Vec<(String, String)>;
 
 impl TokenServer {
-    /// `respond` gives the bytes of the response; after them the connection is closed, unless they are
-    /// to be [left open](Self::start_open).
+    /// `respond` returns the bytes of the response. The connection is then closed, unless it is to be
+    /// [left open](Self::start_open).
     pub fn start(respond: impl Fn(&Case) -> Vec<u8> + Send + Sync + 'static) -> Self {
         Self::serve(respond, false)
     }
 
-    /// The same, with connections that stay open.
+    /// The same, but connections stay open.
     pub fn start_open(respond: impl Fn(&Case) -> Vec<u8> + Send + Sync + 'static) -> Self {
         Self::serve(respond, true)
     }
@@ -501,7 +500,7 @@ impl TokenServer {
                 let mut client = client.unwrap();
                 if let Some(form) = read_form(&client) {
                     received.lock().unwrap().push(form);
-                    // The client may have had enough.
+                    // The client may have stopped reading.
                     let _ = client.write_all(&respond(&server));
                 }
                 if stays_open {
@@ -512,7 +511,7 @@ impl TokenServer {
         Self { case, forms }
     }
 
-    /// The folder in front of it, whose access token has expired.
+    /// The folder connected to it, with an expired access token.
     pub fn case(&self) -> &Case {
         &self.case
     }

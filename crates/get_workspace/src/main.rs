@@ -21,7 +21,7 @@ struct Cli {
 fn main() -> ExitCode {
     match run(&Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
-        // Says what happened and what to do; the exit code tells the kind of error.
+        // Says what happened and what to do; the exit code gives the kind of error.
         Err(error) => error.report(),
     }
 }

@@ -1,8 +1,8 @@
-//! Fields of a user as columns.
+//! A user's fields as columns.
 
 use aac_auth::{Error, JsonText, Rows, one_line};
 
-/// What a table shows where nothing is asked for.
+/// The columns of a table by default.
 pub const DEFAULT: &str = "name,email,state,lastLoginTime,id";
 
 /// The documented fields, in the order in which the API sends them.
@@ -11,10 +11,10 @@ pub const ALL: &str = "lastLoginTime,id,agreementAcceptedAt,email,name,ssoPrinci
     exportStatusUpdatedAt,lastDeletedTenantAt,createdAt,updatedAt,peopleworkspaces,\
     validateExportCompliance,outputHomeDir,uploadDir";
 
-/// Those that come only where they are asked for.
+/// The fields that are sent only on request.
 pub const PRIVILEGES: &str = "maximalPrivileges,maximalCapabilities,authorizationRoles";
 
-/// The names in a list such as those above, each once.
+/// The names in a list such as those above, without duplicates.
 pub fn of(names: &str) -> Vec<String> {
     let mut columns: Vec<String> = Vec::new();
     for name in names.split(',').map(str::trim).filter(|name| !name.is_empty()) {
@@ -30,8 +30,8 @@ pub fn are_among(columns: &[String], names: &str) -> bool {
     names.split(',').any(|name| columns.iter().any(|column| column == name))
 }
 
-/// An error for a column that is neither documented nor a field of a user on the first page, unless
-/// there are no users to tell.
+/// Rejects a column that is neither documented nor a field of a user on the first page, unless that
+/// page is empty.
 pub fn check(columns: &[String], users: &mut Rows) -> Result<(), Error> {
     let documented = of(&[ALL, PRIVILEGES].join(","));
     for column in columns.iter().filter(|column| !documented.contains(column)) {

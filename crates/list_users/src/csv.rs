@@ -1,10 +1,10 @@
-//! Users as CSV (RFC 4180), which spreadsheets open.
+//! Users as CSV (RFC 4180), for spreadsheets.
 
 use crate::progress::print_each;
 use aac_auth::{Error, JsonText, Output, Rows, one_line};
 use std::borrow::Cow;
 
-/// The given columns. If they are all that are documented, a warning tells of other fields.
+/// Prints the given columns. If they are all the documented ones, a warning names other fields.
 pub fn print(
     users: &mut Rows,
     columns: &[String],
@@ -38,11 +38,11 @@ pub fn print(
 
 fn cell(value: Option<JsonText<'_>>) -> Cow<'_, str> {
     let text = value.and_then(JsonText::string).map(guarded);
-    // A number such as -5 is no formula.
+    // A number such as -5 is not a formula.
     text.or(value.map(JsonText::text)).unwrap_or_default()
 }
 
-/// People choose their own names. A spreadsheet would run one that begins like a formula.
+/// Users choose their own names. A spreadsheet would run one that begins like a formula.
 fn guarded(text: Cow<'_, str>) -> Cow<'_, str> {
     match text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
         true => format!("'{text}").into(),
@@ -56,7 +56,7 @@ fn write_record<'a>(
     line: &mut String,
 ) {
     line.clear();
-    // An empty line would be taken for no record.
+    // An empty line would not count as a record.
     let is_single = cells.len() == 1;
     for (column, cell) in cells.enumerate() {
         let cell = if is_terminal { one_line(&cell).into() } else { cell };

@@ -1,11 +1,11 @@
-//! Users as JSON, as the server wrote them, or so many of their fields.
+//! Users as JSON: exactly as the server wrote them, or only some fields.
 
 use crate::progress::print_each;
 use aac_auth::{Error, JsonArray, JsonText, Output, Rows, json};
 use std::borrow::Cow;
 
-/// One array, which ends with the last user, so that a list that was cut short is not valid JSON; or an
-/// object a line.
+/// Prints one array, which ends with the last user, so that a truncated list is not valid JSON; or one
+/// object per line.
 pub fn print(
     users: &mut Rows,
     columns: &[String],
@@ -28,7 +28,7 @@ pub fn print(
     output.finish()
 }
 
-/// The columns of a user, `null` where it has none; without columns, all of the user.
+/// The chosen columns of a user, `null` if absent; without columns, the whole user.
 fn chosen<'user>(user: JsonText<'user>, columns: &[String]) -> Cow<'user, str> {
     if columns.is_empty() {
         return user.as_str().into();

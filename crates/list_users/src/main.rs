@@ -6,7 +6,7 @@
 //!
 //! Or without an account: `cargo sandbox --users 1234 cargo run -p list_users`.
 //!
-//! What to learn here: the pages of a list (`Rows`), and results that are printed as they come.
+//! What to learn here: the pages of a list (`Rows`), and results printed as they arrive.
 
 mod columns;
 mod csv;
@@ -130,7 +130,7 @@ fn run(cli: Cli) -> Result<(), Error> {
         users = users.limit(limit);
     }
 
-    // Before anything is sent: what cannot be kept need not be asked for.
+    // Before anything is sent: without a place for the result, there is no point in asking.
     let mut output = match &cli.output {
         Some(path) if path.as_os_str() != "-" => Output::file(path)?,
         _ => Output::stdout(),
@@ -154,7 +154,7 @@ fn run(cli: Cli) -> Result<(), Error> {
     }
 }
 
-/// The number of a workspace: what else names one does not fit into a path.
+/// Parses a workspace number: other names do not fit into the path.
 fn workspace(text: &str) -> Result<u64, String> {
     text.parse().map_err(|_| "a number: the id that get_workspace prints, not the gid".to_owned())
 }

@@ -4,7 +4,7 @@ use aac_auth::{Error, JsonText, Output, Rows};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::time::Duration;
 
-/// Prints every user, and hands on what has been printed page by page.
+/// Prints every user, and flushes the output page by page.
 pub fn print_each(
     users: &mut Rows,
     output: &mut Output,

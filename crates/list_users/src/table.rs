@@ -4,14 +4,14 @@ use crate::progress::print_each;
 use aac_auth::{Error, JsonText, Output, Rows, one_line};
 use console::{Alignment, Term, measure_text_width, pad_str, truncate_str};
 
-/// Between two columns.
+/// The gap between two columns.
 const GAP: usize = 2;
-/// No column is made narrower: what is left of it would say nothing.
+/// No column is made narrower: the rest would be meaningless.
 const NARROWEST: usize = 12;
-/// The length of `2025-05-17`, which is enough of a time where room is scarce.
+/// The length of `2025-05-17`, enough of a time if space is scarce.
 const DATE: usize = 10;
 
-/// The given columns. On a terminal no line is wider than that is.
+/// Prints the given columns. On a terminal, no line is wider than the terminal.
 pub fn print(
     users: &mut Rows,
     columns: &[String],
@@ -55,7 +55,7 @@ pub fn print(
     Ok(())
 }
 
-/// How wide each column is.
+/// The width of each column.
 fn widths(rows: &[Vec<Box<str>>], columns: usize) -> Vec<usize> {
     let mut widths = vec![0; columns];
     for (width, cell) in rows.iter().flat_map(|row| (0..).zip(row)) {
@@ -64,12 +64,12 @@ fn widths(rows: &[Vec<Box<str>>], columns: usize) -> Vec<usize> {
     widths
 }
 
-/// How wide a line is.
+/// The width of a line.
 fn total(widths: &[usize]) -> usize {
     widths.iter().sum::<usize>() + GAP * (widths.len() - 1)
 }
 
-/// Makes the widest columns narrower until there is room, then leaves out the last ones.
+/// Narrows the widest columns until the line fits, then drops the last ones.
 fn fit(natural: Vec<usize>, room: usize) -> Vec<usize> {
     for count in (1..=natural.len()).rev() {
         let mut widths = natural[..count].to_vec();
@@ -85,7 +85,7 @@ fn fit(natural: Vec<usize>, room: usize) -> Vec<usize> {
     vec![room]
 }
 
-/// Whether it is written as `2025-05-17T04:40:40.000Z`.
+/// Whether it has the form `2025-05-17T04:40:40.000Z`.
 fn is_time(text: &str) -> bool {
     let bytes = text.as_bytes();
     text.is_ascii() && bytes.len() >= 20 && (bytes[4], bytes[7], bytes[DATE]) == (b'-', b'-', b'T')

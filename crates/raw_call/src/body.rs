@@ -8,14 +8,14 @@ use std::fs;
 use std::io::{self, Cursor, Read};
 use std::path::Path;
 
-/// What is read of a stream (standard input, a pipe) before it is sent, in bytes. What fits in here is
-/// checked, and can be sent a second time.
+/// How much of a stream (standard input, a pipe) is read before sending, in bytes. A stream that fits is
+/// checked, and can be sent again.
 const HELD: u64 = 1024 * 1024;
-/// The longest file that is checked before it is sent, in bytes.
+/// The longest file that is checked before sending, in bytes.
 const CHECKED: u64 = 64 * 1024 * 1024;
 
-/// A JSON object, the members of `-f` before those of `-F`. It is put together as text, so that all
-/// that JSON can hold stays as it is.
+/// A JSON object with the members of `-f` before those of `-F`. It is built as text, so that any JSON
+/// stays exactly as it is.
 pub fn of_fields(
     strings: &[(String, String)],
     values: &[(String, String)],
@@ -42,7 +42,7 @@ pub fn of_fields(
     Ok(format!("{{{}}}", members.join(",")))
 }
 
-/// JSON as it is, the content of a file as a string, or else the text as a string.
+/// JSON as it is, the content of a file as a string, or the text as a string.
 fn of_field(name: &str, text: &str) -> Result<String, Error> {
     if let Some(path) = text.strip_prefix('@') {
         let stdin = || io::read_to_string(io::stdin());
@@ -55,7 +55,7 @@ fn of_field(name: &str, text: &str) -> Result<String, Error> {
     Ok(json.map_or_else(|_| Value::from(text).to_string(), |json| json.get().to_owned()))
 }
 
-/// The value of `--data`. Where it is to be JSON, what only looks like it is refused.
+/// The value of `--data`. If it should be JSON, invalid JSON is rejected.
 pub fn of_data(data: &str, is_json: bool) -> Result<Body, Error> {
     let Some(source) = data.strip_prefix('@') else {
         if is_json {
@@ -120,7 +120,7 @@ pub fn of_parts(parts: &[(String, String)]) -> Result<Vec<(&str, Body)>, Error> 
     parts.iter().map(|(name, value)| Ok((name.as_str(), body(value)?))).collect()
 }
 
-/// An error for the name of a file where its content is meant.
+/// Rejects a file name given instead of the file's content.
 fn is_no_file(flag: &str, before: &str, value: &str) -> Result<(), Error> {
     match !value.starts_with('@') && Path::new(value).is_file() {
         true => Err(Error::Request {
@@ -130,8 +130,7 @@ fn is_no_file(flag: &str, before: &str, value: &str) -> Result<(), Error> {
     }
 }
 
-/// An error for what is said to be JSON and cannot be: a server would only say that it is wrong, not
-/// where.
+/// Rejects invalid JSON: a server would only say that it is wrong, not where.
 fn check(name: &str, bytes: &[u8]) -> Result<(), Error> {
     let why = match (bytes.trim_ascii_start(), str::from_utf8(bytes)) {
         ([0xff, 0xfe, ..] | [0xfe, 0xff, ..], _) => "is UTF-16: save it as UTF-8".to_owned(),

@@ -1,13 +1,13 @@
-//! The request as a line for bash, with curl in place of this program.
+//! The request as a command line for bash, with curl instead of this program.
 
 use crate::Answer;
 use crate::request::Options;
 use aac_auth::{Method, Preview};
 use std::path::Path;
 
-/// The line. `$ACCESS_TOKEN` is the shell's to fill in, and `$WORKSPACE_ID` where the path has
-/// `{workspaceId}` in it. Any user of the machine can read the arguments of a program, so the token
-/// comes through a pipe, made by a command of the shell itself.
+/// The command line. The shell fills in `$ACCESS_TOKEN`, and `$WORKSPACE_ID` if the path contains
+/// `{workspaceId}`. Any user of the machine can read a program's arguments, so the token comes through
+/// a pipe from a shell builtin.
 pub fn line(preview: &Preview, options: &Options, answer: &Answer) -> String {
     let mut words = vec!["curl".to_owned()];
     match preview.method {
@@ -21,10 +21,10 @@ pub fn line(preview: &Preview, options: &Options, answer: &Answer) -> String {
     if let Some(path) = answer.file() {
         words.push(format!("--output {}", quoted(&path.to_string_lossy())));
     }
-    // Undoes the compression that the header below allows for.
+    // Decodes the compression that the header below allows.
     words.push("--compressed".to_owned());
     for (name, value) in &preview.headers {
-        // Those that curl sets itself, from the body that it is given.
+        // curl sets these itself, from its body.
         let is_of_body = match name.as_str() {
             "content-length" => options.has_body(),
             "content-type" => !options.part.is_empty(),
@@ -35,7 +35,7 @@ pub fn line(preview: &Preview, options: &Options, answer: &Answer) -> String {
                 r#"--header @<(printf 'authorization: Bearer %s\n' "$ACCESS_TOKEN")"#.to_owned(),
             );
         } else if !is_of_body {
-            // An empty value is written with a semicolon: with a colon, curl would leave it out.
+            // An empty value needs a semicolon: with a colon, curl would omit the header.
             let header =
                 if value.is_empty() { format!("{name};") } else { format!("{name}: {value}") };
             words.push(format!("--header {}", quoted(&header)));
@@ -53,7 +53,7 @@ pub fn line(preview: &Preview, options: &Options, answer: &Answer) -> String {
         }
         _ => {}
     }
-    // What curl would otherwise do to the URL: expand brackets, resolve dots.
+    // curl would otherwise change the URL: expand brackets, resolve dots.
     if preview.url.contains(['[', ']', '{', '}']) {
         words.push("--globoff".to_owned());
     }
@@ -65,12 +65,12 @@ pub fn line(preview: &Preview, options: &Options, answer: &Answer) -> String {
     words.join(" ")
 }
 
-/// A part of an upload, as curl's own little language has it.
+/// A part of an upload, in curl's own syntax.
 fn part(name: &str, value: &str) -> String {
     let escaped = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"");
     let form = match value.strip_prefix('@') {
         Some(path) => {
-            // curl would name a pipe otherwise.
+            // Otherwise curl would send the name of the pipe.
             let is_file = Path::new(path).is_file();
             let file_name = if is_file { "" } else { ";filename=\"data\"" };
             format!("{name}=@\"{}\";type=application/octet-stream{file_name}", escaped(path))
@@ -80,7 +80,7 @@ fn part(name: &str, value: &str) -> String {
     format!("--form {}", quoted(&form))
 }
 
-/// One word of bash, whatever is in it.
+/// Quotes any text as one bash word.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "'\\''"))
 }

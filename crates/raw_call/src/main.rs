@@ -103,7 +103,7 @@ fn run(cli: &Cli) -> Result<(), Error> {
     if cli.answer.dry_run || cli.answer.curl {
         return preview(cli, request.preview()?);
     }
-    // Before anything is sent: what cannot be kept need not be asked for.
+    // Before anything is sent: without a place for the result, there is no point in asking.
     let output = cli.answer.to(&client)?;
     let response = show::upload(request)?;
     show::answer(response, output, &cli.answer)
@@ -129,7 +129,7 @@ fn print_rows(mut rows: Rows, mut output: Output) -> Result<(), Error> {
 }
 
 impl Answer {
-    /// The file of `--output`, which is not standard output.
+    /// The file of `--output`, unless it means standard output.
     fn file(&self) -> Option<&PathBuf> {
         self.output.as_ref().filter(|path| path.as_os_str() != "-")
     }

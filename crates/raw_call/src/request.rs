@@ -1,4 +1,4 @@
-//! The flags that make the request.
+//! The flags that make up the request.
 
 use crate::body;
 use aac_auth::{Client, Error, Method, Request};
@@ -74,7 +74,7 @@ impl Options {
         !self.raw_field.is_empty() || !self.field.is_empty()
     }
 
-    /// Whether the body is said to be JSON, be it by default.
+    /// Whether the body should be JSON, which is the default.
     fn is_json(&self) -> bool {
         let content_type = self.header("content-type");
         content_type.is_none_or(|value| value.to_ascii_lowercase().contains("json"))

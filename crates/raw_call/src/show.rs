@@ -1,4 +1,4 @@
-//! What is seen of a request and its response.
+//! Shows a request and its response.
 
 use crate::Answer;
 use aac_auth::{
@@ -10,10 +10,10 @@ use std::io::{self, IsTerminal, Write};
 use std::mem;
 use std::process::ExitCode;
 
-/// The most of a response that is shown on a terminal, in bytes.
+/// How much of a response is shown on a terminal, in bytes.
 const SHOWN: usize = 16 * 1024 * 1024;
 
-/// A request that is not sent.
+/// Shows a request that is not sent.
 pub fn request(preview: &Preview) -> Result<(), Error> {
     let mut output = Output::stdout();
     output.write_text(&format!("{} {}\n", preview.method, preview.url))?;
@@ -26,10 +26,10 @@ pub fn request(preview: &Preview) -> Result<(), Error> {
     output.finish()
 }
 
-/// Uploads that are shorter, in bytes, are over before anyone wonders.
+/// Shorter uploads, in bytes, finish before anyone wonders.
 const LONG_UPLOAD: u64 = 1024 * 1024;
 
-/// Sends the request, counting its body on standard error if that is a terminal.
+/// Sends the request, with upload progress on standard error if that is a terminal.
 pub fn upload(request: Request<'_>) -> Result<Response, Error> {
     if !io::stderr().is_terminal() {
         return request.send();
@@ -53,7 +53,7 @@ pub fn upload(request: Request<'_>) -> Result<Response, Error> {
     response
 }
 
-/// A response, as the flags want it.
+/// Shows a response as the flags ask.
 pub fn answer(mut response: Response, output: Output, flags: &Answer) -> Result<(), Error> {
     if flags.include {
         head(response.version(), response.status(), response.headers())?;
@@ -74,7 +74,7 @@ pub fn answer(mut response: Response, output: Output, flags: &Answer) -> Result<
     Ok(())
 }
 
-/// A body: what has come of it already, and the rest.
+/// Writes a body: the part already read, and the rest.
 fn body(
     mut text: Vec<u8>,
     mut read: impl FnMut(&mut [u8]) -> Result<usize, Error>,
@@ -82,7 +82,7 @@ fn body(
     flags: &Answer,
     bar: &ProgressBar,
 ) -> Result<(), Error> {
-    // Who names the output wants the bytes.
+    // A user who names the output wants the raw bytes.
     let is_for_person = output.is_terminal() && flags.output.is_none();
     if !is_for_person {
         output.write(&mem::take(&mut text))?;
@@ -104,21 +104,21 @@ fn body(
     output.finish()
 }
 
-/// Who has one page of a list should know.
+/// Tells the user if this is only one page of a list.
 fn tell(mut hint: PageHint) {
     if let Some(what) = hint.tell() {
         let _ = writeln!(io::stderr(), "raw_call: {what}; --paginate prints all");
     }
 }
 
-/// An error: what the server sent with it, then one line of what happened, then what to do.
+/// Reports an error: the server's response, one line that says what happened, then what to do.
 pub fn report(mut error: Error, flags: &Answer) -> ExitCode {
     let http = match &mut error {
         Error::ListInterrupted { source, .. } => &mut **source,
         error => error,
     };
     if let Error::Http(http) = http {
-        // Standard output cannot be written either: the first error is the one that counts.
+        // If standard output cannot be written either, the first error is the one that counts.
         let _ = error_answer(http, flags);
     }
     error.report()
@@ -134,7 +134,7 @@ fn error_answer(error: &mut HttpError, flags: &Answer) -> Result<(), Error> {
         return Ok(());
     }
     if flags.file().is_some() || flags.paginate {
-        // Not a part of the result.
+        // Not part of the result.
         let _ = writeln!(io::stderr(), "{}", error.shown);
         return Ok(());
     }
@@ -143,7 +143,7 @@ fn error_answer(error: &mut HttpError, flags: &Answer) -> Result<(), Error> {
     body(start, read, Output::stdout(), flags, &ProgressBar::hidden())
 }
 
-/// The status line and the headers of a response.
+/// Prints the status line and the headers of a response.
 fn head(version: Version, status: StatusCode, headers: &HeaderMap) -> Result<(), Error> {
     let mut output = Output::stdout();
     output.write_text(&format!("{version:?} {status}\n"))?;
@@ -155,7 +155,7 @@ fn head(version: Version, status: StatusCode, headers: &HeaderMap) -> Result<(),
     output.finish()
 }
 
-/// For a person: JSON indented, text with nothing in it that the terminal would act on, and no binary.
+/// For people: indented JSON, text without characters that the terminal would act on, and no binary.
 fn on_terminal(body: &[u8], output: &mut Output) -> Result<(), Error> {
     let text = str::from_utf8(body).ok().filter(|text| !text.contains('\0'));
     match text {
@@ -178,7 +178,7 @@ fn on_terminal(body: &[u8], output: &mut Output) -> Result<(), Error> {
     Ok(())
 }
 
-/// Counts a download, on standard error if that is a terminal.
+/// A progress bar for a download, on standard error if that is a terminal.
 fn bar(headers: &HeaderMap) -> ProgressBar {
     let length = headers.get("content-length").and_then(|length| length.to_str().ok());
     let length = length.and_then(|length| length.parse().ok());

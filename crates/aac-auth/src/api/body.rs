@@ -1,4 +1,4 @@
-//! What a request carries: bytes, files and streams, one after the other, and never whole in memory.
+//! Request bodies: bytes, files and streams in sequence, never whole in memory.
 
 use crate::error::{Error, Result};
 use std::collections::hash_map::RandomState;
@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 /// ```
 pub struct Body {
     pieces: Vec<Piece>,
-    /// The piece that is being read.
+    /// The piece being read.
     at: usize,
     failure: Option<Error>,
 }
@@ -40,7 +40,7 @@ enum Piece {
         length: u64,
         sent: u64,
     },
-    /// Can be read once.
+    /// Readable only once.
     Stream {
         name: String,
         reader: Box<dyn Read + Send>,
@@ -49,8 +49,8 @@ enum Piece {
 }
 
 impl Body {
-    /// The bytes of a file, as long as it is now. What is no regular file (a pipe, a device) is read
-    /// as a stream.
+    /// The bytes of a file, at its present length. A pipe, a device or anything else that is not a
+    /// regular file is read as a stream.
     ///
     /// # Errors
     ///
@@ -67,7 +67,7 @@ impl Body {
             return Ok(Self::stream(&name, file));
         }
         if metadata.len() == 0 {
-            // Files that the system makes up as they are read have no length, and yet a content.
+            // Files whose content the system generates report no length, and still have content.
             let mut start = Vec::new();
             (&file).take(1).read_to_end(&mut start).map_err(failed)?;
             if !start.is_empty() {
@@ -78,8 +78,8 @@ impl Body {
         Ok(Self::of(vec![Piece::File { path, file, length: metadata.len(), sent: 0 }]))
     }
 
-    /// What a reader gives until its end. It is sent in chunks, as its length is not known, and
-    /// cannot be sent a second time. `name` is for messages.
+    /// Everything that a reader returns. It is sent in chunks, since its length is unknown, and cannot
+    /// be sent again. `name` is for messages.
     pub fn stream(name: &str, reader: impl Read + Send + 'static) -> Self {
         let (name, reader) = (name.to_owned(), Box::new(reader));
         Self::of(vec![Piece::Stream { name, reader, is_touched: false }])
@@ -89,7 +89,7 @@ impl Body {
     pub(crate) fn multipart<'a>(
         parts: impl IntoIterator<Item = (&'a str, Self)>,
     ) -> (String, Self) {
-        // No part has it in it but by a chance of one in 2^128.
+        // A part contains it with a probability of one in 2^128.
         let random = || RandomState::new().hash_one(0);
         let boundary = format!("aac-{:016x}{:016x}", random(), random());
         let mut pieces = Vec::new();
@@ -119,7 +119,7 @@ impl Body {
         Self { pieces, at: 0, failure: None }
     }
 
-    /// The name that a part of a form is given; none for one that was put together in memory.
+    /// The file name of a form part; `None` if the part was built in memory.
     fn file_name(&self) -> Option<String> {
         match self.pieces.first()? {
             Piece::Bytes { .. } => None,
@@ -128,7 +128,7 @@ impl Body {
         }
     }
 
-    /// The length in bytes, where it is known before it is read.
+    /// The length in bytes, if known before reading.
     pub(crate) fn length(&self) -> Option<u64> {
         self.pieces.iter().try_fold(0, |sum, piece| match piece {
             Piece::Bytes { bytes, .. } => Some(sum + bytes.len() as u64),
@@ -137,7 +137,7 @@ impl Body {
         })
     }
 
-    /// Goes back to the beginning. Not possible, and false, once a stream has been read from.
+    /// Rewinds to the beginning. Returns false if a stream has already been read from.
     pub(crate) fn rewind(&mut self) -> Result<bool> {
         self.at = 0;
         for piece in &mut self.pieces {
@@ -155,8 +155,8 @@ impl Body {
         Ok(true)
     }
 
-    /// Leaves out up to so many bytes, and tells how many: those whose number has been announced. A
-    /// stream ends.
+    /// Skips up to this many bytes, whose number was announced, and returns how many it skipped. A stream
+    /// ends.
     pub(crate) fn skip(&mut self, most: usize) -> usize {
         while let Some(piece) = self.pieces.get_mut(self.at) {
             match piece.skip(most) {
@@ -167,7 +167,7 @@ impl Body {
         0
     }
 
-    /// Why it could not be read on, if it could not.
+    /// Why reading failed, if it did.
     pub(crate) fn failure(&mut self) -> Option<Error> {
         self.failure.take()
     }
@@ -202,7 +202,7 @@ impl Read for Body {
     }
 }
 
-/// As a person would read it: text as it is, for the rest what it is.
+/// For people: text as it is, and a description of everything else.
 impl fmt::Display for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for piece in &self.pieces {
@@ -247,7 +247,7 @@ impl Piece {
             Self::File { length, sent, .. } => {
                 let skipped = (*length - *sent).min(most as u64);
                 *sent += skipped;
-                // No more than `most`, which is a usize.
+                // At most `most`, which is a usize.
                 skipped as usize
             }
             Self::Stream { .. } => 0,
@@ -280,7 +280,7 @@ impl Piece {
     }
 }
 
-/// A name in a part's header, as browsers write it (WHATWG, "multipart/form-data").
+/// Quotes a name in a part's header, as browsers do (WHATWG, "multipart/form-data").
 fn quoted(name: &str) -> String {
     name.replace('"', "%22").replace('\r', "%0D").replace('\n', "%0A")
 }

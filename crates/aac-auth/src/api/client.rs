@@ -1,4 +1,4 @@
-//! The client: what all calls of a program share.
+//! The client that all calls of a program share.
 
 use crate::api::connection::Connection;
 use crate::api::json_text;
@@ -14,15 +14,14 @@ use ureq::http::Method;
 
 /// A connection to Alteryx Cloud. Threads may share it; a clone is the same connection.
 ///
-/// Each call uses the access token in creds.json, renewed first if it is about to end.
+/// Each call uses the access token in creds.json, refreshed first if it is about to expire.
 #[derive(Clone, Debug)]
 pub struct Client {
     connection: Connection,
 }
 
 impl Client {
-    /// Finds and checks aac_url.txt and client_id.txt. Nothing is sent yet; creds.json is read by
-    /// each call.
+    /// Finds and checks aac_url.txt and client_id.txt. Sends nothing; each call reads creds.json.
     ///
     /// `program` names the caller in the `User-Agent` header, for example `get_workspace/0.1.0`.
     ///
@@ -43,10 +42,10 @@ impl Client {
 
     /// Starts a request for a path such as `/iam/v1/workspaces/current`, with or without a query.
     ///
-    /// The path also picks the host: `/v4/…` and `/svc-workflow/…` are served by the platform host,
-    /// all else by the API host. A whole URL is taken if it is of one of these two. `{workspaceId}`
-    /// in it stands for the number of the current workspace. Spaces and characters outside ASCII are
-    /// percent-encoded; what is encoded already stays.
+    /// The path also selects the host: the platform host serves `/v4/…` and `/svc-workflow/…`, the API
+    /// host everything else. A whole URL is accepted if it is on one of these two. `{workspaceId}` is
+    /// replaced by the number of the current workspace. Spaces and characters outside ASCII are
+    /// percent-encoded; existing percent-encoding is kept.
     ///
     /// ```no_run
     /// use aac_auth::Method;
@@ -63,11 +62,11 @@ impl Client {
         Request::new(&self.connection, method, path)
     }
 
-    /// `GET` of a path, and the JSON of the answer.
+    /// Sends a `GET` and returns the JSON of the response.
     ///
     /// # Errors
     ///
-    /// Every [`Error`](crate::Error); [`Error::Http`](crate::Error::Http) for an answer other than 2xx.
+    /// Every [`Error`](crate::Error); [`Error::Http`](crate::Error::Http) for a response other than 2xx.
     ///
     /// ```no_run
     /// # let client = aac_auth::Client::open(&aac_auth::ConnectionOptions::default(), "demo/1.0")?;
@@ -80,8 +79,8 @@ impl Client {
         json_text::parse(&text).map_err(|error| not_json(Method::GET.to_string(), url, &error))
     }
 
-    /// The rows of a list, however many pages it has: of any endpoint that answers `{"data": […]}`, an
-    /// object with one array of another name, or an array, and takes `limit` and `offset`.
+    /// The rows of a list of any number of pages. The endpoint must take `limit` and `offset`, and return
+    /// `{"data": […]}`, an object with one array of another name, or an array.
     ///
     /// ```no_run
     /// # let client = aac_auth::Client::open(&aac_auth::ConnectionOptions::default(), "demo/1.0")?;
@@ -94,7 +93,7 @@ impl Client {
         self.request(Method::GET, path).rows()
     }
 
-    /// The number of the workspace that the tokens are for, asked for once.
+    /// The number of the workspace that the tokens are for, requested once.
     ///
     /// # Errors
     ///
@@ -109,11 +108,11 @@ impl Client {
         self.connection.workspace_id()
     }
 
-    /// An access token that is good for a call, renewed first if it is about to end.
+    /// A valid access token, refreshed first if it is about to expire.
     ///
     /// # Errors
     ///
-    /// What is wrong with creds.json, or why the tokens could not be renewed.
+    /// What is wrong with creds.json, or why the tokens could not be refreshed.
     ///
     /// ```no_run
     /// # let client = aac_auth::Client::open(&aac_auth::ConnectionOptions::default(), "demo/1.0")?;

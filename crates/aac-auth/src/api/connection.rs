@@ -1,4 +1,4 @@
-//! What the calls of a client share: the tokens, the transport, and how often to try.
+//! The state that the calls of a client share: the tokens, the transport, the number of retries.
 
 use crate::config::options::ConnectionOptions;
 use crate::config::settings::Settings;
@@ -35,7 +35,7 @@ struct Inner {
 }
 
 impl Connection {
-    /// Finds and checks the settings. Nothing is sent yet.
+    /// Finds and checks the settings. Sends nothing.
     pub(crate) fn open(options: &ConnectionOptions, program: &str) -> Result<Self> {
         let dir = options.dir.as_deref().filter(|dir| !dir.as_os_str().is_empty());
         let settings = Settings::load(dir, folder::has_tokens, credentials::placeholders)?;
@@ -91,7 +91,7 @@ impl Connection {
         self.inner.user_agent.clone()
     }
 
-    /// A token to make a call with: any that is fresh, or another than the one that was rejected.
+    /// A token for a call: any fresh one, or one other than the rejected one.
     pub(crate) fn fresh(
         &self,
         cancellation: &Cancellation,
@@ -104,13 +104,13 @@ impl Connection {
         }
     }
 
-    /// Waits before another try: as long as the server asks for, or longer each time.
+    /// Waits before a retry: as long as the server asks, or longer each time.
     pub(crate) fn pause(&self, tries: &mut u32, wait: Option<Duration>, why: &str) {
         let pause = wait.unwrap_or_else(|| backoff(*tries));
         *tries += 1;
         let seconds = pause.as_secs_f64();
         let text = format_args!("{why}; trying again in {seconds:.1} s");
-        // Someone at a terminal wonders after a second.
+        // A person at a terminal starts to wonder after a second.
         match pause > Duration::from_secs(1) {
             true => self.inner.notices.remark(text),
             false => self.inner.notices.step(text),
@@ -118,7 +118,7 @@ impl Connection {
         thread::sleep(pause);
     }
 
-    /// The number of the workspace, once it is known.
+    /// The number of the workspace, once known.
     pub(crate) fn workspace(&self) -> &OnceLock<String> {
         &self.inner.workspace
     }

@@ -1,4 +1,4 @@
-//! The many shapes of an error answer, turned into one line and its meaning.
+//! Turns the many shapes of an error response into one line and its meaning.
 //!
 //! The gateway, the platform behind it and the proxies before it each have their own.
 
@@ -9,7 +9,7 @@ use serde_json::Value;
 /// The longest message that is shown, in characters.
 const LIMIT: usize = 300;
 
-/// What an error answer says, on one line and without secrets, and what it means.
+/// The message of an error response, on one line and without secrets, and its meaning.
 pub(crate) fn read(status: u16, body: &[u8], secrets: &[&str]) -> (String, HttpErrorKind) {
     let text = String::from_utf8_lossy(body);
     let json: Value = serde_json::from_slice(body).unwrap_or_default();
@@ -24,7 +24,7 @@ pub(crate) fn read(status: u16, body: &[u8], secrets: &[&str]) -> (String, HttpE
     (redact(&message, secrets, LIMIT), meaning(status, &json))
 }
 
-/// The telling parts of an envelope; none where it is of no known kind.
+/// The meaningful parts of an error body; none if its shape is unknown.
 fn parts(json: &Value) -> Vec<String> {
     let text = |pointer: &str| match json.pointer(pointer) {
         Some(Value::String(text)) if !text.trim().is_empty() => Some(text.clone()),
@@ -50,7 +50,7 @@ fn parts(json: &Value) -> Vec<String> {
 fn meaning(status: u16, json: &Value) -> HttpErrorKind {
     let text = |pointer: &str| json.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     let code = text("/fault/detail/errorcode");
-    // An older gateway sends its quota faults as 500.
+    // An older gateway sends its quota errors as 500.
     if status == 429
         || ["QuotaViolation", "SpikeArrestViolation"].iter().any(|kind| code.ends_with(kind))
     {
@@ -70,13 +70,13 @@ fn meaning(status: u16, json: &Value) -> HttpErrorKind {
     }
 }
 
-/// The title of an HTML page, as proxies and front ends answer them.
+/// The title of an HTML page, as sent by proxies and front ends.
 fn html_title(text: &str) -> Option<String> {
     let start = text.trim_start();
     if !start.starts_with('<') {
         return None;
     }
-    // The same length in bytes: only ASCII letters change.
+    // Same length in bytes: only ASCII letters change.
     let lower = start.to_ascii_lowercase();
     let from = lower.find("<title>")? + "<title>".len();
     let to = lower[from..].find("</title>")? + from;

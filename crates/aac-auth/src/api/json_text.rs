@@ -1,8 +1,8 @@
-//! JSON as text: read without being parsed, so that it can be passed on as the server wrote it: every
-//! digit, every escape, members in their order, whatever the nesting. Nothing here recurses.
+//! JSON as text, passed on exactly as the server wrote it: every digit, every escape, members in their
+//! order, at any nesting. Nothing here recurses.
 //!
 //! JavaScript writes half of a surrogate pair as an escape, `"\ud83d"`, and a server may nest deeper than
-//! serde_json parses. As text both are fine; where a [`Value`] is needed, [`parse`] finds a way.
+//! serde_json parses. As text both are fine; where a [`Value`] is needed, [`parse`] works around them.
 
 use serde_json::Value;
 use std::borrow::Cow;
@@ -10,11 +10,11 @@ use std::fmt;
 use std::ops::{Deref, Range};
 use std::{iter, mem};
 
-/// The levels of nesting that serde_json parses. What lies deeper stays text, also where the rest is
-/// indented: a line would be as long as it is deep.
+/// The nesting depth that serde_json parses. Deeper JSON stays text, and is not indented either: each
+/// line would be as long as its depth.
 const LEVELS: usize = 127;
 
-/// Text that is JSON: one value. `{}` displays it as it is, `{:#}` indented.
+/// A JSON value as text. `{}` displays it as it is, `{:#}` indented.
 ///
 /// ```
 /// use aac_auth::JsonText;
@@ -30,7 +30,7 @@ const LEVELS: usize = 127;
 pub struct JsonText<'text>(&'text str);
 
 impl<'text> JsonText<'text> {
-    /// The text, without the blanks around it; `None` if it is not JSON.
+    /// The text without surrounding whitespace; `None` if it is not JSON.
     pub fn new(text: &'text str) -> Option<Self> {
         let mut scanner = Scanner::new(text);
         let value = scanner.value().ok()?;
@@ -38,7 +38,7 @@ impl<'text> JsonText<'text> {
         Some(Self(&text[value]))
     }
 
-    /// What a [`Scanner`] has passed over.
+    /// Text that a [`Scanner`] has already checked.
     pub(crate) fn trusted(text: &'text str) -> Self {
         Self(text)
     }
@@ -48,7 +48,7 @@ impl<'text> JsonText<'text> {
         self.0
     }
 
-    /// The members of an object, in their order; none of anything else.
+    /// The members of an object, in order; none for other values.
     pub fn members(self) -> impl Iterator<Item = (Cow<'text, str>, JsonText<'text>)> {
         let mut scanner = Scanner::new(self.0);
         let mut is_inside = scanner.enter(b'{');
@@ -61,8 +61,8 @@ impl<'text> JsonText<'text> {
         })
     }
 
-    /// The values of the members of these names, in the order of the names, and the name of the first
-    /// member that is not among them.
+    /// The values of the members with these names, in the order of the names, and the name of the first
+    /// other member.
     ///
     /// ```
     /// let user = aac_auth::JsonText::new(r#"{"id":1,"state":"active","name":"Ada"}"#).unwrap();
@@ -78,7 +78,7 @@ impl<'text> JsonText<'text> {
     ) -> (Vec<Option<JsonText<'text>>>, Option<Cow<'text, str>>) {
         let (mut values, mut other, mut likely) = (vec![None; names.len()], None, 0);
         for (name, value) in self.members() {
-            // Most often they come in the same order.
+            // Usually they come in the same order.
             let is_likely = names.get(likely).is_some_and(|wanted| wanted.as_ref() == name);
             let search = || names.iter().position(|wanted| wanted.as_ref() == name);
             match is_likely.then_some(likely).or_else(search) {
@@ -94,8 +94,7 @@ impl<'text> JsonText<'text> {
         (values, other)
     }
 
-    /// The value as people read it: a string without its quotes, nothing for `null`, anything else as the
-    /// JSON that it is.
+    /// The value for people: a string without quotes, nothing for `null`, and JSON for everything else.
     pub fn text(self) -> Cow<'text, str> {
         match self.0 {
             "null" => Cow::Borrowed(""),
@@ -103,7 +102,7 @@ impl<'text> JsonText<'text> {
         }
     }
 
-    /// The text of a string, without its quotes and escapes. Half of a surrogate pair becomes U+FFFD.
+    /// The content of a string, unescaped. Half of a surrogate pair becomes U+FFFD.
     pub fn string(self) -> Option<Cow<'text, str>> {
         self.0.starts_with('"').then(|| unquoted(self.0))
     }
@@ -126,8 +125,8 @@ impl fmt::Display for JsonText<'_> {
     }
 }
 
-/// Parses JSON that serde_json may not: half of a surrogate pair becomes U+FFFD, and what is nested too
-/// deeply becomes a string that holds its JSON.
+/// Parses JSON that serde_json may reject: half of a surrogate pair becomes U+FFFD, and a value nested
+/// too deeply becomes a string that contains its JSON.
 pub(crate) fn parse(text: &str) -> serde_json::Result<Value> {
     serde_json::from_str(text).or_else(|error| match JsonText::new(text) {
         Some(JsonText(text)) => serde_json::from_str(&mend(text)),
@@ -135,14 +134,14 @@ pub(crate) fn parse(text: &str) -> serde_json::Result<Value> {
     })
 }
 
-/// The JSON text on one line, without blanks between its tokens.
+/// Writes JSON text on one line, without whitespace between tokens.
 pub(crate) fn compact(text: &str, into: &mut String) {
     for token in tokens(text) {
         into.push_str(token);
     }
 }
 
-/// The content of a string in quotes.
+/// The content of a quoted string.
 fn unquoted(text: &str) -> Cow<'_, str> {
     if !text.contains('\\') {
         return Cow::Borrowed(&text[1..text.len() - 1]);
@@ -151,7 +150,7 @@ fn unquoted(text: &str) -> Cow<'_, str> {
     Cow::Owned(content.unwrap_or_else(|_| text.to_owned()))
 }
 
-/// Replaces what serde_json does not parse in text that is JSON.
+/// Replaces the parts of valid JSON that serde_json does not parse.
 fn mend(text: &str) -> String {
     let mut mended = String::with_capacity(text.len());
     let mut level = 0;
@@ -180,7 +179,7 @@ fn mend(text: &str) -> String {
     mended
 }
 
-/// Copies JSON text with `\ufffd` for each escape that is half of a surrogate pair.
+/// Copies JSON text, with `\ufffd` for each escape that is half of a surrogate pair.
 fn mend_surrogates(text: &str, mended: &mut String) {
     let unit = |text: &str| -> Option<u16> {
         u16::from_str_radix(text.strip_prefix("\\u")?.get(..4)?, 16).ok()
@@ -232,7 +231,7 @@ fn indent(text: &str, into: &mut impl fmt::Write) -> fmt::Result {
     Ok(())
 }
 
-/// The tokens of text that is JSON.
+/// The tokens of JSON text.
 fn tokens(text: &str) -> impl Iterator<Item = &str> {
     let mut at = 0;
     iter::from_fn(move || {
@@ -252,11 +251,11 @@ fn tokens(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The text is not JSON. What is wrong with it, serde_json says better.
+/// The text is not JSON. serde_json describes the error better.
 #[derive(Debug)]
 pub(crate) struct Malformed;
 
-/// Goes through a text that should be JSON, and sees as much of it as is needed.
+/// Scans text that should be JSON, only as far as needed.
 #[derive(Debug)]
 pub(crate) struct Scanner<'text> {
     text: &'text str,
@@ -270,13 +269,13 @@ impl<'text> Scanner<'text> {
         Self { text, at: 0, is_first: false }
     }
 
-    /// The first byte of what comes next.
+    /// The first byte of the next token.
     pub(crate) fn peek(&mut self) -> Option<u8> {
         self.at = blanks(self.text.as_bytes(), self.at);
         self.text.as_bytes().get(self.at).copied()
     }
 
-    /// Enters an object or an array if that comes next.
+    /// Enters an object or an array if one comes next.
     pub(crate) fn enter(&mut self, opening: u8) -> bool {
         let is_one = self.peek() == Some(opening);
         if is_one {
@@ -286,7 +285,7 @@ impl<'text> Scanner<'text> {
         is_one
     }
 
-    /// Goes to the next member or element; false after the last one.
+    /// Moves to the next member or element; false after the last one.
     pub(crate) fn advance(&mut self, closing: u8) -> Result<bool, Malformed> {
         let next = self.peek();
         let is_first = mem::take(&mut self.is_first);
@@ -313,20 +312,20 @@ impl<'text> Scanner<'text> {
         Ok(&self.text[start..end])
     }
 
-    /// Where the value that comes next stands.
+    /// The range of the next value.
     pub(crate) fn value(&mut self) -> Result<Range<usize>, Malformed> {
         let start = blanks(self.text.as_bytes(), self.at);
         self.at = value(self.text.as_bytes(), start).ok_or(Malformed)?;
         Ok(start..self.at)
     }
 
-    /// The value that comes next.
+    /// The next value.
     pub(crate) fn value_text(&mut self) -> Result<JsonText<'text>, Malformed> {
         let text = self.text;
         self.value().map(|value| JsonText(&text[value]))
     }
 
-    /// Makes sure that nothing comes any more.
+    /// Checks that nothing follows.
     pub(crate) fn end(&mut self) -> Result<(), Malformed> {
         self.peek().map_or(Ok(()), |_| Err(Malformed))
     }
@@ -334,7 +333,7 @@ impl<'text> Scanner<'text> {
 
 /// The end of the value that begins there; `None` if there is none.
 fn value(text: &[u8], mut at: usize) -> Option<usize> {
-    // What each open object or array ends with.
+    // The closing byte of each open object or array.
     let mut open = Vec::new();
     loop {
         at = match text.get(at)? {
@@ -361,7 +360,7 @@ fn value(text: &[u8], mut at: usize) -> Option<usize> {
             b'n' => word(text, at, b"null")?,
             _ => number(text, at)?,
         };
-        // A value has ended, and with it perhaps what it stands in.
+        // A value has ended, and perhaps the values around it.
         loop {
             let Some(&closing) = open.last() else {
                 return Some(at);
@@ -412,11 +411,11 @@ fn string(text: &[u8], start: usize) -> Option<usize> {
     }
 }
 
-/// The bytes before a quote, a backslash or a control character, looked for eight at once: most of JSON
-/// is in strings.
+/// The number of bytes before a quote, a backslash or a control character. Checks eight at once, since
+/// most of JSON is strings.
 fn plain_length(text: &[u8]) -> usize {
     const ONES: u64 = 0x0101_0101_0101_0101;
-    // Each marks the bytes sought with their highest bit; what lies above the lowest mark may be wrong.
+    // Each marks matching bytes with their highest bit; bits above the lowest mark may be wrong.
     let below = |word: u64, limit: u64| word.wrapping_sub(ONES * limit) & !word;
     let equal = |word: u64, byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
     let (words, _) = text.as_chunks::<8>();
@@ -479,7 +478,7 @@ mod tests {
         JsonText::new(text).is_some()
     }
 
-    /// Text that is JSON, or nearly.
+    /// Text that is JSON, or almost.
     fn nearly_json() -> impl Strategy<Value = String> {
         const TOKENS: [&str; 40] = [
             "{",
@@ -527,7 +526,7 @@ mod tests {
         prop_oneof![tokens.prop_map(|tokens| tokens.concat()), json().prop_map(|(text, _)| text)]
     }
 
-    /// JSON with blanks in it, and the same without.
+    /// JSON with whitespace, and the same without.
     fn json() -> impl Strategy<Value = (String, String)> {
         let leaf = proptest::sample::select(
             [
@@ -652,7 +651,7 @@ mod tests {
         let text = r#" {"a":[],"b":{ },"c":[1,{"d":[[2]],"e":"{[,:\"]}"}],"f":1.10,"g":-0} "#;
         let value: Value = serde_json::from_str(text).unwrap();
         assert_eq!(format!("{:#}", JsonText::new(text).unwrap()), format!("{value:#}"));
-        // What a value would not keep.
+        // Details that a `Value` would not keep.
         let kept = "{\n  \"a\": 1E400,\n  \"a\": \"\\u0041\"\n}";
         assert_eq!(format!("{:#}", JsonText::new(r#"{"a":1E400,"a":"\u0041"}"#).unwrap()), kept);
     }

@@ -1,14 +1,14 @@
-//! What a body says of a list: its rows, how many there are in all, whether there are more.
+//! Reads a list from a body: its rows, how many there are in all, whether there are more.
 //!
-//! The platform's own form is `{"data": […], "count": n}`. Other services name the list, the total and the
-//! way to the next page as they like; what stands beside the rows is looked for under the usual names.
+//! The platform's own form is `{"data": […], "count": n}`. Other services choose their own names for the
+//! list, the total and the next page; the members beside the rows are matched against the usual names.
 
 use crate::api::json_text::{JsonText, Malformed, Scanner};
 use crate::error::display::one_line;
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// Names for the number of rows in all, as [`plain`] has them.
+/// Names for the total number of rows, normalized by [`plain`].
 const TOTALS: [&str; 12] = [
     "count",
     "total",
@@ -24,7 +24,7 @@ const TOTALS: [&str; 12] = [
     "rowcount",
 ];
 
-/// Names for what is only there, or only true, where there are more rows.
+/// Names for members that are only present, or only true, if there are more rows.
 const MORE: [&str; 23] = [
     "next",
     "nextcursor",
@@ -51,33 +51,33 @@ const MORE: [&str; 23] = [
     "continuationtoken",
 ];
 
-/// Names for an object that such members may stand in.
+/// Names for an object that may contain such members.
 const HOLDERS: [&str; 8] =
     ["links", "meta", "metadata", "page", "pageinfo", "pagination", "paging", "pages"];
 
-/// The names of members that a message shows.
+/// How many member names a message shows.
 const SHOWN_NAMES: usize = 10;
 
 /// A list, or a page of one.
 #[derive(Debug, Default)]
 pub(crate) struct List {
-    /// Where the rows stand in the text.
+    /// The ranges of the rows in the text.
     pub(crate) rows: Vec<Range<usize>>,
-    /// The member that has them; `None` where the body is the array itself.
+    /// The member with the rows; `None` if the body is the array itself.
     pub(crate) member: Option<String>,
     pub(crate) announced: Announced,
 }
 
-/// What stands beside the rows.
+/// The members beside the rows.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Announced {
-    /// How many rows there are, and the member that says so; the largest where several do.
+    /// The total number of rows, and the member with it; the largest if there are several.
     pub(crate) total: Option<(u64, String)>,
-    /// The member that says that there are more.
+    /// The member that says there are more.
     pub(crate) more: Option<String>,
 }
 
-/// Why a body is no list.
+/// Why a body is not a list.
 #[derive(Debug)]
 pub(crate) enum NoList {
     Malformed,
@@ -91,8 +91,8 @@ impl From<Malformed> for NoList {
 }
 
 impl List {
-    /// The list that a body is, or that it has as its only one; if it has `data`, that one. An object with
-    /// an `id` is a thing, not a page, even if one array belongs to it.
+    /// Finds the list in a body: the body itself, its `data`, or its only array. An object with an `id`
+    /// is a single item, not a page, even if it has one array.
     pub(crate) fn read(text: &str) -> Result<Self, NoList> {
         let mut scanner = Scanner::new(text);
         let mut list = Self::default();
@@ -154,7 +154,7 @@ impl List {
 }
 
 impl Announced {
-    /// Takes note of a member beside the rows.
+    /// Records a member beside the rows.
     fn note(&mut self, name: &str, value: JsonText<'_>) {
         let plain_name = plain(name);
         if HOLDERS.contains(&&*plain_name) {
@@ -180,7 +180,7 @@ impl Announced {
     }
 }
 
-/// Where the elements of the array that comes next stand.
+/// The ranges of the elements of the next array.
 fn rows(scanner: &mut Scanner<'_>) -> Result<Vec<Range<usize>>, Malformed> {
     let mut rows = Vec::new();
     scanner.enter(b'[');

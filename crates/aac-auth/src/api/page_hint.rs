@@ -1,17 +1,17 @@
-//! Whether a body is one page of a longer list: told to people who did not ask for pages.
+//! Detects that a body is one page of a longer list, to tell people who did not ask for pages.
 
 use crate::api::list::List;
 use crate::api::response::Response;
 use std::mem;
 use ureq::http::Method;
 
-/// The most of a body that is kept, in bytes. A page of the platform's own length is far shorter.
+/// How much of a body is kept, in bytes. A page of the platform's default length is far shorter.
 const BODY: usize = 1024 * 1024;
 
-/// Rows on a page where `limit` does not say, as the platform's services have it.
+/// Rows per page without `limit`, as the platform's services have it.
 const DEFAULT_PAGES: [u64; 2] = [10, 25];
 
-/// Looks at the body of a response as it passes.
+/// Examines the body of a response as it passes.
 ///
 /// ```no_run
 /// use aac_auth::{Method, PageHint};
@@ -33,14 +33,14 @@ const DEFAULT_PAGES: [u64; 2] = [10, 25];
 /// ```
 #[derive(Debug)]
 pub struct PageHint {
-    /// Nothing more is to be found out once this is gone.
+    /// `None` once there is nothing more to find out.
     body: Option<Vec<u8>>,
     offset: u64,
     has_limit: bool,
 }
 
 impl PageHint {
-    /// For a response whose body is still to be read.
+    /// Starts with a response whose body has not been read.
     pub fn new(response: &Response) -> Self {
         let query = response.url().split_once('?').map_or("", |(_, query)| query);
         let value = |name| {
@@ -54,11 +54,11 @@ impl PageHint {
         }
     }
 
-    /// Looks at the next part of the body.
+    /// Examines the next part of the body.
     pub fn see(&mut self, bytes: &[u8]) {
         if let Some(body) = &mut self.body {
             if body.is_empty() && !matches!(bytes.trim_ascii_start().first(), None | Some(b'{')) {
-                // No object: a package, a report, an array.
+                // Not an object: a package, a report, an array.
                 self.body = None;
             } else if body.len() + bytes.len() > BODY {
                 self.body = None;
@@ -68,7 +68,7 @@ impl PageHint {
         }
     }
 
-    /// What is to be told at the end of the body, if it is one page of a longer list.
+    /// At the end of the body, a message if it is one page of a longer list.
     pub fn tell(&mut self) -> Option<String> {
         let body = mem::take(&mut self.body)?;
         let list = List::read(str::from_utf8(&body).ok()?).ok()?;

@@ -1,33 +1,33 @@
-//! Which page of a list is asked for next, and where the list ends. Nothing is sent from here: each page
-//! that has come is told, and the next [`Step`] is the answer.
+//! Decides which page of a list to request next, and where the list ends. Sends nothing: the caller
+//! reports each page, and gets the next [`Step`].
 //!
-//! Servers differ. Some send fewer rows than they are asked for, some have no total, or a `count` that is
-//! the page's own; some ignore `offset`, or know no pages at all. And a list may change while it is read.
-//! These rules hold for all of them: every list ends, and one that may lack rows does not end in silence.
+//! Servers differ. Some send fewer rows than requested, some have no total, or a `count` that is the
+//! page's own; some ignore `offset`, or have no pages. And a list may change while it is read.
+//! These rules hold for all of them: every list ends, and one that may lack rows does not end silently.
 //!
 //! | the page | then |
 //! |---|---|
 //! | no rows | the end |
-//! | as many rows given as the program wants | the end |
-//! | something new, and with it all rows of the total | the end, but see below |
-//! | something new, in a bare array of another length than asked for | the end: it has no pages |
-//! | something new | the next page |
-//! | nothing new, and the server is not known to heed the offset | a probe |
-//! | nothing new | the next page; an error if it is long and the last one again, or if that goes on |
-//! | the twentieth, in a list that has no end yet | a probe |
+//! | all the rows that the program wants | the end |
+//! | new rows, and with them all rows of the total | the end, but see below |
+//! | new rows, in a bare array of another length than requested | the end: it has no pages |
+//! | new rows | the next page |
+//! | nothing new, and the server is not known to respect the offset | a probe |
+//! | nothing new | the next page; an error if it is long and repeats the last one, or if this goes on |
+//! | the twentieth, of a list that has no end yet | a probe |
 //!
-//! A total that fewer rows were given of, or a member such as `nextPageToken`, makes of the end a warning.
-//! A total that more rows were given of is none. On the first page it may be the page's own count, if as
-//! many rows came as were asked for, or as many as servers bound a page by (10, 25, 50 …): then the next
-//! page is asked for all the same.
+//! If the total is larger than the rows given, or there is a member such as `nextPageToken`, the list
+//! ends with a warning. A total smaller than the rows given is ignored. On the first page it may be the
+//! page's own count, if as many rows came as requested, or as many as a usual page bound (10, 25, 50 …):
+//! then the next page is requested anyway.
 //!
-//! The probe asks for one row from far beyond the end of any list:
+//! The probe requests one row from far beyond the end of any list:
 //!
-//! | the answer | means | then |
+//! | the response | means | then |
 //! |---|---|---|
-//! | no rows, no list, an HTTP error | the offset is heeded | on, as above |
-//! | rows, and more are announced or some were to be skipped | the offset is ignored | an error |
-//! | rows, where rows without ids are all alike | nobody knows how many there are | an error |
+//! | no rows, no list, an HTTP error | the server respects the offset | continue as above |
+//! | rows, and more are announced or some should have been skipped | the offset is ignored | an error |
+//! | rows, where rows without ids are all alike | the number of rows is unknowable | an error |
 //! | all rows of the page again | no pages: that was the whole list | the end |
 //! | fewer, and the page was full | there may well be more | an error |
 //! | fewer, and the page was not full | there may be more | the end, with a warning |
@@ -35,50 +35,50 @@
 use crate::api::list::Announced;
 use std::mem;
 
-/// Where the probe looks: further than any list goes, and still a number to servers that count in 32 bits.
+/// The probe's offset: beyond the end of any list, and still a number for servers that count in 32 bits.
 const FAR: u64 = 1_000_000_000;
 
-/// As many rows may come again on one page, because others were inserted before them.
+/// This many rows may repeat on one page, because others were inserted before them.
 const MOVED: u64 = 3;
 
-/// The rows that bring nothing new before a list is given up, if they are on two pages at least.
+/// How many rows may bring nothing new before the list is given up, if they span at least two pages.
 const STALE_ROWS: u64 = 100;
 
-/// What servers bound a page by.
+/// The usual page bounds of servers.
 const BOUNDS: [u64; 9] = [10, 20, 25, 50, 100, 200, 250, 500, 1000];
 
-/// The pages after which a list without an end is probed.
+/// The number of pages after which a list without an end is probed.
 const ENDLESS: u64 = 20;
 
-/// What is to be done after a page.
+/// What to do after a page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// Give the rows, then ask for the next page.
+    /// Give the rows, then request the next page.
     Go,
-    /// Give the rows: they are the last. Why some may be missing.
+    /// Give the rows, which are the last, with a reason if some may be missing.
     End(Option<String>),
-    /// The rows of this page were given before; the list ends as [`End`](Self::End) does.
+    /// The rows of this page were given before; the list ends as with [`End`](Self::End).
     EndBefore(Option<String>),
-    /// Ask for [`Paging::probe`], and tell what came.
+    /// Request [`Paging::probe`], and report the result.
     Probe,
-    /// Give up, since nobody knows which rows are missing.
+    /// Give up, since the missing rows are unknown.
     Fail(String),
 }
 
-/// A page as it came.
+/// A page as it arrived.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Arrival {
-    /// The rows that were asked for.
+    /// The number of rows requested.
     pub(crate) asked: u64,
-    /// The rows that came.
+    /// The number of rows received.
     pub(crate) received: u64,
-    /// Those of them to be given: new ones, and no more than the program wants.
+    /// How many of them to give: new ones, and no more than the program wants.
     pub(crate) new: u64,
-    /// The same for pages of the same rows.
+    /// Equal for pages of the same rows.
     pub(crate) likeness: u64,
-    /// Whether no row has an id, and each is like the others.
+    /// Whether no row has an id, and all are alike.
     pub(crate) is_uniform: bool,
-    /// Whether the body was nothing but the array.
+    /// Whether the body was only the array.
     pub(crate) is_bare: bool,
     pub(crate) announced: Announced,
 }
@@ -88,7 +88,7 @@ pub(crate) struct Arrival {
 pub(crate) struct Paging {
     pub(crate) noun: &'static str,
     pub(crate) page_size: u64,
-    /// The rows at the beginning that are skipped.
+    /// The number of rows skipped at the beginning.
     start: u64,
     limit: Option<u64>,
     /// Where the next page begins.
@@ -97,14 +97,14 @@ pub(crate) struct Paging {
     pages: u64,
     total: Option<(u64, String)>,
     first_total: u64,
-    /// More rows came than the total has: it means something else.
+    /// More rows arrived than the total: it means something else.
     is_total_wrong: bool,
     more: Option<String>,
     last: Option<u64>,
     heeds_offset: bool,
     stale_pages: u64,
     stale_rows: u64,
-    /// The page that the probe is about, and whether it is the one before again.
+    /// The page that caused the probe, and whether it repeats the one before.
     pending: (Arrival, bool),
     warning: Option<String>,
 }
@@ -140,12 +140,12 @@ impl Paging {
         (self.start, self.offset) = (rows, rows);
     }
 
-    /// The offset and the limit of the next page.
+    /// The offset and limit of the next page.
     pub(crate) fn next(&self) -> (u64, u64) {
         (self.offset, self.left().min(self.page_size))
     }
 
-    /// The same for the page after that one, if it brings so many rows and is not the last.
+    /// The same for the page after it, if the next one brings this many rows and is not the last.
     pub(crate) fn after_next(&self, rows: u64) -> Option<(u64, u64)> {
         let offset = self.offset.saturating_add(rows);
         let left = self.left().saturating_sub(rows);
@@ -154,28 +154,28 @@ impl Paging {
         is_likely.then(|| (offset, left.min(self.page_size)))
     }
 
-    /// The offset and the limit of a probe.
+    /// The offset and limit of a probe.
     pub(crate) fn probe(&self) -> (u64, u64) {
         (self.offset.saturating_add(FAR), 1)
     }
 
-    /// The rows that the program still wants.
+    /// How many more rows the program wants.
     pub(crate) fn left(&self) -> u64 {
         self.limit.map_or(u64::MAX, |limit| limit.saturating_sub(self.given))
     }
 
-    /// The rows to be given in all, as far as the server has said.
+    /// The total number of rows to give, if the server has said.
     pub(crate) fn total(&self) -> Option<u64> {
         let total = self.total.as_ref()?.0.saturating_sub(self.start);
         Some(self.limit.map_or(total, |limit| total.min(limit)))
     }
 
-    /// What the program's user should know, though the list goes on.
+    /// A warning for the user, though the list goes on.
     pub(crate) fn warning(&mut self) -> Option<String> {
         self.warning.take()
     }
 
-    /// What comes after a page.
+    /// What to do after a page.
     pub(crate) fn arrived(&mut self, page: Arrival) -> Step {
         self.pages += 1;
         if page.received == 0 {
@@ -192,7 +192,7 @@ impl Paging {
         self.go_on(page, is_again)
     }
 
-    /// What comes after a probe that brought so many rows.
+    /// What to do after a probe that returned this many rows.
     pub(crate) fn probed(&mut self, rows: u64) -> Step {
         let (page, is_again) = mem::take(&mut self.pending);
         if rows == 0 {
@@ -222,7 +222,7 @@ impl Paging {
         )))
     }
 
-    /// A page from a server that heeds the offset, or one with something new.
+    /// Handles a page from a server that respects the offset, or a page with new rows.
     fn go_on(&mut self, page: Arrival, is_again: bool) -> Step {
         if page.new > 0 {
             (self.stale_pages, self.stale_rows) = (0, 0);
@@ -250,7 +250,7 @@ impl Paging {
         }
     }
 
-    /// Takes note of what a page announces, which brings so many rows to be given.
+    /// Records what a page announces; the page brings this many rows to give.
     fn note(&mut self, page: &Arrival, new: u64) {
         let Announced { total, more } = page.announced.clone();
         if page.received > 0 || more.is_some() {
@@ -307,7 +307,7 @@ mod tests {
     use std::collections::HashSet;
     use std::hash::{DefaultHasher, Hash, Hasher};
 
-    /// A server with a list of so many rows.
+    /// A server with a list of this many rows.
     #[derive(Clone, Debug)]
     struct Server {
         rows: u64,
@@ -368,7 +368,7 @@ mod tests {
         }
     }
 
-    /// What came of a list: the rows that were given, the requests, and how it ended.
+    /// How reading a list went: the rows given, the requests, and the end.
     #[derive(Debug)]
     struct Outcome {
         given: Vec<u64>,
@@ -460,7 +460,7 @@ mod tests {
             (Server { bound: 7, count: Absent, ..PLAIN }, 36, 234, whole),
             (Server { has_more: true, ..PLAIN }, 3, 234, whole),
             (Server { has_ids: false, is_mixed: false, ..PLAIN }, 4, 234, whole),
-            // A count that is something else.
+            // A count that means something else.
             (Server { count: Pages, ..PLAIN }, 4, 234, whole),
             (Server { count: Pages, rows: 100, ..PLAIN }, 2, 100, whole),
             (Server { count: Pages, bound: 25, ..PLAIN }, 11, 234, whole),
@@ -543,7 +543,7 @@ mod tests {
     #[test]
     fn lists_without_an_end_end() {
         let none = || Announced::default();
-        // Another row each time, with an id and without one; more and more of them announced.
+        // A different row each time, with and without an id; the announced total keeps growing.
         let mut now = 0;
         let mut ever_new = |has_total: bool, has_ids| {
             read(Paging::new(10), has_ids, false, |offset, _| {
@@ -565,7 +565,7 @@ mod tests {
 
     #[test]
     fn rows_that_come_twice_on_small_pages_do_not_end_a_list() {
-        // Someone is added at the beginning of the list whenever a page is turned.
+        // A user is added at the beginning of the list with every page.
         for (page_size, added) in [(1, 1), (1, 0), (2, 1), (3, 2), (3, 3), (100, 60)] {
             for has_total in [true, false] {
                 let (mut rows, mut newest): (Vec<u64>, _) = ((0..40).collect(), 1000);
@@ -651,7 +651,7 @@ mod tests {
                     is_bare,
                 )| Server {
                     rows,
-                    // Who ignores the limit sends all there is: one that does not cannot be told from it.
+                    // A server that ignores the limit sends everything: one that does not looks the same.
                     bound: if heeds_limit { bound } else { rows },
                     has_ids,
                     is_mixed: is_mixed || has_ids,
@@ -659,7 +659,7 @@ mod tests {
                     heeds_limit,
                     count,
                     has_more,
-                    // A bare array that is bounded cannot be told from a whole one.
+                    // A bounded bare array looks the same as a whole one.
                     is_bare: is_bare && (!heeds_limit || bound == 1000),
                 },
             )
@@ -680,7 +680,7 @@ mod tests {
                 prop_assert_eq!(outcome.given.len() as u64, server.rows);
             }
             if server.heeds_offset && server.heeds_limit {
-                // Nothing stands in the way.
+                // Nothing prevents success.
                 prop_assert!(outcome.end.is_ok());
                 prop_assert_eq!(outcome.given.len() as u64, server.rows);
             }

@@ -1,4 +1,4 @@
-//! One request: put together, sent with a token that is fresh, tried again where that is safe.
+//! One request: built, sent with a fresh token, retried where that is safe.
 
 use crate::api::body::Body;
 use crate::api::connection::Connection;
@@ -19,21 +19,21 @@ use std::time::Duration;
 use ureq::http::{self, HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 use ureq::{Body as AnswerBody, SendBody};
 
-/// The most of an error body that is kept, in bytes.
+/// How much of an error body is kept, in bytes.
 const ERROR_BODY: u64 = 1024 * 1024;
-/// The most of an error body that is shown beside the error, in characters.
+/// How much of an error body is shown with the error, in characters.
 const SHOWN_BODY: usize = 2000;
-/// The longest wait that is obeyed between two tries; for a longer one the user is told.
+/// The longest wait between two tries that is obeyed; a longer one is reported to the user.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// A body longer than this is sent only when the server has seen the headers and wants it.
+/// A longer body, in bytes, is sent only after the server has accepted the headers.
 const LONG_BODY: u64 = 1024 * 1024;
-/// The longest URL that the `http` crate takes, in characters.
+/// The longest URL that the `http` crate accepts, in characters.
 const LONGEST_URL: usize = 65_534;
 /// Stands for the current workspace's number in a path.
 const WORKSPACE: &str = "{workspaceId}";
-/// What stands for `{workspaceId}` while a URL is checked, as no URL has braces in it.
+/// Replaces `{workspaceId}` while a URL is checked, since URLs cannot contain braces.
 const PLACE: &str = "0workspaceId0";
-/// Headers that are not a caller's to set: whom the request is for, who sends it, where it ends.
+/// Headers that callers may not set: the target, the sender, the framing.
 const OWN_HEADERS: [HeaderName; 9] = [
     header::AUTHORIZATION,
     header::HOST,
@@ -47,7 +47,7 @@ const OWN_HEADERS: [HeaderName; 9] = [
 ];
 
 impl Connection {
-    /// The number of the workspace that the tokens are for, asked for once.
+    /// The number of the workspace that the tokens are for, requested once.
     pub(crate) fn workspace_id(&self) -> Result<&str> {
         const CURRENT: &str = "/iam/v1/workspaces/current";
         if let Some(id) = self.workspace().get() {
@@ -64,7 +64,7 @@ impl Connection {
         Ok(self.workspace().get_or_init(|| id))
     }
 
-    /// The path with the number of the current workspace in it.
+    /// Puts the number of the current workspace into the path.
     pub(crate) fn fill_in(&self, path: &str) -> Result<String> {
         match path.contains(WORKSPACE) {
             true => Ok(path.replace(WORKSPACE, self.workspace_id()?)),
@@ -73,7 +73,7 @@ impl Connection {
     }
 }
 
-/// A request that is being put together.
+/// A request being built.
 ///
 /// ```no_run
 /// use aac_auth::Method;
@@ -96,11 +96,11 @@ pub struct Request<'client> {
     pub(super) body: Option<Body>,
     on_upload: Option<OnUpload>,
     cancellation: Cancellation,
-    /// The first thing that cannot be sent, told by [`send`](Self::send).
+    /// The first thing that cannot be sent, reported by [`send`](Self::send).
     pub(super) invalid: Option<String>,
 }
 
-/// A request as it would be sent, but for its token.
+/// A request as it would be sent, without its token.
 ///
 /// ```no_run
 /// use aac_auth::{Method, json};
@@ -115,7 +115,7 @@ pub struct Request<'client> {
 pub struct Preview {
     /// The method.
     pub method: Method,
-    /// The URL. `{workspaceId}` is left as it is: to fill it in takes a call.
+    /// The URL. `{workspaceId}` is left as it is: filling it in takes a call.
     pub url: String,
     /// The headers, with `Bearer $ACCESS_TOKEN` for the token.
     pub headers: Vec<(String, String)>,
@@ -125,7 +125,7 @@ pub struct Preview {
 
 impl<'client> Request<'client> {
     pub(crate) fn new(connection: &'client Connection, method: Method, path: &str) -> Self {
-        // Some front ends insist on a length, be it 0 (RFC 9110 §8.6).
+        // Some front ends insist on a length, even 0 (RFC 9110 §8.6).
         let has_length = matches!(method, Method::POST | Method::PUT | Method::PATCH);
         Self {
             connection,
@@ -139,7 +139,7 @@ impl<'client> Request<'client> {
         }
     }
 
-    /// Adds a parameter to the query of the URL, encoded as in a form; brackets stay as they are.
+    /// Adds a query parameter, encoded as in a form; brackets stay as they are.
     #[must_use]
     pub fn query(mut self, name: &str, value: &str) -> Self {
         self.path.push(if self.path.contains('?') { '&' } else { '?' });
@@ -147,7 +147,7 @@ impl<'client> Request<'client> {
             self.path.push_str(separator);
             for byte in text.bytes() {
                 match byte {
-                    // The platform wants `dateFilter[createdAt][gte]` as it is.
+                    // The platform expects `dateFilter[createdAt][gte]` unencoded.
                     b'[' | b']' | b'-' | b'.' | b'_' | b'~' => self.path.push(char::from(byte)),
                     byte if byte.is_ascii_alphanumeric() => self.path.push(char::from(byte)),
                     byte => {
@@ -159,8 +159,8 @@ impl<'client> Request<'client> {
         self
     }
 
-    /// Adds a header, in place of one that the client would send. `Authorization`, `Host` and those
-    /// that say where a message ends are the client's own.
+    /// Adds a header, replacing one that the client would send. `Authorization`, `Host` and the headers
+    /// for message framing are reserved for the client.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
         match (name.parse::<HeaderName>(), value.parse::<HeaderValue>()) {
@@ -196,8 +196,8 @@ impl<'client> Request<'client> {
         self.header("content-type", content_type)
     }
 
-    /// Sets a body of several parts, each with a name, as for an upload. What is a file is sent as
-    /// one; anything else is taken for JSON.
+    /// Sets a body of several named parts, as for an upload. Files are sent as files, anything else as
+    /// JSON.
     #[must_use]
     pub fn multipart<'a>(mut self, parts: impl IntoIterator<Item = (&'a str, Body)>) -> Self {
         if self.headers.contains_key(header::CONTENT_TYPE) {
@@ -208,8 +208,8 @@ impl<'client> Request<'client> {
         self.body(&content_type, body)
     }
 
-    /// Calls a function while the body is sent, with how many bytes of it are under way and how many
-    /// there are, where that is known. It starts again from 0 if the body is sent once more.
+    /// Calls a function while the body is sent, with the bytes sent so far and the total, if known. The
+    /// count restarts from 0 if the body is sent again.
     ///
     /// ```no_run
     /// use aac_auth::{Body, Method};
@@ -228,7 +228,7 @@ impl<'client> Request<'client> {
         self
     }
 
-    /// The request as it would be sent. Nothing is.
+    /// The request as it would be sent. Sends nothing.
     ///
     /// # Errors
     ///
@@ -241,28 +241,28 @@ impl<'client> Request<'client> {
         Ok(Preview { method: self.method, url, headers, body: self.body })
     }
 
-    /// Sends the request, and waits for the headers of the answer.
+    /// Sends the request, and waits for the headers of the response.
     ///
-    /// Tried again: any request after 429; GET, HEAD and OPTIONS also after 502, 503, 504, and where the
-    /// connection could not be made or broke. After a 401 the tokens are renewed, once.
+    /// Retries any request after 429, and GET, HEAD and OPTIONS also after 502, 503, 504 and failed or
+    /// broken connections. After a 401 it refreshes the tokens, once.
     ///
-    /// The body of the response is read by the caller, and not asked for again if it breaks off.
-    /// [`Client::get`](crate::Client::get) and [`rows`](Self::rows) do that.
+    /// The caller reads the body of the response, which is not requested again if it is interrupted.
+    /// [`Client::get`](crate::Client::get) and [`rows`](Self::rows) do request it again.
     ///
     /// # Errors
     ///
-    /// Every [`Error`]; [`Error::Http`] for an answer other than 2xx, which has its body.
+    /// Every [`Error`]; [`Error::Http`], with the body, for a response other than 2xx.
     pub fn send(self) -> Result<Response> {
         self.run(Ok)
     }
 
-    /// Sends the request and reads all of the response, as text that should be JSON, and gives it with its
-    /// URL. One that breaks off is asked for again, as one that did not come.
+    /// Sends the request and reads the whole response as text that should be JSON; returns it with its
+    /// URL. An interrupted response is requested again, like one that did not arrive.
     pub(crate) fn text(self) -> Result<(String, String)> {
         self.run(|response| Ok((response.url().to_owned(), response.text()?)))
     }
 
-    /// Sends the request, again where that is safe, and finishes with a response of 2xx.
+    /// Sends the request, retries where that is safe, and calls `finish` with a 2xx response.
     fn run<T>(mut self, finish: impl Fn(Response) -> Result<T>) -> Result<T> {
         self.check()?;
         let connection = self.connection;
@@ -302,7 +302,7 @@ impl<'client> Request<'client> {
                     if is_rejected {
                         connection.notices().step("the API rejects the access token; renewing it");
                         fresh = connection.fresh(&self.cancellation, Some(&fresh.token))?;
-                        // Whatever comes now, there is no better token.
+                        // Whatever follows, there is no better token.
                         fresh.is_new = true;
                     }
                     if error.body_consumed {
@@ -316,7 +316,7 @@ impl<'client> Request<'client> {
                 }
                 Err(trouble) => trouble,
             };
-            // A server that did not answer in time has had its chance.
+            // A server that did not respond in time gets no second chance.
             let is_final = trouble.is_lasting() || matches!(trouble, NetworkError::Timeout(_));
             if !is_safe || is_final || tries == connection.retry() {
                 return Err(Error::Transport { method: self.method.to_string(), url, trouble });
@@ -336,7 +336,7 @@ impl<'client> Request<'client> {
         self
     }
 
-    /// What can be told before anything is sent; the URL, with a stand-in for the workspace.
+    /// Checks that need no network; returns the URL with a placeholder for the workspace.
     fn check(&self) -> Result<Uri> {
         let what = match &self.invalid {
             Some(what) => what.clone(),
@@ -349,13 +349,13 @@ impl<'client> Request<'client> {
         Err(Error::Request { what })
     }
 
-    /// The same token, unless the pause before another try was longer than it had left.
+    /// The same token, unless it went stale during the pause before a retry.
     fn latest_token(&self, fresh: Fresh) -> Result<Fresh> {
         let now = self.connection.fresh(&self.cancellation, None)?;
         Ok(if now.token == fresh.token { fresh } else { now })
     }
 
-    /// One try. The outer error is this machine's, the inner one the network's.
+    /// One try. The outer error is local, the inner one from the network.
     fn send_once(
         &mut self,
         uri: &Uri,
@@ -390,7 +390,7 @@ impl<'client> Request<'client> {
         Ok(answer)
     }
 
-    /// The URL of a path, which can lead to no other host.
+    /// The URL of a path; it cannot lead to another host.
     fn uri(&self, path: &str) -> Result<Uri> {
         let refused = |why: &str| Error::Request {
             what: format!("the path {:?} {why}", redact(path, &[], 100)),
@@ -407,7 +407,7 @@ impl<'client> Request<'client> {
         url.parse().map_err(|_| refused("has a control character in it"))
     }
 
-    /// All headers but Host, and those that tell the end of a body of unknown length.
+    /// All headers except Host and those that frame a body of unknown length.
     fn headers_with(&self, token: &str) -> Result<HeaderMap> {
         let unusable = |_| Error::Request { what: "a header cannot be sent".to_owned() };
         let mut headers = HeaderMap::new();
@@ -448,7 +448,7 @@ impl<'client> Request<'client> {
         let status = head.status.as_u16();
         let body = Decoder::new(&self.method, &mut head, body).or_raw();
         let mut bytes = Vec::new();
-        // A body that is cut off still says something; the status counts.
+        // A truncated body may still be informative; the status counts.
         let mut reader = body;
         let _ = reader.by_ref().take(ERROR_BODY).read_to_end(&mut bytes);
         let secrets = self.secrets(token);
@@ -480,7 +480,7 @@ impl<'client> Request<'client> {
         [token.expose(), &self.connection.settings().project_id]
     }
 
-    /// A URL for a message. A query may hold anything.
+    /// A URL for a message. A query may contain anything.
     fn redacted_url(&self, uri: &Uri, token: &AccessToken) -> String {
         redact(&uri.to_string(), &self.secrets(token), 500)
     }
@@ -517,8 +517,8 @@ impl<'client> Request<'client> {
     }
 }
 
-/// A body on its way. Once the server takes no more, the rest is not read: nobody would get it, and a
-/// stream may have no end.
+/// A body being sent. Once the server accepts no more, the rest is not read: nobody would receive it,
+/// and a stream may never end.
 struct Sending<'a> {
     body: &'a mut Body,
     length: Option<u64>,
@@ -548,8 +548,8 @@ impl Read for Sending<'_> {
     }
 }
 
-/// A path with what no URL holds percent-encoded (RFC 3986 §2.1); what is so already stays. A control
-/// character is more likely a mistake than meant, and stays as well, to be refused.
+/// Percent-encodes characters that a URL cannot contain (RFC 3986 §2.1); existing encoding stays. A
+/// control character is probably a mistake, so it stays too and is then rejected.
 fn encoded(path: &str) -> String {
     let mut text = String::with_capacity(path.len());
     for (index, byte) in path.bytes().enumerate() {

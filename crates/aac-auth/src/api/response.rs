@@ -1,4 +1,4 @@
-//! The answer to a request.
+//! The response to a request.
 
 use crate::api::json_text;
 use crate::error::{Error, HttpError, NetworkError, Result};
@@ -10,13 +10,13 @@ use ureq::Body;
 use ureq::http::response::Parts;
 use ureq::http::{self, HeaderMap, Method, StatusCode, Version, header};
 
-/// The most of an answer that is taken as one value, in bytes.
+/// The largest response that is parsed as one value, in bytes.
 const JSON_BODY: u64 = 256 * 1024 * 1024;
 
-/// The most room that is made for an answer before any of it has come, in bytes.
+/// The most memory reserved for a response before any of it has arrived, in bytes.
 const ROOM: usize = 16 * 1024 * 1024;
 
-/// An answer of the API: its status is 2xx, its body is still to be read.
+/// A response of the API: its status is 2xx, its body has not been read.
 pub struct Response {
     method: Method,
     url: String,
@@ -36,7 +36,7 @@ impl Response {
         self.head.status
     }
 
-    /// The version of HTTP that the server speaks.
+    /// The HTTP version of the response.
     pub fn version(&self) -> Version {
         self.head.version
     }
@@ -50,7 +50,7 @@ impl Response {
         &self.method
     }
 
-    /// The URL as messages show it.
+    /// The URL as shown in messages.
     pub(crate) fn url(&self) -> &str {
         &self.url
     }
@@ -69,7 +69,7 @@ impl Response {
 
     /// The body as text that should be JSON.
     pub(crate) fn text(mut self) -> Result<String> {
-        // As much room as is announced: a body that grows is copied, and leaves gaps behind.
+        // Reserves the announced length: a growing buffer is copied, and fragments memory.
         let announced = self.headers().get(header::CONTENT_LENGTH);
         let announced: Option<usize> =
             announced.and_then(|length| length.to_str().ok()?.parse().ok());
@@ -91,11 +91,11 @@ impl Response {
         })
     }
 
-    /// Reads on in the body, and 0 at its end. For bodies of any size.
+    /// Reads the next part of the body; 0 at its end. For bodies of any size.
     ///
     /// # Errors
     ///
-    /// [`Error::Transport`] if the connection breaks, or the body ends before it is whole;
+    /// [`Error::Transport`] if the connection breaks, or the body is incomplete;
     /// [`Error::BadResponse`] if it cannot be decompressed.
     ///
     /// ```no_run
@@ -103,10 +103,10 @@ impl Response {
     /// # let client = aac_auth::Client::open(&aac_auth::ConnectionOptions::default(), "demo/1.0")?;
     ///
     /// let mut file = Output::file("plan.zip".as_ref())?;
-    /// let mut answer = client.request(Method::GET, "/plans/v1/plans/7/package").send()?;
+    /// let mut response = client.request(Method::GET, "/plans/v1/plans/7/package").send()?;
     /// let mut buffer = vec![0; 128 * 1024];
     /// loop {
-    ///     match answer.read(&mut buffer)? {
+    ///     match response.read(&mut buffer)? {
     ///         0 => break,
     ///         length => file.write(&buffer[..length])?,
     ///     }
@@ -123,7 +123,7 @@ impl Response {
         }
     }
 
-    /// The body as it comes, of any size, for libraries that read by themselves.
+    /// The body as a reader, of any size, for libraries that read by themselves.
     pub fn into_reader(self) -> impl Read {
         self.reader
     }
@@ -133,7 +133,7 @@ impl Response {
     }
 }
 
-/// The error for a body that cannot be read on.
+/// The error for a failed read of the body.
 fn body_error(method: String, url: String, error: &io::Error) -> Error {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<NetworkError>()) {
         Some(trouble) => Error::Transport { method, url, trouble: trouble.clone() },
@@ -144,7 +144,7 @@ fn body_error(method: String, url: String, error: &io::Error) -> Error {
     }
 }
 
-/// The error for an answer that does not parse.
+/// The error for a response that does not parse.
 pub(crate) fn not_json(method: String, url: String, error: &serde_json::Error) -> Error {
     let what = match error.is_eof() {
         true => "the answer is cut off".to_owned(),
@@ -163,11 +163,11 @@ impl fmt::Debug for Response {
 }
 
 impl HttpError {
-    /// Reads on behind what [`body`](Self::body) holds, and 0 at its end. For bodies of any size.
+    /// Reads what follows [`body`](Self::body); 0 at its end. For bodies of any size.
     ///
     /// # Errors
     ///
-    /// [`Error::Transport`] if the connection breaks, or the body ends before it is whole.
+    /// [`Error::Transport`] if the connection breaks, or the body is incomplete.
     pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
         let Some(rest) = &mut self.rest else { return Ok(0) };
         loop {

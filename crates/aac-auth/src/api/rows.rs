@@ -1,8 +1,8 @@
-//! Lists of the API, however many pages they have, asked for with `limit` and `offset`.
+//! Lists of the API with any number of pages, requested with `limit` and `offset`.
 //!
-//! Pages are cut by position, so a row that is added or removed while a list is read moves those
-//! behind it: rows may come twice, and are then given once. The page after the one that the program
-//! works on is fetched in the meantime. Where a list ends is decided in `paging`.
+//! Pages are cut by position, so adding or removing a row while a list is read moves the rows behind it:
+//! a row may arrive twice, and is then given once. While the program works on a page, the next one is
+//! fetched. `paging` decides where a list ends.
 
 use crate::api::connection::Connection;
 use crate::api::json_text::{self, JsonText};
@@ -24,13 +24,13 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use ureq::http::{HeaderMap, Method};
 
-/// Rows on a page where the program does not say. More would be fewer calls, but a row of a user with
-/// privileges is some 14 KB.
+/// Rows per page by default. More would mean fewer calls, but a row of a user with privileges is
+/// about 14 KB.
 const PAGE_SIZE: u64 = 100;
 
 /// The rows of a list, each as a JSON value; an error is the last item.
 ///
-/// Holds two pages in memory, and 20 to 40 bytes for each row that it has given.
+/// Holds two pages in memory, and 20 to 40 bytes for each row given so far.
 ///
 /// ```no_run
 /// # let client = aac_auth::Client::open(&aac_auth::ConnectionOptions::default(), "demo/1.0")?;
@@ -49,12 +49,12 @@ pub struct Rows {
     next: usize,
     given: u64,
     ids: HashSet<u128>,
-    /// The member that has the rows, once a page has come.
+    /// The member with the rows, once a page has arrived.
     member: Option<Option<String>>,
     is_done: bool,
 }
 
-/// What each page is asked for with.
+/// The request for each page.
 #[derive(Clone, Debug)]
 struct Query {
     connection: Connection,
@@ -64,7 +64,7 @@ struct Query {
     invalid: Option<String>,
 }
 
-/// A page, of which only the rows that are new are given.
+/// A page, of which only new rows are given.
 #[derive(Debug, Default)]
 struct Page {
     url: String,
@@ -79,7 +79,7 @@ struct Page {
 struct Fetching {
     orders: Sender<Order>,
     pages: Receiver<(Order, Result<Page>)>,
-    /// The offset of the page that is on its way.
+    /// The offset of the page being fetched.
     ordered: Option<u64>,
 }
 
@@ -120,35 +120,35 @@ impl Rows {
         }
     }
 
-    /// So many rows at the most.
+    /// Limits the number of rows.
     #[must_use]
     pub fn limit(mut self, rows: u64) -> Self {
         self.paging.limit(rows);
         self
     }
 
-    /// So many rows on each page, 100 if not said. A server may send fewer.
+    /// Sets the number of rows per page, 100 by default. A server may send fewer.
     #[must_use]
     pub fn page_size(mut self, rows: u64) -> Self {
         self.paging.page_size = rows.max(1);
         self
     }
 
-    /// Without so many rows at the beginning of the list.
+    /// Skips this many rows at the beginning of the list.
     #[must_use]
     pub fn offset(mut self, rows: u64) -> Self {
         self.paging.skip(rows);
         self
     }
 
-    /// What the rows are, for the message "stopped after 200 of 1234 users".
+    /// Names the rows, for the message "stopped after 200 of 1234 users".
     #[must_use]
     pub fn named(mut self, noun: &'static str) -> Self {
         self.paging.noun = noun;
         self
     }
 
-    /// The request for the first page, as it would be sent. Nothing is.
+    /// The request for the first page. Sends nothing.
     ///
     /// # Errors
     ///
@@ -158,12 +158,12 @@ impl Rows {
         self.query.request(self.paging.next().into()).preview()
     }
 
-    /// How many rows there are to be given in all, as far as the server has said.
+    /// The total number of rows to give, if the server has said.
     pub fn total(&self) -> Option<u64> {
         self.paging.total()
     }
 
-    /// The rows of the page at hand that are still to be given. None at the end of the list.
+    /// The remaining rows of the current page; none at the end of the list.
     ///
     /// # Errors
     ///
@@ -174,8 +174,8 @@ impl Rows {
         Ok(rows.iter().map(|row| JsonText::trusted(&text[row.clone()])))
     }
 
-    /// Whether the page at hand is used up, so that the next row may have to be waited for: the moment
-    /// to hand on what has been printed.
+    /// Whether the current page is used up and the next row may take a while: the moment to flush what
+    /// has been printed.
     pub fn is_page_done(&self) -> bool {
         self.next == self.page.rows.len()
     }
@@ -204,7 +204,7 @@ impl Rows {
         Ok(Some(JsonText::trusted(&self.page.text[row])))
     }
 
-    /// Turns the page if this one is used up; false at the end of the list.
+    /// Moves to the next page if this one is used up; false at the end of the list.
     fn have_row(&mut self) -> Result<bool> {
         while self.is_page_done() {
             if self.is_done || self.paging.left() == 0 {
@@ -227,7 +227,7 @@ impl Rows {
     }
 
     fn turn_page(&mut self) -> Result<()> {
-        // The old page goes before the new one comes.
+        // Frees the old page before the new one arrives.
         let step = mem::take(&mut self.page).received;
         self.next = 0;
         let (asked, mut page) = self.fetch(step)?;
@@ -260,7 +260,7 @@ impl Rows {
             self.query.connection.notices().warn(warning);
         }
         self.page = page;
-        // While the program works on this page, the next one is fetched, and that is all.
+        // While the program works on this page, fetch only the next one.
         let next = Order::from(self.paging.next());
         if let Some(fetching) = &mut self.fetching
             && !self.is_done
@@ -271,7 +271,7 @@ impl Rows {
         Ok(())
     }
 
-    /// Picks the rows that are to be given.
+    /// Picks the rows to give.
     fn look_through(&mut self, page: &mut Page, list: List, asked: u64) -> Arrival {
         let mut arrival = Arrival {
             asked,
@@ -302,7 +302,7 @@ impl Rows {
         }
         arrival.likeness = likeness.finish();
         page.received = arrival.received;
-        // Indented by the server: each row is to be one line.
+        // Indented by the server: each row must be one line.
         if page.text.bytes().fold(false, |found, byte| found | (byte < b' ')) {
             let mut lines = String::with_capacity(page.text.len());
             for row in &mut page.rows {
@@ -315,23 +315,23 @@ impl Rows {
         arrival
     }
 
-    /// Finds out whether the server heeds the offset.
+    /// Finds out whether the server respects the offset.
     fn probe(&mut self) -> Result<Step> {
         let fetching = Fetching::of(&mut self.fetching, &self.query)?;
         let order = Order::from(self.paging.probe());
         fetching.order(order);
         let rows = match fetching.wait_for(order.offset) {
             Ok((_, page)) => page.list().map_or(0, |list| list.rows.len() as u64),
-            // It is too far for the server, which has therefore looked at it.
+            // The offset is too large for the server, so it has looked at it.
             Err(Error::Http(_)) => 0,
             Err(error) => return Err(error),
         };
         Ok(self.paging.probed(rows))
     }
 
-    /// The next page, and how many rows it was asked for. The one that is likely to come after it is
-    /// ordered before this one is looked into, so that the server does not wait for this program. `step`
-    /// is how many rows the page before had: a server may send fewer than it is asked for.
+    /// The next page, and how many rows were requested. The page likely to follow is ordered before this
+    /// one is examined, so that the server does not wait for this program. `step` is the number of rows
+    /// on the page before: a server may send fewer than requested.
     fn fetch(&mut self, step: u64) -> Result<(u64, Page)> {
         let fetching = Fetching::of(&mut self.fetching, &self.query)?;
         let this = Order::from(self.paging.next());
@@ -359,7 +359,7 @@ impl Iterator for Rows {
 
 impl Drop for Rows {
     fn drop(&mut self) {
-        // The program may end now, with a page on its way; not with tokens on their way.
+        // The program may now end during a page, but not during a refresh.
         self.query.cancellation.cancel();
     }
 }
@@ -382,7 +382,7 @@ impl Query {
         let (orders, ordered) = channel();
         let (sender, pages) = channel();
         let fetch = move || {
-            // Until nobody orders any more, or waits for what comes.
+            // Until nobody orders or waits for pages any more.
             while let Ok(order) = ordered.recv()
                 && sender.send((order, query.fetch(order))).is_ok()
             {}
@@ -407,7 +407,7 @@ impl Query {
 }
 
 impl Fetching {
-    /// The thread, started if it is not running yet.
+    /// Returns the thread, starting it if needed.
     fn of<'a>(fetching: &'a mut Option<Self>, query: &Query) -> Result<&'a mut Self> {
         Ok(match fetching {
             Some(fetching) => fetching,
@@ -415,16 +415,16 @@ impl Fetching {
         })
     }
 
-    /// Has the page fetched, if it is not on its way already.
+    /// Orders the page, unless it is already on its way.
     fn order(&mut self, order: Order) {
         if self.ordered != Some(order.offset) {
-            // A thread that is gone is noticed by who waits for the page.
+            // If the thread is gone, waiting for the page reports it.
             let _ = self.orders.send(order);
             self.ordered = Some(order.offset);
         }
     }
 
-    /// The page at the offset, and its order. One that was ordered on a wrong guess is passed over.
+    /// The page at the offset, and its order. Pages ordered on a wrong guess are discarded.
     fn wait_for(&mut self, offset: u64) -> Result<(Order, Page)> {
         loop {
             let ended = |_| Error::Thread(io::Error::other("it has ended"));
@@ -459,10 +459,10 @@ impl Page {
     }
 }
 
-/// A number for the row's `id`; none where it has none.
+/// A number for the row's `id`; `None` if it has none.
 fn id_of(row: &str) -> Option<u128> {
     let (_, id) = JsonText::trusted(row).members().find(|(name, _)| name == "id")?;
-    // A whole number is its own; of anything else, as much of a hash as a row is ever mixed up by.
+    // A whole number stands for itself; anything else gets a hash long enough to rule out collisions.
     let of_text = |_| {
         let digest = Sha256::digest(id.as_bytes());
         digest[..16].iter().fold(0, |number, byte| number << 8 | u128::from(*byte))

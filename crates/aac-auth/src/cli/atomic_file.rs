@@ -1,4 +1,4 @@
-//! A file that takes its name when it is whole. Until then, what had that name stays as it was.
+//! A file that gets its name once it is complete. Until then, any file of that name stays unchanged.
 
 use crate::platform;
 use crate::platform::cleanup::{self, Registration};
@@ -17,21 +17,21 @@ pub(crate) struct AtomicFile {
     place: Place,
 }
 
-/// Where the content is until it is whole.
+/// Where the content is until it is complete.
 #[derive(Debug)]
 enum Place {
-    /// In a file without a name, which ends with the program, however that ends.
+    /// In a file without a name; it ends with the program, however that ends.
     Unnamed { handles_signals: bool },
     /// In a file beside it.
     Part(Part),
-    /// In the file itself: it may be written, but its folder may not. It is emptied when the first
-    /// byte comes, not before.
+    /// In the file itself: it can be written, but its folder cannot. It is emptied only when the first
+    /// byte arrives.
     Itself { is_emptied: bool },
 }
 
 impl AtomicFile {
-    /// Makes room for a file. `path` has no symbolic link in it. With `handles_signals`, a signal
-    /// that ends the program leaves nothing beside it.
+    /// Creates the file's temporary place. `path` contains no symbolic link. With `handles_signals`, a
+    /// signal that ends the program leaves nothing beside it.
     pub(crate) fn create(path: PathBuf, buffer: usize, handles_signals: bool) -> io::Result<Self> {
         let old = match fs::metadata(&path) {
             Ok(old) => Some((old.permissions(), File::options().write(true).open(&path)?)),
@@ -63,7 +63,7 @@ impl AtomicFile {
         &self.path
     }
 
-    /// Whether the file itself is written, so that an interruption leaves a part of it.
+    /// Whether the file itself is written, so that an interruption leaves it incomplete.
     pub(crate) fn is_in_place(&self) -> bool {
         matches!(self.place, Place::Itself { .. })
     }
@@ -85,10 +85,10 @@ impl AtomicFile {
                 part
             }
         };
-        // Closed first: Windows does not rename what is open.
+        // Closed first: Windows does not rename open files.
         drop(file);
         folder::rename(&part.path, &self.path).map_err(|error| {
-            // It is whole, so it is kept.
+            // It is complete, so it is kept.
             part.is_kept = true;
             io::Error::other(format!("{error}; the result is in {}", part.path.display()))
         })
@@ -114,8 +114,8 @@ impl Write for AtomicFile {
     }
 }
 
-/// A file beside the one that is made. Its name says nothing of that one's, which may be as long as a
-/// name can be. It is removed when this is dropped.
+/// A file beside the target. It does not use the target's name, which may be as long as names can be.
+/// It is removed when this is dropped.
 #[derive(Debug)]
 struct Part {
     path: PathBuf,
@@ -129,7 +129,7 @@ impl Part {
         Ok((File::create_new(&part.path)?, part))
     }
 
-    /// A name that nobody else has taken, whoever else writes here. There is no file yet.
+    /// An unused name, whoever else writes here. Creates no file yet.
     fn unused(folder: &Path, handles_signals: bool) -> Self {
         let path = folder.join(format!("aac-{:016x}.part", RandomState::new().hash_one(0)));
         let registration = handles_signals.then(|| {
@@ -143,7 +143,7 @@ impl Part {
 impl Drop for Part {
     fn drop(&mut self) {
         if !self.is_kept {
-            // Best effort: it is of no use to anyone, and most often has another name by now.
+            // Best effort: nobody needs the file, and usually it has been renamed by now.
             let _ = fs::remove_file(&self.path);
         }
     }
@@ -161,7 +161,7 @@ fn is_forbidden(error: &io::Error) -> bool {
 mod tests {
     use super::*;
 
-    /// As it goes where the file system has no files without a name.
+    /// As on a file system without unnamed files.
     fn with_part(path: &Path) -> AtomicFile {
         let (file, part) = Part::create(folder(path), false).unwrap();
         AtomicFile { path: path.to_owned(), file: BufWriter::new(file), place: Place::Part(part) }

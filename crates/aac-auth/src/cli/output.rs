@@ -1,4 +1,4 @@
-//! Where results go: standard output, or a file that takes its name when it is whole.
+//! Where results go: standard output, or a file that appears once it is complete.
 
 use crate::api::client::Client;
 use crate::api::json_text::JsonText;
@@ -19,8 +19,8 @@ use std::path::{self, Path, PathBuf};
 /// Prints a value as indented JSON: keys in the order they came, numbers digit for digit.
 ///
 /// On a terminal, characters that it would act on (U+009B, bidirectional marks …) are shown as JSON
-/// escapes, which mean the same to a parser. A reader that has had enough (`| head`) is an error
-/// that [`Error::report`] passes over in silence.
+/// escapes, which mean the same to a parser. If the reader stops reading (`| head`), the error is one
+/// that [`Error::report`] does not print.
 ///
 /// # Errors
 ///
@@ -54,11 +54,11 @@ pub fn print_line(text: &str) -> Result<()> {
     output.finish()
 }
 
-/// What is gathered before it is written, in bytes.
+/// How much is buffered before it is written, in bytes.
 const BUFFER: usize = 64 * 1024;
 
-/// Where a program's result goes. Dropped without [`finish`](Self::finish), it leaves what it has
-/// written on standard output, and a file as it was before.
+/// Where a program's result goes. If it is dropped without [`finish`](Self::finish), output already
+/// written to standard output stays, and a file is unchanged.
 ///
 /// ```
 /// use aac_auth::Output;
@@ -74,7 +74,7 @@ const BUFFER: usize = 64 * 1024;
 pub struct Output {
     sink: Sink,
     is_terminal: bool,
-    /// Whether the last line that was written has not ended.
+    /// Whether the last line written is incomplete.
     is_in_line: bool,
 }
 
@@ -83,7 +83,7 @@ enum Sink {
     Stdout(BufWriter<StdoutLock<'static>>),
     /// Standard output, which was closed when the program started.
     Closed,
-    /// What has no end to be waited for: a device, a pipe, a file that is open already.
+    /// Written directly: a device, a pipe, a file that is already open.
     Special {
         path: PathBuf,
         file: File,
@@ -103,15 +103,15 @@ impl Output {
         Self { sink, is_terminal, is_in_line: false }
     }
 
-    /// A file, which gets its content when [`finish`](Self::finish) is called, and not before. Its
-    /// permissions stay.
+    /// A file, which gets its content only when [`finish`](Self::finish) is called. Its permissions
+    /// stay.
     ///
-    /// - A device, a pipe and a file that is open already (`/dev/stdout`, `/dev/fd/3`) are written as
-    ///   they are.
-    /// - Where the folder cannot be written, but the file can, it is written in place, with a warning:
-    ///   an interruption leaves a part of it.
-    /// - On Linux, what a signal cuts off leaves nothing behind. Elsewhere, and on file systems without
-    ///   `O_TMPFILE`, it leaves `aac-….part` in the folder; [`Client::output_file`] sees to that.
+    /// - A device, a pipe or a file that is already open (`/dev/stdout`, `/dev/fd/3`) is written
+    ///   directly.
+    /// - If the file can be written but its folder cannot, it is written in place, with a warning: an
+    ///   interruption leaves it incomplete.
+    /// - On Linux, a signal leaves nothing behind. Elsewhere, and on file systems without `O_TMPFILE`, it
+    ///   leaves `aac-….part` in the folder; [`Client::output_file`] prevents that.
     ///
     /// # Errors
     ///
@@ -134,7 +134,7 @@ impl Output {
         match descriptor(path) {
             Some(Descriptor::Stdout) => return Ok(Self::stdout()),
             Some(Descriptor::Other) => {
-                // What another program has written there stays.
+                // Keep what another program has written there.
                 let mut options = File::options();
                 options.append(true);
                 return special(options);
@@ -150,10 +150,10 @@ impl Output {
                     return Err(is_folder());
                 }
             }
-            // A device, a pipe, or what Windows tells nothing about, such as NUL.
+            // A device, a pipe, or something Windows reports nothing about, such as NUL.
             Ok(_) | Err(_) => return special(File::options()),
         }
-        // A link stays one: what it leads to is replaced.
+        // A link stays a link: its target is replaced.
         let file = AtomicFile::create(folder::real_path(path), BUFFER, handles_signals);
         let file = file.map_err(failed)?;
         if file.is_in_place() {
@@ -165,7 +165,7 @@ impl Output {
         Ok(Self { sink: Sink::File(file), is_terminal: false, is_in_line: false })
     }
 
-    /// Whether a person sees what is written, as it is written.
+    /// Whether a person sees the output as it is written.
     pub fn is_terminal(&self) -> bool {
         self.is_terminal
     }
@@ -174,13 +174,13 @@ impl Output {
     ///
     /// # Errors
     ///
-    /// [`Error::Output`] for standard output, [`Error::UserFile`] for a file; for `flush` and
-    /// `finish` as well.
+    /// [`Error::Output`] for standard output, [`Error::UserFile`] for a file; the same for `flush` and
+    /// `finish`.
     pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
         Write::write_all(self, bytes).map_err(|error| self.error(error))
     }
 
-    /// Writes text; on a terminal, with what it would act on escaped.
+    /// Writes text; on a terminal, escapes what it would act on.
     pub fn write_text(&mut self, text: &str) -> Result<()> {
         match self.is_terminal {
             true => {
@@ -191,7 +191,7 @@ impl Output {
         }
     }
 
-    /// Writes JSON; on a terminal, with what it would act on as JSON escapes.
+    /// Writes JSON; on a terminal, writes what it would act on as JSON escapes.
     pub fn write_json(&mut self, json: &str) -> Result<()> {
         match self.is_terminal {
             true => self.write(escape_unsafe(json).as_bytes()),
@@ -199,12 +199,12 @@ impl Output {
         }
     }
 
-    /// Hands on what has been written so far.
+    /// Flushes what has been written so far.
     pub fn flush(&mut self) -> Result<()> {
         Write::flush(self).map_err(|error| self.error(error))
     }
 
-    /// Ends a result that is whole: a file takes its name now.
+    /// Completes the result: a file now gets its name.
     pub fn finish(mut self) -> Result<()> {
         self.flush()?;
         match mem::replace(&mut self.sink, Sink::Closed) {
@@ -219,7 +219,7 @@ impl Output {
         }
     }
 
-    /// The error for what another library says of writing here.
+    /// Converts another library's error from writing here.
     pub fn error(&self, source: io::Error) -> Error {
         let path = match &self.sink {
             Sink::Stdout(_) | Sink::Closed => return Error::Output(source),
@@ -239,7 +239,7 @@ impl Output {
     }
 }
 
-/// For libraries that write by themselves; [`Output::error`] makes an [`Error`] of theirs.
+/// For libraries that write by themselves; [`Output::error`] converts their errors to an [`Error`].
 impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.writer()?.write(bytes)?;
@@ -249,7 +249,7 @@ impl Write for Output {
         Ok(written)
     }
 
-    /// Nothing has been written to what is closed.
+    /// Nothing has been written to a closed output.
     fn flush(&mut self) -> io::Result<()> {
         self.writer().map_or(Ok(()), Write::flush)
     }
@@ -258,20 +258,20 @@ impl Write for Output {
 impl Drop for Output {
     fn drop(&mut self) {
         if self.is_terminal && self.is_in_line {
-            // What comes next, an error or the shell's prompt, begins on a line of its own.
+            // The next output, an error or the shell's prompt, begins on its own line.
             let _ = Write::write_all(self, b"\n");
         }
     }
 }
 
 impl Client {
-    /// As [`Output::file`], but creds.json and what belongs to it cannot be overwritten, and with
-    /// [`ConnectionOptions::hold_signals`](crate::ConnectionOptions::hold_signals) a signal that ends
-    /// the program leaves no `.part` on any file system.
+    /// Like [`Output::file`], but refuses to overwrite creds.json and its related files. With
+    /// [`ConnectionOptions::hold_signals`](crate::ConnectionOptions::hold_signals), a signal that ends
+    /// the program leaves no `.part` file on any file system.
     ///
     /// # Errors
     ///
-    /// As [`Output::file`]; [`Error::Request`] for a file of the folder that the tokens are in.
+    /// As [`Output::file`]; [`Error::Request`] for a file that belongs to the tokens.
     ///
     /// ```no_run
     /// # let client = aac_auth::Client::open(&aac_auth::ConnectionOptions::default(), "demo/1.0")?;
@@ -290,11 +290,11 @@ impl Client {
     }
 }
 
-/// Whether the path leads to creds.json, to what stands beside it, or to the two other files.
+/// Whether the path leads to creds.json, a file that belongs to it, or one of the two other files.
 fn holds_credentials(path: &Path, creds: &Path) -> bool {
     let real = folder::real_path(creds);
     let names = [creds, &real].map(|creds| creds.file_name().unwrap_or_default());
-    // As a file system would see it that does not tell upper case from lower.
+    // As seen by a file system that ignores case.
     let names = names.map(|name| name.to_string_lossy().to_lowercase());
     let is_one = |name: Option<&OsStr>| {
         let name = name.unwrap_or_default().to_string_lossy().to_lowercase();
@@ -308,7 +308,7 @@ fn holds_credentials(path: &Path, creds: &Path) -> bool {
         let is_inside = path.parent().is_some_and(|parent| is_same(parent, folder));
         let entries = fs::read_dir(folder).into_iter().flatten().flatten();
         let mut own = entries.filter(|entry| is_one(Some(&entry.file_name())));
-        // By a hard link, whatever the name.
+        // Through a hard link, whatever its name.
         is_inside && is_one(path.file_name())
             || path.is_file()
                 && own.any(|entry| entry.path().is_file() && is_same(&entry.path(), &path))
@@ -320,8 +320,8 @@ enum Descriptor {
     Other,
 }
 
-/// Whether the path leads to a file that is open already. To follow the last link would lead to the
-/// file's name, and lose where in it the next byte belongs.
+/// Whether the path leads to a file that is already open. Following the last link would lead to the
+/// file's name and lose the position of the next byte.
 fn descriptor(path: &Path) -> Option<Descriptor> {
     let mut path = path::absolute(path).ok()?;
     // As many links as Linux follows.
@@ -339,10 +339,10 @@ fn descriptor(path: &Path) -> Option<Descriptor> {
     None
 }
 
-/// A JSON array that is written row by row. Its `]` comes with [`end`](Self::end), so that a list
-/// that was cut short is not taken for a whole one.
+/// A JSON array that is written row by row. [`end`](Self::end) writes the `]`, so a truncated list
+/// cannot pass for a complete one.
 ///
-/// One row a line where a program reads it, indented where a person does.
+/// One row per line for programs, indented for people.
 ///
 /// ```
 /// use aac_auth::{JsonArray, Output};
@@ -366,7 +366,7 @@ impl JsonArray {
     ///
     /// # Errors
     ///
-    /// As [`Output::write`]; for `end` as well.
+    /// As [`Output::write`]; the same for `end`.
     pub fn push(&mut self, row: &str, output: &mut Output) -> Result<()> {
         output.write(if self.rows == 0 { b"[\n" } else { b",\n" })?;
         self.rows += 1;
@@ -390,8 +390,8 @@ fn indented(value: &Value) -> String {
     format!("{value:#}")
 }
 
-/// Escapes what stands in JSON strings raw and is not fit for a terminal. Outside of strings JSON has
-/// no such characters but line ends.
+/// Escapes raw characters in JSON strings that are unsafe for a terminal. Outside strings, JSON's only
+/// such characters are line ends.
 fn escape_unsafe(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
     for character in json.chars() {

@@ -1,4 +1,4 @@
-//! What the user has set: the three files as editors leave them, the hosts, the options.
+//! The user's settings: the three files as editors leave them, the hosts, the options.
 
 pub(crate) mod options;
 pub(crate) mod settings;

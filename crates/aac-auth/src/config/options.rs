@@ -5,9 +5,9 @@ use std::env;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The options of a connection: in a program's `Cli`, with `#[command(flatten)]`.
+/// The connection options. Add them to a program's `Cli` with `#[command(flatten)]`.
 ///
-/// [`timeout`](Self::timeout) is for calls of the API. Renewing tokens has limits of its own.
+/// [`timeout`](Self::timeout) applies to API calls. A refresh has its own limits.
 ///
 /// ```
 /// use clap::Parser;
@@ -42,16 +42,16 @@ pub struct ConnectionOptions {
     #[arg(short, long)]
     pub verbose: bool,
 
-    /// Whether Ctrl-C and the signals TERM and HUP wait until tokens that are being renewed are
-    /// saved. A program that parses its options wants that. Who makes them otherwise decides: it
-    /// sets signal handlers for the whole process.
+    /// Whether Ctrl-C, TERM and HUP wait until a refreshed pair of tokens is saved. Programs that
+    /// parse their options want this. Other callers decide for themselves, since it sets signal
+    /// handlers for the whole process.
     #[arg(skip = true)]
     pub hold_signals: bool,
 }
 
 impl Default for ConnectionOptions {
-    /// What a program gets that is given no options. The folder is the one that `AAC_DIR` names, as for
-    /// every program; an empty value counts as none.
+    /// The options of a program that is given none. The folder comes from `AAC_DIR`, as for every
+    /// program; an empty value counts as unset.
     fn default() -> Self {
         Self {
             dir: env::var_os("AAC_DIR").filter(|dir| !dir.is_empty()).map(PathBuf::from),
@@ -63,16 +63,16 @@ impl Default for ConnectionOptions {
     }
 }
 
-/// A path that may be empty: `AAC_DIR=` is how a shell unsets it for one command.
+/// A path that may be empty: in a shell, `AAC_DIR=` unsets it for one command.
 fn folder() -> impl TypedValueParser<Value = PathBuf> {
     OsStringValueParser::new().map(PathBuf::from)
 }
 
-/// A number of seconds, with or without a fraction, more than zero.
+/// Parses a positive number of seconds, with or without a fraction.
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds =
         text.parse::<f64>().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    // A day is longer than any server waits; a year would overflow some systems' timers.
+    // No server waits longer than a day; a year would overflow some systems' timers.
     seconds
         .filter(|time| (Duration::from_millis(1)..=Duration::from_secs(86_400)).contains(time))
         .ok_or_else(|| "a number of seconds, more than 0 and at most 86400".to_owned())

@@ -1,4 +1,4 @@
-//! What the user has set: the folder, the address of the API, the id of the API project.
+//! The user's settings: the folder, the API address, the API project ID.
 
 use crate::config::text;
 use crate::error::{Error, FileProblem, Result};
@@ -7,19 +7,19 @@ use std::env;
 use std::path::{Path, PathBuf};
 use ureq::http::Uri;
 
-/// The folder with the three files, and what two of them say. The third, creds.json, changes with
-/// every rotation and is read anew for each call.
+/// The folder with the three files, and the content of two of them. The third, creds.json, changes
+/// with every rotation and is read again for each call.
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) hosts: Hosts,
-    /// Alteryx calls it API project id since 2025, and client id before; the file kept its name.
+    /// Called the API project ID since 2025, and the client ID before. The file kept its name.
     pub(crate) project_id: String,
     pub(crate) creds: PathBuf,
 }
 
 impl Settings {
-    /// Reads the settings from `dir`, or from the nearest folder whose creds.json `has_tokens`; in one that
-    /// holds `placeholders`, nothing is filled in yet.
+    /// Reads the settings from `dir`, or from the nearest folder whose creds.json `has_tokens`. A
+    /// creds.json with `placeholders` has not been filled in.
     pub(crate) fn load(
         dir: Option<&Path>,
         has_tokens: fn(&Path) -> bool,
@@ -33,7 +33,7 @@ impl Settings {
         let creds = dir.join("creds.json");
         let project_id = match project_id(&dir, &hosts) {
             Err(Error::File { path, problem: FileProblem::Placeholder(page) }) => {
-                // Who has not filled in one file has not filled in the other: say both at once.
+                // Whoever left one file unfilled probably left both: report them at once.
                 let mut files = vec![(path, page)];
                 let fields = placeholders(&creds);
                 if !fields.is_empty() {
@@ -47,7 +47,7 @@ impl Settings {
     }
 }
 
-/// The named folder, or the nearest one, from the current folder upwards, that holds creds.json.
+/// Finds the named folder, or the nearest one with a creds.json, from the current folder upwards.
 fn find_folder(named: Option<&Path>, has_tokens: fn(&Path) -> bool) -> Result<PathBuf> {
     if let Some(named) = named {
         return match named.is_dir() {
@@ -62,8 +62,8 @@ fn find_folder(named: Option<&Path>, has_tokens: fn(&Path) -> bool) -> Result<Pa
     }
 }
 
-/// The id of the API project, from client_id.txt, or from api_project_id.txt as it is named since
-/// April 2025 where the former is absent or was never filled in.
+/// Reads the API project ID from client_id.txt. If that is absent or still a placeholder, reads
+/// api_project_id.txt, the name used since April 2025.
 fn project_id(dir: &Path, hosts: &Hosts) -> Result<String> {
     let read = |name: &str| {
         let path = dir.join(name);
@@ -102,7 +102,7 @@ fn check_project_id(id: String, hosts: &Hosts) -> Result<String, FileProblem> {
     Ok(id)
 }
 
-/// Whether the text is one that the vendor's files are shipped with, such as `Your client id here`.
+/// Whether the text is a placeholder from the vendor's files, such as `Your client id here`.
 pub(crate) fn is_placeholder(text: &str) -> bool {
     let text = text.trim().to_ascii_lowercase();
     text.starts_with("your ") && text.ends_with(" here")
@@ -119,18 +119,18 @@ fn is_uuid(text: &str) -> bool {
 
 const DOMAIN: &str = "alteryxcloud.com";
 
-/// The two hosts that may see the access token.
+/// The two hosts that may receive the access token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Hosts {
     /// `https://api.us1.alteryxcloud.com`: scheme and authority, no path.
     api: String,
-    /// `https://us1.alteryxcloud.com`: the same without `api.`, or the same altogether.
+    /// `https://us1.alteryxcloud.com`: the same without `api.`, or identical.
     platform: String,
     is_loopback: bool,
 }
 
 impl Hosts {
-    /// Takes the content of aac_url.txt.
+    /// Parses the content of aac_url.txt.
     pub(crate) fn parse(text: &str) -> Result<Self, FileProblem> {
         if text.lines().count() > 1 {
             return Err(FileProblem::SeveralLines);
@@ -168,7 +168,7 @@ impl Hosts {
             match below.split('.').collect::<Vec<_>>()[..] {
                 ["api"] | ["www"] => return Err(FileProblem::OutsideCloud(host)),
                 ["api", ..] => {}
-                // pingauth.alteryxcloud.com is the authorization server, of which region it does not say.
+                // pingauth.alteryxcloud.com is the authorization server of an unknown region.
                 [name] if name.starts_with("pingauth") => {
                     return Err(FileProblem::OutsideCloud(host));
                 }
@@ -202,7 +202,7 @@ impl Hosts {
         Ok(Self { api, platform, is_loopback })
     }
 
-    /// The URL of what a program asks for: a path, with or without the leading `/`, or a whole URL of
+    /// Resolves a program's target to a URL: a path, with or without the leading `/`, or a whole URL on
     /// one of the two hosts. The error says why nothing can be sent there.
     pub(crate) fn url(&self, target: &str) -> Result<String, String> {
         if target.contains('#') {
@@ -240,7 +240,7 @@ impl Hosts {
         Ok(format!("{}{path}", if on_platform { &self.platform } else { &self.api }))
     }
 
-    /// A whole URL, if its origin (RFC 6454) is one of the two hosts.
+    /// Accepts a whole URL if its origin (RFC 6454) is one of the two hosts.
     fn own_url(&self, url: &str) -> Result<String, String> {
         let stranger = || {
             let hosts = match self.api == self.platform {
@@ -287,12 +287,12 @@ impl Hosts {
                 .is_some_and(|below| below.is_empty() || below.ends_with('.'))
     }
 
-    /// The page on which a user of this region makes tokens.
+    /// The page where a user of this region creates tokens.
     pub(crate) fn token_page(&self) -> String {
         format!("{}/cloud-portal/preferences/oauth2-api-tokens", self.platform)
     }
 
-    /// The page on which a user of this region finds the id of an API project.
+    /// The page where a user of this region finds an API project ID.
     fn project_page(&self) -> String {
         format!("{}/cloud-portal/library/alteryx-io", self.platform)
     }
@@ -331,7 +331,7 @@ mod tests {
         ] {
             assert!(hosts.url(own).unwrap().ends_with(".alteryxcloud.com/v4/x"), "{own}");
         }
-        // A URL in a query is only text.
+        // A URL in a query is just text.
         let quoted = hosts.url("/x?next=https://evil.example").unwrap();
         assert_eq!(quoted, "https://api.eu1.alteryxcloud.com/x?next=https://evil.example");
         for other in [

@@ -1,4 +1,4 @@
-//! Text files as people leave them: with a byte order mark, in UTF-16, with blanks around.
+//! Reads text files as people leave them: with a byte order mark, in UTF-16, with surrounding whitespace.
 
 use crate::error::FileProblem;
 use std::fs::{self, File};
@@ -6,21 +6,21 @@ use std::io::{self, Read};
 use std::path::Path;
 use zeroize::Zeroizing;
 
-/// The largest file that is read, in bytes.
+/// The largest file to read, in bytes.
 const LIMIT: u64 = 1024 * 1024;
 
-/// The bytes of a file of settings or tokens.
+/// Reads the bytes of a settings or token file.
 pub(crate) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, FileProblem> {
     let unreadable = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => FileProblem::Missing,
         _ => FileProblem::Unreadable(error),
     };
-    // Asked first, because to open a named pipe would wait for a writer.
+    // Checked first, because opening a named pipe would wait for a writer.
     let metadata = fs::metadata(path).map_err(unreadable)?;
     if !metadata.is_file() {
         return Err(FileProblem::NotAFile);
     }
-    // With room for all of it, no copy is left behind by a growing buffer.
+    // Room for the whole file: a growing buffer would leave copies behind.
     let room = metadata.len().min(LIMIT) + 1;
     let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(room).unwrap_or(0)));
     let file = File::open(path).map_err(unreadable)?;
@@ -31,8 +31,7 @@ pub(crate) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, FileProblem> {
     Ok(bytes)
 }
 
-/// The text that the bytes hold: UTF-8, or UTF-16 if a byte order mark says so, as PowerShell's `>`
-/// writes it.
+/// Decodes the bytes: UTF-8, or UTF-16 if a byte order mark says so, as PowerShell's `>` writes it.
 pub(crate) fn decode(bytes: &[u8]) -> Result<Zeroizing<String>, FileProblem> {
     let text = match bytes {
         [0xFF, 0xFE, rest @ ..] => utf16(rest, u16::from_le_bytes)?,
@@ -49,7 +48,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Zeroizing<String>, FileProblem> {
     Ok(text)
 }
 
-/// The text of a file, without the blanks and blank lines around it.
+/// Reads the text of a file, without surrounding whitespace.
 pub(crate) fn read_trimmed(path: &Path) -> Result<String, FileProblem> {
     Ok(decode(&read(path)?)?.trim().to_owned())
 }

@@ -1,6 +1,6 @@
-//! Text that is not this program's own, made fit for a terminal.
+//! Makes text from elsewhere safe for a terminal.
 
-/// Text on one line, with every character escaped that a terminal would act on.
+/// The text on one line, with every character escaped that a terminal would act on.
 ///
 /// ```
 /// assert_eq!(aac_auth::one_line("two\nlines\u{202e}"), r"two\nlines\u{202e}");
@@ -25,9 +25,9 @@ pub(crate) fn visible(text: &str, is_harmless: impl Fn(char) -> bool) -> String 
     shown
 }
 
-/// Whether a terminal would act on the character instead of showing it: controls, and the marks
-/// that reorder or hide text (Unicode TR 36, "bidirectional text spoofing"). The two joiners, U+200C
-/// and U+200D, are not among them: Persian and Indic names need them, and emoji.
+/// Whether a terminal would act on the character instead of showing it: controls, and marks that
+/// reorder or hide text (Unicode TR 36, "bidirectional text spoofing"). The two joiners, U+200C and
+/// U+200D, are allowed: Persian and Indic names need them, and so do emoji.
 pub(crate) fn is_unsafe_on_terminal(character: char) -> bool {
     character.is_control()
         || matches!(character,

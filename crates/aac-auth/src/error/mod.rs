@@ -1,7 +1,7 @@
-//! Everything that can go wrong: what happened, what to do about it, and the exit code it ends in.
+//! Every error: what happened, what to do about it, and its exit code.
 //!
-//! All words that a user may read in an error stand here. [`Display`](fmt::Display) is one line of
-//! what happened and names the file or URL; [`Error::help`] is what to do.
+//! All the text of error messages is here. [`Display`](fmt::Display) is one line that says what happened
+//! and names the file or URL; [`Error::help`] says what to do.
 
 pub(crate) mod display;
 pub(crate) mod notices;
@@ -17,7 +17,7 @@ use ureq::http::{HeaderMap, Version};
 /// `Result` with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why a call could not be made, or what came of it.
+/// Why a call could not be made, or how it failed.
 ///
 /// ```no_run
 /// use aac_auth::Error;
@@ -31,43 +31,43 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// # Ok::<(), Error>(())
 /// ```
 ///
-/// No text of it, and no `Debug` output, holds a token or a part of one.
+/// No message and no `Debug` output contains a token or part of one.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// Neither the current folder nor one above it has a creds.json, or the named folder is none.
+    /// No creds.json in the current folder or above it, or the named path is not a folder.
     NoFolder {
-        /// Where the search began, or the folder that was named.
+        /// Where the search began, or the named folder.
         folder: PathBuf,
         /// Whether `--dir` or `AAC_DIR` named it.
         named: bool,
     },
-    /// Files still hold the texts that the repository ships them with.
+    /// Files still contain the placeholders that the repository ships.
     Placeholders {
-        /// The files, and for each the page on which its content is made.
+        /// The files, each with the page where its content is created.
         files: Vec<(PathBuf, String)>,
-        /// The fields of creds.json that do.
+        /// The placeholder fields of creds.json.
         fields: Vec<&'static str>,
     },
-    /// One of the three files cannot be used as it is. Nothing was sent.
+    /// One of the three files cannot be used. Nothing was sent.
     File {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
         problem: FileProblem,
     },
-    /// Another program held the lock beside creds.json for longer than any may.
+    /// Another program held the lock beside creds.json for too long.
     Locked {
         /// The lock file.
         path: PathBuf,
         /// How long this program waited.
         waited: Duration,
     },
-    /// The disk would not take a new pair of tokens, which was seen before anything was sent.
+    /// The disk cannot store a new pair of tokens. This was detected before anything was sent.
     NotWritable {
         /// The file that could not be written, or the folder.
         path: PathBuf,
-        /// What the operating system said.
+        /// The operating system's error.
         source: io::Error,
         /// Whether an earlier run may have used the refresh token.
         in_doubt: bool,
@@ -79,118 +79,118 @@ pub enum Error {
         /// Whether an earlier run may have used the refresh token.
         in_doubt: bool,
     },
-    /// creds.json was replaced by an older copy: its refresh token has been used, and must not be sent
+    /// creds.json was replaced by an older copy: its refresh token has been used and must not be sent
     /// again. The newer pair is not on this machine.
     OlderCopy {
         /// The file.
         creds: PathBuf,
         /// When its refresh token was used.
         used: String,
-        /// The page on which new tokens are made.
+        /// The page where new tokens are created.
         page: String,
     },
     /// creds.json holds no tokens, and pairs of several accounts are set aside.
     SeveralPairs {
         /// creds.json.
         creds: PathBuf,
-        /// The files with the pairs, and whose each is.
+        /// The files with the pairs, each with its account.
         pairs: Vec<(PathBuf, String)>,
     },
-    /// An earlier run's pair of tokens is in the journal, and cannot be moved to creds.json.
+    /// An earlier run's pair of tokens is in the journal and cannot be moved to creds.json.
     /// Nothing is lost.
     SavedInJournal {
         /// The journal.
         journal: PathBuf,
         /// The file that could not be written.
         creds: PathBuf,
-        /// What the operating system said.
+        /// The operating system's error.
         source: io::Error,
     },
     /// The authorization server could not be reached. The refresh token was not sent.
     AuthServerUnreachable {
         /// The token endpoint.
         url: String,
-        /// What stood in the way.
+        /// The network error.
         trouble: NetworkError,
         /// Whether an earlier run may have used the refresh token.
         in_doubt: bool,
     },
-    /// The authorization server asked for patience (HTTP 429). The refresh token is not used up.
+    /// The authorization server is rate limiting (HTTP 429). The refresh token is not used up.
     AuthServerBusy {
         /// The token endpoint.
         url: String,
         /// The HTTP status.
         status: u16,
-        /// How long it asked to wait, if it said so.
+        /// How long it asked to wait, if it said.
         wait: Option<Duration>,
         /// Whether an earlier run may have used the refresh token.
         in_doubt: bool,
     },
-    /// The authorization server refused the request, not the token, which is not used up.
+    /// The authorization server refused the request, not the token. The token is not used up.
     RefreshRefused {
         /// The token endpoint.
         url: String,
         /// The HTTP status.
         status: u16,
-        /// Its words, without secrets.
+        /// Its message, without secrets.
         message: String,
         /// Whether an earlier run may have used the refresh token.
         in_doubt: bool,
     },
-    /// The refresh token is dead (`invalid_grant`, RFC 6749 §5.2): new tokens must be made.
+    /// The refresh token is dead (`invalid_grant`, RFC 6749 §5.2): new tokens are needed.
     TokensRefused {
         /// The token endpoint.
         url: String,
-        /// Its words, without secrets.
+        /// Its message, without secrets.
         message: Box<str>,
         /// The file with the dead tokens.
         creds: PathBuf,
-        /// The page on which new ones are made.
+        /// The page where new tokens are created.
         page: Box<str>,
-        /// What became of the response when this very token was sent before, if it was.
+        /// What happened to the response when this token was sent before, if it was.
         lost: Option<Box<str>>,
-        /// The files with pairs that are set aside and were not tried, and whose each is.
+        /// The files with pairs that are set aside and were not tried, each with its account.
         set_aside: Box<[(PathBuf, String)]>,
     },
-    /// The answer to an exchange did not arrive whole, twice: the token may be spent.
+    /// The response to a refresh was lost or incomplete twice: the token may be used up.
     ResponseLost {
         /// The token endpoint.
         url: String,
-        /// What happened to the answer.
+        /// What happened to the response.
         what: String,
-        /// The HTTP status, where one arrived.
+        /// The HTTP status, if one arrived.
         status: Option<u16>,
-        /// The file with the tokens, as it was.
+        /// The file with the tokens, unchanged.
         creds: PathBuf,
-        /// The page on which new tokens are made.
+        /// The page where new tokens are created.
         page: String,
     },
-    /// The server answered a new refresh token without an access token to go with it. It is saved.
+    /// The server sent a new refresh token without an access token. It is saved.
     NoAccessToken {
         /// The token endpoint.
         url: String,
-        /// The file that the refresh token was saved in.
+        /// The file that holds the refresh token.
         place: PathBuf,
     },
-    /// The new pair was answered, and no disk would take it: it ends with this program.
+    /// A new pair arrived and no disk could store it: it is lost when this program ends.
     NotSaved {
         /// The file that could not be written.
         creds: PathBuf,
-        /// What the operating system said.
+        /// The operating system's error.
         source: io::Error,
-        /// The page on which new tokens are made.
+        /// The page where new tokens are created.
         page: String,
     },
-    /// What a run that held the lock before this one said of the same token, moments ago.
+    /// The error of a run that held the lock before this one and failed moments ago with the same token.
     FailedElsewhere {
-        /// Its one line of what happened.
+        /// Its one line that says what happened.
         message: String,
-        /// Its lines of what to do.
+        /// Its help text.
         help: String,
-        /// The exit code it ended with.
+        /// Its exit code.
         exit_code: u8,
     },
-    /// The API answered with a status other than 2xx.
+    /// The API responded with a status other than 2xx.
     Http(Box<HttpError>),
     /// The API could not be reached, or the connection broke.
     Transport {
@@ -201,16 +201,16 @@ pub enum Error {
         /// What went wrong.
         trouble: NetworkError,
     },
-    /// The answer of the API is not what it says it is: cut off, no JSON, or too large.
+    /// The API's response is cut off, not JSON, or too large.
     BadResponse {
         /// The request's method.
         method: String,
         /// The request's URL.
         url: String,
-        /// What is wrong with the answer.
+        /// What is wrong with the response.
         what: String,
     },
-    /// The answer is no list, though its rows were asked for, or none that can be read page by page.
+    /// Rows were requested, and the response is not a list, or not one that can be read page by page.
     NoList {
         /// The request's URL.
         url: String,
@@ -219,35 +219,35 @@ pub enum Error {
     },
     /// The thread that fetches the pages of a list could not be started, or has ended.
     Thread(io::Error),
-    /// The program asked for something that cannot be sent.
+    /// The program's request cannot be sent.
     Request {
         /// The path, header or query that cannot be sent, and why.
         what: String,
     },
-    /// A list broke off after some of its rows had been given.
+    /// A list was interrupted after some of its rows.
     ListInterrupted {
-        /// How many rows had been given.
+        /// How many rows were returned.
         after: u64,
-        /// How many there are, as far as the server has said.
+        /// How many there are, if the server has said.
         total: Option<u64>,
         /// What the rows are.
         noun: &'static str,
-        /// Why it broke off.
+        /// Why it was interrupted.
         source: Box<Error>,
     },
-    /// A file that the user named, other than the three, could not be read or written.
+    /// A file named by the user, other than the three, could not be read or written.
     UserFile {
         /// The file.
         path: PathBuf,
-        /// What the operating system said.
+        /// The operating system's error.
         source: io::Error,
     },
-    /// Standard output could not be written. A reader that has had enough ([`io::ErrorKind::BrokenPipe`])
-    /// is told so as well, and [`Error::report`] is silent about it.
+    /// Standard output could not be written. This includes a reader that stopped reading
+    /// ([`io::ErrorKind::BrokenPipe`]), for which [`Error::report`] prints nothing.
     Output(io::Error),
 }
 
-/// An answer of the API other than 2xx.
+/// A response of the API with a status other than 2xx.
 pub struct HttpError {
     /// The request's method.
     pub method: String,
@@ -255,34 +255,34 @@ pub struct HttpError {
     pub url: String,
     /// The HTTP status.
     pub status: u16,
-    /// The server's words, without secrets; empty where it said nothing.
+    /// The server's message, without secrets; empty if it sent none.
     pub message: String,
-    /// The version of HTTP that the server speaks.
+    /// The HTTP version of the response.
     pub version: Version,
     /// The headers.
     pub headers: HeaderMap,
-    /// The body, as it came, up to 1 MiB; [`read`](Self::read) gives what comes behind that.
+    /// The body as received, up to 1 MiB; [`read`](Self::read) returns the rest.
     pub body: Vec<u8>,
     pub(crate) rest: Option<Box<dyn Read + Send>>,
-    /// The body on one line without secrets, up to 2000 characters: for messages.
+    /// The body on one line without secrets, up to 2000 characters, for messages.
     pub shown: String,
-    /// The id that support asks for (`x-trifacta-request-id` or `x-request-id`).
+    /// The ID that support asks for (`x-trifacta-request-id` or `x-request-id`).
     pub request_id: Option<String>,
     /// How long the server asks to wait.
     pub retry_after: Option<Duration>,
     /// What it means to the user.
     pub kind: HttpErrorKind,
-    /// Whether another try was due, and the body of the request could not be sent again.
+    /// Whether a retry was due, but the request's body could not be sent again.
     pub body_consumed: bool,
 }
 
-/// What an error answer means to the person who made the call.
+/// What an error response means to the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HttpErrorKind {
-    /// The gateway does not know the API project's id, or got none (401).
+    /// The gateway does not know the API project ID, or got none (401).
     ApiKey,
-    /// The API project is not allowed to use this API (401).
+    /// The API project may not use this API (401).
     ApiKeyForResource,
     /// The access token is not accepted (401).
     Unauthorized,
@@ -300,11 +300,11 @@ pub enum HttpErrorKind {
     ServerError,
 }
 
-/// What stood between the program and the server.
+/// Why the server could not be reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NetworkError {
-    /// The host's name could not be looked up.
+    /// The host name could not be resolved.
     Lookup(String),
     /// No connection could be made.
     Connect(String),
@@ -314,9 +314,9 @@ pub enum NetworkError {
     NoRoots,
     /// The proxy could not be used.
     Proxy(String),
-    /// Nothing came for too long; the text says while doing what.
+    /// A wait timed out; the text says which.
     Timeout(String),
-    /// The connection broke, or what came was not HTTP.
+    /// The connection broke, or the data received was not HTTP.
     Broken(String),
 }
 
@@ -324,25 +324,25 @@ pub enum NetworkError {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum FileProblem {
-    /// It is not there.
+    /// It does not exist.
     Missing,
     /// It is a folder, a device or the like.
     NotAFile,
-    /// The operating system would not let it be read.
+    /// The operating system could not read it.
     Unreadable(io::Error),
     /// It is larger than 1 MiB.
     TooLarge,
     /// It is not text: neither UTF-8, nor UTF-16 with a byte order mark.
     NotText,
-    /// There is nothing in it but blanks.
+    /// It contains nothing but whitespace.
     Empty,
-    /// It holds the placeholder it was shipped with; the page is where its content is made.
+    /// It holds the placeholder it was shipped with; the page is where its content is created.
     Placeholder(String),
     /// creds.json holds placeholders instead of tokens.
     PlaceholderTokens {
-        /// The fields that do.
+        /// The placeholder fields.
         fields: Vec<&'static str>,
-        /// The page on which tokens are made.
+        /// The page where tokens are created.
         page: String,
     },
 
@@ -356,20 +356,20 @@ pub enum FileProblem {
     NotHttps,
     /// aac_url.txt has a user or password before the host.
     UserInfo,
-    /// aac_url.txt has something behind the host; without it, this is the URL.
+    /// aac_url.txt has text after the host; this is the URL without it.
     NotJustHost(String),
-    /// aac_url.txt holds the address of the web page; the API's is this.
+    /// aac_url.txt holds the address of the web page; this is the API's.
     WebAddress(String),
-    /// aac_url.txt holds the address of one workspace; the API's is this.
+    /// aac_url.txt holds the address of one workspace; this is the API's.
     WorkspaceAddress(String),
-    /// aac_url.txt names this host, which is not Alteryx Cloud's.
+    /// aac_url.txt names this host, which is not part of Alteryx Cloud.
     OutsideCloud(String),
 
-    /// The id of the API project has blanks in it.
+    /// The API project ID contains whitespace.
     IdWithBlanks,
-    /// The id of the API project has characters that no header can carry.
+    /// The API project ID contains characters that no header can carry.
     IdNotAscii,
-    /// The id is the OAuth client's; the page is where the API project's is found.
+    /// The ID is the OAuth client's; the page is where the API project's is found.
     OAuthClientId(String),
 
     /// creds.json is not JSON.
@@ -378,12 +378,12 @@ pub enum FileProblem {
         line: usize,
         /// The column, from 1.
         column: usize,
-        /// What the parser said.
+        /// The parser's message.
         reason: String,
         /// Whether the file has the curly quotes of a word processor.
         curly_quotes: bool,
     },
-    /// creds.json is JSON, but no object.
+    /// creds.json is JSON, but not an object.
     NotAnObject,
     /// creds.json lacks this field.
     NoToken(&'static str),
@@ -391,16 +391,16 @@ pub enum FileProblem {
     TokenNotText(&'static str),
     /// This field is empty.
     TokenEmpty(&'static str),
-    /// This field has spaces or characters that no token has.
+    /// This field has spaces or invalid characters.
     TokenUnclean(&'static str),
-    /// This field has a line break inside.
+    /// This field contains a line break.
     TokenHasLineBreak(&'static str),
-    /// A text in quotation marks goes on in the next line, which JSON does not allow.
+    /// A string continues on the next line, which JSON does not allow.
     TokenOnSeveralLines {
         /// The line on which it begins, from 1.
         line: usize,
     },
-    /// The refresh token stands where the access token belongs, and the other way round.
+    /// The refresh token and the access token are swapped.
     Swapped,
     /// Both fields hold the same token.
     SameTwice,
@@ -408,21 +408,21 @@ pub enum FileProblem {
     NotAJwt,
     /// The access token lacks this claim.
     NoClaim(&'static str),
-    /// The access token names this issuer, which is not Alteryx Cloud's.
+    /// The access token names this issuer, which is not part of Alteryx Cloud.
     Issuer(String),
-    /// The access token names this issuer, by plain http.
+    /// The access token names this issuer, with plain http.
     IssuerNotHttps(String),
     /// The file holds an error of the authorization server instead of tokens.
     OAuthError {
         /// The error code and description, without secrets.
         message: String,
-        /// The page on which new tokens are made.
+        /// The page where new tokens are created.
         page: String,
     },
 
     /// creds.json was being written when the machine or the program stopped; the journal has the rest.
     Torn,
-    /// The journal of another version of this crate, which may hold the only copy of a pair.
+    /// The journal is from another version of this crate, and may hold the only copy of a pair.
     UnknownJournal,
 }
 
@@ -547,7 +547,7 @@ impl fmt::Display for HttpError {
     }
 }
 
-/// The message: a body may hold anything.
+/// Shows the message: a body may contain anything.
 impl fmt::Debug for HttpError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "HttpError({self})")
@@ -659,19 +659,19 @@ impl Error {
         Self::File { path: path.to_owned(), problem }
     }
 
-    /// What a run that held the lock before this one said.
+    /// The error of a run that held the lock before this one.
     pub(crate) fn noted(message: &str, help: &str, exit_code: u8) -> Self {
         Self::FailedElsewhere { message: message.to_owned(), help: help.to_owned(), exit_code }
     }
 
-    /// Whether the refresh token may have been used, and its response lost.
+    /// Whether the refresh token may have been used and its response lost.
     pub(crate) fn leaves_doubt(&self) -> bool {
         matches!(self, Self::ResponseLost { .. } | Self::TokensRefused { lost: Some(_), .. })
     }
 
-    /// Whether the request may have done what it was to do, though no response says so: after a timeout,
-    /// a connection that broke, a failure of the server, or a response of 2xx that cannot be read, to
-    /// anything but GET, HEAD and OPTIONS. A program should look before it sends it again.
+    /// Whether the request may have taken effect although no response says so: after a timeout, a broken
+    /// connection, a server failure, or an unreadable 2xx response, for any method but GET, HEAD and
+    /// OPTIONS. Check before sending it again.
     ///
     /// ```no_run
     /// use aac_auth::{Method, json};
@@ -693,7 +693,7 @@ impl Error {
         }
     }
 
-    /// What to do about it: whole sentences, a line each; empty where there is nothing to add.
+    /// What to do about it: whole sentences, one per line; empty if there is nothing to add.
     pub fn help(&self) -> String {
         match self {
             Self::NoFolder { named: true, .. } => {
@@ -730,7 +730,7 @@ impl Error {
             Self::SavedInJournal { creds, .. } => {
                 format!("Make {} and its folder writable, and run this again: it moves them there.", creds.display())
             }
-            // The access token names the host, not aac_url.txt.
+            // The host comes from the access token, not from aac_url.txt.
             Self::AuthServerUnreachable { trouble, .. } => trouble.help().replace(ADDRESS, ""),
             Self::Transport { method, trouble, .. } if !is_safe(method) => match trouble.is_sent() {
                 true if matches!(trouble, NetworkError::Timeout(_)) => {
@@ -777,7 +777,7 @@ impl Error {
     }
 
     /// The exit code of a program that ends with this error: 1 local, network, timeout, bad file or
-    /// answer; 2 a request that cannot be sent; 3 redirect; 4 HTTP 4xx, or the tokens are refused;
+    /// response; 2 a request that cannot be sent; 3 redirect; 4 HTTP 4xx, or the tokens are refused;
     /// 5 HTTP 5xx.
     pub fn exit_code(&self) -> u8 {
         match self {
@@ -795,8 +795,8 @@ impl Error {
         }
     }
 
-    /// Says on standard error what happened and what to do, and gives the exit code for `main`. A
-    /// reader of standard output that has had enough (`| head`) is no error to anyone.
+    /// Prints on standard error what happened and what to do, and returns the exit code for `main`.
+    /// Prints nothing if a reader of standard output stopped reading (`| head`).
     ///
     /// ```no_run
     /// use std::process::ExitCode;
@@ -821,7 +821,7 @@ impl Error {
         for line in self.help().lines() {
             text.push_str(&format!("  {line}\n"));
         }
-        // With standard error closed there is nobody to tell; the exit code still does.
+        // If standard error is closed, the exit code still tells.
         let _ = io::stderr().write_all(text.as_bytes());
         ExitCode::from(self.exit_code())
     }
@@ -879,12 +879,12 @@ impl HttpError {
 }
 
 impl NetworkError {
-    /// Whether another try would meet the same.
+    /// Whether another try would fail the same way.
     pub(crate) fn is_lasting(&self) -> bool {
         matches!(self, Self::Certificate(_) | Self::NoRoots | Self::Proxy(_))
     }
 
-    /// Whether some of the request may have reached the server.
+    /// Whether part of the request may have reached the server.
     fn is_sent(&self) -> bool {
         matches!(self, Self::Timeout(_) | Self::Broken(_))
     }
@@ -994,7 +994,7 @@ fn fill_in(path: &Path, page: &str) -> String {
 
 const UNCHANGED: &str = "your tokens are unchanged";
 
-/// What is known of the tokens after a run that has not used them.
+/// What is known about the tokens after a run that did not use them.
 fn tokens(in_doubt: bool) -> &'static str {
     match in_doubt {
         false => UNCHANGED,
@@ -1002,7 +1002,7 @@ fn tokens(in_doubt: bool) -> &'static str {
     }
 }
 
-/// How a pair that is set aside becomes the one in creds.json.
+/// How to move a pair that is set aside back to creds.json.
 fn put_back((path, account): &(PathBuf, String), creds: &Path) -> String {
     format!(
         "Other tokens are set aside ({account}). To use them: {} \"{}\" \"{}\"",
@@ -1020,12 +1020,12 @@ fn after_colon(message: &str) -> String {
     if message.is_empty() { String::new() } else { format!(": {message}") }
 }
 
-/// Whether a request of this method only asks (RFC 9110 §9.2.1).
+/// Whether a method is safe (RFC 9110 §9.2.1).
 fn is_safe(method: &str) -> bool {
     matches!(method, "GET" | "HEAD" | "OPTIONS" | "TRACE")
 }
 
-/// `HTTP 404 Not Found`, with the reason phrase of RFC 9110 whatever the server calls it.
+/// `HTTP 404 Not Found`, with RFC 9110's reason phrase whatever the server sent.
 pub(crate) fn status_line(status: u16) -> String {
     let reason =
         ureq::http::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
@@ -1041,7 +1041,7 @@ fn status_code(status: u16) -> u8 {
     }
 }
 
-/// The name this program was started by, for messages.
+/// The name under which this program was started, for messages.
 pub(crate) fn program() -> String {
     let name = env::args_os().next().map(PathBuf::from);
     let stem = name.as_deref().and_then(Path::file_stem);

@@ -1,4 +1,4 @@
-//! What a run says while it works, on standard error: warnings always, its steps with `--verbose`.
+//! Messages on standard error while a run works: warnings always, its steps with `--verbose`.
 
 use crate::error::program;
 use std::convert::Infallible;
@@ -14,21 +14,21 @@ pub(crate) struct Notices {
 }
 
 impl Notices {
-    /// Something that the user should act on, though the call goes on.
+    /// Reports something that the user should act on, though the call goes on.
     pub(crate) fn warn(self, text: impl fmt::Display) {
         warn(text);
     }
 
-    /// What a person at a terminal should know for the next moment.
+    /// Tells a person at a terminal what is going on.
     pub(crate) fn remark(self, text: impl fmt::Display) {
         if self.verbose || io::stderr().is_terminal() {
             say(format_args!("{text}"));
         }
     }
 
-    /// The same, if the moment lasts longer than this: until what is returned is dropped.
+    /// The same, but only after this time, unless the returned value is dropped first.
     ///
-    /// In a thread of its own, so that a terminal that is stopped (Ctrl-S) stops nothing else.
+    /// Runs in its own thread, so that a stopped terminal (Ctrl-S) stops nothing else.
     pub(crate) fn after(self, time: Duration, text: &'static str) -> Option<Sender<Infallible>> {
         if !self.verbose && !io::stderr().is_terminal() {
             return None;
@@ -39,12 +39,12 @@ impl Notices {
                 say(format_args!("{text}"));
             }
         };
-        // It is no more than a courtesy.
+        // This is only a courtesy.
         thread::Builder::new().name("notice".to_owned()).spawn(wait).ok()?;
         Some(moment)
     }
 
-    /// What is being done, for those who asked.
+    /// Reports the current step, with `--verbose`.
     pub(crate) fn step(self, text: impl fmt::Display) {
         if self.verbose {
             say(format_args!("{text}"));
@@ -52,7 +52,7 @@ impl Notices {
     }
 }
 
-/// Says something on standard error that the user should know, though the program goes on.
+/// Prints a warning on standard error; the program goes on.
 ///
 /// ```
 /// aac_auth::warn("two users have no name");
@@ -62,6 +62,6 @@ pub fn warn(text: impl fmt::Display) {
 }
 
 fn say(text: fmt::Arguments<'_>) {
-    // `eprintln!` panics where standard error is closed, as it is for some services.
+    // `eprintln!` panics if standard error is closed, as it is for some services.
     let _ = io::stderr().write_all(format!("{}: {text}\n", program()).as_bytes());
 }

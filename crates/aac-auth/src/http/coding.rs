@@ -1,4 +1,4 @@
-//! The content coding of a response (RFC 9110 §8.4), undone while it is read.
+//! Decodes the content coding of a response (RFC 9110 §8.4) as it is read.
 
 use crate::http::transport::io_network_error;
 use flate2::bufread::MultiGzDecoder;
@@ -7,16 +7,16 @@ use ureq::http::response::Parts;
 use ureq::http::{HeaderMap, Method, StatusCode, header};
 use ureq::{Body, BodyReader};
 
-/// The body of a response as it was before it was encoded.
+/// The decoded body of a response.
 ///
-/// An error of the connection holds a [`NetworkError`](crate::error::NetworkError); any other says that the body
-/// cannot be decoded.
+/// An error of the connection holds a [`NetworkError`](crate::error::NetworkError). Any other error means
+/// that the body cannot be decoded.
 pub(crate) enum Decoder {
     Identity(Raw),
-    /// Compressed, and nothing of it is decoded yet: the decoder below reads as it is made.
+    /// Compressed, and not yet decoded: creating the decoder below already reads.
     Compressed(Option<BufReader<Raw>>),
     Gzip(Box<MultiGzDecoder<BufReader<Raw>>>),
-    /// A coding that was not asked for.
+    /// A coding that was not requested.
     Unknown {
         raw: Raw,
         name: String,
@@ -24,7 +24,7 @@ pub(crate) enum Decoder {
 }
 
 impl Decoder {
-    /// Headers that are only true of the encoded body are removed.
+    /// Removes headers that are only true of the encoded body.
     pub(crate) fn new(method: &Method, head: &mut Parts, body: Body) -> Self {
         let raw = Raw(body.into_reader());
         let is_empty = *method == Method::HEAD
@@ -41,7 +41,7 @@ impl Decoder {
         }
     }
 
-    /// What cannot be decoded is read as it is.
+    /// Reads a body that cannot be decoded as it is.
     pub(crate) fn or_raw(self) -> Self {
         match self {
             Self::Unknown { raw, .. } => Self::Identity(raw),
@@ -50,7 +50,7 @@ impl Decoder {
     }
 }
 
-/// The codings in the order in which they were applied, without those that change nothing.
+/// The codings in the order of application, without those that change nothing.
 fn codings(headers: &HeaderMap) -> Vec<String> {
     let values = headers.get_all(header::CONTENT_ENCODING).iter();
     let values: Vec<_> = values.map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
@@ -69,7 +69,7 @@ impl Read for Decoder {
         match self {
             Self::Identity(raw) => raw.read(buffer),
             Self::Compressed(raw) => {
-                // Servers name a coding where there is nothing to encode.
+                // Servers name a coding even if there is nothing to encode.
                 let Some(mut raw) = raw.take() else { return Ok(0) };
                 if raw.fill_buf()?.is_empty() {
                     return Ok(0);
@@ -86,7 +86,7 @@ impl Read for Decoder {
     }
 }
 
-/// The bytes as they come.
+/// The bytes as received.
 pub(crate) struct Raw(BodyReader<'static>);
 
 impl Read for Raw {

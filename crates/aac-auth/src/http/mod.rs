@@ -1,4 +1,4 @@
-//! HTTP as this crate wants it from ureq, and when to try again.
+//! HTTP on top of ureq, and when to retry.
 
 use std::net::IpAddr;
 
@@ -7,7 +7,7 @@ pub(crate) mod retry;
 pub(crate) mod tcp;
 pub(crate) mod transport;
 
-/// Whether the host is this machine. The one exception to "Alteryx Cloud alone, and https".
+/// Whether the host is this machine: the one exception to "Alteryx Cloud alone, and https".
 pub(crate) fn is_loopback(host: &str) -> bool {
     let address = host.trim_start_matches('[').trim_end_matches(']');
     host == "localhost" || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())

@@ -1,4 +1,4 @@
-//! When to try again: what a server asks for, and what to do when it does not say.
+//! When to retry: as the server asks, or with a backoff if it does not say.
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
@@ -14,7 +14,7 @@ pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
         Duration::try_from_secs_f64(seconds.ceil()).ok()
     };
     let date = |text: &str| {
-        // By the server's own clock where it says so: ours may be hours off.
+        // By the server's own clock if it sends the time: the local clock may be hours off.
         let date = |name: header::HeaderName| {
             httpdate::parse_http_date(headers.get(name)?.to_str().ok()?).ok()
         };
@@ -25,16 +25,16 @@ pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     standard.or_else(|| text("x-retry-after").and_then(seconds))
 }
 
-/// The pause before the next try where the server names none: doubling from half a second, with a
-/// jitter of half its length, so that many programs do not come back at the same moment.
+/// The pause before the next try if the server names none: it doubles from half a second. Jitter of
+/// half its length keeps many programs from coming back at the same moment.
 pub(crate) fn backoff(tries_before: u32) -> Duration {
     let whole = Duration::from_millis(500 << tries_before.min(6));
     jittered(whole)
 }
 
-/// Somewhere between half the time and all of it.
+/// A random time between half of it and all of it.
 pub(crate) fn jittered(whole: Duration) -> Duration {
-    // A hasher's random key is all the randomness that this needs.
+    // A hasher's random key is random enough for this.
     let random = RandomState::new().hash_one(whole) % 1024;
     whole / 2 + whole * u32::try_from(random).unwrap_or(0) / 2048
 }

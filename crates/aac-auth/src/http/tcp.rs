@@ -1,16 +1,16 @@
-//! The TCP connections below HTTP, in place of ureq's own. ureq's proxies and TLS sit on top of them.
+//! TCP connections for HTTP, instead of ureq's own. ureq's proxies and TLS run on top of them.
 //!
-//! What is different here:
-//! - A response that has arrived is read even if the time for it is over, as after the process was
+//! Differences from ureq's:
+//! - A response that has arrived is read even after its deadline, for example when the process was
 //!   stopped (SIGSTOP, `docker pause`).
-//! - A server that refuses an upload and closes the connection is heard: a write that fails is not the
-//!   end as long as there is a response to read.
-//! - A body that only the end of the connection ends is whole only if that end is a proper one.
-//! - A peer that is gone is found by TCP keepalive.
+//! - If a server refuses an upload and closes the connection, its response is still read: a failed
+//!   write is not the end.
+//! - A body delimited by the end of the connection is complete only if the connection ends properly.
+//! - TCP keepalive detects a dead peer.
 //! - A name lookup that cannot be started is an error, not a panic.
 //!
-//! ureq does its work on the thread that sends the request, so how far that request got is kept by
-//! thread: ureq has no other way to tell.
+//! ureq works on the thread that sends the request and has no other way to report progress, so progress
+//! is kept per thread.
 
 use crate::platform;
 use std::cell::{Cell, RefCell};
@@ -31,28 +31,28 @@ use ureq::unversioned::transport::{
 use ureq::{Agent, Error, Timeout};
 use zeroize::Zeroizing;
 
-/// ureq neither reads nor writes once a deadline is over. It is given deadlines that are so much later,
-/// and the true ones are kept here.
+/// ureq neither reads nor writes after a deadline. Its deadlines are extended by this much, and the
+/// real ones are kept here.
 pub(crate) const SLACK: Duration = Duration::from_secs(365 * 86_400);
 
 /// How far a thread's request got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Progress {
-    /// There is no connection yet, or one to a proxy alone.
+    /// No connection yet, or only one to a proxy.
     ToProxy,
-    /// There is no connection to the server yet.
+    /// No connection to the server yet.
     Connecting,
-    /// There is a connection to the server itself, and some of it may have left.
+    /// Connected to the server itself; part of the request may have left.
     Sending,
-    /// The server takes no more of it.
+    /// The server accepts no more of it.
     Refused,
 }
 
-/// The most of a response that is kept by [`Kept`], in bytes.
+/// How much of a response [`Kept`] keeps, in bytes.
 const KEPT: usize = 256 * 1024;
 
-/// Keeps what the server sends to this thread until it is dropped, as it comes: the head of a response
-/// may be no HTTP, or lie about the body.
+/// Keeps the raw bytes that this thread receives, until dropped: the head of a response may be invalid
+/// HTTP, or wrong about the body.
 pub(crate) struct Kept(());
 
 impl Kept {
@@ -61,7 +61,7 @@ impl Kept {
         Self(())
     }
 
-    /// What has come so far.
+    /// The bytes received so far.
     pub(crate) fn bytes(&self) -> Zeroizing<Vec<u8>> {
         KEPT_BYTES.take().unwrap_or_default()
     }
@@ -96,13 +96,13 @@ impl Progress {
         PROGRESS.set(self);
     }
 
-    /// Whether the server may have got some of the request.
+    /// Whether the server may have received part of the request.
     pub(crate) fn is_sent(self) -> bool {
         matches!(self, Self::Sending | Self::Refused)
     }
 }
 
-/// An agent that connects as described above.
+/// Creates an agent that connects as described above.
 pub(crate) fn agent(config: Config) -> Agent {
     let connector =
         ().chain(SocksConnector::default())
@@ -112,7 +112,7 @@ pub(crate) fn agent(config: Config) -> Agent {
     Agent::with_parts(config, connector, ThreadResolver)
 }
 
-/// What is left of a timeout, and its reason, with a limit on each read or write.
+/// The time left of a timeout, and its reason, capped by the limit on each read or write.
 fn time_left(
     timeout: &NextTimeout,
     each: Option<ureq::unversioned::transport::time::Duration>,
@@ -136,7 +136,7 @@ fn has_slack(reason: Timeout) -> bool {
     matches!(reason, Timeout::RecvResponse | Timeout::Global)
 }
 
-/// Opens a connection where no proxy has.
+/// Opens a connection unless a proxy already has.
 #[derive(Debug)]
 struct TcpConnector;
 
@@ -148,7 +148,7 @@ impl<In: Transport> Connector<In> for TcpConnector {
         details: &ConnectionDetails,
         chained: Option<In>,
     ) -> Result<Option<Self::Out>, Error> {
-        // ureq goes through this chain for the connection to a proxy as well, as if there was none.
+        // ureq runs this chain for the connection to a proxy as well, as if there were none.
         if chained.is_some() || details.config.proxy().is_some() {
             Progress::Connecting.set();
         }
@@ -158,7 +158,7 @@ impl<In: Transport> Connector<In> for TcpConnector {
         let (left, reason) = time_left(&details.timeout, None, details.timeout.reason);
         let stream = connect(&details.addrs, left, reason)?;
         stream.set_nodelay(true)?;
-        // A system that cannot do it does without.
+        // If the system cannot do it, go without.
         let _ = platform::keep_alive(&stream);
         let config = details.config;
         let buffers = AlignedBuffers {
@@ -177,8 +177,8 @@ impl<In: Transport> Connector<In> for TcpConnector {
     }
 }
 
-/// Connects to the first address that answers. Each but the last has half of the time that is left, so
-/// that one that leads nowhere does not use it up.
+/// Connects to the first address that responds. Each address but the last gets half of the remaining
+/// time, so that a dead one does not use it up.
 fn connect(
     addresses: &[SocketAddr],
     left: Option<Duration>,
@@ -214,10 +214,10 @@ fn connect(
 struct Tcp {
     stream: TcpStream,
     buffers: AlignedBuffers,
-    /// What the socket's timeouts are set to.
+    /// The socket's current timeouts.
     read_timeout: Option<Duration>,
     write_timeout: Option<Duration>,
-    /// Why the peer takes no more, once it does not.
+    /// Why the peer stopped accepting data.
     refusal: Option<Refusal>,
 }
 
@@ -251,8 +251,7 @@ impl Transport for Tcp {
                 timeout: is_timeout(&error).then_some(reason),
             });
         }
-        // There may be a response that says why: ureq looks for it when it has sent everything, or
-        // believes so.
+        // A response may say why: ureq looks for one once it has sent everything, or believes it has.
         if Progress::get() == Progress::Sending {
             Progress::Refused.set();
         }
@@ -264,7 +263,7 @@ impl Transport for Tcp {
         let start = Instant::now();
         let mut remaining = left;
         let read = loop {
-            // After a refusal, all that the peer has sent is here.
+            // After a refusal, everything that the peer sent is already here.
             if self.refusal.is_some() || remaining.is_some_and(|time| time.is_zero()) {
                 break self.read_now();
             }
@@ -273,7 +272,7 @@ impl Transport for Tcp {
                 self.read_timeout = remaining;
             }
             match self.stream.read(self.buffers.input_append_buf()) {
-                // A signal, or the time is over: in both cases the clock decides.
+                // A signal or a timeout: in both cases the clock decides.
                 Err(error) if is_timeout(&error) || error.kind() == io::ErrorKind::Interrupted => {
                     remaining = left.map(|left| left.saturating_sub(start.elapsed()));
                 }
@@ -293,7 +292,7 @@ impl Transport for Tcp {
     }
 
     fn is_open(&mut self) -> bool {
-        // A server that speaks without being asked is not to be trusted with the next request.
+        // A server that sends data unasked cannot be trusted with the next request.
         self.refusal.is_none()
             && self.buffers.input().is_empty()
             && self.read_now().is_err_and(|error| is_timeout(&error))
@@ -301,7 +300,7 @@ impl Transport for Tcp {
 }
 
 impl Tcp {
-    /// Reads what is here, without waiting; `WouldBlock` where that is nothing.
+    /// Reads what is available without waiting; `WouldBlock` if that is nothing.
     fn read_now(&mut self) -> io::Result<usize> {
         self.stream.set_nonblocking(true)?;
         let buffer = self.buffers.input_append_buf();
@@ -331,8 +330,8 @@ impl fmt::Debug for Tcp {
     }
 }
 
-/// ureq's buffers, with an output that begins where a cache line does. Large vectors begin 16 bytes into a
-/// page, and then the system needs twice as long to copy a file into it and on to the socket.
+/// ureq's buffers, with an output aligned to a cache line. Large vectors begin 16 bytes into a page,
+/// and then the system takes twice as long to copy a file into one and on to the socket.
 #[derive(Debug)]
 struct AlignedBuffers {
     input: LazyBuffers,
@@ -343,12 +342,12 @@ struct AlignedBuffers {
 impl AlignedBuffers {
     const CACHE_LINE: usize = 64;
 
-    /// Makes the output where there is none yet, and tells where it is.
+    /// Allocates the output if needed, and returns where it is.
     fn output_range(&mut self) -> Range<usize> {
         if self.output.is_empty() {
             self.output = vec![0; self.output_size + Self::CACHE_LINE];
         }
-        // The vector does not grow, so it stays where it is.
+        // The vector does not grow, so it stays in place.
         let start = self.output.as_ptr().align_offset(Self::CACHE_LINE).min(Self::CACHE_LINE);
         start..start + self.output_size
     }
@@ -387,12 +386,12 @@ impl Buffers for AlignedBuffers {
     }
 }
 
-/// Whether a socket's time is over. Which of the two it is differs between systems.
+/// Whether a socket timed out. Systems differ in which of the two errors they use.
 fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }
 
-/// TLS where the URL asks for it, and the end of the chain: from here on the connection is the server's.
+/// Adds TLS if the URL asks for it, and ends the chain: from here on the connection is the server's.
 #[derive(Debug)]
 struct LastConnector(RustlsConnector);
 
@@ -404,8 +403,8 @@ impl<In: Transport> Connector<In> for LastConnector {
         details: &ConnectionDetails,
         chained: Option<In>,
     ) -> Result<Option<Self::Out>, Error> {
-        // ureq reads the system's certificates again for each connection of a request that has options
-        // of its own. No request has its own for TLS.
+        // ureq reads the system's certificates again for each connection of a request with options of its
+        // own. No request has its own TLS options.
         let details = ConnectionDetails {
             uri: details.uri,
             addrs: details.addrs.clone(),
@@ -442,8 +441,8 @@ impl<T: Transport> Transport for Last<T> {
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
         use io::ErrorKind::{ConnectionAborted, ConnectionReset, UnexpectedEof};
         let before = self.0.buffers().input().len();
-        // ureq takes these three for the proper end of a body that has no length. They are not: TLS
-        // says so when a body is cut off (RFC 9112 §9.8), and so does a reset.
+        // ureq accepts these three as the proper end of a body without a length. They are not: with TLS
+        // they mean a truncated body (RFC 9112 §9.8), and so does a reset.
         let came = self.0.await_input(timeout).map_err(|error| match error {
             Error::Io(error)
                 if matches!(error.kind(), ConnectionAborted | ConnectionReset | UnexpectedEof) =>
@@ -465,7 +464,7 @@ impl<T: Transport> Transport for Last<T> {
     }
 }
 
-/// Looks names up on a thread of its own where there is a limit of time: the system's lookup has none.
+/// Looks up names on a separate thread if there is a time limit: the system's lookup has none.
 #[derive(Debug)]
 struct ThreadResolver;
 
@@ -487,7 +486,7 @@ impl Resolver for ThreadResolver {
             .spawn(move || {
                 let found =
                     DefaultResolver::default().resolve(&uri, &config, NextTimeout::default());
-                // Whoever asked may have given up.
+                // The caller may have given up.
                 let _ = sender.send(found);
             })
             .map_err(|error| failed(format!("no thread can be started: {error}")))?;

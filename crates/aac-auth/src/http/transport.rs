@@ -1,5 +1,5 @@
-//! HTTP as this crate wants it from ureq: one agent, no redirects, bounded waits, proxies as curl
-//! reads them, the system's certificates, and errors that say how far a request got.
+//! HTTP on top of ureq: one agent, no redirects, bounded waits, proxies as curl reads them, the
+//! system's certificates, and errors that say how far a request got.
 
 use crate::error::NetworkError;
 use crate::http::is_loopback;
@@ -12,20 +12,20 @@ use ureq::http::{Request, Response, Uri};
 use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, AsSendBody, Body, Proxy, Timeout};
 
-/// How long each part of a request may take.
+/// Time limits for the parts of a request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     /// The name lookup, and then the connection with its TLS handshake, each.
     pub(crate) connect: Duration,
-    /// From the request being sent until the answer's status and headers are there.
+    /// From sending the request until the response's status and headers arrive.
     pub(crate) first_byte: Duration,
-    /// The longest pause within a body, either way.
+    /// The longest pause within a body, in either direction.
     pub(crate) idle: Duration,
-    /// All of it.
+    /// The whole request.
     pub(crate) total: Option<Duration>,
 }
 
-/// The connections of a client, kept alive and shared by its threads.
+/// A client's connections, kept alive and shared by its threads.
 #[derive(Debug)]
 pub(crate) struct Transport {
     agent: Agent,
@@ -42,9 +42,9 @@ impl Transport {
             .max_redirects_will_error(false)
             .allow_non_standard_methods(true)
             .user_agent(user_agent)
-            // Some proxies add cookies without end.
+            // Some proxies add any number of cookies.
             .max_response_header_size(256 * 1024)
-            // Decided for each request: loopback hosts and those of NO_PROXY do without.
+            // Decided per request: loopback hosts and those in NO_PROXY bypass it.
             .proxy(None)
             .tls_config(tls)
             .build();
@@ -55,24 +55,23 @@ impl Transport {
         }
     }
 
-    /// Sends a request and waits for the headers of the answer, whatever its status.
+    /// Sends a request and waits for the headers of the response, whatever its status.
     pub(crate) fn send<B: AsSendBody>(
         &self,
         request: Request<B>,
         limits: &Limits,
     ) -> Result<Response<Body>, NetworkError> {
         let proxy = self.proxy_for(request.uri())?;
-        // To bound a lookup takes a thread, every time. This machine is found without one.
+        // Bounding a lookup takes a thread each time. Loopback does not need one.
         let is_here = is_loopback(request.uri().host().unwrap_or_default());
         let connect = limits.total.unwrap_or(limits.connect).min(limits.connect);
-        // A server may close an idle connection at the very moment at which a request goes out on it.
-        // Nobody knows then whether it was carried out, and it cannot be sent again if it does more than
-        // ask.
+        // A server may close an idle connection just as a request goes out on it. Then nobody knows
+        // whether the request was carried out, and an unsafe one cannot be sent again.
         let is_new = !request.method().is_safe();
         match (is_new, &proxy) {
             (true, Some(_)) => Progress::ToProxy,
             (true, None) => Progress::Connecting,
-            // There may be a connection already.
+            // There may already be a connection.
             (false, _) => Progress::Sending,
         }
         .set();
@@ -89,7 +88,7 @@ impl Transport {
         let request = if is_new { request.max_idle_age(Duration::ZERO) } else { request };
         self.agent.run(request.build()).map_err(|error| match trouble(&error) {
             trouble if Progress::get().is_sent() => trouble,
-            // In the middle of TLS, for example.
+            // In the middle of the TLS handshake, for example.
             NetworkError::Timeout(_) => NetworkError::Connect("timed out".to_owned()),
             NetworkError::Broken(what) => NetworkError::Connect(what),
             trouble => trouble,
@@ -105,20 +104,20 @@ impl Transport {
     }
 }
 
-/// The proxy for https, looked for where curl looks: `https_proxy` before `all_proxy`, the lower-case
-/// name before the upper-case one, and an empty value counts as none.
+/// The proxy for https, found as curl finds it: `https_proxy` before `all_proxy`, the lower-case name
+/// before the upper-case one; an empty value counts as unset.
 fn proxy_from_env() -> Result<Option<Proxy>, String> {
     match first_var(&["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]) {
         ("", _) => Ok(platform::system_proxy()),
         (name, value) => match Proxy::new(&value) {
             Ok(proxy) => Ok(Some(proxy)),
-            // The value may have a password in it.
+            // The value may contain a password.
             Err(_) => Err(format!("{name} is not a proxy URL such as http://host:port")),
         },
     }
 }
 
-/// The first of the variables that is set to something, and its value; two empty strings where none is.
+/// The first variable that is not empty, and its value; two empty strings if there is none.
 fn first_var<'a>(names: &[&'a str]) -> (&'a str, String) {
     let value = |name: &str| env::var(name).ok().map(|value| value.trim().to_owned());
     let set =
@@ -126,8 +125,8 @@ fn first_var<'a>(names: &[&'a str]) -> (&'a str, String) {
     set.unwrap_or_default()
 }
 
-/// Whether NO_PROXY covers the host, read as curl reads it: names apart by commas or blanks, a leading
-/// dot changes nothing, a domain covers all below it, and `*` is everything.
+/// Whether NO_PROXY covers the host, read as curl reads it: commas or spaces separate names, a leading
+/// dot changes nothing, a domain covers its subdomains, and `*` is everything.
 fn is_exempt(host: &str, no_proxy: &str) -> bool {
     no_proxy.split([',', ' ', '\t']).any(|entry| {
         let entry = entry.trim_start_matches('.').trim_end_matches('.').to_ascii_lowercase();
@@ -163,7 +162,7 @@ fn trouble(error: &ureq::Error) -> NetworkError {
     }
 }
 
-/// What an error of the socket, or while a body is read, means to a user.
+/// What an error of the socket, or while reading a body, means to a user.
 pub(crate) fn io_network_error(error: &io::Error) -> NetworkError {
     let inner = error.get_ref().map(|inner| inner as &(dyn error::Error + 'static));
     if let Some(inner) = inner.and_then(|inner| inner.downcast_ref::<ureq::Error>()) {
@@ -187,7 +186,7 @@ pub(crate) fn io_network_error(error: &io::Error) -> NetworkError {
         | io::ErrorKind::NetworkUnreachable
         | io::ErrorKind::NetworkDown
         | io::ErrorKind::AddrNotAvailable => NetworkError::Connect(text),
-        // Of TLS, or of HTTP that was not whole.
+        // From TLS, or from incomplete HTTP.
         io::ErrorKind::UnexpectedEof => {
             NetworkError::Broken("the server closed it early".to_owned())
         }
@@ -198,7 +197,7 @@ pub(crate) fn io_network_error(error: &io::Error) -> NetworkError {
 fn tls_network_error(error: &rustls::Error) -> NetworkError {
     match error {
         rustls::Error::InvalidCertificate(reason) => NetworkError::Certificate(reason.to_string()),
-        // The words of rustls-platform-verifier; rustls has no kind for it.
+        // The wording of rustls-platform-verifier; rustls has no kind for it.
         rustls::Error::General(text) if text.contains("No CA certificates") => {
             NetworkError::NoRoots
         }

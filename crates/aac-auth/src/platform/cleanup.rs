@@ -1,17 +1,17 @@
 //! Files that a signal must not leave behind.
 //!
-//! A handler may interrupt anything, so it allocates nothing and takes no lock: the paths stand ready,
-//! byte by byte, in memory that is always there.
+//! A handler may interrupt anything, so it does not allocate or lock: the paths are stored byte by
+//! byte in static memory.
 
 use crate::platform;
 use std::path::Path;
 use std::sync::atomic::AtomicU8;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
-/// How many files can be registered at a time. One more is left behind, in the rare case that a
-/// signal comes.
+/// How many files can be registered at a time. Any further file is left behind if a signal comes,
+/// which is rare.
 const ENTRIES: usize = 8;
-/// The longest path, with the zero byte at its end. A handler copies it, and may have a small stack.
+/// The longest path, with its zero byte. A handler copies it, and may have a small stack.
 const LENGTH: usize = 1024;
 
 static FILES: [File; ENTRIES] = [const { File::none() }; ENTRIES];
@@ -19,7 +19,7 @@ static FILES: [File; ENTRIES] = [const { File::none() }; ENTRIES];
 const FREE: u8 = 0;
 const BUSY: u8 = 1;
 const REGISTERED: u8 = 2;
-/// For good: the program is about to end.
+/// Permanent: the program is about to end.
 const REMOVED: u8 = 3;
 
 struct File {
@@ -27,11 +27,11 @@ struct File {
     path: [AtomicU8; LENGTH],
 }
 
-/// A file is removed if a signal that is handled ends the program before this is dropped.
+/// Removes a file if a handled signal ends the program before this is dropped.
 #[derive(Debug)]
 pub(crate) struct Registration(&'static AtomicU8);
 
-/// Registers a file; `None` if it cannot be.
+/// Registers a file; `None` if that is impossible.
 pub(crate) fn register(path: &Path) -> Option<Registration> {
     let path = path.as_os_str().as_encoded_bytes();
     if path.len() >= LENGTH {
@@ -52,7 +52,7 @@ impl Drop for Registration {
     }
 }
 
-/// Removes what is registered. It can be called in a signal handler.
+/// Removes the registered files. May be called in a signal handler.
 pub(crate) fn remove_files() {
     for file in &FILES {
         if file.state.compare_exchange(REGISTERED, REMOVED, AcqRel, Acquire).is_ok() {

@@ -1,4 +1,4 @@
-//! The one place where systems differ: owners and modes, what makes a rename last, signals, proxies.
+//! Everything that differs between systems: owners and modes, durable renames, signals, proxies.
 
 pub(crate) use signal_hook::consts::SIGINT;
 pub(crate) mod cleanup;
@@ -12,7 +12,7 @@ use std::path::Path;
 use std::time::Duration;
 use ureq::Proxy;
 
-/// Options that create a file only its owner may read, from the first byte on.
+/// Options that create a file only its owner may read, from the start.
 pub(crate) fn private() -> OpenOptions {
     #[allow(unused_mut, reason = "only Unix has modes")]
     let mut options = OpenOptions::new();
@@ -21,15 +21,15 @@ pub(crate) fn private() -> OpenOptions {
     options
 }
 
-/// Who may use creds.json, so that exactly they may use its successor and the files beside it: its
-/// owner, group, mode and access control list. Its other extended attributes come along.
+/// Who may use creds.json: its owner, group, mode and access control list. Its replacement and the
+/// files beside it get the same access. Other extended attributes are copied too.
 ///
-/// Windows takes the rights of a new file from its folder, so there is nothing to hold.
+/// On Windows a new file takes its access from the folder, so there is nothing to keep.
 #[derive(Debug)]
 pub(crate) struct Access {
     #[cfg_attr(not(unix), expect(dead_code, reason = "only Unix has owners and modes"))]
     metadata: Metadata,
-    /// As the system stores it (acl(5)); none where the mode says it all.
+    /// As the system stores it (acl(5)); `None` if the mode says everything.
     #[cfg(target_os = "linux")]
     acl: Option<Vec<u8>>,
     #[cfg(target_os = "linux")]
@@ -38,12 +38,12 @@ pub(crate) struct Access {
     file: Option<File>,
 }
 
-/// Whose a new file is.
+/// The owner of a new file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Owner {
     /// The owner of creds.json.
     Same,
-    /// This process's user, since only root may give a file away. The owner of creds.json may use it.
+    /// This process's user, since only root may give a file away. The owner of creds.json has access.
     Ours,
 }
 
@@ -61,7 +61,7 @@ impl Access {
         })
     }
 
-    /// Whether the owner of the file wants it never to change.
+    /// Whether the file's owner has made it read-only.
     pub(crate) fn is_read_only(&self) -> bool {
         self.metadata.permissions().readonly()
     }
@@ -74,10 +74,10 @@ impl Access {
         1
     }
 
-    /// Gives the new, empty file to those who may use creds.json, but for users who are neither its
-    /// owner nor in its group: they are let out.
+    /// Gives the new, empty file the access of creds.json, without access for users who are neither its
+    /// owner nor in its group.
     ///
-    /// Fails where that would shut one of them out, or let anyone else in.
+    /// Fails if that would shut out a permitted user or let anyone else in.
     pub(crate) fn give_to(&self, file: &File) -> io::Result<Owner> {
         #[cfg(unix)]
         {
@@ -95,7 +95,7 @@ impl Access {
             linux::give(file, self, owner, has_group, mode)?;
             #[cfg(not(target_os = "linux"))]
             {
-                // The group's bits let the owner in only if the file has that group.
+                // The group bits let the owner in only if the file has that group.
                 let is_open = has_group && (owner == Owner::Same || wanted.mode() & 0o060 == 0o060);
                 if !is_open {
                     return Err(io::ErrorKind::PermissionDenied.into());
@@ -125,7 +125,7 @@ pub(crate) fn is_open_to_others(metadata: &Metadata) -> bool {
     }
 }
 
-/// Copies the access control list and the extended attributes, which macOS keeps apart from the mode.
+/// Copies the access control list and extended attributes, which macOS keeps apart from the mode.
 #[cfg(target_os = "macos")]
 #[expect(unsafe_code, reason = "no safe interface copies access control lists")]
 fn copy_access_list(from: Option<&File>, to: &File) -> io::Result<()> {
@@ -155,9 +155,9 @@ mod linux {
     use std::path::Path;
 
     pub(super) const ACL: &CStr = c"system.posix_acl_access";
-    /// The most that an attribute, or the list of their names, may have, in bytes (xattr(7)).
+    /// The largest attribute, or list of attribute names, in bytes (xattr(7)).
     const MOST: usize = 64 * 1024;
-    /// What a user or group may do, and whom the entry is about (linux/posix_acl_xattr.h).
+    /// The rights of a user or group, and whom the entry is about (linux/posix_acl_xattr.h).
     #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
     struct Entry {
         tag: u16,
@@ -173,7 +173,7 @@ mod linux {
     const OTHERS: u16 = 0x20;
     const NO_ID: u32 = u32::MAX;
 
-    /// An attribute of a file; none where it, or the file system, has none.
+    /// Reads an attribute of a file; `None` if the file or file system does not have it.
     pub(super) fn attribute(path: &Path, name: &CStr) -> io::Result<Option<Vec<u8>>> {
         let mut value = Vec::with_capacity(MOST);
         match getxattr(path, name, spare_capacity(&mut value)) {
@@ -183,7 +183,7 @@ mod linux {
         }
     }
 
-    /// The attributes that are not the access control list; as many as can be read.
+    /// Reads the attributes other than the access control list, as far as they are readable.
     pub(super) fn other_attributes(path: &Path) -> Vec<(CString, Vec<u8>)> {
         let mut names = Vec::with_capacity(MOST);
         if listxattr(path, spare_capacity(&mut names)).is_err() {
@@ -203,12 +203,12 @@ mod linux {
         mode: Permissions,
     ) -> io::Result<()> {
         for (name, value) in &access.attributes {
-            // As far as this user may set them: none of them lets anyone in.
+            // As far as this user may set them: none of them grants access.
             let _ = fsetxattr(file, name.as_c_str(), value, XattrFlags::empty());
         }
         let is_plain = access.acl.is_none() && owner == Owner::Same && has_group;
         if is_plain {
-            // What the folder's default list has given the file is no part of creds.json's.
+            // The folder's default list for new files does not apply to creds.json.
             match fremovexattr(file, ACL) {
                 Ok(()) | Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::NOSYS) => {}
                 Err(error) => return Err(error.into()),
@@ -222,7 +222,7 @@ mod linux {
         let list = list(entries, foreign_owner, foreign_group);
         match fsetxattr(file, ACL, &list, XattrFlags::empty()) {
             Ok(()) => Ok(()),
-            // The group's bits let the owner in where the file system has no lists.
+            // The group bits let the owner in if the file system has no lists.
             Err(Errno::OPNOTSUPP)
                 if has_group && access.metadata.mode() & 0o060 == 0o060 && access.acl.is_none() =>
             {
@@ -232,7 +232,7 @@ mod linux {
         }
     }
 
-    /// The entries of a list; without one, those that the mode stands for.
+    /// The entries of a list, or those that the mode stands for.
     fn entries(acl: Option<&[u8]>, mode: u32) -> Vec<Entry> {
         let entry = |bytes: &[u8; 8]| {
             let [t0, t1, r0, r1, id @ ..] = *bytes;
@@ -250,8 +250,8 @@ mod linux {
         }
     }
 
-    /// The list without rights of others, for a file that belongs to this process's user or group
-    /// instead of those of creds.json: these get entries of their own then.
+    /// The list without rights for others. If the file belongs to this process's user or group instead of
+    /// those of creds.json, the latter get their own entries.
     fn list(mut entries: Vec<Entry>, owner: Option<u32>, group: Option<u32>) -> Vec<u8> {
         let rights = |entries: &[Entry], tag| {
             entries.iter().find(|entry| entry.tag == tag).map_or(0, |entry| entry.rights)
@@ -269,7 +269,7 @@ mod linux {
         for entry in &mut entries {
             match entry.tag {
                 OTHERS => entry.rights = 0,
-                // The group that the file has instead is not one of creds.json's.
+                // The file's actual group has no right to creds.json.
                 FILE_GROUP if group.is_some() => entry.rights = 0,
                 _ => {}
             }
@@ -291,11 +291,11 @@ mod linux {
     }
 }
 
-/// Makes renames and removals in the folder last through a power cut, where the system can.
+/// Makes renames and removals in the folder survive a power cut, where the system can.
 pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     #[cfg(unix)]
     match File::open(folder)?.sync_all() {
-        // Some file systems cannot, and say so.
+        // Some file systems cannot do this, and say so.
         Err(error)
             if !matches!(
                 error.kind(),
@@ -311,8 +311,8 @@ pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether the file cannot be had because another program has it open without sharing it, as virus
-/// scanners do for a moment. std has no kind for it; other systems have no such thing.
+/// Whether another program has the file open without sharing it, as virus scanners do for a moment.
+/// std has no kind for it; other systems have no such error.
 pub(crate) fn is_sharing_violation(error: &io::Error) -> bool {
     const ERROR_SHARING_VIOLATION: i32 = 32;
     cfg!(windows)
@@ -320,13 +320,13 @@ pub(crate) fn is_sharing_violation(error: &io::Error) -> bool {
             || error.raw_os_error() == Some(ERROR_SHARING_VIOLATION))
 }
 
-/// Has an empty file written in place, where the file system would otherwise write each change to
-/// new space (btrfs): room in it then stays room, whoever else fills the disk.
+/// Has an empty file written in place on file systems that copy on write (btrfs): its space then stays
+/// reserved even if the disk fills up.
 pub(crate) fn keep_in_place(file: &File) {
     #[cfg(target_os = "linux")]
     {
         use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
-        // Other file systems refuse, and need nothing of the kind.
+        // Other file systems refuse, and do not need it.
         if let Ok(flags) = ioctl_getflags(file) {
             let _ = ioctl_setflags(file, flags | IFlags::NOCOW);
         }
@@ -335,21 +335,21 @@ pub(crate) fn keep_in_place(file: &File) {
     let _ = file;
 }
 
-/// Whether a lock on a file leaves it readable, and the file can be deleted while it is open. On
-/// Windows neither is so.
+/// Whether a locked file stays readable, and an open file can be deleted. On Windows neither is
+/// possible.
 pub(crate) const LOCKS_ARE_ADVISORY: bool = cfg!(unix);
 
-/// How the shell moves a file over another.
+/// The shell command that moves a file over another.
 pub(crate) const MOVE_COMMAND: &str = if cfg!(windows) { "Move-Item -Force" } else { "mv" };
 
-/// The signals by which people and systems end a program, and which it can act on.
+/// The signals that end a program and can be handled.
 #[cfg(unix)]
 pub(crate) const ENDING_SIGNALS: &[i32] = &[SIGINT, SIGTERM, signal_hook::consts::SIGHUP];
 #[cfg(not(unix))]
 pub(crate) const ENDING_SIGNALS: &[i32] = &[SIGINT, SIGTERM];
 
-/// Has a signal call `handler`, which must do nothing that is not allowed within a signal handler
-/// (signal-safety(7)): no allocation, no lock, no output.
+/// Makes a signal call `handler`, which must be signal-safe (signal-safety(7)): no allocation, no lock,
+/// no output.
 #[expect(unsafe_code, reason = "what a signal handler may do is not for the compiler to check")]
 pub(crate) fn on_signal(signal: i32, handler: fn(i32)) -> io::Result<()> {
     // SAFETY: the one handler, `signals::act`, reads and writes atomics, asks for the time, removes
@@ -362,8 +362,8 @@ pub(crate) fn on_signal(signal: i32, handler: fn(i32)) -> io::Result<()> {
 #[expect(unsafe_code, reason = "no safe interface asks for the disposition of a signal")]
 pub(crate) fn is_ignored(signal: i32) -> bool {
     let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
-    // SAFETY: with no new action given, sigaction(2) only writes the present one to a place that is
-    // valid for writes of its type. Zeroes are a valid value of that type, should it fail.
+    // SAFETY: without a new action, sigaction(2) only writes the present one to a place that is valid
+    // for writes of its type. Zeroes are a valid value of that type, in case the call fails.
     let action = unsafe {
         libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr());
         action.assume_init()
@@ -376,13 +376,12 @@ pub(crate) fn is_ignored(_signal: i32) -> bool {
     false
 }
 
-/// The proxy that is set for the whole system, where the system has such a setting.
+/// The system-wide proxy, if the system has such a setting.
 pub(crate) fn system_proxy() -> Option<Proxy> {
     if cfg!(windows) { Proxy::try_from_env() } else { None }
 }
 
-/// Has the system ask an idle peer whether it is there, and break the connection some 20 s after it is
-/// gone.
+/// Makes the system probe an idle peer, and break the connection some 20 s after the peer is gone.
 pub(crate) fn keep_alive(stream: &TcpStream) -> io::Result<()> {
     use rustix::net::sockopt;
     sockopt::set_socket_keepalive(stream, true)?;
@@ -392,8 +391,8 @@ pub(crate) fn keep_alive(stream: &TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-/// Removes a file in a signal handler: no memory is allocated, no lock is taken. The path ends with a
-/// zero byte.
+/// Removes a file in a signal handler, without allocating or locking. The path ends with a zero
+/// byte.
 #[cfg(unix)]
 pub(crate) fn unlink(path: &[u8]) {
     if let Ok(path) = std::ffi::CStr::from_bytes_until_nul(path) {
@@ -409,8 +408,8 @@ pub(crate) fn unlink(path: &[u8]) {
     }
 }
 
-/// A file without a name in this folder, which ends with the program however that ends. `None` where
-/// the file system has no such thing, or it could not be given a name later.
+/// A file without a name in this folder; it ends with the program, however that ends. `None` if the
+/// file system does not support it, or the file could not be named later.
 #[cfg(target_os = "linux")]
 pub(crate) fn unnamed_file(folder: &Path) -> Option<File> {
     use std::os::unix::fs::OpenOptionsExt;
@@ -424,7 +423,7 @@ pub(crate) fn unnamed_file(_folder: &Path) -> Option<File> {
     None
 }
 
-/// Gives an unnamed file a name that is not taken.
+/// Gives an unnamed file a name that is not in use.
 #[cfg(target_os = "linux")]
 pub(crate) fn name_file(file: &File, path: &Path) -> io::Result<()> {
     use rustix::fs::{AtFlags, CWD, linkat};
@@ -442,8 +441,8 @@ fn descriptor(file: &File) -> std::path::PathBuf {
     format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(file)).into()
 }
 
-/// Whether the process was started with a standard output that can be written. The standard library
-/// passes over one that cannot.
+/// Whether the process was started with a writable standard output. The standard library ignores one
+/// that is not.
 #[cfg(unix)]
 pub(crate) fn has_stdout() -> bool {
     let flags = rustix::fs::fcntl_getfl(rustix::stdio::stdout());
@@ -457,8 +456,8 @@ pub(crate) fn has_stdout() -> bool {
     !std::os::windows::io::AsRawHandle::as_raw_handle(&io::stdout()).is_null()
 }
 
-/// Whether standard output is closed must be seen before `main`: the runtime opens /dev/null in its
-/// place, which then looks like one that was asked for.
+/// A closed standard output must be detected before `main`: the runtime replaces it with /dev/null,
+/// which then looks deliberate.
 #[cfg(unix)]
 mod stdout {
     use std::sync::atomic::{AtomicBool, Ordering::Relaxed};

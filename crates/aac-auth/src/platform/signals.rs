@@ -1,11 +1,11 @@
-//! Ctrl-C and its like, held while a refresh token is on its way: a program that dies between the
-//! sending of a refresh token and the saving of the response takes the new pair with it.
+//! Holds Ctrl-C and similar signals during a refresh: a program that dies between sending a refresh
+//! token and saving the response loses the new pair.
 //!
-//! Handlers stay once they are set, so what they do depends on where the program is. Outside of a
-//! refresh a signal acts as if there were no handler. Within one it waits until the pair is saved:
-//! a terminal that is closed, and `timeout`, send theirs twice, so a second one changes nothing. Only
-//! a person who presses Ctrl-C again, a second or more after the first signal, ends the program at
-//! once. A signal that the program was started to ignore (`nohup`, a shell's `&`) stays ignored.
+//! Handlers stay installed, so their effect depends on where the program is. Outside a refresh, a
+//! signal acts as if there were no handler. During one, it waits until the pair is saved. A closing
+//! terminal and `timeout` each send their signal twice, so a second one changes nothing. Only another
+//! Ctrl-C, a second or more after the first signal, ends the program at once. A signal that the
+//! program was started to ignore (`nohup`, a shell's `&`) stays ignored.
 
 use crate::platform;
 use crate::platform::cleanup;
@@ -15,31 +15,31 @@ use std::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Once, OnceLock};
 use std::time::Instant;
 
-/// Two presses of Ctrl-C closer than this, in milliseconds, are one: shells and terminals repeat
+/// Two Ctrl-C signals closer than this, in milliseconds, count as one: shells and terminals repeat
 /// signals.
 const INSISTS_AFTER: u64 = 1000;
 
-/// How many tokens are on their way: clients of several files have one each.
+/// How many refreshes are in progress: clients of different files have one each.
 static GUARDS: AtomicUsize = AtomicUsize::new(0);
-/// The first signal that waits; 0 where none does.
+/// The first pending signal, or 0.
 static PENDING: AtomicI32 = AtomicI32::new(0);
-/// When it came, in milliseconds since [`START`], plus one; 0 where none has.
+/// When it arrived, in milliseconds since [`START`], plus one; 0 if none is pending.
 static PENDING_SINCE: AtomicU64 = AtomicU64::new(0);
 static START: OnceLock<Instant> = OnceLock::new();
 
-/// Signals are held until this is dropped; one that came acts then.
+/// Holds signals until dropped; a pending signal then acts.
 #[derive(Debug)]
 pub(crate) struct SignalGuard(());
 
 impl SignalGuard {
-    /// Sets the handlers, once; until [`new`](Self::new) they change nothing.
+    /// Installs the handlers, once. They change nothing until [`new`](Self::new).
     pub(crate) fn prepare() {
         static HANDLERS: Once = Once::new();
         HANDLERS.call_once(|| {
             START.get_or_init(Instant::now);
             for &signal in platform::ENDING_SIGNALS {
                 if !platform::is_ignored(signal) {
-                    // A signal that cannot be handled is one that cannot be held.
+                    // A signal that cannot be handled cannot be held.
                     let _ = platform::on_signal(signal, act);
                 }
             }
@@ -67,7 +67,7 @@ impl Drop for SignalGuard {
     }
 }
 
-/// The handler. Whatever it calls must be allowed in one: see [`platform::on_signal`].
+/// The signal handler. Everything it calls must be signal-safe: see [`platform::on_signal`].
 fn act(signal: i32) {
     if GUARDS.load(SeqCst) == 0 {
         return end(signal);
@@ -77,7 +77,7 @@ fn act(signal: i32) {
     match PENDING_SINCE.compare_exchange(0, now, SeqCst, SeqCst) {
         Ok(_) => {
             PENDING.store(signal, SeqCst);
-            // On another thread, the last guard may have gone meanwhile without seeing it.
+            // On another thread, the last guard may have been dropped without seeing the signal.
             if GUARDS.load(SeqCst) == 0 {
                 end(signal);
             }
@@ -87,11 +87,11 @@ fn act(signal: i32) {
     }
 }
 
-/// Ends the program as the signal would have, for the shell to see.
+/// Ends the program as the signal would have, so that the shell can tell.
 fn end(signal: i32) {
     cleanup::remove_files();
     if process::id() == 1 {
-        // The first process of a container is not ended by its own signals. The code is the shell's.
+        // A container's first process is not ended by its own signals. Use the shell's exit code.
         low_level::exit(128 + signal);
     }
     let _ = low_level::emulate_default_handler(signal);

@@ -1,48 +1,48 @@
-//! How often a refresh token is sent: the decisions, apart from the sending. The table is in
+//! How often a refresh token is sent: the decisions, separate from the sending. The table is in
 //! ROTATION.md, beside this crate's Cargo.toml.
 
 use std::time::Duration;
 
-/// For the first time that the token is sent, from the first connection on. While a connection is
-/// alive its response may still come.
+/// The time limit for the first send, from the first connection on. While a connection is alive, its
+/// response may still come.
 pub(crate) const FIRST: Duration = Duration::from_secs(100);
-/// For the second time, from the end of the first: so that a grace period can still help.
+/// The time limit for the second send, from the end of the first, so that a grace period can still help.
 pub(crate) const SECOND: Duration = Duration::from_secs(30);
-/// The longest wait that a server may ask for and get.
+/// The longest wait that a server may ask for.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
-/// The pauses before a connection is tried again.
+/// The pauses before retrying a connection.
 const CONNECT_PAUSES: [Duration; 3] =
     [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2)];
-/// The pause before the token is sent for the second time.
+/// The pause before the token is sent the second time.
 const DOUBT_PAUSE: Duration = Duration::from_secs(1);
 
-/// What came of a request that was to carry the token.
+/// The outcome of a request that was to carry the token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// The token never left this machine.
     NotSent { is_lasting: bool },
-    /// 429: refused before anything was done.
+    /// 429: rejected before anything was done.
     Busy { wait: Option<Duration> },
-    /// Refused, and not used up.
+    /// Rejected; the token is not used up.
     Refused,
-    /// Sent, and the response was lost, or is of no use: the token may be used up. 503 is such an
-    /// outcome, because the server behind a gateway may have done its work.
+    /// Sent, and the response was lost or unusable: the token may be used up. This includes 503, because
+    /// the server behind a gateway may have done its work.
     InDoubt { wait: Option<Duration> },
 }
 
-/// What follows.
+/// What to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
     SendAfter(Duration),
     Fail,
 }
 
-/// The attempts at one refresh token. Times are counted from the beginning of the first one.
+/// The attempts at one refresh token. Times are counted from the start of the first one.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Attempts {
     connects: usize,
     has_waited: bool,
-    /// When the response to the first request that carried the token was lost.
+    /// When the response to the first request with the token was lost.
     lost_at: Option<Duration>,
 }
 
@@ -52,12 +52,12 @@ impl Attempts {
         self.lost_at.map_or(FIRST, |lost_at| lost_at + SECOND)
     }
 
-    /// Whether the token may be used up, after what has come of it so far.
+    /// Whether the token may be used up, after its outcomes so far.
     pub(crate) fn is_in_doubt(&self) -> bool {
         self.lost_at.is_some()
     }
 
-    /// What follows this outcome at this time.
+    /// What to do after this outcome at this time.
     pub(crate) fn next(&mut self, outcome: Outcome, now: Duration) -> Next {
         let pause = match outcome {
             Outcome::Refused | Outcome::NotSent { is_lasting: true } => return Next::Fail,
@@ -71,7 +71,7 @@ impl Attempts {
                 let may_wait = !std::mem::replace(&mut self.has_waited, true);
                 (may_wait && pause <= LONGEST_WAIT).then_some(pause)
             }
-            // Once more can only help: see `SendAgain`.
+            // Sending again can only help: see `SendAgain`.
             Outcome::InDoubt { wait } => {
                 let pause = wait.unwrap_or(DOUBT_PAUSE).max(DOUBT_PAUSE);
                 let is_first = self.lost_at.is_none();
@@ -136,7 +136,7 @@ mod tests {
         assert_eq!(attempts.next(LOST, FIRST), after(1.0));
         assert_eq!(attempts.deadline(), FIRST + SECOND);
         assert_eq!(attempts.next(UNREACHED, FIRST + SECOND), Next::Fail);
-        // Not sent, and no time to try again.
+        // Not sent, and no time for another try.
         assert_eq!(Attempts::default().next(UNREACHED, FIRST), Next::Fail);
     }
 }

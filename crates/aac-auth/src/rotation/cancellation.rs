@@ -1,10 +1,10 @@
-//! Giving up work in the background: a program may end in the middle of a call that nobody waits for any
-//! more, but not in the middle of a refresh.
+//! Cancels background work: a program may end in the middle of a call that nobody waits for any more,
+//! but not in the middle of a refresh.
 
 use crate::error::{Error, Result};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// What a thread passes on its way to a refresh. The default is never cancelled.
+/// A gate that a thread passes before a refresh. The default is never cancelled.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Cancellation(Option<Arc<Mutex<IsCancelled>>>);
 
@@ -17,20 +17,20 @@ impl Cancellation {
         Self(Some(Arc::default()))
     }
 
-    /// Inside until the guard is dropped. For as short as a refresh takes, not the wait before it.
+    /// Enters, until the guard is dropped. Hold it only for the refresh, not for the wait before it.
     pub(crate) fn enter(&self) -> Result<Option<MutexGuard<'_, IsCancelled>>> {
         let Some(state) = &self.0 else {
             return Ok(None);
         };
         let state = state.lock().unwrap_or_else(PoisonError::into_inner);
         match *state {
-            // Nobody is there to read it.
+            // Nobody will read this.
             IsCancelled(true) => Err(Error::Request { what: "no longer wanted".to_owned() }),
             IsCancelled(false) => Ok(Some(state)),
         }
     }
 
-    /// Lets nobody enter from now on, and waits until who is inside has come out.
+    /// Lets nobody enter from now on, and waits until nobody is inside.
     pub(crate) fn cancel(&self) {
         if let Some(state) = &self.0 {
             *state.lock().unwrap_or_else(PoisonError::into_inner) = IsCancelled(true);

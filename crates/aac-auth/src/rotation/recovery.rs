@@ -1,25 +1,25 @@
-//! What a run does with what it finds: the decisions, apart from what carries them out. The tables
-//! are in ROTATION.md, beside this crate's Cargo.toml; each row is an arm here.
+//! What a run does with what it finds: the decisions, separate from carrying them out. The tables are
+//! in ROTATION.md, beside this crate's Cargo.toml; each row is an arm here.
 
 use crate::store::journal::Failure;
 use crate::store::spent::SpentTokens;
 use crate::tokens::claims::{Claims, LocalTime};
 use crate::tokens::secret::Digest;
 
-/// How long a failure counts for those who waited behind it, in milliseconds.
+/// How long a failure counts for runs that waited behind it, in milliseconds.
 const FAILURE_COUNTS: i64 = 60_000;
 
 /// What was found beside the lock.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct State<'a> {
-    /// The refresh token in creds.json; none where the file is gone, empty or damaged.
+    /// The refresh token in creds.json; `None` if the file is missing, empty or damaged.
     pub(crate) creds: Option<&'a Digest>,
-    /// Whose creds.json was, where it is damaged and says so all the same.
+    /// The account of a damaged creds.json, if it still says.
     pub(crate) owner: Option<&'a Claims>,
     pub(crate) journal: JournalState<'a>,
     /// The pairs that are set aside, oldest first.
     pub(crate) set_aside: &'a [Saved<'a>],
-    /// Which tokens have been used, with what the journal and the pairs set aside say of it.
+    /// Which tokens have been used, according to the record, the journal and the pairs set aside.
     pub(crate) spent: &'a SpentTokens,
 }
 
@@ -27,7 +27,7 @@ pub(crate) struct State<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum JournalState<'a> {
     None,
-    /// The run was cut off, or gave up; none of its responses is of use.
+    /// The run was cut off or gave up, without a usable response.
     Unanswered {
         spent: Option<&'a Digest>,
         failure: Option<&'a Failure>,
@@ -39,49 +39,49 @@ pub(crate) enum JournalState<'a> {
     },
 }
 
-/// A pair that is saved in a journal, or in one that was set aside.
+/// A pair saved in a journal, or in one that was set aside.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Saved<'a> {
-    /// The refresh token that was used for it.
+    /// The refresh token that was used to get it.
     pub(crate) spent: &'a Digest,
-    /// The refresh token that came of it; the same one if the server keeps it in force.
+    /// The refresh token received; the same one if the server keeps it in force.
     pub(crate) next: &'a Digest,
-    /// Whose it is, where its access token says so.
+    /// Its account, if its access token says.
     pub(crate) claims: Option<&'a Claims>,
 }
 
-/// What an earlier run has left about the token that is to be used.
+/// What an earlier run has left about the token to be used.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct PriorAttempt {
-    /// It was cut off when it may have been sending, or its response was lost.
+    /// The run was cut off when it may have been sending, or its response was lost.
     pub(crate) in_doubt: bool,
-    /// It failed, and said this.
+    /// The run failed with this error.
     pub(crate) failure: Option<Failure>,
 }
 
-/// What is to be done.
+/// What to do.
 #[derive(Clone, Debug)]
 pub(crate) enum Recovery {
-    /// Go on with creds.json.
+    /// Continue with creds.json.
     Nothing(PriorAttempt),
     /// The journal's pair is in creds.json: remove the journal.
     DropJournal,
-    /// creds.json has other tokens, which count: keep the journal's pair for later.
+    /// creds.json has other tokens, which win: keep the journal's pair for later.
     SetJournalAside,
-    /// Put the journal's pair into creds.json. `older_copy`: which holds an older copy, whose token was
-    /// used then.
+    /// Put the journal's pair into creds.json. `older_copy`: when the token in creds.json was used, if
+    /// that is an older copy.
     CommitJournal { older_copy: Option<LocalTime> },
     /// Put this one of the pairs that are set aside into creds.json.
     Restore { index: usize, older_copy: Option<LocalTime> },
     /// creds.json is an older copy, and the newer pair is not here.
     OlderCopy { since: LocalTime },
-    /// creds.json is unusable, and pairs of several accounts are set aside, or of another than its own.
+    /// creds.json is unusable, and pairs of several accounts, or of another than its own, are set aside.
     SeveralAccounts,
     /// creds.json is unusable, and there is nothing to recover from.
     NoTokens,
 }
 
-/// What a run that found these things does.
+/// Decides what a run does that found this state.
 pub(crate) fn decide(state: &State<'_>) -> Recovery {
     let received = match state.journal {
         JournalState::Received { pair, is_in_creds } => Some((pair, is_in_creds)),
@@ -99,7 +99,7 @@ pub(crate) fn decide(state: &State<'_>) -> Recovery {
     let journal = received.map(|(pair, _)| pair);
     let Some((newest, since)) = state.spent.newest(creds) else {
         return match journal {
-            // creds.json has its refresh token, beside an access token that is of no use.
+            // creds.json has its refresh token, beside an unusable access token.
             Some(pair) if pair.next == creds && pair.spent != creds => {
                 Recovery::CommitJournal { older_copy: None }
             }
@@ -128,19 +128,19 @@ pub(crate) fn is_current(pair: &Saved<'_>, spent: &SpentTokens) -> bool {
     spent.newest(pair.next).is_none()
 }
 
-/// Whether a pair that is set aside is to be kept: it may still be good, and is not in creds.json as well.
+/// Whether to keep a pair that is set aside: it may still be good, and is not also in creds.json.
 pub(crate) fn is_kept(pair: &Saved<'_>, creds: Option<&Digest>, spent: &SpentTokens) -> bool {
     is_current(pair, spent) && Some(pair.next) != creds
 }
 
-/// Whether a pair that is set aside may be used once the token in creds.json is refused. To switch to
-/// another account is for the user to decide.
+/// Whether a pair that is set aside may be used once the token in creds.json is refused. Only the user
+/// may switch to another account.
 pub(crate) fn may_replace(pair: &Saved<'_>, account: &Claims) -> bool {
     pair.claims.is_some_and(|claims| claims.is_same_account(account))
 }
 
-/// Whether a failure came while this run waited since then: whoever waited behind it reports it, instead
-/// of asking the server again.
+/// Whether a failure came while this run was waiting: runs that waited behind it report it, instead of
+/// asking the server again.
 pub(crate) fn is_news(
     failure: &Failure,
     has_waited: bool,
@@ -150,8 +150,8 @@ pub(crate) fn is_news(
     has_waited && failure.time >= since && now.0.saturating_sub(failure.time.0) < FAILURE_COUNTS
 }
 
-/// The newest pair that is set aside, if all of them are of one account. There is no creds.json to
-/// tell which account is meant.
+/// The newest pair that is set aside, if all are of one account. Without creds.json, nothing says which
+/// account is meant.
 fn restore_any(state: &State<'_>) -> Recovery {
     let current = |pair: &&Saved<'_>| is_current(pair, state.spent);
     let Some(index) = state.set_aside.iter().rposition(|pair| current(&pair)) else {
@@ -177,7 +177,7 @@ fn restore_any(state: &State<'_>) -> Recovery {
 fn prior_attempt(creds: &Digest, journal: &JournalState<'_>) -> PriorAttempt {
     match journal {
         JournalState::Unanswered { spent, failure } => PriorAttempt {
-            // Of another token, too: that of a pair that was set aside.
+            // This also covers the token of a pair that was set aside.
             in_doubt: failure.is_none_or(|failure| failure.in_doubt),
             failure: failure.filter(|_| spent.is_none_or(|spent| spent == creds)).cloned(),
         },
@@ -185,30 +185,30 @@ fn prior_attempt(creds: &Digest, journal: &JournalState<'_>) -> PriorAttempt {
     }
 }
 
-/// What creds.json holds when the response is there.
+/// What creds.json holds when the response arrives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Now<'a> {
     /// A refresh token.
     Token(&'a Digest),
     /// Nothing at all.
     Nothing,
-    /// Something that holds no refresh token.
+    /// Content without a refresh token.
     Damaged,
 }
 
-/// What is done with the response.
+/// What to do with the response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Commit {
-    /// It goes into creds.json.
+    /// Write it to creds.json.
     Write,
-    /// It goes into creds.json, once a copy of what is there is kept.
+    /// Keep a copy of the damaged creds.json, then write the response to it.
     KeepDamagedAndWrite,
-    /// Someone else's tokens stay in creds.json, and it is set aside.
+    /// Leave someone else's tokens in creds.json, and set the response aside.
     GiveWay,
 }
 
-/// Whether a response may be committed over what is in creds.json now, which held `before` when the
-/// token was sent.
+/// Whether a response may be committed over the present creds.json, which held `before` when the token
+/// was sent.
 pub(crate) fn commit(now: Now<'_>, before: &Digest) -> Commit {
     match now {
         Now::Token(token) if token == before => Commit::Write,
@@ -218,8 +218,8 @@ pub(crate) fn commit(now: Now<'_>, before: &Digest) -> Commit {
     }
 }
 
-/// Whether `found` can be the work of a write of `new` over `old` that was cut off: at each place it
-/// has the one or the other, in whatever order they reached the disk.
+/// Whether `found` can result from an interrupted write of `new` over `old`: each place holds one or the
+/// other, in whatever order they reached the disk.
 pub(crate) fn is_torn(found: &[u8], old: &[u8], new: &[u8]) -> bool {
     let lengths = old.len().min(new.len())..=old.len().max(new.len());
     let is_of = |text: &[u8], at: usize, byte: u8| text.get(at) == Some(&byte);
@@ -247,10 +247,10 @@ mod tests {
         }
     }
 
-    /// A pair as the tests write it: what was used for it, its own token, its user.
+    /// A pair as the tests write it: the token used to get it, its own token, its user.
     type Pair = (&'static str, &'static str, &'static str);
 
-    /// What is decided, in short: creds.json, the journal, what is set aside, what the record says.
+    /// The decision, in short: creds.json, the journal, the pairs set aside, the record.
     fn decided(
         creds: Option<&str>,
         journal: Option<Pair>,
@@ -303,14 +303,14 @@ mod tests {
 
     #[test]
     fn each_row_of_the_table() {
-        // T is the token in creds.json, N the one that came of it.
+        // T is the token in creds.json, N the one received for it.
         for (creds, journal, set_aside, record, expected) in [
             (Some("T"), None, &[][..], &[][..], "Nothing"),
             (Some("T"), Some(("T", "N", "me")), &[], &[], "commit"),
             (Some("T"), Some(("T", "T", "me")), &[], &[], "commit"),
             (Some("N"), Some(("T", "N", "me")), &[], &[], "DropJournal"),
             (Some("X"), Some(("T", "N", "me")), &[], &[], "SetJournalAside"),
-            // creds.json is gone or damaged.
+            // creds.json is missing or damaged.
             (None, Some(("T", "N", "me")), &[], &[], "commit"),
             (None, None, &[("T", "N", "me")], &[], "restore 0"),
             (None, None, &[("T", "N", "me"), ("A", "B", "me")], &[], "restore 1"),
@@ -326,7 +326,7 @@ mod tests {
             (Some("T"), None, &[("N", "O", "me")], &[("T", "N")], "restore 0, older copy"),
             (Some("T"), None, &[("T", "N", "me")], &[], "restore 0, older copy"),
             (Some("T"), None, &[("T", "N", "me")], &[("N", "O")], "older copy since 7"),
-            // Another pair beside it changes nothing.
+            // An unrelated pair changes nothing.
             (Some("T"), None, &[("A", "B", "me")], &[("S", "T")], "Nothing"),
         ] {
             let found = decided(creds, journal, set_aside, record);

@@ -1,4 +1,4 @@
-//! One request to the token endpoint (RFC 6749 §6), and what its outcome says of the token.
+//! One request to the token endpoint (RFC 6749 §6), and what its outcome means for the token.
 
 use crate::error::{NetworkError, status_line};
 use crate::http::retry::retry_after;
@@ -15,19 +15,19 @@ use ureq::SendBody;
 use ureq::http::{Method, Request, StatusCode, header};
 use zeroize::Zeroizing;
 
-/// What is known of the refresh token after a request that was to carry it.
+/// The state of the refresh token after a request that was to carry it.
 pub(crate) enum Outcome<'lock> {
-    /// The token never left this machine, which gives it back.
+    /// The token never left this machine; it is returned.
     NotSent { trouble: NetworkError, spendable: Spendable<'lock> },
-    /// It was not to be sent after all.
+    /// The caller decided not to send it.
     Withheld,
-    /// 429: refused before anything was done.
+    /// 429: rejected before anything was done.
     Busy { status: u16, wait: Option<Duration>, spendable: Spendable<'lock> },
     /// The token is dead.
     InvalidGrant { message: String },
-    /// Refused for another reason, and not used up.
+    /// Rejected for another reason; the token is not used up.
     Refused { status: u16, message: String },
-    /// 2xx, and a body, whatever has ended it; and whether that is saved.
+    /// 2xx, with a body, however it ended; and whether that is saved.
     Received {
         body: Zeroizing<Vec<u8>>,
         saved: io::Result<()>,
@@ -38,8 +38,8 @@ pub(crate) enum Outcome<'lock> {
     InDoubt { what: String, status: Option<u16>, wait: Option<Duration>, again: SendAgain<'lock> },
 }
 
-/// A token that is perhaps spent. To send it once more can only help: if it was not spent that
-/// succeeds; if it was, a server with a grace period answers again, and without one the pair is lost
+/// A token that may have been spent. Sending it again can only help: if it was not spent, that
+/// succeeds; if it was, a server with a grace period responds again, and without one the pair is lost
 /// anyway.
 pub(crate) struct SendAgain<'lock>(Spendable<'lock>);
 
@@ -51,12 +51,11 @@ impl<'lock> SendAgain<'lock> {
 }
 
 impl<'lock> Spendable<'lock> {
-    /// Sends the token, and waits for the response until the deadline. `before` is called when the
-    /// connection stands and the first byte of the token is about to leave; if it says no, the token
-    /// stays. `save` is called with the body of a 2xx response as soon as it is whole.
+    /// Sends the token, and waits for the response until the deadline. `before` is called once connected,
+    /// just before the first byte of the token leaves; if it returns false, the token is not sent. `save`
+    /// is called with the body of a 2xx response as soon as it is complete.
     ///
-    /// From here until the response is in the journal nothing may print, or panic, or take memory
-    /// without bound.
+    /// Until the response is in the journal, nothing may print, panic, or use unbounded memory.
     pub(crate) fn send(
         self,
         transport: &Transport,
@@ -91,7 +90,7 @@ impl<'lock> Spendable<'lock> {
             }
             Err(trouble) => {
                 let (what, again) = (trouble.to_string(), SendAgain(self));
-                // What ureq cannot read as HTTP may hold the tokens all the same.
+                // A response that ureq cannot parse as HTTP may still hold the tokens.
                 return match body_of(&kept.bytes()) {
                     Some(body) => {
                         let saved = save(&body);
@@ -121,13 +120,13 @@ impl<'lock> Spendable<'lock> {
             && !is_whole_object(&body)
             && let Some(kept) = body_of(&kept.bytes())
         {
-            // Its length, or its framing, was not what the head says.
+            // Its length or framing did not match the head.
             body = kept;
         }
         if status.is_success() && !body.is_empty() {
             let saved = save(&body);
             if announced == Some(body.len()) {
-                // Nothing comes any more: to hear so makes the connection fit for the call.
+                // Nothing more comes: reading that makes the connection reusable for the call.
                 let _ = reader.read(&mut [0]);
             }
             return Outcome::Received { body, saved, what, again };
@@ -142,7 +141,7 @@ impl<'lock> Spendable<'lock> {
         Outcome::InDoubt { what, status, wait, again }
     }
 
-    /// What a 3xx or 4xx says. Its body may be cut off: the status is what counts.
+    /// The meaning of a 3xx or 4xx. Its body may be truncated: the status decides.
     fn refused(&self, status: u16, body: &[u8]) -> Outcome<'lock> {
         let error: Value = serde_json::from_slice(body).unwrap_or_default();
         let text = |name: &str| error.get(name).and_then(Value::as_str).unwrap_or_default();
@@ -158,8 +157,8 @@ impl<'lock> Spendable<'lock> {
     }
 }
 
-/// The body of the first response in these bytes that is a success, if it has a whole JSON object. No more
-/// is asked of the head than that it begins with a status.
+/// The body of the first successful response in these bytes, if it has a complete JSON object. The
+/// head only needs to begin with a status.
 fn body_of(mut bytes: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     loop {
         bytes = bytes.trim_ascii_start();
@@ -181,8 +180,8 @@ fn body_of(mut bytes: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     }
 }
 
-/// Reads the body until it is a whole JSON object, or ends: what comes behind it may never come. Gives
-/// what there is, and what is wrong with it if it is of no use.
+/// Reads the body until it is a complete JSON object, or ends: anything after it may never come. Returns
+/// the bytes, and what is wrong with them if they are unusable.
 fn read_body(reader: &mut impl Read) -> (Zeroizing<Vec<u8>>, String) {
     const PIECE: usize = 8 * 1024;
     let mut body = Zeroizing::new(Vec::with_capacity(LARGEST + PIECE));
@@ -207,11 +206,11 @@ fn read_body(reader: &mut impl Read) -> (Zeroizing<Vec<u8>>, String) {
     }
 }
 
-/// The form, which knows whether any of it was taken to be sent.
+/// The form; it knows whether any of it was taken for sending.
 struct Form<F> {
     bytes: Zeroizing<Vec<u8>>,
     sent: usize,
-    /// Asked before the first byte.
+    /// Called before the first byte.
     before: F,
     is_withheld: bool,
 }
@@ -223,7 +222,7 @@ impl<F: FnMut() -> bool> Form<F> {
             ("refresh_token", spendable.refresh_token.expose()),
             ("client_id", &spendable.client_id),
         ];
-        // Room for three bytes of each: nothing is copied while it grows.
+        // Room for three bytes per character, so that nothing is copied as it grows.
         let room = fields.iter().map(|(name, value)| name.len() + 3 * value.len() + 2).sum();
         let mut bytes = Zeroizing::new(Vec::with_capacity(room));
         for (name, value) in fields {
@@ -233,7 +232,7 @@ impl<F: FnMut() -> bool> Form<F> {
             bytes.extend_from_slice(name.as_bytes());
             bytes.push(b'=');
             for &byte in value.as_bytes() {
-                // The unreserved characters of RFC 3986, which mean themselves in a form.
+                // The unreserved characters of RFC 3986, which are literal in a form.
                 if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
                     bytes.push(byte);
                 } else {

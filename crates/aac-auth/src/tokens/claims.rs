@@ -1,7 +1,7 @@
-//! What an access token says of itself: the claims of its payload (RFC 7519 §4, RFC 9068).
+//! Reads the claims of an access token's payload (RFC 7519 §4, RFC 9068).
 //!
-//! Nothing is verified: the token is a credential on its way to the server that can. It is only
-//! asked where it wants to be refreshed (`iss`, `client_id`), and how long it lives.
+//! Nothing is verified: that is up to the server that receives the token. The claims only tell where
+//! to refresh (`iss`, `client_id`) and how long the token lives.
 
 use crate::tokens::secret::redact;
 use base64::Engine;
@@ -12,7 +12,7 @@ use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use zeroize::Zeroizing;
 
-/// base64url as JWTs use it (RFC 7515 §2), lenient about padding that some issuer may add.
+/// base64url as JWTs use it (RFC 7515 §2), but tolerant of padding that an issuer may add.
 const BASE64URL: GeneralPurpose = GeneralPurpose::new(
     &alphabet::URL_SAFE,
     GeneralPurposeConfig::new()
@@ -20,7 +20,7 @@ const BASE64URL: GeneralPurpose = GeneralPurpose::new(
         .with_decode_allow_trailing_bits(true),
 );
 
-/// The claims that a client needs. Odd values count as absent.
+/// The claims that a client needs. Unusable values count as absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Claims {
     pub(crate) iss: Option<String>,
@@ -29,9 +29,9 @@ pub(crate) struct Claims {
     pub(crate) sub: Option<String>,
     /// The workspace, as `w:` and its gid.
     pub(crate) scope: Option<String>,
-    /// The user, for people.
+    /// The user's email address, for display.
     pub(crate) email: Option<String>,
-    /// The workspace, for people: its name.
+    /// The workspace's name, for display.
     pub(crate) audience: Option<String>,
     /// Seconds since the epoch, by the server's clock.
     pub(crate) exp: Option<i64>,
@@ -40,7 +40,7 @@ pub(crate) struct Claims {
 }
 
 impl Claims {
-    /// The claims of a JWT; `None` where the text is no JWT.
+    /// The claims of a JWT; `None` if the text is not a JWT.
     pub(crate) fn of(token: &str) -> Option<Self> {
         let mut parts = token.split('.');
         let (_header, payload, _signature) = (parts.next()?, parts.next()?, parts.next()?);
@@ -54,7 +54,7 @@ impl Claims {
             Some(Value::String(text)) if !text.is_empty() => Some(text.clone()),
             _ => None,
         };
-        // RFC 7519 allows fractions of a second; `as` saturates where the number is out of range.
+        // RFC 7519 allows fractions of a second; `as` saturates if the number is out of range.
         let seconds = |name: &str| match payload.get(name)? {
             Value::Number(number) => number.as_i64().or(number.as_f64().map(|float| float as i64)),
             _ => None,
@@ -85,7 +85,7 @@ impl Claims {
         tokens.into_iter().find(|claims| claims.client_id.is_some())
     }
 
-    /// Whether both are of one user's access to one workspace. What is not known is not the same.
+    /// Whether both belong to the same user and workspace. Unknown values are not the same.
     pub(crate) fn is_same_account(&self, other: &Self) -> bool {
         let account = |claims: &Self| {
             let Self { iss, client_id, sub, scope, .. } = claims;
@@ -94,7 +94,7 @@ impl Claims {
         account(self).is_some_and(|own| account(other) == Some(own))
     }
 
-    /// Whose access it is, in words.
+    /// The account, in words.
     pub(crate) fn account(&self) -> String {
         let user = self.email.as_ref().or(self.sub.as_ref());
         let workspace = self.audience.as_ref().or(self.scope.as_ref());
@@ -104,7 +104,7 @@ impl Claims {
         format!("user {}, workspace {}", shown(user), shown(workspace))
     }
 
-    /// How long the token is good for, in milliseconds, from its `iat` to its `exp`.
+    /// The token's lifetime in milliseconds, from `iat` to `exp`.
     fn lifetime(&self) -> Option<i64> {
         let seconds = self.exp?.saturating_sub(self.iat?);
         (seconds > 0).then(|| seconds.saturating_mul(1000))
@@ -117,18 +117,18 @@ impl Claims {
         (self.lifetime().unwrap_or(USUAL_LIFETIME) / 5).min(300_000)
     }
 
-    /// What is left of the token's life, in milliseconds; negative where nothing is, or nobody knows.
+    /// The rest of the token's life, in milliseconds; negative if it has expired or the rest is unknown.
     ///
-    /// A local clock may be hours off, so the token's age is counted on one clock alone: from its
-    /// [`Arrival`] where that is known. Without it `iat` has to do. An age below zero means that the
-    /// clock is wrong, or was set back: the token is not trusted then.
+    /// The local clock may be hours off, so the token's age is measured on one clock alone: from its
+    /// [`Arrival`] if known, otherwise from `iat`. A negative age means that the clock is wrong or was
+    /// set back: the token is then not trusted.
     fn left(&self, arrival: Option<Arrival>, now: LocalTime) -> i64 {
         let Some(lifetime) = self.lifetime() else {
             let exp = self.exp.unwrap_or(i64::MIN);
             return exp.saturating_mul(1000).saturating_sub(now.0);
         };
         let born = match arrival {
-            // `iat` is a whole second: the token may be almost one older than its arrival says.
+            // `iat` is in whole seconds: the token may be almost one second older than its arrival says.
             Some(arrival) if self.iat == Some(arrival.iat) => arrival.clock.0.saturating_sub(1000),
             _ => self.iat.unwrap_or(i64::MIN).saturating_mul(1000),
         };
@@ -139,12 +139,12 @@ impl Claims {
         lifetime.saturating_sub(age.max(0))
     }
 
-    /// Whether the token will do for a call without another look.
+    /// Whether the token is good enough for a call without a refresh.
     pub(crate) fn is_fresh(&self, arrival: Option<Arrival>, now: LocalTime) -> bool {
         self.left(arrival, now) > self.margin()
     }
 
-    /// Whether the token may still be good: for when there is no better one to be had.
+    /// Whether the token may still be good: for when no better one is available.
     pub(crate) fn is_alive(&self, arrival: Option<Arrival>, now: LocalTime) -> bool {
         self.left(arrival, now) > 0
     }
@@ -164,17 +164,17 @@ impl LocalTime {
     }
 }
 
-/// As HTTP writes a date (RFC 9110 §5.6.7), in UTC.
+/// In HTTP's date format (RFC 9110 §5.6.7), in UTC.
 impl fmt::Display for LocalTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = u64::try_from(self.0 / 1000).unwrap_or(0);
-        // What httpdate can write ends with the year 9999.
+        // httpdate can write dates up to the year 9999.
         let time = UNIX_EPOCH + Duration::from_secs(seconds.min(253_402_300_799));
         f.write_str(&httpdate::fmt_http_date(time))
     }
 }
 
-/// What the local clock said just before the token with this `iat` was asked for.
+/// The local time just before the token with this `iat` was requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Arrival {
     pub(crate) iat: i64,
@@ -246,7 +246,7 @@ mod tests {
             assert_eq!(claims.is_fresh(None, now), fresh, "{seconds}");
             assert_eq!(claims.is_alive(None, now), alive, "{seconds}");
         }
-        // A day's token has a margin of five minutes, not of five hours.
+        // A one-day token has a margin of five minutes, not five hours.
         assert!(times(0, 86_400).is_fresh(None, LocalTime(86_000_000)));
     }
 

@@ -1,4 +1,4 @@
-//! creds.json: the pair of tokens, checked, and the document that they stand in.
+//! creds.json: the validated pair of tokens, and the document that contains them.
 
 use crate::config::settings::{Hosts, is_placeholder};
 use crate::config::text;
@@ -17,10 +17,10 @@ use zeroize::{Zeroize, Zeroizing};
 
 const ACCESS: &str = "access_token";
 const REFRESH: &str = "refresh_token";
-/// The field of our own in creds.json: when, by the local clock, the access token came.
+/// This crate's own field in creds.json: when the access token arrived, by the local clock.
 const ARRIVAL: &str = "aac_auth";
 
-/// A pair of tokens that belong together, as creds.json or the journal holds it.
+/// A matching pair of tokens, as held by creds.json or the journal.
 #[derive(Debug)]
 pub(crate) struct Credentials {
     pub(crate) access_token: AccessToken,
@@ -29,19 +29,19 @@ pub(crate) struct Credentials {
     pub(crate) arrival: Option<Arrival>,
     /// Where the refresh token is sent: `iss`, then `/token`.
     pub(crate) token_endpoint: String,
-    /// The OAuth client that the tokens were made for.
+    /// The OAuth client that the tokens were issued to.
     pub(crate) client_id: String,
-    /// The bytes of the file, for the rehearsal of its replacement.
+    /// The bytes of the file, to rehearse its replacement.
     pub(crate) bytes: Zeroizing<Vec<u8>>,
 }
 
 impl Credentials {
-    /// Reads creds.json. Nothing that this accepts is refused later.
+    /// Reads creds.json. What this accepts is not rejected later.
     pub(crate) fn read(path: &Path, hosts: &Hosts) -> Result<Self, FileProblem> {
         Self::parse(text::read(path)?, hosts)
     }
 
-    /// Reads creds.json as it is once it has settled. The vendor's examples write it in place, so what
+    /// Reads creds.json once it has settled. The vendor's examples write it in place, so a file that
     /// looks damaged may be half written, and is read again: there is no event to wait for.
     pub(crate) fn read_settled(path: &Path, hosts: &Hosts) -> Result<Self, FileProblem> {
         let mut tries = 0;
@@ -70,7 +70,7 @@ impl Credentials {
         let access = document.token(ACCESS)?;
         let claims = Claims::of(access);
         let arrival = document.arrival();
-        // What this crate has written is as the server sent it; what someone has pasted is trimmed.
+        // Content written by this crate is exactly as the server sent it; pasted content is trimmed.
         let is_verbatim = arrival.is_some_and(|arrival| {
             claims.as_ref().and_then(|claims| claims.iat) == Some(arrival.iat)
         });
@@ -81,7 +81,7 @@ impl Credentials {
         if access == refresh {
             return Err(FileProblem::SameTwice);
         }
-        // The client id is in access tokens alone.
+        // Only access tokens contain the client id.
         let is_access = |claims: &Option<Claims>| {
             claims.as_ref().is_some_and(|claims| claims.client_id.is_some())
         };
@@ -110,7 +110,7 @@ impl Credentials {
         })
     }
 
-    /// Whether the access token will do for a call without another look.
+    /// Whether the access token is good enough for a call without a refresh.
     pub(crate) fn is_fresh(&self) -> bool {
         self.claims.is_fresh(self.arrival, LocalTime::now())
     }
@@ -121,21 +121,21 @@ impl Credentials {
     }
 }
 
-/// The refresh token of a file that can't be used otherwise: it may be the only copy of one that
-/// someone has pasted.
+/// The refresh token of a file that is otherwise unusable: it may be the only copy of one that someone
+/// has pasted.
 pub(crate) fn lone_refresh_token(bytes: &[u8]) -> Option<RefreshToken> {
     let document = Document::parse(bytes).ok()?;
     let token = document.0.get(REFRESH)?.as_str()?.trim();
     (!token.is_empty() && !is_placeholder(token)).then(|| RefreshToken::new(token.to_owned()))
 }
 
-/// The fields of creds.json that still hold the texts that it was shipped with.
+/// The fields of creds.json that still hold placeholders.
 pub(crate) fn placeholders(path: &Path) -> Vec<&'static str> {
     let document = text::read(path).and_then(|bytes| Document::parse(&bytes));
     document.map_or_else(|_| Vec::new(), |document| document.placeholders())
 }
 
-/// A JSON object that holds tokens: its strings are wiped when it is dropped.
+/// A JSON object with tokens: its strings are wiped on drop.
 #[derive(Default)]
 pub(crate) struct Document(Map<String, Value>);
 
@@ -155,7 +155,7 @@ fn wipe(value: &mut Value) {
 }
 
 impl Document {
-    /// Takes the text of creds.json; or a journal in its place, of a pair that someone has put back.
+    /// Parses creds.json, or a journal in its place if someone has put a saved pair back.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, FileProblem> {
         if let Some(pair) = pair_within(bytes) {
             return Self::of_journal(&pair);
@@ -176,7 +176,7 @@ impl Document {
         }
     }
 
-    /// The pair of a journal: its response, with what that lacks as it was before.
+    /// The pair of a journal: its response, with missing fields taken from the previous creds.json.
     fn of_journal(pair: &PairWithin<'_>) -> Result<Self, FileProblem> {
         let mut document = Self::within(pair.response).ok_or(FileProblem::NotAnObject)?;
         if let Some(mut before) = pair.creds.and_then(Self::within)
@@ -195,7 +195,7 @@ impl Document {
         Ok(document)
     }
 
-    /// The first JSON object in these bytes, whatever stands around it.
+    /// The first JSON object in these bytes, whatever surrounds it.
     fn within(bytes: &[u8]) -> Option<Self> {
         let bytes = decompressed(bytes);
         let lossy = || Zeroizing::new(String::from_utf8_lossy(&bytes).into_owned());
@@ -204,7 +204,7 @@ impl Document {
         serde_json::Deserializer::from_str(object).into_iter().next()?.ok().map(Self)
     }
 
-    /// Puts these tokens in place of those that are there.
+    /// Replaces the tokens in the document.
     pub(crate) fn with_tokens(
         mut self,
         access: Option<&AccessToken>,
@@ -236,10 +236,10 @@ impl Document {
         }
     }
 
-    /// The text of a token that someone may have pasted, without the blanks that this leaves around it.
+    /// A token that someone may have pasted, without the surrounding whitespace that this leaves.
     fn token(&self, field: &'static str) -> Result<&str, FileProblem> {
         let token = self.text(field)?.trim();
-        // A refresh token may have any visible character of ASCII and spaces (RFC 6749 §A.17). An access
+        // A refresh token may have any visible ASCII character and spaces (RFC 6749 §A.17). An access
         // token goes into a header (RFC 6750 §2.1), and has no spaces.
         let is_clean = match field {
             REFRESH => token.bytes().all(|byte| (b' '..=b'~').contains(&byte)),
@@ -265,7 +265,7 @@ impl Document {
         }
     }
 
-    /// The error of an authorization server (RFC 6749 §5.2) that some program wrote here.
+    /// The error of an authorization server (RFC 6749 §5.2) that a program wrote here.
     fn oauth_error(&self) -> Option<String> {
         let text = |field| self.0.get(field).and_then(Value::as_str);
         if self.0.contains_key(ACCESS) || self.0.contains_key(REFRESH) {
@@ -287,18 +287,18 @@ impl Document {
         })
     }
 
-    /// The document as a file: indented, with a line end, wiped when dropped.
+    /// The document as a file: indented, with a line end, wiped on drop.
     pub(crate) fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
-        // Twice the largest file that is read: room enough that nothing is copied while it grows.
+        // Twice the largest file that is read: enough room that nothing is copied as it grows.
         let mut bytes = Zeroizing::new(Vec::with_capacity(64 * 1024));
-        // Writing values to memory can't fail: they hold no floats that JSON lacks, no other keys.
+        // Writing to memory cannot fail: the values hold no floats that JSON lacks, and only string keys.
         let _ = serde_json::to_writer_pretty(&mut *bytes, &self.0);
         bytes.push(b'\n');
         bytes
     }
 }
 
-/// The line, from 1, on which a string begins that a line break cuts in two.
+/// The line, from 1, on which a string begins that contains a line break.
 fn line_of_broken_string(text: &str) -> Option<usize> {
     let (mut line, mut opened, mut is_escaped) = (1, None, false);
     for character in text.chars() {
@@ -314,13 +314,13 @@ fn line_of_broken_string(text: &str) -> Option<usize> {
     None
 }
 
-/// The parser's words, without the line and column that it ends them with.
+/// The parser's message, without the line and column at its end.
 fn without_place(error: &serde_json::Error) -> String {
     let text = error.to_string();
     text.split(" at line ").next().unwrap_or_default().to_owned()
 }
 
-/// A successful response of the token endpoint (RFC 6749 §5.1) that can be used.
+/// A usable successful response of the token endpoint (RFC 6749 §5.1).
 pub(crate) struct TokenResponse {
     document: Document,
     claims: Option<Claims>,
@@ -329,11 +329,11 @@ pub(crate) struct TokenResponse {
 }
 
 impl TokenResponse {
-    /// Takes the body of a 2xx response to a request sent at `sent`, whatever its headers said of it;
-    /// `None` where it is of no use.
+    /// Parses the body of a 2xx response to a request sent at `sent`, whatever its headers said about it;
+    /// `None` if it is unusable.
     ///
-    /// Of use is a new refresh token, or an access token that says where it can be renewed; without
-    /// a new refresh token the old one stays in force (RFC 6749 §6).
+    /// It is usable with a new refresh token, or an access token that says where it can be refreshed.
+    /// Without a new refresh token, the old one stays in force (RFC 6749 §6).
     pub(crate) fn parse(body: &[u8], sent: LocalTime, hosts: &Hosts) -> Option<Self> {
         let document = Document::within(body)?;
         let claims = document.token(ACCESS).ok().and_then(Claims::of).filter(|claims| {
@@ -349,7 +349,7 @@ impl TokenResponse {
         Some(Self { document, claims, arrival, has_refresh_token })
     }
 
-    /// The first of these bodies that is of use, of the newest first.
+    /// The first usable one of these bodies, newest first.
     pub(crate) fn of_any<'a>(
         bodies: impl DoubleEndedIterator<Item = &'a Zeroizing<Vec<u8>>>,
         sent: LocalTime,
@@ -362,12 +362,12 @@ impl TokenResponse {
         self.claims.is_some()
     }
 
-    /// What the access token says, if there is one.
+    /// The claims of the access token, if there is one.
     pub(crate) fn claims(&self) -> Option<&Claims> {
         self.claims.as_ref()
     }
 
-    /// The refresh token that is good after this, known by its digest.
+    /// The digest of the refresh token that is valid after this response.
     pub(crate) fn next(&self, spent: &Digest) -> Digest {
         match self.document.0.get(REFRESH).and_then(Value::as_str) {
             Some(token) if self.has_refresh_token => Digest::of(token.as_bytes()),
@@ -375,7 +375,7 @@ impl TokenResponse {
         }
     }
 
-    /// Whether creds.json holds these tokens already.
+    /// Whether creds.json already holds these tokens.
     pub(crate) fn is_in(&self, credentials: &Credentials) -> bool {
         let holds = |field, token: &str| {
             let received = self.document.0.get(field).and_then(Value::as_str);
@@ -387,11 +387,11 @@ impl TokenResponse {
         }
     }
 
-    /// The document that creds.json becomes: every field of the response in place of the old one, all
-    /// others kept, in their order. The vendor's programs store the whole response, so this does too.
+    /// The new content of creds.json: each field of the response replaces the old one; all others are
+    /// kept in order. The vendor's programs store the whole response, so this does too.
     ///
-    /// Without a new refresh token the one that was `sent` stays in force; `None` where that is the one
-    /// in the document.
+    /// Without a new refresh token, the one that was `sent` stays in force; `None` if that is the one in
+    /// the document.
     pub(crate) fn merge_into(
         &self,
         mut document: Document,
@@ -430,13 +430,13 @@ impl TokenResponse {
     }
 }
 
-/// The body without its content coding, which is told by its first bytes: what a header says may be
-/// missing or wrong. As much as can be had of one that is cut off, or has a bad trailer.
+/// Decodes the body's content coding, recognized by its first bytes: a header may be missing or wrong.
+/// Returns as much as possible of a truncated body, or one with a bad trailer.
 fn decompressed(body: &[u8]) -> Zeroizing<Vec<u8>> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(LARGEST + 1));
     let reader: &mut dyn Read = match body {
         [0x1f, 0x8b, ..] => &mut MultiGzDecoder::new(body),
-        // What HTTP calls deflate has the header of zlib (RFC 9110 §8.4.1.2); some servers leave it out.
+        // HTTP's deflate has a zlib header (RFC 9110 §8.4.1.2); some servers omit it.
         [0x78, 0x01 | 0x5e | 0x9c | 0xda, ..] => &mut ZlibDecoder::new(body),
         body if !body.contains(&b'{') || str::from_utf8(body).is_err() => {
             let mut bytes = Vec::new();
@@ -448,12 +448,12 @@ fn decompressed(body: &[u8]) -> Zeroizing<Vec<u8>> {
         }
         body => &mut &body[..],
     };
-    // An error is the end: what came before it counts.
+    // An error is the end: the bytes before it count.
     let _ = reader.take(LARGEST as u64).read_to_end(&mut bytes);
     bytes
 }
 
-/// Whether the body of a response is a whole JSON object already, though more may come: its framing
+/// Whether the body of a response is already a complete JSON object, though more may come: its framing
 /// may be wrong.
 pub(crate) fn is_whole_object(body: &[u8]) -> bool {
     Document::within(body).is_some()
@@ -501,7 +501,7 @@ mod tests {
         format!("{{{}}}", fields.join(","))
     }
 
-    /// The fields but those of the answer, each with its text, in order.
+    /// The fields other than those of the response, each with its text, in order.
     fn others(document: &Document) -> Vec<(String, String)> {
         let is_other = |name: &str| ![ACCESS, REFRESH, ARRIVAL].contains(&name);
         let fields = document.0.iter().filter(|(name, _)| is_other(name));

@@ -1,26 +1,26 @@
-//! How a pair is written where it must not be lost: in places of a fixed size, each with a line of JSON of a
-//! fixed length that tells what follows. See `store::journal`.
+//! How a pair is written so that it is not lost: places of a fixed size, each with a fixed-length line of
+//! JSON that describes what follows. See `store::journal`.
 
 use crate::tokens::secret::Digest;
 use serde_json::Value;
 
-/// The largest response of a token endpoint that is taken, in bytes; and the largest creds.json that
+/// The largest response of a token endpoint that is accepted, in bytes; also the largest creds.json that
 /// is kept.
 pub(crate) const LARGEST: usize = 64 * 1024;
 /// The length of a line, in bytes, with its line end.
 pub(crate) const LINE: usize = 512;
 /// The largest note on a failure, in bytes.
 pub(crate) const LARGEST_NOTE: usize = 4 * 1024;
-/// Where the places begin: the first response, the second, the note, creds.json as it was.
+/// The offsets of the places: the first response, the second, the note, the previous creds.json.
 pub(crate) const PLACES: [usize; 4] =
     [0, LINE + LARGEST, 2 * (LINE + LARGEST), 2 * (LINE + LARGEST) + LINE + LARGEST_NOTE];
 pub(crate) const NOTE: usize = 2;
 pub(crate) const CREDS: usize = 3;
 
-/// A place of the journal, as it is read.
+/// A place of the journal, as read.
 pub(crate) struct Entry<'bytes> {
     pub(crate) line: Value,
-    /// None where it is not whole.
+    /// `None` if it is incomplete.
     pub(crate) content: Option<&'bytes [u8]>,
 }
 
@@ -43,7 +43,7 @@ pub(crate) struct PairWithin<'bytes> {
     pub(crate) creds: Option<&'bytes [u8]>,
 }
 
-/// What is in these bytes where they are a journal with a response: someone may have moved a pair that was
+/// The pair in these bytes, if they are a journal with a response: someone may have moved a pair that was
 /// set aside over creds.json.
 pub(crate) fn pair_within(bytes: &[u8]) -> Option<PairWithin<'_>> {
     let content = |place: usize, state: &str| {

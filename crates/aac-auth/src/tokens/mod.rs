@@ -1,4 +1,4 @@
-//! What a pair of tokens is: the document it stands in, its claims, and secrets that cannot be printed.
+//! A pair of tokens: its document, its claims, and secrets that cannot be printed.
 
 pub(crate) mod claims;
 pub(crate) mod credentials;

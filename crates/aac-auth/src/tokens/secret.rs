@@ -1,7 +1,7 @@
-//! Tokens as types of their own: they cannot be printed, and they are wiped when dropped.
+//! Token types that cannot be printed and are wiped on drop.
 //!
-//! What is wiped is the memory that this crate holds. Copies that the HTTP and TLS layers make
-//! while a request is written are out of its hands.
+//! Only the memory that this crate holds is wiped. It cannot wipe the copies that the HTTP and TLS
+//! layers make while writing a request.
 
 use crate::error::display::is_unsafe_on_terminal;
 use sha2::{Digest as _, Sha256};
@@ -19,7 +19,7 @@ macro_rules! secret {
                 Self(Zeroizing::new(text))
             }
 
-            /// The text of the token: whoever holds it has the rights that it gives.
+            /// The text of the token. Anyone who has it has the token's rights.
             pub fn expose(&self) -> &str {
                 &self.0
             }
@@ -40,7 +40,7 @@ macro_rules! secret {
 }
 
 secret! {
-    /// An access token (RFC 6749 §1.4): sent as `Authorization: Bearer …`, good for some minutes.
+    /// An access token (RFC 6749 §1.4): sent as `Authorization: Bearer …`, valid for a few minutes.
     ///
     /// ```no_run
     /// # fn main() -> Result<(), aac_auth::Error> {
@@ -53,12 +53,12 @@ secret! {
 }
 
 secret! {
-    /// A refresh token (RFC 6749 §1.5). Alteryx Cloud takes each one once, and answers the next.
+    /// A refresh token (RFC 6749 §1.5). Alteryx Cloud accepts each one once, and returns the next.
     RefreshToken
 }
 
 impl RefreshToken {
-    /// What a refresh token is known by where it must not be kept itself.
+    /// Identifies a refresh token where the token itself must not be kept.
     pub(crate) fn digest(&self) -> Digest {
         Digest::of(self.expose().as_bytes())
     }
@@ -76,7 +76,7 @@ impl Digest {
         }))
     }
 
-    /// Takes the text of a digest; none where it is no such text.
+    /// Parses a digest; `None` if the text is not one.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
         (text.len() == 64 && text.bytes().all(is_hex)).then(|| Self(text.to_owned()))
@@ -89,15 +89,15 @@ impl fmt::Display for Digest {
     }
 }
 
-/// The shortest run of a token's characters that must not be seen anywhere.
+/// The shortest run of a token's characters that must not be shown.
 const TELLING: usize = 12;
-/// A run of token characters this long is taken for a secret, known or not: a uuid has 36.
+/// A run of token characters this long counts as a secret, known or not: a UUID has 36.
 const TOKEN_LIKE: usize = 40;
 
-/// `text` made fit to be shown: on one line, of at most `limit` characters, and with nothing in it
-/// that is, or may be, a token. A server may quote what it was sent.
+/// Makes `text` fit to show: one line, at most `limit` characters, and without anything that is or
+/// may be a token. A server may quote what it was sent.
 pub(crate) fn redact(text: &str, secrets: &[&str], limit: usize) -> String {
-    // What is behind is not shown, so it need not be searched.
+    // Text beyond this is not shown, so it need not be searched.
     let text = text.char_indices().nth(8 * limit).map_or(text, |(end, _)| &text[..end]);
     let mut hidden = vec![false; text.len()];
     for start in 0..text.len().saturating_sub(TELLING - 1) {
