@@ -27,7 +27,6 @@ pub(crate) fn private() -> OpenOptions {
 /// On Windows a new file takes its access from the folder, so there is nothing to keep.
 #[derive(Debug)]
 pub(crate) struct Access {
-    #[cfg_attr(not(unix), expect(dead_code, reason = "only Unix has owners and modes"))]
     metadata: Metadata,
     /// As the system stores it (acl(5)); `None` if the mode says everything.
     #[cfg(target_os = "linux")]
