@@ -204,7 +204,9 @@ fn a_peer_that_is_gone_is_noticed() {
     let timer = loop {
         let table = fs::read_to_string("/proc/net/tcp").unwrap();
         let rows = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-        let row = rows.into_iter().find(|row| row[1].ends_with(&peer)).unwrap();
+        // An earlier connection of that port may still be in TIME_WAIT.
+        let is_ours = |row: &Vec<&str>| row[1].ends_with(&peer) && row[3] == "01";
+        let row = rows.into_iter().find(is_ours).unwrap();
         match row[5].split_once(':').unwrap() {
             ("01", _) => thread::yield_now(),
             (timer, when) => break (timer.to_owned(), u64::from_str_radix(when, 16).unwrap()),
