@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 const SENT_ONCE: &str = "
-fn once(current: crate::rotation::lock::Current<'_>, transport: &Transport, deadline: Instant) {
+fn once(current: crate::rotation::spendable::Current<'_>, transport: &Transport, deadline: Instant) {
     current.to_spend().send(transport, deadline, || true, |_| Ok(()));
 }";
 const SENT_TWICE: &str = "
@@ -20,8 +20,8 @@ fn thrice(again: SendAgain<'_>) {
     again.once_more();
 }";
 const KEPT_AFTER_THE_LOCK: &str = "
-fn kept(lock: crate::rotation::lock::Lock, credentials: crate::tokens::credentials::Credentials) -> Spendable<'static> {
-    lock.current(credentials).to_spend()
+fn kept(lock: Box<dyn crate::store::Exclusive>, credentials: crate::tokens::credentials::Credentials) -> Spendable<'static> {
+    crate::rotation::spendable::Current::of(credentials, &*lock).to_spend()
 }";
 const MADE_UP: &str = "
 fn made_up(refresh_token: crate::tokens::secret::RefreshToken) -> Spendable<'static> {

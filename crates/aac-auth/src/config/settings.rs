@@ -1,6 +1,7 @@
 //! The user's settings: the folder, the API address, the API project ID.
 
 use crate::config::text;
+use crate::error::place::Place;
 use crate::error::{Error, FileProblem, Result};
 use crate::http::is_loopback;
 use std::env;
@@ -37,7 +38,7 @@ impl Settings {
                 let mut files = vec![(path, page)];
                 let fields = placeholders(&creds);
                 if !fields.is_empty() {
-                    files.push((creds, hosts.token_page()));
+                    files.push((Place::File(creds), hosts.token_page()));
                 }
                 return Err(Error::Placeholders { files, fields });
             }

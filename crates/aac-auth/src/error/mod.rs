@@ -5,7 +5,9 @@
 
 pub(crate) mod display;
 pub(crate) mod notices;
+pub(crate) mod place;
 
+use crate::error::place::Place;
 use crate::platform;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -45,28 +47,28 @@ pub enum Error {
     /// Files still contain the placeholders that the repository ships.
     Placeholders {
         /// The files, each with the page where its content is created.
-        files: Vec<(PathBuf, String)>,
+        files: Vec<(Place, String)>,
         /// The placeholder fields of creds.json.
         fields: Vec<&'static str>,
     },
     /// One of the three files cannot be used. Nothing was sent.
     File {
         /// The file.
-        path: PathBuf,
+        path: Place,
         /// What is wrong with it.
         problem: FileProblem,
     },
     /// Another program held the lock beside creds.json for too long.
     Locked {
         /// The lock file.
-        path: PathBuf,
+        path: Place,
         /// How long this program waited.
         waited: Duration,
     },
     /// The disk cannot store a new pair of tokens. This was detected before anything was sent.
     NotWritable {
         /// The file that could not be written, or the folder.
-        path: PathBuf,
+        path: Place,
         /// The operating system's error.
         source: io::Error,
         /// Whether an earlier run may have used the refresh token.
@@ -83,7 +85,7 @@ pub enum Error {
     /// again. The newer pair is not on this machine.
     OlderCopy {
         /// The file.
-        creds: PathBuf,
+        creds: Place,
         /// When its refresh token was used.
         used: String,
         /// The page where new tokens are created.
@@ -92,7 +94,7 @@ pub enum Error {
     /// creds.json holds no tokens, and pairs of several accounts are set aside.
     SeveralPairs {
         /// creds.json.
-        creds: PathBuf,
+        creds: Place,
         /// The files with the pairs, each with its account.
         pairs: Vec<(PathBuf, String)>,
     },
@@ -100,9 +102,9 @@ pub enum Error {
     /// Nothing is lost.
     SavedInJournal {
         /// The journal.
-        journal: PathBuf,
+        journal: Place,
         /// The file that could not be written.
-        creds: PathBuf,
+        creds: Place,
         /// The operating system's error.
         source: io::Error,
     },
@@ -144,7 +146,7 @@ pub enum Error {
         /// Its message, without secrets.
         message: Box<str>,
         /// The file with the dead tokens.
-        creds: PathBuf,
+        creds: Place,
         /// The page where new tokens are created.
         page: Box<str>,
         /// What happened to the response when this token was sent before, if it was.
@@ -161,7 +163,7 @@ pub enum Error {
         /// The HTTP status, if one arrived.
         status: Option<u16>,
         /// The file with the tokens, unchanged.
-        creds: PathBuf,
+        creds: Place,
         /// The page where new tokens are created.
         page: String,
     },
@@ -170,12 +172,12 @@ pub enum Error {
         /// The token endpoint.
         url: String,
         /// The file that holds the refresh token.
-        place: PathBuf,
+        place: Place,
     },
     /// A new pair arrived and no disk could store it: it is lost when this program ends.
     NotSaved {
         /// The file that could not be written.
-        creds: PathBuf,
+        creds: Place,
         /// The operating system's error.
         source: io::Error,
         /// The page where new tokens are created.
@@ -436,20 +438,19 @@ impl fmt::Display for Error {
                 write!(f, "no creds.json in {} or any folder above it", folder.display())
             }
             Self::Placeholders { files, fields } => {
-                let names: Vec<_> =
-                    files.iter().map(|(path, _)| path.display().to_string()).collect();
+                let names: Vec<_> = files.iter().map(|(place, _)| place.to_string()).collect();
                 write!(f, "placeholders instead of your own values: {}", names.join(", "))?;
                 match fields[..] {
                     [] => Ok(()),
                     _ => write!(f, " ({})", fields.join(", ")),
                 }
             }
-            Self::File { path, problem } => write!(f, "{}: {problem}", path.display()),
+            Self::File { path, problem } => write!(f, "{path}: {problem}"),
             Self::Locked { path, waited } => {
-                write!(f, "{}: held by another program for {} s", path.display(), waited.as_secs())
+                write!(f, "{path}: held by another program for {} s", waited.as_secs())
             }
             Self::NotWritable { path, source, in_doubt } => {
-                write!(f, "{}: {source}; {}", path.display(), tokens(*in_doubt))
+                write!(f, "{path}: {source}; {}", tokens(*in_doubt))
             }
             Self::HardLink { creds, in_doubt } => write!(
                 f,
@@ -460,19 +461,16 @@ impl fmt::Display for Error {
             Self::OlderCopy { creds, used, .. } => write!(
                 f,
                 "{}: it was replaced by an older copy, whose refresh token was used on {used}",
-                creds.display()
+                creds
             ),
             Self::SeveralPairs { creds, .. } => write!(
                 f,
                 "{}: it holds no usable tokens; tokens that are set aside are of several accounts, or of another",
-                creds.display()
+                creds
             ),
-            Self::SavedInJournal { journal, creds, source } => write!(
-                f,
-                "{}: {source}; the new tokens are saved in {}",
-                creds.display(),
-                journal.display()
-            ),
+            Self::SavedInJournal { journal, creds, source } => {
+                write!(f, "{}: {source}; the new tokens are saved in {}", creds, journal)
+            }
             Self::AuthServerUnreachable { url, trouble, in_doubt } => write!(
                 f,
                 "the tokens could not be renewed: {trouble} (POST {url}); {}",
@@ -500,25 +498,21 @@ impl fmt::Display for Error {
             Self::TokensRefused { url, message, creds, .. } => write!(
                 f,
                 "the refresh token in {} is refused{} (POST {url})",
-                creds.display(),
+                creds,
                 after_colon(message)
             ),
             Self::ResponseLost { url, what, creds, .. } => write!(
                 f,
                 "the response with the new tokens was lost: {what} (POST {url}); the refresh token in {} may have been used",
-                creds.display()
+                creds
             ),
             Self::NoAccessToken { url, place } => write!(
                 f,
                 "the server renewed the refresh token without a usable access token (POST {url}); it is saved in {}",
-                place.display()
+                place
             ),
             Self::NotSaved { creds, source, .. } => {
-                write!(
-                    f,
-                    "{}: {source}; the new tokens could not be saved anywhere",
-                    creds.display()
-                )
+                write!(f, "{}: {source}; the new tokens could not be saved anywhere", creds)
             }
             Self::FailedElsewhere { message, .. } => f.write_str(message),
             Self::Http(error) => error.fmt(f),
@@ -655,8 +649,8 @@ impl std::error::Error for Error {
 }
 
 impl Error {
-    pub(crate) fn file(path: &Path, problem: FileProblem) -> Self {
-        Self::File { path: path.to_owned(), problem }
+    pub(crate) fn file(place: impl Into<Place>, problem: FileProblem) -> Self {
+        Self::File { path: place.into(), problem }
     }
 
     /// The error of a run that held the lock before this one.
@@ -712,11 +706,11 @@ impl Error {
             Self::File { path, problem } => problem.help(path),
             Self::Locked { path, .. } => format!(
                 "See what still runs and has {} open. Do not delete the file: the lock ends with the program that holds it.",
-                path.display()
+                path
             ),
             Self::NotWritable { path, .. } => format!(
                 "Tokens are renewed only where the new ones can be saved. Make {} and its folder writable for you, and free space on the disk.",
-                path.display()
+                path
             ),
             Self::HardLink { .. } => "Each name of a file has a lock of its own, and keeps its own tokens. Keep one of them, and make the others symbolic links to it.".to_owned(),
             Self::OlderCopy { creds, page, .. } => format!(
@@ -728,7 +722,7 @@ impl Error {
                 lines.collect::<Vec<_>>().join("\n")
             }
             Self::SavedInJournal { creds, .. } => {
-                format!("Make {} and its folder writable, and run this again: it moves them there.", creds.display())
+                format!("Make {} and its folder writable, and run this again: it moves them there.", creds)
             }
             // The host comes from the access token, not from aac_url.txt.
             Self::AuthServerUnreachable { trouble, .. } => trouble.help().replace(ADDRESS, ""),
@@ -913,8 +907,8 @@ impl NetworkError {
 
 impl FileProblem {
     /// What to do about it, in whole sentences.
-    fn help(&self, path: &Path) -> String {
-        let file = path.file_name().unwrap_or_default().to_string_lossy();
+    fn help(&self, place: &Place) -> String {
+        let file = place.file().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
         match self {
             Self::Missing | Self::Empty | Self::NotAFile | Self::TooLarge | Self::NotText => match &*file {
                 "aac_url.txt" => format!("Make it a text file with {API_URL} as its one line."),
@@ -925,7 +919,7 @@ impl FileProblem {
             },
             Self::Unreadable(_) => "Make it readable for you.".to_owned(),
             Self::Placeholder(page) | Self::PlaceholderTokens { page, .. } => {
-                format!("{}\n{}", fill_in(path, page), try_it())
+                format!("{}\n{}", fill_in(place, page), try_it())
             }
             Self::SeveralLines | Self::NotAUrl | Self::NotHttps | Self::UserInfo | Self::OutsideCloud(_) => {
                 format!("Put {API_URL} in it, on one line and nothing else.")
@@ -971,7 +965,7 @@ impl FileProblem {
             }
             Self::OAuthError { page, .. } => format!(
                 "The vendor's JavaScript and bash examples write that over the tokens when an exchange fails.\n{}",
-                make_new(page, path)
+                make_new(page, place)
             ),
         }
     }
@@ -987,9 +981,8 @@ fn try_it() -> String {
         .to_owned()
 }
 
-fn fill_in(path: &Path, page: &str) -> String {
-    let path = path.display();
-    format!("Put your own value in {path}: made or found at {page}")
+fn fill_in(place: &Place, page: &str) -> String {
+    format!("Put your own value in {place}: made or found at {page}")
 }
 
 const UNCHANGED: &str = "your tokens are unchanged";
@@ -1003,17 +996,17 @@ fn tokens(in_doubt: bool) -> &'static str {
 }
 
 /// How to move a pair that is set aside back to creds.json.
-fn put_back((path, account): &(PathBuf, String), creds: &Path) -> String {
+fn put_back((path, account): &(PathBuf, String), creds: &Place) -> String {
     format!(
         "Other tokens are set aside ({account}). To use them: {} \"{}\" \"{}\"",
         platform::MOVE_COMMAND,
         path.display(),
-        creds.display()
+        creds
     )
 }
 
-fn make_new(page: &str, creds: &Path) -> String {
-    format!("Make new tokens at {page} and paste both into {}.", creds.display())
+fn make_new(page: &str, creds: &Place) -> String {
+    format!("Make new tokens at {page} and paste both into {creds}.")
 }
 
 fn after_colon(message: &str) -> String {

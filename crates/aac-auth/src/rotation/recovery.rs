@@ -218,15 +218,6 @@ pub(crate) fn commit(now: Now<'_>, before: &Digest) -> Commit {
     }
 }
 
-/// Whether `found` can result from an interrupted write of `new` over `old`: each place holds one or the
-/// other, in whatever order they reached the disk.
-pub(crate) fn is_torn(found: &[u8], old: &[u8], new: &[u8]) -> bool {
-    let lengths = old.len().min(new.len())..=old.len().max(new.len());
-    let is_of = |text: &[u8], at: usize, byte: u8| text.get(at) == Some(&byte);
-    lengths.contains(&found.len())
-        && found.iter().enumerate().all(|(at, &byte)| is_of(old, at, byte) || is_of(new, at, byte))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -381,17 +372,6 @@ mod tests {
         ] {
             let is_news = is_news(&failure, has_waited, LocalTime(since), LocalTime(now));
             assert_eq!(is_news, expected, "{has_waited} {since} {now}");
-        }
-    }
-
-    #[test]
-    fn a_torn_write_is_known() {
-        let (old, new) = (b"aaaaaa".as_slice(), b"bbbb".as_slice());
-        for torn in ["aaaaaa", "bbbb", "bbaaaa", "abbaaa", "bbbbaa", "bbbba"] {
-            assert!(is_torn(torn.as_bytes(), old, new), "{torn}");
-        }
-        for other in ["", "bb", "bbaaab", "aaaaaaa", "caaaaa"] {
-            assert!(!is_torn(other.as_bytes(), old, new), "{other}");
         }
     }
 }

@@ -4,7 +4,7 @@ use crate::error::{NetworkError, status_line};
 use crate::http::retry::retry_after;
 use crate::http::tcp::Kept;
 use crate::http::transport::{Limits, Transport, io_network_error};
-use crate::rotation::lock::Spendable;
+use crate::rotation::spendable::Spendable;
 use crate::tokens::credentials::is_whole_object;
 use crate::tokens::journal_format::LARGEST;
 use crate::tokens::secret::redact;

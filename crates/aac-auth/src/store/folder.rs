@@ -3,6 +3,7 @@
 use crate::config::text;
 use crate::error::FileProblem;
 use crate::platform::{self, Access, Owner};
+use crate::store::StoreError;
 use same_file::Handle;
 use std::collections::hash_map::RandomState;
 use std::ffi::OsString;
@@ -32,7 +33,7 @@ pub(crate) struct Files {
 
 /// What became of a replacement of creds.json.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Replaced {
+pub(crate) enum Written {
     /// Renamed over: it was the old file or the new one at any moment.
     ByRename,
     /// Written into: the file is itself a mount, and cannot be renamed over.
@@ -43,23 +44,9 @@ pub(crate) enum Replaced {
     NotAsExpected,
 }
 
-/// A file that could not be written, and why.
-#[derive(Debug)]
-pub(crate) struct DiskError {
-    pub(crate) path: PathBuf,
-    pub(crate) source: io::Error,
-}
-
-impl DiskError {
-    /// Whether another program is at work on the file, though this one holds the lock.
-    pub(crate) fn is_taken(&self) -> bool {
-        self.source.kind() == io::ErrorKind::WouldBlock
-    }
-}
-
 /// Names the file in the error of an operation on it.
-pub(crate) fn at(path: &Path) -> impl FnOnce(io::Error) -> DiskError {
-    move |source| DiskError { path: path.to_owned(), source }
+pub(crate) fn at(path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+    move |source| StoreError { place: path.into(), source }
 }
 
 impl Files {
@@ -111,7 +98,7 @@ impl Files {
     ///
     /// The one that is [next](Self::next) is locked as long as it is open: should the lock file be deleted,
     /// two programs would share its name. `WouldBlock` then.
-    pub(crate) fn create(&self, path: &Path) -> Result<(File, Owner), DiskError> {
+    pub(crate) fn create(&self, path: &Path) -> Result<(File, Owner), StoreError> {
         // Removed first and made anew: an old file may have another owner, or be a link elsewhere.
         if path != self.new {
             self.remove(path)?;
@@ -138,7 +125,7 @@ impl Files {
     }
 
     /// A new, private file for those who may use creds.json.
-    pub(crate) fn create_new(&self, path: &Path) -> Result<(File, Owner), DiskError> {
+    pub(crate) fn create_new(&self, path: &Path) -> Result<(File, Owner), StoreError> {
         let access = self.access();
         let file = platform::private()
             .read(true)
@@ -160,10 +147,10 @@ impl Files {
     ///
     /// By rename, a crash at any moment leaves the old file or the new one. In place it may leave a
     /// torn one, which the journal finishes.
-    pub(crate) fn replace(&self, old: Option<&[u8]>, new: &[u8]) -> Result<Replaced, DiskError> {
+    pub(crate) fn replace(&self, old: Option<&[u8]>, new: &[u8]) -> Result<Written, StoreError> {
         let replaced = self.try_to_replace(old, new);
-        let is_others = replaced.as_ref().is_err_and(DiskError::is_taken);
-        if !matches!(replaced, Ok(Replaced::ByRename)) && !is_others {
+        let is_others = replaced.as_ref().is_err_and(StoreError::is_taken);
+        if !matches!(replaced, Ok(Written::ByRename)) && !is_others {
             // Best effort: the copy holds tokens, and is of no use to anyone. A torn creds.json is
             // finished from the journal.
             let _ = fs::remove_file(&self.new);
@@ -171,7 +158,7 @@ impl Files {
         replaced
     }
 
-    fn try_to_replace(&self, old: Option<&[u8]>, new: &[u8]) -> Result<Replaced, DiskError> {
+    fn try_to_replace(&self, old: Option<&[u8]>, new: &[u8]) -> Result<Written, StoreError> {
         let (mut file, owner) = self.create(&self.new)?;
         file.write_all(new).and_then(|()| file.sync_all()).map_err(at(&self.new))?;
         // Open, and so locked, until it has its name; not where locks are of no use for that.
@@ -180,11 +167,11 @@ impl Files {
         if let Some(old) = old
             && !self.is_still(old)
         {
-            return Ok(Replaced::NotAsExpected);
+            return Ok(Written::NotAsExpected);
         }
         if owner == Owner::Ours && self.creds.exists() {
             self.sync_folder()?;
-            return self.overwrite(new).map(|()| Replaced::OfAnotherUser);
+            return self.overwrite(new).map(|()| Written::OfAnotherUser);
         }
         if let Some(file) = &file
             && !is_named(file, &self.new)
@@ -194,7 +181,7 @@ impl Files {
         match rename(&self.new, &self.creds) {
             Ok(()) => {
                 self.sync_folder()?;
-                Ok(Replaced::ByRename)
+                Ok(Written::ByRename)
             }
             Err(error)
                 if matches!(
@@ -203,7 +190,7 @@ impl Files {
                 ) =>
             {
                 self.sync_folder()?;
-                self.overwrite(new).map(|()| Replaced::OverMount)
+                self.overwrite(new).map(|()| Written::OverMount)
             }
             Err(error) => Err(at(&self.creds)(error)),
         }
@@ -219,7 +206,7 @@ impl Files {
     }
 
     /// Writes into creds.json as it is.
-    pub(crate) fn overwrite(&self, content: &[u8]) -> Result<(), DiskError> {
+    pub(crate) fn overwrite(&self, content: &[u8]) -> Result<(), StoreError> {
         let write = || {
             // Not truncated first: the less that is missing at any moment, the better.
             let mut file = File::options().write(true).open(&self.creds)?;
@@ -231,14 +218,14 @@ impl Files {
     }
 
     /// Replaces one of the files beside creds.json, durably.
-    pub(crate) fn replace_beside(&self, path: &Path, content: &[u8]) -> Result<(), DiskError> {
+    pub(crate) fn replace_beside(&self, path: &Path, content: &[u8]) -> Result<(), StoreError> {
         let (mut file, _) = self.create(&self.new)?;
         file.write_all(content).and_then(|()| file.sync_all()).map_err(at(&self.new))?;
         self.put_in_place(&file, path)
     }
 
     /// Gives what was written under the name of [`next`](Self::next) this name, durably.
-    pub(crate) fn put_in_place(&self, file: &File, path: &Path) -> Result<(), DiskError> {
+    pub(crate) fn put_in_place(&self, file: &File, path: &Path) -> Result<(), StoreError> {
         if platform::LOCKS_ARE_ADVISORY && !is_named(file, &self.new) {
             return Err(taken(&self.new));
         }
@@ -247,7 +234,7 @@ impl Files {
     }
 
     /// Keeps what was found in creds.json, and is of no use as it is, in a file of its own.
-    pub(crate) fn keep_damaged(&self, content: &[u8]) -> Result<PathBuf, DiskError> {
+    pub(crate) fn keep_damaged(&self, content: &[u8]) -> Result<PathBuf, StoreError> {
         let names = (1..).map(|number| match number {
             1 => beside(&self.creds, ".damaged"),
             number => beside(&self.creds, &format!(".damaged.{number}")),
@@ -278,7 +265,7 @@ impl Files {
     }
 
     /// Removes one of the files beside creds.json; it may be gone already.
-    pub(crate) fn remove(&self, path: &Path) -> Result<(), DiskError> {
+    pub(crate) fn remove(&self, path: &Path) -> Result<(), StoreError> {
         match fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(at(path)(error)),
             _ => Ok(()),
@@ -286,14 +273,14 @@ impl Files {
     }
 
     /// Keeps the journal as a pair that is set aside; gives its path.
-    pub(crate) fn set_journal_aside(&self) -> Result<PathBuf, DiskError> {
+    pub(crate) fn set_journal_aside(&self) -> Result<PathBuf, StoreError> {
         let path = self.free_set_aside_path();
         rename(&self.journal, &path).map_err(at(&path))?;
         self.sync_folder()?;
         Ok(path)
     }
 
-    pub(crate) fn sync_folder(&self) -> Result<(), DiskError> {
+    pub(crate) fn sync_folder(&self) -> Result<(), StoreError> {
         platform::sync_folder(&self.folder).map_err(at(&self.folder))
     }
 
@@ -311,7 +298,7 @@ impl Files {
 }
 
 /// The error for a file that another program is at work on.
-fn taken(path: &Path) -> DiskError {
+fn taken(path: &Path) -> StoreError {
     at(path)(io::ErrorKind::WouldBlock.into())
 }
 

@@ -10,11 +10,13 @@
 use crate::config::text;
 use crate::error::{Error, FileProblem};
 use crate::platform;
-use crate::store::folder::{DiskError, Files, at, is_named};
+use crate::store::StoreError;
+use crate::store::folder::{Files, at, is_named};
 use crate::tokens::claims::LocalTime;
 use crate::tokens::journal_format::{CREDS, Entry, LARGEST, LARGEST_NOTE, LINE, NOTE, PLACES};
 use crate::tokens::secret::{Digest, RefreshToken};
 use serde_json::{Value, json};
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -111,7 +113,7 @@ pub(crate) struct Journal {
     spent: Digest,
     pub(crate) time: LocalTime,
     /// How many responses it holds.
-    responses: usize,
+    responses: Cell<usize>,
     /// creds.json as it was, for the pair that may have to be set aside.
     creds: Zeroizing<Vec<u8>>,
 }
@@ -125,16 +127,16 @@ impl Journal {
         token: &RefreshToken,
         creds: &[u8],
         is_only: impl FnOnce() -> bool,
-    ) -> Result<Option<Self>, DiskError> {
+    ) -> Result<Option<Self>, StoreError> {
         let path = &files.journal;
         let (file, _) = files.create(files.next())?;
         platform::keep_in_place(&file);
-        let mut journal = Self {
+        let journal = Self {
             file,
             path: path.clone(),
             spent: token.digest(),
             time: LocalTime::now(),
-            responses: 0,
+            responses: Cell::new(0),
             creds: Zeroizing::new(creds.to_vec()),
         };
         // Real bytes, not a hole: the disk must not be found full when the response is there.
@@ -148,7 +150,7 @@ impl Journal {
             true => files.put_in_place(&journal.file, path).map(|()| Some(journal)),
             false => Ok(None),
         });
-        let is_others = begun.as_ref().is_err_and(DiskError::is_taken);
+        let is_others = begun.as_ref().is_err_and(StoreError::is_taken);
         if !matches!(begun, Ok(Some(_))) && !is_others {
             // Best effort: it says nothing that is true.
             let _ = files.remove(files.next());
@@ -157,41 +159,38 @@ impl Journal {
     }
 
     /// A pair that is set aside without a journal to rename, because that one could not be written.
-    pub(crate) fn write_aside(
-        &self,
-        path: &Path,
-        files: &Files,
-        response: &[u8],
-    ) -> Result<(), DiskError> {
-        let (file, _) = files.create(path)?;
+    pub(crate) fn save_aside(&self, files: &Files, response: &[u8]) -> Result<PathBuf, StoreError> {
+        let path = files.free_set_aside_path();
+        let (file, _) = files.create(&path)?;
         let Self { spent, time, creds, .. } = self;
-        let mut aside = Self {
+        let aside = Self {
             file,
-            path: path.to_owned(),
+            path,
             spent: spent.clone(),
             time: *time,
-            responses: 0,
+            responses: Cell::new(0),
             creds: creds.clone(),
         };
         if creds.len() <= LARGEST {
             let before = aside.entry("creds", creds);
-            aside.write_at(PLACES[CREDS], &before).map_err(at(path))?;
+            aside.write_at(PLACES[CREDS], &before).map_err(at(&aside.path))?;
         }
-        aside.record(response).map_err(at(path))?;
-        files.sync_folder()
+        aside.record(response).map_err(at(&aside.path))?;
+        files.sync_folder()?;
+        Ok(aside.path)
     }
 
     /// Saves a response as it came, before it is looked at.
-    pub(crate) fn record(&mut self, response: &[u8]) -> io::Result<()> {
-        let place = self.responses.min(NOTE - 1);
+    pub(crate) fn record(&self, response: &[u8]) -> io::Result<()> {
+        let place = self.responses.get().min(NOTE - 1);
         let bytes = self.entry("answered", response);
         self.write_at(PLACES[place], &bytes)?;
-        self.responses += 1;
+        self.responses.set(self.responses.get() + 1);
         Ok(())
     }
 
     /// Notes a failure, for those that wait for the lock.
-    pub(crate) fn note(&mut self, error: &Error, was_in_doubt: bool) -> Result<(), DiskError> {
+    pub(crate) fn note(&self, error: &Error, was_in_doubt: bool) -> Result<(), StoreError> {
         let note = json!({
             "message": error.to_string(),
             "help": error.help(),
@@ -208,7 +207,7 @@ impl Journal {
     }
 
     /// Removes the journal of a token that was not sent, unless it is another program's by now.
-    pub(crate) fn withdraw(self, files: &Files) {
+    pub(crate) fn withdraw(&self, files: &Files) {
         if is_named(&self.file, &self.path) {
             // Best effort: what stays is told as a run that was cut off.
             let _ = files.remove(&self.path);
@@ -234,9 +233,10 @@ impl Journal {
 
     /// In one piece, as a kill between two would lose the response. The checksum tells a whole one from
     /// one that was cut off, in whatever order its blocks reach the disk.
-    fn write_at(&mut self, place: usize, bytes: &[u8]) -> io::Result<()> {
-        self.file.seek(SeekFrom::Start(place as u64))?;
-        self.file.write_all(bytes)?;
+    fn write_at(&self, place: usize, bytes: &[u8]) -> io::Result<()> {
+        let mut file = &self.file;
+        file.seek(SeekFrom::Start(place as u64))?;
+        file.write_all(bytes)?;
         self.file.sync_all()
     }
 }

@@ -7,7 +7,8 @@
 
 use crate::config::text;
 use crate::error::FileProblem;
-use crate::store::folder::{DiskError, Files, at};
+use crate::store::StoreError;
+use crate::store::folder::{Files, at};
 use crate::tokens::claims::LocalTime;
 use crate::tokens::secret::Digest;
 use std::fmt::Write as _;
@@ -73,7 +74,7 @@ impl SpentTokens {
     }
 
     /// Writes a link to the record, durably. Its successor must be on the disk already.
-    pub(crate) fn record(files: &Files, link: &Link) -> Result<(), DiskError> {
+    pub(crate) fn record(files: &Files, link: &Link) -> Result<(), StoreError> {
         if link.spent == link.next {
             return Ok(());
         }

@@ -1,18 +1,13 @@
-//! One exchange at a time on this machine: the kernel's lock on creds.json.lock, and the right to
-//! spend a refresh token, which comes from the lock alone.
+//! One refresh at a time on this machine: the kernel's lock on creds.json.lock.
 //!
 //! The kernel drops the lock when the process that holds it ends, however it ends. There is no
 //! stale lock to judge, and so no lock is ever stolen.
 
-use crate::config::settings::Hosts;
-use crate::error::FileProblem;
-use crate::store::folder::{DiskError, Files, at, is_in_use};
-use crate::tokens::credentials::Credentials;
-use crate::tokens::secret::RefreshToken;
+use crate::store::StoreError;
+use crate::store::folder::{Files, at, is_in_use};
 use same_file::Handle;
 use std::fs::{self, File, TryLockError};
 use std::io;
-use std::marker::PhantomData;
 use std::path::PathBuf;
 
 /// The lock, held until this is dropped.
@@ -24,7 +19,7 @@ pub(crate) struct Lock {
 
 impl Lock {
     /// Takes the lock, if it is free.
-    pub(crate) fn try_acquire(files: &Files) -> Result<Option<Self>, DiskError> {
+    pub(crate) fn try_acquire(files: &Files) -> Result<Option<Self>, StoreError> {
         let path = &files.lock;
         let file = match open(files) {
             // The lock file was deleted, and its holder is at work.
@@ -55,25 +50,11 @@ impl Lock {
     pub(crate) fn is_named(&self) -> bool {
         Handle::from_path(&self.path).is_ok_and(|named| named == self.file)
     }
-
-    /// Reads creds.json under the lock: only the refresh token of this copy may be sent.
-    pub(crate) fn read<'lock>(
-        &'lock self,
-        files: &Files,
-        hosts: &Hosts,
-    ) -> Result<Current<'lock>, FileProblem> {
-        Ok(self.current(Credentials::read_settled(&files.creds, hosts)?))
-    }
-
-    /// Takes a pair that was found in a journal while the lock is held for the current one.
-    pub(crate) fn current(&self, credentials: Credentials) -> Current<'_> {
-        Current { credentials, lock: PhantomData }
-    }
 }
 
 /// Opens the lock file, and makes it where there is none: under another name first, so that it has its
 /// rights before anyone sees it. It stays for ever.
-fn open(files: &Files) -> Result<File, DiskError> {
+fn open(files: &Files) -> Result<File, StoreError> {
     let path = &files.lock;
     // To lock a file, most systems do not want to write it.
     let open = || File::options().read(true).write(true).open(path).or_else(|_| File::open(path));
@@ -83,7 +64,7 @@ fn open(files: &Files) -> Result<File, DiskError> {
     }
     let new = files.new_lock();
     // It is the lock file that cannot be made, by whatever name.
-    let named = |error: DiskError| DiskError { path: path.clone(), ..error };
+    let named = |error: StoreError| StoreError { place: path.into(), ..error };
     drop(files.create_new(&new).map_err(named)?);
     let linked = fs::hard_link(&new, path);
     files.remove(&new).map_err(named)?;
@@ -97,33 +78,4 @@ fn open(files: &Files) -> Result<File, DiskError> {
         return Err(error);
     }
     open().map_err(at(path))
-}
-
-/// The current pair of tokens, while the lock is held.
-#[derive(Debug)]
-pub(crate) struct Current<'lock> {
-    pub(crate) credentials: Credentials,
-    lock: PhantomData<&'lock Lock>,
-}
-
-impl<'lock> Current<'lock> {
-    /// The right to send this copy's refresh token.
-    pub(crate) fn to_spend(&self) -> Spendable<'lock> {
-        let Credentials { refresh_token, client_id, token_endpoint, .. } = &self.credentials;
-        Spendable {
-            refresh_token: refresh_token.clone(),
-            client_id: client_id.clone(),
-            token_endpoint: token_endpoint.clone(),
-            lock: self.lock,
-        }
-    }
-}
-
-/// A refresh token that may be sent: read under the lock, and consumed by being sent.
-#[derive(Debug)]
-pub(crate) struct Spendable<'lock> {
-    pub(crate) refresh_token: RefreshToken,
-    pub(crate) client_id: String,
-    pub(crate) token_endpoint: String,
-    lock: PhantomData<&'lock Lock>,
 }

@@ -1,0 +1,87 @@
+//! What is found under the lock.
+
+use crate::error::FileProblem;
+use crate::error::Result;
+use crate::rotation::Renewal;
+use crate::rotation::recovery::{self, JournalState, Recovery, Saved, State};
+use crate::store::saved::{SavedPair, SavedPairs};
+use crate::store::{Content, Exclusive};
+use crate::tokens::claims::Claims;
+use crate::tokens::secret::RefreshToken;
+
+/// What the store holds, and what earlier runs have saved.
+pub(super) struct Findings {
+    /// With no token where it is a torn write of our own.
+    pub(super) content: Content,
+    pub(super) saved: SavedPairs,
+}
+
+impl Renewal<'_> {
+    /// Reads all that an earlier run, or someone else, may have left.
+    pub(super) fn look(&self, lock: &dyn Exclusive) -> Result<Findings> {
+        let (settings, notices) = (&self.rotation.settings, self.rotation.notices);
+        let files = lock.files();
+        let mut saved = match files {
+            Some(files) => SavedPairs::read(files, &settings.hosts)?,
+            None => SavedPairs::default(),
+        };
+        if let (Some(files), Some(problem)) = (files, &saved.record_problem) {
+            notices.warn(format_args!("{}: {problem}", files.spent.display()));
+        }
+        // An editor empties a file before it writes what was pasted.
+        let mut content = lock.read(files.is_some_and(|files| files.have_saved_pair()))?;
+        if saved.received.as_ref().is_some_and(|pair| pair.is_torn(&content.bytes)) {
+            // What a torn file seems to say is nobody's.
+            content.pair = Err(FileProblem::Torn);
+            content.token = None;
+        }
+        // Those that were used since are of no use to anyone, nor is one that is in the store as well.
+        let current = content.pair.as_ref().ok().map(|pair| pair.refresh_token.digest());
+        saved.set_aside.retain(|pair| {
+            let is_kept = recovery::is_kept(&pair.into(), current.as_ref(), &saved.spent);
+            if !is_kept {
+                self.record(lock, &pair.link());
+                let _ = files.map(|files| files.remove(&pair.path));
+            }
+            is_kept
+        });
+        Ok(Findings { content, saved })
+    }
+}
+
+impl Findings {
+    pub(super) fn decide(&self) -> Recovery {
+        let Self { content, saved } = self;
+        let creds = content.token.as_ref().map(RefreshToken::digest);
+        let set_aside: Vec<_> = saved.set_aside.iter().map(Saved::from).collect();
+        let journal = match (&saved.journal, &saved.received) {
+            (None, _) => JournalState::None,
+            (Some(_), Some(received)) => JournalState::Received {
+                pair: received.into(),
+                is_in_creds: (content.pair.as_ref())
+                    .is_ok_and(|pair| received.response.is_in(pair)),
+            },
+            (Some(found), None) => JournalState::Unanswered {
+                spent: found.spent.as_ref(),
+                failure: found.failure.as_ref(),
+            },
+        };
+        let owner = match content.token {
+            Some(_) => None,
+            None => Claims::within(&String::from_utf8_lossy(&content.bytes)),
+        };
+        recovery::decide(&State {
+            creds: creds.as_ref(),
+            owner: owner.as_ref(),
+            journal,
+            set_aside: &set_aside,
+            spent: &saved.spent,
+        })
+    }
+}
+
+impl<'a> From<&'a SavedPair> for Saved<'a> {
+    fn from(pair: &'a SavedPair) -> Self {
+        Self { spent: &pair.spent, next: &pair.next, claims: pair.claims() }
+    }
+}

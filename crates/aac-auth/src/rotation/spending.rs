@@ -1,0 +1,331 @@
+//! Makes a refresh: from the rehearsal to the commit of its response.
+
+use crate::error::place::Place;
+use crate::error::{Error, Result};
+use crate::platform::signals::SignalGuard;
+use crate::rotation::attempts::{self, Attempts, Next};
+use crate::rotation::commit::Committed;
+use crate::rotation::recovery::{self, PriorAttempt};
+use crate::rotation::refresh::Outcome;
+use crate::rotation::spendable::{Current, Spendable};
+use crate::rotation::{Fresh, Renewal};
+use crate::store::saved::SavedPairs;
+use crate::store::{Exclusive, Preparation, Prepared, StoreError};
+use crate::tokens::credentials::{Credentials, Document, TokenResponse};
+use std::io;
+use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant};
+use zeroize::Zeroizing;
+
+/// When a person is told that the server takes its time.
+const SLOW: Duration = Duration::from_secs(3);
+
+/// What came of using a token.
+pub(super) enum Spent {
+    Saved(Fresh),
+    /// Someone else put other tokens into the store: they are to be used.
+    Superseded,
+    /// Another program has the lock by now. Nothing was sent.
+    LockLost,
+}
+
+/// A response that is of use.
+pub(super) struct Received {
+    pub(super) response: TokenResponse,
+    /// As it came.
+    pub(super) body: Zeroizing<Vec<u8>>,
+    /// Whether the journal has it.
+    pub(super) saved: io::Result<()>,
+}
+
+/// What an attempt has led to.
+enum Attempted<'lock> {
+    Received(Received),
+    /// The token was not sent, because it may not be any more.
+    Withheld,
+    Failed {
+        outcome: attempts::Outcome,
+        /// Where it is sent again, what this means is told by `--verbose` alone.
+        error: Error,
+        /// The right to send it again.
+        again: Option<Spendable<'lock>>,
+    },
+}
+
+impl Renewal<'_> {
+    /// Makes the refresh, and commits its response to the store, which holds `in_store` now.
+    pub(super) fn spend(
+        &self,
+        lock: &dyn Exclusive,
+        pair: &Current<'_>,
+        in_store: &Credentials,
+        prior: &PriorAttempt,
+    ) -> Result<Spent> {
+        let notices = self.rotation.notices;
+        let prepared = match lock.prepare(in_store, &pair.credentials) {
+            Ok(Preparation::Ready(prepared)) => prepared,
+            Ok(Preparation::Superseded) => return Ok(Spent::Superseded),
+            Ok(Preparation::LockLost) => return Ok(Spent::LockLost),
+            Err(error) if prior.in_doubt => return Err(in_doubt(error)),
+            Err(error) => return Err(error),
+        };
+        let endpoint = &pair.credentials.token_endpoint;
+        notices.step(format_args!("renewing the tokens at {endpoint}"));
+        let mut guard = None;
+        let received = match self.ask(pair, &*prepared, prior, &mut guard) {
+            Ok(received) => received,
+            Err(Error::AuthServerUnreachable { .. }) if !lock.is_held() => None,
+            Err(error) => {
+                prepared.note(&error, prior.in_doubt);
+                return Err(error);
+            }
+        };
+        let Some(received) = received else {
+            // That an earlier run may have used the token is told by nothing else.
+            if !prior.in_doubt {
+                prepared.withdraw();
+            }
+            return Ok(Spent::LockLost);
+        };
+        notices.step("the new tokens are there");
+        let (spent, place) = match self.commit(lock, &*prepared, &received, pair, in_store) {
+            Committed::Saved(fresh) => (Spent::Saved(fresh), self.store.place()),
+            Committed::GaveWay => (Spent::Superseded, self.store.place()),
+            Committed::Failed(error, fresh) => {
+                let place = self.save_elsewhere(&*prepared, &received, error)?;
+                (Spent::Saved(fresh), place)
+            }
+        };
+        drop(guard);
+        if !received.response.has_access_token() && matches!(spent, Spent::Saved(_)) {
+            return Err(Error::NoAccessToken { url: endpoint.clone(), place });
+        }
+        Ok(spent)
+    }
+
+    /// Sees to it that a response is saved that the store has not taken, and says where it is.
+    fn save_elsewhere(
+        &self,
+        prepared: &dyn Prepared,
+        received: &Received,
+        StoreError { place, source }: StoreError,
+    ) -> Result<Place> {
+        let saved = match &received.saved {
+            Ok(()) => Ok(prepared.place()),
+            Err(_) => prepared.save_aside(&received.body),
+        };
+        match saved {
+            Ok(journal) => {
+                let error =
+                    Error::SavedInJournal { journal: journal.clone(), creds: place, source };
+                self.rotation.notices.warn(error);
+                Ok(journal)
+            }
+            Err(_) => Err(Error::NotSaved {
+                creds: self.store.place(),
+                source,
+                page: self.rotation.settings.hosts.token_page(),
+            }),
+        }
+    }
+
+    /// Sends the token until there is a response, or none is to be had; nothing if another program has
+    /// the lock before that.
+    fn ask(
+        &self,
+        pair: &Current<'_>,
+        prepared: &dyn Prepared,
+        prior: &PriorAttempt,
+        guard: &mut Option<SignalGuard>,
+    ) -> Result<Option<Received>> {
+        let (rotation, notices) = (self.rotation, self.rotation.notices);
+        if rotation.holds_signals {
+            notices.remark("Ctrl-C waits until the new tokens are saved");
+            SignalGuard::prepare();
+        }
+        let start = Instant::now();
+        let mut attempts = Attempts::default();
+        let mut lost: Option<(String, Option<u16>)> = None;
+        let mut spendable = pair.to_spend();
+        loop {
+            let is_first = !attempts.is_in_doubt();
+            let before = || {
+                // Until now a signal ends the run, and the lock with it.
+                if rotation.holds_signals && guard.is_none() {
+                    *guard = Some(SignalGuard::new());
+                }
+                prepared.confirm(is_first)
+            };
+            let patience =
+                notices.after(SLOW, "waiting for the authorization server, for up to two minutes");
+            let deadline = start + attempts.deadline();
+            let outcome =
+                spendable.send(self.transport, deadline, before, |body| prepared.record(body));
+            drop(patience);
+            let (outcome, error, again) =
+                match self.judge(outcome, pair, prepared, prior, lost.as_ref())? {
+                    Attempted::Received(received) => return Ok(Some(received)),
+                    Attempted::Withheld => return Ok(None),
+                    Attempted::Failed { outcome, error, again } => (outcome, error, again),
+                };
+            let next = attempts.next(outcome, start.elapsed());
+            if !attempts.is_in_doubt() {
+                // Nothing is on its way: a signal that came meanwhile ends the run now.
+                *guard = None;
+            }
+            let error = match (error, &lost) {
+                (Error::ResponseLost { what, status, .. }, _) => {
+                    let what = lost.insert((what, status));
+                    self.lost(what, pair)
+                }
+                // That an earlier attempt may have used the token is the graver news.
+                (_, Some(lost)) => self.lost(lost, pair),
+                (error, None) => error,
+            };
+            let (Next::SendAfter(pause), Some(again)) = (next, again) else {
+                return Err(error);
+            };
+            notices.step(format_args!("{error}; trying again in {:.1} s", pause.as_secs_f64()));
+            thread::sleep(pause);
+            spendable = again;
+        }
+    }
+
+    /// What an outcome means. `lost` is what happened to the response of an earlier attempt.
+    fn judge<'lock>(
+        &self,
+        outcome: Outcome<'lock>,
+        pair: &Current<'_>,
+        prepared: &dyn Prepared,
+        prior: &PriorAttempt,
+        lost: Option<&(String, Option<u16>)>,
+    ) -> Result<Attempted<'lock>> {
+        let url = || pair.credentials.token_endpoint.clone();
+        let (hosts, in_doubt) = (&self.rotation.settings.hosts, prior.in_doubt);
+        let (outcome, error, again) = match outcome {
+            Outcome::Withheld => return Ok(Attempted::Withheld),
+            Outcome::NotSent { trouble, spendable } => {
+                let outcome = attempts::Outcome::NotSent { is_lasting: trouble.is_lasting() };
+                let error = Error::AuthServerUnreachable { url: url(), trouble, in_doubt };
+                (outcome, error, Some(spendable))
+            }
+            Outcome::Busy { status, wait, spendable } => {
+                let error = Error::AuthServerBusy { url: url(), status, wait, in_doubt };
+                (attempts::Outcome::Busy { wait }, error, Some(spendable))
+            }
+            Outcome::InvalidGrant { message } => {
+                let earlier = || "an earlier run was cut off, or lost the response".to_owned();
+                let lost = lost.map(|(what, _)| what.clone());
+                return Err(Error::TokensRefused {
+                    url: url(),
+                    message: message.into(),
+                    creds: self.store.place(),
+                    page: hosts.token_page().into(),
+                    lost: lost.or_else(|| in_doubt.then(earlier)).map(String::into_boxed_str),
+                    set_aside: Box::default(),
+                });
+            }
+            Outcome::Refused { status, message } => {
+                let error = Error::RefreshRefused { url: url(), status, message, in_doubt };
+                (attempts::Outcome::Refused, error, None)
+            }
+            Outcome::Received { body, saved, what, again } => {
+                if let Some(response) = TokenResponse::parse(&body, prepared.time(), hosts) {
+                    return Ok(Attempted::Received(Received { response, body, saved }));
+                }
+                let error = self.lost(&(what, None), pair);
+                (attempts::Outcome::InDoubt { wait: None }, error, Some(again.once_more()))
+            }
+            Outcome::InDoubt { what, status, wait, again } => {
+                let error = self.lost(&(what, status), pair);
+                (attempts::Outcome::InDoubt { wait }, error, Some(again.once_more()))
+            }
+        };
+        Ok(Attempted::Failed { outcome, error, again })
+    }
+
+    fn lost(&self, (what, status): &(String, Option<u16>), pair: &Current<'_>) -> Error {
+        Error::ResponseLost {
+            url: pair.credentials.token_endpoint.clone(),
+            what: what.clone(),
+            status: *status,
+            creds: self.store.place(),
+            page: self.rotation.settings.hosts.token_page(),
+        }
+    }
+
+    /// Whether the store gets another refresh token within two seconds: a program that takes no lock
+    /// may have used ours, and be about to save what it got for it.
+    pub(super) fn has_changed(&self, refused: &Credentials) -> bool {
+        let start = Instant::now();
+        loop {
+            let now = self.store.read();
+            if now.is_ok_and(|now| now.refresh_token != refused.refresh_token) {
+                return true;
+            }
+            if start.elapsed() > Duration::from_secs(2) {
+                return false;
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Tries the pairs of the same account that were set aside, newest first, once the store's own is
+    /// dead. Those of other accounts are named: to switch is for the user to decide.
+    pub(super) fn spend_set_aside(
+        &self,
+        lock: &dyn Exclusive,
+        current: &Current<'_>,
+        mut refused: Error,
+        saved: &SavedPairs,
+    ) -> Result<Spent> {
+        let (rotation, in_store) = (self.rotation, &current.credentials);
+        let mut others: Vec<(PathBuf, String)> = Vec::new();
+        for pair in saved.set_aside.iter().rev() {
+            if !recovery::may_replace(&pair.into(), &in_store.claims) {
+                others.push((pair.path.clone(), pair.account()));
+                continue;
+            }
+            let merged = Document::parse(&in_store.bytes)
+                .map(|base| pair.merge_into(base).to_bytes())
+                .and_then(|bytes| Credentials::parse(bytes, &rotation.settings.hosts));
+            let Ok(credentials) = merged else { continue };
+            rotation.notices.warn(format_args!(
+                "the refresh token in {} is refused; trying the one that was set aside in {}",
+                self.store.place(),
+                pair.path.display()
+            ));
+            // No journal is left that would tell whether an earlier run has used it.
+            let prior = PriorAttempt { in_doubt: true, failure: None };
+            let spent = self.spend(lock, &Current::of(credentials, lock), in_store, &prior);
+            if matches!(spent, Ok(Spent::Saved(_)) | Err(Error::TokensRefused { .. })) {
+                // Used, or dead as well, so there is nothing to keep.
+                self.record(lock, &pair.link());
+                let _ = lock.files().map(|files| files.remove(&pair.path));
+            }
+            match spent {
+                Err(Error::TokensRefused { .. }) => {}
+                spent => return spent,
+            }
+        }
+        let unreadable = saved.unreadable.iter();
+        others.extend(unreadable.map(|(path, problem)| (path.clone(), problem.to_string())));
+        if let Error::TokensRefused { set_aside, .. } = &mut refused {
+            *set_aside = others.into();
+        }
+        lock.refuse(&in_store.refresh_token, &refused);
+        Err(refused)
+    }
+}
+
+/// The error of a run that has sent nothing, after one that may have.
+fn in_doubt(error: Error) -> Error {
+    match error {
+        Error::NotWritable { path, source, .. } => {
+            Error::NotWritable { path, source, in_doubt: true }
+        }
+        Error::HardLink { creds, .. } => Error::HardLink { creds, in_doubt: true },
+        error => error,
+    }
+}

@@ -1,0 +1,146 @@
+//! The pairs that earlier runs have saved: in the journal, or in one that was set aside.
+
+use crate::config::settings::Hosts;
+use crate::error::{Error, FileProblem, Result};
+use crate::store::folder::Files;
+use crate::store::journal::Found;
+use crate::store::spent::{Link, SpentTokens};
+use crate::tokens::claims::{Claims, LocalTime};
+use crate::tokens::credentials::{Credentials, Document, TokenResponse};
+use crate::tokens::secret::Digest;
+use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
+
+/// All that earlier runs have saved.
+#[derive(Default)]
+pub(crate) struct SavedPairs {
+    pub(crate) journal: Option<Found>,
+    /// What the journal has received, if it is of use.
+    pub(crate) received: Option<SavedPair>,
+    /// The pairs that are set aside and may be good, oldest first.
+    pub(crate) set_aside: Vec<SavedPair>,
+    /// Pairs that are set aside, and cannot be read.
+    pub(crate) unreadable: Vec<(PathBuf, FileProblem)>,
+    /// Which tokens have been used, according to the record and to these pairs.
+    pub(crate) spent: SpentTokens,
+    /// Why the record could not be read.
+    pub(crate) record_problem: Option<FileProblem>,
+}
+
+impl SavedPairs {
+    /// Reads them all.
+    ///
+    /// # Errors
+    ///
+    /// The journal cannot be read, or is another version's: it may hold the only copy of a pair.
+    pub(crate) fn read(files: &Files, hosts: &Hosts) -> Result<Self> {
+        let journal =
+            Found::read(&files.journal).map_err(|problem| Error::file(&files.journal, problem))?;
+        let received =
+            journal.as_ref().and_then(|found| SavedPair::of(&files.journal, found, hosts));
+        let (mut set_aside, mut unreadable) = (Vec::new(), Vec::new());
+        for path in files.set_aside() {
+            match Found::read(&path) {
+                Ok(found) => {
+                    set_aside.extend(found.and_then(|found| SavedPair::of(&path, &found, hosts)));
+                }
+                Err(problem) => unreadable.push((path, problem)),
+            }
+        }
+        let (mut spent, record_problem) = match SpentTokens::read(files) {
+            Ok(spent) => (spent, None),
+            Err(problem) => (SpentTokens::default(), Some(problem)),
+        };
+        received.iter().chain(&set_aside).for_each(|pair| spent.add(pair.link()));
+        Ok(Self { journal, received, set_aside, unreadable, spent, record_problem })
+    }
+}
+
+/// A pair in a journal, or in one that was set aside.
+pub(crate) struct SavedPair {
+    pub(crate) path: PathBuf,
+    pub(crate) spent: Digest,
+    pub(crate) next: Digest,
+    time: LocalTime,
+    pub(crate) response: TokenResponse,
+    /// The document as it was before.
+    pub(crate) creds: Option<Zeroizing<Vec<u8>>>,
+    /// The pair that was used for it, if that is in there.
+    before: Option<Credentials>,
+}
+
+impl SavedPair {
+    pub(crate) fn of(path: &Path, found: &Found, hosts: &Hosts) -> Option<Self> {
+        let responses = found.responses.iter();
+        let response = TokenResponse::of_any(responses, found.time, hosts)?;
+        let spent = found.spent.clone()?;
+        let before = found.creds.clone();
+        let before = before.and_then(|creds| Credentials::parse(creds, hosts).ok());
+        Some(Self {
+            path: path.to_owned(),
+            before: before.filter(|before| before.refresh_token.digest() == spent),
+            next: response.next(&spent),
+            spent,
+            time: found.time,
+            response,
+            creds: found.creds.clone(),
+        })
+    }
+
+    pub(crate) fn link(&self) -> Link {
+        Link { spent: self.spent.clone(), next: self.next.clone(), time: self.time }
+    }
+
+    /// Whose it is: a refresh changes nothing about that.
+    pub(crate) fn claims(&self) -> Option<&Claims> {
+        let before = self.before.as_ref().map(|before| &before.claims);
+        self.response.claims().or(before)
+    }
+
+    pub(crate) fn account(&self) -> String {
+        self.claims().map_or_else(|| "unknown user".to_owned(), Claims::account)
+    }
+
+    /// Whether these bytes are a write of this pair in place that was cut off.
+    pub(crate) fn is_torn(&self, found: &[u8]) -> bool {
+        let Some(old) = &self.creds else { return false };
+        let Ok(base) = Document::parse(old) else { return false };
+        let new = self.merge_into(base).to_bytes();
+        *found != **old && *found != **new && is_torn(found, old, &new)
+    }
+
+    /// The pair in place of the one in this document. What the response lacks is as it was before.
+    pub(crate) fn merge_into(&self, base: Document) -> Document {
+        let before = self.before.as_ref();
+        let base = base.with_tokens(
+            before.map(|before| &before.access_token),
+            before.map(|before| &before.refresh_token),
+        );
+        self.response.merge_into(base, None)
+    }
+}
+
+/// Whether `found` can result from an interrupted write of `new` over `old`: each place holds one or the
+/// other, in whatever order they reached the disk.
+fn is_torn(found: &[u8], old: &[u8], new: &[u8]) -> bool {
+    let lengths = old.len().min(new.len())..=old.len().max(new.len());
+    let is_of = |text: &[u8], at: usize, byte: u8| text.get(at) == Some(&byte);
+    lengths.contains(&found.len())
+        && found.iter().enumerate().all(|(at, &byte)| is_of(old, at, byte) || is_of(new, at, byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_torn_write_is_known() {
+        let (old, new) = (b"aaaaaa".as_slice(), b"bbbb".as_slice());
+        for torn in ["aaaaaa", "bbbb", "bbaaaa", "abbaaa", "bbbbaa", "bbbba"] {
+            assert!(is_torn(torn.as_bytes(), old, new), "{torn}");
+        }
+        for other in ["", "bb", "bbaaab", "aaaaaaa", "caaaaa"] {
+            assert!(!is_torn(other.as_bytes(), old, new), "{other}");
+        }
+    }
+}
