@@ -80,6 +80,7 @@ mod config;
 mod error;
 mod http;
 mod platform;
+mod random;
 mod rotation;
 mod store;
 mod tokens;

@@ -1,10 +1,9 @@
 //! Request bodies: bytes, files and streams in sequence, never whole in memory.
 
 use crate::error::{Error, Result};
-use std::collections::hash_map::RandomState;
+use crate::random;
 use std::fmt;
 use std::fs::File;
-use std::hash::BuildHasher;
 use std::io::{self, Cursor, Read, Seek};
 use std::path::{Path, PathBuf};
 
@@ -90,8 +89,7 @@ impl Body {
         parts: impl IntoIterator<Item = (&'a str, Self)>,
     ) -> (String, Self) {
         // A part contains it with a probability of one in 2^128.
-        let random = || RandomState::new().hash_one(0);
-        let boundary = format!("aac-{:016x}{:016x}", random(), random());
+        let boundary = format!("aac-{}{}", random::name(), random::name());
         let mut pieces = Vec::new();
         for (name, body) in parts {
             let mut head = format!(

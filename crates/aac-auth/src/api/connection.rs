@@ -46,7 +46,7 @@ impl Connection {
         let notices = Notices { verbose: options.verbose };
         notices.step(format_args!("the tokens are in {}", settings.creds.display()));
         let inner = Inner {
-            rotation: Rotation::new(settings, notices, options.hold_signals),
+            rotation: Rotation::new(settings, notices, options.hold_signals, &user_agent),
             transport: Transport::new(&user_agent),
             limits: Limits {
                 connect: options.timeout,

@@ -3,10 +3,9 @@
 use crate::platform;
 use crate::platform::cleanup::{self, Registration};
 use crate::platform::signals::SignalGuard;
+use crate::random;
 use crate::store::folder;
-use std::collections::hash_map::RandomState;
 use std::fs::{self, File};
-use std::hash::BuildHasher;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -131,7 +130,7 @@ impl Part {
 
     /// An unused name, whoever else writes here. Creates no file yet.
     fn unused(folder: &Path, handles_signals: bool) -> Self {
-        let path = folder.join(format!("aac-{:016x}.part", RandomState::new().hash_one(0)));
+        let path = folder.join(format!("aac-{}.part", random::name()));
         let registration = handles_signals.then(|| {
             SignalGuard::prepare();
             cleanup::register(&path)

@@ -6,8 +6,10 @@
 pub(crate) mod display;
 pub(crate) mod notices;
 pub(crate) mod place;
+pub(crate) mod vault;
 
 use crate::error::place::Place;
+use crate::error::vault::VaultProblem;
 use crate::platform;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -57,6 +59,22 @@ pub enum Error {
         path: Place,
         /// What is wrong with it.
         problem: FileProblem,
+    },
+    /// The vault that has the tokens cannot be used. Nothing was sent.
+    Vault {
+        /// The secret.
+        secret: Place,
+        /// What is wrong.
+        problem: VaultProblem,
+    },
+    /// A program on this machine or another has claimed the tokens in a vault for too long.
+    Claimed {
+        /// The secret.
+        secret: Place,
+        /// The host and process of the program.
+        holder: String,
+        /// How long this program waited.
+        waited: Duration,
     },
     /// Another program held the lock beside creds.json for too long.
     Locked {
@@ -422,6 +440,13 @@ pub enum FileProblem {
         page: String,
     },
 
+    /// creds.json names this secret in a vault, which has the tokens.
+    InVault(String),
+    /// creds.json has tokens and names a secret in a vault as well.
+    TokensAndVault,
+    /// The secret is gone.
+    Vault(VaultProblem),
+
     /// creds.json was being written when the machine or the program stopped; the journal has the rest.
     Torn,
     /// The journal is from another version of this crate, and may hold the only copy of a pair.
@@ -446,6 +471,10 @@ impl fmt::Display for Error {
                 }
             }
             Self::File { path, problem } => write!(f, "{path}: {problem}"),
+            Self::Vault { secret, problem } => write!(f, "{secret}: {problem}; {UNCHANGED}"),
+            Self::Claimed { secret, holder, waited } => {
+                write!(f, "{secret}: claimed by {holder} for {} s", waited.as_secs())
+            }
             Self::Locked { path, waited } => {
                 write!(f, "{path}: held by another program for {} s", waited.as_secs())
             }
@@ -622,6 +651,9 @@ impl fmt::Display for FileProblem {
             Self::IssuerNotHttps(iss) => {
                 write!(f, "the access token was issued by {iss}, which is not https")
             }
+            Self::InVault(path) => write!(f, "it names the secret {path} in a vault by now"),
+            Self::TokensAndVault => f.write_str("both tokens and a \"vault\""),
+            Self::Vault(problem) => problem.fmt(f),
             Self::Torn => f.write_str("written in part"),
             Self::UnknownJournal => f.write_str("written by another version of this program"),
             Self::OAuthError { message, .. } => {
@@ -704,6 +736,10 @@ impl Error {
                 lines.join("\n")
             }
             Self::File { path, problem } => problem.help(path),
+            Self::Vault { secret, problem } => problem.help(secret.secret().unwrap_or_default()),
+            Self::Claimed { holder, .. } => format!(
+                "See whether {holder} (host and process) still runs. A claim ends by itself three minutes after its program."
+            ),
             Self::Locked { path, .. } => format!(
                 "See what still runs and has {} open. Do not delete the file: the lock ends with the program that holds it.",
                 path
@@ -949,6 +985,11 @@ impl FileProblem {
             Self::TokenHasLineBreak(_) | Self::TokenOnSeveralLines { .. } => {
                 "A token is one long line: paste it again without line breaks.".to_owned()
             }
+            Self::InVault(_) => "Run this again: the tokens are in the vault.".to_owned(),
+            Self::TokensAndVault => {
+                "Keep one of the two: the tokens, or {\"vault\": \"secret/data/aac\"} once they are in the vault.".to_owned()
+            }
+            Self::Vault(problem) => problem.help(place.secret().unwrap_or_default()),
             Self::Torn => "Run this again: the rest is in the journal beside it.".to_owned(),
             Self::UnknownJournal => {
                 "It may hold the only copy of your tokens: run the newer version of this program, which can read it.".to_owned()

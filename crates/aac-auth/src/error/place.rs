@@ -22,6 +22,14 @@ impl Place {
             Self::Secret { .. } => None,
         }
     }
+
+    /// The path of the secret, if it is one.
+    pub(crate) fn secret(&self) -> Option<&str> {
+        match self {
+            Self::File(_) => None,
+            Self::Secret { path, .. } => Some(path),
+        }
+    }
 }
 
 impl From<&Path> for Place {

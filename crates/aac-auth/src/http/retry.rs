@@ -1,7 +1,6 @@
 //! When to retry: as the server asks, or with a backoff if it does not say.
 
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
+use crate::random;
 use std::time::{Duration, SystemTime};
 use ureq::http::{HeaderMap, header};
 
@@ -34,8 +33,7 @@ pub(crate) fn backoff(tries_before: u32) -> Duration {
 
 /// A random time between half of it and all of it.
 pub(crate) fn jittered(whole: Duration) -> Duration {
-    // A hasher's random key is random enough for this.
-    let random = RandomState::new().hash_one(whole) % 1024;
+    let random = random::number() % 1024;
     whole / 2 + whole * u32::try_from(random).unwrap_or(0) / 2048
 }
 

@@ -35,7 +35,12 @@ pub(crate) struct Transport {
 
 impl Transport {
     pub(crate) fn new(user_agent: &str) -> Self {
-        let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build();
+        Self::with_roots(user_agent, RootCerts::PlatformVerifier)
+    }
+
+    /// One that trusts these certificates.
+    pub(crate) fn with_roots(user_agent: &str, roots: RootCerts) -> Self {
+        let tls = TlsConfig::builder().root_certs(roots).build();
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)

@@ -334,6 +334,16 @@ pub(crate) fn keep_in_place(file: &File) {
     let _ = file;
 }
 
+/// This machine's name, for people.
+pub(crate) fn host_name() -> String {
+    #[cfg(unix)]
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    #[cfg(not(unix))]
+    let name = std::env::var("COMPUTERNAME").unwrap_or_default();
+    let name: String = name.chars().filter(|character| character.is_ascii_graphic()).collect();
+    if name.is_empty() { "unknown".to_owned() } else { name }
+}
+
 /// Whether a locked file stays readable, and an open file can be deleted. On Windows neither is
 /// possible.
 pub(crate) const LOCKS_ARE_ADVISORY: bool = cfg!(unix);

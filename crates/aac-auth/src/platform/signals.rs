@@ -53,6 +53,11 @@ impl SignalGuard {
         }
         Self(())
     }
+
+    /// Whether a signal waits for the end of all guards.
+    pub(crate) fn is_pending() -> bool {
+        PENDING.load(SeqCst) != 0
+    }
 }
 
 impl Drop for SignalGuard {

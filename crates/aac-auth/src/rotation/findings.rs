@@ -70,13 +70,21 @@ impl Findings {
             Some(_) => None,
             None => Claims::within(&String::from_utf8_lossy(&content.bytes)),
         };
-        recovery::decide(&State {
+        let decided = recovery::decide(&State {
             creds: creds.as_ref(),
             owner: owner.as_ref(),
             journal,
             set_aside: &set_aside,
             spent: &saved.spent,
-        })
+        });
+        match decided {
+            // What another machine says of the token counts as well.
+            Recovery::Nothing(mut prior) => {
+                prior.in_doubt |= content.in_doubt;
+                Recovery::Nothing(prior)
+            }
+            decided => decided,
+        }
     }
 }
 

@@ -33,14 +33,15 @@ use crate::rotation::spendable::Current;
 use crate::rotation::spending::Spent;
 use crate::rotation::turns::Turns;
 use crate::store::file_store::{self, FileStore, is_open_to_others};
-use crate::store::folder::Files;
 use crate::store::spent::{Link, SpentTokens};
+use crate::store::vault::{Vault, VaultStore};
 use crate::store::{Exclusive, Store, StoreError, Unusable};
 use crate::tokens::claims::LocalTime;
 use crate::tokens::credentials::Credentials;
 use crate::tokens::secret::AccessToken;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -60,6 +61,11 @@ pub(crate) struct Rotation {
     turns: Turns,
     /// Whether it has been said that other users can read creds.json.
     has_told_of_others: AtomicBool,
+    user_agent: String,
+    /// Where creds.json names a secret in one.
+    vault: OnceLock<Vault>,
+    /// The access token that was read from it, and until when it is fresh.
+    remembered: Mutex<Option<(AccessToken, Instant)>>,
 }
 
 /// An access token to make a call with.
@@ -77,13 +83,21 @@ impl Fresh {
 }
 
 impl Rotation {
-    pub(crate) fn new(settings: Settings, notices: Notices, holds_signals: bool) -> Self {
+    pub(crate) fn new(
+        settings: Settings,
+        notices: Notices,
+        holds_signals: bool,
+        user_agent: &str,
+    ) -> Self {
         Self {
             settings,
             notices,
             holds_signals,
             turns: Turns::default(),
             has_told_of_others: AtomicBool::new(false),
+            user_agent: user_agent.to_owned(),
+            vault: OnceLock::new(),
+            remembered: Mutex::default(),
         }
     }
 
@@ -91,7 +105,7 @@ impl Rotation {
         &self.settings
     }
 
-    /// An access token that is good for a call: the one in creds.json, as long as it is fresh. This
+    /// An access token that is good for a call: the one in the store, as long as it is fresh. This
     /// fast path takes no lock and writes nothing, so it works on a read-only disk.
     pub(crate) fn token(
         &self,
@@ -99,17 +113,65 @@ impl Rotation {
         cancellation: &Cancellation,
     ) -> Result<Fresh> {
         let Settings { creds, hosts, .. } = &self.settings;
-        match file_store::read(creds, hosts).map_err(|problem| Unusable::of(creds, problem)) {
+        let unusable = match file_store::read(creds, hosts) {
             Ok(credentials) if credentials.is_fresh() => {
                 self.tell_of_others();
                 return Ok(Fresh::old(credentials));
             }
-            Ok(_) => {}
-            Err(Unusable::Damaged(_)) if Files::of(creds).have_saved_pair() => {}
-            // Nothing can be recovered where nothing is saved, so nothing is touched.
-            Err(unusable) => return Err(unusable.into_error(creds)),
+            Ok(_) => None,
+            Err(FileProblem::InVault(path)) => {
+                return self.token_in_vault(&path, transport, cancellation);
+            }
+            Err(problem) => Some(Unusable::of(creds, problem)),
+        };
+        // Anew each time: a link may lead elsewhere since the last one.
+        let store = FileStore::of(creds, hosts, self.notices);
+        self.token_of(&store, unusable, transport, cancellation)
+    }
+
+    /// The same, from a vault. It is asked once, and again only when its token is no longer fresh.
+    fn token_in_vault(
+        &self,
+        path: &str,
+        transport: &Transport,
+        cancellation: &Cancellation,
+    ) -> Result<Fresh> {
+        let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((token, until)) = &*remembered
+            && Instant::now() < *until
+        {
+            return Ok(Fresh { token: token.clone(), is_new: false });
         }
-        self.renew(transport, None, cancellation)
+        *remembered = None;
+        let store = self.vault_store(path)?;
+        let unusable = match store.read() {
+            Ok(credentials) if credentials.is_fresh() => {
+                let until = Instant::now() + credentials.fresh_for();
+                *remembered = Some((credentials.access_token.clone(), until));
+                return Ok(Fresh::old(credentials));
+            }
+            Ok(_) => None,
+            Err(unusable) => Some(unusable),
+        };
+        drop(remembered);
+        self.token_of(&store, unusable, transport, cancellation)
+    }
+
+    /// A token from a store whose own is stale or unusable.
+    fn token_of(
+        &self,
+        store: &dyn Store,
+        unusable: Option<Unusable>,
+        transport: &Transport,
+        cancellation: &Cancellation,
+    ) -> Result<Fresh> {
+        match unusable {
+            None => {}
+            Some(Unusable::Damaged(_)) if store.files().have_saved_pair() => {}
+            // Nothing can be recovered where nothing is saved, so nothing is touched.
+            Some(unusable) => return Err(unusable.into_error(store.place())),
+        }
+        self.renew(store, transport, None, cancellation)
     }
 
     /// Another access token, after the API has rejected this one though it looked fresh.
@@ -119,21 +181,40 @@ impl Rotation {
         transport: &Transport,
         cancellation: &Cancellation,
     ) -> Result<Fresh> {
-        self.renew(transport, Some(rejected), cancellation)
+        let Settings { creds, hosts, .. } = &self.settings;
+        if let Err(FileProblem::InVault(path)) = file_store::read(creds, hosts) {
+            self.remembered.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let store = self.vault_store(&path)?;
+            return self.renew(&store, transport, Some(rejected), cancellation);
+        }
+        let store = FileStore::of(creds, hosts, self.notices);
+        self.renew(&store, transport, Some(rejected), cancellation)
+    }
+
+    fn vault_store<'a>(&'a self, path: &'a str) -> Result<VaultStore<'a>> {
+        let vault = match self.vault.get() {
+            Some(vault) => vault,
+            None => {
+                let Settings { creds, hosts, .. } = &self.settings;
+                let vault =
+                    Vault::connect(hosts, self.notices, self.holds_signals, &self.user_agent)
+                        .map_err(|problem| Error::file(creds, FileProblem::Vault(problem)))?;
+                self.vault.get_or_init(|| vault)
+            }
+        };
+        Ok(VaultStore::of(vault, path, &self.settings.creds))
     }
 
     fn renew(
         &self,
+        store: &dyn Store,
         transport: &Transport,
         rejected: Option<&AccessToken>,
         cancellation: &Cancellation,
     ) -> Result<Fresh> {
-        let Settings { creds, hosts, .. } = &self.settings;
-        // Anew each time: a link may lead elsewhere since the last one.
-        let store = FileStore::of(creds, hosts, self.notices);
         let renewal = Renewal {
             rotation: self,
-            store: &store,
+            store,
             transport,
             rejected,
             cancellation,

@@ -19,8 +19,8 @@ use zeroize::Zeroizing;
 pub(crate) enum Outcome<'lock> {
     /// The token never left this machine; it is returned.
     NotSent { trouble: NetworkError, spendable: Spendable<'lock> },
-    /// The caller decided not to send it.
-    Withheld,
+    /// The caller decided not to send it; it is returned.
+    Withheld(Spendable<'lock>),
     /// 429: rejected before anything was done.
     Busy { status: u16, wait: Option<Duration>, spendable: Spendable<'lock> },
     /// The token is dead.
@@ -84,7 +84,7 @@ impl<'lock> Spendable<'lock> {
         };
         let mut response = match response {
             Ok(response) => response,
-            Err(_) if form.is_withheld => return Outcome::Withheld,
+            Err(_) if form.is_withheld => return Outcome::Withheld(self),
             Err(trouble) if form.sent == 0 => {
                 return Outcome::NotSent { trouble, spendable: self };
             }

@@ -43,7 +43,7 @@ pub(super) struct Received {
 enum Attempted<'lock> {
     Received(Received),
     /// The token was not sent, because it may not be any more.
-    Withheld,
+    Withheld(Spendable<'lock>),
     Failed {
         outcome: attempts::Outcome,
         /// Where it is sent again, what this means is told by `--verbose` alone.
@@ -166,7 +166,14 @@ impl Renewal<'_> {
             let (outcome, error, again) =
                 match self.judge(outcome, pair, prepared, prior, lost.as_ref())? {
                     Attempted::Received(received) => return Ok(Some(received)),
-                    Attempted::Withheld => return Ok(None),
+                    Attempted::Withheld(again) => match (prepared.confirm_anew(), &lost) {
+                        (true, _) if Instant::now() < deadline => {
+                            spendable = again;
+                            continue;
+                        }
+                        (_, Some(lost)) => return Err(self.lost(lost, pair)),
+                        (_, None) => return Ok(None),
+                    },
                     Attempted::Failed { outcome, error, again } => (outcome, error, again),
                 };
             let next = attempts.next(outcome, start.elapsed());
@@ -204,7 +211,7 @@ impl Renewal<'_> {
         let url = || pair.credentials.token_endpoint.clone();
         let (hosts, in_doubt) = (&self.rotation.settings.hosts, prior.in_doubt);
         let (outcome, error, again) = match outcome {
-            Outcome::Withheld => return Ok(Attempted::Withheld),
+            Outcome::Withheld(spendable) => return Ok(Attempted::Withheld(spendable)),
             Outcome::NotSent { trouble, spendable } => {
                 let outcome = attempts::Outcome::NotSent { is_lasting: trouble.is_lasting() };
                 let error = Error::AuthServerUnreachable { url: url(), trouble, in_doubt };

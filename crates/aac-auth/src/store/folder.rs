@@ -3,12 +3,11 @@
 use crate::config::text;
 use crate::error::FileProblem;
 use crate::platform::{self, Access, Owner};
+use crate::random;
 use crate::store::StoreError;
 use same_file::Handle;
-use std::collections::hash_map::RandomState;
 use std::ffi::OsString;
 use std::fs::{self, File, TryLockError};
-use std::hash::BuildHasher;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -256,7 +255,7 @@ impl Files {
 
     /// A name that nobody else has, for a lock file in the making. Safe to delete if left behind.
     pub(crate) fn new_lock(&self) -> PathBuf {
-        beside(&self.creds, &format!(".lock.{:016x}", RandomState::new().hash_one(0)))
+        beside(&self.creds, &format!(".lock.{}", random::name()))
     }
 
     /// Where a file is written before it gets its name. Safe to delete if left behind.

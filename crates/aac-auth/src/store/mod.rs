@@ -9,6 +9,7 @@ pub(crate) mod journal;
 pub(crate) mod lock;
 pub(crate) mod saved;
 pub(crate) mod spent;
+pub(crate) mod vault;
 
 use crate::error::place::Place;
 use crate::error::{Error, FileProblem, Result};
@@ -80,6 +81,11 @@ pub(crate) trait Prepared {
     /// been sent before.
     fn confirm(&self, is_first: bool) -> bool;
 
+    /// Obtains anew the right to send a token that [`confirm`](Self::confirm) has withheld.
+    fn confirm_anew(&self) -> bool {
+        false
+    }
+
     /// Saves a response as it came, before it is looked at.
     fn record(&self, response: &[u8]) -> io::Result<()>;
 
@@ -122,6 +128,8 @@ pub(crate) struct Content {
     pub(crate) pair: Result<Credentials, FileProblem>,
     /// The refresh token, whether the rest is usable or not.
     pub(crate) token: Option<RefreshToken>,
+    /// Whether another program may have used that token, as it says.
+    pub(crate) in_doubt: bool,
 }
 
 impl Content {
@@ -130,7 +138,7 @@ impl Content {
             Ok(pair) => Some(pair.refresh_token.clone()),
             Err(_) => lone_refresh_token(&bytes),
         };
-        Self { bytes, pair, token }
+        Self { bytes, pair, token, in_doubt: false }
     }
 
     pub(crate) fn digest(&self) -> Option<Digest> {

@@ -144,6 +144,12 @@ impl Claims {
         self.left(arrival, now) > self.margin()
     }
 
+    /// How long the token stays fresh.
+    pub(crate) fn fresh_for(&self, arrival: Option<Arrival>, now: LocalTime) -> Duration {
+        let rest = self.left(arrival, now).saturating_sub(self.margin());
+        Duration::from_millis(u64::try_from(rest).unwrap_or(0))
+    }
+
     /// Whether the token may still be good: for when no better one is available.
     pub(crate) fn is_alive(&self, arrival: Option<Arrival>, now: LocalTime) -> bool {
         self.left(arrival, now) > 0
@@ -156,8 +162,12 @@ pub(crate) struct LocalTime(pub(crate) i64);
 
 impl LocalTime {
     pub(crate) fn now() -> Self {
+        Self::of(SystemTime::now())
+    }
+
+    pub(crate) fn of(time: SystemTime) -> Self {
         let millis = |duration: Duration| i64::try_from(duration.as_millis());
-        Self(match SystemTime::now().duration_since(UNIX_EPOCH) {
+        Self(match time.duration_since(UNIX_EPOCH) {
             Ok(after) => millis(after).unwrap_or(i64::MAX),
             Err(before) => millis(before.duration()).map_or(i64::MIN, |millis| -millis),
         })

@@ -10,6 +10,7 @@ use crate::tokens::secret::{AccessToken, Digest, RefreshToken, redact};
 use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use serde_json::{Map, Value, json};
 use std::io::Read;
+use std::mem;
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
@@ -17,6 +18,8 @@ use zeroize::{Zeroize, Zeroizing};
 
 const ACCESS: &str = "access_token";
 const REFRESH: &str = "refresh_token";
+/// Stands in place of both where the tokens are in a vault.
+const VAULT: &str = "vault";
 /// This crate's own field in creds.json: when the access token arrived, by the local clock.
 const ARRIVAL: &str = "aac_auth";
 
@@ -67,6 +70,13 @@ impl Credentials {
             return Err(FileProblem::OAuthError { message, page: hosts.token_page() });
         }
         document.check_placeholders(hosts)?;
+        if let Some(path) = document.vault() {
+            let has_tokens = [ACCESS, REFRESH].iter().any(|field| document.0.contains_key(*field));
+            return Err(match has_tokens {
+                true => FileProblem::TokensAndVault,
+                false => FileProblem::InVault(path.to_owned()),
+            });
+        }
         let access = document.token(ACCESS)?;
         let claims = Claims::of(access);
         let arrival = document.arrival();
@@ -115,6 +125,11 @@ impl Credentials {
         self.claims.is_fresh(self.arrival, LocalTime::now())
     }
 
+    /// How long the access token stays [fresh](Self::is_fresh).
+    pub(crate) fn fresh_for(&self) -> Duration {
+        self.claims.fresh_for(self.arrival, LocalTime::now())
+    }
+
     /// Whether the access token may still be good.
     pub(crate) fn is_alive(&self) -> bool {
         self.claims.is_alive(self.arrival, LocalTime::now())
@@ -145,7 +160,8 @@ impl Drop for Document {
     }
 }
 
-fn wipe(value: &mut Value) {
+/// Wipes every string of a value.
+pub(crate) fn wipe(value: &mut Value) {
     match value {
         Value::String(text) => text.zeroize(),
         Value::Array(values) => values.iter_mut().for_each(wipe),
@@ -155,6 +171,25 @@ fn wipe(value: &mut Value) {
 }
 
 impl Document {
+    pub(crate) fn of(fields: Map<String, Value>) -> Self {
+        Self(fields)
+    }
+
+    pub(crate) fn into_fields(mut self) -> Map<String, Value> {
+        mem::take(&mut self.0)
+    }
+
+    /// The document without some of its fields.
+    pub(crate) fn without(mut self, is_unwanted: impl Fn(&str) -> bool) -> Self {
+        self.0.retain(|name, _| !is_unwanted(name));
+        self
+    }
+
+    /// The path of the secret in a vault that has the tokens, where this document only says so.
+    fn vault(&self) -> Option<&str> {
+        self.0.get(VAULT)?.as_str().map(str::trim)
+    }
+
     /// Parses creds.json, or a journal in its place if someone has put a saved pair back.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, FileProblem> {
         if let Some(pair) = pair_within(bytes) {
@@ -279,7 +314,7 @@ impl Document {
         Some(redact(&message, &[], 200))
     }
 
-    fn arrival(&self) -> Option<Arrival> {
+    pub(crate) fn arrival(&self) -> Option<Arrival> {
         let field = self.0.get(ARRIVAL)?;
         Some(Arrival {
             iat: field.get("iat")?.as_i64()?,

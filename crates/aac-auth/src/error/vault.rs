@@ -1,0 +1,148 @@
+//! What keeps a secret in a vault from being of use, and what to do about it.
+
+use crate::error::NetworkError;
+use std::fmt;
+
+/// Why a vault did not do what it was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum VaultProblem {
+    /// Neither BAO_ADDR nor VAULT_ADDR is set.
+    NoAddress,
+    /// The variable holds no URL of a host.
+    NotAUrl(&'static str),
+    /// The variable names plain http, which only loopback addresses may use.
+    NotHttps(&'static str),
+    /// The variable turns the check of certificates off.
+    SkipsVerification(&'static str),
+    /// There is no token.
+    NoToken,
+    /// The token in this place cannot be sent in a header.
+    TokenUnclean(String),
+    /// The file that the variable names holds no certificates.
+    NoCertificates { variable: &'static str, what: String },
+    /// The path in creds.json is not that of a secret's data.
+    NotADataPath,
+    /// The engine is KV version 1.
+    Version1,
+    /// 403.
+    Denied,
+    /// There is no such secret.
+    NoSecret,
+    /// The secret was deleted then.
+    Deleted(String),
+    /// 503: sealed, or about to be.
+    Sealed,
+    /// 429.
+    RateLimited,
+    /// The network error.
+    Network(NetworkError),
+    /// Another status, and the vault's message.
+    Status { status: String, message: String },
+    /// The response is not one of KV version 2.
+    BadResponse(String),
+    /// Other programs have written the secret all the time.
+    Contended,
+}
+
+impl VaultProblem {
+    /// Whether it may pass by itself soon: a leader is being elected, a limit is reached.
+    pub(crate) fn is_passing(&self) -> bool {
+        match self {
+            Self::Sealed | Self::RateLimited | Self::Status { .. } | Self::Contended => true,
+            Self::Network(error) => !error.is_lasting(),
+            _ => false,
+        }
+    }
+
+    /// What to do about it, in whole sentences.
+    pub(crate) fn help(&self, path: &str) -> String {
+        match self {
+            Self::NoAddress => {
+                "Set VAULT_ADDR (or BAO_ADDR) to the address of your vault: https://host:8200.".to_owned()
+            }
+            Self::NotAUrl(variable) => {
+                format!("Set {variable} to the address of your vault and nothing else: https://host:8200.")
+            }
+            Self::NotHttps(variable) => format!(
+                "The tokens would travel in clear. Use https:// in {variable}; http:// is for an agent or proxy on this machine alone."
+            ),
+            Self::SkipsVerification(variable) => format!(
+                "Unset {variable}, and name the certificate of your vault's CA instead: VAULT_CACERT=/path/to/ca.pem."
+            ),
+            Self::NoToken => {
+                "Set VAULT_TOKEN (or BAO_TOKEN), or log in: bao login, vault login.".to_owned()
+            }
+            Self::TokenUnclean(_) => "Copy the vault's token again: one line, without spaces.".to_owned(),
+            Self::NoCertificates { variable, .. } => {
+                format!("Set {variable} to a PEM file with the certificate of your vault's CA.")
+            }
+            Self::NotADataPath => format!(
+                "Put the path of the API in creds.json, with data/ behind the name of the engine: {{\"vault\": \"secret/data/aac\"}} is bao kv put secret/aac. Yours is {path:?}."
+            ),
+            Self::Version1 => {
+                "Version 1 ignores check-and-set, so two programs would use one token. Enable version 2: bao kv enable-versioning."
+                    .to_owned()
+            }
+            Self::Denied => format!(
+                "The vault's token is wrong or has expired, or its policy lacks these two lines:\n\
+                 path \"{path}\" {{ capabilities = [\"read\", \"update\"] }}\n\
+                 Log in again (bao login), or have the policy changed."
+            ),
+            Self::NoSecret => format!(
+                "Put the tokens there: bao kv put {} @creds.json. The policy of your vault may also hide the secret.",
+                cli_path(path)
+            ),
+            Self::Deleted(_) => format!(
+                "Put new tokens there: bao kv put {} @creds.json. Do not undelete it: its refresh token has been used.",
+                cli_path(path)
+            ),
+            Self::Sealed => "Unseal the vault, or wait until it has a leader, and run this again.".to_owned(),
+            Self::RateLimited | Self::Contended => "Run this again in a minute.".to_owned(),
+            Self::Network(NetworkError::Certificate(_) | NetworkError::NoRoots) => {
+                "Name the certificate of your vault's CA: VAULT_CACERT=/path/to/ca.pem.".to_owned()
+            }
+            Self::Network(_) => "Check VAULT_ADDR and the network, and run this again.".to_owned(),
+            Self::Status { .. } => "Run this again. If it stays so, ask whoever runs the vault.".to_owned(),
+            Self::BadResponse(_) => {
+                "Does VAULT_ADDR name a vault, and not a web page or a proxy in between?".to_owned()
+            }
+        }
+    }
+}
+
+/// The path as `bao kv` and `vault kv` take it.
+pub(crate) fn cli_path(path: &str) -> String {
+    path.replacen("/data/", "/", 1)
+}
+
+impl fmt::Display for VaultProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoAddress => f.write_str("VAULT_ADDR is not set"),
+            Self::NotAUrl(variable) => write!(f, "{variable} is not the URL of a host"),
+            Self::NotHttps(variable) => write!(f, "{variable} is not https"),
+            Self::SkipsVerification(variable) => {
+                write!(f, "{variable} turns off the check of the vault's certificate")
+            }
+            Self::NoToken => f.write_str("there is no token for the vault"),
+            Self::TokenUnclean(place) => {
+                write!(f, "the vault's token in {place} has spaces or invalid characters")
+            }
+            Self::NoCertificates { variable, what } => write!(f, "{variable}: {what}"),
+            Self::NotADataPath => f.write_str("not the path of a secret's data"),
+            Self::Version1 => f.write_str("the engine is KV version 1; version 2 is needed"),
+            Self::Denied => f.write_str("permission denied (HTTP 403)"),
+            Self::NoSecret => f.write_str("there is no such secret (HTTP 404)"),
+            Self::Deleted(time) => write!(f, "it was deleted at {time}"),
+            Self::Sealed => f.write_str("the vault is sealed or has no leader (HTTP 503)"),
+            Self::RateLimited => f.write_str("the vault limits the rate of requests (HTTP 429)"),
+            Self::Network(error) => write!(f, "the vault cannot be reached: {error}"),
+            Self::Status { status, message } if message.is_empty() => f.write_str(status),
+            Self::Status { status, message } => write!(f, "{status}: {message}"),
+            Self::BadResponse(what) => write!(f, "not a response of a vault: {what}"),
+            Self::Contended => f.write_str("other programs keep writing it"),
+        }
+    }
+}
+
+impl std::error::Error for VaultProblem {}

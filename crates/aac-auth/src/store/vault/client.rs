@@ -1,0 +1,261 @@
+//! Requests to a vault: KV version 2 over its HTTP API.
+
+use crate::error::vault::VaultProblem;
+use crate::error::{NetworkError, status_line};
+use crate::http::transport::{Limits, Transport, io_network_error};
+use crate::store::vault::environment::Environment;
+use crate::tokens::secret::redact;
+use serde_json::{Map, Value, json};
+use std::io::Read;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+use ureq::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
+use zeroize::Zeroizing;
+
+/// The largest response that is read, in bytes: a secret has at most 1 MiB.
+const LARGEST: u64 = 4 * 1024 * 1024;
+/// Waits within one request. A leader that is stopped lets a standby wait for a minute.
+const LIMITS: Limits = Limits {
+    connect: Duration::from_secs(5),
+    first_byte: Duration::from_secs(10),
+    idle: Duration::from_secs(10),
+    total: Some(Duration::from_secs(15)),
+};
+
+/// One version of a secret.
+pub(crate) struct Version {
+    pub(crate) number: u64,
+    /// None if it was deleted; then, when.
+    pub(crate) fields: Result<Map<String, Value>, VaultProblem>,
+    /// When it is deleted by itself, if ever.
+    pub(crate) expires: Option<String>,
+    /// How long ago it was written, by the vault's clock alone.
+    pub(crate) age: Option<Duration>,
+    /// The vault's clock, in seconds since the epoch; this machine's if the vault does not say.
+    pub(crate) now: i64,
+}
+
+/// What a read has shown.
+pub(crate) enum Seen {
+    Version(Version),
+    /// There is no such secret, or none yet on a node that was just unsealed.
+    Nothing,
+}
+
+#[derive(Debug)]
+pub(crate) struct Client {
+    transport: Transport,
+    environment: Environment,
+    /// The state of the vault after our last write, which a standby must have before it responds.
+    index: Mutex<Option<HeaderValue>>,
+}
+
+impl Client {
+    pub(crate) fn new(environment: Environment, user_agent: &str) -> Self {
+        let transport = Transport::with_roots(user_agent, environment.roots.clone());
+        Self { transport, environment, index: Mutex::default() }
+    }
+
+    /// The address, for messages.
+    pub(crate) fn address(&self) -> &str {
+        &self.environment.address
+    }
+
+    /// Reads the newest version of a secret, or this one.
+    pub(crate) fn read(&self, path: &str, number: Option<u64>) -> Result<Seen, VaultProblem> {
+        let query = number.map_or_else(String::new, |number| format!("?version={number}"));
+        let (status, headers, body) = self.send(Method::GET, &format!("{path}{query}"), "")?;
+        let body = Json::parse(&body);
+        match status {
+            StatusCode::OK | StatusCode::NOT_FOUND if body.0["data"]["metadata"].is_object() => {
+                version(body, &headers).map(Seen::Version)
+            }
+            StatusCode::OK if body.0["data"].is_object() => Err(VaultProblem::Version1),
+            StatusCode::NOT_FOUND if body.0["warnings"].is_array() => {
+                Err(VaultProblem::NotADataPath)
+            }
+            StatusCode::NOT_FOUND if body.0["errors"].is_array() => Ok(Seen::Nothing),
+            StatusCode::OK | StatusCode::NOT_FOUND => {
+                Err(VaultProblem::BadResponse(status_line(status.as_u16())))
+            }
+            status => Err(problem(status, &body.0)),
+        }
+    }
+
+    /// Writes a version that follows `base` (0: the first). Returns its number. Any error leaves open
+    /// whether it is written, or will be.
+    pub(crate) fn write(
+        &self,
+        path: &str,
+        base: u64,
+        fields: &Map<String, Value>,
+    ) -> Result<u64, VaultProblem> {
+        let body = Json(json!({ "options": { "cas": base }, "data": fields }));
+        let text = Zeroizing::new(body.0.to_string());
+        let (status, headers, body) = self.send(Method::POST, path, &text)?;
+        let body = Json::parse(&body);
+        match (status, body.0["data"]["version"].as_u64()) {
+            (StatusCode::OK, Some(number)) => {
+                if let Some(index) = headers.get("x-vault-index") {
+                    let mut ours = self.index.lock().unwrap_or_else(PoisonError::into_inner);
+                    *ours = Some(index.clone());
+                }
+                Ok(number)
+            }
+            // Version 1 ignores check-and-set.
+            (StatusCode::NO_CONTENT, _) => Err(VaultProblem::Version1),
+            (StatusCode::OK, None) => Err(VaultProblem::BadResponse("no version in it".to_owned())),
+            (status, _) => Err(problem(status, &body.0)),
+        }
+    }
+
+    fn send(
+        &self,
+        method: Method,
+        path_and_query: &str,
+        body: &str,
+    ) -> Result<(StatusCode, HeaderMap, Zeroizing<Vec<u8>>), VaultProblem> {
+        let environment = &self.environment;
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("{}/v1/{path_and_query}", environment.address))
+            .header("X-Vault-Request", "true")
+            .header(header::ACCEPT, "application/json");
+        if let Some(token) = environment.token()? {
+            request = request.header("X-Vault-Token", token);
+        }
+        if let Some(namespace) = &environment.namespace {
+            request = request.header("X-Vault-Namespace", namespace);
+        }
+        let index = self.index.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(index) = index {
+            request = request
+                .header("X-Vault-Index", index)
+                .header("X-Vault-Inconsistent", "forward-active-node");
+        }
+        let broken = |error: ureq::http::Error| NetworkError::Broken(error.to_string());
+        let sent = match body.is_empty() {
+            true => request
+                .body(())
+                .map_err(broken)
+                .and_then(|request| self.transport.send(request, &LIMITS)),
+            false => request
+                .header(header::CONTENT_TYPE, "application/json")
+                .body(body)
+                .map_err(broken)
+                .and_then(|request| self.transport.send(request, &LIMITS)),
+        };
+        let mut response = sent.map_err(VaultProblem::Network)?;
+        let mut body = Zeroizing::new(Vec::with_capacity(64 * 1024));
+        let reader = response.body_mut().as_reader();
+        reader
+            .take(LARGEST)
+            .read_to_end(&mut body)
+            .map_err(|error| VaultProblem::Network(io_network_error(&error)))?;
+        let (head, _) = response.into_parts();
+        Ok((head.status, head.headers, body))
+    }
+}
+
+/// A JSON value whose strings are wiped on drop.
+struct Json(Value);
+
+impl Json {
+    fn parse(bytes: &[u8]) -> Self {
+        Self(serde_json::from_slice(bytes).unwrap_or_default())
+    }
+}
+
+impl Drop for Json {
+    fn drop(&mut self) {
+        crate::tokens::credentials::wipe(&mut self.0);
+    }
+}
+
+fn version(mut body: Json, headers: &HeaderMap) -> Result<Version, VaultProblem> {
+    let data = body.0["data"].take();
+    let metadata = &data["metadata"];
+    let text = |name: &str| metadata[name].as_str().filter(|text| !text.is_empty());
+    let Some(number) = metadata["version"].as_u64() else {
+        return Err(VaultProblem::BadResponse("no version in it".to_owned()));
+    };
+    let seconds = |time: SystemTime| {
+        let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+    };
+    let date = headers.get(header::DATE).and_then(|date| date.to_str().ok());
+    let date = date.and_then(|date| httpdate::parse_http_date(date).ok());
+    let created = text("created_time").and_then(unix_time);
+    // The date is in whole seconds, so it may be almost one second behind.
+    let age = date
+        .map(seconds)
+        .zip(created)
+        .and_then(|(now, created)| Duration::try_from_secs_f64(now as f64 + 1.0 - created).ok());
+    let (expires, number_of_deleted) = (text("deletion_time").map(str::to_owned), number);
+    let mut data = Json(data);
+    let fields = match data.0["data"].take() {
+        Value::Object(fields) => Ok(fields),
+        _ => Err(VaultProblem::Deleted(
+            expires.clone().unwrap_or_else(|| "an unknown time".to_owned()),
+        )),
+    };
+    let now = seconds(date.unwrap_or_else(SystemTime::now));
+    Ok(Version { number: number_of_deleted, fields, expires, age, now })
+}
+
+/// Seconds since the epoch of a time in RFC 3339's format, in UTC, with any number of digits.
+fn unix_time(text: &str) -> Option<f64> {
+    let (date, time) = text.strip_suffix('Z')?.split_once('T')?;
+    let number = |text: &str| text.parse::<i64>().ok();
+    let mut date = date.splitn(3, '-').map(number);
+    let (year, month, day) = (date.next()??, date.next()??, date.next()??);
+    let mut time = time.splitn(3, ':');
+    let (hour, minute) = (number(time.next()?)?, number(time.next()?)?);
+    let second: f64 = time.next()?.parse().ok()?;
+    // Days since the epoch, counted from March so that the leap day is the last one of a year.
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let days = 365 * year + year.div_euclid(4) - year.div_euclid(100)
+        + year.div_euclid(400)
+        + (153 * month + 2) / 5
+        + day
+        - 1
+        - 719_468;
+    Some((days * 86_400 + hour * 3600 + minute * 60) as f64 + second)
+}
+
+/// What another status means.
+fn problem(status: StatusCode, body: &Value) -> VaultProblem {
+    match status {
+        StatusCode::FORBIDDEN => VaultProblem::Denied,
+        StatusCode::SERVICE_UNAVAILABLE => VaultProblem::Sealed,
+        StatusCode::TOO_MANY_REQUESTS => VaultProblem::RateLimited,
+        status => {
+            let errors = body["errors"].as_array().into_iter().flatten();
+            let errors: Vec<_> = errors.filter_map(Value::as_str).collect();
+            VaultProblem::Status {
+                status: status_line(status.as_u16()),
+                message: redact(&errors.join("; "), &[], 200),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_as_a_vault_writes_them() {
+        for (text, expected) in [
+            ("1970-01-01T00:00:00Z", 0.0),
+            ("2026-11-24T12:00:00.5Z", 1_795_521_600.5),
+            ("2024-02-29T23:59:59.123456789Z", 1_709_251_199.123_456_8),
+            ("2000-03-01T00:00:00Z", 951_868_800.0),
+        ] {
+            assert_eq!(unix_time(text), Some(expected), "{text}");
+        }
+        for text in ["", "0001-01-01", "2026-11-24T12:00:00+01:00", "a-b-cTd:e:fZ"] {
+            assert_eq!(unix_time(text), None, "{text}");
+        }
+    }
+}

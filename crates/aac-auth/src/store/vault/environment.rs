@@ -1,0 +1,111 @@
+//! The vault's address and credentials, as `bao` and `vault` read them. They are never in creds.json: a
+//! repository that someone clones could send the reader's token anywhere.
+
+use crate::error::vault::VaultProblem;
+use crate::http::is_loopback;
+use std::fmt;
+use std::path::PathBuf;
+use std::{env, fs};
+use ureq::http::{HeaderValue, Uri};
+use ureq::tls::{Certificate, PemItem, RootCerts, parse_pem};
+use zeroize::Zeroizing;
+
+/// Where the vault is, and whom to trust. The token is [read](token) for each request: an agent may
+/// replace it at any time.
+pub(crate) struct Environment {
+    /// Scheme and host, with no slash at its end.
+    pub(crate) address: String,
+    pub(crate) is_here: bool,
+    pub(crate) namespace: Option<HeaderValue>,
+    pub(crate) roots: RootCerts,
+}
+
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Environment").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+/// The first of these variables that is set, and its value.
+fn first(names: [&'static str; 2]) -> Option<(&'static str, String)> {
+    names.into_iter().find_map(|name| {
+        let value = env::var(name).ok()?.trim().to_owned();
+        (!value.is_empty()).then_some((name, value))
+    })
+}
+
+impl Environment {
+    pub(crate) fn read() -> Result<Self, VaultProblem> {
+        let (variable, address) =
+            first(["BAO_ADDR", "VAULT_ADDR"]).ok_or(VaultProblem::NoAddress)?;
+        let uri: Uri = address.parse().map_err(|_| VaultProblem::NotAUrl(variable))?;
+        let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
+            return Err(VaultProblem::NotAUrl(variable));
+        };
+        let is_here = is_loopback(authority.host());
+        let is_plain = !uri.path().trim_matches('/').is_empty()
+            || uri.query().is_some()
+            || authority.as_str().contains('@');
+        match scheme {
+            _ if is_plain => return Err(VaultProblem::NotAUrl(variable)),
+            "https" => {}
+            "http" if is_here => {}
+            "http" => return Err(VaultProblem::NotHttps(variable)),
+            _ => return Err(VaultProblem::NotAUrl(variable)),
+        }
+        if let Some((variable, value)) = first(["BAO_SKIP_VERIFY", "VAULT_SKIP_VERIFY"])
+            && !["0", "f", "false"].contains(&value.to_ascii_lowercase().as_str())
+        {
+            return Err(VaultProblem::SkipsVerification(variable));
+        }
+        let namespace = match first(["BAO_NAMESPACE", "VAULT_NAMESPACE"]) {
+            Some((variable, value)) => {
+                Some(HeaderValue::from_str(&value).map_err(|_| VaultProblem::NotAUrl(variable))?)
+            }
+            None => None,
+        };
+        let roots = match first(["BAO_CACERT", "VAULT_CACERT"]) {
+            Some((variable, path)) => RootCerts::from(certificates(&path).map_err(|what| {
+                VaultProblem::NoCertificates { variable, what: format!("{path}: {what}") }
+            })?),
+            None => RootCerts::PlatformVerifier,
+        };
+        let address = format!("{scheme}://{authority}");
+        Ok(Self { address, is_here, namespace, roots })
+    }
+
+    /// The vault's token: from the environment, or from the file that `login` and agents write. On this
+    /// machine an agent may need none.
+    pub(crate) fn token(&self) -> Result<Option<HeaderValue>, VaultProblem> {
+        let (place, token) = match first(["BAO_TOKEN", "VAULT_TOKEN"]) {
+            Some((variable, token)) => (variable.to_owned(), Zeroizing::new(token)),
+            None => {
+                let path = env::home_dir().map(|home: PathBuf| home.join(".vault-token"));
+                let text = path.as_ref().and_then(|path| fs::read_to_string(path).ok());
+                let token = Zeroizing::new(text.unwrap_or_default().trim().to_owned());
+                (path.unwrap_or_default().display().to_string(), token)
+            }
+        };
+        if token.is_empty() {
+            return if self.is_here { Ok(None) } else { Err(VaultProblem::NoToken) };
+        }
+        let value = HeaderValue::from_str(&token).ok().filter(|_| !token.contains(' '));
+        let mut value = value.ok_or(VaultProblem::TokenUnclean(place))?;
+        value.set_sensitive(true);
+        Ok(Some(value))
+    }
+}
+
+fn certificates(path: &str) -> Result<Vec<Certificate<'static>>, String> {
+    let pem = fs::read(path).map_err(|error| error.to_string())?;
+    let mut found = Vec::new();
+    for item in parse_pem(&pem) {
+        if let PemItem::Certificate(certificate) = item.map_err(|error| error.to_string())? {
+            found.push(certificate);
+        }
+    }
+    match found.is_empty() {
+        false => Ok(found),
+        true => Err("no certificate in it".to_owned()),
+    }
+}

@@ -1,0 +1,631 @@
+//! The second home of a pair: a secret in a vault, for many machines.
+//!
+//! In place of the kernel's lock there is a claim in the secret: a write with check-and-set, which only one
+//! program can make. The journal stays on the machine, beside the creds.json that names the secret, if
+//! that folder can be written. The steps are in ROTATION.md, beside this crate's Cargo.toml.
+
+mod client;
+mod document;
+mod environment;
+pub(crate) mod protocol;
+
+use crate::config::settings::Hosts;
+use crate::error::notices::Notices;
+use crate::error::place::Place;
+use crate::error::vault::VaultProblem;
+use crate::error::{Error, FileProblem, Result};
+use crate::http::retry::jittered;
+use crate::platform;
+use crate::platform::signals::SignalGuard;
+use crate::random;
+use crate::store::folder::{Files, is_in_use};
+use crate::store::journal::Journal;
+use crate::store::lock::Lock;
+use crate::store::vault::client::{Client, Seen};
+use crate::store::vault::document::{Claim, Notes, Secret};
+use crate::store::vault::environment::Environment;
+use crate::store::vault::protocol::{
+    FAILURE_COUNTS, Holder, REFUSAL_COUNTS, Settled, TAKEOVER, holder, may_send, settle,
+};
+use crate::store::{
+    Content, Exclusive, Preparation, Prepared, Replaced, Store, StoreError, Unusable,
+};
+use crate::tokens::claims::LocalTime;
+use crate::tokens::credentials::Credentials;
+use crate::tokens::secret::RefreshToken;
+use serde_json::{Map, Value};
+use std::cell::{Cell, RefCell};
+use std::env;
+use std::io;
+use std::path::Path;
+use std::process;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+/// How long a read is tried: a new leader takes up to 22 s.
+const READING: Duration = Duration::from_secs(30);
+/// How long a missing secret may be that of a node that was just unsealed.
+const UNSEALING: Duration = Duration::from_secs(3);
+/// How long a claim is tried.
+const CLAIMING: Duration = Duration::from_secs(300);
+/// How long a claim or a note of ours is taken away. It ends by itself.
+const LETTING_GO: Duration = Duration::from_secs(10);
+/// How long a commit is tried: with a journal on this machine, and without.
+const COMMITTING: Duration = Duration::from_secs(100);
+const COMMITTING_ONLY_COPY: Duration = Duration::from_secs(600);
+
+/// A connection to a vault, kept by a client for all its calls.
+#[derive(Debug)]
+pub(crate) struct Vault {
+    client: Client,
+    hosts: Hosts,
+    notices: Notices,
+    holds_signals: bool,
+}
+
+impl Vault {
+    /// Reads the environment. Sends nothing.
+    pub(crate) fn connect(
+        hosts: &Hosts,
+        notices: Notices,
+        holds_signals: bool,
+        user_agent: &str,
+    ) -> Result<Self, VaultProblem> {
+        let client = Client::new(Environment::read()?, user_agent);
+        Ok(Self { client, hosts: hosts.clone(), notices, holds_signals })
+    }
+
+    fn place(&self, path: &str) -> Place {
+        Place::Secret { path: path.to_owned(), vault: self.client.address().to_owned() }
+    }
+}
+
+/// The secret that creds.json names, as one call sees it.
+#[derive(Debug)]
+pub(crate) struct VaultStore<'a> {
+    vault: &'a Vault,
+    /// The path of its API, such as `secret/data/aac`.
+    path: &'a str,
+    /// Beside the creds.json that names it.
+    files: Files,
+    /// The newest version that was seen.
+    seen: RefCell<Secret>,
+    /// The claim of another program, and since when it has not changed.
+    watched: RefCell<Option<(u64, Claim, Instant)>>,
+    has_warned: Cell<bool>,
+}
+
+impl<'a> VaultStore<'a> {
+    pub(crate) fn of(vault: &'a Vault, path: &'a str, creds: &Path) -> Self {
+        Self {
+            vault,
+            path,
+            files: Files::of(creds),
+            seen: RefCell::default(),
+            watched: RefCell::default(),
+            has_warned: Cell::default(),
+        }
+    }
+
+    fn error(&self, problem: VaultProblem) -> Error {
+        Error::Vault { secret: self.place(), problem }
+    }
+
+    fn store_error(&self, problem: VaultProblem) -> StoreError {
+        StoreError { place: self.place(), source: io::Error::other(problem) }
+    }
+
+    /// Reads the secret, with patience for a new leader.
+    fn look(&self) -> Result<(), VaultProblem> {
+        let start = Instant::now();
+        let mut pause = Duration::from_millis(50);
+        loop {
+            let problem = match self.look_once() {
+                Ok(()) if self.seen.borrow().number > 0 => return Ok(()),
+                Ok(()) if start.elapsed() >= UNSEALING => return Ok(()),
+                Ok(()) => VaultProblem::NoSecret,
+                Err(problem) if problem.is_passing() && start.elapsed() < READING => problem,
+                Err(problem) => return Err(problem),
+            };
+            self.vault.notices.step(format_args!("{}: {problem}; trying again", self.place()));
+            thread::sleep(jittered(pause));
+            pause = (pause * 2).min(Duration::from_secs(1));
+        }
+    }
+
+    /// Reads the secret once, and remembers it unless it is an older version than the one that is known.
+    fn look_once(&self) -> Result<(), VaultProblem> {
+        let secret = match self.vault.client.read(self.path, None)? {
+            Seen::Version(version) => Secret::of(version),
+            Seen::Nothing => Secret::default(),
+        };
+        if let Some(time) = &secret.expires
+            && secret.fields.is_ok()
+            && !self.has_warned.replace(true)
+        {
+            self.vault.notices.warn(format_args!(
+                "{} is deleted at {time}; its engine or its metadata has a delete_version_after, which must be 0",
+                self.place()
+            ));
+        }
+        self.watch(&secret);
+        self.seen.replace(secret);
+        Ok(())
+    }
+
+    /// Keeps the time since when another program's claim has not changed.
+    fn watch(&self, secret: &Secret) {
+        let mut watched = self.watched.borrow_mut();
+        let claim = secret.notes.claim.clone();
+        match (&*watched, claim) {
+            (Some((number, old, _)), Some(new)) if *number == secret.number && *old == new => {}
+            (_, Some(new)) => *watched = Some((secret.number, new, Instant::now())),
+            // Whoever waited for it may find what its holder has noted.
+            (_, None) => {}
+        }
+    }
+
+    fn holder(&self) -> Holder {
+        let seen = self.seen.borrow();
+        let watched = self.watched.borrow();
+        let unchanged = watched.as_ref().map_or(Duration::ZERO, |(.., since)| since.elapsed());
+        holder(seen.notes.claim.is_some(), unchanged, takeover())
+    }
+
+    /// Writes the version after the one that was seen, until it is known whether it is applied.
+    /// `is_only_passing`: gives up at once where waiting will not help.
+    fn settle(
+        &self,
+        fields: &Map<String, Value>,
+        is_ours: impl Fn(&Secret) -> bool,
+        patience: Duration,
+        is_only_passing: bool,
+    ) -> Result<Settled, VaultProblem> {
+        let base = self.seen.borrow().number;
+        let start = Instant::now();
+        let mut pause = Duration::from_millis(20);
+        let mut missing_since = None;
+        loop {
+            let problem = match self.vault.client.write(self.path, base, fields) {
+                Ok(number) => {
+                    let now = self.seen.borrow().now;
+                    self.seen.replace(Secret::written(number, fields, now));
+                    return Ok(Settled::Applied);
+                }
+                Err(VaultProblem::Version1) => return Err(VaultProblem::Version1),
+                Err(problem) => problem,
+            };
+            let problem = match self.look_once() {
+                Ok(()) => {
+                    let newest = self.seen.borrow().number;
+                    match settle(base, Some(newest), || self.is_ours(base + 1, &is_ours)) {
+                        Settled::Unknown => {}
+                        settled => return Ok(settled),
+                    }
+                    // Destroyed with all its versions, or hidden by a node that was just unsealed.
+                    if newest == 0 && base > 0 {
+                        let since = *missing_since.get_or_insert_with(Instant::now);
+                        if since.elapsed() >= UNSEALING {
+                            return Ok(Settled::Superseded);
+                        }
+                    }
+                    problem
+                }
+                Err(problem) => problem,
+            };
+            if (is_only_passing && !problem.is_passing()) || start.elapsed() >= patience {
+                return Err(problem);
+            }
+            self.vault.notices.step(format_args!("{}: {problem}; trying again", self.place()));
+            thread::sleep(jittered(pause));
+            pause = (pause * 2).min(Duration::from_secs(1));
+        }
+    }
+
+    /// Whether this version is the one that was written; none if that cannot be told.
+    fn is_ours(&self, number: u64, is_ours: impl Fn(&Secret) -> bool) -> Option<bool> {
+        let seen = self.seen.borrow();
+        if seen.number == number || is_ours(&seen) {
+            return Some(is_ours(&seen));
+        }
+        match self.vault.client.read(self.path, Some(number)) {
+            Ok(Seen::Version(version)) => Some(is_ours(&Secret::of(version))),
+            Ok(Seen::Nothing) => Some(false),
+            Err(_) => None,
+        }
+    }
+
+    fn content(&self) -> Content {
+        let seen = self.seen.borrow();
+        match &seen.fields {
+            Ok(_) => {
+                let bytes = seen.bytes();
+                let pair = Credentials::parse(bytes.clone(), &self.vault.hosts);
+                let pair = pair.map(|mut pair| {
+                    pair.arrival = seen.arrival(&pair.claims);
+                    pair
+                });
+                let mut content = Content::of(bytes, pair);
+                content.in_doubt = content.digest().is_some_and(|token| {
+                    let failed = seen.notes.failed.as_ref();
+                    failed.is_some_and(|note| note.token == token)
+                });
+                content
+            }
+            Err(problem) => {
+                Content::of(Default::default(), Err(FileProblem::Vault(problem.clone())))
+            }
+        }
+    }
+}
+
+impl Store for VaultStore<'_> {
+    fn place(&self) -> Place {
+        self.vault.place(self.path)
+    }
+
+    fn read(&self) -> Result<Credentials, Unusable> {
+        self.look().map_err(|problem| Unusable::Unreadable(self.error(problem)))?;
+        self.content().pair.map_err(|problem| Unusable::of(self.place(), problem))
+    }
+
+    fn files(&self) -> &Files {
+        &self.files
+    }
+
+    fn try_lock(&self) -> Result<Option<Box<dyn Exclusive + '_>>> {
+        match self.holder() {
+            Holder::None => {}
+            Holder::Alive => return Ok(None),
+            Holder::Dead => {
+                if let Some((_, claim, _)) = &*self.watched.borrow() {
+                    self.vault.notices.warn(format_args!(
+                        "{}: {} claimed the tokens and has not been heard of for {} s; trying in its place",
+                        self.place(),
+                        claim.holder,
+                        takeover().as_secs()
+                    ));
+                }
+            }
+        }
+        // Programs of one machine need not ask the vault who is first. Where the folder cannot be
+        // written, the claim alone is enough.
+        let lock = match Lock::try_acquire(&self.files) {
+            Ok(None) => return Ok(None),
+            Ok(lock) => lock,
+            Err(_) => None,
+        };
+        Ok(Some(Box::new(Claimant { store: self, lock, claim: RefCell::default() })))
+    }
+
+    fn pauses(&self) -> (Duration, Duration) {
+        (Duration::from_millis(50), Duration::from_secs(1))
+    }
+
+    fn locked(&self, waited: Duration) -> Error {
+        let holder = self.watched.borrow().as_ref().map(|(_, claim, _)| claim.holder.clone());
+        Error::Claimed { secret: self.place(), holder: holder.unwrap_or_default(), waited }
+    }
+}
+
+/// One program of this machine, which may claim the tokens.
+struct Claimant<'a> {
+    store: &'a VaultStore<'a>,
+    /// None where the folder cannot be written.
+    lock: Option<Lock>,
+    /// Our claim, since it was written.
+    claim: RefCell<Option<Claim>>,
+}
+
+impl Claimant<'_> {
+    /// Whether the newest version that was seen has our claim.
+    fn holds_claim(&self) -> bool {
+        let claim = self.claim.borrow();
+        claim.is_some() && *claim == self.store.seen.borrow().notes.claim
+    }
+
+    /// Claims the tokens of the version that was seen: the permission to send the refresh token.
+    fn claim(
+        &self,
+        sent: &RefreshToken,
+        patience: Duration,
+    ) -> Result<Option<Instants>, VaultProblem> {
+        let store = self.store;
+        let claim = Claim {
+            nonce: format!("{}{}", random::name(), random::name()),
+            holder: format!("{}:{}", platform::host_name(), process::id()),
+        };
+        let start = Instants::now();
+        let fields = {
+            let seen = store.seen.borrow();
+            let mut notes = seen.notes.clone();
+            if let Some(dead) = notes.claim.replace(claim.clone())
+                && !self.holds_claim()
+            {
+                // It may have sent the token.
+                notes.fail(sent, seen.now, &dead, &format!("{} was cut off", dead.holder));
+            }
+            seen.with_notes(&notes)
+        };
+        let is_ours = |secret: &Secret| secret.notes.claim.as_ref() == Some(&claim);
+        match store.settle(&fields, is_ours, patience, true)? {
+            Settled::Applied => {
+                self.claim.replace(Some(claim));
+                Ok(Some(start))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Writes these notes and no claim. Best effort: a claim ends by itself.
+    fn let_go(&self, change: impl FnOnce(&mut Notes, &Claim, i64)) {
+        let holds_claim = self.holds_claim();
+        let Some(claim) = self.claim.take().filter(|_| holds_claim) else { return };
+        let fields = {
+            let seen = self.store.seen.borrow();
+            let mut notes = seen.notes.clone();
+            notes.claim = None;
+            change(&mut notes, &claim, seen.now);
+            seen.with_notes(&notes)
+        };
+        let is_ours = |secret: &Secret| secret.notes.claim.is_none();
+        if let Err(problem) = self.store.settle(&fields, is_ours, LETTING_GO, true) {
+            let place = self.store.place();
+            self.store.vault.notices.step(format_args!("{place}: {problem}; the claim stays"));
+        }
+    }
+
+    /// What another program has noted about this token, if that still counts.
+    fn noted(&self, sent: &Credentials) -> Option<Error> {
+        let seen = self.store.seen.borrow();
+        let token = sent.refresh_token.digest();
+        let counts = |time: i64, seconds: i64| (0..seconds).contains(&(seen.now - time));
+        if let Some(note) = &seen.notes.refused
+            && note.token == token
+            && counts(note.time, REFUSAL_COUNTS)
+        {
+            return Some(Error::TokensRefused {
+                url: sent.token_endpoint.clone(),
+                message: note.message.clone().into(),
+                creds: self.store.place(),
+                page: self.store.vault.hosts.token_page().into(),
+                lost: None,
+                set_aside: Box::default(),
+            });
+        }
+        let watched = self.store.watched.borrow();
+        if let Some(note) = &seen.notes.failed
+            && note.token == token
+            && counts(note.time, FAILURE_COUNTS)
+            && watched.as_ref().is_some_and(|(_, claim, _)| claim.nonce == note.nonce)
+        {
+            let help = "Run this again.";
+            return Some(Error::noted(&note.message, help, 1));
+        }
+        None
+    }
+}
+
+impl Exclusive for Claimant<'_> {
+    fn is_held(&self) -> bool {
+        self.lock.as_ref().is_none_or(Lock::is_named)
+    }
+
+    fn files(&self) -> Option<&Files> {
+        self.lock.as_ref().map(|_| &self.store.files)
+    }
+
+    fn read(&self, _: bool) -> Result<Content> {
+        // With a claim, what was seen last is what is there, or a write finds out.
+        if !self.holds_claim() {
+            self.store.look().map_err(|problem| self.store.error(problem))?;
+        }
+        Ok(self.store.content())
+    }
+
+    fn prepare<'a>(&'a self, current: &Credentials, sent: &Credentials) -> Result<Preparation<'a>> {
+        let (store, token) = (self.store, &sent.refresh_token);
+        if *store.seen.borrow().bytes() != *current.bytes {
+            return Ok(Preparation::Superseded);
+        }
+        if !self.holds_claim() {
+            if store.holder() == Holder::Alive {
+                return Ok(Preparation::LockLost);
+            }
+            if let Some(error) = self.noted(sent) {
+                return Err(error);
+            }
+        }
+        let journal = match &self.lock {
+            Some(lock) => {
+                let is_held = || lock.is_named() && !is_in_use(&store.files.journal);
+                match Journal::begin(&store.files, token, &sent.bytes, is_held) {
+                    Ok(Some(journal)) => Some(journal),
+                    Ok(None) => return Ok(Preparation::LockLost),
+                    Err(_) if !lock.is_named() => return Ok(Preparation::LockLost),
+                    Err(StoreError { place, source }) => {
+                        // The vault is to have the pair, and a journal only helps it along.
+                        store.vault.notices.step(format_args!("{place}: {source}; going on"));
+                        None
+                    }
+                }
+            }
+            None => None,
+        };
+        let guard = store.vault.holds_signals.then(|| {
+            SignalGuard::prepare();
+            SignalGuard::new()
+        });
+        store.vault.notices.step(format_args!("claiming the tokens in {}", store.place()));
+        // A token that still does for a while is not waited for longer than a new leader takes.
+        let patience = if current.is_alive() { READING } else { CLAIMING };
+        let claimed = self.claim(token, patience).map_err(|problem| store.error(problem));
+        let refresh = |claimed| Refresh {
+            claimant: self,
+            token: token.clone(),
+            journal,
+            claimed: Cell::new(claimed),
+            began: SystemTime::now(),
+            _guard: guard,
+        };
+        match claimed {
+            Ok(Some(claimed)) => Ok(Preparation::Ready(Box::new(refresh(claimed)))),
+            Ok(None) => {
+                refresh(Instants::now()).withdraw();
+                Ok(Preparation::LockLost)
+            }
+            Err(error) => {
+                refresh(Instants::now()).withdraw();
+                Err(error)
+            }
+        }
+    }
+
+    fn replace(
+        &self,
+        old: Option<&[u8]>,
+        new: &[u8],
+        is_only_copy: bool,
+    ) -> Result<Replaced, StoreError> {
+        let store = self.store;
+        let fields = {
+            let seen = store.seen.borrow();
+            if old.is_some_and(|old| *seen.bytes() != *old) {
+                return Ok(Replaced::NotAsExpected);
+            }
+            Secret::fields_of_file(new)
+        };
+        let token = |fields: &Map<String, Value>| fields.get("refresh_token").cloned();
+        let ours = token(&fields);
+        let is_ours =
+            |secret: &Secret| secret.fields.as_ref().is_ok_and(|found| token(found) == ours);
+        let patience = if is_only_copy { COMMITTING_ONLY_COPY } else { COMMITTING };
+        match store.settle(&fields, is_ours, patience, false) {
+            Ok(Settled::Applied) => Ok(Replaced::Done),
+            Ok(_) => Ok(Replaced::NotAsExpected),
+            Err(problem) => {
+                // Nobody is to try once more to take it away.
+                self.claim.take();
+                Err(store.store_error(problem))
+            }
+        }
+    }
+
+    fn refuse(&self, token: &RefreshToken, error: &Error) {
+        let Error::TokensRefused { message, .. } = error else { return };
+        let (host, time) = (platform::host_name(), LocalTime::now());
+        let message = format!("{message}, as {host} was told on {time}");
+        self.let_go(|notes, _, now| notes.refuse(token, now, &message));
+    }
+}
+
+impl Drop for Claimant<'_> {
+    fn drop(&mut self) {
+        self.let_go(|_, _, _| {});
+    }
+}
+
+/// A moment, by the clock that stops while the machine sleeps, and by the one that is set.
+#[derive(Clone, Copy)]
+struct Instants {
+    monotonic: Instant,
+    wall: SystemTime,
+}
+
+impl Instants {
+    fn now() -> Self {
+        Self { monotonic: Instant::now(), wall: SystemTime::now() }
+    }
+}
+
+/// A refresh whose token is claimed.
+struct Refresh<'a> {
+    claimant: &'a Claimant<'a>,
+    token: RefreshToken,
+    /// None where the folder cannot be written: the vault has the only copy then.
+    journal: Option<Journal>,
+    /// When the claim was about to be written.
+    claimed: Cell<Instants>,
+    /// By the local clock.
+    began: SystemTime,
+    /// A claim that its holder leaves behind lets all others wait.
+    _guard: Option<SignalGuard>,
+}
+
+impl Prepared for Refresh<'_> {
+    fn confirm(&self, _: bool) -> bool {
+        let Instants { monotonic, wall } = self.claimed.get();
+        may_send(monotonic.elapsed(), wall.elapsed().ok()) && !SignalGuard::is_pending()
+    }
+
+    fn confirm_anew(&self) -> bool {
+        if SignalGuard::is_pending() || !self.claimant.holds_claim() {
+            return false;
+        }
+        match self.claimant.claim(&self.token, READING) {
+            Ok(Some(claimed)) => {
+                self.claimed.set(claimed);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn record(&self, response: &[u8]) -> io::Result<()> {
+        match &self.journal {
+            Some(journal) => journal.record(response),
+            None => Err(io::Error::other("there is no journal here")),
+        }
+    }
+
+    fn note(&self, error: &Error, was_in_doubt: bool) {
+        if let Some(journal) = &self.journal {
+            let _ = journal.note(error, was_in_doubt);
+        }
+        match error {
+            // A pair that is set aside may do. If none does, `refuse` tells it.
+            Error::TokensRefused { .. } => {}
+            error if error.leaves_doubt() => {
+                let (message, token) = (error.to_string(), &self.token);
+                self.claimant.let_go(|notes, claim, now| notes.fail(token, now, claim, &message));
+            }
+            _ => self.claimant.let_go(|_, _, _| {}),
+        }
+    }
+
+    fn withdraw(&self) {
+        if let Some(journal) = &self.journal {
+            journal.withdraw(&self.claimant.store.files);
+        }
+        self.claimant.let_go(|_, _, _| {});
+    }
+
+    fn save_aside(&self, response: &[u8]) -> Result<Place, StoreError> {
+        match &self.journal {
+            Some(journal) => {
+                journal.save_aside(&self.claimant.store.files, response).map(Place::File)
+            }
+            None => {
+                let source = io::Error::other("the folder cannot be written");
+                Err(StoreError { place: (&self.claimant.store.files.creds).into(), source })
+            }
+        }
+    }
+
+    fn place(&self) -> Place {
+        (&self.claimant.store.files.journal).into()
+    }
+
+    fn time(&self) -> LocalTime {
+        LocalTime::of(self.began)
+    }
+}
+
+/// [`TAKEOVER`]; a debug build, for tests, reads it from the environment.
+fn takeover() -> Duration {
+    let seconds = || env::var("AAC_TEST_TAKEOVER_SECONDS").ok()?.parse().ok();
+    match cfg!(debug_assertions) {
+        true => seconds().map_or(TAKEOVER, Duration::from_secs),
+        false => TAKEOVER,
+    }
+}
