@@ -16,6 +16,9 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
+//! With [`Options::vault`], a vault runs beside it, on a port of its own: the HTTP API of HashiCorp
+//! Vault and OpenBao, as far as a pair of tokens in a KV secret needs it. See [`Vault`].
+//!
 //! The program `aac-sandbox` (`cargo sandbox COMMAND…`) runs a sandbox around a command.
 //!
 //! # What is faithful
@@ -34,6 +37,10 @@
 //! - The quotas per minute, their headers, and the text of a rejection. They are documented for
 //!   `/v4` and assumed to be the same for `/plans/v1`.
 //! - The status of a run: created, in progress, complete. `…/status` is a bare JSON string.
+//! - The vault: versions, check-and-set, `?version=`, deletion, the policy of `read` and `update`,
+//!   `X-Vault-Index`, sealing, the errors with their texts and the order of the checks. So is an
+//!   engine of version 1. `crates/acceptance/tests/vault_cluster.rs` asks a real OpenBao the same.
+//! - A standby that lags behind: its reads are old, and it refuses a check-and-set that is valid.
 //!
 //! # What is invented
 //!
@@ -47,12 +54,19 @@
 //! - The texts of `invalid_grant` and of a few faults, which are not published. A client should not
 //!   depend on any text.
 //! - The body of a rejected request is read to its end first, so that the response always arrives.
+//! - The vault has one address; whether an active node or a standby serves a request is up to
+//!   [`Vault::lag`] and the faults. It has no `metadata`, `undelete` or `destroy` endpoints, custom
+//!   metadata or PATCH; the methods of [`Vault`] stand for them. A body that is not JSON is refused
+//!   without naming the character. Nothing is stored, so that nothing is encrypted.
+//! - The text of the 500 of `late`: servers give various ones.
 //! - One address serves what the cloud spreads over three hosts: API, platform, tokens.
 //!
 //! # How to add to it
 //!
 //! To add an endpoint, write a function in a module of `routes` and add a line to `paths!` in
 //! `routes/mod.rs`. `routes/workspaces.rs` is an example. The gateway is already in front of it.
+//!
+//! What the vault responds is in `server/vault.rs`; what it stores, in `kv`.
 //!
 //! To add a fault, add a line to `kinds!` in `faults/kind.rs`. The compiler then leads you to
 //! `server/inject.rs`: `before` is for faults that replace the handling of a request, `after` for
@@ -62,6 +76,7 @@ mod cargo_env;
 mod clock;
 mod faults;
 mod http;
+mod kv;
 mod log;
 mod options;
 mod platform;
@@ -71,11 +86,14 @@ mod sandbox;
 mod server;
 mod state;
 mod tokens;
+mod vault;
 mod workspace;
 
 pub use cargo_env::is_set_by_cargo;
 pub use faults::{Fault, FaultError, FaultKind, Target};
-pub use options::{Options, Paging, RefreshTokens};
+pub use kv::{Operation, SecretVersion, VaultCounters};
+pub use options::{Options, Paging, RefreshTokens, VaultOptions};
 pub use sandbox::Sandbox;
-pub use state::{Counters, Hold, Request};
+pub use state::{Counters, Hold, Request, VaultRequest};
 pub use tokens::Tokens;
+pub use vault::{Lag, Vault};

@@ -56,6 +56,8 @@ pub struct Options {
     /// The `iss` of the tokens, without a trailing slash. Default: the sandbox's own `<url>/as`,
     /// so that a client that follows `iss` comes back to it.
     pub issuer: Option<String>,
+    /// The vault beside the cloud. Default: none.
+    pub vault: Option<VaultOptions>,
     /// Whether to speak HTTPS. [`Sandbox::ca_pem`](crate::Sandbox::ca_pem) has the certificate to
     /// trust. Default: false.
     #[cfg(feature = "tls")]
@@ -83,10 +85,29 @@ impl Default for Options {
             foreign_workspace: 403,
             quiet: true,
             issuer: None,
+            vault: None,
             #[cfg(feature = "tls")]
             tls: false,
         }
     }
+}
+
+/// How the vault of a sandbox behaves. The defaults are those of OpenBao.
+#[derive(Clone, Debug, Default)]
+pub struct VaultOptions {
+    /// The loopback port to listen on. Default: 0, any free port.
+    pub port: u16,
+    /// Whether the secrets engine is version 1, which ignores check-and-set. Default: false.
+    pub kv_v1: bool,
+    /// Whether each write must name the current version. Default: false.
+    pub cas_required: bool,
+    /// How many versions of a secret are kept; 0 is the engine's own default. Default: 0, for 10.
+    pub max_versions: usize,
+    /// The namespace of the engine and its tokens. Default: none.
+    pub namespace: Option<String>,
+    /// How many seconds the vault's clock is ahead of this machine's; negative if it is behind. It
+    /// dates the versions and the responses. Default: 0.
+    pub clock_offset: i64,
 }
 
 /// The format of refresh tokens. Clients must not depend on it.

@@ -20,6 +20,7 @@ use crate::server::pipeline::Server;
 use crate::state::{Counters, Hold, Request, Shared};
 use crate::tokens::Tokens;
 use crate::tokens::jwt::{CLIENT_ID, Mint};
+use crate::vault::Vault;
 
 /// A running sandbox. It listens on 127.0.0.1 only and stops when it is dropped.
 ///
@@ -28,6 +29,7 @@ pub struct Sandbox {
     url: String,
     port: u16,
     shared: Arc<Shared>,
+    vault: Option<Vault>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
     #[cfg(feature = "tls")]
@@ -51,9 +53,8 @@ impl Sandbox {
         #[cfg(not(feature = "tls"))]
         let scheme = "http";
 
-        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, options.port))?;
-        listener.set_nonblocking(true)?;
-        let port = listener.local_addr()?.port();
+        let (listener, port) = bind(options.port)?;
+        let vault_listener = options.vault.as_ref().map(|vault| bind(vault.port)).transpose()?;
         let url = format!("{scheme}://127.0.0.1:{port}");
         let mint = Mint {
             issuer: options.issuer.clone().unwrap_or_else(|| format!("{url}/as")),
@@ -62,23 +63,42 @@ impl Sandbox {
             refresh_tokens: options.refresh_tokens,
         };
         let shared = Arc::new(Shared::new(&options, mint));
+        let vault = vault_listener.as_ref().map(|(_, port)| {
+            Vault::new(format!("{scheme}://127.0.0.1:{port}"), Arc::clone(&shared))
+        });
         let server = Server::new(&options, Arc::clone(&shared));
 
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-        let listener = {
+        let (listener, vault_listener) = {
             let _context = runtime.enter();
-            tokio::net::TcpListener::from_std(listener)?
+            let vault_listener = vault_listener
+                .map(|(listener, _)| tokio::net::TcpListener::from_std(listener))
+                .transpose()?;
+            (tokio::net::TcpListener::from_std(listener)?, vault_listener)
         };
         let (stop, stopped) = oneshot::channel::<()>();
+        let vaults = vault_listener.map(|listener| {
+            listen(
+                listener,
+                Arc::clone(&server),
+                true,
+                #[cfg(feature = "tls")]
+                acceptor.clone(),
+            )
+        });
         let connections = listen(
             listener,
             server,
+            false,
             #[cfg(feature = "tls")]
             acceptor,
         );
         let thread =
             std::thread::Builder::new().name("aac-sandbox".to_owned()).spawn(move || {
                 runtime.block_on(async {
+                    if let Some(vaults) = vaults {
+                        tokio::spawn(vaults);
+                    }
                     tokio::select! {
                         () = connections => {}
                         // This resolves when the sender is dropped.
@@ -91,6 +111,7 @@ impl Sandbox {
             url,
             port,
             shared,
+            vault,
             stop: Some(stop),
             thread: Some(thread),
             #[cfg(feature = "tls")]
@@ -159,9 +180,40 @@ impl Sandbox {
             "{{\n    \"access_token\": \"{access_token}\",\n    \
              \"refresh_token\": \"{refresh_token}\"\n}}\n"
         );
-        std::fs::write(dir.join("aac_url.txt"), format!("{}\n", self.url))?;
-        std::fs::write(dir.join("client_id.txt"), format!("{PROJECT_ID}\n"))?;
+        self.write_settings(dir)?;
         platform::write_private(&dir.join("creds.json"), &creds)
+    }
+
+    /// Writes aac_url.txt, client_id.txt, and a creds.json that names the secret in the vault, and
+    /// writes the tokens to that secret.
+    ///
+    /// # Errors
+    ///
+    /// If the folder does not exist or cannot be written to.
+    ///
+    /// # Panics
+    ///
+    /// Without [`Options::vault`].
+    pub fn write_vault_files(&self, dir: &Path, tokens: &Tokens) -> io::Result<()> {
+        let vault = self.vault();
+        vault.put_tokens(tokens);
+        self.write_settings(dir)?;
+        let creds = format!("{{\n    \"vault\": \"{}\"\n}}\n", vault.path());
+        platform::write_private(&dir.join("creds.json"), &creds)
+    }
+
+    fn write_settings(&self, dir: &Path) -> io::Result<()> {
+        std::fs::write(dir.join("aac_url.txt"), format!("{}\n", self.url))?;
+        std::fs::write(dir.join("client_id.txt"), format!("{PROJECT_ID}\n"))
+    }
+
+    /// The vault beside the cloud.
+    ///
+    /// # Panics
+    ///
+    /// Without [`Options::vault`].
+    pub fn vault(&self) -> &Vault {
+        self.vault.as_ref().expect("Options::vault is set")
     }
 
     /// Whether a refresh token would be accepted now.
@@ -224,6 +276,14 @@ impl Sandbox {
     pub fn hold_token_responses(&self) -> Hold {
         self.shared.responses.hold()
     }
+}
+
+/// Listens on a loopback port. Returns which, as 0 is any.
+fn bind(port: u16) -> io::Result<(std::net::TcpListener, u16)> {
+    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
+    listener.set_nonblocking(true)?;
+    let port = listener.local_addr()?.port();
+    Ok((listener, port))
 }
 
 impl Drop for Sandbox {

@@ -82,6 +82,11 @@ fn a_fault_that_could_do_nothing_is_refused() {
     let stderr = text(&output.stderr);
     assert!(stderr.contains("'api:no-refresh-token'"), "{stderr}");
     assert!(stderr.contains("only the token endpoint has this kind"), "{stderr}");
+
+    let output = run(&["--fault", "vault-write:late=2", PROGRAM, "--version"]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    let stderr = text(&output.stderr);
+    assert!(stderr.contains("--fault vault-write:late=2 needs --vault"), "{stderr}");
 }
 
 #[test]
@@ -135,6 +140,31 @@ mod unix {
     use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 
     use super::{PROGRAM, run, text};
+
+    #[test]
+    fn with_a_vault_the_tokens_are_there_and_the_command_is_led_to_it() {
+        let script = r#"
+            tr -d ' \n' < "$AAC_DIR/creds.json"; echo
+            ls -l "$AAC_DIR/creds.json" | cut -c 1-10
+            case "$VAULT_ADDR" in http://127.0.0.1:*) echo local;; esac
+            test -n "$VAULT_TOKEN" -a "$VAULT_TOKEN" != other && echo token
+            echo "${BAO_ADDR-none} ${VAULT_NAMESPACE-none}"
+        "#;
+        let output = Command::new(PROGRAM)
+            .args(["--vault", "sh", "-c", script])
+            .envs(["VAULT_TOKEN", "BAO_ADDR", "VAULT_NAMESPACE"].map(|name| (name, "other")))
+            .output()
+            .expect("started");
+        let expected = "{\"vault\":\"secret/data/aac\"}\n-rw-------\nlocal\ntoken\nnone none\n";
+        assert_eq!(text(&output.stdout), expected, "{output:?}");
+        // Without it, the user's own vault stays.
+        let output = Command::new(PROGRAM)
+            .args(["sh", "-c", r#"echo "$VAULT_ADDR""#])
+            .env("VAULT_ADDR", "https://vault.example")
+            .output()
+            .expect("started");
+        assert_eq!(text(&output.stdout), "https://vault.example\n");
+    }
 
     /// A sandbox in a process group of its own, as a shell starts it.
     struct Running {

@@ -7,7 +7,8 @@ use super::{FaultKind, Target};
 
 /// Something that goes wrong on purpose.
 ///
-/// In text form: `TARGET:KIND[=VALUE][+SKIP][xTIMES]`. TARGET is `token` or `api`. `+SKIP` lets
+/// In text form: `TARGET:KIND[=VALUE][+SKIP][xTIMES]`. TARGET is `token`, `api`,
+/// `vault`, `vault-read` or `vault-write`. `+SKIP` lets
 /// that many requests pass first. `xTIMES` is how often the fault happens: once by default, always
 /// with `xall`. The faults of a target happen in the order in which they were added.
 ///
@@ -36,18 +37,54 @@ pub struct Fault {
 
 impl Fault {
     /// A fault of the token endpoint. It happens once.
+    ///
+    /// # Panics
+    ///
+    /// If the kind is one of the vault alone. See [`FaultKind::applies_to`].
     pub fn token(kind: FaultKind) -> Self {
-        Self { target: Target::Token, kind, times: Some(1), skip: 0 }
+        Self::checked(Target::Token, kind)
     }
 
     /// A fault of the API. It happens once.
     ///
     /// # Panics
     ///
-    /// If the kind is one of the token endpoint alone. See [`FaultKind::applies_to`].
+    /// If the kind is not one of the API. See [`FaultKind::applies_to`].
     pub fn api(kind: FaultKind) -> Self {
-        assert!(kind.applies_to(Target::Api), "{kind}: {}", FOR_TOKEN_ONLY);
-        Self { target: Target::Api, kind, times: Some(1), skip: 0 }
+        Self::checked(Target::Api, kind)
+    }
+
+    /// A fault of any request to the vault. It happens once.
+    ///
+    /// # Panics
+    ///
+    /// If the kind is not one of these requests. See [`FaultKind::applies_to`].
+    pub fn vault(kind: FaultKind) -> Self {
+        Self::checked(Target::Vault, kind)
+    }
+
+    /// A fault of a request that reads a document from the vault. It happens once.
+    ///
+    /// # Panics
+    ///
+    /// If the kind is not one of these requests. See [`FaultKind::applies_to`].
+    pub fn vault_read(kind: FaultKind) -> Self {
+        Self::checked(Target::VaultRead, kind)
+    }
+
+    /// A fault of a request that writes a document to the vault. It happens once.
+    ///
+    /// # Panics
+    ///
+    /// If the kind is not one of these requests. See [`FaultKind::applies_to`].
+    pub fn vault_write(kind: FaultKind) -> Self {
+        Self::checked(Target::VaultWrite, kind)
+    }
+
+    #[track_caller]
+    fn checked(target: Target, kind: FaultKind) -> Self {
+        assert!(kind.applies_to(target), "{kind}: {}", kind.scope());
+        Self { target, kind, times: Some(1), skip: 0 }
     }
 
     /// Makes it happen that many times.
@@ -66,19 +103,16 @@ impl Fault {
     }
 }
 
-const FOR_TOKEN_ONLY: &str = "only the token endpoint has this kind";
-
 impl FromStr for Fault {
     type Err = FaultError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let error = |reason: &'static str| FaultError { text: text.to_owned(), reason };
         let (target, rest) = text.split_once(':').ok_or_else(|| error("there is no TARGET"))?;
-        let target = match target {
-            "token" => Target::Token,
-            "api" => Target::Api,
-            _ => return Err(error("unknown TARGET")),
-        };
+        let target = Target::all()
+            .into_iter()
+            .find(|known| known.name() == target)
+            .ok_or_else(|| error("unknown TARGET"))?;
         let (rest, times) = match rest.rsplit_once('x') {
             Some((rest, "all")) => (rest, None),
             Some((rest, times)) if is_number(times) => match times.parse() {
@@ -103,7 +137,7 @@ impl FromStr for Fault {
             .find(|kind| kind.name() == name)
             .ok_or_else(|| error("unknown KIND"))?;
         if !kind.applies_to(target) {
-            return Err(error(FOR_TOKEN_ONLY));
+            return Err(error(kind.scope()));
         }
         let kind = match value {
             Some(value) => kind.with_value(value).map_err(error)?,
@@ -136,7 +170,7 @@ impl fmt::Display for FaultError {
             "{}\n\n\
              {:?} is not a valid fault.\n\
              Write TARGET:KIND[=VALUE][+SKIP][xTIMES], as in token:503=2x3 or api:429xall.\n\
-             TARGET is token or api. KIND is one of:",
+             TARGET is token, api, vault, vault-read or vault-write. KIND is one of:",
             self.reason, self.text
         )?;
         let mut names: Vec<_> = FaultKind::all().iter().map(FaultKind::name).collect();
@@ -163,7 +197,8 @@ mod tests {
     #[test]
     fn every_kind_can_be_written_as_text() {
         for kind in FaultKind::all() {
-            for target in [Target::Token, Target::Api] {
+            assert!(Target::all().into_iter().any(|target| kind.applies_to(target)), "{kind}");
+            for target in Target::all() {
                 let fault = |times, skip| Fault { target, kind: kind.clone(), times, skip };
                 for (text, fault) in [
                     (format!("{target}:{kind}"), fault(Some(1), 0)),
@@ -181,9 +216,13 @@ mod tests {
     #[test]
     fn a_fault_that_could_do_nothing_is_refused() {
         for (text, reason) in [
-            ("api:no-refresh-token", FOR_TOKEN_ONLY),
-            ("api:no-access-tokenxall", FOR_TOKEN_ONLY),
-            ("api:bad-access-token", FOR_TOKEN_ONLY),
+            ("api:no-refresh-token", "only the token endpoint has this kind"),
+            ("api:no-access-tokenxall", "only the token endpoint has this kind"),
+            ("vault:bad-access-token", "only the token endpoint has this kind"),
+            ("vault:svc-404", "only token and api have this kind"),
+            ("api:sealed", "only the vault has this kind"),
+            ("vault-read:cas-mismatch", "only vault-write has this kind"),
+            ("vault:late", "only vault-write has this kind"),
             ("api:500x0", "TIMES must be at least 1"),
         ] {
             let error = text.parse::<Fault>().expect_err(text).to_string();
@@ -211,7 +250,7 @@ mod tests {
         ] {
             let error = text.parse::<Fault>().expect_err(text).to_string();
             assert!(error.contains(&format!("{text:?}")), "{error}");
-            assert!(error.contains("token or api"), "{error}");
+            assert!(error.contains("token, api, vault"), "{error}");
             for kind in FaultKind::all() {
                 assert!(error.contains(&format!(" {}", kind.name())), "{kind}: {error}");
             }

@@ -11,29 +11,44 @@ macro_rules! kinds {
         plain {
             $($(#[doc = $plain_doc:literal])+ $plain:ident = $plain_text:literal,)+
         }
+        cloud_only {
+            $($(#[doc = $cloud_doc:literal])+ $cloud:ident = $cloud_text:literal,)+
+        }
         token_only {
             $($(#[doc = $token_doc:literal])+ $token:ident = $token_text:literal,)+
+        }
+        vault_only {
+            $($(#[doc = $vault_doc:literal])+ $vault:ident = $vault_text:literal,)+
+        }
+        write_only {
+            $($(#[doc = $write_doc:literal])+ $write:ident = $write_text:literal,)+
         }
         seconds {
             $($(#[doc = $seconds_doc:literal])+
             $seconds:ident = $seconds_text:literal or $default:literal,)+
         }
     ) => {
-        /// What goes wrong. In text form, `=VALUE` is a number of seconds, or the URL of
-        /// `redirect`.
+        /// What goes wrong. In text form, `=VALUE` is a number of seconds, the URL of `redirect`, or
+        /// the number of requests of `late`.
         ///
         /// Error statuses, redirects, `Hang` and `ResetBefore` take the place of processing the
         /// request: no token is spent. The other kinds happen after it was processed.
         #[derive(Clone, Debug, PartialEq, Eq)]
         pub enum FaultKind {
             $($(#[doc = $plain_doc])+ $plain,)+
+            $($(#[doc = $cloud_doc])+ $cloud,)+
             $($(#[doc = $token_doc])+ $token,)+
+            $($(#[doc = $vault_doc])+ $vault,)+
+            $($(#[doc = $write_doc])+ $write,)+
             $($(#[doc = $seconds_doc])+ $seconds(
                 /// Seconds.
                 u64,
             ),)+
-            /// Redirect (302) to this URL.
+            /// Redirect to this URL: 302, or 307 from the vault.
             Redirect(String),
+            /// 500, but the write is applied just before the request that comes that many later; at
+            /// once if zero. See also [`Vault::apply_late_writes`](crate::Vault::apply_late_writes).
+            AppliedLater(u64),
         }
 
         impl FaultKind {
@@ -41,9 +56,13 @@ macro_rules! kinds {
             pub fn all() -> Vec<FaultKind> {
                 vec![
                     $(FaultKind::$plain,)+
+                    $(FaultKind::$cloud,)+
                     $(FaultKind::$token,)+
+                    $(FaultKind::$vault,)+
+                    $(FaultKind::$write,)+
                     $(FaultKind::$seconds($default),)+
                     FaultKind::Redirect(ELSEWHERE.to_owned()),
+                    FaultKind::AppliedLater(1),
                 ]
             }
 
@@ -51,9 +70,13 @@ macro_rules! kinds {
             pub fn name(&self) -> &'static str {
                 match self {
                     $(FaultKind::$plain => $plain_text,)+
+                    $(FaultKind::$cloud => $cloud_text,)+
                     $(FaultKind::$token => $token_text,)+
+                    $(FaultKind::$vault => $vault_text,)+
+                    $(FaultKind::$write => $write_text,)+
                     $(FaultKind::$seconds(_) => $seconds_text,)+
                     FaultKind::Redirect(_) => "redirect",
+                    FaultKind::AppliedLater(_) => "late",
                 }
             }
 
@@ -61,27 +84,55 @@ macro_rules! kinds {
             pub fn description(&self) -> &'static str {
                 match self {
                     $(FaultKind::$plain => concat!($($plain_doc),+).trim_ascii(),)+
+                    $(FaultKind::$cloud => concat!($($cloud_doc),+).trim_ascii(),)+
                     $(FaultKind::$token => concat!($($token_doc),+).trim_ascii(),)+
+                    $(FaultKind::$vault => concat!($($vault_doc),+).trim_ascii(),)+
+                    $(FaultKind::$write => concat!($($write_doc),+).trim_ascii(),)+
                     $(FaultKind::$seconds(_) => concat!($($seconds_doc),+).trim_ascii(),)+
-                    FaultKind::Redirect(_) => "Redirect (302) to the URL in VALUE.",
+                    FaultKind::Redirect(_) => "Redirect to the URL in VALUE: 302; vault: 307.",
+                    FaultKind::AppliedLater(_) => {
+                        "Vault writes only: 500, but applied VALUE requests later."
+                    }
                 }
             }
 
             /// Whether requests of this target can meet it.
             pub fn applies_to(&self, target: Target) -> bool {
                 match self {
+                    $(FaultKind::$cloud)|+ => !target.is_vault(),
                     $(FaultKind::$token)|+ => target == Target::Token,
+                    $(FaultKind::$vault)|+ => target.is_vault(),
+                    $(FaultKind::$write)|+ | FaultKind::AppliedLater(_) => {
+                        target == Target::VaultWrite
+                    }
                     _ => true,
+                }
+            }
+
+            /// Which targets have this kind, in words.
+            pub(super) fn scope(&self) -> &'static str {
+                match self {
+                    $(FaultKind::$cloud)|+ => "only token and api have this kind",
+                    $(FaultKind::$token)|+ => "only the token endpoint has this kind",
+                    $(FaultKind::$vault)|+ => "only the vault has this kind",
+                    $(FaultKind::$write)|+ | FaultKind::AppliedLater(_) => {
+                        "only vault-write has this kind"
+                    }
+                    _ => "every target has this kind",
                 }
             }
 
             /// The same kind with the value given in text form.
             pub(super) fn with_value(self, value: &str) -> Result<Self, &'static str> {
                 let seconds = || value.parse().map_err(|_| "VALUE must be a number of seconds");
+                let requests = || value.parse().map_err(|_| "VALUE must be a number of requests");
                 match self {
-                    $(FaultKind::$plain)|+ | $(FaultKind::$token)|+ => {
-                        Err("this kind takes no VALUE")
-                    }
+                    $(FaultKind::$plain)|+
+                    $(| FaultKind::$cloud)+
+                    $(| FaultKind::$token)+
+                    $(| FaultKind::$vault)+
+                    $(| FaultKind::$write)+ => Err("this kind takes no VALUE"),
+                    FaultKind::AppliedLater(_) => Ok(FaultKind::AppliedLater(requests()?)),
                     $(FaultKind::$seconds(_) => Ok(FaultKind::$seconds(seconds()?)),)+
                     FaultKind::Redirect(_) if is_url(value) => {
                         Ok(FaultKind::Redirect(value.to_owned()))
@@ -98,10 +149,6 @@ const ELSEWHERE: &str = "https://elsewhere.invalid/elsewhere";
 
 kinds! {
     plain {
-        /// 429 from the gateway: Apigee spike arrest.
-        SpikeArrest = "429-fault",
-        /// 500 from the gateway: a quota violation, as in older Apigee.
-        QuotaAs500 = "500-quota",
         /// 400: a parameter is invalid.
         BadRequest = "400",
         /// 403: not authorized.
@@ -118,20 +165,6 @@ kinds! {
         BadGateway = "502",
         /// 504: an HTML page of the front end.
         GatewayTimeout = "504",
-        /// 404 in the format of the workflow service: kind, message.
-        ServiceNotFound = "svc-404",
-        /// 403 in the format of some services: data, msg.
-        MessageForbidden = "msg-403",
-        /// 400 invalid_grant; the token is not looked at.
-        InvalidGrant = "invalid-grant",
-        /// 401 invalid_client.
-        InvalidClient = "invalid-client",
-        /// 400 invalid_request.
-        OAuthError = "oauth-error",
-        /// 401, as for an expired access token.
-        Unauthorized = "unauthorized",
-        /// 401, as for a wrong API project ID.
-        InvalidKey = "invalid-key",
         /// Reset the connection; the request is not processed.
         ResetBefore = "reset-before",
         /// Process the request, then reset the connection.
@@ -153,6 +186,26 @@ kinds! {
         /// The body is one JSON string of 64 MiB.
         Huge = "huge",
     }
+    cloud_only {
+        /// 429 from the gateway: Apigee spike arrest.
+        SpikeArrest = "429-fault",
+        /// 500 from the gateway: a quota violation, as in older Apigee.
+        QuotaAs500 = "500-quota",
+        /// 404 in the format of the workflow service: kind, message.
+        ServiceNotFound = "svc-404",
+        /// 403 in the format of some services: data, msg.
+        MessageForbidden = "msg-403",
+        /// 400 invalid_grant; the token is not looked at.
+        InvalidGrant = "invalid-grant",
+        /// 401 invalid_client.
+        InvalidClient = "invalid-client",
+        /// 400 invalid_request.
+        OAuthError = "oauth-error",
+        /// 401, as for an expired access token.
+        Unauthorized = "unauthorized",
+        /// 401, as for a wrong API project ID.
+        InvalidKey = "invalid-key",
+    }
     token_only {
         /// Token only: no new refresh token; the old one stays valid.
         NoRefreshToken = "no-refresh-token",
@@ -161,8 +214,20 @@ kinds! {
         /// Token only: the access token is not a JWT.
         BadAccessToken = "bad-access-token",
     }
+    vault_only {
+        /// Vault only: 503, sealed.
+        Sealed = "sealed",
+        /// Vault only: served by a standby that missed the last change.
+        Stale = "stale",
+    }
+    write_only {
+        /// Vault writes only: 400, although the check-and-set is right.
+        CasMismatch = "cas-mismatch",
+        /// Vault writes only: 500, no leader.
+        NoQuorum = "no-quorum",
+    }
     seconds {
-        /// 429, with the number of seconds to wait.
+        /// 429, with the number of seconds to wait; vault: without.
         TooManyRequests = "429" or 1,
         /// 503, with Retry-After.
         Unavailable = "503" or 1,
@@ -180,7 +245,8 @@ impl fmt::Display for FaultKind {
             Self::TooManyRequests(seconds)
             | Self::Unavailable(seconds)
             | Self::Slow(seconds)
-            | Self::SlowBody(seconds) => write!(f, "={seconds}"),
+            | Self::SlowBody(seconds)
+            | Self::AppliedLater(seconds) => write!(f, "={seconds}"),
             Self::Redirect(url) => write!(f, "={url}"),
             _ => Ok(()),
         }

@@ -106,6 +106,16 @@ pub(crate) fn unauthorized() -> Response<Body> {
     response(StatusCode::UNAUTHORIZED, "text/plain", "Unauthorized")
 }
 
+/// JSON from the vault.
+pub(crate) fn vault_json(status: StatusCode, body: impl Into<Body>) -> Response<Body> {
+    with_header(response(status, "application/json", body), CACHE_CONTROL.as_str(), "no-store")
+}
+
+/// An error of the vault.
+pub(crate) fn vault_errors(status: StatusCode, errors: &[&str]) -> Response<Body> {
+    vault_json(status, format!("{}\n", json!({ "errors": errors })))
+}
+
 /// A web page.
 pub(crate) fn html(status: StatusCode, title: &str, text: &str) -> Response<Body> {
     let page = format!(

@@ -14,12 +14,14 @@ use tokio::net::TcpStream;
 pub(super) struct Connection {
     /// Counts from 1.
     pub(super) number: u64,
+    /// Whether it leads to the vault.
+    pub(super) is_vaults: bool,
     reset: AtomicBool,
 }
 
 impl Connection {
-    pub(super) fn new(number: u64) -> Arc<Self> {
-        Arc::new(Self { number, reset: AtomicBool::new(false) })
+    pub(super) fn new(number: u64, is_vaults: bool) -> Arc<Self> {
+        Arc::new(Self { number, is_vaults, reset: AtomicBool::new(false) })
     }
 
     /// Makes it end with a reset (RST) instead of an orderly close (FIN).

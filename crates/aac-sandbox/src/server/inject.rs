@@ -13,8 +13,9 @@ use crate::faults::{FaultKind, Target};
 use crate::http::body::{Truncated, in_pieces, json_string};
 use crate::http::responses::{
     exception, gateway_fault, html, invalid_api_key, invalid_client, invalid_grant, json,
-    oauth_error, response, unauthorized, with_header, with_request_id,
+    oauth_error, response, unauthorized, vault_errors, with_header, with_request_id,
 };
+use crate::kv;
 use crate::routes::limit::too_many_requests;
 use crate::workspace::quota::QuotaStatus;
 
@@ -83,7 +84,7 @@ pub(super) fn before(fault: &FaultKind, target: Target, now: Timestamp) -> Optio
                     "temporarily_unavailable",
                     "The service is not available at the moment",
                 ),
-                Target::Api => html(
+                _ => html(
                     StatusCode::SERVICE_UNAVAILABLE,
                     "503 Service Unavailable",
                     "The service is not available at the moment.",
@@ -120,10 +121,19 @@ pub(super) fn before(fault: &FaultKind, target: Target, now: Timestamp) -> Optio
         }
         FaultKind::Unauthorized => unauthorized(),
         FaultKind::InvalidKey => invalid_api_key(),
-        FaultKind::Redirect(url) => with_header(
-            response(StatusCode::FOUND, "text/plain", Body::empty()),
-            LOCATION.as_str(),
-            url,
+        FaultKind::Redirect(url) => {
+            // A standby of the vault sends its clients to the active node that it knows.
+            let status = match target.is_vault() {
+                true => StatusCode::TEMPORARY_REDIRECT,
+                false => StatusCode::FOUND,
+            };
+            let response = response(status, "text/plain", Body::empty());
+            with_header(response, LOCATION.as_str(), url)
+        }
+        FaultKind::Sealed => vault_errors(StatusCode::SERVICE_UNAVAILABLE, &["Vault is sealed"]),
+        FaultKind::NoQuorum => vault_errors(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            &["local node not active but active cluster node not found"],
         ),
 
         FaultKind::ResetAfter
@@ -137,6 +147,9 @@ pub(super) fn before(fault: &FaultKind, target: Target, now: Timestamp) -> Optio
         | FaultKind::NoRefreshToken
         | FaultKind::NoAccessToken
         | FaultKind::BadAccessToken
+        | FaultKind::Stale
+        | FaultKind::CasMismatch
+        | FaultKind::AppliedLater(_)
         | FaultKind::Slow(_)
         | FaultKind::SlowBody(_) => return None,
     };
@@ -200,6 +213,10 @@ fn throttled(target: Target, seconds: u64, now: Timestamp) -> Response<Body> {
             );
             with_header(response, RETRY_AFTER.as_str(), seconds)
         }
+        Target::Vault | Target::VaultRead | Target::VaultWrite => {
+            let text = format!("request path {:?}: rate limit quota exceeded", kv::PATH);
+            vault_errors(StatusCode::TOO_MANY_REQUESTS, &[&text])
+        }
         Target::Api => {
             let millis = now.millis.saturating_add_unsigned(seconds.saturating_mul(1000));
             let reset = Timestamp { millis };
@@ -214,6 +231,12 @@ fn error(target: Target, status: u16, name: &str, message: &str) -> Response<Bod
     let status = StatusCode::from_u16(status).expect("a status code");
     match target {
         Target::Api => exception(status, name, message, None),
+        Target::Vault | Target::VaultRead | Target::VaultWrite => match status {
+            StatusCode::FORBIDDEN => vault_errors(status, &["permission denied"]),
+            // As for a secret that does not exist, and as just after unsealing.
+            StatusCode::NOT_FOUND => vault_errors(status, &[]),
+            _ => vault_errors(status, &[message]),
+        },
         Target::Token => {
             let error = match status {
                 StatusCode::FORBIDDEN => "access_denied",

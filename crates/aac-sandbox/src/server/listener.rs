@@ -16,6 +16,7 @@ use super::pipeline::Server;
 pub(crate) async fn listen(
     listener: TcpListener,
     server: Arc<Server>,
+    is_vaults: bool,
     #[cfg(feature = "tls")] tls: Option<tokio_rustls::TlsAcceptor>,
 ) {
     loop {
@@ -24,7 +25,7 @@ pub(crate) async fn listen(
             tokio::time::sleep(Duration::from_millis(20)).await;
             continue;
         };
-        let connection = Connection::new(server.count_connection());
+        let connection = Connection::new(server.count_connection(is_vaults), is_vaults);
         let stream = Stream::new(stream, Arc::clone(&connection));
         let server = Arc::clone(&server);
 

@@ -9,3 +9,4 @@ pub(crate) mod listener;
 pub(crate) mod pipeline;
 #[cfg(feature = "tls")]
 pub(crate) mod tls;
+mod vault;

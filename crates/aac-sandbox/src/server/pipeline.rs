@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
+use axum::http::header::DATE;
 use axum::http::request::Parts;
 use axum::http::{self, Method, Response};
 use hyper::body::{Body as _, Incoming};
@@ -13,10 +14,11 @@ use tower_service::Service as _;
 use super::body::{RequestBody, Streaming};
 use super::connection::Connection;
 use super::inject::{self, Outcome};
-use super::{authorization, gateway};
+use super::{authorization, gateway, vault};
 use crate::faults::{FaultKind, Target};
 use crate::http::body::MAX_BUFFERED;
-use crate::http::responses::with_request_id;
+use crate::http::responses::{with_header, with_request_id};
+use crate::kv::Operation;
 use crate::log::{self, Note};
 use crate::options::Options;
 use crate::routes;
@@ -41,8 +43,11 @@ impl Server {
     }
 
     /// Counts a connection and returns its number.
-    pub(super) fn count_connection(&self) -> u64 {
+    pub(super) fn count_connection(&self, is_vaults: bool) -> u64 {
         let mut state = self.shared.state();
+        if is_vaults {
+            return state.vault_log.count_connection();
+        }
         state.counters.connections += 1;
         state.counters.connections
     }
@@ -54,29 +59,40 @@ impl Server {
         request: http::Request<Incoming>,
     ) -> Result<Response<Body>, NoResponse> {
         let (head, body) = request.into_parts();
-        let target = Target::of(head.uri.path());
+        let operation =
+            connection.is_vaults.then(|| vault::operation(&head.method, head.uri.path()));
+        let target = match operation {
+            Some(operation) => vault::target(operation),
+            None => Target::of(head.uri.path()),
+        };
         let is_small = body.size_hint().upper().is_some_and(|length| length <= MAX_READ_FIRST);
         // The gateway must know whether a GET has a body.
-        let reads_first = is_small
-            || target == Target::Token
-            || matches!(head.method, Method::GET | Method::HEAD);
-        let (body, fault) = if reads_first {
+        let reads_first =
+            is_small || target != Target::Api || matches!(head.method, Method::GET | Method::HEAD);
+        let (body, number, fault) = if reads_first {
             let body = to_bytes(Body::new(body), MAX_BUFFERED).await.map_err(|_| NoResponse)?;
-            let (_, fault) = self.record(&connection, target, &head, &body);
-            (RequestBody::Buffered(body), fault)
+            let (number, fault) = match operation {
+                Some(operation) => self.record_vault(&connection, operation, &head, &body),
+                None => self.record(&connection, target, &head, &body),
+            };
+            (RequestBody::Buffered(body), number, fault)
         } else {
             let (number, fault) = self.record(&connection, target, &head, &[]);
             let body = Streaming::new(body, Arc::clone(&self.shared), number);
-            (RequestBody::Streaming(body), fault)
+            (RequestBody::Streaming(body), number, fault)
         };
 
         // hyper drops this future when the client leaves. A separate task goes on: a server that
         // has begun to rotate a token finishes, whether or not the client waits.
         let handled = tokio::spawn(Arc::clone(&self).handle(target, head, body, fault));
-        let outcome = handled.await.map_err(|_| NoResponse)?;
+        let mut outcome = handled.await.map_err(|_| NoResponse)?;
 
         if target == Target::Token {
             self.shared.responses.pass().await;
+        }
+        if let Some(operation) = operation {
+            outcome = self.finish_vault(number, outcome);
+            self.shared.vault_responses(operation).pass().await;
         }
         match outcome {
             Outcome::Respond(response) => Ok(response),
@@ -103,12 +119,45 @@ impl Server {
         let mut state = self.shared.state();
         match target {
             Target::Token => state.counters.token_requests += 1,
-            Target::Api => state.counters.api_calls += 1,
+            _ => state.counters.api_calls += 1,
         }
         let number = state.requests.record(connection.number, head, body);
         let fault = state.faults.next(target);
         state.counters.faults += u64::from(fault.is_some());
         (number, fault)
+    }
+
+    /// Records a request to the vault. Returns its number, and the fault that applies to it.
+    fn record_vault(
+        &self,
+        connection: &Connection,
+        operation: Operation,
+        head: &Parts,
+        body: &[u8],
+    ) -> (u64, Option<FaultKind>) {
+        let mut state = self.shared.state();
+        state.vault.count(operation);
+        let fault = state.faults.next(vault::target(operation));
+        state.counters.faults += u64::from(fault.is_some());
+        let number =
+            state.vault_log.record(connection.number, operation, head, body, fault.clone());
+        (number, fault)
+    }
+
+    /// Records how the vault responds, and dates its response by its clock.
+    fn finish_vault(&self, number: u64, outcome: Outcome) -> Outcome {
+        let mut state = self.shared.state();
+        let date = state.vault.now().http_date();
+        let dated = |response| with_header(response, DATE.as_str(), date);
+        let outcome = match outcome {
+            Outcome::Respond(response) => Outcome::Respond(dated(response)),
+            Outcome::RespondLate(delay, response) => Outcome::RespondLate(delay, dated(response)),
+            other => other,
+        };
+        if let Outcome::Respond(response) | Outcome::RespondLate(_, response) = &outcome {
+            state.vault_log.finish(number, response.status().as_u16());
+        }
+        outcome
     }
 
     async fn handle(
@@ -124,6 +173,10 @@ impl Server {
         }
         if target == Target::Token {
             self.shared.arrivals.pass().await;
+        }
+        if target.is_vault() {
+            let operation = vault::operation(&head.method, head.uri.path());
+            self.shared.vault_arrivals(operation).pass().await;
         }
 
         let line = format!("{} {}", head.method, log::target(&head.uri));
@@ -142,6 +195,7 @@ impl Server {
                 authorization::serve(&self.shared, &head, body.bytes(), fault.as_ref())
             }
             Target::Api => self.call_api(head, body).await,
+            _ => vault::serve(&self.shared, &head, body.bytes(), fault.as_ref()),
         };
         let note = response.extensions().get::<Note>().cloned();
         let outcome = match &fault {

@@ -2,20 +2,24 @@
 
 mod hold;
 mod requests;
+mod vault_log;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub use hold::Hold;
 pub use requests::Request;
+pub use vault_log::VaultRequest;
 
 use crate::clock::Timestamp;
 use crate::faults::Queue;
+use crate::kv::{Operation, Vault};
 use crate::options::Options;
 use crate::tokens::jwt::Mint;
 use crate::tokens::ledger::{Ledger, Policy};
 use hold::Gate;
 use requests::Requests;
+use vault_log::VaultLog;
 
 /// What all requests share, and the [`Sandbox`](crate::Sandbox) with them.
 #[derive(Debug)]
@@ -25,6 +29,8 @@ pub(crate) struct Shared {
     pub(crate) arrivals: Arc<Gate>,
     /// Where responses of the token endpoint wait before they are sent.
     pub(crate) responses: Arc<Gate>,
+    /// The same for the operations of the vault.
+    vault_gates: [(Arc<Gate>, Arc<Gate>); 3],
     state: Mutex<State>,
 }
 
@@ -38,6 +44,7 @@ impl Shared {
             mint,
             arrivals: Gate::new(),
             responses: Gate::new(),
+            vault_gates: std::array::from_fn(|_| (Gate::new(), Gate::new())),
             state: Mutex::new(State {
                 settings: Settings {
                     grace: options.grace,
@@ -50,8 +57,20 @@ impl Shared {
                 faults,
                 counters: Counters::default(),
                 requests: Requests::default(),
+                vault: Vault::new(&options.vault.clone().unwrap_or_default()),
+                vault_log: VaultLog::default(),
             }),
         }
+    }
+
+    /// Where requests to the vault wait before they are handled.
+    pub(crate) fn vault_arrivals(&self, operation: Operation) -> &Arc<Gate> {
+        &self.vault_gates[operation as usize].0
+    }
+
+    /// Where responses of the vault wait before they are sent.
+    pub(crate) fn vault_responses(&self, operation: Operation) -> &Arc<Gate> {
+        &self.vault_gates[operation as usize].1
     }
 
     /// What changes while the server runs.
@@ -68,6 +87,8 @@ pub(crate) struct State {
     pub(crate) faults: Queue,
     pub(crate) counters: Counters,
     pub(crate) requests: Requests,
+    pub(crate) vault: Vault,
+    pub(crate) vault_log: VaultLog,
 }
 
 /// The [`Options`] that can be changed while the server runs.

@@ -139,7 +139,7 @@ impl<'a> Client<'a> {
     }
 }
 
-fn response(
+pub(crate) fn response(
     result: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
 ) -> Result<Response, ureq::Error> {
     let mut response = result?;

@@ -10,3 +10,5 @@ mod plans;
 mod quotas;
 mod runs;
 mod tokens;
+mod vault;
+mod vault_faults;

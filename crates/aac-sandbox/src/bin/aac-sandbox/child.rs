@@ -11,15 +11,30 @@ use aac_sandbox::is_set_by_cargo;
 
 use crate::platform::{Signals, exit_code};
 
-/// Runs a command with `AAC_DIR` set. Returns its exit code, or that of a shell if it cannot start:
+/// Variables that would lead the command to another vault.
+const OTHER_VAULT: [&str; 8] = [
+    "BAO_ADDR",
+    "BAO_TOKEN",
+    "BAO_NAMESPACE",
+    "BAO_CACERT",
+    "VAULT_ADDR",
+    "VAULT_TOKEN",
+    "VAULT_NAMESPACE",
+    "VAULT_CACERT",
+];
+
+/// The variables of a command.
+pub(crate) type Environment = [(&'static str, OsString)];
+
+/// Runs a command with these variables. Returns its exit code, or that of a shell if it cannot start:
 /// 127 if there is no such command, else 126.
 pub(crate) async fn run(
     program: &OsStr,
     arguments: &[OsString],
-    folder: &Path,
+    environment: &Environment,
     signals: &mut Signals,
 ) -> i32 {
-    let mut child = match spawn(program, arguments, folder) {
+    let mut child = match spawn(program, arguments, environment) {
         Ok(child) => child,
         Err(error) => {
             let name = program.display();
@@ -41,13 +56,13 @@ pub(crate) async fn run(
 
 /// Starts a command. If there is none of that name but a program of this workspace has it, cargo
 /// builds and starts that.
-fn spawn(program: &OsStr, arguments: &[OsString], folder: &Path) -> io::Result<Child> {
-    match command(program, folder).args(arguments).spawn() {
+fn spawn(program: &OsStr, arguments: &[OsString], environment: &Environment) -> io::Result<Child> {
+    match command(program, environment).args(arguments).spawn() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let Some((cargo, manifest)) = workspace_program(program) else {
                 return Err(error);
             };
-            let mut command = command(&cargo, folder);
+            let mut command = command(&cargo, environment);
             command.arg("run").arg("--manifest-path").arg(manifest).arg("--").args(arguments);
             command.spawn()
         }
@@ -55,9 +70,14 @@ fn spawn(program: &OsStr, arguments: &[OsString], folder: &Path) -> io::Result<C
     }
 }
 
-fn command(program: &OsStr, folder: &Path) -> Command {
+fn command(program: &OsStr, environment: &Environment) -> Command {
     let mut command = Command::new(program);
-    command.env("AAC_DIR", folder);
+    if environment.iter().any(|(name, _)| *name == "VAULT_ADDR") {
+        for name in OTHER_VAULT {
+            command.env_remove(name);
+        }
+    }
+    command.envs(environment.iter().map(|(name, value)| (name, value)));
     for (name, _) in env::vars_os().filter(|(name, _)| is_set_by_cargo(name)) {
         command.env_remove(name);
     }

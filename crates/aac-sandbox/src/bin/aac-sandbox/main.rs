@@ -5,6 +5,7 @@
 //! cargo sandbox get_workspace                       the same, in short
 //! cargo sandbox bash                                run a shell
 //! cargo sandbox --fault token:reset-after list_users
+//! cargo sandbox --vault get_workspace               with the tokens in a vault
 //! cargo sandbox                                     serve until Ctrl-C
 //! ```
 
@@ -18,16 +19,16 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use aac_sandbox::{Fault, FaultKind, Options, Sandbox};
-use clap::{Parser, value_parser};
+use aac_sandbox::{Fault, FaultKind, Options, Sandbox, VaultOptions};
+use clap::error::ErrorKind;
+use clap::{CommandFactory as _, Parser, value_parser};
 
 use crate::folder::Folder;
 use crate::platform::Signals;
 
 const EXAMPLES: &str = "\
-Examples:
-  cargo sandbox --fault token:reset-after get_workspace
-  cargo sandbox bash";
+Example:
+  cargo sandbox --fault token:reset-after get_workspace";
 
 /// Run a command against a local Alteryx Cloud, with AAC_DIR set to its files
 #[derive(Debug, Parser)]
@@ -68,6 +69,10 @@ struct Cli {
         value_parser = value_parser!(u64).range(..=3_600_000))]
     latency: u64,
 
+    /// Keep the tokens in a vault, at VAULT_ADDR
+    #[arg(long)]
+    vault: bool,
+
     /// Inject a fault, such as api:503x2; repeatable
     #[arg(long)]
     fault: Vec<Fault>,
@@ -87,6 +92,10 @@ fn main() {
         // The reader may have left early, as head does.
         let _ = io::stdout().write_all(list_of_faults().as_bytes());
         return;
+    }
+    if let Some(fault) = cli.fault.iter().find(|fault| fault.target.is_vault() && !cli.vault) {
+        let text = format!("--fault {}:{} needs --vault", fault.target, fault.kind);
+        Cli::command().error(ErrorKind::MissingRequiredArgument, text).exit();
     }
     // Not an ExitCode, which cannot hold the exit codes of Windows.
     let code = run(&cli).unwrap_or_else(|error| {
@@ -111,6 +120,7 @@ fn run(cli: &Cli) -> io::Result<i32> {
         latency: Duration::from_millis(cli.latency),
         faults: cli.fault.clone(),
         quiet: false,
+        vault: cli.vault.then(VaultOptions::default),
         ..Options::default()
     })
     .map_err(|error| match error.kind() {
@@ -124,14 +134,21 @@ fn run(cli: &Cli) -> io::Result<i32> {
     })?;
     let folder = Folder::open(cli.dir.as_deref(), cli.create_dir)?;
     // The access token is expired, so that the first call shows a rotation.
-    sandbox.write_files(folder.path(), &sandbox.issue_expired())?;
+    let tokens = sandbox.issue_expired();
+    let mut environment = vec![("AAC_DIR", folder.path().as_os_str().to_owned())];
+    if cli.vault {
+        sandbox.write_vault_files(folder.path(), &tokens)?;
+        environment.extend(sandbox.vault().environment().map(|(name, value)| (name, value.into())));
+    } else {
+        sandbox.write_files(folder.path(), &tokens)?;
+    }
 
     let code = match cli.command.split_first() {
         Some((program, arguments)) => {
-            runtime.block_on(child::run(program, arguments, folder.path(), &mut signals))
+            runtime.block_on(child::run(program, arguments, &environment, &mut signals))
         }
         None => {
-            announce(&sandbox, folder.path());
+            announce(&sandbox, folder.path(), &environment);
             runtime.block_on(signals.next());
             0
         }
@@ -141,19 +158,18 @@ fn run(cli: &Cli) -> io::Result<i32> {
 }
 
 /// Prints the folder of the files: alone on stdout, for scripts, and with instructions on stderr.
-fn announce(sandbox: &Sandbox, folder: &Path) {
-    let path = folder.display().to_string();
-    let text = format!(
-        "sandbox: serving {} until Ctrl-C. In another terminal:\n\
-         sandbox:   bash, zsh    export AAC_DIR='{}'\n\
-         sandbox:   PowerShell   $env:AAC_DIR = '{}'\n",
-        sandbox.url(),
-        path.replace('\'', r"'\''"),
-        path.replace('\'', "''"),
-    );
+fn announce(sandbox: &Sandbox, folder: &Path, environment: &[(&str, OsString)]) {
+    let mut text =
+        format!("sandbox: serving {} until Ctrl-C. In another terminal:\n", sandbox.url());
+    for (name, value) in environment {
+        let value = value.display().to_string();
+        let (posix, power_shell) = (value.replace('\'', r"'\''"), value.replace('\'', "''"));
+        let _ = writeln!(text, "sandbox:   bash, zsh    export {name}='{posix}'");
+        let _ = writeln!(text, "sandbox:   PowerShell   $env:{name} = '{power_shell}'");
+    }
     // Either may be closed.
     let _ = io::stderr().write_all(text.as_bytes());
-    let _ = writeln!(io::stdout(), "{path}");
+    let _ = writeln!(io::stdout(), "{}", folder.display());
 }
 
 fn list_of_faults() -> String {
@@ -164,12 +180,14 @@ fn list_of_faults() -> String {
   --fault api:429x2       next two API requests: 429
   --fault api:500+1xall   all API requests but the first: 500
 
-TARGET  token or api
-VALUE   seconds for 429, 503, slow and slow-body [default: 1]; URL for redirect
+TARGET  token or api; with --vault also vault, vault-read or vault-write
+VALUE   seconds for 429, 503, slow and slow-body [default: 1]; URL for redirect;
+        number of requests for late [default: 1]
 SKIP    number of requests that pass first [default: 0]
 TIMES   number of requests that meet the fault, or all [default: 1]
 KIND    see below. With an error status, redirect, hang or reset-before, no
-        token is spent. With the others, the request is processed first.
+        token is spent and nothing written. With the others, the request is
+        processed first.
 
 "
     .to_owned();
