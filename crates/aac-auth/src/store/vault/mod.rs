@@ -117,14 +117,14 @@ impl<'a> VaultStore<'a> {
 
     /// Reads the secret, with patience for a new leader.
     fn look(&self) -> Result<(), VaultProblem> {
-        let start = Instant::now();
+        let (start, patience) = (Instant::now(), bounded(READING));
         let mut pause = Duration::from_millis(50);
         loop {
             let problem = match self.look_once() {
                 Ok(()) if self.seen.borrow().number > 0 => return Ok(()),
                 Ok(()) if start.elapsed() >= UNSEALING => return Ok(()),
                 Ok(()) => VaultProblem::NoSecret,
-                Err(problem) if problem.is_passing() && start.elapsed() < READING => problem,
+                Err(problem) if problem.is_passing() && start.elapsed() < patience => problem,
                 Err(problem) => return Err(problem),
             };
             self.vault.notices.step(format_args!("{}: {problem}; trying again", self.place()));
@@ -181,7 +181,7 @@ impl<'a> VaultStore<'a> {
         patience: Duration,
         is_only_passing: bool,
     ) -> Result<Settled, VaultProblem> {
-        let base = self.seen.borrow().number;
+        let (base, patience) = (self.seen.borrow().number, bounded(patience));
         let start = Instant::now();
         let mut pause = Duration::from_millis(20);
         let mut missing_since = None;
@@ -621,11 +621,18 @@ impl Prepared for Refresh<'_> {
     }
 }
 
-/// [`TAKEOVER`]; a debug build, for tests, reads it from the environment.
+/// [`TAKEOVER`], unless a test has another.
 fn takeover() -> Duration {
-    let seconds = || env::var("AAC_TEST_TAKEOVER_SECONDS").ok()?.parse().ok();
-    match cfg!(debug_assertions) {
-        true => seconds().map_or(TAKEOVER, Duration::from_secs),
-        false => TAKEOVER,
-    }
+    for_tests("AAC_TEST_TAKEOVER_SECONDS").unwrap_or(TAKEOVER)
+}
+
+/// A patience, unless a test has less.
+fn bounded(patience: Duration) -> Duration {
+    for_tests("AAC_TEST_PATIENCE_SECONDS").map_or(patience, |bound| bound.min(patience))
+}
+
+/// A number of seconds that a debug build, for tests, reads from the environment.
+fn for_tests(name: &str) -> Option<Duration> {
+    let seconds = || env::var(name).ok()?.parse().ok().map(Duration::from_secs);
+    if cfg!(debug_assertions) { seconds() } else { None }
 }
