@@ -4,7 +4,7 @@ use crate::error::place::Place;
 use crate::error::{Error, Result};
 use crate::platform::signals::SignalGuard;
 use crate::rotation::attempts::{self, Attempts, Next};
-use crate::rotation::commit::Committed;
+use crate::rotation::commit::{Committed, Received};
 use crate::rotation::recovery::{self, PriorAttempt};
 use crate::rotation::refresh::Outcome;
 use crate::rotation::spendable::{Current, Spendable};
@@ -12,11 +12,9 @@ use crate::rotation::{Fresh, Renewal};
 use crate::store::saved::SavedPairs;
 use crate::store::{Exclusive, Preparation, Prepared, StoreError};
 use crate::tokens::credentials::{Credentials, Document, TokenResponse};
-use std::io;
 use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
-use zeroize::Zeroizing;
 
 /// When a person is told that the server takes its time.
 const SLOW: Duration = Duration::from_secs(3);
@@ -28,15 +26,6 @@ pub(super) enum Spent {
     Superseded,
     /// Another program has the lock by now. Nothing was sent.
     LockLost,
-}
-
-/// A response that is of use.
-pub(super) struct Received {
-    pub(super) response: TokenResponse,
-    /// As it came.
-    pub(super) body: Zeroizing<Vec<u8>>,
-    /// Whether the journal has it.
-    pub(super) saved: io::Result<()>,
 }
 
 /// What an attempt has led to.
