@@ -3,6 +3,7 @@
 
 use aac_sandbox::{Fault, FaultKind, Options, Sandbox};
 use acceptance::{Case, DOCUMENTED, PROGRAMS, Run, documents, read, repository};
+use saphyr::{LoadableYamlNode, Yaml};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::env;
@@ -53,7 +54,7 @@ fn nothing_is_shown_that_is_not_tested() {
     let tested = [
         // The tests of this file.
         ("README.md", "rust console bash powershell bash"),
-        ("crates/aac-auth/README.md", "mermaid toml"),
+        ("crates/aac-auth/README.md", "mermaid bash hcl mermaid yaml bash toml"),
         ("crates/aac-sandbox/README.md", "console text"),
         ("crates/access_token/README.md", "bash python powershell text"),
         ("crates/get_workspace/README.md", "console text"),
@@ -392,6 +393,30 @@ fn the_recipes_run() {
     assert_eq!(printed, format!("Created\n{}Complete\n", "InProgress\n".repeat(8)));
     assert!(job.sandbox.counters().refreshes >= 2);
     assert_eq!(job.sandbox.counters().unauthorized, 0);
+}
+
+#[test]
+fn the_manifests_say_what_the_programs_need() {
+    let yaml = blocks("crates/aac-auth/README.md", "yaml").remove(0);
+    let manifests = Yaml::load_from_str(&yaml).unwrap();
+    let kind = |name: &str| manifests.iter().find(|item| item["kind"].as_str() == Some(name));
+    let (config, job) = (kind("ConfigMap").unwrap(), kind("CronJob").unwrap());
+    assert_eq!(manifests.len(), 2);
+    let pod = &job["spec"]["jobTemplate"]["spec"]["template"]["spec"];
+    assert_eq!(pod["terminationGracePeriodSeconds"].as_integer(), Some(150));
+    let container = &pod["containers"][0];
+    // What a container mounts is there, and the variables are those of the table.
+    let names = |list: &Yaml<'_>| -> Vec<String> {
+        let items = list.as_vec().unwrap().iter();
+        items.map(|item| item["name"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(names(&container["volumeMounts"]), names(&pod["volumes"]));
+    let readme = read("crates/aac-auth/README.md");
+    for variable in names(&container["env"]).iter().filter(|name| *name != "AAC_DIR") {
+        assert!(readme.contains(&format!("| `{variable}` |")), "{variable}");
+    }
+    let pointer = config["data"]["creds.json"].as_str().unwrap();
+    assert!(blocks("crates/aac-auth/README.md", "bash")[0].contains(&format!("echo '{pointer}'")));
 }
 
 #[test]
