@@ -18,7 +18,7 @@ pub(crate) mod refresh;
 use crate::config::settings::Settings;
 use crate::config::text;
 use crate::error::notices::Notices;
-use crate::error::{Error, FileProblem, Result};
+use crate::error::{Cause, Error, FileProblem, Result};
 use crate::http::retry::jittered;
 use crate::http::transport::Transport;
 use crate::platform;
@@ -156,7 +156,7 @@ impl Rotation {
     }
 
     fn unusable(&self, problem: FileProblem) -> Error {
-        Error::file(&self.settings.creds, problem)
+        Error::unusable(&self.settings.creds, problem)
     }
 
     fn read(&self) -> Result<Credentials, FileProblem> {
@@ -319,8 +319,9 @@ impl Renewal<'_> {
                 Ok(Some(fresh)) => return Ok(fresh),
                 Ok(None) => {}
                 // Another program is at work: the lock file was deleted.
-                Err(Error::NotWritable { source, .. })
-                    if source.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error)
+                    if matches!(error.cause(), Cause::NotWritable { source, .. }
+                        if source.kind() == io::ErrorKind::WouldBlock) => {}
                 Err(error) => return Err(error),
             }
             has_waited = true;
@@ -360,19 +361,19 @@ impl Renewal<'_> {
     /// The error, without a claim that an earlier run may have made false.
     fn as_an_earlier_run_left_it(&self, error: Error) -> Error {
         let journal = &self.files.journal;
-        match (Found::read(journal), error) {
-            (Ok(None), error) => error,
-            (Ok(Some(found)), Error::NotWritable { path, source, .. })
+        match (Found::read(journal), error.into_cause()) {
+            (Ok(None), cause) => cause.into(),
+            (Ok(Some(found)), Cause::NotWritable { path, source, .. })
                 if SavedPair::of(journal, &found, &self.rotation.settings).is_some() =>
             {
-                Error::SavedInJournal { journal: journal.clone(), creds: path, source }
+                Cause::SavedInJournal { journal: journal.clone(), creds: path, source }.into()
             }
-            (_, error) => in_doubt(error),
+            (_, cause) => in_doubt(cause.into()),
         }
     }
 
     fn waited_too_long(&self) -> Error {
-        Error::Locked { path: self.files.lock.clone(), waited: PATIENCE }
+        Cause::Locked { path: self.files.lock.clone(), waited: PATIENCE }.into()
     }
 
     /// What creds.json holds, if it is fresh and not the token that was rejected.
@@ -411,16 +412,18 @@ impl Renewal<'_> {
             }
             let in_file = &current.credentials;
             let spent = match self.spend(lock, &current, in_file, &prior) {
-                Err(error @ Error::TokensRefused { .. }) => match self.has_changed(in_file) {
-                    true => continue,
-                    false => self.spend_set_aside(
-                        lock,
-                        in_file,
-                        error,
-                        &found.set_aside,
-                        &found.unreadable,
-                    )?,
-                },
+                Err(error) if matches!(error.cause(), Cause::TokensRefused { .. }) => {
+                    match self.has_changed(in_file) {
+                        true => continue,
+                        false => self.spend_set_aside(
+                            lock,
+                            in_file,
+                            error,
+                            &found.set_aside,
+                            &found.unreadable,
+                        )?,
+                    }
+                }
                 spent => spent?,
             };
             match spent {
@@ -437,8 +440,8 @@ impl Renewal<'_> {
     fn look<'lock>(&self, lock: &'lock Lock) -> Result<Findings<'lock>> {
         let Self { rotation, files, .. } = self;
         let settings = &rotation.settings;
-        let journal =
-            Found::read(&files.journal).map_err(|problem| Error::file(&files.journal, problem))?;
+        let journal = Found::read(&files.journal)
+            .map_err(|problem| Error::unusable(&files.journal, problem))?;
         let mut creds = lock.read(files, &settings.hosts);
         if files.have_saved_pair() && matches!(creds, Err(FileProblem::Empty)) {
             // An editor empties a file before it writes what was pasted.
@@ -545,21 +548,23 @@ impl Renewal<'_> {
                 let pair = found.set_aside.swap_remove(index);
                 self.finish(lock, &pair, older_copy, &found)
             }
-            Recovery::OlderCopy { since } => Err(Error::OlderCopy {
+            Recovery::OlderCopy { since } => Err(Cause::OlderCopy {
                 creds: rotation.settings.creds.clone(),
                 used: since.to_string(),
                 page: rotation.settings.hosts.token_page(),
-            }),
+            }
+            .into()),
             Recovery::SeveralAccounts => {
                 let pairs = found.set_aside.iter();
-                Err(Error::SeveralPairs {
+                Err(Cause::SeveralPairs {
                     creds: rotation.settings.creds.clone(),
                     pairs: pairs.map(|pair| (pair.path.clone(), pair.account())).collect(),
-                })
+                }
+                .into())
             }
             Recovery::NoTokens => match found.unreadable.pop() {
                 // It may hold the only copy of a pair.
-                Some((path, problem)) => Err(Error::file(&path, problem)),
+                Some((path, problem)) => Err(Error::unusable(&path, problem)),
                 None => match found.creds {
                     Err(problem) => Err(rotation.unusable(problem)),
                     Ok(_) => Ok(None),
@@ -599,12 +604,12 @@ impl Renewal<'_> {
             }
             Err(DiskError { path, source }) => {
                 let error =
-                    Error::SavedInJournal { journal: pair.path.clone(), creds: path, source };
+                    Cause::SavedInJournal { journal: pair.path.clone(), creds: path, source };
                 if restored.is_alive() && self.rejected != Some(&restored.access_token) {
                     notices.warn(&error);
                     return Ok(Some(Fresh::old(restored)));
                 }
-                return Err(error);
+                return Err(error.into());
             }
         }
         let creds = rotation.settings.creds.display();
@@ -691,7 +696,12 @@ impl Renewal<'_> {
         let mut guard = None;
         let asked = match self.ask(lock, pair, &mut journal, prior, &mut guard) {
             Ok(asked) => asked,
-            Err(Error::AuthServerUnreachable { .. }) if !lock.is_named() => None,
+            Err(error)
+                if matches!(error.cause(), Cause::AuthServerUnreachable { .. })
+                    && !lock.is_named() =>
+            {
+                None
+            }
             Err(error) => {
                 // Best effort: the note spares others the question, no more.
                 let _ = journal.note(&error, prior.in_doubt);
@@ -712,14 +722,14 @@ impl Renewal<'_> {
                 let place = match &saved {
                     Ok(()) => files.journal.clone(),
                     Err(_) => {
-                        self.save_elsewhere(&journal, &body).map_err(|_| Error::NotSaved {
+                        self.save_elsewhere(&journal, &body).map_err(|_| Cause::NotSaved {
                             creds: settings.creds.clone(),
                             source: io::Error::new(source.kind(), source.to_string()),
                             page: settings.hosts.token_page(),
                         })?
                     }
                 };
-                notices.warn(Error::SavedInJournal { journal: place.clone(), creds: path, source });
+                notices.warn(Cause::SavedInJournal { journal: place.clone(), creds: path, source });
                 (Spent::Saved(fresh), place)
             }
         };
@@ -731,7 +741,7 @@ impl Renewal<'_> {
             ));
         }
         if !response.has_access_token() && matches!(spent, Spent::Saved(_)) {
-            return Err(Error::NoAccessToken { url: endpoint.clone(), place });
+            return Err(Cause::NoAccessToken { url: endpoint.clone(), place }.into());
         }
         Ok(spent)
     }
@@ -748,7 +758,7 @@ impl Renewal<'_> {
             }
             Err(Obstacle::HardLink) => {
                 let creds = self.rotation.settings.creds.clone();
-                return Err(Error::HardLink { creds, in_doubt: false });
+                return Err(Cause::HardLink { creds, in_doubt: false }.into());
             }
         }
         files.replace(Some(&in_file.bytes), &in_file.bytes).map_err(not_writable)
@@ -796,11 +806,11 @@ impl Renewal<'_> {
                 Outcome::NotSent { trouble, spendable } => {
                     let outcome = attempts::Outcome::NotSent { is_lasting: trouble.is_lasting() };
                     let in_doubt = prior.in_doubt;
-                    let error = Error::AuthServerUnreachable { url: url(), trouble, in_doubt };
+                    let error = Cause::AuthServerUnreachable { url: url(), trouble, in_doubt };
                     (outcome, error, Some(spendable), None)
                 }
                 Outcome::Busy { status, wait, spendable } => {
-                    let error = Error::AuthServerBusy {
+                    let error = Cause::AuthServerBusy {
                         url: url(),
                         status,
                         wait,
@@ -812,17 +822,18 @@ impl Renewal<'_> {
                     let earlier = || "an earlier run was cut off, or lost the response".into();
                     let lost = lost.map(|(what, _)| what.into_boxed_str());
                     let lost = lost.or_else(|| prior.in_doubt.then(earlier));
-                    return Err(Error::TokensRefused {
+                    return Err(Cause::TokensRefused {
                         url: url(),
                         message: message.into(),
                         creds: settings.creds.clone(),
                         page: settings.hosts.token_page().into(),
                         lost,
                         set_aside: Box::default(),
-                    });
+                    }
+                    .into());
                 }
                 Outcome::Refused { status, message } => {
-                    let error = Error::RefreshRefused {
+                    let error = Cause::RefreshRefused {
                         url: url(),
                         status,
                         message,
@@ -848,12 +859,12 @@ impl Renewal<'_> {
                 // Nothing is on its way: a signal that came meanwhile ends the run now.
                 *guard = None;
             }
-            if let Error::ResponseLost { what, status, .. } = &error {
+            if let Cause::ResponseLost { what, status, .. } = &error {
                 lost = Some((what.clone(), *status));
             }
             let error = match &lost {
                 // That an earlier attempt may have used the token is the graver news.
-                Some(lost) if !matches!(error, Error::ResponseLost { .. }) => {
+                Some(lost) if !matches!(error, Cause::ResponseLost { .. }) => {
                     self.lost(lost.clone(), pair)
                 }
                 _ => error,
@@ -861,7 +872,7 @@ impl Renewal<'_> {
             let (Next::SendAfter(pause), Some(unsent)) =
                 (next, unsent.or_else(|| again.map(|again| again.once_more())))
             else {
-                return Err(error);
+                return Err(error.into());
             };
             notices.step(format_args!("{error}; trying again in {:.1} s", pause.as_secs_f64()));
             thread::sleep(pause);
@@ -869,9 +880,9 @@ impl Renewal<'_> {
         }
     }
 
-    fn lost(&self, (what, status): (String, Option<u16>), pair: &Current<'_>) -> Error {
+    fn lost(&self, (what, status): (String, Option<u16>), pair: &Current<'_>) -> Cause {
         let settings = &self.rotation.settings;
-        Error::ResponseLost {
+        Cause::ResponseLost {
             url: pair.credentials.token_endpoint.clone(),
             what,
             status,
@@ -1037,7 +1048,7 @@ impl Renewal<'_> {
             let prior = PriorAttempt { in_doubt: true, failure: None };
             match self.spend(lock, &current, in_file, &prior) {
                 // Dead as well, so there is nothing to keep.
-                Err(Error::TokensRefused { .. }) => {
+                Err(error) if matches!(error.cause(), Cause::TokensRefused { .. }) => {
                     self.record(&pair.link());
                     let _ = files.remove(&pair.path);
                 }
@@ -1050,7 +1061,7 @@ impl Renewal<'_> {
             }
         }
         others.extend(unreadable.iter().map(|(path, problem)| (path.clone(), problem.to_string())));
-        if let Error::TokensRefused { set_aside, .. } = &mut refused {
+        if let Cause::TokensRefused { set_aside, .. } = refused.cause_mut() {
             *set_aside = others.into();
         }
         Err(refused)
@@ -1145,17 +1156,17 @@ fn is_damage(problem: &FileProblem) -> bool {
 }
 
 fn not_writable(DiskError { path, source }: DiskError) -> Error {
-    Error::NotWritable { path, source, in_doubt: false }
+    Cause::NotWritable { path, source, in_doubt: false }.into()
 }
 
 /// The error of a run that has sent nothing, after one that may have.
 fn in_doubt(error: Error) -> Error {
-    match error {
-        Error::NotWritable { path, source, .. } => {
-            Error::NotWritable { path, source, in_doubt: true }
+    match error.into_cause() {
+        Cause::NotWritable { path, source, .. } => {
+            Cause::NotWritable { path, source, in_doubt: true }.into()
         }
-        Error::HardLink { creds, .. } => Error::HardLink { creds, in_doubt: true },
-        error => error,
+        Cause::HardLink { creds, .. } => Cause::HardLink { creds, in_doubt: true }.into(),
+        cause => cause.into(),
     }
 }
 

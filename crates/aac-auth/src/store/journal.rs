@@ -196,7 +196,7 @@ impl Journal {
             "message": error.to_string(),
             "help": error.help(),
             "exit_code": error.exit_code(),
-            "in_doubt": was_in_doubt || error.leaves_doubt(),
+            "in_doubt": was_in_doubt || error.cause().leaves_doubt(),
             "time_ms": LocalTime::now().0,
         });
         let note = note.to_string();
@@ -289,7 +289,7 @@ mod tests {
         let (_folder, files, mut journal) = journal();
         journal.record(&[b'1'; LARGEST]).unwrap();
         journal.record(&[b'2'; LARGEST]).unwrap();
-        let error = Error::Request { what: "what happened".to_owned() };
+        let error = Error::usage("what happened");
         journal.note(&error, false).unwrap();
         let found = Found::read(&files.journal).unwrap().unwrap();
         assert_eq!(found.responses.len(), 2);
