@@ -8,9 +8,8 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::env;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
-use std::time::Duration;
 use tempfile::TempDir;
 
 /// The fences of a document, such as ```bash: the language and the text.
@@ -496,11 +495,8 @@ fn troubles() -> BTreeMap<&'static str, String> {
         fs::write(case.creds(), copy).unwrap();
         case.run(["-v"; 0]).stderr
     };
-    let locked = {
-        // The wait itself takes minutes, and is tested where the turns are.
-        let path = PathBuf::from("creds.json.lock");
-        aac_auth::Error::Locked { path, waited: Duration::from_secs(300) }.to_string()
-    };
+    // The wait itself takes minutes, and is tested where the turns are.
+    let locked = read("crates/aac-auth/src/error/cause.rs");
     let placeholders = "{\"access_token\":\"Your access token here\",\"refresh_token\":\"Your refresh token here\"}";
     let uuid = "af1b5321-afe0-48c2-966a-c77d74e98085";
     let oauth_error = "{\"error\":\"invalid_grant\",\"error_description\":\"no\"}";
