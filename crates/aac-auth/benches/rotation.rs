@@ -27,8 +27,7 @@ impl Folder {
         let sandbox = Sandbox::start(Options::default()).unwrap();
         let folder = tempfile::tempdir().unwrap();
         sandbox.write_files(folder.path(), &tokens(&sandbox)).unwrap();
-        let mut options = ConnectionOptions::default();
-        options.dir = Some(folder.path().to_owned());
+        let options = ConnectionOptions::default().dir(folder.path());
         let client = Client::open(&options, "bench/1.0").unwrap();
         Self { sandbox, folder, client }
     }

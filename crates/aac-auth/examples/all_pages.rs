@@ -2,7 +2,8 @@
 //!
 //!     cargo sandbox --users 1234 cargo run -p aac-auth --example all_pages
 
-use aac_auth::{Client, ConnectionOptions, Error, Output};
+use aac_auth::output::Output;
+use aac_auth::{Client, ConnectionOptions, Error};
 use clap::Parser;
 use std::process::ExitCode;
 

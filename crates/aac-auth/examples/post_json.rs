@@ -2,7 +2,7 @@
 //!
 //!     cargo sandbox cargo run -p aac-auth --example post_json -- nightly
 
-use aac_auth::{Client, ConnectionOptions, Error, Method, json};
+use aac_auth::{Client, ConnectionOptions, Error, Method, json, output};
 use clap::Parser;
 use std::process::ExitCode;
 
@@ -31,5 +31,5 @@ fn run(cli: &Cli) -> Result<(), Error> {
         .json(&json!({ "name": cli.name }))
         .send()?
         .json()?;
-    aac_auth::print_json(&plan)
+    output::print_json(&plan)
 }

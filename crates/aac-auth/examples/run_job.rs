@@ -3,7 +3,7 @@
 //!
 //!     cargo sandbox cargo run -p aac-auth --example run_job -- 7
 
-use aac_auth::{Client, ConnectionOptions, Error, Method, json};
+use aac_auth::{Client, ConnectionOptions, Error, Method, json, output};
 use clap::Parser;
 use std::process::ExitCode;
 use std::thread;
@@ -42,7 +42,7 @@ fn run(cli: &Cli) -> Result<String, Error> {
         // The status is a bare JSON string, such as "InProgress".
         let status = client.get(&format!("/v4/jobGroups/{}/status", job["id"]))?;
         let status = status.as_str().unwrap_or("unknown");
-        aac_auth::print_line(status)?;
+        output::print_line(status)?;
         if !matches!(status, "Created" | "Pending" | "InProgress") {
             return Ok(status.to_owned());
         }

@@ -3,7 +3,7 @@
 //!
 //!     cargo sandbox cargo run -p aac-auth --example threads -- 51000 51001 51002
 
-use aac_auth::{Client, ConnectionOptions, Error, Value};
+use aac_auth::{Client, ConnectionOptions, Error, Value, output};
 use clap::Parser;
 use std::process::ExitCode;
 use std::thread;
@@ -36,5 +36,5 @@ fn run(cli: &Cli) -> Result<(), Error> {
         let ended = started.into_iter().map(|thread| thread.join().expect("no call panics"));
         ended.collect::<Result<Vec<Value>, Error>>()
     })?;
-    aac_auth::print_json(&Value::from(people))
+    output::print_json(&Value::from(people))
 }

@@ -11,7 +11,7 @@
 //! current folder or the nearest one above it. Then:
 //!
 //! ```no_run
-//! use aac_auth::{Client, ConnectionOptions, Error};
+//! use aac_auth::{Client, ConnectionOptions, Error, output};
 //! use std::process::ExitCode;
 //!
 //! fn main() -> ExitCode {
@@ -25,7 +25,7 @@
 //! fn run() -> Result<(), Error> {
 //!     let client = Client::open(&ConnectionOptions::default(), "demo/1.0")?;
 //!     let workspace = client.get("/iam/v1/workspaces/current")?;
-//!     aac_auth::print_json(&workspace)
+//!     output::print_json(&workspace)
 //! }
 //! ```
 //!
@@ -42,7 +42,9 @@
 //! # Errors
 //!
 //! An [`Error`] says in one line what happened, [`Error::help`] what to do about it, and
-//! [`Error::exit_code`] how a program should end; [`Error::report`] does all three.
+//! [`Error::exit_code`] how a program should end; [`Error::report`] does all three. A program that goes
+//! on instead asks [`Error::is_retryable`], [`Error::may_have_taken_effect`] and
+//! [`Error::needs_new_tokens`], and reads the response from [`Error::http`].
 //!
 //! # Threads
 //!
@@ -71,11 +73,17 @@
 //! clap = { version = "4.6", features = ["derive"] }
 //! ```
 //!
-//! The programs of [`recipes`] work there unchanged. Without clap, use [`ConnectionOptions::default`] and
-//! set its fields as needed; it reads `AAC_DIR` too. Set [`ConnectionOptions::hold_signals`] as you need.
+//! The programs of [`recipes`] work there unchanged. The feature `clap`, which is on by default, makes
+//! [`ConnectionOptions`] part of a program's flags. A program that uses none of clap turns it off:
+//!
+//! ```toml
+//! [dependencies]
+//! aac-auth = { git = "https://example.com/the/address/you/cloned.git", default-features = false }
+//! ```
+//!
+//! It starts from [`ConnectionOptions::default`], which reads `AAC_DIR` too.
 
 mod api;
-mod cli;
 mod config;
 mod error;
 mod http;
@@ -85,20 +93,27 @@ mod rotation;
 mod store;
 mod tokens;
 
+pub mod output;
 pub mod recipes;
 
-pub use api::body::Body;
+// The client.
 pub use api::client::Client;
-pub use api::json_text::JsonText;
-pub use api::page_hint::PageHint;
+pub use config::options::ConnectionOptions;
+pub use tokens::secret::AccessToken;
+
+// A request and its response.
+pub use api::body::Body;
 pub use api::request::{Preview, Request};
 pub use api::response::Response;
+
+// The rows of a list, and any JSON as the server wrote it.
+pub use api::json_text::JsonText;
+pub use api::page_hint::PageHint;
 pub use api::rows::Rows;
-pub use cli::output::{JsonArray, Output, print_json, print_line};
-pub use config::options::ConnectionOptions;
-pub use error::display::one_line;
-pub use error::notices::warn;
-pub use error::{Error, FileProblem, HttpError, HttpErrorKind, NetworkError, Result};
+
+// What goes wrong.
+pub use error::{Error, ErrorKind, HttpError, Result};
+
+// The types of `http` and `serde_json` that are part of the above.
 pub use serde_json::{Value, json};
-pub use tokens::secret::AccessToken;
 pub use ureq::http::{HeaderMap, Method, StatusCode, Version};

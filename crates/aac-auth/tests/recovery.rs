@@ -565,8 +565,7 @@ fn an_earlier_doubt_about_a_pair_that_was_set_aside_is_remembered() {
 #[cfg(unix)]
 fn a_long_lived_client_follows_a_link_that_appears() {
     let case = Case::expired(Options::default());
-    let mut options = ConnectionOptions::default();
-    options.dir = Some(case.folder.path().to_owned());
+    let options = ConnectionOptions::default().dir(case.folder.path());
     let client = Client::open(&options, "links/1.0").unwrap();
     client.get("/iam/v1/workspaces/current").unwrap();
     let elsewhere = tempfile::tempdir().unwrap();
@@ -665,13 +664,13 @@ fn a_lock_file_that_is_deleted_does_not_make_a_run_forget_the_doubt() {
     fs::write(case.path("creds.json.rotation"), format!("{:<511}\n", line.to_string())).unwrap();
     let child = case.command().arg("-v").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let mut child = child.unwrap();
-    let mut stderr = std::io::BufReader::new(child.stderr.take().unwrap());
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
     let mut text = String::new();
     while !text.contains("trying again") {
-        assert_ne!(std::io::BufRead::read_line(&mut stderr, &mut text).unwrap(), 0, "{text}");
+        assert_ne!(BufRead::read_line(&mut stderr, &mut text).unwrap(), 0, "{text}");
     }
     fs::remove_file(case.path("creds.json.lock")).unwrap();
-    std::io::Read::read_to_string(&mut stderr, &mut text).unwrap();
+    Read::read_to_string(&mut stderr, &mut text).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(1), "{text}");
     assert_eq!(text.matches("renewing the tokens at").count(), 2, "it begins again: {text}");
     assert!(text.contains("an earlier run may have used"), "{text}");

@@ -371,8 +371,7 @@ fn whoever_waited_behind_a_failure_reports_it_and_asks_nothing() {
 #[test]
 fn sixty_four_threads_of_one_program_make_one_exchange() {
     let case = Case::expired(Options { latency: Duration::from_millis(150), ..Options::default() });
-    let mut options = ConnectionOptions::default();
-    options.dir = Some(case.folder.path().to_owned());
+    let options = ConnectionOptions::default().dir(case.folder.path());
     let client = Client::open(&options, "threads/1.0").unwrap();
     // One that panics in the middle of things poisons nothing for the others.
     thread::scope(|scope| {

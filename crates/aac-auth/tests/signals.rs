@@ -301,7 +301,7 @@ fn after_the_exchange_a_signal_acts_as_ever() {
     let deadline = Instant::now() + SOON;
     while case.sandbox.counters().api_calls == 0 {
         assert!(Instant::now() < deadline);
-        std::thread::yield_now();
+        thread::yield_now();
     }
     send("TERM", &child);
     assert_eq!(child.wait().unwrap().signal(), Some(15));

@@ -1,7 +1,7 @@
 //! What happens below HTTP: stopped processes, refused uploads, connections that end at a bad moment,
 //! content codings.
 
-use aac_auth::{Client, ConnectionOptions, Method, json};
+use aac_auth::{Client, ConnectionOptions, ErrorKind, Method, StatusCode, json};
 use aac_sandbox::{Fault, FaultKind, Options};
 use acceptance::{Case, DOCUMENTED, Run};
 use flate2::Compression;
@@ -411,12 +411,49 @@ fn a_write_that_got_no_further_than_a_proxy_was_not_sent() {
 }
 
 #[test]
+fn a_program_can_decide_by_the_error() {
+    use FaultKind as K;
+    let fault = |fault| Options { faults: vec![fault], ..Options::default() };
+    let error = |case: &Case| {
+        let options = ConnectionOptions::default().dir(case.folder.path()).retry(0);
+        let client = Client::open(&options, "test/1.0").unwrap();
+        client.get("/iam/v1/workspaces/current").unwrap_err()
+    };
+
+    let gone = error(&Case::fresh(fault(Fault::api(K::Gone))));
+    assert_eq!((gone.kind(), gone.is_retryable()), (ErrorKind::Http, false));
+    let http = gone.http().unwrap();
+    assert_eq!(http.status(), StatusCode::GONE);
+    assert!(!http.message().is_empty() && !http.body().is_empty(), "{gone}");
+
+    let throttled = error(&Case::fresh(fault(Fault::api(K::TooManyRequests(7)))));
+    assert!(throttled.is_retryable(), "{throttled}");
+    assert_eq!(throttled.retry_after(), Some(Duration::from_secs(7)));
+
+    let failed = error(&Case::fresh(fault(Fault::api(K::ServerError))));
+    assert!(failed.is_retryable() && failed.http().unwrap().request_id().is_some(), "{failed}");
+
+    let cut = error(&Case::fresh(fault(Fault::api(K::Cut))));
+    assert_eq!((cut.kind(), cut.is_retryable()), (ErrorKind::Network, true), "{cut}");
+
+    let busy = error(&Case::expired(fault(Fault::token(K::TooManyRequests(99)))));
+    assert_eq!((busy.kind(), busy.is_retryable()), (ErrorKind::AuthServer, true), "{busy}");
+    assert_eq!(busy.retry_after(), Some(Duration::from_secs(99)));
+
+    let dead = error(&Case::expired(fault(Fault::token(K::InvalidGrant))));
+    assert_eq!((dead.kind(), dead.is_retryable()), (ErrorKind::Tokens, false), "{dead}");
+    assert!(dead.needs_new_tokens() && !busy.needs_new_tokens());
+
+    let case = Case::fresh(Options::default());
+    fs::write(case.creds(), "{").unwrap();
+    assert_eq!(error(&case).kind(), ErrorKind::Config);
+}
+
+#[test]
 fn a_program_can_tell_whether_a_write_may_have_taken_effect() {
     use FaultKind as K;
     let case = Case::fresh(Options::default());
-    let mut options = ConnectionOptions::default();
-    options.dir = Some(case.folder.path().to_owned());
-    options.retry = 0;
+    let options = ConnectionOptions::default().dir(case.folder.path()).retry(0);
     let client = Client::open(&options, "test/1.0").unwrap();
     for (kind, expected) in [
         (K::ResetAfter, true),

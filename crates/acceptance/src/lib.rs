@@ -112,6 +112,7 @@ fn build<'a>(what: impl IntoIterator<Item = &'a str>) -> HashMap<String, PathBuf
 }
 
 /// A folder with the three files, connected to a sandbox.
+#[derive(Debug)]
 pub struct Case {
     /// The server.
     pub sandbox: Sandbox,
@@ -316,6 +317,7 @@ pub fn kill(signal: &str, id: u32) {
 }
 
 /// The result of running a program.
+#[derive(Debug)]
 pub struct Run {
     /// The exit code, unless a signal ended it.
     pub code: Option<i32>,
@@ -383,6 +385,7 @@ impl From<Child> for Run {
 }
 
 /// A terminal, like a window on the screen; dropping it closes it.
+#[derive(Debug)]
 #[cfg(target_os = "linux")]
 pub struct Terminal {
     ours: fs::File,
@@ -471,6 +474,7 @@ pub fn plain(status: u16, body: &[u8]) -> Vec<u8> {
 }
 
 /// A token endpoint whose responses a test defines, byte for byte.
+#[derive(Debug)]
 pub struct TokenServer {
     case: Arc<Case>,
     forms: Arc<Mutex<Vec<Form>>>,

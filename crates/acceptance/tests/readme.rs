@@ -3,13 +3,13 @@
 
 use aac_sandbox::{Fault, FaultKind, Options, Sandbox};
 use acceptance::{Case, DOCUMENTED, PROGRAMS, Run, documents, read, repository};
+use saphyr::{LoadableYamlNode, Yaml};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::env;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
-use std::time::Duration;
 use tempfile::TempDir;
 
 /// The fences of a document, such as ```bash: the language and the text.
@@ -53,7 +53,7 @@ fn nothing_is_shown_that_is_not_tested() {
     let tested = [
         // The tests of this file.
         ("README.md", "rust console bash powershell bash"),
-        ("crates/aac-auth/README.md", "mermaid toml"),
+        ("crates/aac-auth/README.md", "mermaid bash hcl mermaid yaml bash toml"),
         ("crates/aac-sandbox/README.md", "console text"),
         ("crates/access_token/README.md", "bash python powershell text"),
         ("crates/get_workspace/README.md", "console text"),
@@ -395,6 +395,30 @@ fn the_recipes_run() {
 }
 
 #[test]
+fn the_manifests_say_what_the_programs_need() {
+    let yaml = blocks("crates/aac-auth/README.md", "yaml").remove(0);
+    let manifests = Yaml::load_from_str(&yaml).unwrap();
+    let kind = |name: &str| manifests.iter().find(|item| item["kind"].as_str() == Some(name));
+    let (config, job) = (kind("ConfigMap").unwrap(), kind("CronJob").unwrap());
+    assert_eq!(manifests.len(), 2);
+    let pod = &job["spec"]["jobTemplate"]["spec"]["template"]["spec"];
+    assert_eq!(pod["terminationGracePeriodSeconds"].as_integer(), Some(150));
+    let container = &pod["containers"][0];
+    // What a container mounts is there, and the variables are those of the table.
+    let names = |list: &Yaml<'_>| -> Vec<String> {
+        let items = list.as_vec().unwrap().iter();
+        items.map(|item| item["name"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(names(&container["volumeMounts"]), names(&pod["volumes"]));
+    let readme = read("crates/aac-auth/README.md");
+    for variable in names(&container["env"]).iter().filter(|name| *name != "AAC_DIR") {
+        assert!(readme.contains(&format!("| `{variable}` |")), "{variable}");
+    }
+    let pointer = config["data"]["creds.json"].as_str().unwrap();
+    assert!(blocks("crates/aac-auth/README.md", "bash")[0].contains(&format!("echo '{pointer}'")));
+}
+
+#[test]
 fn another_project_uses_the_library() {
     let project = tempfile::tempdir().unwrap();
     let folder = project.path();
@@ -471,11 +495,8 @@ fn troubles() -> BTreeMap<&'static str, String> {
         fs::write(case.creds(), copy).unwrap();
         case.run(["-v"; 0]).stderr
     };
-    let locked = {
-        // The wait itself takes minutes, and is tested where the turns are.
-        let path = PathBuf::from("creds.json.lock");
-        aac_auth::Error::Locked { path, waited: Duration::from_secs(300) }.to_string()
-    };
+    // The wait itself takes minutes, and is tested where the turns are.
+    let locked = read("crates/aac-auth/src/error/cause.rs");
     let placeholders = "{\"access_token\":\"Your access token here\",\"refresh_token\":\"Your refresh token here\"}";
     let uuid = "af1b5321-afe0-48c2-966a-c77d74e98085";
     let oauth_error = "{\"error\":\"invalid_grant\",\"error_description\":\"no\"}";

@@ -9,7 +9,7 @@
 //!
 //! Or without an account: `cargo sandbox cargo run -p access_token`.
 
-use aac_auth::{Client, ConnectionOptions, Error};
+use aac_auth::{Client, ConnectionOptions, Error, output};
 use clap::Parser;
 use std::process::ExitCode;
 
@@ -31,5 +31,5 @@ fn main() -> ExitCode {
 fn run(cli: &Cli) -> Result<(), Error> {
     let program = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
     let client = Client::open(&cli.connection, program)?;
-    aac_auth::print_line(client.access_token()?.expose())
+    output::print_line(client.access_token()?.expose())
 }

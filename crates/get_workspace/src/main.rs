@@ -6,7 +6,7 @@
 //!
 //! To call another endpoint, copy this folder, change `name` in its Cargo.toml, and the path below.
 
-use aac_auth::{Client, ConnectionOptions, Error};
+use aac_auth::{Client, ConnectionOptions, Error, output};
 use clap::Parser;
 use std::process::ExitCode;
 
@@ -30,5 +30,5 @@ fn run(cli: &Cli) -> Result<(), Error> {
     let program = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
     let client = Client::open(&cli.connection, program)?;
     let workspace = client.get("/iam/v1/workspaces/current")?;
-    aac_auth::print_json(&workspace)
+    output::print_json(&workspace)
 }

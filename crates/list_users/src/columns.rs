@@ -1,21 +1,22 @@
 //! A user's fields as columns.
 
-use aac_auth::{Error, JsonText, Rows, one_line};
+use aac_auth::output::one_line;
+use aac_auth::{Error, JsonText, Rows};
 
 /// The columns of a table by default.
-pub const DEFAULT: &str = "name,email,state,lastLoginTime,id";
+pub(crate) const DEFAULT: &str = "name,email,state,lastLoginTime,id";
 
 /// The documented fields, in the order in which the API sends them.
-pub const ALL: &str = "lastLoginTime,id,agreementAcceptedAt,email,name,ssoPrincipal,hadoopPrincipal,\
+pub(crate) const ALL: &str = "lastLoginTime,id,agreementAcceptedAt,email,name,ssoPrincipal,hadoopPrincipal,\
     cpPrincipal,isAdmin,isDisabled,forcePasswordChange,deleted_at,state,lastStateChange,gid,\
     exportStatusUpdatedAt,lastDeletedTenantAt,createdAt,updatedAt,peopleworkspaces,\
     validateExportCompliance,outputHomeDir,uploadDir";
 
 /// The fields that are sent only on request.
-pub const PRIVILEGES: &str = "maximalPrivileges,maximalCapabilities,authorizationRoles";
+pub(crate) const PRIVILEGES: &str = "maximalPrivileges,maximalCapabilities,authorizationRoles";
 
 /// The names in a list such as those above, without duplicates.
-pub fn of(names: &str) -> Vec<String> {
+pub(crate) fn of(names: &str) -> Vec<String> {
     let mut columns: Vec<String> = Vec::new();
     for name in names.split(',').map(str::trim).filter(|name| !name.is_empty()) {
         if !columns.iter().any(|column| column == name) {
@@ -26,13 +27,13 @@ pub fn of(names: &str) -> Vec<String> {
 }
 
 /// Whether one of the columns is in such a list.
-pub fn are_among(columns: &[String], names: &str) -> bool {
+pub(crate) fn are_among(columns: &[String], names: &str) -> bool {
     names.split(',').any(|name| columns.iter().any(|column| column == name))
 }
 
 /// Rejects a column that is neither documented nor a field of a user on the first page, unless that
 /// page is empty.
-pub fn check(columns: &[String], users: &mut Rows) -> Result<(), Error> {
+pub(crate) fn check(columns: &[String], users: &mut Rows) -> Result<(), Error> {
     let documented = of(&[ALL, PRIVILEGES].join(","));
     for column in columns.iter().filter(|column| !documented.contains(column)) {
         let mut seen = Vec::new();
@@ -45,7 +46,7 @@ pub fn check(columns: &[String], users: &mut Rows) -> Result<(), Error> {
             let (column, seen) = (one_line(column), one_line(&seen.join(",")));
             let what =
                 format!("--columns: no user on the first page has \"{column}\"; there are {seen}");
-            return Err(Error::Request { what });
+            return Err(Error::usage(what));
         }
     }
     Ok(())

@@ -1,11 +1,12 @@
 //! Users as CSV (RFC 4180), for spreadsheets.
 
 use crate::progress::print_each;
-use aac_auth::{Error, JsonText, Output, Rows, one_line};
+use aac_auth::output::{self, Output, one_line};
+use aac_auth::{Error, JsonText, Rows};
 use std::borrow::Cow;
 
 /// Prints the given columns. If they are all the documented ones, a warning names other fields.
-pub fn print(
+pub(crate) fn print(
     users: &mut Rows,
     columns: &[String],
     is_all: bool,
@@ -27,7 +28,7 @@ pub fn print(
         if let Some(name) = other.filter(|_| warns) {
             warns = false;
             let name = one_line(&name);
-            aac_auth::warn(format_args!(
+            output::warn(format_args!(
                 "users have \"{name}\" as well, which is left out: --columns can name it"
             ));
         }

@@ -1,12 +1,13 @@
 //! Users as JSON: exactly as the server wrote them, or only some fields.
 
 use crate::progress::print_each;
-use aac_auth::{Error, JsonArray, JsonText, Output, Rows, json};
+use aac_auth::output::{JsonArray, Output};
+use aac_auth::{Error, JsonText, Rows, json};
 use std::borrow::Cow;
 
 /// Prints one array, which ends with the last user, so that a truncated list is not valid JSON; or one
 /// object per line.
-pub fn print(
+pub(crate) fn print(
     users: &mut Rows,
     columns: &[String],
     is_array: bool,

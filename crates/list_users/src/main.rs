@@ -14,7 +14,8 @@ mod json;
 mod progress;
 mod table;
 
-use aac_auth::{Client, ConnectionOptions, Error, Method, Output};
+use aac_auth::output::Output;
+use aac_auth::{Client, ConnectionOptions, Error, Method};
 use clap::{Parser, ValueEnum};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -109,7 +110,7 @@ fn run(cli: Cli) -> Result<(), Error> {
         _ => "",
     };
     if !conflict.is_empty() {
-        return Err(Error::Request { what: conflict.to_owned() });
+        return Err(Error::usage(conflict));
     }
 
     let program = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));

@@ -1,11 +1,12 @@
 //! Users one by one, counted on standard error.
 
-use aac_auth::{Error, JsonText, Output, Rows};
+use aac_auth::output::Output;
+use aac_auth::{Error, JsonText, Rows};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::time::Duration;
 
 /// Prints every user, and flushes the output page by page.
-pub fn print_each(
+pub(crate) fn print_each(
     users: &mut Rows,
     output: &mut Output,
     is_counted: bool,

@@ -1,7 +1,8 @@
 //! Users as a table, for people to read.
 
 use crate::progress::print_each;
-use aac_auth::{Error, JsonText, Output, Rows, one_line};
+use aac_auth::output::{self, Output, one_line};
+use aac_auth::{Error, JsonText, Rows};
 use console::{Alignment, Term, measure_text_width, pad_str, truncate_str};
 
 /// The gap between two columns.
@@ -12,7 +13,7 @@ const NARROWEST: usize = 12;
 const DATE: usize = 10;
 
 /// Prints the given columns. On a terminal, no line is wider than the terminal.
-pub fn print(
+pub(crate) fn print(
     users: &mut Rows,
     columns: &[String],
     has_header: bool,
@@ -50,7 +51,7 @@ pub fn print(
     output.finish()?;
     if widths.len() < columns.len() {
         let left_out = one_line(&columns[widths.len()..].join(", "));
-        aac_auth::warn(format_args!("no room for {left_out}: use --columns, or another --format"));
+        output::warn(format_args!("no room for {left_out}: use --columns, or another --format"));
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! The body of a request, from the command line, a file or standard input.
 
-use aac_auth::{Body, Error};
+use aac_auth::{Body, Error, output};
 use serde_core::de::IgnoredAny;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -16,22 +16,21 @@ const CHECKED: u64 = 64 * 1024 * 1024;
 
 /// A JSON object with the members of `-f` before those of `-F`. It is built as text, so that any JSON
 /// stays exactly as it is.
-pub fn of_fields(
+pub(crate) fn of_fields(
     strings: &[(String, String)],
     values: &[(String, String)],
 ) -> Result<String, Error> {
     let mut members = Vec::new();
     for (name, text) in strings.iter().chain(values) {
-        let shown = format!("the field {:?}", aac_auth::one_line(name));
+        let shown = format!("the field {:?}", output::one_line(name));
         if name.contains(['[', ']']) {
-            let what = format!(
+            return Err(Error::usage(format!(
                 "{shown} has brackets: give its value as JSON, -F 'a={{\"b\":1}}', or the whole body with -d"
-            );
-            return Err(Error::Request { what });
+            )));
         }
         let key = Value::from(name.as_str()).to_string() + ":";
         if members.iter().any(|member: &String| member.starts_with(&key)) {
-            return Err(Error::Request { what: format!("{shown} is given twice") });
+            return Err(Error::usage(format!("{shown} is given twice")));
         }
         let value = match members.len() < strings.len() {
             true => Value::from(text.as_str()).to_string(),
@@ -47,7 +46,7 @@ fn of_field(name: &str, text: &str) -> Result<String, Error> {
     if let Some(path) = text.strip_prefix('@') {
         let stdin = || io::read_to_string(io::stdin());
         let text = if path == "-" { stdin() } else { fs::read_to_string(path) };
-        let text = text.map_err(|source| Error::UserFile { path: path.into(), source })?;
+        let text = text.map_err(|error| Error::file(path, error))?;
         return Ok(Value::from(text).to_string());
     }
     check(name, text.as_bytes())?;
@@ -56,7 +55,7 @@ fn of_field(name: &str, text: &str) -> Result<String, Error> {
 }
 
 /// The value of `--data`. If it should be JSON, invalid JSON is rejected.
-pub fn of_data(data: &str, is_json: bool) -> Result<Body, Error> {
+pub(crate) fn of_data(data: &str, is_json: bool) -> Result<Body, Error> {
     let Some(source) = data.strip_prefix('@') else {
         if is_json {
             is_no_file("--data", "", data)?;
@@ -68,7 +67,7 @@ pub fn of_data(data: &str, is_json: bool) -> Result<Body, Error> {
         return of_stream("standard input", io::stdin(), is_json);
     }
     let path = Path::new(source);
-    let failed = |error| unreadable(path, error);
+    let failed = |error| Error::file(path, error);
     let file = fs::metadata(path).map_err(failed)?;
     if !file.is_file() {
         // A pipe cannot be read twice.
@@ -89,7 +88,7 @@ fn of_stream(
 ) -> Result<Body, Error> {
     let mut start = Vec::new();
     let read = stream.by_ref().take(HELD).read_to_end(&mut start);
-    read.map_err(|error| unreadable(Path::new(name), error))?;
+    read.map_err(|error| Error::file(name, error))?;
     if start.len() as u64 == HELD {
         return Ok(Body::stream(name, Cursor::new(start).chain(stream)));
     }
@@ -99,15 +98,10 @@ fn of_stream(
     Ok(start.into())
 }
 
-fn unreadable(path: &Path, source: io::Error) -> Error {
-    Error::UserFile { path: path.to_owned(), source }
-}
-
 /// The parts of an upload: files, standard input, or JSON as it is.
-pub fn of_parts(parts: &[(String, String)]) -> Result<Vec<(&str, Body)>, Error> {
+pub(crate) fn of_parts(parts: &[(String, String)]) -> Result<Vec<(&str, Body)>, Error> {
     if parts.iter().filter(|(_, value)| value == "@-").count() > 1 {
-        let what = "--part: standard input can be one part alone".to_owned();
-        return Err(Error::Request { what });
+        return Err(Error::usage("--part: standard input can be one part alone"));
     }
     let body = |value: &str| match value.strip_prefix('@') {
         Some("-") => Ok(Body::stream("standard input", io::stdin())),
@@ -123,9 +117,9 @@ pub fn of_parts(parts: &[(String, String)]) -> Result<Vec<(&str, Body)>, Error> 
 /// Rejects a file name given instead of the file's content.
 fn is_no_file(flag: &str, before: &str, value: &str) -> Result<(), Error> {
     match !value.starts_with('@') && Path::new(value).is_file() {
-        true => Err(Error::Request {
-            what: format!("{flag}: that is a file; its content is {flag} {before}@{value}"),
-        }),
+        true => Err(Error::usage(format!(
+            "{flag}: that is a file; its content is {flag} {before}@{value}"
+        ))),
         false => Ok(()),
     }
 }
@@ -149,5 +143,5 @@ fn check(name: &str, bytes: &[u8]) -> Result<(), Error> {
         },
         _ => return Ok(()),
     };
-    Err(Error::Request { what: format!("{name} {why}") })
+    Err(Error::usage(format!("{name} {why}")))
 }

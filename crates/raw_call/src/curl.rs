@@ -8,7 +8,7 @@ use std::path::Path;
 /// The command line. The shell fills in `$ACCESS_TOKEN`, and `$WORKSPACE_ID` if the path contains
 /// `{workspaceId}`. Any user of the machine can read a program's arguments, so the token comes through
 /// a pipe from a shell builtin.
-pub fn line(preview: &Preview, options: &Options, answer: &Answer) -> String {
+pub(crate) fn line(preview: &Preview, options: &Options, answer: &Answer) -> String {
     let mut words = vec!["curl".to_owned()];
     match preview.method {
         Method::GET => {}

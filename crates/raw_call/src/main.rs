@@ -11,7 +11,8 @@ mod curl;
 mod request;
 mod show;
 
-use aac_auth::{Client, ConnectionOptions, Error, JsonArray, Output, Rows};
+use aac_auth::output::{self, JsonArray, Output};
+use aac_auth::{Client, ConnectionOptions, Error, Preview, Rows};
 use clap::{Args, Parser};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -109,9 +110,9 @@ fn run(cli: &Cli) -> Result<(), Error> {
     show::answer(response, output, &cli.answer)
 }
 
-fn preview(cli: &Cli, preview: aac_auth::Preview) -> Result<(), Error> {
+fn preview(cli: &Cli, preview: Preview) -> Result<(), Error> {
     match cli.answer.curl {
-        true => aac_auth::print_line(&curl::line(&preview, &cli.request, &cli.answer)),
+        true => output::print_line(&curl::line(&preview, &cli.request, &cli.answer)),
         false => show::request(&preview),
     }
 }

@@ -6,7 +6,7 @@ use clap::Args;
 
 #[derive(Args)]
 #[command(next_help_heading = "Request")]
-pub struct Options {
+pub(crate) struct Options {
     /// [default: GET, or POST with a body]
     #[arg(short = 'X', long, value_name = "NAME", value_parser = method)]
     pub method: Option<Method>,
@@ -37,7 +37,7 @@ pub struct Options {
 }
 
 impl Options {
-    pub fn build<'client>(
+    pub(crate) fn build<'client>(
         &self,
         client: &'client Client,
         path: &str,
@@ -66,7 +66,7 @@ impl Options {
         Ok(request)
     }
 
-    pub fn has_body(&self) -> bool {
+    pub(crate) fn has_body(&self) -> bool {
         self.has_fields() || self.data.is_some() || !self.part.is_empty()
     }
 

@@ -1,9 +1,10 @@
 //! Shows a request and its response.
 
 use crate::Answer;
+use aac_auth::output::Output;
 use aac_auth::{
-    Error, HeaderMap, HttpError, JsonText, Output, PageHint, Preview, Request, Response,
-    StatusCode, Version,
+    Error, HeaderMap, HttpError, JsonText, PageHint, Preview, Request, Response, StatusCode,
+    Version,
 };
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
 use std::io::{self, IsTerminal, Write};
@@ -14,7 +15,7 @@ use std::process::ExitCode;
 const SHOWN: usize = 16 * 1024 * 1024;
 
 /// Shows a request that is not sent.
-pub fn request(preview: &Preview) -> Result<(), Error> {
+pub(crate) fn request(preview: &Preview) -> Result<(), Error> {
     let mut output = Output::stdout();
     output.write_text(&format!("{} {}\n", preview.method, preview.url))?;
     for (name, value) in &preview.headers {
@@ -30,7 +31,7 @@ pub fn request(preview: &Preview) -> Result<(), Error> {
 const LONG_UPLOAD: u64 = 1024 * 1024;
 
 /// Sends the request, with upload progress on standard error if that is a terminal.
-pub fn upload(request: Request<'_>) -> Result<Response, Error> {
+pub(crate) fn upload(request: Request<'_>) -> Result<Response, Error> {
     if !io::stderr().is_terminal() {
         return request.send();
     }
@@ -54,7 +55,7 @@ pub fn upload(request: Request<'_>) -> Result<Response, Error> {
 }
 
 /// Shows a response as the flags ask.
-pub fn answer(mut response: Response, output: Output, flags: &Answer) -> Result<(), Error> {
+pub(crate) fn answer(mut response: Response, output: Output, flags: &Answer) -> Result<(), Error> {
     if flags.include {
         head(response.version(), response.status(), response.headers())?;
     }
@@ -112,12 +113,8 @@ fn tell(mut hint: PageHint) {
 }
 
 /// Reports an error: the server's response, one line that says what happened, then what to do.
-pub fn report(mut error: Error, flags: &Answer) -> ExitCode {
-    let http = match &mut error {
-        Error::ListInterrupted { source, .. } => &mut **source,
-        error => error,
-    };
-    if let Error::Http(http) = http {
+pub(crate) fn report(mut error: Error, flags: &Answer) -> ExitCode {
+    if let Some(http) = error.http_mut() {
         // If standard output cannot be written either, the first error is the one that counts.
         let _ = error_answer(http, flags);
     }
@@ -125,20 +122,18 @@ pub fn report(mut error: Error, flags: &Answer) -> ExitCode {
 }
 
 fn error_answer(error: &mut HttpError, flags: &Answer) -> Result<(), Error> {
-    if flags.include
-        && let Ok(status) = StatusCode::from_u16(error.status)
-    {
-        head(error.version, status, &error.headers)?;
+    if flags.include {
+        head(error.version(), error.status(), error.headers())?;
     }
-    if flags.no_body || error.body.is_empty() {
+    if flags.no_body || error.body().is_empty() {
         return Ok(());
     }
     if flags.file().is_some() || flags.paginate {
         // Not part of the result.
-        let _ = writeln!(io::stderr(), "{}", error.shown);
+        let _ = writeln!(io::stderr(), "{}", error.redacted_body());
         return Ok(());
     }
-    let start = mem::take(&mut error.body);
+    let start = error.body().to_vec();
     let read = |buffer: &mut [u8]| error.read(buffer);
     body(start, read, Output::stdout(), flags, &ProgressBar::hidden())
 }

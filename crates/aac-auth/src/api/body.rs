@@ -53,9 +53,9 @@ impl Body {
     ///
     /// # Errors
     ///
-    /// [`Error::UserFile`] if it cannot be opened.
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) if it cannot be opened.
     pub fn file(path: &Path) -> Result<Self> {
-        let failed = |source| Error::UserFile { path: path.to_owned(), source };
+        let failed = |source| Error::file(path, source);
         let file = File::open(path).map_err(failed)?;
         let metadata = file.metadata().map_err(failed)?;
         if metadata.is_dir() {
@@ -142,8 +142,7 @@ impl Body {
             match piece {
                 Piece::Bytes { sent, .. } => *sent = 0,
                 Piece::File { path, file, sent, .. } => {
-                    file.rewind()
-                        .map_err(|source| Error::UserFile { path: path.clone(), source })?;
+                    file.rewind().map_err(|source| Error::file(path, source))?;
                     *sent = 0;
                 }
                 Piece::Stream { is_touched: true, .. } => return Ok(false),
@@ -190,7 +189,7 @@ impl Read for Body {
                 Ok(0) if !buffer.is_empty() => self.at += 1,
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => {
                     let text = error.to_string();
-                    self.failure = Some(Error::UserFile { path: piece.path(), source: error });
+                    self.failure = Some(Error::file(piece.path(), error));
                     return Err(io::Error::other(text));
                 }
                 read => return read,

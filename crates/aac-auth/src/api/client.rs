@@ -27,8 +27,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`Error::NoFolder`](crate::Error::NoFolder), [`Error::Placeholders`](crate::Error::Placeholders) and
-    /// [`Error::File`](crate::Error::File), each with the file's name.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config), with the file's name.
     ///
     /// ```no_run
     /// use aac_auth::{Client, ConnectionOptions};
@@ -66,7 +65,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// Every [`Error`](crate::Error); [`Error::Http`](crate::Error::Http) for a response other than 2xx.
+    /// Of every [`ErrorKind`](crate::ErrorKind); [`Http`](crate::ErrorKind::Http) for a response other than 2xx.
     ///
     /// ```no_run
     /// # let client = aac_auth::Client::open(&aac_auth::ConnectionOptions::default(), "demo/1.0")?;
@@ -117,7 +116,7 @@ impl Client {
     /// ```no_run
     /// # let client = aac_auth::Client::open(&aac_auth::ConnectionOptions::default(), "demo/1.0")?;
     /// let token = client.access_token()?;
-    /// aac_auth::print_line(token.expose())?;
+    /// aac_auth::output::print_line(token.expose())?;
     /// # Ok::<(), aac_auth::Error>(())
     /// ```
     pub fn access_token(&self) -> Result<AccessToken> {

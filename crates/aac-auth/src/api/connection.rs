@@ -40,9 +40,8 @@ impl Connection {
         let dir = options.dir.as_deref().filter(|dir| !dir.as_os_str().is_empty());
         let settings = Settings::load(dir, folder::has_tokens, credentials::placeholders)?;
         let user_agent = format!("{program} aac-auth/{}", env!("CARGO_PKG_VERSION"));
-        let agent = HeaderValue::from_str(&user_agent).map_err(|_| Error::Request {
-            what: format!("{program:?} cannot be the name of a program"),
-        })?;
+        let agent = HeaderValue::from_str(&user_agent)
+            .map_err(|_| Error::usage(format!("{program:?} cannot be the name of a program")))?;
         let notices = Notices { verbose: options.verbose };
         notices.step(format_args!("the tokens are in {}", settings.creds.display()));
         let inner = Inner {

@@ -72,10 +72,7 @@ impl<'text> JsonText<'text> {
     /// assert!(values[2].is_none());
     /// assert_eq!(other.unwrap(), "state");
     /// ```
-    pub fn pick(
-        self,
-        names: &[impl AsRef<str>],
-    ) -> (Vec<Option<JsonText<'text>>>, Option<Cow<'text, str>>) {
+    pub fn pick(self, names: &[impl AsRef<str>]) -> (Vec<Option<Self>>, Option<Cow<'text, str>>) {
         let (mut values, mut other, mut likely) = (vec![None; names.len()], None, 0);
         for (name, value) in self.members() {
             // Usually they come in the same order.

@@ -5,7 +5,7 @@ use crate::api::connection::Connection;
 use crate::api::envelope;
 use crate::api::json_text;
 use crate::api::response::Response;
-use crate::error::{Error, HttpError, HttpErrorKind, NetworkError, Result, status_line};
+use crate::error::{Cause, Error, HttpError, HttpErrorKind, NetworkError, Result, status_line};
 use crate::http::coding::Decoder;
 use crate::http::retry::retry_after;
 use crate::http::tcp::Progress;
@@ -58,7 +58,8 @@ impl Connection {
             Some(Value::Number(id)) => id.to_string(),
             _ => {
                 let what = "the workspace in the response has no number for an id".to_owned();
-                return Err(Error::BadResponse { method: Method::GET.to_string(), url, what });
+                let method = Method::GET.to_string();
+                return Err(Cause::BadResponse { method, url, what }.into());
             }
         };
         Ok(self.workspace().get_or_init(|| id))
@@ -112,6 +113,7 @@ pub struct Request<'client> {
 /// # Ok::<(), aac_auth::Error>(())
 /// ```
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Preview {
     /// The method.
     pub method: Method,
@@ -232,7 +234,7 @@ impl<'client> Request<'client> {
     ///
     /// # Errors
     ///
-    /// [`Error::Request`] if it cannot be sent.
+    /// [`ErrorKind::Usage`](crate::ErrorKind::Usage) if it cannot be sent.
     pub fn preview(self) -> Result<Preview> {
         let url = self.check()?.to_string().replace(PLACE, WORKSPACE);
         let headers = self.headers_with("$ACCESS_TOKEN")?;
@@ -251,7 +253,7 @@ impl<'client> Request<'client> {
     ///
     /// # Errors
     ///
-    /// Every [`Error`]; [`Error::Http`], with the body, for a response other than 2xx.
+    /// Of every [`ErrorKind`](crate::ErrorKind). [`Error::http`] has the response if it is other than 2xx.
     pub fn send(self) -> Result<Response> {
         self.run(Ok)
     }
@@ -274,15 +276,17 @@ impl<'client> Request<'client> {
         loop {
             let trouble = match self.send_once(&uri, &fresh.token)? {
                 Ok(response) if response.status().is_success() => {
-                    match finish(Response::new(self.method.clone(), url.clone(), response)) {
-                        Err(Error::Transport { trouble, .. })
+                    let finished =
+                        finish(Response::new(self.method.clone(), url.clone(), response));
+                    match finished.as_ref().map_err(Error::cause) {
+                        Err(Cause::Transport { trouble, .. })
                             if is_safe && tries < connection.retry() =>
                         {
                             connection.pause(&mut tries, None, &trouble.to_string());
                             fresh = self.latest_token(fresh)?;
                             continue;
                         }
-                        finished => return finished,
+                        _ => return finished,
                     }
                 }
                 Ok(response) => {
@@ -290,13 +294,13 @@ impl<'client> Request<'client> {
                     let may_retry = match error.kind {
                         HttpErrorKind::Unauthorized => !fresh.is_new,
                         HttpErrorKind::Throttled => true,
-                        _ => is_safe && matches!(error.status, 502..=504),
+                        _ => is_safe && matches!(error.status.as_u16(), 502..=504),
                     };
                     let is_too_long = error.retry_after.is_some_and(|wait| wait > PATIENCE);
                     let is_rejected = error.kind == HttpErrorKind::Unauthorized;
                     if !may_retry || (!is_rejected && (tries == connection.retry() || is_too_long))
                     {
-                        return Err(Error::Http(Box::new(error)));
+                        return Err(Cause::Http(error).into());
                     }
                     error.body_consumed = !self.body.as_mut().map_or(Ok(true), Body::rewind)?;
                     if is_rejected {
@@ -306,7 +310,7 @@ impl<'client> Request<'client> {
                         fresh.is_new = true;
                     }
                     if error.body_consumed {
-                        return Err(Error::Http(Box::new(error)));
+                        return Err(Cause::Http(error).into());
                     }
                     if !is_rejected {
                         connection.pause(&mut tries, error.retry_after, &error.to_string());
@@ -319,7 +323,8 @@ impl<'client> Request<'client> {
             // A server that did not respond in time gets no second chance.
             let is_final = trouble.is_lasting() || matches!(trouble, NetworkError::Timeout(_));
             if !is_safe || is_final || tries == connection.retry() {
-                return Err(Error::Transport { method: self.method.to_string(), url, trouble });
+                let method = self.method.to_string();
+                return Err(Cause::Transport { method, url, trouble }.into());
             }
             connection.pause(&mut tries, None, &trouble.to_string());
             fresh = self.latest_token(fresh)?;
@@ -346,7 +351,7 @@ impl<'client> Request<'client> {
             }
             None => return self.uri(&self.path.replace(WORKSPACE, PLACE)),
         };
-        Err(Error::Request { what })
+        Err(Error::usage(what))
     }
 
     /// The same token, unless it went stale during the pause before a retry.
@@ -392,9 +397,8 @@ impl<'client> Request<'client> {
 
     /// The URL of a path; it cannot lead to another host.
     fn uri(&self, path: &str) -> Result<Uri> {
-        let refused = |why: &str| Error::Request {
-            what: format!("the path {:?} {why}", redact(path, &[], 100)),
-        };
+        let refused =
+            |why: &str| Error::usage(format!("the path {:?} {why}", redact(path, &[], 100)));
         let url =
             self.connection.settings().hosts.url(&encoded(path)).map_err(|why| refused(&why))?;
         if url.len() > LONGEST_URL {
@@ -402,14 +406,14 @@ impl<'client> Request<'client> {
                 "the URL is too long: {} characters, at most {LONGEST_URL} can be sent",
                 url.len()
             );
-            return Err(Error::Request { what });
+            return Err(Error::usage(what));
         }
         url.parse().map_err(|_| refused("has a control character in it"))
     }
 
     /// All headers except Host and those that frame a body of unknown length.
     fn headers_with(&self, token: &str) -> Result<HeaderMap> {
-        let unusable = |_| Error::Request { what: "a header cannot be sent".to_owned() };
+        let unusable = |_| Error::usage("a header cannot be sent");
         let mut headers = HeaderMap::new();
         headers.insert(header::USER_AGENT, self.connection.user_agent());
         headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
@@ -445,15 +449,14 @@ impl<'client> Request<'client> {
         token: &AccessToken,
     ) -> HttpError {
         let (mut head, body) = response.into_parts();
-        let status = head.status.as_u16();
         let body = Decoder::new(&self.method, &mut head, body).or_raw();
         let mut bytes = Vec::new();
         // A truncated body may still be informative; the status counts.
         let mut reader = body;
         let _ = reader.by_ref().take(ERROR_BODY).read_to_end(&mut bytes);
         let secrets = self.secrets(token);
-        let (message, kind) = envelope::read(status, &bytes, &secrets);
-        let shown = redact(&String::from_utf8_lossy(&bytes), &secrets, SHOWN_BODY);
+        let (message, kind) = envelope::read(head.status.as_u16(), &bytes, &secrets);
+        let redacted_body = redact(&String::from_utf8_lossy(&bytes), &secrets, SHOWN_BODY);
         let request_id = ["x-trifacta-request-id", "x-request-id"]
             .into_iter()
             .find_map(|name| head.headers.get(name)?.to_str().ok())
@@ -461,12 +464,12 @@ impl<'client> Request<'client> {
         HttpError {
             method: self.method.to_string(),
             url: url.to_owned(),
-            status,
+            status: head.status,
             message,
             rest: (bytes.len() as u64 == ERROR_BODY)
                 .then(|| Box::new(reader) as Box<dyn Read + Send>),
             body: bytes,
-            shown,
+            redacted_body,
             request_id,
             retry_after: retry_after(&head.headers),
             version: head.version,

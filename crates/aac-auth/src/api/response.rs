@@ -1,7 +1,7 @@
 //! The response to a request.
 
 use crate::api::json_text;
-use crate::error::{Error, HttpError, NetworkError, Result};
+use crate::error::{Cause, Error, HttpError, NetworkError, Result};
 use crate::http::coding::Decoder;
 use serde_json::Value;
 use std::fmt;
@@ -59,8 +59,11 @@ impl Response {
     ///
     /// # Errors
     ///
-    /// [`Error::BadResponse`] if the body is cut off, is not JSON, or is larger than 256 MiB;
-    /// [`Error::Transport`] if the connection breaks.
+    /// [`ErrorKind::Response`] if the body is cut off, is not JSON, or is larger than 256 MiB;
+    /// [`ErrorKind::Network`] if the connection breaks.
+    ///
+    /// [`ErrorKind::Network`]: crate::ErrorKind::Network
+    /// [`ErrorKind::Response`]: crate::ErrorKind::Response
     pub fn json(self) -> Result<Value> {
         let (method, url) = (self.method.to_string(), self.url.clone());
         let body = self.text()?;
@@ -84,22 +87,23 @@ impl Response {
                 Err(_) => "the answer is not JSON: it is not UTF-8",
             },
         };
-        Err(Error::BadResponse {
-            method: self.method.to_string(),
-            url: self.url,
-            what: what.to_owned(),
-        })
+        let (method, url) = (self.method.to_string(), self.url);
+        Err(Cause::BadResponse { method, url, what: what.to_owned() }.into())
     }
 
     /// Reads the next part of the body; 0 at its end. For bodies of any size.
     ///
     /// # Errors
     ///
-    /// [`Error::Transport`] if the connection breaks, or the body is incomplete;
-    /// [`Error::BadResponse`] if it cannot be decompressed.
+    /// [`ErrorKind::Network`] if the connection breaks, or the body is incomplete;
+    /// [`ErrorKind::Response`] if it cannot be decompressed.
+    ///
+    /// [`ErrorKind::Network`]: crate::ErrorKind::Network
+    /// [`ErrorKind::Response`]: crate::ErrorKind::Response
     ///
     /// ```no_run
-    /// use aac_auth::{Method, Output};
+    /// use aac_auth::Method;
+    /// use aac_auth::output::Output;
     /// # let client = aac_auth::Client::open(&aac_auth::ConnectionOptions::default(), "demo/1.0")?;
     ///
     /// let mut file = Output::file("plan.zip".as_ref())?;
@@ -136,10 +140,10 @@ impl Response {
 /// The error for a failed read of the body.
 fn body_error(method: String, url: String, error: &io::Error) -> Error {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<NetworkError>()) {
-        Some(trouble) => Error::Transport { method, url, trouble: trouble.clone() },
+        Some(trouble) => Cause::Transport { method, url, trouble: trouble.clone() }.into(),
         None => {
             let what = format!("the response cannot be decompressed: {error}");
-            Error::BadResponse { method, url, what }
+            Cause::BadResponse { method, url, what }.into()
         }
     }
 }
@@ -150,7 +154,7 @@ pub(crate) fn not_json(method: String, url: String, error: &serde_json::Error) -
         true => "the answer is cut off".to_owned(),
         false => format!("the answer is not JSON: {error}"),
     };
-    Error::BadResponse { method, url, what }
+    Cause::BadResponse { method, url, what }.into()
 }
 
 impl fmt::Debug for Response {
@@ -167,7 +171,8 @@ impl HttpError {
     ///
     /// # Errors
     ///
-    /// [`Error::Transport`] if the connection breaks, or the body is incomplete.
+    /// [`ErrorKind::Network`](crate::ErrorKind::Network) if the connection breaks, or the body is
+    /// incomplete.
     pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
         let Some(rest) = &mut self.rest else { return Ok(0) };
         loop {

@@ -10,7 +10,7 @@ use crate::api::list::{List, NoList};
 use crate::api::paging::{Arrival, Paging, Step};
 use crate::api::request::{Preview, Request};
 use crate::api::response::not_json;
-use crate::error::{Error, Result};
+use crate::error::{Cause, Error, Result};
 use crate::rotation::cancellation::Cancellation;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -152,7 +152,7 @@ impl Rows {
     ///
     /// # Errors
     ///
-    /// [`Error::Request`] if it cannot be sent.
+    /// [`ErrorKind::Usage`](crate::ErrorKind::Usage) if it cannot be sent.
     pub fn preview(self) -> Result<Preview> {
         self.query.check()?;
         self.query.request(self.paging.next().into()).preview()
@@ -184,13 +184,13 @@ impl Rows {
     ///
     /// # Errors
     ///
-    /// Every [`Error`]; [`Error::ListInterrupted`] after the first row.
+    /// Of every [`ErrorKind`](crate::ErrorKind). After the first row, the message says how many there were.
     ///
     /// ```no_run
     /// # let client = aac_auth::Client::open(&aac_auth::ConnectionOptions::default(), "demo/1.0")?;
     /// let mut plans = client.rows("/plans/v1/plans");
     /// while let Some(plan) = plans.next_text()? {
-    ///     aac_auth::print_line(&plan)?;
+    ///     aac_auth::output::print_line(&plan)?;
     /// }
     /// # Ok::<(), aac_auth::Error>(())
     /// ```
@@ -214,12 +214,13 @@ impl Rows {
                 self.is_done = true;
                 return Err(match self.given {
                     0 => source,
-                    after => Error::ListInterrupted {
+                    after => Cause::ListInterrupted {
                         after,
                         total: self.total(),
                         noun: self.paging.noun,
-                        source: Box::new(source),
-                    },
+                        source: Box::new(source.into_cause()),
+                    }
+                    .into(),
                 });
             }
         }
@@ -323,7 +324,7 @@ impl Rows {
         let rows = match fetching.wait_for(order.offset) {
             Ok((_, page)) => page.list().map_or(0, |list| list.rows.len() as u64),
             // The offset is too large for the server, so it has looked at it.
-            Err(Error::Http(_)) => 0,
+            Err(error) if error.http().is_some() => 0,
             Err(error) => return Err(error),
         };
         Ok(self.paging.probed(rows))
@@ -373,7 +374,7 @@ impl Query {
             let name = ["limit", "offset"].into_iter().find(|name| is_taken(name))?;
             Some(format!("the query has a {name}, by which the pages of a list are asked for"))
         });
-        invalid.map_or(Ok(()), |what| Err(Error::Request { what }))
+        invalid.map_or(Ok(()), |what| Err(Error::usage(what)))
     }
 
     fn start(&self) -> Result<Fetching> {
@@ -388,7 +389,7 @@ impl Query {
             {}
         };
         let thread = thread::Builder::new().name("pages".to_owned()).spawn(fetch);
-        thread.map_err(Error::Thread)?;
+        thread.map_err(Cause::Thread)?;
         Ok(Fetching { orders, pages, ordered: None })
     }
 
@@ -427,7 +428,7 @@ impl Fetching {
     /// The page at the offset, and its order. Pages ordered on a wrong guess are discarded.
     fn wait_for(&mut self, offset: u64) -> Result<(Order, Page)> {
         loop {
-            let ended = |_| Error::Thread(io::Error::other("it has ended"));
+            let ended = |_| Cause::Thread(io::Error::other("it has ended"));
             let (order, page) = self.pages.recv().map_err(ended)?;
             if order.offset == offset {
                 self.ordered = None;
@@ -455,7 +456,7 @@ impl Page {
     }
 
     fn unusable(&self, what: &str) -> Error {
-        Error::NoList { url: self.url.clone(), what: what.to_owned() }
+        Cause::NoList { url: self.url.clone(), what: what.to_owned() }.into()
     }
 }
 

@@ -1,5 +1,7 @@
 //! The user's settings: the three files as editors leave them, the hosts, the options.
 
+#[cfg(feature = "clap")]
+mod flags;
 pub(crate) mod options;
 pub(crate) mod settings;
 pub(crate) mod text;

@@ -1,15 +1,23 @@
-//! The options that every program has.
+//! The options of a connection.
 
-use clap::builder::{OsStringValueParser, TypedValueParser};
+#[cfg(feature = "clap")]
+use crate::config::flags;
 use std::env;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The connection options. Add them to a program's `Cli` with `#[command(flatten)]`.
+/// The bounds of a timeout. No server waits longer than a day; a year would overflow some systems'
+/// timers.
+pub(crate) const SHORTEST: Duration = Duration::from_millis(1);
+pub(crate) const LONGEST: Duration = Duration::from_secs(86_400);
+
+/// How a [`Client`](crate::Client) connects.
 ///
-/// [`timeout`](Self::timeout) applies to API calls. A refresh has its own limits.
+/// A program that parses its flags with clap adds these to its `Cli` with `#[command(flatten)]`, as
+/// `--dir`, `--timeout`, `--retry` and `--verbose`:
 ///
-/// ```
+#[cfg_attr(feature = "clap", doc = "```")]
+#[cfg_attr(not(feature = "clap"), doc = "```ignore")]
 /// use clap::Parser;
 ///
 /// /// What the program does.
@@ -20,33 +28,42 @@ use std::time::Duration;
 /// }
 ///
 /// let cli = Cli::parse_from(["demo", "--timeout", "5"]);
-/// assert_eq!(cli.connection.timeout.as_secs(), 5);
 /// ```
-#[derive(Clone, Debug, clap::Args)]
-#[command(next_help_heading = "Connection")]
-#[non_exhaustive]
+///
+/// Any other starts from the default:
+///
+/// ```no_run
+/// use aac_auth::{Client, ConnectionOptions};
+///
+/// let options = ConnectionOptions::default().dir("/srv/aac").retry(5);
+/// let client = Client::open(&options, "demo/1.0")?;
+/// # Ok::<(), aac_auth::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "clap", derive(clap::Args), command(next_help_heading = "Connection"))]
+#[must_use]
 pub struct ConnectionOptions {
+    // The flags' help. `--help` has one line for each.
     /// Folder of creds.json [env AAC_DIR; else here or above]
-    #[arg(long, value_name = "DIR", env = "AAC_DIR", hide_env = true, value_parser = folder())]
-    pub dir: Option<PathBuf>,
+    #[cfg_attr(feature = "clap", arg(long, value_name = "DIR", env = "AAC_DIR", hide_env = true))]
+    #[cfg_attr(feature = "clap", arg(value_parser = flags::folder()))]
+    pub(crate) dir: Option<PathBuf>,
 
     /// Seconds for a response, and between reads
-    #[arg(long, value_name = "SECS", default_value = "60", value_parser = seconds)]
-    pub timeout: Duration,
+    #[cfg_attr(feature = "clap", arg(long, value_name = "SECS", default_value = "60"))]
+    #[cfg_attr(feature = "clap", arg(value_parser = flags::seconds))]
+    pub(crate) timeout: Duration,
 
     /// Tries after 429; GET: 502-504, network
-    #[arg(long, value_name = "N", default_value_t = 2)]
-    pub retry: u32,
+    #[cfg_attr(feature = "clap", arg(long, value_name = "N", default_value_t = 2))]
+    pub(crate) retry: u32,
 
     /// Say on standard error what is being done
-    #[arg(short, long)]
-    pub verbose: bool,
+    #[cfg_attr(feature = "clap", arg(short, long))]
+    pub(crate) verbose: bool,
 
-    /// Whether Ctrl-C, TERM and HUP wait until a refreshed pair of tokens is saved. Programs that
-    /// parse their options want this. Other callers decide for themselves, since it sets signal
-    /// handlers for the whole process.
-    #[arg(skip = true)]
-    pub hold_signals: bool,
+    #[cfg_attr(feature = "clap", arg(skip = true))]
+    pub(crate) hold_signals: bool,
 }
 
 impl Default for ConnectionOptions {
@@ -63,17 +80,38 @@ impl Default for ConnectionOptions {
     }
 }
 
-/// A path that may be empty: in a shell, `AAC_DIR=` unsets it for one command.
-fn folder() -> impl TypedValueParser<Value = PathBuf> {
-    OsStringValueParser::new().map(PathBuf::from)
-}
+impl ConnectionOptions {
+    /// The folder of creds.json. By default, the current folder or the nearest one above it.
+    pub fn dir(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.dir = Some(dir.into());
+        self
+    }
 
-/// Parses a positive number of seconds, with or without a fraction.
-fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds =
-        text.parse::<f64>().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    // No server waits longer than a day; a year would overflow some systems' timers.
-    seconds
-        .filter(|time| (Duration::from_millis(1)..=Duration::from_secs(86_400)).contains(time))
-        .ok_or_else(|| "a number of seconds, more than 0 and at most 86400".to_owned())
+    /// How long a call waits for the response, and then between reads: 60 seconds by default, from a
+    /// millisecond to a day. A refresh has its own limits.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout.clamp(SHORTEST, LONGEST);
+        self
+    }
+
+    /// How often a call is sent again: after 429, and for GET, HEAD and OPTIONS also after 502, 503, 504
+    /// and trouble with the network. 2 by default.
+    pub fn retry(mut self, times: u32) -> Self {
+        self.retry = times;
+        self
+    }
+
+    /// Whether each step is reported on standard error.
+    pub fn verbose(mut self, verbose: bool) -> Self {
+        self.verbose = verbose;
+        self
+    }
+
+    /// Whether Ctrl-C, TERM and HUP wait until a refreshed pair of tokens is saved. Programs that parse
+    /// their flags want this, and have it. It is off by default, since it sets signal handlers for the
+    /// whole process.
+    pub fn hold_signals(mut self, hold: bool) -> Self {
+        self.hold_signals = hold;
+        self
+    }
 }

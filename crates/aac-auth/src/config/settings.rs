@@ -2,7 +2,7 @@
 
 use crate::config::text;
 use crate::error::place::Place;
-use crate::error::{Error, FileProblem, Result};
+use crate::error::{Cause, Error, FileProblem, Result};
 use crate::http::is_loopback;
 use std::env;
 use std::path::{Path, PathBuf};
@@ -30,19 +30,19 @@ impl Settings {
         let url_file = dir.join("aac_url.txt");
         let hosts = text::read_trimmed(&url_file)
             .and_then(|text| Hosts::parse(&text))
-            .map_err(|problem| Error::file(&url_file, problem))?;
+            .map_err(|problem| Error::unusable(&url_file, problem))?;
         let creds = dir.join("creds.json");
         let project_id = match project_id(&dir, &hosts) {
-            Err(Error::File { path, problem: FileProblem::Placeholder(page) }) => {
+            Err((path, FileProblem::Placeholder(page))) => {
                 // Whoever left one file unfilled probably left both: report them at once.
-                let mut files = vec![(path, page)];
+                let mut files = vec![(Place::File(path), page)];
                 let fields = placeholders(&creds);
                 if !fields.is_empty() {
                     files.push((Place::File(creds), hosts.token_page()));
                 }
-                return Err(Error::Placeholders { files, fields });
+                return Err(Cause::Placeholders { files, fields }.into());
             }
-            result => result?,
+            result => result.map_err(|(path, problem)| Error::unusable(&path, problem))?,
         };
         Ok(Self { hosts, project_id, creds })
     }
@@ -53,38 +53,34 @@ fn find_folder(named: Option<&Path>, has_tokens: fn(&Path) -> bool) -> Result<Pa
     if let Some(named) = named {
         return match named.is_dir() {
             true => Ok(named.to_owned()),
-            false => Err(Error::NoFolder { folder: named.to_owned(), named: true }),
+            false => Err(Cause::NoFolder { folder: named.to_owned(), named: true }.into()),
         };
     }
     let start = env::current_dir().unwrap_or_default();
     match start.ancestors().find(|folder| has_tokens(&folder.join("creds.json"))) {
         Some(folder) => Ok(folder.to_owned()),
-        None => Err(Error::NoFolder { folder: start, named: false }),
+        None => Err(Cause::NoFolder { folder: start, named: false }.into()),
     }
 }
 
 /// Reads the API project ID from client_id.txt. If that is absent or still a placeholder, reads
 /// api_project_id.txt, the name used since April 2025.
-fn project_id(dir: &Path, hosts: &Hosts) -> Result<String> {
+fn project_id(dir: &Path, hosts: &Hosts) -> Result<String, (PathBuf, FileProblem)> {
     let read = |name: &str| {
         let path = dir.join(name);
         text::read_trimmed(&path)
             .and_then(|id| check_project_id(id, hosts))
-            .map_err(|problem| Error::file(&path, problem))
+            .map_err(|problem| (path, problem))
+    };
+    let is_absent = |id: &Result<_, (_, FileProblem)>| {
+        matches!(id, Err((_, FileProblem::Missing | FileProblem::Placeholder(_))))
     };
     let old_name = read("client_id.txt");
-    if !matches!(
-        old_name,
-        Err(Error::File { problem: FileProblem::Missing | FileProblem::Placeholder(_), .. })
-    ) {
+    if !is_absent(&old_name) {
         return old_name;
     }
-    match read("api_project_id.txt") {
-        Err(Error::File {
-            problem: FileProblem::Missing | FileProblem::Placeholder(_), ..
-        }) => old_name,
-        new_name => new_name,
-    }
+    let new_name = read("api_project_id.txt");
+    if is_absent(&new_name) { old_name } else { new_name }
 }
 
 fn check_project_id(id: String, hosts: &Hosts) -> Result<String, FileProblem> {

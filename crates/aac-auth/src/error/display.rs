@@ -3,7 +3,7 @@
 /// The text on one line, with every character escaped that a terminal would act on.
 ///
 /// ```
-/// assert_eq!(aac_auth::one_line("two\nlines\u{202e}"), r"two\nlines\u{202e}");
+/// assert_eq!(aac_auth::output::one_line("two\nlines\u{202e}"), r"two\nlines\u{202e}");
 /// ```
 pub fn one_line(text: &str) -> String {
     visible(text, |_| false)

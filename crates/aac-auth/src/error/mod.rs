@@ -1,698 +1,165 @@
 //! Every error: what happened, what to do about it, and its exit code.
 //!
-//! All the text of error messages is here. [`Display`](fmt::Display) is one line that says what happened
-//! and names the file or URL; [`Error::help`] says what to do.
+//! [`Display`](fmt::Display) is one line that says what happened and names the file or URL;
+//! [`Error::help`] says what to do. All these texts are in [`cause`] and [`http`].
 
+mod cause;
 pub(crate) mod display;
+mod http;
+mod kind;
 pub(crate) mod notices;
 pub(crate) mod place;
 pub(crate) mod vault;
 
 use crate::error::place::Place;
-use crate::error::vault::VaultProblem;
-use crate::platform;
-use std::io::{self, Read, Write};
+pub(crate) use cause::{Cause, FileProblem, NetworkError};
+pub use http::HttpError;
+pub(crate) use http::{HttpErrorKind, status_line};
+pub use kind::ErrorKind;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
-use std::{env, fmt};
-use ureq::http::{HeaderMap, Version};
+use std::{env, error, fmt};
 
 /// `Result` with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why a call could not be made, or how it failed.
 ///
+/// Most programs end with [`report`](Self::report). One that goes on decides by
+/// [`kind`](Self::kind), the status in [`http`](Self::http), and three questions:
+///
+/// - May the call be made again? [`is_retryable`](Self::is_retryable)
+/// - Has the server perhaps done it? [`may_have_taken_effect`](Self::may_have_taken_effect)
+/// - Does a person have to create new tokens? [`needs_new_tokens`](Self::needs_new_tokens)
+///
 /// ```no_run
-/// use aac_auth::Error;
+/// use aac_auth::{Error, StatusCode};
 /// # let client = aac_auth::Client::open(&aac_auth::ConnectionOptions::default(), "demo/1.0")?;
 ///
 /// let plan = match client.get("/plans/v1/plans/7") {
 ///     // Deleted, or never there.
-///     Err(Error::Http(error)) if matches!(error.status, 404 | 410) => None,
+///     Err(error) if error.http().is_some_and(|http| http.status() == StatusCode::NOT_FOUND) => None,
 ///     plan => Some(plan?),
 /// };
 /// # Ok::<(), Error>(())
 /// ```
 ///
 /// No message and no `Debug` output contains a token or part of one.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum Error {
-    /// No creds.json in the current folder or above it, or the named path is not a folder.
-    NoFolder {
-        /// Where the search began, or the named folder.
-        folder: PathBuf,
-        /// Whether `--dir` or `AAC_DIR` named it.
-        named: bool,
-    },
-    /// Files still contain the placeholders that the repository ships.
-    Placeholders {
-        /// The files, each with the page where its content is created.
-        files: Vec<(Place, String)>,
-        /// The placeholder fields of creds.json.
-        fields: Vec<&'static str>,
-    },
-    /// One of the three files cannot be used. Nothing was sent.
-    File {
-        /// The file.
-        path: Place,
-        /// What is wrong with it.
-        problem: FileProblem,
-    },
-    /// The vault that has the tokens cannot be used. Nothing was sent.
-    Vault {
-        /// The secret.
-        secret: Place,
-        /// What is wrong.
-        problem: VaultProblem,
-    },
-    /// A program on this machine or another has claimed the tokens in a vault for too long.
-    Claimed {
-        /// The secret.
-        secret: Place,
-        /// The host and process of the program.
-        holder: String,
-        /// How long this program waited.
-        waited: Duration,
-    },
-    /// Another program held the lock beside creds.json for too long.
-    Locked {
-        /// The lock file.
-        path: Place,
-        /// How long this program waited.
-        waited: Duration,
-    },
-    /// The disk cannot store a new pair of tokens. This was detected before anything was sent.
-    NotWritable {
-        /// The file that could not be written, or the folder.
-        path: Place,
-        /// The operating system's error.
-        source: io::Error,
-        /// Whether an earlier run may have used the refresh token.
-        in_doubt: bool,
-    },
-    /// creds.json has a second name, a hard link, which would keep the old tokens. Nothing was sent.
-    HardLink {
-        /// The file.
-        creds: PathBuf,
-        /// Whether an earlier run may have used the refresh token.
-        in_doubt: bool,
-    },
-    /// creds.json was replaced by an older copy: its refresh token has been used and must not be sent
-    /// again. The newer pair is not on this machine.
-    OlderCopy {
-        /// The file.
-        creds: Place,
-        /// When its refresh token was used.
-        used: String,
-        /// The page where new tokens are created.
-        page: String,
-    },
-    /// creds.json holds no tokens, and pairs of several accounts are set aside.
-    SeveralPairs {
-        /// creds.json.
-        creds: Place,
-        /// The files with the pairs, each with its account.
-        pairs: Vec<(PathBuf, String)>,
-    },
-    /// An earlier run's pair of tokens is in the journal and cannot be moved to creds.json.
-    /// Nothing is lost.
-    SavedInJournal {
-        /// The journal.
-        journal: Place,
-        /// The file that could not be written.
-        creds: Place,
-        /// The operating system's error.
-        source: io::Error,
-    },
-    /// The authorization server could not be reached. The refresh token was not sent.
-    AuthServerUnreachable {
-        /// The token endpoint.
-        url: String,
-        /// The network error.
-        trouble: NetworkError,
-        /// Whether an earlier run may have used the refresh token.
-        in_doubt: bool,
-    },
-    /// The authorization server is rate limiting (HTTP 429). The refresh token is not used up.
-    AuthServerBusy {
-        /// The token endpoint.
-        url: String,
-        /// The HTTP status.
-        status: u16,
-        /// How long it asked to wait, if it said.
-        wait: Option<Duration>,
-        /// Whether an earlier run may have used the refresh token.
-        in_doubt: bool,
-    },
-    /// The authorization server refused the request, not the token. The token is not used up.
-    RefreshRefused {
-        /// The token endpoint.
-        url: String,
-        /// The HTTP status.
-        status: u16,
-        /// Its message, without secrets.
-        message: String,
-        /// Whether an earlier run may have used the refresh token.
-        in_doubt: bool,
-    },
-    /// The refresh token is dead (`invalid_grant`, RFC 6749 §5.2): new tokens are needed.
-    TokensRefused {
-        /// The token endpoint.
-        url: String,
-        /// Its message, without secrets.
-        message: Box<str>,
-        /// The file with the dead tokens.
-        creds: Place,
-        /// The page where new tokens are created.
-        page: Box<str>,
-        /// What happened to the response when this token was sent before, if it was.
-        lost: Option<Box<str>>,
-        /// The files with pairs that are set aside and were not tried, each with its account.
-        set_aside: Box<[(PathBuf, String)]>,
-    },
-    /// The response to a refresh was lost or incomplete twice: the token may be used up.
-    ResponseLost {
-        /// The token endpoint.
-        url: String,
-        /// What happened to the response.
-        what: String,
-        /// The HTTP status, if one arrived.
-        status: Option<u16>,
-        /// The file with the tokens, unchanged.
-        creds: Place,
-        /// The page where new tokens are created.
-        page: String,
-    },
-    /// The server sent a new refresh token without an access token. It is saved.
-    NoAccessToken {
-        /// The token endpoint.
-        url: String,
-        /// The file that holds the refresh token.
-        place: Place,
-    },
-    /// A new pair arrived and no disk could store it: it is lost when this program ends.
-    NotSaved {
-        /// The file that could not be written.
-        creds: Place,
-        /// The operating system's error.
-        source: io::Error,
-        /// The page where new tokens are created.
-        page: String,
-    },
-    /// The error of a run that held the lock before this one and failed moments ago with the same token.
-    FailedElsewhere {
-        /// Its one line that says what happened.
-        message: String,
-        /// Its help text.
-        help: String,
-        /// Its exit code.
-        exit_code: u8,
-    },
-    /// The API responded with a status other than 2xx.
-    Http(Box<HttpError>),
-    /// The API could not be reached, or the connection broke.
-    Transport {
-        /// The request's method.
-        method: String,
-        /// The request's URL.
-        url: String,
-        /// What went wrong.
-        trouble: NetworkError,
-    },
-    /// The API's response is cut off, not JSON, or too large.
-    BadResponse {
-        /// The request's method.
-        method: String,
-        /// The request's URL.
-        url: String,
-        /// What is wrong with the response.
-        what: String,
-    },
-    /// Rows were requested, and the response is not a list, or not one that can be read page by page.
-    NoList {
-        /// The request's URL.
-        url: String,
-        /// What is wrong with it.
-        what: String,
-    },
-    /// The thread that fetches the pages of a list could not be started, or has ended.
-    Thread(io::Error),
-    /// The program's request cannot be sent.
-    Request {
-        /// The path, header or query that cannot be sent, and why.
-        what: String,
-    },
-    /// A list was interrupted after some of its rows.
-    ListInterrupted {
-        /// How many rows were returned.
-        after: u64,
-        /// How many there are, if the server has said.
-        total: Option<u64>,
-        /// What the rows are.
-        noun: &'static str,
-        /// Why it was interrupted.
-        source: Box<Error>,
-    },
-    /// A file named by the user, other than the three, could not be read or written.
-    UserFile {
-        /// The file.
-        path: PathBuf,
-        /// The operating system's error.
-        source: io::Error,
-    },
-    /// Standard output could not be written. This includes a reader that stopped reading
-    /// ([`io::ErrorKind::BrokenPipe`]), for which [`Error::report`] prints nothing.
-    Output(io::Error),
-}
-
-/// A response of the API with a status other than 2xx.
-pub struct HttpError {
-    /// The request's method.
-    pub method: String,
-    /// The request's URL.
-    pub url: String,
-    /// The HTTP status.
-    pub status: u16,
-    /// The server's message, without secrets; empty if it sent none.
-    pub message: String,
-    /// The HTTP version of the response.
-    pub version: Version,
-    /// The headers.
-    pub headers: HeaderMap,
-    /// The body as received, up to 1 MiB; [`read`](Self::read) returns the rest.
-    pub body: Vec<u8>,
-    pub(crate) rest: Option<Box<dyn Read + Send>>,
-    /// The body on one line without secrets, up to 2000 characters, for messages.
-    pub shown: String,
-    /// The ID that support asks for (`x-trifacta-request-id` or `x-request-id`).
-    pub request_id: Option<String>,
-    /// How long the server asks to wait.
-    pub retry_after: Option<Duration>,
-    /// What it means to the user.
-    pub kind: HttpErrorKind,
-    /// Whether a retry was due, but the request's body could not be sent again.
-    pub body_consumed: bool,
-}
-
-/// What an error response means to the caller.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum HttpErrorKind {
-    /// The gateway does not know the API project ID, or got none (401).
-    ApiKey,
-    /// The API project may not use this API (401).
-    ApiKeyForResource,
-    /// The access token is not accepted (401).
-    Unauthorized,
-    /// The user lacks a privilege (403).
-    Forbidden,
-    /// No such route: a wrong path, method or host (404).
-    NoRoute,
-    /// Too many requests (429, or 500 from an older gateway).
-    Throttled,
-    /// A redirect, which is not followed (3xx).
-    Redirect,
-    /// Any other 4xx.
-    Refused,
-    /// Any other 5xx.
-    ServerError,
-}
-
-/// Why the server could not be reached.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum NetworkError {
-    /// The host name could not be resolved.
-    Lookup(String),
-    /// No connection could be made.
-    Connect(String),
-    /// The server's certificate is not trusted.
-    Certificate(String),
-    /// The system's certificate store is empty.
-    NoRoots,
-    /// The proxy could not be used.
-    Proxy(String),
-    /// A wait timed out; the text says which.
-    Timeout(String),
-    /// The connection broke, or the data received was not HTTP.
-    Broken(String),
-}
-
-/// What can be wrong with one of the three files.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum FileProblem {
-    /// It does not exist.
-    Missing,
-    /// It is a folder, a device or the like.
-    NotAFile,
-    /// The operating system could not read it.
-    Unreadable(io::Error),
-    /// It is larger than 1 MiB.
-    TooLarge,
-    /// It is not text: neither UTF-8, nor UTF-16 with a byte order mark.
-    NotText,
-    /// It contains nothing but whitespace.
-    Empty,
-    /// It holds the placeholder it was shipped with; the page is where its content is created.
-    Placeholder(String),
-    /// creds.json holds placeholders instead of tokens.
-    PlaceholderTokens {
-        /// The placeholder fields.
-        fields: Vec<&'static str>,
-        /// The page where tokens are created.
-        page: String,
-    },
-
-    /// aac_url.txt has more than one line.
-    SeveralLines,
-    /// aac_url.txt holds no URL.
-    NotAUrl,
-    /// aac_url.txt has no `https://`; with it, this is the URL.
-    NoScheme(String),
-    /// aac_url.txt names plain http, which only loopback addresses may use.
-    NotHttps,
-    /// aac_url.txt has a user or password before the host.
-    UserInfo,
-    /// aac_url.txt has text after the host; this is the URL without it.
-    NotJustHost(String),
-    /// aac_url.txt holds the address of the web page; this is the API's.
-    WebAddress(String),
-    /// aac_url.txt holds the address of one workspace; this is the API's.
-    WorkspaceAddress(String),
-    /// aac_url.txt names this host, which is not part of Alteryx Cloud.
-    OutsideCloud(String),
-
-    /// The API project ID contains whitespace.
-    IdWithBlanks,
-    /// The API project ID contains characters that no header can carry.
-    IdNotAscii,
-    /// The ID is the OAuth client's; the page is where the API project's is found.
-    OAuthClientId(String),
-
-    /// creds.json is not JSON.
-    NotJson {
-        /// The line, from 1.
-        line: usize,
-        /// The column, from 1.
-        column: usize,
-        /// The parser's message.
-        reason: String,
-        /// Whether the file has the curly quotes of a word processor.
-        curly_quotes: bool,
-    },
-    /// creds.json is JSON, but not an object.
-    NotAnObject,
-    /// creds.json lacks this field.
-    NoToken(&'static str),
-    /// This field is not a string.
-    TokenNotText(&'static str),
-    /// This field is empty.
-    TokenEmpty(&'static str),
-    /// This field has spaces or invalid characters.
-    TokenUnclean(&'static str),
-    /// This field contains a line break.
-    TokenHasLineBreak(&'static str),
-    /// A string continues on the next line, which JSON does not allow.
-    TokenOnSeveralLines {
-        /// The line on which it begins, from 1.
-        line: usize,
-    },
-    /// The refresh token and the access token are swapped.
-    Swapped,
-    /// Both fields hold the same token.
-    SameTwice,
-    /// The access token is not a JWT.
-    NotAJwt,
-    /// The access token lacks this claim.
-    NoClaim(&'static str),
-    /// The access token names this issuer, which is not part of Alteryx Cloud.
-    Issuer(String),
-    /// The access token names this issuer, with plain http.
-    IssuerNotHttps(String),
-    /// The file holds an error of the authorization server instead of tokens.
-    OAuthError {
-        /// The error code and description, without secrets.
-        message: String,
-        /// The page where new tokens are created.
-        page: String,
-    },
-
-    /// creds.json names this secret in a vault, which has the tokens.
-    InVault(String),
-    /// creds.json has tokens and names a secret in a vault as well.
-    TokensAndVault,
-    /// The secret is gone.
-    Vault(VaultProblem),
-
-    /// creds.json was being written when the machine or the program stopped; the journal has the rest.
-    Torn,
-    /// The journal is from another version of this crate, and may hold the only copy of a pair.
-    UnknownJournal,
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoFolder { folder, named: true } => {
-                write!(f, "{}: no such folder", folder.display())
-            }
-            Self::NoFolder { folder, named: false } => {
-                write!(f, "no creds.json in {} or any folder above it", folder.display())
-            }
-            Self::Placeholders { files, fields } => {
-                let names: Vec<_> = files.iter().map(|(place, _)| place.to_string()).collect();
-                write!(f, "placeholders instead of your own values: {}", names.join(", "))?;
-                match fields[..] {
-                    [] => Ok(()),
-                    _ => write!(f, " ({})", fields.join(", ")),
-                }
-            }
-            Self::File { path, problem } => write!(f, "{path}: {problem}"),
-            Self::Vault { secret, problem } => write!(f, "{secret}: {problem}; {UNCHANGED}"),
-            Self::Claimed { secret, holder, waited } => {
-                write!(f, "{secret}: claimed by {holder} for {} s", waited.as_secs())
-            }
-            Self::Locked { path, waited } => {
-                write!(f, "{path}: held by another program for {} s", waited.as_secs())
-            }
-            Self::NotWritable { path, source, in_doubt } => {
-                write!(f, "{path}: {source}; {}", tokens(*in_doubt))
-            }
-            Self::HardLink { creds, in_doubt } => write!(
-                f,
-                "{}: it has another name (a hard link); {}",
-                creds.display(),
-                tokens(*in_doubt)
-            ),
-            Self::OlderCopy { creds, used, .. } => write!(
-                f,
-                "{}: it was replaced by an older copy, whose refresh token was used on {used}",
-                creds
-            ),
-            Self::SeveralPairs { creds, .. } => write!(
-                f,
-                "{}: it holds no usable tokens; tokens that are set aside are of several accounts, or of another",
-                creds
-            ),
-            Self::SavedInJournal { journal, creds, source } => {
-                write!(f, "{}: {source}; the new tokens are saved in {}", creds, journal)
-            }
-            Self::AuthServerUnreachable { url, trouble, in_doubt } => write!(
-                f,
-                "the tokens could not be renewed: {trouble} (POST {url}); {}",
-                tokens(*in_doubt)
-            ),
-            Self::AuthServerBusy { url, status, wait, in_doubt } => {
-                write!(
-                    f,
-                    "the tokens could not be renewed yet: {} (POST {url}); {}",
-                    status_line(*status),
-                    tokens(*in_doubt)
-                )?;
-                match wait {
-                    Some(wait) => write!(f, ", try again in {} s", wait.as_secs()),
-                    None => Ok(()),
-                }
-            }
-            Self::RefreshRefused { url, status, message, in_doubt } => write!(
-                f,
-                "the tokens could not be renewed: {}{} (POST {url}); {}",
-                status_line(*status),
-                after_colon(message),
-                tokens(*in_doubt)
-            ),
-            Self::TokensRefused { url, message, creds, .. } => write!(
-                f,
-                "the refresh token in {} is refused{} (POST {url})",
-                creds,
-                after_colon(message)
-            ),
-            Self::ResponseLost { url, what, creds, .. } => write!(
-                f,
-                "the response with the new tokens was lost: {what} (POST {url}); the refresh token in {} may have been used",
-                creds
-            ),
-            Self::NoAccessToken { url, place } => write!(
-                f,
-                "the server renewed the refresh token without a usable access token (POST {url}); it is saved in {}",
-                place
-            ),
-            Self::NotSaved { creds, source, .. } => {
-                write!(f, "{}: {source}; the new tokens could not be saved anywhere", creds)
-            }
-            Self::FailedElsewhere { message, .. } => f.write_str(message),
-            Self::Http(error) => error.fmt(f),
-            Self::Transport { method, url, trouble } => write!(f, "{trouble} ({method} {url})"),
-            Self::BadResponse { method, url, what } => write!(f, "{what} ({method} {url})"),
-            Self::NoList { url, what } => write!(f, "{what} (GET {url})"),
-            Self::Thread(source) => write!(f, "the thread that fetches pages: {source}"),
-            Self::Request { what } => f.write_str(what),
-            Self::ListInterrupted { after, total, noun, source } => {
-                write!(f, "{source}; stopped after {after} ")?;
-                match total {
-                    Some(total) => write!(f, "of {total} {noun}"),
-                    None => f.write_str(noun),
-                }
-            }
-            Self::UserFile { path, source } => write!(f, "{}: {source}", path.display()),
-            Self::Output(source) => write!(f, "standard output: {source}"),
-        }
-    }
-}
-
-impl fmt::Display for HttpError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { method, url, status, message, .. } = self;
-        write!(f, "{}{} ({method} {url})", status_line(*status), after_colon(message))
-    }
-}
-
-/// Shows the message: a body may contain anything.
-impl fmt::Debug for HttpError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "HttpError({self})")
-    }
-}
-
-impl fmt::Display for NetworkError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Lookup(what) => write!(f, "the host's name could not be looked up: {what}"),
-            Self::Connect(what) => write!(f, "no connection could be made: {what}"),
-            Self::Certificate(what) => write!(f, "the server's certificate is not trusted: {what}"),
-            Self::NoRoots => f.write_str("this system has no certificates to trust"),
-            Self::Proxy(what) => write!(f, "the proxy could not be used: {what}"),
-            Self::Timeout(what) => write!(f, "timed out {what}"),
-            Self::Broken(what) => write!(f, "the connection broke: {what}"),
-        }
-    }
-}
-
-impl fmt::Display for FileProblem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Missing => f.write_str("no such file"),
-            Self::NotAFile => f.write_str("not a file"),
-            Self::Unreadable(source) => write!(f, "cannot be read: {source}"),
-            Self::TooLarge => f.write_str("larger than 1 MiB"),
-            Self::NotText => f.write_str("not a text file"),
-            Self::Empty => f.write_str("empty"),
-            Self::Placeholder(_) => f.write_str("a placeholder instead of your own value"),
-            Self::PlaceholderTokens { fields, .. } => match fields[..] {
-                [field] => write!(f, "\"{field}\" is still a placeholder"),
-                _ => write!(f, "\"{}\" are still placeholders", fields.join("\" and \"")),
-            },
-            Self::SeveralLines => f.write_str("more than one line"),
-            Self::NotAUrl => f.write_str("not a URL"),
-            Self::NoScheme(_) => f.write_str("no https:// at the beginning"),
-            Self::NotHttps => f.write_str("not https"),
-            Self::UserInfo => f.write_str("a user name before the host"),
-            Self::NotJustHost(_) => f.write_str("more than a scheme and a host"),
-            Self::WebAddress(_) => f.write_str("the address of the web pages, not of the API"),
-            Self::WorkspaceAddress(_) => {
-                f.write_str("the address of one workspace, not of the API")
-            }
-            Self::OutsideCloud(host) => write!(f, "{host} is not a host of Alteryx Cloud's API"),
-            Self::IdWithBlanks => f.write_str("blanks inside the id"),
-            Self::IdNotAscii => f.write_str("characters that no id has"),
-            Self::OAuthClientId(_) => {
-                f.write_str("a uuid, which is the OAuth client id, not the API project's id")
-            }
-            Self::NotJson { line, column, reason, curly_quotes } => {
-                write!(f, "not JSON, line {line}, column {column}: {reason}")?;
-                match curly_quotes {
-                    true => f.write_str(" (it has curly quotes “ ”)"),
-                    false => Ok(()),
-                }
-            }
-            Self::NotAnObject => f.write_str("JSON, but not an object { … }"),
-            Self::NoToken(field) => write!(f, "no \"{field}\""),
-            Self::TokenNotText(field) => write!(f, "\"{field}\" is not a string"),
-            Self::TokenEmpty(field) => write!(f, "\"{field}\" is empty"),
-            Self::TokenUnclean(field) => {
-                write!(f, "\"{field}\" has spaces or invalid characters inside")
-            }
-            Self::TokenHasLineBreak(field) => write!(f, "\"{field}\" has a line break inside"),
-            Self::TokenOnSeveralLines { line } => {
-                write!(f, "line {line}: the text in quotation marks goes on in the next line")
-            }
-            Self::Swapped => f.write_str("the two tokens are swapped"),
-            Self::SameTwice => f.write_str("the same token in both places"),
-            Self::NotAJwt => {
-                f.write_str("the access token is not a JWT (three parts with dots between)")
-            }
-            Self::NoClaim(claim) => write!(f, "the access token has no \"{claim}\" in it"),
-            Self::Issuer(iss) => {
-                write!(f, "the access token was issued by {iss}, which is not Alteryx Cloud")
-            }
-            Self::IssuerNotHttps(iss) => {
-                write!(f, "the access token was issued by {iss}, which is not https")
-            }
-            Self::InVault(path) => write!(f, "it names the secret {path} in a vault by now"),
-            Self::TokensAndVault => f.write_str("both tokens and a \"vault\""),
-            Self::Vault(problem) => problem.fmt(f),
-            Self::Torn => f.write_str("written in part"),
-            Self::UnknownJournal => f.write_str("written by another version of this program"),
-            Self::OAuthError { message, .. } => {
-                write!(f, "an error of the authorization server instead of tokens: {message}")
-            }
-        }
-    }
-}
-
-impl std::error::Error for NetworkError {}
-
-impl std::error::Error for Error {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::NotWritable { source, .. }
-            | Self::SavedInJournal { source, .. }
-            | Self::NotSaved { source, .. }
-            | Self::UserFile { source, .. }
-            | Self::Thread(source)
-            | Self::Output(source)
-            | Self::File { problem: FileProblem::Unreadable(source), .. } => Some(source),
-            _ => None,
-        }
-    }
-}
+pub struct Error(Box<Cause>);
 
 impl Error {
-    pub(crate) fn file(place: impl Into<Place>, problem: FileProblem) -> Self {
-        Self::File { path: place.into(), problem }
+    /// An error in how the program was called, such as two flags that exclude each other. Its exit code
+    /// is 2.
+    ///
+    /// ```
+    /// use aac_auth::Error;
+    ///
+    /// let error = Error::usage("--bom goes with --format csv");
+    /// assert_eq!((error.to_string().as_str(), error.exit_code()), ("--bom goes with --format csv", 2));
+    /// ```
+    pub fn usage(what: impl Into<String>) -> Self {
+        Cause::Request { what: what.into() }.into()
+    }
+
+    /// The error of a file that the user named, which could not be read or written.
+    ///
+    /// ```no_run
+    /// use aac_auth::Error;
+    ///
+    /// let path = "body.json";
+    /// let body = std::fs::read(path).map_err(|source| Error::file(path, source))?;
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn file(path: impl AsRef<Path>, source: io::Error) -> Self {
+        Cause::UserFile { path: path.as_ref().to_owned(), source }.into()
+    }
+
+    /// One of the three files, or a file beside creds.json, cannot be used.
+    pub(crate) fn unusable(place: impl Into<Place>, problem: FileProblem) -> Self {
+        Cause::File { path: place.into(), problem }.into()
     }
 
     /// The error of a run that held the lock before this one.
     pub(crate) fn noted(message: &str, help: &str, exit_code: u8) -> Self {
-        Self::FailedElsewhere { message: message.to_owned(), help: help.to_owned(), exit_code }
+        let (message, help) = (message.to_owned(), help.to_owned());
+        Cause::FailedElsewhere { message, help, exit_code }.into()
     }
 
-    /// Whether the refresh token may have been used and its response lost.
-    pub(crate) fn leaves_doubt(&self) -> bool {
-        matches!(self, Self::ResponseLost { .. } | Self::TokensRefused { lost: Some(_), .. })
+    pub(crate) fn cause(&self) -> &Cause {
+        &self.0
+    }
+
+    pub(crate) fn cause_mut(&mut self) -> &mut Cause {
+        &mut self.0
+    }
+
+    pub(crate) fn into_cause(self) -> Cause {
+        *self.0
+    }
+
+    /// Whether the server has refused the refresh token itself.
+    pub(crate) fn is_refusal(&self) -> bool {
+        matches!(*self.0, Cause::TokensRefused { .. })
+    }
+
+    /// Whether another program is at work on a file of ours.
+    pub(crate) fn is_taken(&self) -> bool {
+        matches!(&*self.0, Cause::NotWritable { source, .. } if source.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// Whether the authorization server was never reached.
+    pub(crate) fn is_unsent(&self) -> bool {
+        matches!(*self.0, Cause::AuthServerUnreachable { .. })
+    }
+
+    /// Roughly what went wrong.
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind()
+    }
+
+    /// The API's response, if its status is the error; for a list too.
+    pub fn http(&self) -> Option<&HttpError> {
+        self.0.http()
+    }
+
+    /// The same, to [`read`](HttpError::read) a long body to its end.
+    pub fn http_mut(&mut self) -> Option<&mut HttpError> {
+        self.0.http_mut()
+    }
+
+    /// Whether a person has to create new tokens before any call can succeed.
+    pub fn needs_new_tokens(&self) -> bool {
+        self.0.needs_new_tokens()
+    }
+
+    /// Whether the same call may succeed later, and does no harm if the server has done it already: after
+    /// trouble with the connection, after 429, after 5xx for GET, HEAD and OPTIONS, or while another
+    /// program holds the lock. The retries of this crate
+    /// ([`ConnectionOptions::retry`](crate::ConnectionOptions::retry)) are over by then: wait a while.
+    ///
+    /// ```no_run
+    /// use std::thread;
+    /// use std::time::Duration;
+    /// # let client = aac_auth::Client::open(&aac_auth::ConnectionOptions::default(), "demo/1.0")?;
+    ///
+    /// let plans = match client.get("/plans/v1/plans") {
+    ///     Err(error) if error.is_retryable() => {
+    ///         thread::sleep(error.retry_after().unwrap_or(Duration::from_secs(60)));
+    ///         client.get("/plans/v1/plans")?
+    ///     }
+    ///     plans => plans?,
+    /// };
+    /// # Ok::<(), aac_auth::Error>(())
+    /// ```
+    pub fn is_retryable(&self) -> bool {
+        self.0.is_retryable()
+    }
+
+    /// How long the server asks to wait, if it does.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.0.retry_after()
     }
 
     /// Whether the request may have taken effect although no response says so: after a timeout, a broken
@@ -711,118 +178,19 @@ impl Error {
     /// # Ok::<(), aac_auth::Error>(())
     /// ```
     pub fn may_have_taken_effect(&self) -> bool {
-        match self {
-            Self::Transport { method, trouble, .. } => !is_safe(method) && trouble.is_sent(),
-            Self::BadResponse { method, .. } => !is_safe(method),
-            Self::Http(error) => error.may_have_taken_effect(),
-            _ => false,
-        }
+        self.0.may_have_taken_effect()
     }
 
     /// What to do about it: whole sentences, one per line; empty if there is nothing to add.
     pub fn help(&self) -> String {
-        match self {
-            Self::NoFolder { named: true, .. } => {
-                "Name the folder that holds aac_url.txt, client_id.txt and creds.json with --dir or AAC_DIR.".to_owned()
-            }
-            Self::NoFolder { named: false, .. } => format!(
-                "Run this in the folder that holds aac_url.txt, client_id.txt and creds.json, or below it, \
-                 or name the folder with --dir or AAC_DIR.\n{}",
-                try_it()
-            ),
-            Self::Placeholders { files, .. } => {
-                let mut lines: Vec<_> = files.iter().map(|(path, page)| fill_in(path, page)).collect();
-                lines.push(try_it());
-                lines.join("\n")
-            }
-            Self::File { path, problem } => problem.help(path),
-            Self::Vault { secret, problem } => problem.help(secret.secret().unwrap_or_default()),
-            Self::Claimed { holder, .. } => format!(
-                "See whether {holder} (host and process) still runs. A claim ends by itself three minutes after its program."
-            ),
-            Self::Locked { path, .. } => format!(
-                "See what still runs and has {} open. Do not delete the file: the lock ends with the program that holds it.",
-                path
-            ),
-            Self::NotWritable { path, .. } => format!(
-                "Tokens are renewed only where the new ones can be saved. Make {} and its folder writable for you, and free space on the disk.",
-                path
-            ),
-            Self::HardLink { .. } => "Each name of a file has a lock of its own, and keeps its own tokens. Keep one of them, and make the others symbolic links to it.".to_owned(),
-            Self::OlderCopy { creds, page, .. } => format!(
-                "Restore the newer file if you have it. Otherwise:\n{}",
-                make_new(page, creds)
-            ),
-            Self::SeveralPairs { creds, pairs } => {
-                let lines = pairs.iter().map(|pair| put_back(pair, creds));
-                lines.collect::<Vec<_>>().join("\n")
-            }
-            Self::SavedInJournal { creds, .. } => {
-                format!("Make {} and its folder writable, and run this again: it moves them there.", creds)
-            }
-            // The host comes from the access token, not from aac_url.txt.
-            Self::AuthServerUnreachable { trouble, .. } => trouble.help().replace(ADDRESS, ""),
-            Self::Transport { method, trouble, .. } if !is_safe(method) => match trouble.is_sent() {
-                true if matches!(trouble, NetworkError::Timeout(_)) => {
-                    format!("{CHECK_FIRST}\nGive it more time with --timeout SECS.")
-                }
-                true => CHECK_FIRST.to_owned(),
-                false => format!("The request was not sent.\n{}", trouble.help()),
-            },
-            Self::Transport { trouble, .. } => trouble.help(),
-            Self::AuthServerBusy { .. } => "Wait, and run this again.".to_owned(),
-            Self::RefreshRefused { status, .. } => match status {
-                300..=399 => "The token endpoint sends to another address, which is not followed. Is a proxy or a login page in between?".to_owned(),
-                407 => "Your proxy wants a user name and password: HTTPS_PROXY=http://user:password@host:port.".to_owned(),
-                500.. => "Run this again later.".to_owned(),
-                _ => "If it stays so, make new tokens: the access token in creds.json names the OAuth client that is refused.".to_owned(),
-            },
-            Self::TokensRefused { creds, page, lost, set_aside, .. } => {
-                let why = match lost {
-                    Some(what) => format!("It was sent before, and the response was lost: {what}."),
-                    None => "It was used before, revoked or disabled, or it has expired.".to_owned(),
-                };
-                let mut lines = vec![why, make_new(page, creds)];
-                lines.extend(set_aside.iter().map(|pair| put_back(pair, creds)));
-                lines.join("\n")
-            }
-            Self::ResponseLost { creds, page, .. } => format!(
-                "Run this again: if the server did not take the token, or has a grace period, that mends it.\nIf it is refused then: {}",
-                make_new(page, creds)
-            ),
-            Self::NoAccessToken { .. } => "Run this again.".to_owned(),
-            Self::NotSaved { creds, page, .. } => {
-                format!("The tokens in the file are spent. When the disk works again: {}", make_new(page, creds))
-            }
-            Self::FailedElsewhere { help, .. } => help.clone(),
-            Self::Http(error) => error.help(),
-            Self::BadResponse { method, .. } if !is_safe(method) => CHECK_FIRST.to_owned(),
-            Self::BadResponse { .. } => "Run this again. If it stays so, a proxy or a login page may be in between.".to_owned(),
-            Self::ListInterrupted { source, .. } => source.help(),
-            Self::NoList { .. } => "Call this endpoint without asking for pages (raw_call: without --paginate).".to_owned(),
-            Self::Thread(_) | Self::Request { .. } | Self::UserFile { .. } | Self::Output(_) => {
-                String::new()
-            }
-        }
+        self.0.help()
     }
 
     /// The exit code of a program that ends with this error: 1 local, network, timeout, bad file or
     /// response; 2 a request that cannot be sent; 3 redirect; 4 HTTP 4xx, or the tokens are refused;
     /// 5 HTTP 5xx.
     pub fn exit_code(&self) -> u8 {
-        match self {
-            Self::Http(error) => status_code(error.status),
-            Self::AuthServerBusy { status, .. } | Self::RefreshRefused { status, .. } => {
-                status_code(*status)
-            }
-            Self::ResponseLost { status: Some(status), .. } => status_code(*status),
-            Self::TokensRefused { .. } | Self::OlderCopy { .. } => 4,
-            Self::Request { .. } => 2,
-            Self::ListInterrupted { source, .. } => source.exit_code(),
-            Self::Output(source) if source.kind() == io::ErrorKind::BrokenPipe => 0,
-            Self::FailedElsewhere { exit_code, .. } => *exit_code,
-            _ => 1,
-        }
+        self.0.exit_code()
     }
 
     /// Prints on standard error what happened and what to do, and returns the exit code for `main`.
@@ -844,7 +212,7 @@ impl Error {
     /// }
     /// ```
     pub fn report(&self) -> ExitCode {
-        if matches!(self, Self::Output(source) if source.kind() == io::ErrorKind::BrokenPipe) {
+        if self.0.is_broken_pipe() {
             return ExitCode::SUCCESS;
         }
         let mut text = format!("{}: {self}\n", program());
@@ -857,221 +225,28 @@ impl Error {
     }
 }
 
-impl HttpError {
-    fn may_have_taken_effect(&self) -> bool {
-        self.kind == HttpErrorKind::ServerError && !is_safe(&self.method)
-    }
-
-    fn help(&self) -> String {
-        let mut help = match self.kind {
-            HttpErrorKind::ApiKey => {
-                "client_id.txt is wrong: put the Client ID of your API project in it.".to_owned()
-            }
-            HttpErrorKind::ApiKeyForResource => {
-                "The API project in client_id.txt may not use this API: choose another, or have it added.".to_owned()
-            }
-            HttpErrorKind::Unauthorized => {
-                "The server does not accept the access token. Is aac_url.txt of the region that the tokens were made in?".to_owned()
-            }
-            HttpErrorKind::Forbidden => {
-                "Your user lacks a privilege for this, or the id is another workspace's. Ask an admin of the workspace.".to_owned()
-            }
-            HttpErrorKind::NoRoute => {
-                "Check the path and the method; ids in a path are numbers.".to_owned()
-            }
-            HttpErrorKind::Throttled => match self.retry_after {
-                Some(wait) => format!("Too many requests: run this again in {} s.", wait.as_secs().max(1)),
-                None => "Too many requests: run this again in a minute.".to_owned(),
-            },
-            HttpErrorKind::Redirect => {
-                "Redirects are not followed, so that the token goes nowhere else. Is aac_url.txt right?".to_owned()
-            }
-            HttpErrorKind::ServerError if self.may_have_taken_effect() => CHECK_FIRST.to_owned(),
-            HttpErrorKind::ServerError => "The server's own trouble: run this again later.".to_owned(),
-            HttpErrorKind::Refused => String::new(),
-        };
-        if self.body_consumed {
-            let again =
-                "The body came from a stream, and cannot be sent a second time: run this again.";
-            help = match self.kind {
-                HttpErrorKind::Throttled => format!("{help}\n{again}"),
-                _ => again.to_owned(),
-            };
-        }
-        if let Some(id) = &self.request_id {
-            if !help.is_empty() {
-                help.push('\n');
-            }
-            help.push_str(&format!("Quote request id {id} when you ask Alteryx support."));
-        }
-        help
+impl From<Cause> for Error {
+    fn from(cause: Cause) -> Self {
+        Self(Box::new(cause))
     }
 }
 
-impl NetworkError {
-    /// Whether another try would fail the same way.
-    pub(crate) fn is_lasting(&self) -> bool {
-        matches!(self, Self::Certificate(_) | Self::NoRoots | Self::Proxy(_))
-    }
-
-    /// Whether part of the request may have reached the server.
-    fn is_sent(&self) -> bool {
-        matches!(self, Self::Timeout(_) | Self::Broken(_))
-    }
-
-    fn help(&self) -> String {
-        match self {
-            Self::Lookup(_) | Self::Connect(_) => {
-                return format!("Check the network, {ADDRESS}and whether you need a proxy (HTTPS_PROXY=http://host:port).");
-            }
-            Self::Certificate(_) => {
-                "If your company inspects TLS, its CA must be in this system's certificate store; \
-                 on Linux, SSL_CERT_FILE=/path/to/ca.pem names it for one run. Check the clock, too."
-            }
-            Self::NoRoots => {
-                "Install the package ca-certificates, or name a file of certificates: SSL_CERT_FILE=/path/to/ca.pem."
-            }
-            Self::Proxy(_) => {
-                "Check HTTPS_PROXY and ALL_PROXY (http://user:password@host:port), and NO_PROXY for hosts that need none."
-            }
-            Self::Timeout(_) => "Run this again, or give it more time with --timeout SECS.",
-            Self::Broken(_) => "Run this again. If it stays so, a proxy or a firewall may be in between.",
-        }
-        .to_owned()
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
     }
 }
 
-impl FileProblem {
-    /// What to do about it, in whole sentences.
-    fn help(&self, place: &Place) -> String {
-        let file = place.file().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
-        match self {
-            Self::Missing | Self::Empty | Self::NotAFile | Self::TooLarge | Self::NotText => match &*file {
-                "aac_url.txt" => format!("Make it a text file with {API_URL} as its one line."),
-                "creds.json" => "Make it a text file with both tokens: {\"access_token\": \"…\", \"refresh_token\": \"…\"}, \
-                     made in User Preferences > OAuth 2.0 API Tokens."
-                    .to_owned(),
-                _ => "Make it a text file with the Client ID of your API project as its one line.".to_owned(),
-            },
-            Self::Unreadable(_) => "Make it readable for you.".to_owned(),
-            Self::Placeholder(page) | Self::PlaceholderTokens { page, .. } => {
-                format!("{}\n{}", fill_in(place, page), try_it())
-            }
-            Self::SeveralLines | Self::NotAUrl | Self::NotHttps | Self::UserInfo | Self::OutsideCloud(_) => {
-                format!("Put {API_URL} in it, on one line and nothing else.")
-            }
-            Self::NoScheme(url)
-            | Self::NotJustHost(url)
-            | Self::WebAddress(url)
-            | Self::WorkspaceAddress(url) => format!("Put {url} in it."),
-            Self::IdWithBlanks | Self::IdNotAscii => {
-                "Copy the Client ID of your API project again: one line of letters and digits.".to_owned()
-            }
-            Self::OAuthClientId(page) => {
-                format!("Copy the Client ID of your API project from {page} (letters and digits, no dashes).")
-            }
-            Self::NotJson { curly_quotes: true, .. } => {
-                "Replace the curly quotes by plain ones (\"), as a plain text editor writes them.".to_owned()
-            }
-            Self::NotJson { .. } | Self::NotAnObject => {
-                "It must look like {\"access_token\": \"…\", \"refresh_token\": \"…\"}, both in plain quotation marks.".to_owned()
-            }
-            Self::NoToken(field) | Self::TokenNotText(field) | Self::TokenEmpty(field) => {
-                format!("Add it as \"{field}\": \"…\", as shown when you generated the tokens.")
-            }
-            Self::TokenUnclean(field) => {
-                format!("Paste \"{field}\" again, on one line and without \"Bearer\".")
-            }
-            Self::TokenHasLineBreak(_) | Self::TokenOnSeveralLines { .. } => {
-                "A token is one long line: paste it again without line breaks.".to_owned()
-            }
-            Self::InVault(_) => "Run this again: the tokens are in the vault.".to_owned(),
-            Self::TokensAndVault => {
-                "Keep one of the two: the tokens, or {\"vault\": \"secret/data/aac\"} once they are in the vault.".to_owned()
-            }
-            Self::Vault(problem) => problem.help(place.secret().unwrap_or_default()),
-            Self::Torn => "Run this again: the rest is in the journal beside it.".to_owned(),
-            Self::UnknownJournal => {
-                "It may hold the only copy of your tokens: run the newer version of this program, which can read it.".to_owned()
-            }
-            Self::Swapped => "Put each in the other's place.".to_owned(),
-            Self::SameTwice => "Paste the access token and the refresh token each in its own place.".to_owned(),
-            Self::NotAJwt | Self::NoClaim(_) => {
-                "Paste the access token again, whole: it begins with eyJ and is about a thousand characters long.".to_owned()
-            }
-            Self::Issuer(_) | Self::IssuerNotHttps(_) => {
-                "The refresh token would be sent there, so it is not. Paste tokens made in Alteryx Cloud \
-                 (those of a local sandbox work with its own aac_url.txt only)."
-                    .to_owned()
-            }
-            Self::OAuthError { page, .. } => format!(
-                "The vendor's JavaScript and bash examples write that over the tokens when an exchange fails.\n{}",
-                make_new(page, place)
-            ),
-        }
+/// Shows the cause, as `Display` does without secrets.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
     }
 }
 
-const CHECK_FIRST: &str =
-    "The server may have carried it out all the same: check before you run this again.";
-const ADDRESS: &str = "the address in aac_url.txt, ";
-const API_URL: &str = "https://api.us1.alteryxcloud.com (or eu1, au1: your region)";
-
-fn try_it() -> String {
-    "To try it without an account, in the project's folder: cargo sandbox cargo run -p get_workspace"
-        .to_owned()
-}
-
-fn fill_in(place: &Place, page: &str) -> String {
-    format!("Put your own value in {place}: made or found at {page}")
-}
-
-const UNCHANGED: &str = "your tokens are unchanged";
-
-/// What is known about the tokens after a run that did not use them.
-fn tokens(in_doubt: bool) -> &'static str {
-    match in_doubt {
-        false => UNCHANGED,
-        true => "an earlier run may have used the refresh token",
-    }
-}
-
-/// How to move a pair that is set aside back to creds.json.
-fn put_back((path, account): &(PathBuf, String), creds: &Place) -> String {
-    format!(
-        "Other tokens are set aside ({account}). To use them: {} \"{}\" \"{}\"",
-        platform::MOVE_COMMAND,
-        path.display(),
-        creds
-    )
-}
-
-fn make_new(page: &str, creds: &Place) -> String {
-    format!("Make new tokens at {page} and paste both into {creds}.")
-}
-
-fn after_colon(message: &str) -> String {
-    if message.is_empty() { String::new() } else { format!(": {message}") }
-}
-
-/// Whether a method is safe (RFC 9110 §9.2.1).
-fn is_safe(method: &str) -> bool {
-    matches!(method, "GET" | "HEAD" | "OPTIONS" | "TRACE")
-}
-
-/// `HTTP 404 Not Found`, with RFC 9110's reason phrase whatever the server sent.
-pub(crate) fn status_line(status: u16) -> String {
-    let reason =
-        ureq::http::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
-    format!("HTTP {status} {}", reason.unwrap_or_default()).trim_end().to_owned()
-}
-
-fn status_code(status: u16) -> u8 {
-    match status {
-        300..=399 => 3,
-        400..=499 => 4,
-        500..=599 => 5,
-        _ => 1,
+impl error::Error for Error {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        self.0.source()
     }
 }
 
@@ -1080,4 +255,235 @@ pub(crate) fn program() -> String {
     let name = env::args_os().next().map(PathBuf::from);
     let stem = name.as_deref().and_then(Path::file_stem);
     stem.map_or_else(|| "aac".to_owned(), |stem| stem.to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::vault::VaultProblem;
+    use ErrorKind::*;
+    use std::error::Error as _;
+    use ureq::http::{HeaderMap, StatusCode, Version};
+
+    fn place() -> Place {
+        Place::File(PathBuf::new())
+    }
+
+    fn refused() -> io::Error {
+        io::ErrorKind::PermissionDenied.into()
+    }
+
+    fn broken() -> NetworkError {
+        NetworkError::Broken(text())
+    }
+
+    fn text() -> String {
+        String::new()
+    }
+
+    fn file(problem: FileProblem) -> Cause {
+        Cause::File { path: place(), problem }
+    }
+
+    fn transport(method: &str, trouble: NetworkError) -> Cause {
+        Cause::Transport { method: method.to_owned(), url: text(), trouble }
+    }
+
+    fn bad_response(method: &str) -> Cause {
+        Cause::BadResponse { method: method.to_owned(), url: text(), what: text() }
+    }
+
+    fn http(method: &str, status: u16, kind: HttpErrorKind) -> Cause {
+        Cause::Http(HttpError {
+            method: method.to_owned(),
+            url: text(),
+            status: StatusCode::from_u16(status).unwrap(),
+            message: text(),
+            version: Version::HTTP_11,
+            headers: HeaderMap::new(),
+            body: Vec::new(),
+            rest: None,
+            redacted_body: text(),
+            request_id: None,
+            retry_after: Some(Duration::from_secs(7)),
+            kind,
+            body_consumed: false,
+        })
+    }
+
+    fn tokens_refused() -> Cause {
+        Cause::TokensRefused {
+            url: text(),
+            message: "".into(),
+            creds: place(),
+            page: "".into(),
+            lost: None,
+            set_aside: [].into(),
+        }
+    }
+
+    fn interrupted(source: Cause) -> Cause {
+        Cause::ListInterrupted { after: 1, total: None, noun: "rows", source: Box::new(source) }
+    }
+
+    #[test]
+    fn what_a_program_can_decide_by() {
+        let (creds, page, url, what) = (place, text, text, text);
+        let placeholders = |fields| Cause::Placeholders { files: Vec::new(), fields };
+        let refresh_refused =
+            |status| Cause::RefreshRefused { url: url(), status, message: text(), in_doubt: false };
+        let unreachable =
+            |trouble| Cause::AuthServerUnreachable { url: url(), trouble, in_doubt: false };
+        let wait = Some(Duration::from_secs(7));
+        let server_error = HttpErrorKind::ServerError;
+        // The kind, whether new tokens are needed, whether the call may be made again, whether it may
+        // have taken effect, the exit code.
+        for (cause, expected) in [
+            (
+                Cause::NoFolder { folder: PathBuf::new(), named: true },
+                (Config, false, false, false, 1),
+            ),
+            (placeholders(vec![]), (Config, false, false, false, 1)),
+            (placeholders(vec!["access_token"]), (Config, true, false, false, 1)),
+            (file(FileProblem::Missing), (Config, false, false, false, 1)),
+            (
+                file(FileProblem::PlaceholderTokens { fields: vec![], page: page() }),
+                (Config, true, false, false, 1),
+            ),
+            (
+                file(FileProblem::OAuthError { message: text(), page: page() }),
+                (Config, true, false, false, 1),
+            ),
+            (file(FileProblem::Torn), (Storage, false, false, false, 1)),
+            (file(FileProblem::UnknownJournal), (Storage, false, false, false, 1)),
+            (
+                Cause::Locked { path: creds(), waited: Duration::ZERO },
+                (Storage, false, true, false, 1),
+            ),
+            (
+                Cause::NotWritable { path: creds(), source: refused(), in_doubt: false },
+                (Storage, false, false, false, 1),
+            ),
+            (
+                Cause::HardLink { creds: PathBuf::new(), in_doubt: false },
+                (Storage, false, false, false, 1),
+            ),
+            (
+                Cause::SeveralPairs { creds: creds(), pairs: vec![] },
+                (Storage, false, false, false, 1),
+            ),
+            (
+                Cause::SavedInJournal { journal: creds(), creds: creds(), source: refused() },
+                (Storage, false, false, false, 1),
+            ),
+            (
+                Cause::NotSaved { creds: creds(), source: refused(), page: page() },
+                (Storage, true, false, false, 1),
+            ),
+            (
+                Cause::OlderCopy { creds: creds(), used: text(), page: page() },
+                (Tokens, true, false, false, 4),
+            ),
+            (tokens_refused(), (Tokens, true, false, false, 4)),
+            (
+                Cause::Vault { secret: place(), problem: VaultProblem::Denied },
+                (Storage, false, false, false, 1),
+            ),
+            (
+                Cause::Vault { secret: place(), problem: VaultProblem::Sealed },
+                (Storage, false, true, false, 1),
+            ),
+            (
+                Cause::Claimed { secret: place(), holder: text(), waited: Duration::ZERO },
+                (Storage, false, true, false, 1),
+            ),
+            (unreachable(broken()), (AuthServer, false, true, false, 1)),
+            (unreachable(NetworkError::NoRoots), (AuthServer, false, false, false, 1)),
+            (
+                Cause::AuthServerBusy { url: url(), status: 429, wait, in_doubt: false },
+                (AuthServer, false, true, false, 4),
+            ),
+            (refresh_refused(400), (AuthServer, false, false, false, 4)),
+            (refresh_refused(503), (AuthServer, false, true, false, 5)),
+            (
+                Cause::ResponseLost {
+                    url: url(),
+                    what: what(),
+                    status: None,
+                    creds: creds(),
+                    page: page(),
+                },
+                (AuthServer, false, true, false, 1),
+            ),
+            (
+                Cause::NoAccessToken { url: url(), place: creds() },
+                (AuthServer, false, true, false, 1),
+            ),
+            (
+                Cause::FailedElsewhere { message: text(), help: text(), exit_code: 4 },
+                (AuthServer, false, true, false, 4),
+            ),
+            (transport("GET", broken()), (Network, false, true, false, 1)),
+            (transport("POST", broken()), (Network, false, false, true, 1)),
+            (transport("POST", NetworkError::Connect(text())), (Network, false, true, false, 1)),
+            (
+                transport("GET", NetworkError::Certificate(text())),
+                (Network, false, false, false, 1),
+            ),
+            (http("GET", 503, server_error), (Http, false, true, false, 5)),
+            (http("POST", 503, server_error), (Http, false, false, true, 5)),
+            (http("POST", 429, HttpErrorKind::Throttled), (Http, false, true, false, 4)),
+            (http("GET", 404, HttpErrorKind::Refused), (Http, false, false, false, 4)),
+            (http("GET", 302, HttpErrorKind::Redirect), (Http, false, false, false, 3)),
+            (bad_response("GET"), (Response, false, false, false, 1)),
+            (bad_response("PUT"), (Response, false, false, true, 1)),
+            (Cause::NoList { url: url(), what: what() }, (Response, false, false, false, 1)),
+            (interrupted(http("GET", 500, server_error)), (Http, false, true, false, 5)),
+            (interrupted(tokens_refused()), (Tokens, true, false, false, 4)),
+            (Cause::Request { what: what() }, (Usage, false, false, false, 2)),
+            (
+                Cause::UserFile { path: PathBuf::new(), source: refused() },
+                (Io, false, false, false, 1),
+            ),
+            (Cause::Thread(refused()), (Io, false, false, false, 1)),
+            (Cause::Output(refused()), (Io, false, false, false, 1)),
+            (Cause::Output(io::ErrorKind::BrokenPipe.into()), (Io, false, false, false, 0)),
+        ] {
+            let error = Error::from(cause);
+            let decided = (
+                error.kind(),
+                error.needs_new_tokens(),
+                error.is_retryable(),
+                error.may_have_taken_effect(),
+                error.exit_code(),
+            );
+            assert_eq!(decided, expected, "{error:?}");
+            assert!(!(error.is_retryable() && error.may_have_taken_effect()), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn the_response_and_the_wait_are_those_of_an_interrupted_list_too() {
+        let mut error = Error::from(interrupted(http("GET", 429, HttpErrorKind::Throttled)));
+        assert_eq!(error.http().map(HttpError::status), Some(StatusCode::TOO_MANY_REQUESTS));
+        assert_eq!(error.http_mut().unwrap().read(&mut [0; 8]).unwrap(), 0);
+        assert_eq!(error.retry_after(), Some(Duration::from_secs(7)));
+        assert!(Error::usage("x").http().is_none());
+    }
+
+    #[test]
+    fn the_system_s_error_is_the_source() {
+        let error = Error::file("users.txt", refused());
+        assert_eq!(error.to_string(), "users.txt: permission denied");
+        let source = error.source().unwrap().downcast_ref::<io::Error>();
+        assert_eq!(source.unwrap().kind(), io::ErrorKind::PermissionDenied);
+    }
+
+    #[test]
+    fn a_held_lock_is_named_with_the_wait() {
+        let path = Place::from(Path::new("creds.json.lock"));
+        let error = Error::from(Cause::Locked { path, waited: Duration::from_secs(300) });
+        let text = "creds.json.lock: held by another program for 300 s";
+        assert_eq!(error.to_string(), text);
+    }
 }

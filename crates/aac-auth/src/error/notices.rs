@@ -55,7 +55,7 @@ impl Notices {
 /// Prints a warning on standard error; the program goes on.
 ///
 /// ```
-/// aac_auth::warn("two users have no name");
+/// aac_auth::output::warn("two users have no name");
 /// ```
 pub fn warn(text: impl fmt::Display) {
     say(format_args!("warning: {text}"));

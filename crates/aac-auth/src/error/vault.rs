@@ -40,15 +40,13 @@ pub(crate) enum VaultProblem {
     Status { status: String, message: String },
     /// The response is not one of KV version 2.
     BadResponse(String),
-    /// Other programs have written the secret all the time.
-    Contended,
 }
 
 impl VaultProblem {
     /// Whether it may pass by itself soon: a leader is being elected, a limit is reached.
     pub(crate) fn is_passing(&self) -> bool {
         match self {
-            Self::Sealed | Self::RateLimited | Self::Status { .. } | Self::Contended => true,
+            Self::Sealed | Self::RateLimited | Self::Status { .. } => true,
             Self::Network(error) => !error.is_lasting(),
             _ => false,
         }
@@ -97,7 +95,7 @@ impl VaultProblem {
                 cli_path(path)
             ),
             Self::Sealed => "Unseal the vault, or wait until it has a leader, and run this again.".to_owned(),
-            Self::RateLimited | Self::Contended => "Run this again in a minute.".to_owned(),
+            Self::RateLimited => "Run this again in a minute.".to_owned(),
             Self::Network(NetworkError::Certificate(_) | NetworkError::NoRoots) => {
                 "Name the certificate of your vault's CA: VAULT_CACERT=/path/to/ca.pem.".to_owned()
             }
@@ -140,7 +138,6 @@ impl fmt::Display for VaultProblem {
             Self::Status { status, message } if message.is_empty() => f.write_str(status),
             Self::Status { status, message } => write!(f, "{status}: {message}"),
             Self::BadResponse(what) => write!(f, "not a response of a vault: {what}"),
-            Self::Contended => f.write_str("other programs keep writing it"),
         }
     }
 }

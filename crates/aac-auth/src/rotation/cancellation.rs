@@ -25,7 +25,7 @@ impl Cancellation {
         let state = state.lock().unwrap_or_else(PoisonError::into_inner);
         match *state {
             // Nobody will read this.
-            IsCancelled(true) => Err(Error::Request { what: "no longer wanted".to_owned() }),
+            IsCancelled(true) => Err(Error::usage("no longer wanted")),
             IsCancelled(false) => Ok(Some(state)),
         }
     }

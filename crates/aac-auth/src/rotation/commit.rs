@@ -2,11 +2,21 @@
 
 use crate::rotation::recovery::{self, Commit, Now};
 use crate::rotation::spendable::Current;
-use crate::rotation::spending::Received;
 use crate::rotation::{Fresh, Renewal};
 use crate::store::spent::Link;
 use crate::store::{Exclusive, Prepared, Replaced, StoreError};
-use crate::tokens::credentials::{Credentials, Document};
+use crate::tokens::credentials::{Credentials, Document, TokenResponse};
+use std::io;
+use zeroize::Zeroizing;
+
+/// A response that is of use.
+pub(super) struct Received {
+    pub(super) response: TokenResponse,
+    /// As it came.
+    pub(super) body: Zeroizing<Vec<u8>>,
+    /// Whether the journal has it.
+    pub(super) saved: io::Result<()>,
+}
 
 /// What became of a response.
 pub(super) enum Committed {

@@ -198,7 +198,7 @@ impl Rotation {
                 let Settings { creds, hosts, .. } = &self.settings;
                 let vault =
                     Vault::connect(hosts, self.notices, self.holds_signals, &self.user_agent)
-                        .map_err(|problem| Error::file(creds, FileProblem::Vault(problem)))?;
+                        .map_err(|problem| Error::unusable(creds, FileProblem::Vault(problem)))?;
                 self.vault.get_or_init(|| vault)
             }
         };
@@ -282,8 +282,7 @@ impl<'a> Renewal<'a> {
                 Ok(Some(fresh)) => return Ok(fresh),
                 Ok(None) => {}
                 // Another program is at work: the lock file was deleted.
-                Err(Error::NotWritable { source, .. })
-                    if source.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if error.is_taken() => {}
                 Err(error) => return Err(error),
             }
             has_waited = true;
@@ -318,12 +317,10 @@ impl<'a> Renewal<'a> {
             }
             let current = Current::of(pair, lock);
             let spent = match self.spend(lock, &current, &current.credentials, &prior) {
-                Err(error @ Error::TokensRefused { .. }) => {
-                    match self.has_changed(&current.credentials) {
-                        true => continue,
-                        false => self.spend_set_aside(lock, &current, error, &found.saved)?,
-                    }
-                }
+                Err(error) if error.is_refusal() => match self.has_changed(&current.credentials) {
+                    true => continue,
+                    false => self.spend_set_aside(lock, &current, error, &found.saved)?,
+                },
                 spent => spent?,
             };
             match spent {
@@ -377,7 +374,7 @@ impl<'a> Renewal<'a> {
     }
 
     fn unusable(&self, problem: FileProblem) -> Error {
-        Error::file(self.store.place(), problem)
+        Error::unusable(self.store.place(), problem)
     }
 
     /// Writes to the record that a token was used. The response counts all the same.

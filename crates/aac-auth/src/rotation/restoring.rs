@@ -1,7 +1,7 @@
 //! Carries out what recovery has decided, without the network.
 
 use crate::error::place::Place;
-use crate::error::{Error, FileProblem, Result};
+use crate::error::{Cause, Error, FileProblem, Result};
 use crate::rotation::findings::Findings;
 use crate::rotation::recovery::Recovery;
 use crate::rotation::{Fresh, Renewal};
@@ -39,21 +39,23 @@ impl Renewal<'_> {
                 let pair = found.saved.set_aside.swap_remove(index);
                 self.finish(lock, &pair, older_copy, &found)
             }
-            Recovery::OlderCopy { since } => Err(Error::OlderCopy {
+            Recovery::OlderCopy { since } => Err(Cause::OlderCopy {
                 creds: self.store.place(),
                 used: since.to_string(),
                 page: page(),
-            }),
+            }
+            .into()),
             Recovery::SeveralAccounts => {
                 let pairs = found.saved.set_aside.iter();
-                Err(Error::SeveralPairs {
+                Err(Cause::SeveralPairs {
                     creds: self.store.place(),
                     pairs: pairs.map(|pair| (pair.path.clone(), pair.account())).collect(),
-                })
+                }
+                .into())
             }
             Recovery::NoTokens => match (found.saved.unreadable.pop(), found.content.pair) {
                 // It may hold the only copy of a pair.
-                (Some((path, problem)), _) => Err(Error::file(&path, problem)),
+                (Some((path, problem)), _) => Err(Error::unusable(&path, problem)),
                 (None, Err(problem)) => Err(self.unusable(problem)),
                 (None, Ok(_)) => Ok(None),
             },
@@ -124,7 +126,7 @@ impl Renewal<'_> {
             }
             Err(StoreError { place, source }) => {
                 let journal = Place::from(&pair.path);
-                let error = Error::SavedInJournal { journal, creds: place, source };
+                let error = Error::from(Cause::SavedInJournal { journal, creds: place, source });
                 if restored.is_alive() && self.rejected != Some(&restored.access_token) {
                     self.rotation.notices.warn(&error);
                     return Ok(Some(Fresh::old(restored)));

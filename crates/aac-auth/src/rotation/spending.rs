@@ -1,10 +1,10 @@
 //! Makes a refresh: from the rehearsal to the commit of its response.
 
 use crate::error::place::Place;
-use crate::error::{Error, Result};
+use crate::error::{Cause, Error, Result};
 use crate::platform::signals::SignalGuard;
 use crate::rotation::attempts::{self, Attempts, Next};
-use crate::rotation::commit::Committed;
+use crate::rotation::commit::{Committed, Received};
 use crate::rotation::recovery::{self, PriorAttempt};
 use crate::rotation::refresh::Outcome;
 use crate::rotation::spendable::{Current, Spendable};
@@ -12,11 +12,9 @@ use crate::rotation::{Fresh, Renewal};
 use crate::store::saved::SavedPairs;
 use crate::store::{Exclusive, Preparation, Prepared, StoreError};
 use crate::tokens::credentials::{Credentials, Document, TokenResponse};
-use std::io;
 use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
-use zeroize::Zeroizing;
 
 /// When a person is told that the server takes its time.
 const SLOW: Duration = Duration::from_secs(3);
@@ -30,15 +28,6 @@ pub(super) enum Spent {
     LockLost,
 }
 
-/// A response that is of use.
-pub(super) struct Received {
-    pub(super) response: TokenResponse,
-    /// As it came.
-    pub(super) body: Zeroizing<Vec<u8>>,
-    /// Whether the journal has it.
-    pub(super) saved: io::Result<()>,
-}
-
 /// What an attempt has led to.
 enum Attempted<'lock> {
     Received(Received),
@@ -47,7 +36,7 @@ enum Attempted<'lock> {
     Failed {
         outcome: attempts::Outcome,
         /// Where it is sent again, what this means is told by `--verbose` alone.
-        error: Error,
+        error: Cause,
         /// The right to send it again.
         again: Option<Spendable<'lock>>,
     },
@@ -75,7 +64,7 @@ impl Renewal<'_> {
         let mut guard = None;
         let received = match self.ask(pair, &*prepared, prior, &mut guard) {
             Ok(received) => received,
-            Err(Error::AuthServerUnreachable { .. }) if !lock.is_held() => None,
+            Err(error) if error.is_unsent() && !lock.is_held() => None,
             Err(error) => {
                 prepared.note(&error, prior.in_doubt);
                 return Err(error);
@@ -99,7 +88,7 @@ impl Renewal<'_> {
         };
         drop(guard);
         if !received.response.has_access_token() && matches!(spent, Spent::Saved(_)) {
-            return Err(Error::NoAccessToken { url: endpoint.clone(), place });
+            return Err(Cause::NoAccessToken { url: endpoint.clone(), place }.into());
         }
         Ok(spent)
     }
@@ -118,15 +107,16 @@ impl Renewal<'_> {
         match saved {
             Ok(journal) => {
                 let error =
-                    Error::SavedInJournal { journal: journal.clone(), creds: place, source };
-                self.rotation.notices.warn(error);
+                    Cause::SavedInJournal { journal: journal.clone(), creds: place, source };
+                self.rotation.notices.warn(Error::from(error));
                 Ok(journal)
             }
-            Err(_) => Err(Error::NotSaved {
+            Err(_) => Err(Cause::NotSaved {
                 creds: self.store.place(),
                 source,
                 page: self.rotation.settings.hosts.token_page(),
-            }),
+            }
+            .into()),
         }
     }
 
@@ -171,7 +161,7 @@ impl Renewal<'_> {
                             spendable = again;
                             continue;
                         }
-                        (_, Some(lost)) => return Err(self.lost(lost, pair)),
+                        (_, Some(lost)) => return Err(self.lost(lost, pair).into()),
                         (_, None) => return Ok(None),
                     },
                     Attempted::Failed { outcome, error, again } => (outcome, error, again),
@@ -182,7 +172,7 @@ impl Renewal<'_> {
                 *guard = None;
             }
             let error = match (error, &lost) {
-                (Error::ResponseLost { what, status, .. }, _) => {
+                (Cause::ResponseLost { what, status, .. }, _) => {
                     let what = lost.insert((what, status));
                     self.lost(what, pair)
                 }
@@ -191,7 +181,7 @@ impl Renewal<'_> {
                 (error, None) => error,
             };
             let (Next::SendAfter(pause), Some(again)) = (next, again) else {
-                return Err(error);
+                return Err(error.into());
             };
             notices.step(format_args!("{error}; trying again in {:.1} s", pause.as_secs_f64()));
             thread::sleep(pause);
@@ -214,27 +204,28 @@ impl Renewal<'_> {
             Outcome::Withheld(spendable) => return Ok(Attempted::Withheld(spendable)),
             Outcome::NotSent { trouble, spendable } => {
                 let outcome = attempts::Outcome::NotSent { is_lasting: trouble.is_lasting() };
-                let error = Error::AuthServerUnreachable { url: url(), trouble, in_doubt };
+                let error = Cause::AuthServerUnreachable { url: url(), trouble, in_doubt };
                 (outcome, error, Some(spendable))
             }
             Outcome::Busy { status, wait, spendable } => {
-                let error = Error::AuthServerBusy { url: url(), status, wait, in_doubt };
+                let error = Cause::AuthServerBusy { url: url(), status, wait, in_doubt };
                 (attempts::Outcome::Busy { wait }, error, Some(spendable))
             }
             Outcome::InvalidGrant { message } => {
                 let earlier = || "an earlier run was cut off, or lost the response".to_owned();
                 let lost = lost.map(|(what, _)| what.clone());
-                return Err(Error::TokensRefused {
+                return Err(Cause::TokensRefused {
                     url: url(),
                     message: message.into(),
                     creds: self.store.place(),
                     page: hosts.token_page().into(),
                     lost: lost.or_else(|| in_doubt.then(earlier)).map(String::into_boxed_str),
                     set_aside: Box::default(),
-                });
+                }
+                .into());
             }
             Outcome::Refused { status, message } => {
-                let error = Error::RefreshRefused { url: url(), status, message, in_doubt };
+                let error = Cause::RefreshRefused { url: url(), status, message, in_doubt };
                 (attempts::Outcome::Refused, error, None)
             }
             Outcome::Received { body, saved, what, again } => {
@@ -252,8 +243,8 @@ impl Renewal<'_> {
         Ok(Attempted::Failed { outcome, error, again })
     }
 
-    fn lost(&self, (what, status): &(String, Option<u16>), pair: &Current<'_>) -> Error {
-        Error::ResponseLost {
+    fn lost(&self, (what, status): &(String, Option<u16>), pair: &Current<'_>) -> Cause {
+        Cause::ResponseLost {
             url: pair.credentials.token_endpoint.clone(),
             what: what.clone(),
             status: *status,
@@ -306,19 +297,19 @@ impl Renewal<'_> {
             // No journal is left that would tell whether an earlier run has used it.
             let prior = PriorAttempt { in_doubt: true, failure: None };
             let spent = self.spend(lock, &Current::of(credentials, lock), in_store, &prior);
-            if matches!(spent, Ok(Spent::Saved(_)) | Err(Error::TokensRefused { .. })) {
+            let is_refused = spent.as_ref().is_err_and(Error::is_refusal);
+            if is_refused || matches!(spent, Ok(Spent::Saved(_))) {
                 // Used, or dead as well, so there is nothing to keep.
                 self.record(lock, &pair.link());
                 let _ = lock.files().map(|files| files.remove(&pair.path));
             }
-            match spent {
-                Err(Error::TokensRefused { .. }) => {}
-                spent => return spent,
+            if !is_refused {
+                return spent;
             }
         }
         let unreadable = saved.unreadable.iter();
         others.extend(unreadable.map(|(path, problem)| (path.clone(), problem.to_string())));
-        if let Error::TokensRefused { set_aside, .. } = &mut refused {
+        if let Cause::TokensRefused { set_aside, .. } = refused.cause_mut() {
             *set_aside = others.into();
         }
         lock.refuse(&in_store.refresh_token, &refused);
@@ -328,11 +319,11 @@ impl Renewal<'_> {
 
 /// The error of a run that has sent nothing, after one that may have.
 fn in_doubt(error: Error) -> Error {
-    match error {
-        Error::NotWritable { path, source, .. } => {
-            Error::NotWritable { path, source, in_doubt: true }
-        }
-        Error::HardLink { creds, .. } => Error::HardLink { creds, in_doubt: true },
-        error => error,
+    let mut error = error;
+    if let Cause::NotWritable { in_doubt, .. } | Cause::HardLink { in_doubt, .. } =
+        error.cause_mut()
+    {
+        *in_doubt = true;
     }
+    error
 }

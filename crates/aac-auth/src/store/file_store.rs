@@ -4,7 +4,7 @@ use crate::config::settings::Hosts;
 use crate::config::text;
 use crate::error::notices::Notices;
 use crate::error::place::Place;
-use crate::error::{Error, FileProblem, Result};
+use crate::error::{Cause, Error, FileProblem, Result};
 use crate::platform;
 use crate::store::folder::{Files, Obstacle, Written, is_in_use};
 use crate::store::journal::{Found, Journal};
@@ -43,10 +43,10 @@ impl<'a> FileStore<'a> {
         if let Ok(Some(found)) = &found
             && SavedPair::of(journal, found, self.hosts).is_some()
         {
-            return Error::SavedInJournal { journal: journal.into(), creds: place, source };
+            return Cause::SavedInJournal { journal: journal.into(), creds: place, source }.into();
         }
         let in_doubt = !matches!(found, Ok(None));
-        Error::NotWritable { path: place, source, in_doubt }
+        Cause::NotWritable { path: place, source, in_doubt }.into()
     }
 }
 
@@ -74,7 +74,7 @@ impl Store for FileStore<'_> {
     }
 
     fn locked(&self, waited: Duration) -> Error {
-        Error::Locked { path: (&self.files.lock).into(), waited }
+        Cause::Locked { path: (&self.files.lock).into(), waited }.into()
     }
 }
 
@@ -101,7 +101,7 @@ impl Locked<'_> {
                 return Err(not_writable(StoreError { place: (&files.creds).into(), source }));
             }
             Err(Obstacle::HardLink) => {
-                return Err(Error::HardLink { creds: creds.to_path_buf(), in_doubt: false });
+                return Err(Cause::HardLink { creds: creds.to_path_buf(), in_doubt: false }.into());
             }
         }
         files.replace(Some(&current.bytes), &current.bytes).map_err(not_writable)
@@ -236,5 +236,5 @@ pub(crate) fn is_open_to_others(path: &Path) -> bool {
 }
 
 pub(crate) fn not_writable(StoreError { place, source }: StoreError) -> Error {
-    Error::NotWritable { path: place, source, in_doubt: false }
+    Cause::NotWritable { path: place, source, in_doubt: false }.into()
 }

@@ -195,7 +195,7 @@ impl Journal {
             "message": error.to_string(),
             "help": error.help(),
             "exit_code": error.exit_code(),
-            "in_doubt": was_in_doubt || error.leaves_doubt(),
+            "in_doubt": was_in_doubt || error.cause().leaves_doubt(),
             "time_ms": LocalTime::now().0,
         });
         let note = note.to_string();
@@ -268,7 +268,7 @@ mod tests {
 
     #[test]
     fn a_response_is_whole_or_it_is_not_there() {
-        let (_folder, files, mut journal) = journal();
+        let (_folder, files, journal) = journal();
         let length = fs::metadata(&files.journal).unwrap().len();
         let answer = [b'x'; 1000];
         journal.record(&answer).unwrap();
@@ -286,10 +286,10 @@ mod tests {
 
     #[test]
     fn nothing_that_has_arrived_is_overwritten() {
-        let (_folder, files, mut journal) = journal();
+        let (_folder, files, journal) = journal();
         journal.record(&[b'1'; LARGEST]).unwrap();
         journal.record(&[b'2'; LARGEST]).unwrap();
-        let error = Error::Request { what: "what happened".to_owned() };
+        let error = Error::usage("what happened");
         journal.note(&error, false).unwrap();
         let found = Found::read(&files.journal).unwrap().unwrap();
         assert_eq!(found.responses.len(), 2);

@@ -159,7 +159,7 @@ impl Unusable {
     pub(crate) fn of(place: impl Into<Place>, problem: FileProblem) -> Self {
         match problem {
             FileProblem::Unreadable(_) | FileProblem::NotAFile | FileProblem::TooLarge => {
-                Self::Unreadable(Error::file(place, problem))
+                Self::Unreadable(Error::unusable(place, problem))
             }
             problem => Self::Damaged(problem),
         }
@@ -167,7 +167,7 @@ impl Unusable {
 
     pub(crate) fn into_error(self, place: impl Into<Place>) -> Error {
         match self {
-            Self::Damaged(problem) => Error::file(place, problem),
+            Self::Damaged(problem) => Error::unusable(place, problem),
             Self::Unreadable(error) => error,
         }
     }

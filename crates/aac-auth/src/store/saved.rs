@@ -34,8 +34,8 @@ impl SavedPairs {
     ///
     /// The journal cannot be read, or is another version's: it may hold the only copy of a pair.
     pub(crate) fn read(files: &Files, hosts: &Hosts) -> Result<Self> {
-        let journal =
-            Found::read(&files.journal).map_err(|problem| Error::file(&files.journal, problem))?;
+        let journal = Found::read(&files.journal)
+            .map_err(|problem| Error::unusable(&files.journal, problem))?;
         let received =
             journal.as_ref().and_then(|found| SavedPair::of(&files.journal, found, hosts));
         let (mut set_aside, mut unreadable) = (Vec::new(), Vec::new());

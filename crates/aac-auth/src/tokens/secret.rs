@@ -9,10 +9,10 @@ use std::fmt::{self, Write as _};
 use zeroize::Zeroizing;
 
 macro_rules! secret {
-    ($(#[$docs:meta])* $name:ident) => {
+    ($(#[$docs:meta])* $visibility:vis $name:ident) => {
         $(#[$docs])*
         #[derive(Clone, PartialEq, Eq)]
-        pub struct $name(Zeroizing<String>);
+        $visibility struct $name(Zeroizing<String>);
 
         impl $name {
             pub(crate) fn new(text: String) -> Self {
@@ -20,7 +20,7 @@ macro_rules! secret {
             }
 
             /// The text of the token. Anyone who has it has the token's rights.
-            pub fn expose(&self) -> &str {
+            $visibility fn expose(&self) -> &str {
                 &self.0
             }
         }
@@ -49,12 +49,12 @@ secret! {
     /// assert_eq!(token.to_string(), "(redacted)");
     /// # Ok(()) }
     /// ```
-    AccessToken
+    pub AccessToken
 }
 
 secret! {
     /// A refresh token (RFC 6749 §1.5). Alteryx Cloud accepts each one once, and returns the next.
-    RefreshToken
+    pub(crate) RefreshToken
 }
 
 impl RefreshToken {

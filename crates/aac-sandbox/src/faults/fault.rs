@@ -24,6 +24,7 @@ use super::{FaultKind, Target};
 /// assert_eq!("token:reset-afterxall".parse::<Fault>().unwrap().times, None);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
 pub struct Fault {
     /// The requests it applies to.
     pub target: Target,

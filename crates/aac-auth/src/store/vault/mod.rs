@@ -13,7 +13,7 @@ use crate::config::settings::Hosts;
 use crate::error::notices::Notices;
 use crate::error::place::Place;
 use crate::error::vault::VaultProblem;
-use crate::error::{Error, FileProblem, Result};
+use crate::error::{Cause, Error, FileProblem, Result};
 use crate::http::retry::jittered;
 use crate::platform;
 use crate::platform::signals::SignalGuard;
@@ -108,7 +108,7 @@ impl<'a> VaultStore<'a> {
     }
 
     fn error(&self, problem: VaultProblem) -> Error {
-        Error::Vault { secret: self.place(), problem }
+        Cause::Vault { secret: self.place(), problem }.into()
     }
 
     fn store_error(&self, problem: VaultProblem) -> StoreError {
@@ -304,7 +304,7 @@ impl Store for VaultStore<'_> {
 
     fn locked(&self, waited: Duration) -> Error {
         let holder = self.watched.borrow().as_ref().map(|(_, claim, _)| claim.holder.clone());
-        Error::Claimed { secret: self.place(), holder: holder.unwrap_or_default(), waited }
+        Cause::Claimed { secret: self.place(), holder: holder.unwrap_or_default(), waited }.into()
     }
 }
 
@@ -384,14 +384,17 @@ impl Claimant<'_> {
             && note.token == token
             && counts(note.time, REFUSAL_COUNTS)
         {
-            return Some(Error::TokensRefused {
-                url: sent.token_endpoint.clone(),
-                message: note.message.clone().into(),
-                creds: self.store.place(),
-                page: self.store.vault.hosts.token_page().into(),
-                lost: None,
-                set_aside: Box::default(),
-            });
+            return Some(
+                Cause::TokensRefused {
+                    url: sent.token_endpoint.clone(),
+                    message: note.message.clone().into(),
+                    creds: self.store.place(),
+                    page: self.store.vault.hosts.token_page().into(),
+                    lost: None,
+                    set_aside: Box::default(),
+                }
+                .into(),
+            );
         }
         let watched = self.store.watched.borrow();
         if let Some(note) = &seen.notes.failed
@@ -512,7 +515,7 @@ impl Exclusive for Claimant<'_> {
     }
 
     fn refuse(&self, token: &RefreshToken, error: &Error) {
-        let Error::TokensRefused { message, .. } = error else { return };
+        let Cause::TokensRefused { message, .. } = error.cause() else { return };
         let (host, time) = (platform::host_name(), LocalTime::now());
         let message = format!("{message}, as {host} was told on {time}");
         self.let_go(|notes, _, now| notes.refuse(token, now, &message));
@@ -584,8 +587,8 @@ impl Prepared for Refresh<'_> {
         }
         match error {
             // A pair that is set aside may do. If none does, `refuse` tells it.
-            Error::TokensRefused { .. } => {}
-            error if error.leaves_doubt() => {
+            error if error.is_refusal() => {}
+            error if error.cause().leaves_doubt() => {
                 let (message, token) = (error.to_string(), &self.token);
                 self.claimant.let_go(|notes, claim, now| notes.fail(token, now, claim, &message));
             }

@@ -1,13 +1,18 @@
-//! Where results go: standard output, or a file that appears once it is complete.
+//! What a program prints: its result, to standard output or to a file that appears once it is complete,
+//! and warnings, to standard error.
+//!
+//! A terminal gets no character that it would act on, whatever the server sent. A reader that stops
+//! reading (`| head`) is no failure: [`Error::report`] says nothing then.
+
+mod atomic_file;
 
 use crate::api::client::Client;
 use crate::api::json_text::JsonText;
-use crate::cli::atomic_file::AtomicFile;
 use crate::error::display::{is_unsafe_on_terminal, visible};
-use crate::error::notices;
-use crate::error::{Error, Result};
+use crate::error::{Cause, Error, Result};
 use crate::platform;
 use crate::store::folder;
+use atomic_file::AtomicFile;
 use serde_json::Value;
 use std::ffi::OsStr;
 use std::fmt::Write as _;
@@ -15,6 +20,9 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
 use std::mem;
 use std::path::{self, Path, PathBuf};
+
+pub use crate::error::display::one_line;
+pub use crate::error::notices::warn;
 
 /// Prints a value as indented JSON: keys in the order they came, numbers digit for digit.
 ///
@@ -24,10 +32,10 @@ use std::path::{self, Path, PathBuf};
 ///
 /// # Errors
 ///
-/// [`Error::Output`] if standard output cannot be written, for example to a full disk.
+/// [`ErrorKind::Io`](crate::ErrorKind::Io) if standard output cannot be written, for example to a full disk.
 ///
 /// ```
-/// aac_auth::print_json(&serde_json::json!({ "id": 31429 }))?;
+/// aac_auth::output::print_json(&serde_json::json!({ "id": 31429 }))?;
 /// # Ok::<(), aac_auth::Error>(())
 /// ```
 pub fn print_json(value: &Value) -> Result<()> {
@@ -41,10 +49,10 @@ pub fn print_json(value: &Value) -> Result<()> {
 ///
 /// # Errors
 ///
-/// [`Error::Output`] if standard output cannot be written.
+/// [`ErrorKind::Io`](crate::ErrorKind::Io) if standard output cannot be written.
 ///
 /// ```
-/// aac_auth::print_line("a result")?;
+/// aac_auth::output::print_line("a result")?;
 /// # Ok::<(), aac_auth::Error>(())
 /// ```
 pub fn print_line(text: &str) -> Result<()> {
@@ -61,7 +69,7 @@ const BUFFER: usize = 64 * 1024;
 /// written to standard output stays, and a file is unchanged.
 ///
 /// ```
-/// use aac_auth::Output;
+/// use aac_auth::output::Output;
 /// # let folder = tempfile::tempdir().unwrap();
 /// # let path = folder.path().join("result.txt");
 ///
@@ -115,13 +123,13 @@ impl Output {
     ///
     /// # Errors
     ///
-    /// [`Error::UserFile`] if it cannot be written there.
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) if it cannot be written there.
     pub fn file(path: &Path) -> Result<Self> {
         Self::open(path, false)
     }
 
     fn open(path: &Path, handles_signals: bool) -> Result<Self> {
-        let failed = |source| Error::UserFile { path: path.to_owned(), source };
+        let failed = |source| Error::file(path, source);
         let is_folder = || {
             failed(io::Error::new(io::ErrorKind::IsADirectory, "is a folder: name a file in it"))
         };
@@ -157,7 +165,7 @@ impl Output {
         let file = AtomicFile::create(folder::real_path(path), BUFFER, handles_signals);
         let file = file.map_err(failed)?;
         if file.is_in_place() {
-            notices::warn(format_args!(
+            warn(format_args!(
                 "{}: its folder cannot be written, so the file is written in place; an interruption leaves a part of it",
                 path.display()
             ));
@@ -174,8 +182,7 @@ impl Output {
     ///
     /// # Errors
     ///
-    /// [`Error::Output`] for standard output, [`Error::UserFile`] for a file; the same for `flush` and
-    /// `finish`.
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io); the same for `flush` and `finish`.
     pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
         Write::write_all(self, bytes).map_err(|error| self.error(error))
     }
@@ -210,7 +217,7 @@ impl Output {
         match mem::replace(&mut self.sink, Sink::Closed) {
             Sink::File(file) => {
                 let path = file.path().to_owned();
-                file.commit().map_err(|source| Error::UserFile { path, source })
+                file.commit().map_err(|source| Error::file(path, source))
             }
             sink => {
                 self.sink = sink;
@@ -222,11 +229,11 @@ impl Output {
     /// Converts another library's error from writing here.
     pub fn error(&self, source: io::Error) -> Error {
         let path = match &self.sink {
-            Sink::Stdout(_) | Sink::Closed => return Error::Output(source),
+            Sink::Stdout(_) | Sink::Closed => return Cause::Output(source).into(),
             Sink::Special { path, .. } => path,
             Sink::File(file) => file.path(),
         };
-        Error::UserFile { path: path.to_owned(), source }
+        Error::file(path, source)
     }
 
     fn writer(&mut self) -> io::Result<&mut dyn Write> {
@@ -271,7 +278,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// As [`Output::file`]; [`Error::Request`] for a file that belongs to the tokens.
+    /// As [`Output::file`]; [`ErrorKind::Usage`](crate::ErrorKind::Usage) for a file that belongs to the tokens.
     ///
     /// ```no_run
     /// # let client = aac_auth::Client::open(&aac_auth::ConnectionOptions::default(), "demo/1.0")?;
@@ -284,7 +291,7 @@ impl Client {
                 "{} is part of your credentials and is not overwritten: name another file",
                 path.display()
             );
-            return Err(Error::Request { what });
+            return Err(Error::usage(what));
         }
         Output::open(path, self.connection().holds_signals())
     }
@@ -345,7 +352,7 @@ fn descriptor(path: &Path) -> Option<Descriptor> {
 /// One row per line for programs, indented for people.
 ///
 /// ```
-/// use aac_auth::{JsonArray, Output};
+/// use aac_auth::output::{JsonArray, Output};
 ///
 /// let mut output = Output::stdout();
 /// let mut array = JsonArray::default();

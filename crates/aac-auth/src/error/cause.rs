@@ -1,0 +1,940 @@
+//! What happened, in detail: the text of error messages, what to do about each, and its exit code.
+
+use crate::error::http::{CHECK_FIRST, HttpError, after_colon, is_safe, status_line};
+use crate::error::kind::ErrorKind;
+use crate::error::place::Place;
+use crate::error::vault::VaultProblem;
+use crate::platform;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use std::{error, fmt};
+
+/// Why a call could not be made, or how it failed.
+#[derive(Debug)]
+pub(crate) enum Cause {
+    /// No creds.json in the current folder or above it, or the named path is not a folder.
+    NoFolder {
+        /// Where the search began, or the named folder.
+        folder: PathBuf,
+        /// Whether `--dir` or `AAC_DIR` named it.
+        named: bool,
+    },
+    /// Files still contain the placeholders that the repository ships.
+    Placeholders {
+        /// The files, each with the page where its content is created.
+        files: Vec<(Place, String)>,
+        /// The placeholder fields of creds.json.
+        fields: Vec<&'static str>,
+    },
+    /// One of the three files cannot be used. Nothing was sent.
+    File {
+        /// The file.
+        path: Place,
+        /// What is wrong with it.
+        problem: FileProblem,
+    },
+    /// The vault that has the tokens cannot be used. Nothing was sent.
+    Vault { secret: Place, problem: VaultProblem },
+    /// A program on this machine or another has claimed the tokens in a vault for too long.
+    Claimed {
+        secret: Place,
+        /// The host and process of the program.
+        holder: String,
+        waited: Duration,
+    },
+    /// Another program held the lock beside creds.json for too long.
+    Locked {
+        /// The lock file.
+        path: Place,
+        /// How long this program waited.
+        waited: Duration,
+    },
+    /// The disk cannot store a new pair of tokens. This was detected before anything was sent.
+    NotWritable {
+        /// The file that could not be written, or the folder.
+        path: Place,
+        /// The operating system's error.
+        source: io::Error,
+        /// Whether an earlier run may have used the refresh token.
+        in_doubt: bool,
+    },
+    /// creds.json has a second name, a hard link, which would keep the old tokens. Nothing was sent.
+    HardLink {
+        /// The file.
+        creds: PathBuf,
+        /// Whether an earlier run may have used the refresh token.
+        in_doubt: bool,
+    },
+    /// creds.json was replaced by an older copy: its refresh token has been used and must not be sent
+    /// again. The newer pair is not on this machine.
+    OlderCopy {
+        /// The file.
+        creds: Place,
+        /// When its refresh token was used.
+        used: String,
+        /// The page where new tokens are created.
+        page: String,
+    },
+    /// creds.json holds no tokens, and pairs of several accounts are set aside.
+    SeveralPairs {
+        /// creds.json.
+        creds: Place,
+        /// The files with the pairs, each with its account.
+        pairs: Vec<(PathBuf, String)>,
+    },
+    /// An earlier run's pair of tokens is in the journal and cannot be moved to creds.json.
+    /// Nothing is lost.
+    SavedInJournal {
+        /// The journal.
+        journal: Place,
+        /// The file that could not be written.
+        creds: Place,
+        /// The operating system's error.
+        source: io::Error,
+    },
+    /// The authorization server could not be reached. The refresh token was not sent.
+    AuthServerUnreachable {
+        /// The token endpoint.
+        url: String,
+        /// The network error.
+        trouble: NetworkError,
+        /// Whether an earlier run may have used the refresh token.
+        in_doubt: bool,
+    },
+    /// The authorization server is rate limiting (HTTP 429). The refresh token is not used up.
+    AuthServerBusy {
+        /// The token endpoint.
+        url: String,
+        /// The HTTP status.
+        status: u16,
+        /// How long it asked to wait, if it said.
+        wait: Option<Duration>,
+        /// Whether an earlier run may have used the refresh token.
+        in_doubt: bool,
+    },
+    /// The authorization server refused the request, not the token. The token is not used up.
+    RefreshRefused {
+        /// The token endpoint.
+        url: String,
+        /// The HTTP status.
+        status: u16,
+        /// Its message, without secrets.
+        message: String,
+        /// Whether an earlier run may have used the refresh token.
+        in_doubt: bool,
+    },
+    /// The refresh token is dead (`invalid_grant`, RFC 6749 §5.2): new tokens are needed.
+    TokensRefused {
+        /// The token endpoint.
+        url: String,
+        /// Its message, without secrets.
+        message: Box<str>,
+        /// The file with the dead tokens.
+        creds: Place,
+        /// The page where new tokens are created.
+        page: Box<str>,
+        /// What happened to the response when this token was sent before, if it was.
+        lost: Option<Box<str>>,
+        /// The files with pairs that are set aside and were not tried, each with its account.
+        set_aside: Box<[(PathBuf, String)]>,
+    },
+    /// The response to a refresh was lost or incomplete twice: the token may be used up.
+    ResponseLost {
+        /// The token endpoint.
+        url: String,
+        /// What happened to the response.
+        what: String,
+        /// The HTTP status, if one arrived.
+        status: Option<u16>,
+        /// The file with the tokens, unchanged.
+        creds: Place,
+        /// The page where new tokens are created.
+        page: String,
+    },
+    /// The server sent a new refresh token without an access token. It is saved.
+    NoAccessToken {
+        /// The token endpoint.
+        url: String,
+        /// The file that holds the refresh token.
+        place: Place,
+    },
+    /// A new pair arrived and no disk could store it: it is lost when this program ends.
+    NotSaved {
+        /// The file that could not be written.
+        creds: Place,
+        /// The operating system's error.
+        source: io::Error,
+        /// The page where new tokens are created.
+        page: String,
+    },
+    /// The error of a run that held the lock before this one and failed moments ago with the same token.
+    FailedElsewhere {
+        /// Its one line that says what happened.
+        message: String,
+        /// Its help text.
+        help: String,
+        /// Its exit code.
+        exit_code: u8,
+    },
+    /// The API responded with a status other than 2xx.
+    Http(HttpError),
+    /// The API could not be reached, or the connection broke.
+    Transport {
+        /// The request's method.
+        method: String,
+        /// The request's URL.
+        url: String,
+        /// What went wrong.
+        trouble: NetworkError,
+    },
+    /// The API's response is cut off, not JSON, or too large.
+    BadResponse {
+        /// The request's method.
+        method: String,
+        /// The request's URL.
+        url: String,
+        /// What is wrong with the response.
+        what: String,
+    },
+    /// Rows were requested, and the response is not a list, or not one that can be read page by page.
+    NoList {
+        /// The request's URL.
+        url: String,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The thread that fetches the pages of a list could not be started, or has ended.
+    Thread(io::Error),
+    /// The program's request cannot be sent.
+    Request {
+        /// The path, header or query that cannot be sent, and why.
+        what: String,
+    },
+    /// A list was interrupted after some of its rows.
+    ListInterrupted {
+        /// How many rows were returned.
+        after: u64,
+        /// How many there are, if the server has said.
+        total: Option<u64>,
+        /// What the rows are.
+        noun: &'static str,
+        /// Why it was interrupted.
+        source: Box<Self>,
+    },
+    /// A file named by the user, other than the three, could not be read or written.
+    UserFile {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's error.
+        source: io::Error,
+    },
+    /// Standard output could not be written. This includes a reader that stopped reading
+    /// ([`io::ErrorKind::BrokenPipe`]), for which [`Error::report`](crate::Error::report) prints nothing.
+    Output(io::Error),
+}
+
+/// Why the server could not be reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum NetworkError {
+    /// The host name could not be resolved.
+    Lookup(String),
+    /// No connection could be made.
+    Connect(String),
+    /// The server's certificate is not trusted.
+    Certificate(String),
+    /// The system's certificate store is empty.
+    NoRoots,
+    /// The proxy could not be used.
+    Proxy(String),
+    /// A wait timed out; the text says which.
+    Timeout(String),
+    /// The connection broke, or the data received was not HTTP.
+    Broken(String),
+}
+
+/// What can be wrong with one of the three files.
+#[derive(Debug)]
+pub(crate) enum FileProblem {
+    /// It does not exist.
+    Missing,
+    /// It is a folder, a device or the like.
+    NotAFile,
+    /// The operating system could not read it.
+    Unreadable(io::Error),
+    /// It is larger than 1 MiB.
+    TooLarge,
+    /// It is not text: neither UTF-8, nor UTF-16 with a byte order mark.
+    NotText,
+    /// It contains nothing but whitespace.
+    Empty,
+    /// It holds the placeholder it was shipped with; the page is where its content is created.
+    Placeholder(String),
+    /// creds.json holds placeholders instead of tokens.
+    PlaceholderTokens {
+        /// The placeholder fields.
+        fields: Vec<&'static str>,
+        /// The page where tokens are created.
+        page: String,
+    },
+
+    /// aac_url.txt has more than one line.
+    SeveralLines,
+    /// aac_url.txt holds no URL.
+    NotAUrl,
+    /// aac_url.txt has no `https://`; with it, this is the URL.
+    NoScheme(String),
+    /// aac_url.txt names plain http, which only loopback addresses may use.
+    NotHttps,
+    /// aac_url.txt has a user or password before the host.
+    UserInfo,
+    /// aac_url.txt has text after the host; this is the URL without it.
+    NotJustHost(String),
+    /// aac_url.txt holds the address of the web page; this is the API's.
+    WebAddress(String),
+    /// aac_url.txt holds the address of one workspace; this is the API's.
+    WorkspaceAddress(String),
+    /// aac_url.txt names this host, which is not part of Alteryx Cloud.
+    OutsideCloud(String),
+
+    /// The API project ID contains whitespace.
+    IdWithBlanks,
+    /// The API project ID contains characters that no header can carry.
+    IdNotAscii,
+    /// The ID is the OAuth client's; the page is where the API project's is found.
+    OAuthClientId(String),
+
+    /// creds.json is not JSON.
+    NotJson {
+        /// The line, from 1.
+        line: usize,
+        /// The column, from 1.
+        column: usize,
+        /// The parser's message.
+        reason: String,
+        /// Whether the file has the curly quotes of a word processor.
+        curly_quotes: bool,
+    },
+    /// creds.json is JSON, but not an object.
+    NotAnObject,
+    /// creds.json lacks this field.
+    NoToken(&'static str),
+    /// This field is not a string.
+    TokenNotText(&'static str),
+    /// This field is empty.
+    TokenEmpty(&'static str),
+    /// This field has spaces or invalid characters.
+    TokenUnclean(&'static str),
+    /// This field contains a line break.
+    TokenHasLineBreak(&'static str),
+    /// A string continues on the next line, which JSON does not allow.
+    TokenOnSeveralLines {
+        /// The line on which it begins, from 1.
+        line: usize,
+    },
+    /// The refresh token and the access token are swapped.
+    Swapped,
+    /// Both fields hold the same token.
+    SameTwice,
+    /// The access token is not a JWT.
+    NotAJwt,
+    /// The access token lacks this claim.
+    NoClaim(&'static str),
+    /// The access token names this issuer, which is not part of Alteryx Cloud.
+    Issuer(String),
+    /// The access token names this issuer, with plain http.
+    IssuerNotHttps(String),
+    /// The file holds an error of the authorization server instead of tokens.
+    OAuthError {
+        /// The error code and description, without secrets.
+        message: String,
+        /// The page where new tokens are created.
+        page: String,
+    },
+
+    /// creds.json names this secret in a vault, which has the tokens.
+    InVault(String),
+    /// creds.json has tokens and names a secret in a vault as well.
+    TokensAndVault,
+    /// The secret is gone, or the vault cannot be found.
+    Vault(VaultProblem),
+
+    /// creds.json was being written when the machine or the program stopped; the journal has the rest.
+    Torn,
+    /// The journal is from another version of this crate, and may hold the only copy of a pair.
+    UnknownJournal,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoFolder { folder, named: true } => {
+                write!(f, "{}: no such folder", folder.display())
+            }
+            Self::NoFolder { folder, named: false } => {
+                write!(f, "no creds.json in {} or any folder above it", folder.display())
+            }
+            Self::Placeholders { files, fields } => {
+                let names: Vec<_> = files.iter().map(|(place, _)| place.to_string()).collect();
+                write!(f, "placeholders instead of your own values: {}", names.join(", "))?;
+                match fields[..] {
+                    [] => Ok(()),
+                    _ => write!(f, " ({})", fields.join(", ")),
+                }
+            }
+            Self::File { path, problem } => write!(f, "{path}: {problem}"),
+            Self::Vault { secret, problem } => write!(f, "{secret}: {problem}; {UNCHANGED}"),
+            Self::Claimed { secret, holder, waited } => {
+                write!(f, "{secret}: claimed by {holder} for {} s", waited.as_secs())
+            }
+            Self::Locked { path, waited } => {
+                write!(f, "{path}: held by another program for {} s", waited.as_secs())
+            }
+            Self::NotWritable { path, source, in_doubt } => {
+                write!(f, "{path}: {source}; {}", tokens(*in_doubt))
+            }
+            Self::HardLink { creds, in_doubt } => write!(
+                f,
+                "{}: it has another name (a hard link); {}",
+                creds.display(),
+                tokens(*in_doubt)
+            ),
+            Self::OlderCopy { creds, used, .. } => write!(
+                f,
+                "{}: it was replaced by an older copy, whose refresh token was used on {used}",
+                creds
+            ),
+            Self::SeveralPairs { creds, .. } => write!(
+                f,
+                "{}: it holds no usable tokens; tokens that are set aside are of several accounts, or of another",
+                creds
+            ),
+            Self::SavedInJournal { journal, creds, source } => {
+                write!(f, "{}: {source}; the new tokens are saved in {}", creds, journal)
+            }
+            Self::AuthServerUnreachable { url, trouble, in_doubt } => write!(
+                f,
+                "the tokens could not be renewed: {trouble} (POST {url}); {}",
+                tokens(*in_doubt)
+            ),
+            Self::AuthServerBusy { url, status, wait, in_doubt } => {
+                write!(
+                    f,
+                    "the tokens could not be renewed yet: {} (POST {url}); {}",
+                    status_line(*status),
+                    tokens(*in_doubt)
+                )?;
+                match wait {
+                    Some(wait) => write!(f, ", try again in {} s", wait.as_secs()),
+                    None => Ok(()),
+                }
+            }
+            Self::RefreshRefused { url, status, message, in_doubt } => write!(
+                f,
+                "the tokens could not be renewed: {}{} (POST {url}); {}",
+                status_line(*status),
+                after_colon(message),
+                tokens(*in_doubt)
+            ),
+            Self::TokensRefused { url, message, creds, .. } => write!(
+                f,
+                "the refresh token in {} is refused{} (POST {url})",
+                creds,
+                after_colon(message)
+            ),
+            Self::ResponseLost { url, what, creds, .. } => write!(
+                f,
+                "the response with the new tokens was lost: {what} (POST {url}); the refresh token in {} may have been used",
+                creds
+            ),
+            Self::NoAccessToken { url, place } => write!(
+                f,
+                "the server renewed the refresh token without a usable access token (POST {url}); it is saved in {}",
+                place
+            ),
+            Self::NotSaved { creds, source, .. } => {
+                write!(f, "{}: {source}; the new tokens could not be saved anywhere", creds)
+            }
+            Self::FailedElsewhere { message, .. } => f.write_str(message),
+            Self::Http(error) => error.fmt(f),
+            Self::Transport { method, url, trouble } => write!(f, "{trouble} ({method} {url})"),
+            Self::BadResponse { method, url, what } => write!(f, "{what} ({method} {url})"),
+            Self::NoList { url, what } => write!(f, "{what} (GET {url})"),
+            Self::Thread(source) => write!(f, "the thread that fetches pages: {source}"),
+            Self::Request { what } => f.write_str(what),
+            Self::ListInterrupted { after, total, noun, source } => {
+                write!(f, "{source}; stopped after {after} ")?;
+                match total {
+                    Some(total) => write!(f, "of {total} {noun}"),
+                    None => f.write_str(noun),
+                }
+            }
+            Self::UserFile { path, source } => write!(f, "{}: {source}", path.display()),
+            Self::Output(source) => write!(f, "standard output: {source}"),
+        }
+    }
+}
+
+impl fmt::Display for NetworkError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Lookup(what) => write!(f, "the host's name could not be looked up: {what}"),
+            Self::Connect(what) => write!(f, "no connection could be made: {what}"),
+            Self::Certificate(what) => write!(f, "the server's certificate is not trusted: {what}"),
+            Self::NoRoots => f.write_str("this system has no certificates to trust"),
+            Self::Proxy(what) => write!(f, "the proxy could not be used: {what}"),
+            Self::Timeout(what) => write!(f, "timed out {what}"),
+            Self::Broken(what) => write!(f, "the connection broke: {what}"),
+        }
+    }
+}
+
+impl fmt::Display for FileProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing => f.write_str("no such file"),
+            Self::NotAFile => f.write_str("not a file"),
+            Self::Unreadable(source) => write!(f, "cannot be read: {source}"),
+            Self::TooLarge => f.write_str("larger than 1 MiB"),
+            Self::NotText => f.write_str("not a text file"),
+            Self::Empty => f.write_str("empty"),
+            Self::Placeholder(_) => f.write_str("a placeholder instead of your own value"),
+            Self::PlaceholderTokens { fields, .. } => match fields[..] {
+                [field] => write!(f, "\"{field}\" is still a placeholder"),
+                _ => write!(f, "\"{}\" are still placeholders", fields.join("\" and \"")),
+            },
+            Self::SeveralLines => f.write_str("more than one line"),
+            Self::NotAUrl => f.write_str("not a URL"),
+            Self::NoScheme(_) => f.write_str("no https:// at the beginning"),
+            Self::NotHttps => f.write_str("not https"),
+            Self::UserInfo => f.write_str("a user name before the host"),
+            Self::NotJustHost(_) => f.write_str("more than a scheme and a host"),
+            Self::WebAddress(_) => f.write_str("the address of the web pages, not of the API"),
+            Self::WorkspaceAddress(_) => {
+                f.write_str("the address of one workspace, not of the API")
+            }
+            Self::OutsideCloud(host) => write!(f, "{host} is not a host of Alteryx Cloud's API"),
+            Self::IdWithBlanks => f.write_str("blanks inside the id"),
+            Self::IdNotAscii => f.write_str("characters that no id has"),
+            Self::OAuthClientId(_) => {
+                f.write_str("a uuid, which is the OAuth client id, not the API project's id")
+            }
+            Self::NotJson { line, column, reason, curly_quotes } => {
+                write!(f, "not JSON, line {line}, column {column}: {reason}")?;
+                match curly_quotes {
+                    true => f.write_str(" (it has curly quotes “ ”)"),
+                    false => Ok(()),
+                }
+            }
+            Self::NotAnObject => f.write_str("JSON, but not an object { … }"),
+            Self::NoToken(field) => write!(f, "no \"{field}\""),
+            Self::TokenNotText(field) => write!(f, "\"{field}\" is not a string"),
+            Self::TokenEmpty(field) => write!(f, "\"{field}\" is empty"),
+            Self::TokenUnclean(field) => {
+                write!(f, "\"{field}\" has spaces or invalid characters inside")
+            }
+            Self::TokenHasLineBreak(field) => write!(f, "\"{field}\" has a line break inside"),
+            Self::TokenOnSeveralLines { line } => {
+                write!(f, "line {line}: the text in quotation marks goes on in the next line")
+            }
+            Self::Swapped => f.write_str("the two tokens are swapped"),
+            Self::SameTwice => f.write_str("the same token in both places"),
+            Self::NotAJwt => {
+                f.write_str("the access token is not a JWT (three parts with dots between)")
+            }
+            Self::NoClaim(claim) => write!(f, "the access token has no \"{claim}\" in it"),
+            Self::Issuer(iss) => {
+                write!(f, "the access token was issued by {iss}, which is not Alteryx Cloud")
+            }
+            Self::IssuerNotHttps(iss) => {
+                write!(f, "the access token was issued by {iss}, which is not https")
+            }
+            Self::InVault(path) => write!(f, "it names the secret {path} in a vault by now"),
+            Self::TokensAndVault => f.write_str("both tokens and a \"vault\""),
+            Self::Vault(problem) => problem.fmt(f),
+            Self::Torn => f.write_str("written in part"),
+            Self::UnknownJournal => f.write_str("written by another version of this program"),
+            Self::OAuthError { message, .. } => {
+                write!(f, "an error of the authorization server instead of tokens: {message}")
+            }
+        }
+    }
+}
+
+impl error::Error for NetworkError {}
+
+impl Cause {
+    pub(crate) fn kind(&self) -> ErrorKind {
+        match self {
+            Self::File { problem: FileProblem::Torn | FileProblem::UnknownJournal, .. } => {
+                ErrorKind::Storage
+            }
+            Self::NoFolder { .. } | Self::Placeholders { .. } | Self::File { .. } => {
+                ErrorKind::Config
+            }
+            Self::TokensRefused { .. } | Self::OlderCopy { .. } => ErrorKind::Tokens,
+            Self::Vault { .. }
+            | Self::Claimed { .. }
+            | Self::Locked { .. }
+            | Self::NotWritable { .. }
+            | Self::HardLink { .. }
+            | Self::SeveralPairs { .. }
+            | Self::SavedInJournal { .. }
+            | Self::NotSaved { .. } => ErrorKind::Storage,
+            Self::AuthServerUnreachable { .. }
+            | Self::AuthServerBusy { .. }
+            | Self::RefreshRefused { .. }
+            | Self::ResponseLost { .. }
+            | Self::NoAccessToken { .. }
+            | Self::FailedElsewhere { .. } => ErrorKind::AuthServer,
+            Self::Http(_) => ErrorKind::Http,
+            Self::Transport { .. } => ErrorKind::Network,
+            Self::BadResponse { .. } | Self::NoList { .. } => ErrorKind::Response,
+            Self::Request { .. } => ErrorKind::Usage,
+            Self::ListInterrupted { source, .. } => source.kind(),
+            Self::Thread(_) | Self::UserFile { .. } | Self::Output(_) => ErrorKind::Io,
+        }
+    }
+
+    pub(crate) fn needs_new_tokens(&self) -> bool {
+        match self {
+            Self::TokensRefused { .. } | Self::OlderCopy { .. } | Self::NotSaved { .. } => true,
+            Self::Placeholders { fields, .. } => !fields.is_empty(),
+            Self::File { problem, .. } => matches!(
+                problem,
+                FileProblem::PlaceholderTokens { .. } | FileProblem::OAuthError { .. }
+            ),
+            Self::ListInterrupted { source, .. } => source.needs_new_tokens(),
+            _ => false,
+        }
+    }
+
+    pub(crate) fn is_retryable(&self) -> bool {
+        match self {
+            Self::Vault { problem, .. } => problem.is_passing(),
+            Self::Claimed { .. }
+            | Self::Locked { .. }
+            | Self::AuthServerBusy { .. }
+            | Self::ResponseLost { .. }
+            | Self::NoAccessToken { .. }
+            // What the other run met may have passed. If not, this run gets the server's own word.
+            | Self::FailedElsewhere { .. } => true,
+            Self::AuthServerUnreachable { trouble, .. } => !trouble.is_lasting(),
+            Self::RefreshRefused { status, .. } => *status >= 500,
+            Self::Transport { method, trouble, .. } => {
+                !trouble.is_lasting() && (is_safe(method) || !trouble.is_sent())
+            }
+            Self::Http(error) => error.is_retryable(),
+            Self::ListInterrupted { source, .. } => source.is_retryable(),
+            _ => false,
+        }
+    }
+
+    pub(crate) fn http(&self) -> Option<&HttpError> {
+        match self {
+            Self::Http(error) => Some(error),
+            Self::ListInterrupted { source, .. } => source.http(),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn http_mut(&mut self) -> Option<&mut HttpError> {
+        match self {
+            Self::Http(error) => Some(error),
+            Self::ListInterrupted { source, .. } => source.http_mut(),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::AuthServerBusy { wait, .. } => *wait,
+            Self::Http(error) => error.retry_after,
+            Self::ListInterrupted { source, .. } => source.retry_after(),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn may_have_taken_effect(&self) -> bool {
+        match self {
+            Self::Transport { method, trouble, .. } => !is_safe(method) && trouble.is_sent(),
+            Self::BadResponse { method, .. } => !is_safe(method),
+            Self::Http(error) => error.may_have_taken_effect(),
+            _ => false,
+        }
+    }
+
+    pub(crate) fn help(&self) -> String {
+        match self {
+            Self::NoFolder { named: true, .. } => {
+                "Name the folder that holds aac_url.txt, client_id.txt and creds.json with --dir or AAC_DIR.".to_owned()
+            }
+            Self::NoFolder { named: false, .. } => format!(
+                "Run this in the folder that holds aac_url.txt, client_id.txt and creds.json, or below it, \
+                 or name the folder with --dir or AAC_DIR.\n{}",
+                try_it()
+            ),
+            Self::Placeholders { files, .. } => {
+                let mut lines: Vec<_> = files.iter().map(|(path, page)| fill_in(path, page)).collect();
+                lines.push(try_it());
+                lines.join("\n")
+            }
+            Self::File { path, problem } => problem.help(path),
+            Self::Vault { secret, problem } => problem.help(secret.secret().unwrap_or_default()),
+            Self::Claimed { holder, .. } => format!(
+                "See whether {holder} (host and process) still runs. A claim ends by itself three minutes after its program."
+            ),
+            Self::Locked { path, .. } => format!(
+                "See what still runs and has {} open. Do not delete the file: the lock ends with the program that holds it.",
+                path
+            ),
+            Self::NotWritable { path, .. } => format!(
+                "Tokens are renewed only where the new ones can be saved. Make {} and its folder writable for you, and free space on the disk.",
+                path
+            ),
+            Self::HardLink { .. } => "Each name of a file has a lock of its own, and keeps its own tokens. Keep one of them, and make the others symbolic links to it.".to_owned(),
+            Self::OlderCopy { creds, page, .. } => format!(
+                "Restore the newer file if you have it. Otherwise:\n{}",
+                make_new(page, creds)
+            ),
+            Self::SeveralPairs { creds, pairs } => {
+                let lines = pairs.iter().map(|pair| put_back(pair, creds));
+                lines.collect::<Vec<_>>().join("\n")
+            }
+            Self::SavedInJournal { creds, .. } => {
+                format!("Make {} and its folder writable, and run this again: it moves them there.", creds)
+            }
+            // The host comes from the access token, not from aac_url.txt.
+            Self::AuthServerUnreachable { trouble, .. } => trouble.help().replace(ADDRESS, ""),
+            Self::Transport { method, trouble, .. } if !is_safe(method) => match trouble.is_sent() {
+                true if matches!(trouble, NetworkError::Timeout(_)) => {
+                    format!("{CHECK_FIRST}\nGive it more time with --timeout SECS.")
+                }
+                true => CHECK_FIRST.to_owned(),
+                false => format!("The request was not sent.\n{}", trouble.help()),
+            },
+            Self::Transport { trouble, .. } => trouble.help(),
+            Self::AuthServerBusy { .. } => "Wait, and run this again.".to_owned(),
+            Self::RefreshRefused { status, .. } => match status {
+                300..=399 => "The token endpoint sends to another address, which is not followed. Is a proxy or a login page in between?".to_owned(),
+                407 => "Your proxy wants a user name and password: HTTPS_PROXY=http://user:password@host:port.".to_owned(),
+                500.. => "Run this again later.".to_owned(),
+                _ => "If it stays so, make new tokens: the access token in creds.json names the OAuth client that is refused.".to_owned(),
+            },
+            Self::TokensRefused { creds, page, lost, set_aside, .. } => {
+                let why = match lost {
+                    Some(what) => format!("It was sent before, and the response was lost: {what}."),
+                    None => "It was used before, revoked or disabled, or it has expired.".to_owned(),
+                };
+                let mut lines = vec![why, make_new(page, creds)];
+                lines.extend(set_aside.iter().map(|pair| put_back(pair, creds)));
+                lines.join("\n")
+            }
+            Self::ResponseLost { creds, page, .. } => format!(
+                "Run this again: if the server did not take the token, or has a grace period, that mends it.\nIf it is refused then: {}",
+                make_new(page, creds)
+            ),
+            Self::NoAccessToken { .. } => "Run this again.".to_owned(),
+            Self::NotSaved { creds, page, .. } => {
+                format!("The tokens in the file are spent. When the disk works again: {}", make_new(page, creds))
+            }
+            Self::FailedElsewhere { help, .. } => help.clone(),
+            Self::Http(error) => error.help(),
+            Self::BadResponse { method, .. } if !is_safe(method) => CHECK_FIRST.to_owned(),
+            Self::BadResponse { .. } => "Run this again. If it stays so, a proxy or a login page may be in between.".to_owned(),
+            Self::ListInterrupted { source, .. } => source.help(),
+            Self::NoList { .. } => "Call this endpoint without asking for pages (raw_call: without --paginate).".to_owned(),
+            Self::Thread(_) | Self::Request { .. } | Self::UserFile { .. } | Self::Output(_) => {
+                String::new()
+            }
+        }
+    }
+
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Http(error) => status_code(error.status.as_u16()),
+            Self::AuthServerBusy { status, .. } | Self::RefreshRefused { status, .. } => {
+                status_code(*status)
+            }
+            Self::ResponseLost { status: Some(status), .. } => status_code(*status),
+            Self::TokensRefused { .. } | Self::OlderCopy { .. } => 4,
+            Self::Request { .. } => 2,
+            Self::ListInterrupted { source, .. } => source.exit_code(),
+            Self::Output(_) if self.is_broken_pipe() => 0,
+            Self::FailedElsewhere { exit_code, .. } => *exit_code,
+            _ => 1,
+        }
+    }
+
+    /// Whether a reader of standard output has stopped reading (`| head`), which is no failure.
+    pub(crate) fn is_broken_pipe(&self) -> bool {
+        matches!(self, Self::Output(source) if source.kind() == io::ErrorKind::BrokenPipe)
+    }
+
+    /// Whether the refresh token may have been used and its response lost.
+    pub(crate) fn leaves_doubt(&self) -> bool {
+        matches!(self, Self::ResponseLost { .. } | Self::TokensRefused { lost: Some(_), .. })
+    }
+
+    pub(crate) fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        match self {
+            Self::NotWritable { source, .. }
+            | Self::SavedInJournal { source, .. }
+            | Self::NotSaved { source, .. }
+            | Self::UserFile { source, .. }
+            | Self::Thread(source)
+            | Self::Output(source)
+            | Self::File { problem: FileProblem::Unreadable(source), .. } => Some(source),
+            _ => None,
+        }
+    }
+}
+
+impl NetworkError {
+    /// Whether another try would fail the same way.
+    pub(crate) fn is_lasting(&self) -> bool {
+        matches!(self, Self::Certificate(_) | Self::NoRoots | Self::Proxy(_))
+    }
+
+    /// Whether part of the request may have reached the server.
+    fn is_sent(&self) -> bool {
+        matches!(self, Self::Timeout(_) | Self::Broken(_))
+    }
+
+    fn help(&self) -> String {
+        match self {
+            Self::Lookup(_) | Self::Connect(_) => {
+                return format!("Check the network, {ADDRESS}and whether you need a proxy (HTTPS_PROXY=http://host:port).");
+            }
+            Self::Certificate(_) => {
+                "If your company inspects TLS, its CA must be in this system's certificate store; \
+                 on Linux, SSL_CERT_FILE=/path/to/ca.pem names it for one run. Check the clock, too."
+            }
+            Self::NoRoots => {
+                "Install the package ca-certificates, or name a file of certificates: SSL_CERT_FILE=/path/to/ca.pem."
+            }
+            Self::Proxy(_) => {
+                "Check HTTPS_PROXY and ALL_PROXY (http://user:password@host:port), and NO_PROXY for hosts that need none."
+            }
+            Self::Timeout(_) => "Run this again, or give it more time with --timeout SECS.",
+            Self::Broken(_) => "Run this again. If it stays so, a proxy or a firewall may be in between.",
+        }
+        .to_owned()
+    }
+}
+
+impl FileProblem {
+    /// What to do about it, in whole sentences.
+    fn help(&self, place: &Place) -> String {
+        let file = place.file().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
+        match self {
+            Self::Missing | Self::Empty | Self::NotAFile | Self::TooLarge | Self::NotText => match &*file {
+                "aac_url.txt" => format!("Make it a text file with {API_URL} as its one line."),
+                "creds.json" => "Make it a text file with both tokens: {\"access_token\": \"…\", \"refresh_token\": \"…\"}, \
+                     made in User Preferences > OAuth 2.0 API Tokens."
+                    .to_owned(),
+                _ => "Make it a text file with the Client ID of your API project as its one line.".to_owned(),
+            },
+            Self::Unreadable(_) => "Make it readable for you.".to_owned(),
+            Self::Placeholder(page) | Self::PlaceholderTokens { page, .. } => {
+                format!("{}\n{}", fill_in(place, page), try_it())
+            }
+            Self::SeveralLines | Self::NotAUrl | Self::NotHttps | Self::UserInfo | Self::OutsideCloud(_) => {
+                format!("Put {API_URL} in it, on one line and nothing else.")
+            }
+            Self::NoScheme(url)
+            | Self::NotJustHost(url)
+            | Self::WebAddress(url)
+            | Self::WorkspaceAddress(url) => format!("Put {url} in it."),
+            Self::IdWithBlanks | Self::IdNotAscii => {
+                "Copy the Client ID of your API project again: one line of letters and digits.".to_owned()
+            }
+            Self::OAuthClientId(page) => {
+                format!("Copy the Client ID of your API project from {page} (letters and digits, no dashes).")
+            }
+            Self::NotJson { curly_quotes: true, .. } => {
+                "Replace the curly quotes by plain ones (\"), as a plain text editor writes them.".to_owned()
+            }
+            Self::NotJson { .. } | Self::NotAnObject => {
+                "It must look like {\"access_token\": \"…\", \"refresh_token\": \"…\"}, both in plain quotation marks.".to_owned()
+            }
+            Self::NoToken(field) | Self::TokenNotText(field) | Self::TokenEmpty(field) => {
+                format!("Add it as \"{field}\": \"…\", as shown when you generated the tokens.")
+            }
+            Self::TokenUnclean(field) => {
+                format!("Paste \"{field}\" again, on one line and without \"Bearer\".")
+            }
+            Self::TokenHasLineBreak(_) | Self::TokenOnSeveralLines { .. } => {
+                "A token is one long line: paste it again without line breaks.".to_owned()
+            }
+            Self::InVault(_) => "Run this again: the tokens are in the vault.".to_owned(),
+            Self::TokensAndVault => {
+                "Keep one of the two: the tokens, or {\"vault\": \"secret/data/aac\"} once they are in the vault.".to_owned()
+            }
+            Self::Vault(problem) => problem.help(place.secret().unwrap_or_default()),
+            Self::Torn => "Run this again: the rest is in the journal beside it.".to_owned(),
+            Self::UnknownJournal => {
+                "It may hold the only copy of your tokens: run the newer version of this program, which can read it.".to_owned()
+            }
+            Self::Swapped => "Put each in the other's place.".to_owned(),
+            Self::SameTwice => "Paste the access token and the refresh token each in its own place.".to_owned(),
+            Self::NotAJwt | Self::NoClaim(_) => {
+                "Paste the access token again, whole: it begins with eyJ and is about a thousand characters long.".to_owned()
+            }
+            Self::Issuer(_) | Self::IssuerNotHttps(_) => {
+                "The refresh token would be sent there, so it is not. Paste tokens made in Alteryx Cloud \
+                 (those of a local sandbox work with its own aac_url.txt only)."
+                    .to_owned()
+            }
+            Self::OAuthError { page, .. } => format!(
+                "The vendor's JavaScript and bash examples write that over the tokens when an exchange fails.\n{}",
+                make_new(page, place)
+            ),
+        }
+    }
+}
+
+const ADDRESS: &str = "the address in aac_url.txt, ";
+const API_URL: &str = "https://api.us1.alteryxcloud.com (or eu1, au1: your region)";
+
+fn try_it() -> String {
+    "To try it without an account, in the project's folder: cargo sandbox cargo run -p get_workspace"
+        .to_owned()
+}
+
+fn fill_in(place: &Place, page: &str) -> String {
+    format!("Put your own value in {place}: made or found at {page}")
+}
+
+const UNCHANGED: &str = "your tokens are unchanged";
+
+/// What is known about the tokens after a run that did not use them.
+fn tokens(in_doubt: bool) -> &'static str {
+    match in_doubt {
+        false => UNCHANGED,
+        true => "an earlier run may have used the refresh token",
+    }
+}
+
+/// How to move a pair that is set aside back to creds.json.
+fn put_back((path, account): &(PathBuf, String), creds: &Place) -> String {
+    format!(
+        "Other tokens are set aside ({account}). To use them: {} \"{}\" \"{}\"",
+        platform::MOVE_COMMAND,
+        path.display(),
+        creds
+    )
+}
+
+fn make_new(page: &str, creds: &Place) -> String {
+    format!("Make new tokens at {page} and paste both into {creds}.")
+}
+
+fn status_code(status: u16) -> u8 {
+    match status {
+        300..=399 => 3,
+        400..=499 => 4,
+        500..=599 => 5,
+        _ => 1,
+    }
+}

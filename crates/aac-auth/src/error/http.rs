@@ -1,0 +1,176 @@
+//! An error response of the API, and what all messages about HTTP share.
+
+use std::fmt;
+use std::io::Read;
+use std::time::Duration;
+use ureq::http::{HeaderMap, StatusCode, Version};
+
+/// A response of the API with a status other than 2xx. [`Error::http`](crate::Error::http) returns it.
+pub struct HttpError {
+    pub(crate) method: String,
+    pub(crate) url: String,
+    pub(crate) status: StatusCode,
+    /// The server's message, without secrets; empty if it sent none.
+    pub(crate) message: String,
+    pub(crate) version: Version,
+    pub(crate) headers: HeaderMap,
+    /// The start of the body.
+    pub(crate) body: Vec<u8>,
+    pub(crate) rest: Option<Box<dyn Read + Send>>,
+    pub(crate) redacted_body: String,
+    pub(crate) request_id: Option<String>,
+    pub(crate) retry_after: Option<Duration>,
+    pub(crate) kind: HttpErrorKind,
+    /// Whether a retry was due, but the request's body could not be sent again.
+    pub(crate) body_consumed: bool,
+}
+
+/// What an error response means to the caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HttpErrorKind {
+    /// The gateway does not know the API project ID, or got none (401).
+    ApiKey,
+    /// The API project may not use this API (401).
+    ApiKeyForResource,
+    /// The access token is not accepted (401).
+    Unauthorized,
+    /// The user lacks a privilege (403).
+    Forbidden,
+    /// No such route: a wrong path, method or host (404).
+    NoRoute,
+    /// Too many requests (429, or 500 from an older gateway).
+    Throttled,
+    /// A redirect, which is not followed (3xx).
+    Redirect,
+    /// Any other 4xx.
+    Refused,
+    /// Any other 5xx.
+    ServerError,
+}
+
+impl HttpError {
+    /// The HTTP status.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The server's message, without secrets; empty if it sent none.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The HTTP version of the response.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// The headers.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    /// The body as received, up to 1 MiB; [`read`](Self::read) returns the rest.
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// The body on one line without secrets, up to 2000 characters, for messages.
+    pub fn redacted_body(&self) -> &str {
+        &self.redacted_body
+    }
+
+    /// The ID that support asks for (`x-trifacta-request-id` or `x-request-id`).
+    pub fn request_id(&self) -> Option<&str> {
+        self.request_id.as_deref()
+    }
+
+    pub(crate) fn may_have_taken_effect(&self) -> bool {
+        self.kind == HttpErrorKind::ServerError && !is_safe(&self.method)
+    }
+
+    /// Whether the same request may succeed later, and does no harm if it is sent again.
+    pub(crate) fn is_retryable(&self) -> bool {
+        match self.kind {
+            HttpErrorKind::Throttled => true,
+            HttpErrorKind::ServerError => is_safe(&self.method),
+            _ => self.body_consumed,
+        }
+    }
+
+    pub(crate) fn help(&self) -> String {
+        let mut help = match self.kind {
+            HttpErrorKind::ApiKey => {
+                "client_id.txt is wrong: put the Client ID of your API project in it.".to_owned()
+            }
+            HttpErrorKind::ApiKeyForResource => {
+                "The API project in client_id.txt may not use this API: choose another, or have it added.".to_owned()
+            }
+            HttpErrorKind::Unauthorized => {
+                "The server does not accept the access token. Is aac_url.txt of the region that the tokens were made in?".to_owned()
+            }
+            HttpErrorKind::Forbidden => {
+                "Your user lacks a privilege for this, or the id is another workspace's. Ask an admin of the workspace.".to_owned()
+            }
+            HttpErrorKind::NoRoute => {
+                "Check the path and the method; ids in a path are numbers.".to_owned()
+            }
+            HttpErrorKind::Throttled => match self.retry_after {
+                Some(wait) => format!("Too many requests: run this again in {} s.", wait.as_secs().max(1)),
+                None => "Too many requests: run this again in a minute.".to_owned(),
+            },
+            HttpErrorKind::Redirect => {
+                "Redirects are not followed, so that the token goes nowhere else. Is aac_url.txt right?".to_owned()
+            }
+            HttpErrorKind::ServerError if self.may_have_taken_effect() => CHECK_FIRST.to_owned(),
+            HttpErrorKind::ServerError => "The server's own trouble: run this again later.".to_owned(),
+            HttpErrorKind::Refused => String::new(),
+        };
+        if self.body_consumed {
+            let again =
+                "The body came from a stream, and cannot be sent a second time: run this again.";
+            help = match self.kind {
+                HttpErrorKind::Throttled => format!("{help}\n{again}"),
+                _ => again.to_owned(),
+            };
+        }
+        if let Some(id) = &self.request_id {
+            if !help.is_empty() {
+                help.push('\n');
+            }
+            help.push_str(&format!("Quote request id {id} when you ask Alteryx support."));
+        }
+        help
+    }
+}
+
+impl fmt::Display for HttpError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { method, url, status, message, .. } = self;
+        write!(f, "{}{} ({method} {url})", status_line(status.as_u16()), after_colon(message))
+    }
+}
+
+/// Shows the message: a body may contain anything.
+impl fmt::Debug for HttpError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "HttpError({self})")
+    }
+}
+
+pub(crate) const CHECK_FIRST: &str =
+    "The server may have carried it out all the same: check before you run this again.";
+
+pub(crate) fn after_colon(message: &str) -> String {
+    if message.is_empty() { String::new() } else { format!(": {message}") }
+}
+
+/// Whether a method is safe (RFC 9110 §9.2.1).
+pub(crate) fn is_safe(method: &str) -> bool {
+    matches!(method, "GET" | "HEAD" | "OPTIONS" | "TRACE")
+}
+
+/// `HTTP 404 Not Found`, with RFC 9110's reason phrase whatever the server sent.
+pub(crate) fn status_line(status: u16) -> String {
+    let reason = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
+    format!("HTTP {status} {}", reason.unwrap_or_default()).trim_end().to_owned()
+}
