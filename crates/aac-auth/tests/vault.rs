@@ -69,11 +69,13 @@ impl Fleet {
         self
     }
 
-    /// With a machine whose folder has no room for a lock or a journal, as one that is read-only.
-    fn without_files_on(self, machine: usize) -> Self {
-        for name in ["creds.json.lock", "creds.json.rotation"] {
-            fs::create_dir(self.path(machine, name)).unwrap();
-        }
+    /// With a machine whose folder cannot have a lock, as if it were read-only: root may write there.
+    fn without_lock_on(self, machine: usize) -> Self {
+        let lock = self.path(machine, "creds.json.lock");
+        #[cfg(unix)]
+        std::os::unix::fs::symlink("missing/lock", lock).unwrap();
+        #[cfg(not(unix))]
+        fs::create_dir(lock).unwrap();
         self
     }
 
@@ -141,16 +143,6 @@ impl Fleet {
 
     fn refresh_token(&self) -> String {
         self.secret()["refresh_token"].as_str().unwrap().to_owned()
-    }
-
-    /// Waits until the secret is as a test wants it.
-    #[track_caller]
-    fn wait_for(&self, what: &str, is_so: impl Fn(&Value) -> bool) {
-        let start = Instant::now();
-        while !is_so(&self.secret()) {
-            assert!(start.elapsed() < SOON, "{what}: {:?}", fields(&self.secret()));
-            thread::sleep(Duration::from_millis(10));
-        }
     }
 
     /// Checks that the secret holds one live pair and no note.
@@ -241,7 +233,7 @@ fn a_refresh_takes_at_most_six_requests_which_follow_its_own_writes() {
     for is_read_only in [false, true] {
         let mut fleet = Fleet::expired(1);
         if is_read_only {
-            fleet = fleet.without_files_on(0);
+            fleet = fleet.without_lock_on(0);
         }
         fleet.run(0).assert_ok();
         assert!(fleet.requests() <= 6, "{}", fleet.requests());
@@ -269,7 +261,7 @@ fn sixty_four_programs_on_four_machines_make_one_refresh() {
         let options = Options { latency: Duration::from_millis(150), ..Options::default() };
         let mut fleet = Fleet::new(options, true, 4);
         if is_read_only {
-            fleet = (0..4).fold(fleet, Fleet::without_files_on);
+            fleet = (0..4).fold(fleet, Fleet::without_lock_on);
         }
         let programs: Vec<_> = (0..64).map(|number| fleet.start(number % 4)).collect();
         for running in programs {
@@ -444,7 +436,7 @@ fn a_secret_or_an_engine_of_no_use_is_told_with_its_cure() {
         scope.spawn(|| {
             let fleet = Fleet::expired(1);
             fleet.sandbox.vault().delete();
-            let put = "bao kv put secret/aac @creds.json";
+            let put = "bao kv put secret/aac @tokens.json";
             fleet.run(0).assert_fails(1, &[named, "it was deleted at 20", put, "Do not undelete"]);
         });
         scope.spawn(|| {
@@ -455,7 +447,7 @@ fn a_secret_or_an_engine_of_no_use_is_told_with_its_cure() {
         scope.spawn(|| {
             let fleet = Fleet::expired(1);
             fleet.sandbox.vault().delete_metadata();
-            let words = [named, "no such secret (HTTP 404)", "bao kv put secret/aac @creds.json"];
+            let words = [named, "no such secret (HTTP 404)", "bao kv put secret/aac @tokens.json"];
             fleet.run(0).assert_fails(1, &words);
         });
         scope.spawn(|| {
@@ -731,13 +723,13 @@ fn a_pair_in_the_journal_that_still_cannot_be_committed_is_told() {
 fn a_pair_without_a_journal_waits_for_the_vault() {
     thread::scope(|scope| {
         scope.spawn(|| {
-            let fleet = Fleet::expired(2).without_files_on(0);
+            let fleet = Fleet::expired(2).without_lock_on(0);
             fleet.sandbox.add_fault(Fault::vault_write(FaultKind::NoQuorum).after(1).times(8));
             fleet.run(0).assert_ok();
             fleet.assert_settled(1);
         });
         scope.spawn(|| {
-            let fleet = Fleet::expired(2).without_files_on(0).with(PATIENCE, 2);
+            let fleet = Fleet::expired(2).without_lock_on(0).with(PATIENCE, 2);
             fleet.sandbox.add_fault(Fault::vault_write(FaultKind::NoQuorum).after(1).always());
             let named = "the secret secret/data/aac in the vault at";
             let words = [named, "could not be saved anywhere", PAGE, "bao kv put secret/aac"];
@@ -751,7 +743,7 @@ fn tokens_that_are_pasted_while_a_response_is_on_its_way_stay() {
     for is_read_only in [false, true] {
         let mut fleet = Fleet::expired(2);
         if is_read_only {
-            fleet = fleet.without_files_on(0);
+            fleet = fleet.without_lock_on(0);
         }
         let hold = fleet.sandbox.hold_token_responses();
         let first = fleet.start(0);
@@ -784,7 +776,7 @@ fn a_secret_that_is_deleted_while_a_response_is_on_its_way_is_restored() {
     for (is_read_only, is_gone) in [(false, false), (true, false), (false, true), (true, true)] {
         let mut fleet = Fleet::expired(2);
         if is_read_only {
-            fleet = fleet.without_files_on(0);
+            fleet = fleet.without_lock_on(0);
         }
         if is_gone {
             let token = fleet.sandbox.vault().root_token();
@@ -818,7 +810,7 @@ fn a_holder_that_is_killed_before_the_send_is_replaced() {
     for (next, is_read_only) in [(0, false), (1, false), (0, true)] {
         let mut fleet = Fleet::expired(2).with(TAKEOVER, 2);
         if is_read_only {
-            fleet = fleet.without_files_on(0);
+            fleet = fleet.without_lock_on(0);
         }
         let hold = fleet.sandbox.vault().hold_responses(Operation::Write);
         let first = fleet.start(0);
@@ -949,8 +941,6 @@ fn whoever_waited_behind_a_lost_response_is_told_and_sends_nothing() {
     assert!(hold.wait_for_request(SOON));
     let mut others: Vec<_> = [0, 1, 1, 2].map(|machine| fleet.start(machine)).into();
     others.iter_mut().for_each(|other| other.says(WAITS));
-    // As long as a first attempt may take.
-    fleet.sandbox.vault().set_clock_offset(100);
     hold.release();
     fleet.end(first).assert_fails(1, &["may have been used", "secret/data/aac"]);
     for other in others {

@@ -198,7 +198,10 @@ impl Rotation {
                 let Settings { creds, hosts, .. } = &self.settings;
                 let vault =
                     Vault::connect(hosts, self.notices, self.holds_signals, &self.user_agent)
-                        .map_err(|problem| Error::unusable(creds, FileProblem::Vault(problem)))?;
+                        .map_err(|problem| {
+                            let path = path.to_owned();
+                            Error::unusable(creds, FileProblem::VaultUnusable { path, problem })
+                        })?;
                 self.vault.get_or_init(|| vault)
             }
         };
@@ -219,7 +222,7 @@ impl Rotation {
             rejected,
             cancellation,
             since: LocalTime::now(),
-            deadline: Instant::now() + PATIENCE,
+            deadline: Instant::now() + store.patience(PATIENCE),
         };
         renewal.run().or_else(|error| match store.read() {
             // Renewed early, there is time left: the call need not fail for it.

@@ -12,9 +12,9 @@ pub(crate) const TAKEOVER: Duration = Duration::from_secs(180);
 /// How old a claim may be when the token is sent.
 pub(crate) const GATE: Duration = Duration::from_secs(5);
 /// How long a refusal of a token counts, in seconds: tokens can be disabled, and enabled again.
-pub(crate) const REFUSAL_COUNTS: i64 = 600;
+pub(crate) const REFUSAL_COUNTS: u64 = 600;
 /// How long a failure counts for programs that waited behind it, in seconds.
-pub(crate) const FAILURE_COUNTS: i64 = 60;
+pub(crate) const FAILURE_COUNTS: u64 = 60;
 
 /// What became of a write with check-and-set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
