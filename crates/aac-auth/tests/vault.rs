@@ -206,6 +206,8 @@ impl Running {
     }
 }
 
+/// Past the age up to which a claim is a permission to send.
+const PAST_THE_GATE: Duration = Duration::from_millis(5500);
 const WAITS: &str = "waiting for another program";
 
 #[test]
@@ -226,6 +228,22 @@ fn a_client_with_many_calls_asks_the_vault_once() {
     assert_eq!(run.code, Some(0), "{}", run.stderr);
     assert!(fleet.sandbox.counters().api_calls >= 10);
     assert_eq!(fleet.requests(), 1);
+}
+
+#[test]
+fn a_client_follows_creds_json_to_another_secret() {
+    let fleet = Fleet::new(Options { users: 50, ..Options::default() }, false, 1);
+    let hold = fleet.sandbox.vault().hold(Operation::Read);
+    let mut list = fleet.program(0, "list_users");
+    let list = Running::of(list.args(["-v", "--page-size", "5"]));
+    assert!(hold.wait_for_request(SOON));
+    // From now on it names a secret that is not there.
+    let pointer = json!({ "vault": "secret/data/other" }).to_string();
+    fs::write(fleet.path(0, "creds.json"), pointer).unwrap();
+    hold.release();
+    let run = fleet.check(list.end());
+    assert_eq!(run.code, Some(1), "{}", run.stderr);
+    assert!(run.stderr.contains("secret/data/other"), "{}", run.stderr);
 }
 
 #[test]
@@ -334,7 +352,7 @@ fn every_fault_of_a_read_is_overcome_or_told() {
         (K::Empty, 1, PROXY),
         (K::Huge, 1, PROXY),
         (K::Redirect("http://127.0.0.1:9/v1/x".to_owned()), 1, &["HTTP 307", "VAULT_ADDR"]),
-        (K::BadRequest, 1, &["HTTP 400"]),
+        (K::BadRequest, 0, &["HTTP 400"]),
         (K::Forbidden, 1, &["permission denied (HTTP 403)", "capabilities = [\"read\", \"update\"]"]),
         (K::Gone, 1, &["HTTP 410"]),
         (K::TooLarge, 1, &["HTTP 413"]),
@@ -649,20 +667,110 @@ fn a_vault_without_a_quorum_is_told_and_nothing_is_sent() {
 
 #[test]
 fn a_claim_that_may_be_applied_later_is_taken_away_by_whoever_gave_up() {
-    let fleet = Fleet::expired(2).with(PATIENCE, 2);
-    // The last that is heard of the vault is an error, and the write is applied all the same.
-    fleet.sandbox.add_fault(Fault::vault_write(FaultKind::AppliedLater(1000)));
-    fleet.sandbox.add_fault(Fault::vault_write(FaultKind::NoQuorum).times(60));
-    let mut first = fleet.start(0);
-    first.says("trying again");
-    thread::sleep(Duration::from_secs(1));
-    fleet.sandbox.clear_faults();
-    fleet.sandbox.add_fault(Fault::vault_write(FaultKind::CasMismatch).times(4));
-    fleet.end(first);
-    fleet.sandbox.vault().apply_late_writes();
-    let start = Instant::now();
+    // Never, or right before the write that takes its place.
+    for requests in [1000, 2] {
+        let fleet = Fleet::expired(2);
+        fleet.sandbox.add_fault(Fault::vault_write(FaultKind::AppliedLater(requests)));
+        let mut command = fleet.command(0);
+        let run = fleet.check(Run::of(command.env(PATIENCE, "0")));
+        run.assert_fails(1, &["HTTP 500", "your tokens are unchanged"]);
+        fleet.sandbox.vault().apply_late_writes();
+        assert_eq!(fields(&fleet.secret()), ["access_token", "refresh_token"], "{requests}");
+        fleet.run(1).assert_ok();
+        fleet.assert_settled(1);
+    }
+}
+
+#[test]
+fn a_claim_that_took_too_long_is_claimed_anew_before_the_send() {
+    let fleet = Fleet::expired(1);
+    fleet.sandbox.add_fault(Fault::vault_write(FaultKind::Slow(6)));
+    fleet.run(0).assert_ok();
+    assert_eq!(fleet.sandbox.vault().counters().writes, 3, "two claims and a commit");
+    assert_eq!(fleet.sandbox.counters().token_requests, 1);
+    fleet.assert_settled(1);
+}
+
+#[test]
+fn a_token_is_sent_again_with_a_new_claim() {
+    let grace = Duration::from_secs(60);
+    let fleet = Fleet::new(Options { grace, ..Options::default() }, true, 1);
+    fleet.sandbox.add_fault(Fault::token(FaultKind::Cut));
+    let hold = fleet.sandbox.hold_token_responses();
+    let first = fleet.start(0);
+    assert!(hold.wait_for_request(SOON));
+    let claim = fleet.secret()["aac_claim"].clone();
+    thread::sleep(PAST_THE_GATE);
+    let again = fleet.sandbox.hold_token_endpoint();
+    hold.release();
+    assert!(again.wait_for_request(SOON));
+    assert_ne!(fleet.secret()["aac_claim"], claim);
+    again.release();
+    fleet.end(first).assert_ok();
+    assert_eq!(fleet.sandbox.counters().token_requests, 2);
+    assert!(fleet.sandbox.is_live(&fleet.refresh_token()));
+}
+
+#[test]
+fn a_response_is_committed_whoever_has_claimed_the_token_meanwhile() {
+    let grace = Duration::from_secs(60);
+    let fleet = Fleet::new(Options { grace, ..Options::default() }, true, 2).with(TAKEOVER, 2);
+    let hold = fleet.sandbox.hold_token_responses();
+    let first = fleet.start(0);
+    assert!(hold.wait_for_request(SOON));
+    let second = fleet.start(1);
+    assert!(hold.wait_for_requests(2, SOON));
+    let claim = fleet.secret()["aac_claim"].as_str().unwrap().to_owned();
+    assert!(claim.ends_with(&format!(":{}", second.child.id())), "{claim}");
+    hold.release();
+    fleet.end(first).assert_ok();
+    fleet.end(second).assert_ok();
+    assert!(fleet.sandbox.is_live(&fleet.refresh_token()));
+    assert!(fleet.secret()["aac_claim"].is_null() && fleet.secret()["aac_failed"].is_null());
+}
+
+#[test]
+fn a_pair_in_the_journal_counts_more_than_a_refusal_that_another_machine_has_met() {
+    let options = Options { replay_protection: false, ..Options::default() };
+    let fleet = Fleet::new(options, true, 2).with(PATIENCE, 2);
+    let hold = fleet.sandbox.hold_token_responses();
+    let first = fleet.start(0);
+    assert!(hold.wait_for_request(SOON));
+    fleet.sandbox.vault().revoke_token();
+    hold.release();
+    fleet.end(first).assert_ok();
+    fleet.sandbox.vault().restore_token();
+    let mut command = fleet.command(1);
+    command.env(TAKEOVER, "1").env_remove(PATIENCE);
+    fleet.check(Run::of(&mut command)).assert_fails(4, &["is refused", "cut off"]);
+    fleet.run(1).assert_fails(4, &["is refused", " was told on "]);
+    fleet.run(0).assert_ok();
     fleet.run(1).assert_ok();
-    assert!(start.elapsed() < SOON, "it had to wait");
+    assert_eq!(fleet.sandbox.counters().token_requests, 2);
+    assert!(fleet.sandbox.is_live(&fleet.refresh_token()));
+    assert!(fleet.secret()["aac_refused"].is_null() && fleet.secret()["aac_failed"].is_null());
+}
+
+#[test]
+fn a_doubt_of_the_folders_days_outlives_a_claim_that_failed() {
+    let vault = Some(VaultOptions::default());
+    let case = acceptance::Case::expired(Options { vault, ..Options::default() });
+    let hold = case.sandbox.hold_token_responses();
+    let mut first = case.start(1).pop().unwrap();
+    assert!(hold.wait_for_request(SOON));
+    first.kill().unwrap();
+    first.wait().unwrap();
+    hold.release();
+    let vault = case.sandbox.vault();
+    vault.put_tokens(&case.tokens);
+    fs::write(case.creds(), json!({ "vault": vault.path() }).to_string()).unwrap();
+    let run = |patience: &str| {
+        Run::of(case.command().envs(vault.environment()).env(PATIENCE, patience))
+    };
+    case.sandbox.add_fault(Fault::vault_write(FaultKind::NoQuorum).always());
+    run("0").assert_fails(1, &["an earlier run may have used the refresh token"]);
+    case.sandbox.clear_faults();
+    run("10").assert_fails(4, &["is refused", "It was sent before"]);
 }
 
 /// After a commit that failed: the pair is in the journal of machine 0.
@@ -856,18 +964,15 @@ fn a_holder_that_is_killed_after_the_send_takes_the_pair_with_it() {
 fn a_holder_that_is_killed_with_the_pair_in_its_journal_loses_nothing() {
     let fleet = Fleet::expired(2);
     let hold = fleet.sandbox.hold_token_responses();
-    let first = fleet.start(0);
+    let mut first = fleet.start(0);
     assert!(hold.wait_for_request(SOON));
-    let commits = fleet.sandbox.vault().hold(Operation::Write);
+    fleet.sandbox.add_fault(Fault::vault_write(FaultKind::NoQuorum).always());
     hold.release();
-    assert!(commits.wait_for_request(SOON));
+    first.says("active cluster node not found");
     first.kill();
-    commits.release();
-    // What was held is dropped with its connection, or applied.
+    fleet.sandbox.clear_faults();
     let mut other = fleet.start(1);
-    if fleet.secret()["aac_claim"].is_string() {
-        other.says(WAITS);
-    }
+    other.says(WAITS);
     let start = Instant::now();
     fleet.run(0).assert_ok();
     assert!(start.elapsed() < SOON, "without a wait for the claim to end");
@@ -1001,6 +1106,7 @@ fn a_move_into_the_vault_finishes_what_the_folder_began() {
     assert!(!case.path("creds.json.rotation").exists());
     let document = vault.read().unwrap().data.unwrap();
     assert!(case.sandbox.is_live(document["refresh_token"].as_str().unwrap()));
+    assert!(document["aac_auth"].is_null(), "numbers of the clock of one machine");
     // Once more, by the vault alone.
     case.sandbox.revoke_access_tokens();
     run("get_workspace").assert_ok();
@@ -1114,9 +1220,6 @@ fn a_holder_that_waits_is_named() {
 mod signals {
     use super::*;
     use std::os::unix::process::ExitStatusExt;
-
-    /// Past the age up to which a claim is a permission to send.
-    const PAST_THE_GATE: Duration = Duration::from_millis(5500);
 
     impl Running {
         fn signal_that_ended_it(mut self) -> Option<i32> {
