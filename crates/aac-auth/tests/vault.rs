@@ -231,6 +231,21 @@ fn a_client_with_many_calls_asks_the_vault_once() {
 }
 
 #[test]
+fn threads_that_wait_for_a_vault_do_not_wait_for_one_another() {
+    let fleet = Fleet::fresh(1);
+    fleet.sandbox.add_fault(Fault::vault(FaultKind::Sealed).always());
+    let mut program = acceptance::clean(acceptance::example("threads"));
+    program.env("AAC_DIR", fleet.machines[0].path());
+    program.envs(fleet.sandbox.vault().environment()).env(PATIENCE, "2");
+    program.args(["41", "42", "43", "44", "45", "46", "47", "48"]);
+    let start = Instant::now();
+    let run = fleet.check(Run::of(&mut program));
+    assert_eq!(run.code, Some(1), "{}", run.stderr);
+    assert!(run.stderr.contains("the vault is sealed"), "{}", run.stderr);
+    assert!(start.elapsed() < Duration::from_secs(12), "{:?}", start.elapsed());
+}
+
+#[test]
 fn a_client_follows_creds_json_to_another_secret() {
     let fleet = Fleet::new(Options { users: 50, ..Options::default() }, false, 1);
     let hold = fleet.sandbox.vault().hold(Operation::Read);
@@ -329,7 +344,8 @@ fn with_each(cases: &[FaultCase], fault: impl Fn(&FaultKind) -> Fault + Sync, re
 #[test]
 fn every_fault_of_a_read_is_overcome_or_told() {
     use FaultKind as K;
-    const PROXY: &[&str] = &["not a response of a vault", "VAULT_ADDR", "your tokens are unchanged"];
+    const PROXY: &[&str] =
+        &["not a response of a vault", "VAULT_ADDR", "your tokens are unchanged"];
     let cases: [FaultCase; 25] = [
         (K::Stale, 0, &[]),
         (K::NotFound, 0, &[]),
@@ -353,7 +369,11 @@ fn every_fault_of_a_read_is_overcome_or_told() {
         (K::Huge, 1, PROXY),
         (K::Redirect("http://127.0.0.1:9/v1/x".to_owned()), 1, &["HTTP 307", "VAULT_ADDR"]),
         (K::BadRequest, 0, &["HTTP 400"]),
-        (K::Forbidden, 1, &["permission denied (HTTP 403)", "capabilities = [\"read\", \"update\"]"]),
+        (
+            K::Forbidden,
+            1,
+            &["permission denied (HTTP 403)", "capabilities = [\"read\", \"update\"]"],
+        ),
         (K::Gone, 1, &["HTTP 410"]),
         (K::TooLarge, 1, &["HTTP 413"]),
     ];
@@ -392,7 +412,11 @@ fn every_fault_of_a_claim_is_overcome_or_told() {
                 "path \"secret/data/aac\" { capabilities = [\"read\", \"update\"] }",
             ],
         ),
-        (K::Redirect("http://127.0.0.1:9/v1/x".to_owned()), 1, &["HTTP 307", "tokens are unchanged"]),
+        (
+            K::Redirect("http://127.0.0.1:9/v1/x".to_owned()),
+            1,
+            &["HTTP 307", "tokens are unchanged"],
+        ),
     ];
     with_each(&cases, |kind| Fault::vault_write(kind.clone()), 1);
 }
@@ -644,7 +668,9 @@ fn a_vault_without_a_quorum_is_told_and_nothing_is_sent() {
             scope.spawn(move || {
                 let fleet = Fleet::expired(2).with(PATIENCE, 2);
                 fleet.sandbox.add_fault(fault.clone().always());
-                fleet.run(0).assert_fails(1, &[words, "your tokens are unchanged", "secret/data/aac"]);
+                fleet
+                    .run(0)
+                    .assert_fails(1, &[words, "your tokens are unchanged", "secret/data/aac"]);
                 assert_eq!(fleet.sandbox.counters().token_requests, 0);
                 assert!(!fleet.has_journal(0));
                 // It is over.
@@ -764,9 +790,8 @@ fn a_doubt_of_the_folders_days_outlives_a_claim_that_failed() {
     let vault = case.sandbox.vault();
     vault.put_tokens(&case.tokens);
     fs::write(case.creds(), json!({ "vault": vault.path() }).to_string()).unwrap();
-    let run = |patience: &str| {
-        Run::of(case.command().envs(vault.environment()).env(PATIENCE, patience))
-    };
+    let run =
+        |patience: &str| Run::of(case.command().envs(vault.environment()).env(PATIENCE, patience));
     case.sandbox.add_fault(Fault::vault_write(FaultKind::NoQuorum).always());
     run("0").assert_fails(1, &["an earlier run may have used the refresh token"]);
     case.sandbox.clear_faults();
@@ -791,7 +816,8 @@ fn a_pair_that_the_vault_does_not_take_stays_in_the_journal_until_the_next_run_t
     let (fleet, run) = with_pair_in_journal(2);
     run.assert_ok();
     let journal = fleet.path(0, "creds.json.rotation").display().to_string();
-    for words in ["warning: ", "permission denied (HTTP 403)", "saved in", &journal, "this machine"] {
+    for words in ["warning: ", "permission denied (HTTP 403)", "saved in", &journal, "this machine"]
+    {
         assert!(run.stderr.contains(words), "{words}: {}", run.stderr);
     }
     assert!(fleet.has_journal(0));
@@ -936,28 +962,42 @@ fn a_holder_that_is_killed_before_the_send_is_replaced() {
 
 #[test]
 fn a_holder_that_is_killed_after_the_send_takes_the_pair_with_it() {
-    for (next, grace) in [(0, 0), (1, 0), (0, 60), (1, 60)] {
-        let grace = Duration::from_secs(grace);
-        let fleet = Fleet::new(Options { grace, ..Options::default() }, true, 2).with(TAKEOVER, 2);
-        let hold = fleet.sandbox.hold_token_responses();
-        let first = fleet.start(0);
-        assert!(hold.wait_for_request(SOON));
-        first.kill();
-        hold.release();
-        let run = fleet.run(next);
-        if grace.is_zero() {
-            // It says why, on whatever machine.
-            let words = ["is refused", "It was sent before", "cut off", PAGE, "bao kv put secret/aac"];
-            run.assert_fails(4, &words);
-            let pasted = fleet.sandbox.issue_expired();
-            fleet.sandbox.vault().put_tokens(&pasted);
-        } else {
-            run.assert_ok();
+    thread::scope(|scope| {
+        for (next, grace) in [(0, 0), (1, 0), (0, 60), (1, 60)] {
+            scope.spawn(move || {
+                let grace = Duration::from_secs(grace);
+                let fleet =
+                    Fleet::new(Options { grace, ..Options::default() }, true, 2).with(TAKEOVER, 2);
+                let hold = fleet.sandbox.hold_token_responses();
+                let first = fleet.start(0);
+                assert!(hold.wait_for_request(SOON));
+                first.kill();
+                hold.release();
+                let run = fleet.run(next);
+                if grace.is_zero() {
+                    // It says why, on whatever machine.
+                    let words = [
+                        "is refused",
+                        "It was sent before",
+                        "cut off",
+                        PAGE,
+                        "bao kv put secret/aac",
+                    ];
+                    run.assert_fails(4, &words);
+                    let pasted = fleet.sandbox.issue_expired();
+                    fleet.sandbox.vault().put_tokens(&pasted);
+                } else {
+                    run.assert_ok();
+                }
+                fleet.run(1 - next).assert_ok();
+                assert!(fleet.sandbox.is_live(&fleet.refresh_token()));
+                assert!(
+                    fleet.secret()["aac_refused"].is_null()
+                        && fleet.secret()["aac_failed"].is_null()
+                );
+            });
         }
-        fleet.run(1 - next).assert_ok();
-        assert!(fleet.sandbox.is_live(&fleet.refresh_token()));
-        assert!(fleet.secret()["aac_refused"].is_null() && fleet.secret()["aac_failed"].is_null());
-    }
+    });
 }
 
 #[test]
@@ -1131,8 +1171,7 @@ fn clocks_that_are_an_hour_off_cost_one_refresh_at_most() {
     for (cloud, vault) in [(3600, 3600), (-3600, -3600), (3600, -3600), (0, 3600), (0, -3600)] {
         for is_expired in [false, true] {
             let options = Options { clock_offset: cloud, ..Options::default() };
-            let vault =
-                Some(VaultOptions { clock_offset: vault, ..VaultOptions::default() });
+            let vault = Some(VaultOptions { clock_offset: vault, ..VaultOptions::default() });
             let fleet = Fleet::new(Options { vault, ..options }, is_expired, 2);
             for machine in [0, 1, 0, 1] {
                 fleet.run(machine).assert_ok();

@@ -136,25 +136,25 @@ impl Rotation {
         transport: &Transport,
         cancellation: &Cancellation,
     ) -> Result<Fresh> {
-        let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((secret, token, until)) = &*remembered
+        // Not locked while the vault is asked: threads that wait for it do not wait for one another.
+        let remembered = || self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((secret, token, until)) = &*remembered()
             && secret == path
             && Instant::now() < *until
         {
             return Ok(Fresh { token: token.clone(), is_new: false });
         }
-        *remembered = None;
         let store = self.vault_store(path)?;
         let unusable = match store.read() {
             Ok(credentials) if credentials.is_fresh() => {
                 let until = Instant::now() + credentials.fresh_for();
-                *remembered = Some((path.to_owned(), credentials.access_token.clone(), until));
+                let token = credentials.access_token.clone();
+                *remembered() = Some((path.to_owned(), token, until));
                 return Ok(Fresh::old(credentials));
             }
             Ok(_) => None,
             Err(unusable) => Some(unusable),
         };
-        drop(remembered);
         self.token_of(&store, unusable, transport, cancellation)
     }
 

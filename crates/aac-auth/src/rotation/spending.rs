@@ -170,10 +170,6 @@ impl Renewal<'_> {
             if !attempts.is_in_doubt() {
                 // Nothing is on its way: a signal that came meanwhile ends the run now.
                 *guard = None;
-                // Or once others need not wait for it.
-                if SignalGuard::is_pending() {
-                    return Ok(None);
-                }
             }
             let error = match (error, &lost) {
                 (Cause::ResponseLost { what, status, .. }, _) => {
@@ -187,6 +183,10 @@ impl Renewal<'_> {
             let (Next::SendAfter(pause), Some(again)) = (next, again) else {
                 return Err(error.into());
             };
+            if !attempts.is_in_doubt() && SignalGuard::is_pending() {
+                // It ends the run once what is prepared is undone.
+                return Err(error.into());
+            }
             notices.step(format_args!("{error}; trying again in {:.1} s", pause.as_secs_f64()));
             thread::sleep(pause);
             spendable = again;

@@ -11,6 +11,7 @@ use crate::tokens::credentials::{Document, wipe};
 use crate::tokens::secret::{Digest, RefreshToken};
 use serde_json::{Map, Value};
 use std::fmt;
+use std::ops::Deref;
 use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
@@ -83,6 +84,23 @@ pub(super) struct Secret {
     now: i64,
     /// When it was read.
     read: Instant,
+}
+
+/// The fields of a version that is to be written: their strings are wiped on drop.
+pub(super) struct Fields(Map<String, Value>);
+
+impl Deref for Fields {
+    type Target = Map<String, Value>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl Drop for Fields {
+    fn drop(&mut self) {
+        self.0.values_mut().for_each(wipe);
+    }
 }
 
 impl Default for Secret {
@@ -172,7 +190,7 @@ impl Secret {
     }
 
     /// The same document with these notes, as the next version.
-    pub(super) fn with_notes(&self, notes: &Notes) -> Map<String, Value> {
+    pub(super) fn with_notes(&self, notes: &Notes) -> Fields {
         let mut fields = self.fields.as_ref().ok().cloned().unwrap_or_default();
         let age = self.token_age().map(|(age, iat)| self.next_age(age, iat));
         let note = |note: &Option<Note>, with_nonce: bool| {
@@ -193,20 +211,23 @@ impl Secret {
                 None => fields.shift_remove(name),
             };
         }
-        fields
+        Fields(fields)
     }
 
     /// The fields of a document that is committed as the next version: with no notes, and the age of its
     /// access token.
-    pub(super) fn fields_of_file(&self, bytes: &[u8]) -> Map<String, Value> {
+    pub(super) fn fields_of_file(&self, bytes: &[u8]) -> Fields {
         let document = Document::parse(bytes).unwrap_or_default();
         let arrival = document.arrival();
         let mut fields = document.without(|name| name == ARRIVAL).into_fields();
         if let Some(Arrival { iat, clock }) = arrival {
             let age = LocalTime::now().0.saturating_sub(clock.0).max(0).unsigned_abs();
-            fields.insert(AGE.to_owned(), Value::from(self.next_age(Duration::from_millis(age), iat)));
+            fields.insert(
+                AGE.to_owned(),
+                Value::from(self.next_age(Duration::from_millis(age), iat)),
+            );
         }
-        fields
+        Fields(fields)
     }
 
     fn next_age(&self, age: Duration, iat: i64) -> String {
@@ -283,7 +304,7 @@ mod tests {
         notes.fail(&token, i64::MAX, &claim, "the connection broke");
         let written = secret(7, &json!({ "refresh_token": "token" })).with_notes(&notes);
         assert!(written.values().all(Value::is_string));
-        let read = secret(8, &Value::Object(written));
+        let read = secret(8, &Value::Object(written.clone()));
         assert_eq!(read.notes, notes);
         assert_eq!(*read.bytes(), *b"{\n  \"refresh_token\": \"token\"\n}\n");
         for text in ["", " ", "a", "a b", "a b c", "a b c d"] {

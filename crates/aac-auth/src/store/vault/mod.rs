@@ -486,9 +486,12 @@ impl Claimant<'_> {
                     creds: self.store.place(),
                     page: self.store.vault.hosts.token_page().into(),
                     // Whoever sent it last knew why.
-                    lost: seen.notes.failed.as_ref().filter(|note| note.token == token).map(
-                        |note| note.message.clone().into(),
-                    ),
+                    lost: seen
+                        .notes
+                        .failed
+                        .as_ref()
+                        .filter(|note| note.token == token)
+                        .map(|note| note.message.clone().into()),
                     set_aside: Box::default(),
                 }
                 .into(),
@@ -605,12 +608,13 @@ impl Exclusive for Claimant<'_> {
             seen.fields_of_file(new)
         };
         // A server may keep the refresh token in force.
-        let pair = |fields: &Map<String, Value>| {
-            ["access_token", "refresh_token"].map(|name| fields.get(name).cloned())
+        let is_ours = |secret: &Secret| {
+            let is_same = |found: &Map<String, Value>, name| found.get(name) == fields.get(name);
+            let found = secret.fields.as_ref();
+            found.is_ok_and(|found| {
+                ["access_token", "refresh_token"].iter().all(|&name| is_same(found, name))
+            })
         };
-        let ours = pair(&fields);
-        let is_ours =
-            |secret: &Secret| secret.fields.as_ref().is_ok_and(|found| pair(found) == ours);
         let patience = if is_only_copy { COMMITTING_ONLY_COPY } else { COMMITTING };
         match store.settle(&fields, is_ours, patience, Purpose::Commit) {
             Ok(Settled::Applied) => Ok(Replaced::Done),
