@@ -1389,8 +1389,11 @@ mod signals {
         drop(listener);
         let fleet = Fleet::new(Options { issuer, ..Options::default() }, true, 2);
         let mut first = fleet.start(0);
-        first.says("trying again in 2.0 s");
+        first.says("trying again in 0.5 s");
         first.signal("TERM");
+        let mut rest = String::new();
+        first.stderr.read_to_string(&mut rest).unwrap();
+        assert!(!rest.contains("trying again in 2.0 s"), "{rest}");
         assert_eq!(first.signal_that_ended_it(), Some(15));
         assert_eq!(fields(&fleet.secret()), ["access_token", "refresh_token"]);
     }
