@@ -48,7 +48,7 @@ const OWN_HEADERS: [HeaderName; 9] = [
 
 impl Connection {
     /// The number of the workspace that the tokens are for, requested once.
-    pub(crate) fn workspace_id(&self) -> Result<&str> {
+    fn workspace_id(&self) -> Result<&str> {
         const CURRENT: &str = "/iam/v1/workspaces/current";
         if let Some(id) = self.workspace().get() {
             return Ok(id);

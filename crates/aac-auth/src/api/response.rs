@@ -127,11 +127,6 @@ impl Response {
         }
     }
 
-    /// The body as a reader, of any size, for libraries that read by themselves.
-    pub fn into_reader(self) -> impl Read {
-        self.reader
-    }
-
     fn error(&self, error: &io::Error) -> Error {
         body_error(self.method.to_string(), self.url.clone(), error)
     }

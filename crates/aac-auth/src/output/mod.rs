@@ -1,8 +1,9 @@
 //! What a program prints: its result, to standard output or to a file that appears once it is complete,
 //! and warnings, to standard error.
 //!
-//! A terminal gets no character that it would act on, whatever the server sent. A reader that stops
-//! reading (`| head`) is no failure: [`Error::report`] says nothing then.
+//! [`print_json`], [`Output::write_json`] and [`Output::write_text`] escape what a terminal would act on,
+//! whatever the server sent. A reader that stops reading (`| head`) is no failure: [`Error::report`] says
+//! nothing then.
 
 mod atomic_file;
 
