@@ -19,13 +19,14 @@ use crate::platform;
 use crate::platform::signals::SignalGuard;
 use crate::random;
 use crate::store::folder::{Files, is_in_use};
-use crate::store::journal::Journal;
+use crate::store::journal::{Found, Journal};
 use crate::store::lock::Lock;
+use crate::store::saved::SavedPair;
 use crate::store::vault::client::{Client, Seen};
-use crate::store::vault::document::{Claim, Notes, Secret};
+use crate::store::vault::document::{Claim, Note, Notes, Secret};
 use crate::store::vault::environment::Environment;
 use crate::store::vault::protocol::{
-    FAILURE_COUNTS, Holder, REFUSAL_COUNTS, Settled, TAKEOVER, holder, may_send, settle,
+    Holder, Settled, TAKEOVER, Told, holder, is_in_doubt, may_recover, may_send, settle, told,
 };
 use crate::store::{
     Content, Exclusive, Preparation, Prepared, Replaced, Store, StoreError, Unusable,
@@ -235,7 +236,8 @@ impl<'a> VaultStore<'a> {
         }
     }
 
-    fn content(&self) -> Content {
+    /// The version that was seen, for a program with this claim.
+    fn content(&self, ours: Option<&Claim>) -> Content {
         let seen = self.seen.borrow();
         match &seen.fields {
             Ok(_) => {
@@ -246,10 +248,10 @@ impl<'a> VaultStore<'a> {
                     pair
                 });
                 let mut content = Content::of(bytes, pair);
-                content.in_doubt = content.digest().is_some_and(|token| {
-                    let failed = seen.notes.failed.as_ref();
-                    failed.is_some_and(|note| note.token == token)
-                });
+                let token = content.digest();
+                let has_failed = token.is_some()
+                    && seen.notes.failed.as_ref().map(|note| &note.token) == token.as_ref();
+                content.in_doubt = is_in_doubt(seen.notes.claim.as_ref(), ours, has_failed);
                 content
             }
             Err(problem) => {
@@ -266,7 +268,7 @@ impl Store for VaultStore<'_> {
 
     fn read(&self) -> Result<Credentials, Unusable> {
         self.look().map_err(|problem| Unusable::Unreadable(self.error(problem)))?;
-        self.content().pair.map_err(|problem| Unusable::of(self.place(), problem))
+        self.content(None).pair.map_err(|problem| Unusable::of(self.place(), problem))
     }
 
     fn files(&self) -> &Files {
@@ -274,9 +276,18 @@ impl Store for VaultStore<'_> {
     }
 
     fn try_lock(&self) -> Result<Option<Box<dyn Exclusive + '_>>> {
-        match self.holder() {
-            Holder::None => {}
-            Holder::Alive => return Ok(None),
+        let holder = self.holder();
+        let has_response = || {
+            let found = Found::read(&self.files.journal).ok().flatten();
+            found.is_some_and(|found| {
+                SavedPair::of(&self.files.journal, &found, &self.vault.hosts).is_some()
+            })
+        };
+        if !may_recover(holder, holder == Holder::Alive && has_response()) {
+            return Ok(None);
+        }
+        match holder {
+            Holder::None | Holder::Alive => {}
             Holder::Dead => {
                 if let Some((_, claim, _)) = &*self.watched.borrow() {
                     self.vault.notices.warn(format_args!(
@@ -378,34 +389,28 @@ impl Claimant<'_> {
     /// What another program has noted about this token, if that still counts.
     fn noted(&self, sent: &Credentials) -> Option<Error> {
         let seen = self.store.seen.borrow();
+        let watched = self.store.watched.borrow();
         let token = sent.refresh_token.digest();
-        let counts = |time: i64, seconds: i64| (0..seconds).contains(&(seen.now - time));
-        if let Some(note) = &seen.notes.refused
-            && note.token == token
-            && counts(note.time, REFUSAL_COUNTS)
-        {
-            return Some(
+        let about = |note: &Option<Note>| note.clone().filter(|note| note.token == token);
+        let (refused, failed) = (about(&seen.notes.refused), about(&seen.notes.failed));
+        let failed = failed
+            .filter(|note| watched.as_ref().is_some_and(|(_, claim, _)| claim.nonce == note.nonce));
+        let age = |note: &Note| seen.now - note.time;
+        match told(refused.as_ref().map(age), failed.as_ref().map(age)) {
+            Told::Nothing => None,
+            Told::Refused => Some(
                 Cause::TokensRefused {
                     url: sent.token_endpoint.clone(),
-                    message: note.message.clone().into(),
+                    message: refused?.message.into(),
                     creds: self.store.place(),
                     page: self.store.vault.hosts.token_page().into(),
                     lost: None,
                     set_aside: Box::default(),
                 }
                 .into(),
-            );
+            ),
+            Told::Failed => Some(Error::noted(&failed?.message, "Run this again.", 1)),
         }
-        let watched = self.store.watched.borrow();
-        if let Some(note) = &seen.notes.failed
-            && note.token == token
-            && counts(note.time, FAILURE_COUNTS)
-            && watched.as_ref().is_some_and(|(_, claim, _)| claim.nonce == note.nonce)
-        {
-            let help = "Run this again.";
-            return Some(Error::noted(&note.message, help, 1));
-        }
-        None
     }
 }
 
@@ -423,7 +428,7 @@ impl Exclusive for Claimant<'_> {
         if !self.holds_claim() {
             self.store.look().map_err(|problem| self.store.error(problem))?;
         }
-        Ok(self.store.content())
+        Ok(self.store.content(self.claim.borrow().as_ref()))
     }
 
     fn prepare<'a>(&'a self, current: &Credentials, sent: &Credentials) -> Result<Preparation<'a>> {
