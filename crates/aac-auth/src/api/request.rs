@@ -304,7 +304,9 @@ impl<'client> Request<'client> {
                     }
                     error.body_consumed = !self.body.as_mut().map_or(Ok(true), Body::rewind)?;
                     if is_rejected {
-                        connection.notices().step("the API rejects the access token; renewing it");
+                        connection
+                            .notices()
+                            .step("the API rejects the access token; refreshing it");
                         fresh = connection.fresh(&self.cancellation, Some(&fresh.token))?;
                         // Whatever follows, there is no better token.
                         fresh.is_new = true;

@@ -100,7 +100,7 @@ impl VaultProblem {
                 "Name the certificate of your vault's CA: VAULT_CACERT=/path/to/ca.pem.".to_owned()
             }
             Self::Network(_) => "Check VAULT_ADDR and the network, and run this again.".to_owned(),
-            Self::Status { .. } => "Run this again. If it stays so, ask whoever runs the vault.".to_owned(),
+            Self::Status { .. } => "Run this again. If the problem persists, ask whoever runs the vault.".to_owned(),
             Self::BadResponse(_) => {
                 "Does VAULT_ADDR name a vault, and not a web page or a proxy in between?".to_owned()
             }
