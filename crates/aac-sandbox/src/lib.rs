@@ -94,6 +94,8 @@ pub use faults::{Fault, FaultError, FaultKind, Target};
 pub use kv::{Operation, SecretVersion, VaultCounters};
 pub use options::{Options, Paging, RefreshTokens, VaultOptions};
 pub use sandbox::Sandbox;
+#[cfg(feature = "tls")]
+pub use server::tls::Certificate;
 pub use state::{Counters, Hold, Request, VaultRequest};
 pub use tokens::Tokens;
 pub use vault::{Lag, Vault};
