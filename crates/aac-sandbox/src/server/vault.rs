@@ -314,7 +314,7 @@ fn put(
     let result = result.and_then(|()| vault.check(current, write.cas));
     if let (Ok(()), Some(FaultKind::AppliedLater(requests))) = (result, fault) {
         vault.write_later(*requests, write);
-        let text = "leadership lost while committing log";
+        let text = "1 error occurred:\n\t* leadership lost while committing log\n\n";
         return refuse(StatusCode::INTERNAL_SERVER_ERROR, &[text]);
     }
     let name = write.name.clone();

@@ -38,8 +38,9 @@ pub const SECRET: &str = "secret/data/aac";
 /// What a token needs, and no more.
 const POLICY: &str = r#"path "secret/data/aac" { capabilities = ["read", "update"] }"#;
 
-/// Longer than an election takes, also on a machine that does much else.
-const LONG: Duration = Duration::from_secs(60);
+/// Longer than anything takes here. A leader that was cut off waits up to 90 seconds for requests
+/// that hang before it steps down.
+const LONG: Duration = Duration::from_secs(150);
 
 /// The server's binary; `None` if there is none, which it says.
 pub fn bao() -> Option<PathBuf> {
@@ -61,7 +62,8 @@ pub fn bao() -> Option<PathBuf> {
         eprintln!("skipped: {} is a script. Set BAO to the server's binary", bao.display());
         return None;
     }
-    Some(bao)
+    // The servers start in folders of their own.
+    Some(bao.canonicalize().unwrap_or(bao))
 }
 
 /// A cluster. Its servers end when it is dropped.
@@ -146,10 +148,10 @@ impl Cluster {
         let addresses: Vec<_> =
             api.iter().map(|port| format!("https://127.0.0.1:{port}")).collect();
         for (node, peer_port) in peers.iter().enumerate() {
-            let folder = folder.path();
-            fs::create_dir(folder.join(format!("data{node}"))).unwrap();
-            let text = config(folder, node, &addresses, *peer_port, links.port(node));
-            fs::write(folder.join(format!("node{node}.hcl")), text).unwrap();
+            let own = folder.path().join(format!("node{node}"));
+            fs::create_dir_all(own.join("data")).unwrap();
+            let text = config(folder.path(), node, &addresses, *peer_port, links.port(node));
+            fs::write(own.join("server.hcl"), text).unwrap();
         }
         drop(held);
 
@@ -210,11 +212,8 @@ impl Cluster {
     }
 
     fn spawn(&self, node: usize) {
-        let log = File::options()
-            .create(true)
-            .append(true)
-            .open(self.folder.path().join(format!("node{node}.log")))
-            .unwrap();
+        let log =
+            File::options().create(true).append(true).open(self.path(node, "server.log")).unwrap();
         let mut command = Command::new(&self.bao);
         for (name, _) in env::vars_os() {
             let is_theirs = name.to_str().is_some_and(|name| {
@@ -226,10 +225,8 @@ impl Cluster {
         }
         let child = command
             .arg("server")
-            .arg(format!(
-                "-config={}",
-                self.folder.path().join(format!("node{node}.hcl")).display()
-            ))
+            .arg("-config=server.hcl")
+            .current_dir(self.path(node, ""))
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
@@ -237,6 +234,11 @@ impl Cluster {
             .unwrap_or_else(|error| panic!("{}: {error}", self.bao.display()));
         self.links.set_process(node, child.id());
         self.process(node).child = Some(child);
+    }
+
+    /// A file of a node.
+    fn path(&self, node: usize, name: &str) -> PathBuf {
+        self.folder.path().join(format!("node{node}")).join(name)
     }
 
     fn process(&self, node: usize) -> MutexGuard<'_, Process> {
@@ -256,7 +258,12 @@ impl Cluster {
                 child.as_mut().is_some_and(|child| !matches!(child.try_wait(), Ok(None)))
             });
             if ended || Instant::now() > deadline {
-                let logs: Vec<_> = (0..self.nodes.len()).map(|node| self.log(node)).collect();
+                let end = |node| {
+                    let log = self.log(node);
+                    let lines: Vec<_> = log.lines().collect();
+                    lines[lines.len().saturating_sub(20)..].join("\n")
+                };
+                let logs: Vec<_> = (0..self.nodes.len()).map(end).collect();
                 panic!("waited for {what} in vain:\n{}", logs.join("\n\n"));
             }
             thread::sleep(Duration::from_millis(50));
@@ -299,15 +306,12 @@ impl Cluster {
 
     /// What a server has logged.
     pub fn log(&self, node: usize) -> String {
-        fs::read_to_string(self.folder.path().join(format!("node{node}.log"))).unwrap_or_default()
+        fs::read_to_string(self.path(node, "server.log")).unwrap_or_default()
     }
 
     /// The audit logs of all nodes: one JSON object a line, for each request and each response.
     pub fn audit_log(&self) -> String {
-        let read = |node| {
-            let path = self.folder.path().join(format!("audit{node}.log"));
-            fs::read_to_string(path).unwrap_or_default()
-        };
+        let read = |node| fs::read_to_string(self.path(node, "audit.log")).unwrap_or_default();
         (0..self.nodes.len()).map(read).collect()
     }
 
@@ -374,12 +378,7 @@ impl Cluster {
 
     /// The node that leads, as far as the nodes know that run and are not cut off.
     pub fn leader(&self) -> Option<usize> {
-        (0..self.nodes.len()).find(|node| {
-            let process = self.process(*node);
-            if process.child.is_none() || process.is_stopped || self.links.is_isolated(*node) {
-                return false;
-            }
-            drop(process);
+        (0..self.nodes.len()).filter(|node| self.serves(*node)).find(|node| {
             let answer = self.ask(*node, "GET", "sys/leader", None);
             answer.is_some_and(|answer| answer.json()["is_self"] == true)
         })
@@ -390,14 +389,30 @@ impl Cluster {
         self.until("a leader", || self.leader())
     }
 
+    /// Waits until each node that runs has what the leader has.
+    pub fn wait_for_all(&self) {
+        let leaders = self.root("GET", SECRET, None);
+        for node in (0..self.nodes.len()).filter(|node| self.serves(*node)) {
+            self.until("a node to follow the leader", || {
+                let answer = self.ask(node, "GET", SECRET, None)?;
+                let is_current = answer.status == leaders.status
+                    && answer.json()["data"] == leaders.json()["data"];
+                is_current.then_some(())
+            });
+        }
+    }
+
+    /// Whether a node runs and is not cut off.
+    pub fn serves(&self, node: usize) -> bool {
+        let process = self.process(node);
+        process.child.is_some() && !process.is_stopped && !self.links.is_isolated(node)
+    }
+
     /// A node that runs but does not lead.
     pub fn standby(&self) -> usize {
         let leader = self.wait_for_leader();
-        let runs = |node: &usize| {
-            let process = self.process(*node);
-            process.child.is_some() && !process.is_stopped && !self.links.is_isolated(*node)
-        };
-        (0..self.nodes.len()).filter(runs).find(|node| *node != leader).expect("another node")
+        let mut others = (0..self.nodes.len()).filter(|node| *node != leader);
+        others.find(|node| self.serves(*node)).expect("another node")
     }
 
     /// Kills a server (SIGKILL).
@@ -471,7 +486,7 @@ impl Cluster {
         self.root("DELETE", "sys/mounts/secret", None);
         let options = json!({ "type": "kv", "options": { "version": version.to_string() } });
         self.root("POST", "sys/mounts/secret", Some(&options));
-        for node in 0..self.nodes.len() {
+        for node in (0..self.nodes.len()).filter(|node| self.serves(*node)) {
             // Until then it has no route, or is upgrading.
             self.until("a node to have the secrets engine", || {
                 let answer = self.ask(node, "GET", SECRET, None)?;
@@ -492,12 +507,7 @@ impl Cluster {
         let body = json!({ "policies": ["aac"], "no_default_policy": true });
         let answer = self.root("POST", "auth/token/create", Some(&body));
         let token = answer.json()["auth"]["client_token"].as_str().unwrap().to_owned();
-        for node in 0..self.nodes.len() {
-            let process = self.process(node);
-            if process.child.is_none() || process.is_stopped || self.links.is_isolated(node) {
-                continue;
-            }
-            drop(process);
+        for node in (0..self.nodes.len()).filter(|node| self.serves(*node)) {
             self.until("a node to know the token", || {
                 let headers = [("X-Vault-Token", token.as_str())];
                 let answer = self.send(node, "GET", SECRET, &headers, "").ok()?;
@@ -548,8 +558,8 @@ impl Cluster {
 /// The configuration of a node. `peers` is where it listens for the others, who reach it at `link`.
 fn config(folder: &Path, node: usize, addresses: &[String], peers: u16, link: u16) -> String {
     // HCL's strings are written like those of JSON.
-    let path = |name: String| json!(folder.join(name).to_str().unwrap());
-    let ca = path("ca.pem".to_owned());
+    let path = |name: &str| json!(folder.join(name).to_str().unwrap());
+    let ca = path("ca.pem");
     let others = addresses.iter().enumerate().filter(|(other, _)| *other != node);
     let join: String = others
         .map(|(_, address)| {
@@ -560,16 +570,17 @@ fn config(folder: &Path, node: usize, addresses: &[String], peers: u16, link: u1
         })
         .collect();
     let api = addresses[node].trim_start_matches("https://");
-    let (address, data) = (&addresses[node], path(format!("data{node}")));
-    let (certificate, key) = (path("server.pem".to_owned()), path("server.key".to_owned()));
-    let audit = path(format!("audit{node}.log"));
+    let address = &addresses[node];
+    let (certificate, key) = (path("server.pem"), path("server.key"));
+    // The paths below are in the node's folder: the options of an audit log must be the same at all
+    // nodes.
     format!(
         r#"
 ui = false
 api_addr = "{address}"
 cluster_addr = "https://127.0.0.1:{link}"
 storage "raft" {{
-  path = {data}
+  path = "data"
   node_id = "node{node}"
 {join}}}
 listener "tcp" {{
@@ -580,7 +591,7 @@ listener "tcp" {{
 }}
 audit "file" "to-file" {{
   options {{
-    file_path = {audit}
+    file_path = "audit.log"
   }}
 }}
 "#
