@@ -38,13 +38,12 @@ pub const SECRET: &str = "secret/data/aac";
 /// What a token needs, and no more.
 const POLICY: &str = r#"path "secret/data/aac" { capabilities = ["read", "update"] }"#;
 
-/// Longer than anything takes here. A leader that was cut off waits up to 90 seconds for requests
-/// that hang before it steps down.
-const LONG: Duration = Duration::from_secs(150);
+/// Longer than an election takes, also on a machine that does much else.
+const LONG: Duration = Duration::from_secs(60);
 
 /// The server's binary; `None` if there is none, which it says.
 pub fn bao() -> Option<PathBuf> {
-    let named = env::var_os("BAO").map(PathBuf::from);
+    let named = env::var_os("BAO").filter(|name| !name.is_empty()).map(PathBuf::from);
     let path = env::var_os("PATH").unwrap_or_default();
     let name = format!("bao{}", env::consts::EXE_SUFFIX);
     let found = named.or_else(|| {
@@ -475,7 +474,8 @@ impl Cluster {
         self.links.isolate(node)
     }
 
-    /// Ends all isolation.
+    /// Ends all isolation. A leader that was cut off may then hang for good, as OpenBao 2.7.2 does
+    /// in about half of the cases: [`Cluster::restart`] it.
     pub fn heal(&self) {
         self.links.heal();
     }
