@@ -1,6 +1,6 @@
 //! Calls the Alteryx Cloud REST API with tokens that stay fresh and are never lost.
 //!
-//! An Alteryx Cloud access token lives five minutes. It is renewed with a refresh token that works once
+//! An Alteryx Cloud access token lives five minutes. It is refreshed with a refresh token that works once
 //! and returns the next one: losing that response locks you out. This crate shares one `creds.json`
 //! among any number of programs, at once or one after the other, and loses none.
 //!

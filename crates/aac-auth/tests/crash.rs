@@ -499,7 +499,7 @@ fn a_file_that_is_itself_a_mount_is_written_in_place() {
     let run = case.run([""; 0]);
     run.assert_ok();
     assert!(
-        run.stderr.contains("mounted by itself") && run.stderr.contains("mount its folder"),
+        run.stderr.contains("is a mount of its own") && run.stderr.contains("mount its folder"),
         "{}",
         run.stderr
     );

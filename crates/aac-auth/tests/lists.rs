@@ -146,7 +146,7 @@ fn what_is_no_list_is_said_to_be_none() {
         let case = server(move |_, _| body.to_owned());
         let (run, _) = all(&case, &[]);
         assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""), "{body}");
-        let line = format!("raw_call: the answer is no list: {words} (GET ");
+        let line = format!("raw_call: the response is not a list: {words} (GET ");
         assert!(run.stderr.starts_with(&line), "{}", run.stderr);
     }
 }

@@ -361,7 +361,7 @@ fn whoever_waited_behind_a_failure_reports_it_and_asks_nothing() {
         stderr.read_to_string(&mut text).unwrap();
         assert_eq!(other.wait_with_output().unwrap().status.code(), Some(4), "{text}");
         assert!(
-            text.contains("is refused: invalid_grant") && text.contains("Make new tokens"),
+            text.contains("is refused: invalid_grant") && text.contains("Create new tokens"),
             "{text}"
         );
     }

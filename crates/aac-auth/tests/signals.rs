@@ -28,7 +28,7 @@ fn is_ignored(signal: &str) -> bool {
     is_ignored
 }
 
-/// When the signal comes: before the server has done anything, or when the answer is on its way.
+/// When the signal comes: before the server has done anything, or when the response is on its way.
 const MOMENTS: [fn(&Sandbox) -> Hold; 2] =
     [Sandbox::hold_token_endpoint, Sandbox::hold_token_responses];
 

@@ -57,7 +57,7 @@ impl Fleet {
         Self::new(Options::default(), true, machines)
     }
 
-    /// With an access token that is to be renewed, and still good for a while.
+    /// With an access token that is to be renewed, and still valid for a while.
     fn old(machines: usize) -> Self {
         let options = Options { token_lifetime: 300, clock_offset: -250, ..Options::default() };
         Self::new(options, false, machines)
@@ -683,7 +683,7 @@ fn a_vault_without_a_quorum_is_told_and_nothing_is_sent() {
                     fleet.sandbox.add_fault(fault.always());
                     let run = fleet.run(0);
                     run.assert_ok();
-                    assert!(run.stderr.contains("still good for a while"), "{}", run.stderr);
+                    assert!(run.stderr.contains("still valid for a while"), "{}", run.stderr);
                     assert_eq!(fleet.sandbox.counters().token_requests, 0);
                 }
             });
@@ -1027,7 +1027,8 @@ fn sixteen_programs_with_a_dead_token_ask_once() {
     fleet.sandbox.add_fault(Fault::token(FaultKind::InvalidGrant).always());
     let programs: Vec<_> = (0..16).map(|number| fleet.start(number % 4)).collect();
     for running in programs {
-        let words = ["is refused: invalid_grant", "Make new tokens", PAGE, "bao kv put secret/aac"];
+        let words =
+            ["is refused: invalid_grant", "Create new tokens", PAGE, "bao kv put secret/aac"];
         fleet.end(running).assert_fails(4, &words);
     }
     assert_eq!(fleet.sandbox.counters().token_requests, 1);

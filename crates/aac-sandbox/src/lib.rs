@@ -58,7 +58,6 @@
 //!   [`Vault::lag`] and the faults. It has no `metadata`, `undelete` or `destroy` endpoints, custom
 //!   metadata or PATCH; the methods of [`Vault`] stand for them. A body that is not JSON is refused
 //!   without naming the character. Nothing is stored, so that nothing is encrypted.
-//! - The text of the 500 of `late`: servers give various ones.
 //! - One address serves what the cloud spreads over three hosts: API, platform, tokens.
 //!
 //! # How to add to it
@@ -94,6 +93,8 @@ pub use faults::{Fault, FaultError, FaultKind, Target};
 pub use kv::{Operation, SecretVersion, VaultCounters};
 pub use options::{Options, Paging, RefreshTokens, VaultOptions};
 pub use sandbox::Sandbox;
+#[cfg(feature = "tls")]
+pub use server::tls::Certificate;
 pub use state::{Counters, Hold, Request, VaultRequest};
 pub use tokens::Tokens;
 pub use vault::{Lag, Vault};

@@ -99,7 +99,7 @@ def calls(release, debug, tls):
         *["-N", "--warmup", "2", "--runs", "50", "--prepare", f"{sys.executable} {BENCH / 'expire.py'}"],
         server=tls,
     )
-    table("One call with an expired token: the exchange, the saving, the call", "Python", rows, figures)
+    table("One call with an expired token: the refresh, the save, the call", "Python", rows, figures)
 
     say("48 at once")
     many = "sh -c 'for i in $(seq 48); do {} & done; wait'"
@@ -114,7 +114,7 @@ def calls(release, debug, tls):
         *["--warmup", "1", "--runs", "10", "--prepare", f"{sys.executable} {BENCH / 'expire.py'}"],
         server=tls,
     )
-    rows.append("get_workspace, expired: one exchange for all")
+    rows.append("get_workspace, expired: one refresh for all")
     table("48 programs at once", "naive, fresh", rows, figures)
 
 
@@ -209,4 +209,5 @@ def main():
     builds(release, debug)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -11,6 +11,8 @@
 //! assert_eq!(case.sandbox.counters().refreshes, 1);
 //! ```
 
+pub mod cluster;
+
 use aac_sandbox::{Options, Sandbox, Tokens, is_set_by_cargo};
 use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};

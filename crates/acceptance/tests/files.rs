@@ -135,7 +135,7 @@ fn the_newer_name_of_client_id_txt_serves() {
     case.run([""; 0])
         .assert_fails(1, &["client_id.txt: no such file", "Client ID of your API project"]);
     fs::write(case.path("api_project_id.txt"), "two words").unwrap();
-    case.run([""; 0]).assert_fails(1, &["api_project_id.txt: blanks inside"]);
+    case.run([""; 0]).assert_fails(1, &["api_project_id.txt: spaces inside"]);
 }
 
 #[test]
@@ -173,7 +173,7 @@ fn files_that_may_not_be_read() {
         // Root may read anything; there a named pipe stands in for what cannot be read.
         if fs::read(case.path(name)).is_err() {
             case.run([""; 0])
-                .assert_fails(1, &[name, "cannot be read", "Make it readable for you."]);
+                .assert_fails(1, &[name, "cannot be read", "Give yourself permission to read it."]);
         } else {
             eprintln!("skipped: root reads {name} whatever its mode");
         }
@@ -250,10 +250,10 @@ fn client_id_txt() {
     let case = Case::fresh(Options::default());
     for (content, words) in [
         ("Your client id here", &["placeholder", PROJECT_PAGE, SANDBOX][..]),
-        ("two words", &["blanks inside the id", "Client ID of your API project"]),
-        ("one\r\ntwo", &["blanks inside the id"]),
-        ("abc\u{7}def", &["characters that no id has"]),
-        ("abcdéf", &["characters that no id has"]),
+        ("two words", &["spaces inside the ID", "Client ID of your API project"]),
+        ("one\r\ntwo", &["spaces inside the ID"]),
+        ("abc\u{7}def", &["invalid characters in the ID"]),
+        ("abcdéf", &["invalid characters in the ID"]),
         ("af1b5321-afe0-48c2-966a-c77d74e98085", &["OAuth client id", PROJECT_PAGE]),
         ("AF1B5321-AFE0-48C2-966A-C77D74E98085", &["OAuth client id"]),
     ] {

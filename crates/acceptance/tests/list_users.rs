@@ -284,10 +284,10 @@ fn trouble_in_the_middle_of_a_list_is_told_with_how_far_it_came() {
         (K::ResetBefore, 1, "the connection broke"),
         (K::ResetAfter, 1, "the connection broke"),
         (K::Cut, 1, "the connection broke"),
-        (K::CutClose, 1, "the answer is cut off"),
-        (K::Garbled, 1, "the answer is not JSON"),
-        (K::HtmlPage, 1, "the answer is not JSON"),
-        (K::Empty, 1, "the answer is empty"),
+        (K::CutClose, 1, "the response is truncated"),
+        (K::Garbled, 1, "the response is not JSON"),
+        (K::HtmlPage, 1, "the response is not JSON"),
+        (K::Empty, 1, "the response is empty"),
     ] {
         let case = users(250);
         for format in ["jsonl", "json", "csv", "table"] {

@@ -518,7 +518,7 @@ fn troubles() -> BTreeMap<&'static str, String> {
             let bare = bare.config().http_status_as_error(false).build().call();
             bare.unwrap().into_body().read_to_string().unwrap()
         }),
-        ("a uuid, which is the OAuth client id", with("client_id.txt", uuid)),
+        ("a UUID, which is the OAuth client ID", with("client_id.txt", uuid)),
         ("not JSON, line", with("creds.json", "{\"access_token\": “x”}")),
         ("an error of the authorization server instead of tokens", with("creds.json", oauth_error)),
         ("the refresh token in", token(FaultKind::InvalidGrant)),

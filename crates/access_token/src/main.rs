@@ -13,7 +13,7 @@ use aac_auth::{Client, ConnectionOptions, Error, output};
 use clap::Parser;
 use std::process::ExitCode;
 
-/// Print an access token that is valid now, renewed first if it must be
+/// Print an access token that is valid now, refreshed first if needed
 #[derive(Parser)]
 #[command(version)]
 struct Cli {

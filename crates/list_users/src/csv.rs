@@ -1,7 +1,7 @@
 //! Users as CSV (RFC 4180), for spreadsheets.
 
 use crate::progress::print_each;
-use aac_auth::output::{self, Output, one_line};
+use aac_auth::output::{self, Output, not_a_formula, one_line};
 use aac_auth::{Error, JsonText, Rows};
 use std::borrow::Cow;
 
@@ -14,17 +14,13 @@ pub(crate) fn print(
     mut output: Output,
 ) -> Result<(), Error> {
     let is_terminal = output.is_terminal();
-    let mut line = String::new();
     if has_header {
-        let names = columns.iter().map(|name| guarded(name.into()));
-        write_record(names, is_terminal, &mut line);
-        output.write(line.as_bytes())?;
+        output.write_csv(columns.iter().map(|name| not_a_formula(name.as_str())))?;
     }
     let mut warns = is_all;
     print_each(users, &mut output, !is_terminal, |user, output| {
         let (values, other) = user.pick(columns);
-        write_record(values.into_iter().map(cell), is_terminal, &mut line);
-        output.write(line.as_bytes())?;
+        output.write_csv(values.into_iter().map(cell))?;
         if let Some(name) = other.filter(|_| warns) {
             warns = false;
             let name = one_line(&name);
@@ -37,36 +33,10 @@ pub(crate) fn print(
     output.finish()
 }
 
+/// Users choose their own names. A number such as -5 is not a formula.
 fn cell(value: Option<JsonText<'_>>) -> Cow<'_, str> {
-    let text = value.and_then(JsonText::string).map(guarded);
-    // A number such as -5 is not a formula.
-    text.or(value.map(JsonText::text)).unwrap_or_default()
-}
-
-/// Users choose their own names. A spreadsheet would run one that begins like a formula.
-fn guarded(text: Cow<'_, str>) -> Cow<'_, str> {
-    match text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
-        true => format!("'{text}").into(),
-        false => text,
+    match value.and_then(JsonText::string) {
+        Some(text) => not_a_formula(text),
+        None => value.map(JsonText::text).unwrap_or_default(),
     }
-}
-
-fn write_record<'a>(
-    cells: impl ExactSizeIterator<Item = Cow<'a, str>>,
-    is_terminal: bool,
-    line: &mut String,
-) {
-    line.clear();
-    // An empty line would not count as a record.
-    let is_single = cells.len() == 1;
-    for (column, cell) in cells.enumerate() {
-        let cell = if is_terminal { one_line(&cell).into() } else { cell };
-        line.push_str(if column == 0 { "" } else { "," });
-        match cell.bytes().any(|byte| b",\"\r\n".contains(&byte)) || (is_single && cell.is_empty())
-        {
-            true => line.extend(["\"", &cell.replace('"', "\"\""), "\""]),
-            false => line.push_str(&cell),
-        }
-    }
-    line.push_str("\r\n");
 }

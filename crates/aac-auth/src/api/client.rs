@@ -92,21 +92,6 @@ impl Client {
         self.request(Method::GET, path).rows()
     }
 
-    /// The number of the workspace that the tokens are for, requested once.
-    ///
-    /// # Errors
-    ///
-    /// As [`get`](Self::get).
-    ///
-    /// ```no_run
-    /// # let client = aac_auth::Client::open(&aac_auth::ConnectionOptions::default(), "demo/1.0")?;
-    /// let path = format!("/iam/v1/workspaces/{}/admins", client.workspace_id()?);
-    /// # Ok::<(), aac_auth::Error>(())
-    /// ```
-    pub fn workspace_id(&self) -> Result<&str> {
-        self.connection.workspace_id()
-    }
-
     /// A valid access token, refreshed first if it is about to expire.
     ///
     /// # Errors

@@ -48,7 +48,7 @@ const OWN_HEADERS: [HeaderName; 9] = [
 
 impl Connection {
     /// The number of the workspace that the tokens are for, requested once.
-    pub(crate) fn workspace_id(&self) -> Result<&str> {
+    fn workspace_id(&self) -> Result<&str> {
         const CURRENT: &str = "/iam/v1/workspaces/current";
         if let Some(id) = self.workspace().get() {
             return Ok(id);
@@ -304,7 +304,9 @@ impl<'client> Request<'client> {
                     }
                     error.body_consumed = !self.body.as_mut().map_or(Ok(true), Body::rewind)?;
                     if is_rejected {
-                        connection.notices().step("the API rejects the access token; renewing it");
+                        connection
+                            .notices()
+                            .step("the API rejects the access token; refreshing it");
                         fresh = connection.fresh(&self.cancellation, Some(&fresh.token))?;
                         // Whatever follows, there is no better token.
                         fresh.is_new = true;

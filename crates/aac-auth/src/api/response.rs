@@ -80,11 +80,11 @@ impl Response {
         let mut body = Vec::with_capacity(room + 1);
         let read = self.reader.by_ref().take(JSON_BODY + 1).read_to_end(&mut body);
         let what = match read.map_err(|error| self.error(&error))? as u64 {
-            0 => "the answer is empty, not JSON",
-            length if length > JSON_BODY => "the answer is larger than 256 MiB",
+            0 => "the response is empty, not JSON",
+            length if length > JSON_BODY => "the response is larger than 256 MiB",
             _ => match String::from_utf8(body) {
                 Ok(body) => return Ok(body),
-                Err(_) => "the answer is not JSON: it is not UTF-8",
+                Err(_) => "the response is not JSON: it is not UTF-8",
             },
         };
         let (method, url) = (self.method.to_string(), self.url);
@@ -127,11 +127,6 @@ impl Response {
         }
     }
 
-    /// The body as a reader, of any size, for libraries that read by themselves.
-    pub fn into_reader(self) -> impl Read {
-        self.reader
-    }
-
     fn error(&self, error: &io::Error) -> Error {
         body_error(self.method.to_string(), self.url.clone(), error)
     }
@@ -151,8 +146,8 @@ fn body_error(method: String, url: String, error: &io::Error) -> Error {
 /// The error for a response that does not parse.
 pub(crate) fn not_json(method: String, url: String, error: &serde_json::Error) -> Error {
     let what = match error.is_eof() {
-        true => "the answer is cut off".to_owned(),
-        false => format!("the answer is not JSON: {error}"),
+        true => "the response is truncated".to_owned(),
+        false => format!("the response is not JSON: {error}"),
     };
     Cause::BadResponse { method, url, what }.into()
 }

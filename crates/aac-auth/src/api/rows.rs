@@ -447,10 +447,10 @@ impl From<(u64, u64)> for Order {
 impl Page {
     fn list(&self) -> Result<List> {
         List::read(&self.text).map_err(|why| match why {
-            NoList::Other(what) => self.unusable(&format!("the answer is no list: {what}")),
+            NoList::Other(what) => self.unusable(&format!("the response is not a list: {what}")),
             NoList::Malformed => match serde_json::from_str::<&RawValue>(&self.text) {
                 Err(error) => not_json(Method::GET.to_string(), self.url.clone(), &error),
-                Ok(_) => self.unusable("the answer is not JSON"),
+                Ok(_) => self.unusable("the response is not JSON"),
             },
         })
     }

@@ -412,13 +412,11 @@ impl fmt::Display for Cause {
             ),
             Self::OlderCopy { creds, used, .. } => write!(
                 f,
-                "{}: it was replaced by an older copy, whose refresh token was used on {used}",
-                creds
+                "{creds}: it was replaced by an older copy, whose refresh token was used on {used}"
             ),
             Self::SeveralPairs { creds, .. } => write!(
                 f,
-                "{}: it holds no usable tokens; tokens that are set aside are of several accounts, or of another",
-                creds
+                "{creds}: it holds no usable tokens, and the tokens that are set aside belong to several accounts, or to another one"
             ),
             Self::SavedInJournal { journal, creds, source } => {
                 let on = if creds.secret().is_some() { " on this machine" } else { "" };
@@ -426,13 +424,13 @@ impl fmt::Display for Cause {
             }
             Self::AuthServerUnreachable { url, trouble, in_doubt } => write!(
                 f,
-                "the tokens could not be renewed: {trouble} (POST {url}); {}",
+                "the tokens could not be refreshed: {trouble} (POST {url}); {}",
                 tokens(*in_doubt)
             ),
             Self::AuthServerBusy { url, status, wait, in_doubt } => {
                 write!(
                     f,
-                    "the tokens could not be renewed yet: {} (POST {url}); {}",
+                    "the tokens could not be refreshed yet: {} (POST {url}); {}",
                     status_line(*status),
                     tokens(*in_doubt)
                 )?;
@@ -443,29 +441,26 @@ impl fmt::Display for Cause {
             }
             Self::RefreshRefused { url, status, message, in_doubt } => write!(
                 f,
-                "the tokens could not be renewed: {}{} (POST {url}); {}",
+                "the tokens could not be refreshed: {}{} (POST {url}); {}",
                 status_line(*status),
                 after_colon(message),
                 tokens(*in_doubt)
             ),
             Self::TokensRefused { url, message, creds, .. } => write!(
                 f,
-                "the refresh token in {} is refused{} (POST {url})",
-                creds,
+                "the refresh token in {creds} is refused{} (POST {url})",
                 after_colon(message)
             ),
             Self::ResponseLost { url, what, creds, .. } => write!(
                 f,
-                "the response with the new tokens was lost: {what} (POST {url}); the refresh token in {} may have been used",
-                creds
+                "the response with the new tokens was lost: {what} (POST {url}); the refresh token in {creds} may have been used"
             ),
             Self::NoAccessToken { url, place } => write!(
                 f,
-                "the server renewed the refresh token without a usable access token (POST {url}); it is saved in {}",
-                place
+                "the server sent a new refresh token without a usable access token (POST {url}); it is saved in {place}"
             ),
             Self::NotSaved { creds, source, .. } => {
-                write!(f, "{}: {source}; the new tokens could not be saved anywhere", creds)
+                write!(f, "{creds}: {source}; the new tokens could not be saved anywhere")
             }
             Self::FailedElsewhere { message, .. } => f.write_str(message),
             Self::Http(error) => error.fmt(f),
@@ -526,10 +521,10 @@ impl fmt::Display for FileProblem {
                 f.write_str("the address of one workspace, not of the API")
             }
             Self::OutsideCloud(host) => write!(f, "{host} is not a host of Alteryx Cloud's API"),
-            Self::IdWithBlanks => f.write_str("blanks inside the id"),
-            Self::IdNotAscii => f.write_str("characters that no id has"),
+            Self::IdWithBlanks => f.write_str("spaces inside the ID"),
+            Self::IdNotAscii => f.write_str("invalid characters in the ID"),
             Self::OAuthClientId(_) => {
-                f.write_str("a uuid, which is the OAuth client id, not the API project's id")
+                f.write_str("a UUID, which is the OAuth client ID, not the ID of the API project")
             }
             Self::NotJson { line, column, reason, curly_quotes } => {
                 write!(f, "not JSON, line {line}, column {column}: {reason}")?;
@@ -554,7 +549,7 @@ impl fmt::Display for FileProblem {
             Self::NotAJwt => {
                 f.write_str("the access token is not a JWT (three parts with dots between)")
             }
-            Self::NoClaim(claim) => write!(f, "the access token has no \"{claim}\" in it"),
+            Self::NoClaim(claim) => write!(f, "the access token has no \"{claim}\" claim"),
             Self::Issuer(iss) => {
                 write!(f, "the access token was issued by {iss}, which is not Alteryx Cloud")
             }
@@ -567,7 +562,7 @@ impl fmt::Display for FileProblem {
             Self::VaultUnusable { path, problem } => {
                 write!(f, "it names the secret {path} in a vault, and {problem}")
             }
-            Self::Torn => f.write_str("written in part"),
+            Self::Torn => f.write_str("only partly written"),
             Self::UnknownJournal => f.write_str("written by another version of this program"),
             Self::OAuthError { message, .. } => {
                 write!(f, "an error of the authorization server instead of tokens: {message}")
@@ -700,12 +695,10 @@ impl Cause {
                 "See whether {holder} (host and process) still runs. A claim ends by itself three minutes after its program."
             ),
             Self::Locked { path, .. } => format!(
-                "See what still runs and has {} open. Do not delete the file: the lock ends with the program that holds it.",
-                path
+                "Find the program that has {path} open. Do not delete the file: the lock ends with the program that holds it."
             ),
             Self::NotWritable { path, .. } => format!(
-                "Tokens are renewed only where the new ones can be saved. Make {} and its folder writable for you, and free space on the disk.",
-                path
+                "Tokens are refreshed only where the new ones can be saved. Give yourself permission to write {path} and its folder, and free up disk space."
             ),
             Self::HardLink { .. } => "Each name of a file has a lock of its own, and keeps its own tokens. Keep one of them, and make the others symbolic links to it.".to_owned(),
             Self::OlderCopy { creds, page, .. } => format!(
@@ -722,7 +715,7 @@ impl Cause {
                 format!("{cure}Run this again on this machine: it moves them there.")
             }
             Self::SavedInJournal { creds, .. } => {
-                format!("Make {} and its folder writable, and run this again: it moves them there.", creds)
+                format!("Give yourself permission to write {creds} and its folder, and run this again: it moves them there.")
             }
             // The host comes from the access token, not from aac_url.txt.
             Self::AuthServerUnreachable { trouble, .. } => trouble.help().replace(ADDRESS, ""),
@@ -736,10 +729,10 @@ impl Cause {
             Self::Transport { trouble, .. } => trouble.help(),
             Self::AuthServerBusy { .. } => "Wait, and run this again.".to_owned(),
             Self::RefreshRefused { status, .. } => match status {
-                300..=399 => "The token endpoint sends to another address, which is not followed. Is a proxy or a login page in between?".to_owned(),
-                407 => "Your proxy wants a user name and password: HTTPS_PROXY=http://user:password@host:port.".to_owned(),
+                300..=399 => "The token endpoint redirects, which is not followed. There may be a proxy or a login page in between.".to_owned(),
+                407 => "Your proxy requires a user name and password: HTTPS_PROXY=http://user:password@host:port.".to_owned(),
                 500.. => "Run this again later.".to_owned(),
-                _ => "If it stays so, make new tokens: the access token in creds.json names the OAuth client that is refused.".to_owned(),
+                _ => "If the problem persists, create new tokens: the access token in creds.json names the OAuth client that is refused.".to_owned(),
             },
             Self::TokensRefused { creds, page, lost, set_aside, .. } => {
                 let why = match lost {
@@ -751,7 +744,7 @@ impl Cause {
                 lines.join("\n")
             }
             Self::ResponseLost { creds, page, .. } => format!(
-                "Run this again: if the server did not take the token, or has a grace period, that mends it.\nIf it is refused then: {}",
+                "Run this again: that works if the server did not process the request, or has a grace period.\nIf the token is refused then: {}",
                 make_new(page, creds)
             ),
             Self::NoAccessToken { .. } => "Run this again.".to_owned(),
@@ -759,12 +752,12 @@ impl Cause {
                 format!("The refresh token in it has been used. When the vault works again:\n{}", make_new(page, creds))
             }
             Self::NotSaved { creds, page, .. } => {
-                format!("The tokens in the file are spent. When the disk works again: {}", make_new(page, creds))
+                format!("The tokens in the file have been used. When the disk works again: {}", make_new(page, creds))
             }
             Self::FailedElsewhere { help, .. } => help.clone(),
             Self::Http(error) => error.help(),
             Self::BadResponse { method, .. } if !is_safe(method) => CHECK_FIRST.to_owned(),
-            Self::BadResponse { .. } => "Run this again. If it stays so, a proxy or a login page may be in between.".to_owned(),
+            Self::BadResponse { .. } => "Run this again. If the problem persists, a proxy or a login page may be in between.".to_owned(),
             Self::ListInterrupted { source, .. } => source.help(),
             Self::NoList { .. } => "Call this endpoint without asking for pages (raw_call: without --paginate).".to_owned(),
             Self::Thread(_) | Self::Request { .. } | Self::UserFile { .. } | Self::Output(_) => {
@@ -831,7 +824,7 @@ impl NetworkError {
             }
             Self::Certificate(_) => {
                 "If your company inspects TLS, its CA must be in this system's certificate store; \
-                 on Linux, SSL_CERT_FILE=/path/to/ca.pem names it for one run. Check the clock, too."
+                 on Linux, SSL_CERT_FILE=/path/to/ca.pem names it for one run. Also check the system clock."
             }
             Self::NoRoots => {
                 "Install the package ca-certificates, or name a file of certificates: SSL_CERT_FILE=/path/to/ca.pem."
@@ -840,7 +833,7 @@ impl NetworkError {
                 "Check HTTPS_PROXY and ALL_PROXY (http://user:password@host:port), and NO_PROXY for hosts that need none."
             }
             Self::Timeout(_) => "Run this again, or give it more time with --timeout SECS.",
-            Self::Broken(_) => "Run this again. If it stays so, a proxy or a firewall may be in between.",
+            Self::Broken(_) => "Run this again. If the problem persists, a proxy or a firewall may be in between.",
         }
         .to_owned()
     }
@@ -852,18 +845,18 @@ impl FileProblem {
         let file = place.file().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
         match self {
             Self::Missing | Self::Empty | Self::NotAFile | Self::TooLarge | Self::NotText => match &*file {
-                "aac_url.txt" => format!("Make it a text file with {API_URL} as its one line."),
-                "creds.json" => "Make it a text file with both tokens: {\"access_token\": \"…\", \"refresh_token\": \"…\"}, \
-                     made in User Preferences > OAuth 2.0 API Tokens."
+                "aac_url.txt" => format!("It must be a text file with {API_URL} on a single line."),
+                "creds.json" => "It must be a text file with both tokens: {\"access_token\": \"…\", \"refresh_token\": \"…\"}, \
+                     created in User Preferences > OAuth 2.0 API Tokens."
                     .to_owned(),
-                _ => "Make it a text file with the Client ID of your API project as its one line.".to_owned(),
+                _ => "It must be a text file with the Client ID of your API project on a single line.".to_owned(),
             },
-            Self::Unreadable(_) => "Make it readable for you.".to_owned(),
+            Self::Unreadable(_) => "Give yourself permission to read it.".to_owned(),
             Self::Placeholder(page) | Self::PlaceholderTokens { page, .. } => {
                 format!("{}\n{}", fill_in(place, page), try_it())
             }
             Self::SeveralLines | Self::NotAUrl | Self::NotHttps | Self::UserInfo | Self::OutsideCloud(_) => {
-                format!("Put {API_URL} in it, on one line and nothing else.")
+                format!("Put {API_URL} in it, on one line, and nothing else.")
             }
             Self::NoScheme(url)
             | Self::NotJustHost(url)
@@ -876,10 +869,10 @@ impl FileProblem {
                 format!("Copy the Client ID of your API project from {page} (letters and digits, no dashes).")
             }
             Self::NotJson { curly_quotes: true, .. } => {
-                "Replace the curly quotes by plain ones (\"), as a plain text editor writes them.".to_owned()
+                "Replace the curly quotes with straight ones (\"), as a plain text editor writes them.".to_owned()
             }
             Self::NotJson { .. } | Self::NotAnObject => {
-                "It must look like {\"access_token\": \"…\", \"refresh_token\": \"…\"}, both in plain quotation marks.".to_owned()
+                "It must look like {\"access_token\": \"…\", \"refresh_token\": \"…\"}, both in straight quotation marks.".to_owned()
             }
             Self::NoToken(field) | Self::TokenNotText(field) | Self::TokenEmpty(field) => {
                 format!("Add it as \"{field}\": \"…\", as shown when you generated the tokens.")
@@ -900,8 +893,8 @@ impl FileProblem {
             Self::UnknownJournal => {
                 "It may hold the only copy of your tokens: run the newer version of this program, which can read it.".to_owned()
             }
-            Self::Swapped => "Put each in the other's place.".to_owned(),
-            Self::SameTwice => "Paste the access token and the refresh token each in its own place.".to_owned(),
+            Self::Swapped => "Swap them.".to_owned(),
+            Self::SameTwice => "Paste each token into its own field.".to_owned(),
             Self::NotAJwt | Self::NoClaim(_) => {
                 "Paste the access token again, whole: it begins with eyJ and is about a thousand characters long.".to_owned()
             }
@@ -911,7 +904,7 @@ impl FileProblem {
                     .to_owned()
             }
             Self::OAuthError { page, .. } => format!(
-                "The vendor's JavaScript and bash examples write that over the tokens when an exchange fails.\n{}",
+                "The vendor's JavaScript and bash examples write that over the tokens when a refresh fails.\n{}",
                 make_new(page, place)
             ),
         }
@@ -927,7 +920,7 @@ fn try_it() -> String {
 }
 
 fn fill_in(place: &Place, page: &str) -> String {
-    format!("Put your own value in {place}: made or found at {page}")
+    format!("Put your own value in {place}. You find it at {page}")
 }
 
 const UNCHANGED: &str = "your tokens are unchanged";
@@ -949,21 +942,20 @@ fn put_back((path, account): &(PathBuf, String), creds: &Place) -> String {
         );
     }
     format!(
-        "Other tokens are set aside ({account}). To use them: {} \"{}\" \"{}\"",
+        "Other tokens are set aside ({account}). To use them: {} \"{}\" \"{creds}\"",
         platform::MOVE_COMMAND,
-        path.display(),
-        creds
+        path.display()
     )
 }
 
 fn make_new(page: &str, creds: &Place) -> String {
     if let Some(path) = creds.secret() {
         return format!(
-            "Make new tokens at {page}, paste both into a file as creds.json has them, and put them into the vault: {}.",
+            "Create new tokens at {page}, paste both into a file as creds.json has them, and put them into the vault: {}.",
             put_command(path)
         );
     }
-    format!("Make new tokens at {page} and paste both into {creds}.")
+    format!("Create new tokens at {page} and paste both into {creds}.")
 }
 
 fn status_code(status: u16) -> u8 {

@@ -103,13 +103,13 @@ impl HttpError {
                 "client_id.txt is wrong: put the Client ID of your API project in it.".to_owned()
             }
             HttpErrorKind::ApiKeyForResource => {
-                "The API project in client_id.txt may not use this API: choose another, or have it added.".to_owned()
+                "The API project in client_id.txt is not allowed to use this API. Choose another project, or ask for access.".to_owned()
             }
             HttpErrorKind::Unauthorized => {
-                "The server does not accept the access token. Is aac_url.txt of the region that the tokens were made in?".to_owned()
+                "The server does not accept the access token. Check that aac_url.txt names the region in which the tokens were created.".to_owned()
             }
             HttpErrorKind::Forbidden => {
-                "Your user lacks a privilege for this, or the id is another workspace's. Ask an admin of the workspace.".to_owned()
+                "Your user lacks a privilege for this, or the ID belongs to another workspace. Ask an admin of the workspace.".to_owned()
             }
             HttpErrorKind::NoRoute => {
                 "Check the path and the method; ids in a path are numbers.".to_owned()
@@ -119,10 +119,10 @@ impl HttpError {
                 None => "Too many requests: run this again in a minute.".to_owned(),
             },
             HttpErrorKind::Redirect => {
-                "Redirects are not followed, so that the token goes nowhere else. Is aac_url.txt right?".to_owned()
+                "Redirects are not followed, so that the token is sent nowhere else. Check aac_url.txt.".to_owned()
             }
             HttpErrorKind::ServerError if self.may_have_taken_effect() => CHECK_FIRST.to_owned(),
-            HttpErrorKind::ServerError => "The server's own trouble: run this again later.".to_owned(),
+            HttpErrorKind::ServerError => "The server failed. Try again later.".to_owned(),
             HttpErrorKind::Refused => String::new(),
         };
         if self.body_consumed {
@@ -137,7 +137,7 @@ impl HttpError {
             if !help.is_empty() {
                 help.push('\n');
             }
-            help.push_str(&format!("Quote request id {id} when you ask Alteryx support."));
+            help.push_str(&format!("Mention request ID {id} if you contact Alteryx support."));
         }
         help
     }
@@ -158,7 +158,7 @@ impl fmt::Debug for HttpError {
 }
 
 pub(crate) const CHECK_FIRST: &str =
-    "The server may have carried it out all the same: check before you run this again.";
+    "The server may have processed the request: check before you run this again.";
 
 pub(crate) fn after_colon(message: &str) -> String {
     if message.is_empty() { String::new() } else { format!(": {message}") }

@@ -35,12 +35,12 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// - Does a person have to create new tokens? [`needs_new_tokens`](Self::needs_new_tokens)
 ///
 /// ```no_run
-/// use aac_auth::{Error, StatusCode};
+/// use aac_auth::Error;
 /// # let client = aac_auth::Client::open(&aac_auth::ConnectionOptions::default(), "demo/1.0")?;
 ///
 /// let plan = match client.get("/plans/v1/plans/7") {
 ///     // Deleted, or never there.
-///     Err(error) if error.http().is_some_and(|http| http.status() == StatusCode::NOT_FOUND) => None,
+///     Err(error) if error.http().is_some_and(|http| matches!(http.status().as_u16(), 404 | 410)) => None,
 ///     plan => Some(plan?),
 /// };
 /// # Ok::<(), Error>(())

@@ -112,7 +112,7 @@ impl VaultProblem {
             Self::Status { status: 404, .. } => format!(
                 "Does creds.json name the right engine (yours is {path:?}), and VAULT_NAMESPACE the right namespace?"
             ),
-            Self::Status { .. } => "Run this again. If it stays so, ask whoever runs the vault.".to_owned(),
+            Self::Status { .. } => "Run this again. If the problem persists, ask whoever runs the vault.".to_owned(),
             Self::BadResponse(_) => {
                 "Does VAULT_ADDR name a vault, and not a web page or a proxy in between?".to_owned()
             }

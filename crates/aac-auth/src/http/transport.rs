@@ -151,14 +151,14 @@ fn trouble(error: &ureq::Error) -> NetworkError {
         E::Timeout(Timeout::Resolve) => NetworkError::Lookup("timed out".to_owned()),
         E::Timeout(Timeout::Connect) => NetworkError::Connect("timed out".to_owned()),
         E::Timeout(Timeout::RecvResponse) => {
-            NetworkError::Timeout("waiting for the answer".to_owned())
+            NetworkError::Timeout("waiting for the response".to_owned())
         }
         E::Timeout(Timeout::PerRead | Timeout::RecvBody) => {
-            NetworkError::Timeout("in the middle of the answer".to_owned())
+            NetworkError::Timeout("while receiving the response".to_owned())
         }
-        E::Timeout(Timeout::Global) => NetworkError::Timeout("on the whole".to_owned()),
+        E::Timeout(Timeout::Global) => NetworkError::Timeout("overall".to_owned()),
         E::Timeout(_) => NetworkError::Timeout("sending the request".to_owned()),
-        E::ConnectionFailed => NetworkError::Connect("the host did not answer".to_owned()),
+        E::ConnectionFailed => NetworkError::Connect("the host did not respond".to_owned()),
         E::ConnectProxyFailed(what) => NetworkError::Proxy(what.clone()),
         E::InvalidProxyUrl => NetworkError::Proxy("its URL is not valid".to_owned()),
         E::Rustls(error) => tls_network_error(error),

@@ -1,8 +1,9 @@
 //! What a program prints: its result, to standard output or to a file that appears once it is complete,
 //! and warnings, to standard error.
 //!
-//! A terminal gets no character that it would act on, whatever the server sent. A reader that stops
-//! reading (`| head`) is no failure: [`Error::report`] says nothing then.
+//! [`print_json`], [`Output::write_json`] and [`Output::write_text`] escape what a terminal would act on,
+//! whatever the server sent. A reader that stops reading (`| head`) is no failure: [`Error::report`] says
+//! nothing then.
 
 mod atomic_file;
 
@@ -14,6 +15,7 @@ use crate::platform;
 use crate::store::folder;
 use atomic_file::AtomicFile;
 use serde_json::Value;
+use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -62,6 +64,19 @@ pub fn print_line(text: &str) -> Result<()> {
     output.finish()
 }
 
+/// Puts a `'` in front of text that a spreadsheet would run because it begins like a formula.
+///
+/// ```
+/// assert_eq!(aac_auth::output::not_a_formula("=1+1"), "'=1+1");
+/// ```
+pub fn not_a_formula<'a>(text: impl Into<Cow<'a, str>>) -> Cow<'a, str> {
+    let text = text.into();
+    match text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+        true => format!("'{text}").into(),
+        false => text,
+    }
+}
+
 /// How much is buffered before it is written, in bytes.
 const BUFFER: usize = 64 * 1024;
 
@@ -84,6 +99,8 @@ pub struct Output {
     is_terminal: bool,
     /// Whether the last line written is incomplete.
     is_in_line: bool,
+    /// Kept from one record to the next.
+    line: String,
 }
 
 #[derive(Debug)]
@@ -108,7 +125,7 @@ impl Output {
             true => Sink::Stdout(BufWriter::with_capacity(BUFFER, stdout.lock())),
             false => Sink::Closed,
         };
-        Self { sink, is_terminal, is_in_line: false }
+        Self { sink, is_terminal, is_in_line: false, line: String::new() }
     }
 
     /// A file, which gets its content only when [`finish`](Self::finish) is called. Its permissions
@@ -137,7 +154,7 @@ impl Output {
             let file = options.write(true).open(path).map_err(failed)?;
             let is_terminal = file.is_terminal();
             let sink = Sink::Special { path: path.to_owned(), file };
-            Ok(Self { sink, is_terminal, is_in_line: false })
+            Ok(Self { sink, is_terminal, is_in_line: false, line: String::new() })
         };
         match descriptor(path) {
             Some(Descriptor::Stdout) => return Ok(Self::stdout()),
@@ -170,7 +187,12 @@ impl Output {
                 path.display()
             ));
         }
-        Ok(Self { sink: Sink::File(file), is_terminal: false, is_in_line: false })
+        Ok(Self {
+            sink: Sink::File(file),
+            is_terminal: false,
+            is_in_line: false,
+            line: String::new(),
+        })
     }
 
     /// Whether a person sees the output as it is written.
@@ -204,6 +226,41 @@ impl Output {
             true => self.write(escape_unsafe(json).as_bytes()),
             false => self.write(json.as_bytes()),
         }
+    }
+
+    /// Writes a record of CSV (RFC 4180); on a terminal, escapes what it would act on. Text that someone else
+    /// chose goes through [`not_a_formula`] first.
+    ///
+    /// ```
+    /// use aac_auth::output::Output;
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("users.csv");
+    ///
+    /// let mut output = Output::file(&path)?;
+    /// output.write_csv(["7", "Lovelace, Ada", "the \"first\""])?;
+    /// output.finish()?;
+    /// # assert_eq!(std::fs::read_to_string(&path).unwrap(), "7,\"Lovelace, Ada\",\"the \"\"first\"\"\"\r\n");
+    /// # Ok::<(), aac_auth::Error>(())
+    /// ```
+    pub fn write_csv(&mut self, cells: impl IntoIterator<Item: AsRef<str>>) -> Result<()> {
+        let mut line = mem::take(&mut self.line);
+        line.clear();
+        for (column, cell) in cells.into_iter().enumerate() {
+            let cell = match self.is_terminal {
+                true => Cow::from(one_line(cell.as_ref())),
+                false => Cow::from(cell.as_ref()),
+            };
+            line.push_str(if column == 0 { "" } else { "," });
+            match cell.contains([',', '"', '\r', '\n']) {
+                true => line.extend(["\"", &cell.replace('"', "\"\""), "\""]),
+                false => line.push_str(&cell),
+            }
+        }
+        // An empty line would not count as a record.
+        line.push_str(if line.is_empty() { "\"\"\r\n" } else { "\r\n" });
+        let result = self.write(line.as_bytes());
+        self.line = line;
+        result
     }
 
     /// Flushes what has been written so far.

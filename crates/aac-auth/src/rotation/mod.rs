@@ -231,7 +231,7 @@ impl Rotation {
                 if credentials.is_alive() && rejected != Some(&credentials.access_token) =>
             {
                 self.notices
-                    .warn(format_args!("{error}; the access token is still good for a while"));
+                    .warn(format_args!("{error}; the access token is still valid for a while"));
                 Ok(Fresh::old(credentials))
             }
             _ => Err(error),
@@ -350,7 +350,7 @@ impl<'a> Renewal<'a> {
             }
             *has_waited = true;
             if !has_said_so {
-                let text = "waiting for another program that is renewing the tokens";
+                let text = "waiting for another program that is refreshing the tokens";
                 self.rotation.notices.step(text);
                 has_said_so = true;
             }

@@ -148,16 +148,16 @@ impl Renewal<'_> {
         let is_journal = lock.files().is_some_and(|files| files.journal == *path);
         match older_copy {
             Some(since) => notices.warn(format_args!(
-                "{creds} was an older copy, whose refresh token was used on {since}; it has the newer tokens again, which were saved in {}",
+                "{creds} was an older copy, whose refresh token was used on {since}; the newer tokens, which were saved in {}, have been restored",
                 path.display()
             )),
             None if !is_journal => notices.warn(format_args!(
-                "{creds} held no tokens; those of {} are back in place, which were saved in {}",
+                "{creds} held no tokens; those of {}, which were saved in {}, have been restored",
                 pair.account(),
                 path.display()
             )),
             None => notices
-                .step("an earlier run was cut off; the tokens that it had saved are in place now"),
+                .step("an earlier run was interrupted; the tokens that it saved have been restored"),
         }
     }
 

@@ -60,7 +60,7 @@ impl Renewal<'_> {
             Err(error) => return Err(error),
         };
         let endpoint = &pair.credentials.token_endpoint;
-        notices.step(format_args!("renewing the tokens at {endpoint}"));
+        notices.step(format_args!("refreshing the tokens at {endpoint}"));
         let mut guard = None;
         let received = match self.ask(pair, &*prepared, prior, &mut guard) {
             Ok(received) => received,
@@ -77,7 +77,7 @@ impl Renewal<'_> {
             }
             return Ok(Spent::LockLost);
         };
-        notices.step("the new tokens are there");
+        notices.step("received the new tokens");
         let (spent, place) = match self.commit(lock, &*prepared, &received, pair, in_store) {
             Committed::Saved(fresh) => (Spent::Saved(fresh), self.store.place()),
             Committed::GaveWay => (Spent::Superseded, self.store.place()),
@@ -216,7 +216,7 @@ impl Renewal<'_> {
                 (attempts::Outcome::Busy { wait }, error, Some(spendable))
             }
             Outcome::InvalidGrant { message } => {
-                let earlier = || "an earlier run was cut off, or lost the response".to_owned();
+                let earlier = || "an earlier run was interrupted, or lost the response".to_owned();
                 let lost = lost.map(|(what, _)| what.clone());
                 return Err(Cause::TokensRefused {
                     url: url(),

@@ -148,7 +148,7 @@ impl Exclusive for Locked<'_> {
             Err(error) => return Err(error),
             Ok(Written::NotAsExpected) => return Ok(Preparation::Superseded),
             Ok(Written::OverMount) => notices.warn(format_args!(
-                "{} is mounted by itself: programs that see it through another mount do not see its lock; mount its folder",
+                "{} is a mount of its own: programs that use another mount do not see its lock; mount its folder instead",
                 files.creds.display()
             )),
             Ok(Written::ByRename | Written::OfAnotherUser) => {}

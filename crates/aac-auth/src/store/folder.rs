@@ -283,7 +283,7 @@ impl Files {
         platform::sync_folder(&self.folder).map_err(at(&self.folder))
     }
 
-    /// What of creds.json keeps its tokens from being renewed.
+    /// What of creds.json keeps its tokens from being refreshed.
     pub(crate) fn check(&self) -> Result<(), Obstacle> {
         let Ok(access) = Access::of(&self.creds) else { return Ok(()) };
         if access.is_read_only() {

@@ -15,7 +15,7 @@ use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 
-/// So many lines at the most; two weeks of tokens that are renewed every five minutes. Half of them
+/// So many lines at the most; two weeks of tokens that are refreshed every five minutes. Half of them
 /// stay when there are more.
 const MOST_LINES: usize = 4096;
 

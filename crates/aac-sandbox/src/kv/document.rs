@@ -3,24 +3,27 @@
 use serde_json::{Map, Number, Value};
 
 /// A document as a version 2 engine stores it: keys sorted, and numbers as IEEE 754 doubles.
-/// `None` if a number is too large for one.
-pub(crate) fn stored(value: &Value) -> Option<Value> {
-    rebuilt(value, &|number| {
-        let double: f64 = number.to_string().parse().ok()?;
-        double.is_finite().then(|| as_go_writes(double))
+/// The error is a number that is too large for one.
+pub(crate) fn stored(value: &Value) -> Result<Value, Number> {
+    rebuilt(value, &|number| match number.to_string().parse() {
+        Ok(double) if f64::is_finite(double) => Ok(as_go_writes(double)),
+        _ => Err(number.clone()),
     })
 }
 
 /// The same with numbers as they were sent, as a version 1 engine keeps them.
 pub(crate) fn sorted(value: &Value) -> Value {
-    rebuilt(value, &|number| Some(number.to_string())).expect("no number is refused")
+    rebuilt(value, &|number| Ok(number.to_string())).expect("no number is refused")
 }
 
-fn rebuilt(value: &Value, number: &dyn Fn(&Number) -> Option<String>) -> Option<Value> {
-    Some(match value {
-        Value::Number(value) => serde_json::from_str(&number(value)?).ok()?,
+fn rebuilt(
+    value: &Value,
+    number: &dyn Fn(&Number) -> Result<String, Number>,
+) -> Result<Value, Number> {
+    Ok(match value {
+        Value::Number(value) => serde_json::from_str(&number(value)?).expect("a number"),
         Value::Array(items) => {
-            let items: Option<Vec<_>> = items.iter().map(|item| rebuilt(item, number)).collect();
+            let items: Result<Vec<_>, _> = items.iter().map(|item| rebuilt(item, number)).collect();
             Value::Array(items?)
         }
         Value::Object(members) => {
@@ -94,7 +97,7 @@ mod tests {
             let stored = stored(&sent).expect("in range");
             assert_eq!(to_text(&stored), format!(r#"{{"a":null,"b":[{read}]}}"#));
         }
-        assert_eq!(stored(&parsed("1e400")), None);
+        assert_eq!(stored(&parsed("[1e400]")).expect_err("too large").to_string(), "1e+400");
     }
 
     #[test]

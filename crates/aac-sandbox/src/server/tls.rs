@@ -1,5 +1,7 @@
 //! A private certificate authority, and a certificate for loopback and the cloud's host names.
 
+use std::error::Error;
+use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -27,12 +29,56 @@ const NAMES: [&str; 8] = [
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// A certificate for a server on loopback, and that of the private authority that signed it.
+#[derive(Clone)]
+pub struct Certificate {
+    /// The certificate of the authority in PEM, for clients.
+    pub authority: String,
+    /// The certificate of the server in PEM.
+    pub certificate: String,
+    /// Its private key in PEM.
+    pub key: String,
+}
+
+impl Certificate {
+    /// Issues a certificate for 127.0.0.1, localhost, ::1 and the cloud's host names. Its authority
+    /// has signed no other.
+    ///
+    /// # Errors
+    ///
+    /// If the system provides no random bytes.
+    pub fn issue() -> io::Result<Self> {
+        let (authority, certificate, key) = issue().map_err(io::Error::other)?;
+        Ok(Self { authority, certificate: certificate.pem(), key: key.serialize_pem() })
+    }
+}
+
+impl fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Certificate").finish_non_exhaustive()
+    }
+}
+
 /// A TLS acceptor, and the certificate of its authority in PEM.
 pub(crate) fn acceptor() -> io::Result<(TlsAcceptor, String)> {
     build().map_err(io::Error::other)
 }
 
-fn build() -> Result<(TlsAcceptor, String), Box<dyn std::error::Error + Send + Sync>> {
+fn build() -> Result<(TlsAcceptor, String), Box<dyn Error + Send + Sync>> {
+    let (authority, certificate, key) = issue()?;
+    // A process with several providers compiled in has no default provider.
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![certificate.der().clone()],
+            PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der())),
+        )?;
+    Ok((TlsAcceptor::from(Arc::new(config)), authority))
+}
+
+/// The authority in PEM, the certificate of the server, and its key.
+fn issue() -> Result<(String, rcgen::Certificate, KeyPair), rcgen::Error> {
     let authority_key = KeyPair::generate()?;
     let mut authority = valid_now(CertificateParams::default());
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -48,16 +94,7 @@ fn build() -> Result<(TlsAcceptor, String), Box<dyn std::error::Error + Send + S
     server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     server.use_authority_key_identifier_extension = true;
     let certificate = server.signed_by(&key, &issuer)?;
-
-    // A process with several providers compiled in has no default provider.
-    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(
-            vec![certificate.der().clone()],
-            PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der())),
-        )?;
-    Ok((TlsAcceptor::from(Arc::new(config)), authority_certificate.pem()))
+    Ok((authority_certificate.pem(), certificate, key))
 }
 
 /// Valid for a year from yesterday. macOS rejects certificates valid for more than 825 days.

@@ -115,10 +115,10 @@ fn respond(
         return refuse(StatusCode::NOT_FOUND, &[&text]);
     };
     if vault.is_kv_v1 {
-        return kv_v1(vault, &request.method, rest, &body);
+        return kv_v1(vault, request, rest, &body);
     }
     let Some(name) = rest.strip_prefix("data/") else {
-        let response = not_versioned(&request.method);
+        let response = with_index(not_versioned(&request.method), vault);
         return Ok(Note::on(response, "a path without data/".to_owned()));
     };
     match request.method.as_str() {
@@ -282,17 +282,17 @@ impl Write {
         };
         let data = match body.get("data") {
             None => return refuse(StatusCode::BAD_REQUEST, &["no data provided"]),
-            Some(Value::Null) => json!({}),
-            Some(Value::Object(_)) => body["data"].clone(),
+            // A read then is a 200 with null.
+            Some(data @ (Value::Null | Value::Object(_))) => data.clone(),
             Some(other) => return not_a_map("data", other),
         };
-        let Some(data) = document::stored(&data) else {
-            return refuse(
-                StatusCode::BAD_REQUEST,
-                &["failed to decode JSON input: json: cannot unmarshal number into Go value of \
-                   type float64"],
+        let data = document::stored(&data).or_else(|number| {
+            let text = format!(
+                "failed to decode JSON input: json: cannot unmarshal number {number} into Go value \
+                 of type float64"
             );
-        };
+            refuse(StatusCode::BAD_REQUEST, &[&text])
+        })?;
         Ok(Self { name: name.to_owned(), data, cas })
     }
 }
@@ -314,7 +314,7 @@ fn put(
     let result = result.and_then(|()| vault.check(current, write.cas));
     if let (Ok(()), Some(FaultKind::AppliedLater(requests))) = (result, fault) {
         vault.write_later(*requests, write);
-        let text = "leadership lost while committing log";
+        let text = "1 error occurred:\n\t* leadership lost while committing log\n\n";
         return refuse(StatusCode::INTERNAL_SERVER_ERROR, &[text]);
     }
     let name = write.name.clone();
@@ -386,16 +386,19 @@ fn metadata(version: &SecretVersion) -> Value {
 /// The same paths with a version 1 engine: the whole body is the document, whatever it contains.
 fn kv_v1(
     vault: &mut Vault,
-    method: &Method,
+    request: &Parts,
     path: &str,
     body: &Value,
 ) -> Result<Response<Body>, Refused> {
     let no_content = || vault_json(StatusCode::NO_CONTENT, Body::empty());
-    match method.as_str() {
+    match request.method.as_str() {
         "GET" => match vault.store().plain.get(path) {
             Some(document) => {
                 const LEASE: u64 = 32 * 24 * 60 * 60;
-                Ok(with_index(answer(StatusCode::OK, document, &Value::Null, LEASE), vault))
+                let warning = json!(["Endpoint ignored these unrecognized parameters: [version]"]);
+                let has_version = request.uri.query().is_some_and(|q| q.starts_with("version="));
+                let warnings = if has_version { warning } else { Value::Null };
+                Ok(with_index(answer(StatusCode::OK, document, &warnings, LEASE), vault))
             }
             None => refuse(StatusCode::NOT_FOUND, &[]),
         },

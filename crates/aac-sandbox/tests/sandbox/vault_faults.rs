@@ -126,7 +126,8 @@ fn a_write_can_be_applied_after_its_500() {
         let client = Client::new(&sandbox);
         let response = client.write("second", 1);
         assert_eq!(response.status, 500, "{late}");
-        assert_eq!(errors(&response), ["leadership lost while committing log"]);
+        let error = "1 error occurred:\n\t* leadership lost while committing log\n\n";
+        assert_eq!(errors(&response), [error]);
         for _ in 0..reads {
             assert_eq!(client.read().json()["data"]["metadata"]["version"], 1, "{late}");
         }

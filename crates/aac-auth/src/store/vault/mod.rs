@@ -23,10 +23,10 @@ use crate::store::journal::{Found, Journal};
 use crate::store::lock::Lock;
 use crate::store::saved::SavedPairs;
 use crate::store::vault::client::{Client, Seen};
-use crate::store::vault::document::{Claim, Notes, Secret};
+use crate::store::vault::document::{Claim, Note, Notes, Secret};
 use crate::store::vault::environment::Environment;
 use crate::store::vault::protocol::{
-    FAILURE_COUNTS, Holder, REFUSAL_COUNTS, Settled, TAKEOVER, holder, may_send, settle,
+    Holder, Settled, TAKEOVER, Told, holder, is_in_doubt, may_recover, may_send, settle, told,
 };
 use crate::store::{
     Content, Exclusive, Preparation, Prepared, Replaced, Store, StoreError, Unusable,
@@ -271,14 +271,15 @@ impl<'a> VaultStore<'a> {
         if !self.files.have_saved_pair() || self.has_tried_journal.get() {
             return false;
         }
-        let Some(token) = self.content().digest() else { return false };
+        let Some(token) = self.content(None).digest() else { return false };
         SavedPairs::read(&self.files, &self.vault.hosts).is_ok_and(|saved| {
             let mut pairs = saved.received.iter().chain(&saved.set_aside);
             pairs.any(|pair| pair.spent == token && pair.next != token)
         })
     }
 
-    fn content(&self) -> Content {
+    /// The version that was seen, for a program with this claim.
+    fn content(&self, ours: Option<&Claim>) -> Content {
         let seen = self.seen.borrow();
         match &seen.fields {
             Ok(_) => {
@@ -294,12 +295,10 @@ impl<'a> VaultStore<'a> {
                     Err(problem) => Err(problem),
                 };
                 let mut content = Content::of(bytes, pair);
-                // Whoever may act in spite of a claim takes over from someone who may have sent the token.
-                content.in_doubt = self.holder() == Holder::Dead
-                    || content.digest().is_some_and(|token| {
-                        let failed = seen.notes.failed.as_ref();
-                        failed.is_some_and(|note| note.token == token)
-                    });
+                let token = content.digest();
+                let has_failed = token.is_some()
+                    && seen.notes.failed.as_ref().map(|note| &note.token) == token.as_ref();
+                content.in_doubt = is_in_doubt(seen.notes.claim.as_ref(), ours, has_failed);
                 content
             }
             Err(problem) => {
@@ -316,7 +315,7 @@ impl Store for VaultStore<'_> {
 
     fn read(&self) -> Result<Credentials, Unusable> {
         self.look().map_err(|problem| Unusable::Unreadable(self.error(problem)))?;
-        self.content().pair.map_err(|problem| Unusable::of(self.place(), problem))
+        self.content(None).pair.map_err(|problem| Unusable::of(self.place(), problem))
     }
 
     fn files(&self) -> &Files {
@@ -325,8 +324,8 @@ impl Store for VaultStore<'_> {
 
     fn try_lock(&self) -> Result<Option<Box<dyn Exclusive + '_>>> {
         let holder = self.holder();
-        // A pair for the token that is claimed is what everyone waits for.
-        if holder == Holder::Alive && !self.may_commit_journal() {
+        let has_response = holder == Holder::Alive && self.may_commit_journal();
+        if !may_recover(holder, has_response) {
             return Ok(None);
         }
         // Programs of one machine need not ask the vault who is first. Where the folder cannot be
@@ -472,17 +471,19 @@ impl Claimant<'_> {
     /// What another program has noted about this token, if that still counts.
     fn noted(&self, sent: &Credentials) -> Option<Error> {
         let seen = self.store.seen.borrow();
+        let watched = self.store.watched.borrow();
         let token = sent.refresh_token.digest();
-        // The clocks of the vault's nodes may differ.
-        let counts = |time: i64, seconds: u64| seen.now().abs_diff(time) < seconds;
-        if let Some(note) = &seen.notes.refused
-            && note.token == token
-            && counts(note.time, REFUSAL_COUNTS)
-        {
-            return Some(
+        let about = |note: &Option<Note>| note.clone().filter(|note| note.token == token);
+        let (refused, failed) = (about(&seen.notes.refused), about(&seen.notes.failed));
+        let failed = failed
+            .filter(|note| watched.as_ref().is_some_and(|(_, claim, _)| claim.nonce == note.nonce));
+        let age = |note: &Note| seen.now().saturating_sub(note.time);
+        match told(refused.as_ref().map(age), failed.as_ref().map(age)) {
+            Told::Nothing => None,
+            Told::Refused => Some(
                 Cause::TokensRefused {
                     url: sent.token_endpoint.clone(),
-                    message: note.message.clone().into(),
+                    message: refused?.message.into(),
                     creds: self.store.place(),
                     page: self.store.vault.hosts.token_page().into(),
                     // Whoever sent it last knew why.
@@ -495,18 +496,9 @@ impl Claimant<'_> {
                     set_aside: Box::default(),
                 }
                 .into(),
-            );
+            ),
+            Told::Failed => Some(Error::noted(&failed?.message, "Run this again.", 1)),
         }
-        let watched = self.store.watched.borrow();
-        if let Some(note) = &seen.notes.failed
-            && note.token == token
-            && counts(note.time, FAILURE_COUNTS)
-            && watched.as_ref().is_some_and(|(_, claim, _)| claim.nonce == note.nonce)
-        {
-            let help = "Run this again.";
-            return Some(Error::noted(&note.message, help, 1));
-        }
-        None
     }
 }
 
@@ -525,7 +517,7 @@ impl Exclusive for Claimant<'_> {
         if !self.store.is_current.take() && !self.holds_claim() {
             self.store.look().map_err(|problem| self.store.error(problem))?;
         }
-        Ok(self.store.content())
+        Ok(self.store.content(self.claim.borrow().as_ref()))
     }
 
     fn prepare<'a>(&'a self, current: &Credentials, sent: &Credentials) -> Result<Preparation<'a>> {

@@ -12,9 +12,9 @@ pub(crate) const TAKEOVER: Duration = Duration::from_secs(180);
 /// How old a claim may be when the token is sent.
 pub(crate) const GATE: Duration = Duration::from_secs(5);
 /// How long a refusal of a token counts, in seconds: tokens can be disabled, and enabled again.
-pub(crate) const REFUSAL_COUNTS: u64 = 600;
+const REFUSAL_COUNTS: u64 = 600;
 /// How long a failure counts for programs that waited behind it, in seconds.
-pub(crate) const FAILURE_COUNTS: u64 = 60;
+const FAILURE_COUNTS: u64 = 60;
 
 /// What became of a write with check-and-set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +64,45 @@ pub(crate) fn holder(is_claimed: bool, unchanged: Duration, takeover: Duration) 
     }
 }
 
+/// Whether a run of this machine goes on to recovery. What an earlier run has saved here is committed
+/// whoever claims the token: the claim may be that very run's, and nobody else has its pair.
+pub(crate) fn may_recover(holder: Holder, has_response: bool) -> bool {
+    holder != Holder::Alive || has_response
+}
+
+/// Whether another program may have used the token: one that claims it, or one that has failed with it.
+pub(crate) fn is_in_doubt<C: PartialEq>(
+    claim: Option<&C>,
+    ours: Option<&C>,
+    has_failed: bool,
+) -> bool {
+    has_failed || claim.is_some() && claim != ours
+}
+
+/// What others have said of a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Told {
+    Nothing,
+    /// It is dead.
+    Refused,
+    /// The program that this one has waited for has failed with it.
+    Failed,
+}
+
+/// What to report instead of sending a token. Each note about it is so many seconds old, by the vault's
+/// clock; `failed` only if this run has waited for the program that wrote it.
+pub(crate) fn told(refused: Option<i64>, failed: Option<i64>) -> Told {
+    // The clocks of the vault's nodes may differ.
+    let counts = |age: Option<i64>, seconds| age.is_some_and(|age| age.unsigned_abs() < seconds);
+    if counts(refused, REFUSAL_COUNTS) {
+        Told::Refused
+    } else if counts(failed, FAILURE_COUNTS) {
+        Told::Failed
+    } else {
+        Told::Nothing
+    }
+}
+
 /// Whether the token may be sent so long after its claim was written, by each clock.
 pub(crate) fn may_send(monotonic: Duration, wall: Option<Duration>) -> bool {
     monotonic <= GATE && wall.is_some_and(|wall| wall <= GATE)
@@ -96,6 +135,43 @@ mod tests {
         assert_eq!(holder(true, 0), Holder::Alive);
         assert_eq!(holder(true, 179), Holder::Alive);
         assert_eq!(holder(true, 180), Holder::Dead);
+    }
+
+    #[test]
+    fn what_is_saved_here_does_not_wait_for_a_claim() {
+        for (holder, has_response, expected) in [
+            (Holder::None, false, true),
+            (Holder::Dead, false, true),
+            (Holder::Alive, false, false),
+            (Holder::Alive, true, true),
+        ] {
+            assert_eq!(may_recover(holder, has_response), expected, "{holder:?} {has_response}");
+        }
+    }
+
+    #[test]
+    fn a_claim_of_another_program_is_a_doubt() {
+        assert!(!is_in_doubt(None::<&u8>, None, false));
+        assert!(!is_in_doubt(Some(&1), Some(&1), false), "our own");
+        assert!(is_in_doubt(Some(&1), Some(&2), false));
+        assert!(is_in_doubt(Some(&1), None, false));
+        assert!(is_in_doubt(None::<&u8>, None, true));
+    }
+
+    #[test]
+    fn notes_count_for_a_while() {
+        for (refused, failed, expected) in [
+            (None, None, Told::Nothing),
+            (Some(0), None, Told::Refused),
+            (Some(599), Some(0), Told::Refused),
+            (Some(600), Some(59), Told::Failed),
+            (Some(600), Some(60), Told::Nothing),
+            (Some(-5), None, Told::Refused),
+            (None, Some(-5), Told::Failed),
+            (Some(i64::MIN), Some(i64::MAX), Told::Nothing),
+        ] {
+            assert_eq!(told(refused, failed), expected, "{refused:?} {failed:?}");
+        }
     }
 
     #[test]
