@@ -768,7 +768,7 @@ fn a_pair_in_the_journal_counts_more_than_a_refusal_that_another_machine_has_met
     fleet.sandbox.vault().restore_token();
     let mut command = fleet.command(1);
     command.env(TAKEOVER, "1").env_remove(PATIENCE);
-    fleet.check(Run::of(&mut command)).assert_fails(4, &["is refused", "cut off"]);
+    fleet.check(Run::of(&mut command)).assert_fails(4, &["is refused", "interrupted"]);
     fleet.run(1).assert_fails(4, &["is refused", " was told on "]);
     fleet.run(0).assert_ok();
     fleet.run(1).assert_ok();
@@ -979,7 +979,7 @@ fn a_holder_that_is_killed_after_the_send_takes_the_pair_with_it() {
                     let words = [
                         "is refused",
                         "It was sent before",
-                        "cut off",
+                        "interrupted",
                         PAGE,
                         "bao kv put secret/aac",
                     ];
