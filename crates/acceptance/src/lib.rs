@@ -284,13 +284,17 @@ pub fn command() -> Command {
     clean(get_workspace())
 }
 
-fn clean(program: &Path) -> Command {
+/// A program, without environment variables that could affect it.
+pub fn clean(program: &Path) -> Command {
     let mut command = Command::new(program);
     for name in ["AAC_DIR", "SSL_CERT_FILE", "SSL_CERT_DIR"] {
         command.env_remove(name);
     }
     for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"] {
         command.env_remove(name).env_remove(name.to_lowercase());
+    }
+    for name in ["ADDR", "TOKEN", "NAMESPACE", "CACERT", "SKIP_VERIFY"] {
+        command.env_remove(format!("VAULT_{name}")).env_remove(format!("BAO_{name}"));
     }
     command
 }

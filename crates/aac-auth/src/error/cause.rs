@@ -3,8 +3,9 @@
 use crate::error::http::{CHECK_FIRST, HttpError, after_colon, is_safe, status_line};
 use crate::error::kind::ErrorKind;
 use crate::error::place::Place;
-use crate::error::vault::VaultProblem;
+use crate::error::vault::{VaultProblem, put_command};
 use crate::platform;
+use crate::tokens::claims::LocalTime;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -35,13 +36,19 @@ pub(crate) enum Cause {
         problem: FileProblem,
     },
     /// The vault that has the tokens cannot be used. Nothing was sent.
-    Vault { secret: Place, problem: VaultProblem },
+    Vault {
+        secret: Place,
+        problem: VaultProblem,
+        /// Whether an earlier run may have used the refresh token.
+        in_doubt: bool,
+    },
     /// A program on this machine or another has claimed the tokens in a vault for too long.
     Claimed {
         secret: Place,
         /// The host and process of the program.
         holder: String,
-        waited: Duration,
+        /// When it claimed them.
+        since: LocalTime,
     },
     /// Another program held the lock beside creds.json for too long.
     Locked {
@@ -358,6 +365,8 @@ pub(crate) enum FileProblem {
     TokensAndVault,
     /// The secret is gone, or the vault cannot be found.
     Vault(VaultProblem),
+    /// creds.json names this secret in a vault that cannot be asked.
+    VaultUnusable { path: String, problem: VaultProblem },
 
     /// creds.json was being written when the machine or the program stopped; the journal has the rest.
     Torn,
@@ -383,9 +392,11 @@ impl fmt::Display for Cause {
                 }
             }
             Self::File { path, problem } => write!(f, "{path}: {problem}"),
-            Self::Vault { secret, problem } => write!(f, "{secret}: {problem}; {UNCHANGED}"),
-            Self::Claimed { secret, holder, waited } => {
-                write!(f, "{secret}: claimed by {holder} for {} s", waited.as_secs())
+            Self::Vault { secret, problem, in_doubt } => {
+                write!(f, "{secret}: {problem}; {}", tokens(*in_doubt))
+            }
+            Self::Claimed { secret, holder, since } => {
+                write!(f, "{secret}: claimed by {holder} since {since}")
             }
             Self::Locked { path, waited } => {
                 write!(f, "{path}: held by another program for {} s", waited.as_secs())
@@ -408,7 +419,8 @@ impl fmt::Display for Cause {
                 "{creds}: it holds no usable tokens, and the tokens that are set aside belong to several accounts, or to another one"
             ),
             Self::SavedInJournal { journal, creds, source } => {
-                write!(f, "{creds}: {source}; the new tokens are saved in {journal}")
+                let on = if creds.secret().is_some() { " on this machine" } else { "" };
+                write!(f, "{creds}: {source}; the new tokens are saved in {journal}{on}")
             }
             Self::AuthServerUnreachable { url, trouble, in_doubt } => write!(
                 f,
@@ -547,6 +559,9 @@ impl fmt::Display for FileProblem {
             Self::InVault(path) => write!(f, "it names the secret {path} in a vault by now"),
             Self::TokensAndVault => f.write_str("both tokens and a \"vault\""),
             Self::Vault(problem) => problem.fmt(f),
+            Self::VaultUnusable { path, problem } => {
+                write!(f, "it names the secret {path} in a vault, and {problem}")
+            }
             Self::Torn => f.write_str("only partly written"),
             Self::UnknownJournal => f.write_str("written by another version of this program"),
             Self::OAuthError { message, .. } => {
@@ -675,7 +690,7 @@ impl Cause {
                 lines.join("\n")
             }
             Self::File { path, problem } => problem.help(path),
-            Self::Vault { secret, problem } => problem.help(secret.secret().unwrap_or_default()),
+            Self::Vault { secret, problem, .. } => problem.help(secret.secret().unwrap_or_default()),
             Self::Claimed { holder, .. } => format!(
                 "See whether {holder} (host and process) still runs. A claim ends by itself three minutes after its program."
             ),
@@ -693,6 +708,11 @@ impl Cause {
             Self::SeveralPairs { creds, pairs } => {
                 let lines = pairs.iter().map(|pair| put_back(pair, creds));
                 lines.collect::<Vec<_>>().join("\n")
+            }
+            Self::SavedInJournal { creds, source, .. } if let Some(path) = creds.secret() => {
+                let problem = source.get_ref().and_then(|source| source.downcast_ref::<VaultProblem>());
+                let cure = problem.map(|problem| problem.help(path) + "\n").unwrap_or_default();
+                format!("{cure}Run this again on this machine: it moves them there.")
             }
             Self::SavedInJournal { creds, .. } => {
                 format!("Give yourself permission to write {creds} and its folder, and run this again: it moves them there.")
@@ -728,6 +748,9 @@ impl Cause {
                 make_new(page, creds)
             ),
             Self::NoAccessToken { .. } => "Run this again.".to_owned(),
+            Self::NotSaved { creds, page, .. } if creds.secret().is_some() => {
+                format!("The refresh token in it has been used. When the vault works again:\n{}", make_new(page, creds))
+            }
             Self::NotSaved { creds, page, .. } => {
                 format!("The tokens in the file have been used. When the disk works again: {}", make_new(page, creds))
             }
@@ -865,6 +888,7 @@ impl FileProblem {
                 "Keep one of the two: the tokens, or {\"vault\": \"secret/data/aac\"} once they are in the vault.".to_owned()
             }
             Self::Vault(problem) => problem.help(place.secret().unwrap_or_default()),
+            Self::VaultUnusable { path, problem } => problem.help(path),
             Self::Torn => "Run this again: the rest is in the journal beside it.".to_owned(),
             Self::UnknownJournal => {
                 "It may hold the only copy of your tokens: run the newer version of this program, which can read it.".to_owned()
@@ -911,6 +935,12 @@ fn tokens(in_doubt: bool) -> &'static str {
 
 /// How to move a pair that is set aside back to creds.json.
 fn put_back((path, account): &(PathBuf, String), creds: &Place) -> String {
+    if creds.secret().is_some() {
+        return format!(
+            "Other tokens are set aside in {} ({account}). To use them, copy both into {creds}.",
+            path.display()
+        );
+    }
     format!(
         "Other tokens are set aside ({account}). To use them: {} \"{}\" \"{creds}\"",
         platform::MOVE_COMMAND,
@@ -919,6 +949,12 @@ fn put_back((path, account): &(PathBuf, String), creds: &Place) -> String {
 }
 
 fn make_new(page: &str, creds: &Place) -> String {
+    if let Some(path) = creds.secret() {
+        return format!(
+            "Create new tokens at {page}, paste both into a file as creds.json has them, and put them into the vault: {}.",
+            put_command(path)
+        );
+    }
     format!("Create new tokens at {page} and paste both into {creds}.")
 }
 

@@ -261,6 +261,7 @@ pub(crate) fn program() -> String {
 mod tests {
     use super::*;
     use crate::error::vault::VaultProblem;
+    use crate::tokens::claims::LocalTime;
     use ErrorKind::*;
     use std::error::Error as _;
     use ureq::http::{HeaderMap, StatusCode, Version};
@@ -386,15 +387,15 @@ mod tests {
             ),
             (tokens_refused(), (Tokens, true, false, false, 4)),
             (
-                Cause::Vault { secret: place(), problem: VaultProblem::Denied },
+                Cause::Vault { secret: place(), problem: VaultProblem::Denied, in_doubt: false },
                 (Storage, false, false, false, 1),
             ),
             (
-                Cause::Vault { secret: place(), problem: VaultProblem::Sealed },
+                Cause::Vault { secret: place(), problem: VaultProblem::Sealed, in_doubt: false },
                 (Storage, false, true, false, 1),
             ),
             (
-                Cause::Claimed { secret: place(), holder: text(), waited: Duration::ZERO },
+                Cause::Claimed { secret: place(), holder: text(), since: LocalTime(0) },
                 (Storage, false, true, false, 1),
             ),
             (unreachable(broken()), (AuthServer, false, true, false, 1)),

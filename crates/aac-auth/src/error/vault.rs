@@ -1,6 +1,7 @@
 //! What keeps a secret in a vault from being of use, and what to do about it.
 
 use crate::error::NetworkError;
+use crate::error::http::status_line;
 use std::fmt;
 
 /// Why a vault did not do what it was asked for.
@@ -30,6 +31,8 @@ pub(crate) enum VaultProblem {
     NoSecret,
     /// The secret was deleted then.
     Deleted(String),
+    /// The secret's newest version is gone for good.
+    Destroyed,
     /// 503: sealed, or about to be.
     Sealed,
     /// 429.
@@ -37,7 +40,7 @@ pub(crate) enum VaultProblem {
     /// The network error.
     Network(NetworkError),
     /// Another status, and the vault's message.
-    Status { status: String, message: String },
+    Status { status: u16, message: String },
     /// The response is not one of KV version 2.
     BadResponse(String),
 }
@@ -46,7 +49,10 @@ impl VaultProblem {
     /// Whether it may pass by itself soon: a leader is being elected, a limit is reached.
     pub(crate) fn is_passing(&self) -> bool {
         match self {
-            Self::Sealed | Self::RateLimited | Self::Status { .. } => true,
+            Self::Sealed | Self::RateLimited => true,
+            // 400 is the refusal of a check-and-set, of which a standby may be wrong. 412 asks to wait for
+            // a standby.
+            Self::Status { status, .. } => matches!(status, 400 | 408 | 412 | 500..),
             Self::Network(error) => !error.is_lasting(),
             _ => false,
         }
@@ -87,12 +93,12 @@ impl VaultProblem {
                  Log in again (bao login), or have the policy changed."
             ),
             Self::NoSecret => format!(
-                "Put the tokens there: bao kv put {} @creds.json. The policy of your vault may also hide the secret.",
-                cli_path(path)
+                "Put the tokens there, from a file with both as creds.json has them: {}. The vault may also hide the secret from you.",
+                put_command(path)
             ),
-            Self::Deleted(_) => format!(
-                "Put new tokens there: bao kv put {} @creds.json. Do not undelete it: its refresh token has been used.",
-                cli_path(path)
+            Self::Deleted(_) | Self::Destroyed => format!(
+                "Put new tokens there, from a file with both as creds.json has them: {}. Do not undelete it: its refresh token has been used.",
+                put_command(path)
             ),
             Self::Sealed => "Unseal the vault, or wait until it has a leader, and run this again.".to_owned(),
             Self::RateLimited => "Run this again in a minute.".to_owned(),
@@ -100,6 +106,12 @@ impl VaultProblem {
                 "Name the certificate of your vault's CA: VAULT_CACERT=/path/to/ca.pem.".to_owned()
             }
             Self::Network(_) => "Check VAULT_ADDR and the network, and run this again.".to_owned(),
+            Self::Status { status: 300..=399, .. } => {
+                "Redirects are not followed, so that the vault's token goes nowhere else. Set VAULT_ADDR to the address that it leads to, or to that of the cluster.".to_owned()
+            }
+            Self::Status { status: 404, .. } => format!(
+                "Does creds.json name the right engine (yours is {path:?}), and VAULT_NAMESPACE the right namespace?"
+            ),
             Self::Status { .. } => "Run this again. If the problem persists, ask whoever runs the vault.".to_owned(),
             Self::BadResponse(_) => {
                 "Does VAULT_ADDR name a vault, and not a web page or a proxy in between?".to_owned()
@@ -108,9 +120,9 @@ impl VaultProblem {
     }
 }
 
-/// The path as `bao kv` and `vault kv` take it.
-pub(crate) fn cli_path(path: &str) -> String {
-    path.replacen("/data/", "/", 1)
+/// The command that puts tokens into a secret. creds.json itself only names it.
+pub(crate) fn put_command(path: &str) -> String {
+    format!("bao kv put {} @tokens.json", path.replacen("/data/", "/", 1))
 }
 
 impl fmt::Display for VaultProblem {
@@ -132,11 +144,14 @@ impl fmt::Display for VaultProblem {
             Self::Denied => f.write_str("permission denied (HTTP 403)"),
             Self::NoSecret => f.write_str("there is no such secret (HTTP 404)"),
             Self::Deleted(time) => write!(f, "it was deleted at {time}"),
+            Self::Destroyed => f.write_str("it was destroyed"),
             Self::Sealed => f.write_str("the vault is sealed or has no leader (HTTP 503)"),
             Self::RateLimited => f.write_str("the vault limits the rate of requests (HTTP 429)"),
             Self::Network(error) => write!(f, "the vault cannot be reached: {error}"),
-            Self::Status { status, message } if message.is_empty() => f.write_str(status),
-            Self::Status { status, message } => write!(f, "{status}: {message}"),
+            Self::Status { status, message } if message.is_empty() => {
+                f.write_str(&status_line(*status))
+            }
+            Self::Status { status, message } => write!(f, "{}: {message}", status_line(*status)),
             Self::BadResponse(what) => write!(f, "not a response of a vault: {what}"),
         }
     }

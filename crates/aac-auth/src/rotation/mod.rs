@@ -64,8 +64,8 @@ pub(crate) struct Rotation {
     user_agent: String,
     /// Where creds.json names a secret in one.
     vault: OnceLock<Vault>,
-    /// The access token that was read from it, and until when it is fresh.
-    remembered: Mutex<Option<(AccessToken, Instant)>>,
+    /// The access token that was read from it, of which secret, and until when it is fresh.
+    remembered: Mutex<Option<(String, AccessToken, Instant)>>,
 }
 
 /// An access token to make a call with.
@@ -137,7 +137,8 @@ impl Rotation {
         cancellation: &Cancellation,
     ) -> Result<Fresh> {
         let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((token, until)) = &*remembered
+        if let Some((secret, token, until)) = &*remembered
+            && secret == path
             && Instant::now() < *until
         {
             return Ok(Fresh { token: token.clone(), is_new: false });
@@ -147,7 +148,7 @@ impl Rotation {
         let unusable = match store.read() {
             Ok(credentials) if credentials.is_fresh() => {
                 let until = Instant::now() + credentials.fresh_for();
-                *remembered = Some((credentials.access_token.clone(), until));
+                *remembered = Some((path.to_owned(), credentials.access_token.clone(), until));
                 return Ok(Fresh::old(credentials));
             }
             Ok(_) => None,
@@ -198,7 +199,10 @@ impl Rotation {
                 let Settings { creds, hosts, .. } = &self.settings;
                 let vault =
                     Vault::connect(hosts, self.notices, self.holds_signals, &self.user_agent)
-                        .map_err(|problem| Error::unusable(creds, FileProblem::Vault(problem)))?;
+                        .map_err(|problem| {
+                            let path = path.to_owned();
+                            Error::unusable(creds, FileProblem::VaultUnusable { path, problem })
+                        })?;
                 self.vault.get_or_init(|| vault)
             }
         };
@@ -219,7 +223,7 @@ impl Rotation {
             rejected,
             cancellation,
             since: LocalTime::now(),
-            deadline: Instant::now() + PATIENCE,
+            deadline: Instant::now() + store.patience(PATIENCE),
         };
         renewal.run().or_else(|error| match store.read() {
             // Renewed early, there is time left: the call need not fail for it.

@@ -170,6 +170,10 @@ impl Renewal<'_> {
             if !attempts.is_in_doubt() {
                 // Nothing is on its way: a signal that came meanwhile ends the run now.
                 *guard = None;
+                // Or once others need not wait for it.
+                if SignalGuard::is_pending() {
+                    return Ok(None);
+                }
             }
             let error = match (error, &lost) {
                 (Cause::ResponseLost { what, status, .. }, _) => {
@@ -257,6 +261,7 @@ impl Renewal<'_> {
     /// may have used ours, and be about to save what it got for it.
     pub(super) fn has_changed(&self, refused: &Credentials) -> bool {
         let start = Instant::now();
+        let (mut pause, longest) = self.store.pauses();
         loop {
             let now = self.store.read();
             if now.is_ok_and(|now| now.refresh_token != refused.refresh_token) {
@@ -265,7 +270,8 @@ impl Renewal<'_> {
             if start.elapsed() > Duration::from_secs(2) {
                 return false;
             }
-            thread::sleep(Duration::from_millis(50));
+            thread::sleep(pause);
+            pause = (pause * 2).min(longest);
         }
     }
 
@@ -320,8 +326,9 @@ impl Renewal<'_> {
 /// The error of a run that has sent nothing, after one that may have.
 fn in_doubt(error: Error) -> Error {
     let mut error = error;
-    if let Cause::NotWritable { in_doubt, .. } | Cause::HardLink { in_doubt, .. } =
-        error.cause_mut()
+    if let Cause::NotWritable { in_doubt, .. }
+    | Cause::HardLink { in_doubt, .. }
+    | Cause::Vault { in_doubt, .. } = error.cause_mut()
     {
         *in_doubt = true;
     }

@@ -60,6 +60,11 @@ impl Found {
         }
     }
 
+    /// Whether its run was cut off, or lost the response, with nothing received.
+    pub(crate) fn leaves_doubt(&self) -> bool {
+        self.failure.as_ref().is_none_or(|failure| failure.in_doubt)
+    }
+
     fn parse(bytes: &[u8]) -> Result<Self, FileProblem> {
         let mut found = Self {
             spent: None,

@@ -39,6 +39,11 @@ pub(crate) trait Store: fmt::Debug {
     /// The first and the longest pause between two tries to take that right.
     fn pauses(&self) -> (Duration, Duration);
 
+    /// How long that right is waited for, all in all; `usual`, unless a test has less.
+    fn patience(&self, usual: Duration) -> Duration {
+        usual
+    }
+
     /// The error of a run that has waited for that right in vain.
     fn locked(&self, waited: Duration) -> Error;
 }

@@ -63,6 +63,14 @@ impl Client {
 
     /// Reads the newest version of a secret, or this one.
     pub(crate) fn read(&self, path: &str, number: Option<u64>) -> Result<Seen, VaultProblem> {
+        // Of one secret alone, and not of another endpoint.
+        let is_plain = |name: &str| {
+            !matches!(name, "" | "." | "..")
+                && name.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#%\\\"".contains(&byte))
+        };
+        if !path.split('/').all(is_plain) || path.starts_with("v1/") {
+            return Err(VaultProblem::NotADataPath);
+        }
         let query = number.map_or_else(String::new, |number| format!("?version={number}"));
         let (status, headers, body) = self.send(Method::GET, &format!("{path}{query}"), "")?;
         let body = Json::parse(&body);
@@ -74,7 +82,10 @@ impl Client {
             StatusCode::NOT_FOUND if body.0["warnings"].is_array() => {
                 Err(VaultProblem::NotADataPath)
             }
-            StatusCode::NOT_FOUND if body.0["errors"].is_array() => Ok(Seen::Nothing),
+            StatusCode::NOT_FOUND if body.0["errors"].as_array().is_some_and(Vec::is_empty) => {
+                Ok(Seen::Nothing)
+            }
+            StatusCode::NOT_FOUND if body.0["errors"].is_array() => Err(problem(status, &body.0)),
             StatusCode::OK | StatusCode::NOT_FOUND => {
                 Err(VaultProblem::BadResponse(status_line(status.as_u16())))
             }
@@ -195,6 +206,7 @@ fn version(mut body: Json, headers: &HeaderMap) -> Result<Version, VaultProblem>
     let mut data = Json(data);
     let fields = match data.0["data"].take() {
         Value::Object(fields) => Ok(fields),
+        _ if data.0["metadata"]["destroyed"] == true => Err(VaultProblem::Destroyed),
         _ => Err(VaultProblem::Deleted(
             expires.clone().unwrap_or_else(|| "an unknown time".to_owned()),
         )),
@@ -233,7 +245,7 @@ fn problem(status: StatusCode, body: &Value) -> VaultProblem {
             let errors = body["errors"].as_array().into_iter().flatten();
             let errors: Vec<_> = errors.filter_map(Value::as_str).collect();
             VaultProblem::Status {
-                status: status_line(status.as_u16()),
+                status: status.as_u16(),
                 message: redact(&errors.join("; "), &[], 200),
             }
         }

@@ -11,7 +11,7 @@ use crate::tokens::credentials::{Document, wipe};
 use crate::tokens::secret::{Digest, RefreshToken};
 use serde_json::{Map, Value};
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
 /// Who refreshes: `NONCE HOST:PID`.
@@ -20,7 +20,8 @@ const CLAIM: &str = "aac_claim";
 const REFUSED: &str = "aac_refused";
 /// A token that may have been used: `SHA256 TIME NONCE MESSAGE`.
 const FAILED: &str = "aac_failed";
-/// How old the access token was when it was committed, in seconds, and its `iat`: `SECONDS IAT`.
+/// How old the access token was when this version was written, in seconds, its `iat`, and the number of
+/// the version, since others may keep what they do not know: `SECONDS IAT VERSION`.
 const AGE: &str = "aac_age";
 /// What creds.json has for the same purpose, by the clock of one machine.
 const ARRIVAL: &str = "aac_auth";
@@ -79,7 +80,9 @@ pub(super) struct Secret {
     /// How long ago it was written, by the vault's clock.
     age: Option<Duration>,
     /// The vault's clock when it was read, in seconds since the epoch.
-    pub(super) now: i64,
+    now: i64,
+    /// When it was read.
+    read: Instant,
 }
 
 impl Default for Secret {
@@ -91,6 +94,7 @@ impl Default for Secret {
             expires: None,
             age: None,
             now: 0,
+            read: Instant::now(),
         }
     }
 }
@@ -114,7 +118,7 @@ impl Secret {
     pub(super) fn of(version: Version) -> Self {
         let Version { number, fields, expires, age, now } = version;
         let notes = fields.as_ref().map(notes).unwrap_or_default();
-        Self { number, fields, notes, expires, age, now }
+        Self { number, fields, notes, expires, age, now, read: Instant::now() }
     }
 
     /// The version that was just written with these fields, at this time of the vault's clock.
@@ -123,9 +127,26 @@ impl Secret {
         Self::of(Version { number, fields, expires: None, age, now })
     }
 
-    /// The document as creds.json would hold it, without our own fields.
+    /// The vault's clock, in seconds since the epoch.
+    pub(super) fn now(&self) -> i64 {
+        let since = i64::try_from(self.read.elapsed().as_secs()).unwrap_or(i64::MAX);
+        self.now.saturating_add(since)
+    }
+
+    /// How long ago it was written.
+    fn age(&self) -> Option<Duration> {
+        self.age?.checked_add(self.read.elapsed())
+    }
+
+    /// When it was written, by this machine's clock.
+    pub(super) fn written_at(&self) -> LocalTime {
+        let age = self.age().and_then(|age| i64::try_from(age.as_millis()).ok());
+        LocalTime(LocalTime::now().0.saturating_sub(age.unwrap_or(0)))
+    }
+
+    /// The document as creds.json would hold it, without our own fields; empty if there is none.
     pub(super) fn bytes(&self) -> Zeroizing<Vec<u8>> {
-        let fields = self.fields.as_ref().ok().cloned().unwrap_or_default();
+        let Ok(fields) = self.fields.clone() else { return Zeroizing::default() };
         let is_own = |name: &str| [CLAIM, REFUSED, FAILED, AGE, ARRIVAL].contains(&name);
         Document::of(fields).without(is_own).to_bytes()
     }
@@ -141,15 +162,19 @@ impl Secret {
 
     /// How old the access token is, and its `iat`.
     fn token_age(&self) -> Option<(Duration, i64)> {
-        let (seconds, iat) = self.fields.as_ref().ok()?.get(AGE)?.as_str()?.split_once(' ')?;
-        let at_commit = Duration::try_from_secs_f64(seconds.parse().ok()?).ok()?;
-        Some((at_commit.checked_add(self.age?)?, iat.parse().ok()?))
+        let mut parts = self.fields.as_ref().ok()?.get(AGE)?.as_str()?.split(' ');
+        let (seconds, iat, number) = (parts.next()?, parts.next()?, parts.next()?);
+        if number.parse() != Ok(self.number) {
+            return None;
+        }
+        let when_written = Duration::try_from_secs_f64(seconds.parse().ok()?).ok()?;
+        Some((when_written.checked_add(self.age()?)?, iat.parse().ok()?))
     }
 
-    /// The same document with these notes.
+    /// The same document with these notes, as the next version.
     pub(super) fn with_notes(&self, notes: &Notes) -> Map<String, Value> {
         let mut fields = self.fields.as_ref().ok().cloned().unwrap_or_default();
-        let age = self.token_age().map(|(age, iat)| age_text(age, iat));
+        let age = self.token_age().map(|(age, iat)| self.next_age(age, iat));
         let note = |note: &Option<Note>, with_nonce: bool| {
             note.as_ref().map(|Note { token, time, nonce, message }| match with_nonce {
                 true => format!("{token} {time} {nonce} {message}"),
@@ -171,21 +196,25 @@ impl Secret {
         fields
     }
 
-    /// The fields of a document that is committed: with no notes, and the age of its access token.
-    pub(super) fn fields_of_file(bytes: &[u8]) -> Map<String, Value> {
+    /// The fields of a document that is committed as the next version: with no notes, and the age of its
+    /// access token.
+    pub(super) fn fields_of_file(&self, bytes: &[u8]) -> Map<String, Value> {
         let document = Document::parse(bytes).unwrap_or_default();
         let arrival = document.arrival();
         let mut fields = document.without(|name| name == ARRIVAL).into_fields();
         if let Some(Arrival { iat, clock }) = arrival {
             let age = LocalTime::now().0.saturating_sub(clock.0).max(0).unsigned_abs();
-            fields.insert(AGE.to_owned(), Value::from(age_text(Duration::from_millis(age), iat)));
+            fields.insert(
+                AGE.to_owned(),
+                Value::from(self.next_age(Duration::from_millis(age), iat)),
+            );
         }
         fields
     }
-}
 
-fn age_text(age: Duration, iat: i64) -> String {
-    format!("{:.3} {iat}", age.as_secs_f64())
+    fn next_age(&self, age: Duration, iat: i64) -> String {
+        format!("{:.3} {iat} {}", age.as_secs_f64(), self.number + 1)
+    }
 }
 
 fn notes(fields: &Map<String, Value>) -> Notes {
@@ -207,5 +236,62 @@ fn notes(fields: &Map<String, Value>) -> Notes {
             .map(|(nonce, holder)| Claim { nonce: nonce.to_owned(), holder: one_line(holder) }),
         refused: note(REFUSED, false),
         failed: note(FAILED, true),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn secret(number: u64, fields: &Value) -> Secret {
+        let fields = Ok(fields.as_object().unwrap().clone());
+        let age = Some(Duration::from_secs(2));
+        Secret::of(Version { number, fields, expires: None, age, now: 1000 })
+    }
+
+    #[test]
+    fn the_vaults_clock_goes_on_after_a_read() {
+        let mut secret = secret(7, &json!({ "aac_age": "3.000 42 7" }));
+        // A refresh may take two minutes, in which the vault is not asked.
+        let Some(read) = Instant::now().checked_sub(Duration::from_secs(120)) else { return };
+        secret.read = read;
+        assert_eq!(secret.now(), 1120);
+        let (age, iat) = secret.token_age().unwrap();
+        assert_eq!((age.as_secs(), iat), (125, 42));
+        assert_eq!(secret.with_notes(&Notes::default())["aac_age"], json!("125.000 42 8"));
+    }
+
+    #[test]
+    fn an_age_counts_for_its_own_version_alone() {
+        for (text, number, is_known) in [
+            ("3.000 42 7", 7, true),
+            ("3.000 42 7", 8, false),
+            ("3.000 42", 7, false),
+            ("-3.000 42 7", 7, false),
+            ("NaN 42 7", 7, false),
+            ("1e300 42 7", 7, false),
+        ] {
+            let found = secret(number, &json!({ "aac_age": text })).token_age();
+            assert_eq!(found.is_some(), is_known, "{text} {number}");
+        }
+    }
+
+    #[test]
+    fn notes_are_read_as_they_are_written_and_never_panic() {
+        let token = RefreshToken::new("token".to_owned());
+        let claim = Claim { nonce: "n1".to_owned(), holder: "host:7".to_owned() };
+        let mut notes = Notes { claim: Some(claim.clone()), ..Notes::default() };
+        notes.refuse(&token, i64::MIN, "invalid_grant: it is dead");
+        notes.fail(&token, i64::MAX, &claim, "the connection broke");
+        let written = secret(7, &json!({ "refresh_token": "token" })).with_notes(&notes);
+        assert!(written.values().all(Value::is_string));
+        let read = secret(8, &Value::Object(written));
+        assert_eq!(read.notes, notes);
+        assert_eq!(*read.bytes(), *b"{\n  \"refresh_token\": \"token\"\n}\n");
+        for text in ["", " ", "a", "a b", "a b c", "a b c d"] {
+            let fields = json!({ "aac_claim": text, "aac_refused": text, "aac_failed": text });
+            assert_eq!(secret(1, &fields).notes.refused, None);
+        }
     }
 }

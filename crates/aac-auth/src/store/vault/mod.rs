@@ -21,7 +21,7 @@ use crate::random;
 use crate::store::folder::{Files, is_in_use};
 use crate::store::journal::{Found, Journal};
 use crate::store::lock::Lock;
-use crate::store::saved::SavedPair;
+use crate::store::saved::SavedPairs;
 use crate::store::vault::client::{Client, Seen};
 use crate::store::vault::document::{Claim, Note, Notes, Secret};
 use crate::store::vault::environment::Environment;
@@ -93,7 +93,24 @@ pub(crate) struct VaultStore<'a> {
     seen: RefCell<Secret>,
     /// The claim of another program, and since when it has not changed.
     watched: RefCell<Option<(u64, Claim, Instant)>>,
+    /// Whether a write has just shown what there is.
+    is_current: Cell<bool>,
+    /// Whether the pair in this machine's journal was tried in spite of a claim.
+    has_tried_journal: Cell<bool>,
     has_warned: Cell<bool>,
+    /// When this call began to use the vault.
+    began: Instant,
+}
+
+/// What a write is for: how long it is tried, and what ends it early.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// Nothing is sent yet: a problem that stays ends it, and so does a signal.
+    Claim,
+    /// A claim ends by itself.
+    LetGo,
+    /// A pair is to be saved, whatever happens.
+    Commit,
 }
 
 impl<'a> VaultStore<'a> {
@@ -104,12 +121,15 @@ impl<'a> VaultStore<'a> {
             files: Files::of(creds),
             seen: RefCell::default(),
             watched: RefCell::default(),
+            is_current: Cell::default(),
+            has_tried_journal: Cell::default(),
             has_warned: Cell::default(),
+            began: Instant::now(),
         }
     }
 
     fn error(&self, problem: VaultProblem) -> Error {
-        Cause::Vault { secret: self.place(), problem }.into()
+        Cause::Vault { secret: self.place(), problem, in_doubt: false }.into()
     }
 
     fn store_error(&self, problem: VaultProblem) -> StoreError {
@@ -118,14 +138,14 @@ impl<'a> VaultStore<'a> {
 
     /// Reads the secret, with patience for a new leader.
     fn look(&self) -> Result<(), VaultProblem> {
-        let start = Instant::now();
+        let (start, patience) = (Instant::now(), bounded(READING));
         let mut pause = Duration::from_millis(50);
         loop {
             let problem = match self.look_once() {
                 Ok(()) if self.seen.borrow().number > 0 => return Ok(()),
                 Ok(()) if start.elapsed() >= UNSEALING => return Ok(()),
                 Ok(()) => VaultProblem::NoSecret,
-                Err(problem) if problem.is_passing() && start.elapsed() < READING => problem,
+                Err(problem) if problem.is_passing() && start.elapsed() < patience => problem,
                 Err(problem) => return Err(problem),
             };
             self.vault.notices.step(format_args!("{}: {problem}; trying again", self.place()));
@@ -134,7 +154,8 @@ impl<'a> VaultStore<'a> {
         }
     }
 
-    /// Reads the secret once, and remembers it unless it is an older version than the one that is known.
+    /// Reads the secret once, and remembers it. A standby may show an older version than before: a write
+    /// to that fails.
     fn look_once(&self) -> Result<(), VaultProblem> {
         let secret = match self.vault.client.read(self.path, None)? {
             Seen::Version(version) => Secret::of(version),
@@ -174,22 +195,21 @@ impl<'a> VaultStore<'a> {
     }
 
     /// Writes the version after the one that was seen, until it is known whether it is applied.
-    /// `is_only_passing`: gives up at once where waiting will not help.
     fn settle(
         &self,
         fields: &Map<String, Value>,
         is_ours: impl Fn(&Secret) -> bool,
         patience: Duration,
-        is_only_passing: bool,
+        purpose: Purpose,
     ) -> Result<Settled, VaultProblem> {
-        let base = self.seen.borrow().number;
+        let (base, patience) = (self.seen.borrow().number, bounded(patience));
         let start = Instant::now();
         let mut pause = Duration::from_millis(20);
         let mut missing_since = None;
         loop {
             let problem = match self.vault.client.write(self.path, base, fields) {
                 Ok(number) => {
-                    let now = self.seen.borrow().now;
+                    let now = self.seen.borrow().now();
                     self.seen.replace(Secret::written(number, fields, now));
                     return Ok(Settled::Applied);
                 }
@@ -201,12 +221,16 @@ impl<'a> VaultStore<'a> {
                     let newest = self.seen.borrow().number;
                     match settle(base, Some(newest), || self.is_ours(base + 1, &is_ours)) {
                         Settled::Unknown => {}
-                        settled => return Ok(settled),
+                        settled => {
+                            self.is_current.set(true);
+                            return Ok(settled);
+                        }
                     }
                     // Destroyed with all its versions, or hidden by a node that was just unsealed.
                     if newest == 0 && base > 0 {
                         let since = *missing_since.get_or_insert_with(Instant::now);
                         if since.elapsed() >= UNSEALING {
+                            self.is_current.set(true);
                             return Ok(Settled::Superseded);
                         }
                     }
@@ -214,7 +238,12 @@ impl<'a> VaultStore<'a> {
                 }
                 Err(problem) => problem,
             };
-            if (is_only_passing && !problem.is_passing()) || start.elapsed() >= patience {
+            let is_over = match purpose {
+                Purpose::Claim => !problem.is_passing() || SignalGuard::is_pending(),
+                Purpose::LetGo => !problem.is_passing(),
+                Purpose::Commit => false,
+            };
+            if is_over || start.elapsed() >= patience {
                 return Err(problem);
             }
             self.vault.notices.step(format_args!("{}: {problem}; trying again", self.place()));
@@ -236,6 +265,19 @@ impl<'a> VaultStore<'a> {
         }
     }
 
+    /// Whether this machine has saved a pair for the token in the secret. It is tried once: if that does
+    /// not mend it, the claim is waited for.
+    fn may_commit_journal(&self) -> bool {
+        if !self.files.have_saved_pair() || self.has_tried_journal.get() {
+            return false;
+        }
+        let Some(token) = self.content(None).digest() else { return false };
+        SavedPairs::read(&self.files, &self.vault.hosts).is_ok_and(|saved| {
+            let mut pairs = saved.received.iter().chain(&saved.set_aside);
+            pairs.any(|pair| pair.spent == token && pair.next != token)
+        })
+    }
+
     /// The version that was seen, for a program with this claim.
     fn content(&self, ours: Option<&Claim>) -> Content {
         let seen = self.seen.borrow();
@@ -243,10 +285,15 @@ impl<'a> VaultStore<'a> {
             Ok(_) => {
                 let bytes = seen.bytes();
                 let pair = Credentials::parse(bytes.clone(), &self.vault.hosts);
-                let pair = pair.map(|mut pair| {
-                    pair.arrival = seen.arrival(&pair.claims);
-                    pair
-                });
+                let pair = match pair {
+                    Ok(mut pair) => {
+                        pair.arrival = seen.arrival(&pair.claims);
+                        Ok(pair)
+                    }
+                    // There is but one step from creds.json to a secret.
+                    Err(FileProblem::InVault(_)) => Err(FileProblem::NoToken("refresh_token")),
+                    Err(problem) => Err(problem),
+                };
                 let mut content = Content::of(bytes, pair);
                 let token = content.digest();
                 let has_failed = token.is_some()
@@ -277,45 +324,51 @@ impl Store for VaultStore<'_> {
 
     fn try_lock(&self) -> Result<Option<Box<dyn Exclusive + '_>>> {
         let holder = self.holder();
-        let has_response = || {
-            let found = Found::read(&self.files.journal).ok().flatten();
-            found.is_some_and(|found| {
-                SavedPair::of(&self.files.journal, &found, &self.vault.hosts).is_some()
-            })
-        };
-        if !may_recover(holder, holder == Holder::Alive && has_response()) {
+        if !may_recover(holder, holder == Holder::Alive && self.may_commit_journal()) {
             return Ok(None);
-        }
-        match holder {
-            Holder::None | Holder::Alive => {}
-            Holder::Dead => {
-                if let Some((_, claim, _)) = &*self.watched.borrow() {
-                    self.vault.notices.warn(format_args!(
-                        "{}: {} claimed the tokens and has not been heard of for {} s; trying in its place",
-                        self.place(),
-                        claim.holder,
-                        takeover().as_secs()
-                    ));
-                }
-            }
         }
         // Programs of one machine need not ask the vault who is first. Where the folder cannot be
         // written, the claim alone is enough.
         let lock = match Lock::try_acquire(&self.files) {
             Ok(None) => return Ok(None),
             Ok(lock) => lock,
+            Err(_) if holder == Holder::Alive => return Ok(None),
             Err(_) => None,
         };
-        Ok(Some(Box::new(Claimant { store: self, lock, claim: RefCell::default() })))
+        if holder == Holder::Alive {
+            self.has_tried_journal.set(true);
+        }
+        if let Some((_, claim, _)) = &*self.watched.borrow()
+            && holder == Holder::Dead
+        {
+            self.vault.notices.warn(format_args!(
+                "{}: {} claimed the tokens and has not been heard of for {} s; trying in its place",
+                self.place(),
+                claim.holder,
+                takeover().as_secs()
+            ));
+        }
+        let (claim, doubtful) = (RefCell::default(), RefCell::default());
+        Ok(Some(Box::new(Claimant { store: self, lock, claim, doubtful })))
     }
 
     fn pauses(&self) -> (Duration, Duration) {
         (Duration::from_millis(50), Duration::from_secs(1))
     }
 
+    fn patience(&self, usual: Duration) -> Duration {
+        bounded(usual)
+    }
+
     fn locked(&self, waited: Duration) -> Error {
-        let holder = self.watched.borrow().as_ref().map(|(_, claim, _)| claim.holder.clone());
-        Cause::Claimed { secret: self.place(), holder: holder.unwrap_or_default(), waited }.into()
+        match &self.seen.borrow().notes.claim {
+            Some(claim) => {
+                let (holder, since) = (claim.holder.clone(), self.seen.borrow().written_at());
+                Cause::Claimed { secret: self.place(), holder, since }.into()
+            }
+            // It is about to claim them, or fails to.
+            None => Cause::Locked { path: (&self.files.lock).into(), waited }.into(),
+        }
     }
 }
 
@@ -326,6 +379,8 @@ struct Claimant<'a> {
     lock: Option<Lock>,
     /// Our claim, since it was written.
     claim: RefCell<Option<Claim>>,
+    /// One of ours that may or may not be written.
+    doubtful: RefCell<Option<Claim>>,
 }
 
 impl Claimant<'_> {
@@ -353,36 +408,62 @@ impl Claimant<'_> {
             if let Some(dead) = notes.claim.replace(claim.clone())
                 && !self.holds_claim()
             {
-                // It may have sent the token.
-                notes.fail(sent, seen.now, &dead, &format!("{} was cut off", dead.holder));
+                // It may have sent the token. Nobody is to report that in place of trying.
+                let nobody = Claim { nonce: "-".to_owned(), holder: dead.holder };
+                notes.fail(sent, seen.now(), &nobody, &format!("{} was interrupted", nobody.holder));
             }
             seen.with_notes(&notes)
         };
         let is_ours = |secret: &Secret| secret.notes.claim.as_ref() == Some(&claim);
-        match store.settle(&fields, is_ours, patience, true)? {
-            Settled::Applied => {
+        let settled = store.settle(&fields, is_ours, patience, Purpose::Claim);
+        match settled {
+            Ok(Settled::Applied) => {
                 self.claim.replace(Some(claim));
                 Ok(Some(start))
             }
-            _ => Ok(None),
+            Ok(_) => Ok(None),
+            Err(problem) => {
+                if problem != VaultProblem::Denied {
+                    // It may be applied yet.
+                    self.doubtful.replace(Some(claim));
+                }
+                Err(problem)
+            }
         }
     }
 
     /// Writes these notes and no claim. Best effort: a claim ends by itself.
     fn let_go(&self, change: impl FnOnce(&mut Notes, &Claim, i64)) {
-        let holds_claim = self.holds_claim();
-        let Some(claim) = self.claim.take().filter(|_| holds_claim) else { return };
-        let fields = {
-            let seen = self.store.seen.borrow();
-            let mut notes = seen.notes.clone();
-            notes.claim = None;
-            change(&mut notes, &claim, seen.now);
-            seen.with_notes(&notes)
-        };
-        let is_ours = |secret: &Secret| secret.notes.claim.is_none();
-        if let Err(problem) = self.store.settle(&fields, is_ours, LETTING_GO, true) {
-            let place = self.store.place();
-            self.store.vault.notices.step(format_args!("{place}: {problem}; the claim stays"));
+        let doubtful = self.doubtful.take();
+        let own: Vec<_> = self.claim.take().into_iter().chain(doubtful.clone()).collect();
+        let mut change = Some(change);
+        // Where a claim of ours may be applied yet, a write in its place keeps it from being so. If it was
+        // faster, it is seen then, and taken away.
+        for _ in 0..2 {
+            let fields = {
+                let seen = self.store.seen.borrow();
+                let claim = match &seen.notes.claim {
+                    Some(claim) if own.contains(claim) => claim,
+                    None if doubtful.is_some() && seen.fields.is_ok() => &own[0],
+                    _ => return,
+                };
+                let mut notes = seen.notes.clone();
+                notes.claim = None;
+                if let Some(change) = change.take() {
+                    change(&mut notes, claim, seen.now());
+                }
+                seen.with_notes(&notes)
+            };
+            let is_ours = |secret: &Secret| secret.notes.claim.is_none();
+            match self.store.settle(&fields, is_ours, LETTING_GO, Purpose::LetGo) {
+                Ok(Settled::Applied) => return,
+                Ok(_) => {}
+                Err(problem) => {
+                    let place = self.store.place();
+                    let text = format_args!("{place}: {problem}; the claim stays");
+                    return self.store.vault.notices.step(text);
+                }
+            }
         }
     }
 
@@ -395,7 +476,8 @@ impl Claimant<'_> {
         let (refused, failed) = (about(&seen.notes.refused), about(&seen.notes.failed));
         let failed = failed
             .filter(|note| watched.as_ref().is_some_and(|(_, claim, _)| claim.nonce == note.nonce));
-        let age = |note: &Note| seen.now - note.time;
+        // The clocks of the vault's nodes may differ.
+        let age = |note: &Note| seen.now().abs_diff(note.time);
         match told(refused.as_ref().map(age), failed.as_ref().map(age)) {
             Told::Nothing => None,
             Told::Refused => Some(
@@ -404,7 +486,13 @@ impl Claimant<'_> {
                     message: refused?.message.into(),
                     creds: self.store.place(),
                     page: self.store.vault.hosts.token_page().into(),
-                    lost: None,
+                    // Whoever sent it last knew why.
+                    lost: seen
+                        .notes
+                        .failed
+                        .as_ref()
+                        .filter(|note| note.token == token)
+                        .map(|note| note.message.clone().into()),
                     set_aside: Box::default(),
                 }
                 .into(),
@@ -424,8 +512,9 @@ impl Exclusive for Claimant<'_> {
     }
 
     fn read(&self, _: bool) -> Result<Content> {
-        // With a claim, what was seen last is what is there, or a write finds out.
-        if !self.holds_claim() {
+        // With a claim, what was seen last is what is there, or a write finds out. A write that has found
+        // out need not be asked again.
+        if !self.store.is_current.take() && !self.holds_claim() {
             self.store.look().map_err(|problem| self.store.error(problem))?;
         }
         Ok(self.store.content(self.claim.borrow().as_ref()))
@@ -444,6 +533,11 @@ impl Exclusive for Claimant<'_> {
                 return Err(error);
             }
         }
+        let was_in_doubt = self.lock.is_some()
+            && match Found::read(&store.files.journal) {
+                Ok(found) => found.is_some_and(|found| found.leaves_doubt()),
+                Err(_) => true,
+            };
         let journal = match &self.lock {
             Some(lock) => {
                 let is_held = || lock.is_named() && !is_in_use(&store.files.journal);
@@ -466,12 +560,14 @@ impl Exclusive for Claimant<'_> {
         });
         store.vault.notices.step(format_args!("claiming the tokens in {}", store.place()));
         // A token that still does for a while is not waited for longer than a new leader takes.
-        let patience = if current.is_alive() { READING } else { CLAIMING };
+        let left = CLAIMING.saturating_sub(store.began.elapsed());
+        let patience = if current.is_alive() { READING.min(left) } else { left };
         let claimed = self.claim(token, patience).map_err(|problem| store.error(problem));
         let refresh = |claimed| Refresh {
             claimant: self,
             token: token.clone(),
             journal,
+            was_in_doubt,
             claimed: Cell::new(claimed),
             began: SystemTime::now(),
             _guard: guard,
@@ -501,14 +597,17 @@ impl Exclusive for Claimant<'_> {
             if old.is_some_and(|old| *seen.bytes() != *old) {
                 return Ok(Replaced::NotAsExpected);
             }
-            Secret::fields_of_file(new)
+            seen.fields_of_file(new)
         };
-        let token = |fields: &Map<String, Value>| fields.get("refresh_token").cloned();
-        let ours = token(&fields);
+        // A server may keep the refresh token in force.
+        let pair = |fields: &Map<String, Value>| {
+            ["access_token", "refresh_token"].map(|name| fields.get(name).cloned())
+        };
+        let ours = pair(&fields);
         let is_ours =
-            |secret: &Secret| secret.fields.as_ref().is_ok_and(|found| token(found) == ours);
+            |secret: &Secret| secret.fields.as_ref().is_ok_and(|found| pair(found) == ours);
         let patience = if is_only_copy { COMMITTING_ONLY_COPY } else { COMMITTING };
-        match store.settle(&fields, is_ours, patience, false) {
+        match store.settle(&fields, is_ours, patience, Purpose::Commit) {
             Ok(Settled::Applied) => Ok(Replaced::Done),
             Ok(_) => Ok(Replaced::NotAsExpected),
             Err(problem) => {
@@ -552,6 +651,8 @@ struct Refresh<'a> {
     token: RefreshToken,
     /// None where the folder cannot be written: the vault has the only copy then.
     journal: Option<Journal>,
+    /// Whether an earlier journal, in whose place this one is, said that a token may have been used.
+    was_in_doubt: bool,
     /// When the claim was about to be written.
     claimed: Cell<Instants>,
     /// By the local clock.
@@ -602,7 +703,9 @@ impl Prepared for Refresh<'_> {
     }
 
     fn withdraw(&self) {
-        if let Some(journal) = &self.journal {
+        if let Some(journal) = &self.journal
+            && !self.was_in_doubt
+        {
             journal.withdraw(&self.claimant.store.files);
         }
         self.claimant.let_go(|_, _, _| {});
@@ -629,11 +732,18 @@ impl Prepared for Refresh<'_> {
     }
 }
 
-/// [`TAKEOVER`]; a debug build, for tests, reads it from the environment.
+/// [`TAKEOVER`], unless a test has another.
 fn takeover() -> Duration {
-    let seconds = || env::var("AAC_TEST_TAKEOVER_SECONDS").ok()?.parse().ok();
-    match cfg!(debug_assertions) {
-        true => seconds().map_or(TAKEOVER, Duration::from_secs),
-        false => TAKEOVER,
-    }
+    for_tests("AAC_TEST_TAKEOVER_SECONDS").unwrap_or(TAKEOVER)
+}
+
+/// A patience, unless a test has less.
+fn bounded(patience: Duration) -> Duration {
+    for_tests("AAC_TEST_PATIENCE_SECONDS").map_or(patience, |bound| bound.min(patience))
+}
+
+/// A number of seconds that a debug build, for tests, reads from the environment.
+fn for_tests(name: &str) -> Option<Duration> {
+    let seconds = || env::var(name).ok()?.parse().ok().map(Duration::from_secs);
+    if cfg!(debug_assertions) { seconds() } else { None }
 }

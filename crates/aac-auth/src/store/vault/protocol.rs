@@ -12,9 +12,9 @@ pub(crate) const TAKEOVER: Duration = Duration::from_secs(180);
 /// How old a claim may be when the token is sent.
 pub(crate) const GATE: Duration = Duration::from_secs(5);
 /// How long a refusal of a token counts, in seconds: tokens can be disabled, and enabled again.
-const REFUSAL_COUNTS: i64 = 600;
+const REFUSAL_COUNTS: u64 = 600;
 /// How long a failure counts for programs that waited behind it, in seconds.
-const FAILURE_COUNTS: i64 = 60;
+const FAILURE_COUNTS: u64 = 60;
 
 /// What became of a write with check-and-set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,8 +91,8 @@ pub(crate) enum Told {
 
 /// What to report instead of sending a token. Each note about it is so many seconds old, by the vault's
 /// clock; `failed` only if this run has waited for the program that wrote it.
-pub(crate) fn told(refused: Option<i64>, failed: Option<i64>) -> Told {
-    let counts = |age: Option<i64>, seconds| age.is_some_and(|age| (0..seconds).contains(&age));
+pub(crate) fn told(refused: Option<u64>, failed: Option<u64>) -> Told {
+    let counts = |age: Option<u64>, seconds| age.is_some_and(|age| age < seconds);
     if counts(refused, REFUSAL_COUNTS) {
         Told::Refused
     } else if counts(failed, FAILURE_COUNTS) {
@@ -165,7 +165,6 @@ mod tests {
             (Some(599), Some(0), Told::Refused),
             (Some(600), Some(59), Told::Failed),
             (Some(600), Some(60), Told::Nothing),
-            (Some(-1), Some(-1), Told::Nothing),
         ] {
             assert_eq!(told(refused, failed), expected, "{refused:?} {failed:?}");
         }
