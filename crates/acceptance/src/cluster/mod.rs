@@ -20,6 +20,7 @@ use aac_sandbox::Certificate;
 use links::Links;
 use serde_json::{Value, json};
 use std::env;
+use std::fmt;
 use std::fs::{self, File};
 use std::io::Read;
 use std::net::{Ipv4Addr, TcpListener};
@@ -121,6 +122,13 @@ impl Answer {
     /// The body, or null if it is not JSON.
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_default()
+    }
+}
+
+/// Shows no token.
+impl fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cluster").finish_non_exhaustive()
     }
 }
 

@@ -324,8 +324,7 @@ impl Store for VaultStore<'_> {
 
     fn try_lock(&self) -> Result<Option<Box<dyn Exclusive + '_>>> {
         let holder = self.holder();
-        let has_response = holder == Holder::Alive && self.may_commit_journal();
-        if !may_recover(holder, has_response) {
+        if !may_recover(holder, holder == Holder::Alive && self.may_commit_journal()) {
             return Ok(None);
         }
         // Programs of one machine need not ask the vault who is first. Where the folder cannot be
@@ -477,7 +476,8 @@ impl Claimant<'_> {
         let (refused, failed) = (about(&seen.notes.refused), about(&seen.notes.failed));
         let failed = failed
             .filter(|note| watched.as_ref().is_some_and(|(_, claim, _)| claim.nonce == note.nonce));
-        let age = |note: &Note| seen.now().saturating_sub(note.time);
+        // The clocks of the vault's nodes may differ.
+        let age = |note: &Note| seen.now().abs_diff(note.time);
         match told(refused.as_ref().map(age), failed.as_ref().map(age)) {
             Told::Nothing => None,
             Told::Refused => Some(
