@@ -410,7 +410,12 @@ impl Claimant<'_> {
             {
                 // It may have sent the token. Nobody is to report that in place of trying.
                 let nobody = Claim { nonce: "-".to_owned(), holder: dead.holder };
-                notes.fail(sent, seen.now(), &nobody, &format!("{} was interrupted", nobody.holder));
+                notes.fail(
+                    sent,
+                    seen.now(),
+                    &nobody,
+                    &format!("{} was interrupted", nobody.holder),
+                );
             }
             seen.with_notes(&notes)
         };
