@@ -84,6 +84,8 @@ mod random;
 mod rotation;
 mod store;
 mod tokens;
+#[cfg(test)]
+mod walk;
 
 pub mod recipes;
 
