@@ -7,6 +7,8 @@
 mod client;
 mod document;
 mod environment;
+#[cfg(test)]
+mod exploration;
 pub(crate) mod protocol;
 
 use crate::config::settings::Hosts;
@@ -19,14 +21,15 @@ use crate::platform;
 use crate::platform::signals::SignalGuard;
 use crate::random;
 use crate::store::folder::{Files, is_in_use};
-use crate::store::journal::{Found, Journal};
+use crate::store::journal::Journal;
 use crate::store::lock::Lock;
-use crate::store::saved::SavedPair;
+use crate::store::saved::SavedPairs;
 use crate::store::vault::client::{Client, Seen};
 use crate::store::vault::document::{Claim, Note, Notes, Secret};
 use crate::store::vault::environment::Environment;
 use crate::store::vault::protocol::{
-    Holder, Settled, TAKEOVER, Told, holder, is_in_doubt, may_recover, may_send, settle, told,
+    Holder, Settled, TAKEOVER, Told, holder, is_in_doubt, is_newer, may_recover, may_send, settle,
+    told,
 };
 use crate::store::{
     Content, Exclusive, Preparation, Prepared, Replaced, Store, StoreError, Unusable,
@@ -149,8 +152,10 @@ impl<'a> VaultStore<'a> {
                 self.place()
             ));
         }
-        self.watch(&secret);
-        self.seen.replace(secret);
+        if is_newer(self.seen.borrow().number, secret.number) {
+            self.watch(&secret);
+            self.seen.replace(secret);
+        }
         Ok(())
     }
 
@@ -164,6 +169,13 @@ impl<'a> VaultStore<'a> {
             // Whoever waited for it may find what its holder has noted.
             (_, None) => {}
         }
+    }
+
+    /// Whether an earlier run of this machine has used the token, and saved what it got for it.
+    fn is_known_as_used(&self) -> bool {
+        let token = self.content(None).digest();
+        let saved = SavedPairs::read(&self.files, &self.vault.hosts);
+        token.zip(saved.ok()).is_some_and(|(token, saved)| saved.spent.newest(&token).is_some())
     }
 
     fn holder(&self) -> Holder {
@@ -277,13 +289,7 @@ impl Store for VaultStore<'_> {
 
     fn try_lock(&self) -> Result<Option<Box<dyn Exclusive + '_>>> {
         let holder = self.holder();
-        let has_response = || {
-            let found = Found::read(&self.files.journal).ok().flatten();
-            found.is_some_and(|found| {
-                SavedPair::of(&self.files.journal, &found, &self.vault.hosts).is_some()
-            })
-        };
-        if !may_recover(holder, holder == Holder::Alive && has_response()) {
+        if !may_recover(holder, holder == Holder::Alive && self.is_known_as_used()) {
             return Ok(None);
         }
         match holder {
@@ -304,6 +310,7 @@ impl Store for VaultStore<'_> {
         let lock = match Lock::try_acquire(&self.files) {
             Ok(None) => return Ok(None),
             Ok(lock) => lock,
+            Err(_) if holder == Holder::Alive => return Ok(None),
             Err(_) => None,
         };
         Ok(Some(Box::new(Claimant { store: self, lock, claim: RefCell::default() })))
