@@ -22,6 +22,7 @@ use crate::store::vault::protocol::{
 use crate::tokens::claims::LocalTime;
 use crate::tokens::secret::Digest;
 use crate::walk::{self, Hashing, Model, NOBODY, PROGRAMS, Walked, walk};
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -510,7 +511,7 @@ impl Model for Explorer {
         } else {
             let folders = self.rules.has_folder;
             let key = |index: usize| (folders[index], programs[index], machines[index]);
-            order.sort_by(|&one, &other| key(other).cmp(&key(one)));
+            order.sort_by_key(|&index| Reverse(key(index)));
             world.machines = order.map(|index| machines[index]);
         }
         world.programs = order.map(|index| programs[index]);
@@ -1482,7 +1483,7 @@ fn exactly_what_cannot_be_promised_happens_to_programs_with_a_journal() {
     assert_eq!(explorer.writings, all(Writing::LetGoFailed as u8), "{:b}", explorer.writings);
     let rules = Rules { faults: 1, runs: 3, ..PLAIN };
     assert_exactly("three runs", rules, &WITH_JOURNAL);
-    let no_protection = Rules { has_replay_protection: false, ..rules };
+    let no_protection = Rules { has_replay_protection: false, expiries: 1, ..rules };
     assert_exactly("without replay protection", no_protection, &WITH_JOURNAL);
     assert_exactly("one machine", Rules { is_one_machine: true, ..rules }, &[NO_COPY]);
     let dead = Rules { is_dead: true, ..rules };
