@@ -7,6 +7,8 @@
 mod client;
 mod document;
 mod environment;
+#[cfg(test)]
+mod exploration;
 pub(crate) mod protocol;
 
 use crate::config::settings::Hosts;
@@ -26,7 +28,8 @@ use crate::store::vault::client::{Client, Seen};
 use crate::store::vault::document::{Claim, Note, Notes, Secret};
 use crate::store::vault::environment::Environment;
 use crate::store::vault::protocol::{
-    Holder, Settled, TAKEOVER, Told, holder, is_in_doubt, may_recover, may_send, settle, told,
+    Holder, Settled, TAKEOVER, Told, holder, is_in_doubt, is_newer, may_recover, may_send, settle,
+    told,
 };
 use crate::store::{
     Content, Exclusive, Preparation, Prepared, Replaced, Store, StoreError, Unusable,
@@ -170,8 +173,10 @@ impl<'a> VaultStore<'a> {
                 self.place()
             ));
         }
-        self.watch(&secret);
-        self.seen.replace(secret);
+        if is_newer(self.seen.borrow().number, secret.number) {
+            self.watch(&secret);
+            self.seen.replace(secret);
+        }
         Ok(())
     }
 
