@@ -11,6 +11,9 @@
 //! assert_eq!(case.sandbox.counters().refreshes, 1);
 //! ```
 
+#[cfg(windows)]
+pub mod platform;
+
 use aac_sandbox::{Options, Sandbox, Tokens, is_set_by_cargo};
 use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
@@ -35,8 +38,10 @@ pub const DOCUMENTED: &str = r#"{ "id": 31429, "name": "lukes-test-workspace", "
 /// it has built there.
 pub fn repository() -> &'static Path {
     static TOP: LazyLock<PathBuf> = LazyLock::new(|| {
-        let package = env::var_os("CARGO_MANIFEST_DIR").expect("cargo runs the tests");
-        Path::new(&package).ancestors().nth(2).unwrap().to_owned()
+        // A test binary that is started without cargo runs in its package's folder, as with cargo.
+        let package = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+        let package = package.unwrap_or_else(|| env::current_dir().unwrap());
+        package.ancestors().nth(2).unwrap().to_owned()
     });
     &TOP
 }

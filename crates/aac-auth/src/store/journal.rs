@@ -237,7 +237,7 @@ impl Journal {
     fn write_at(&mut self, place: usize, bytes: &[u8]) -> io::Result<()> {
         self.file.seek(SeekFrom::Start(place as u64))?;
         self.file.write_all(bytes)?;
-        self.file.sync_all()
+        platform::sync(&self.file)
     }
 }
 
