@@ -1,6 +1,8 @@
 //! What is found beside creds.json after crashes, restored copies, pastes and other accounts: no living
 //! pair is thrown away, and no used token is sent.
 
+#![cfg_attr(not(unix), allow(unused, reason = "some of it is for Unix"))]
+
 use aac_auth::{Client, ConnectionOptions};
 use aac_sandbox::{Fault, FaultKind, Options, Tokens};
 use acceptance::{Case, Run};
@@ -616,13 +618,27 @@ fn a_file_that_others_can_use_is_told() {
     assert!(run.stderr.contains("they no longer can"), "{}", run.stderr);
 }
 
+/// Deletes the lock file of a program that is at work; false where that cannot be done.
+fn delete_lock(case: &Case) -> bool {
+    let deleted = fs::remove_file(case.path("creds.json.lock"));
+    assert!(deleted.is_ok() || cfg!(windows), "{deleted:?}");
+    if deleted.is_err() {
+        eprintln!("skipped: Windows does not delete a lock file that is in use");
+    }
+    deleted.is_ok()
+}
+
 #[test]
 fn a_lock_file_that_is_deleted_during_a_refresh_lets_nobody_in() {
     let case = Case::expired(Options::default());
     let hold = case.sandbox.hold_token_endpoint();
     let first = case.start(1).pop().unwrap();
     assert!(hold.wait_for_request(SOON));
-    fs::remove_file(case.path("creds.json.lock")).unwrap();
+    if !delete_lock(&case) {
+        hold.release();
+        Run::from(first).assert_ok();
+        return;
+    }
     let others = case.start(4);
     // The sandbox would count a second request as soon as it arrives.
     hold.release();
@@ -670,7 +686,11 @@ fn a_lock_file_that_is_deleted_does_not_make_a_run_forget_the_doubt() {
     while !text.contains("trying again") {
         assert_ne!(std::io::BufRead::read_line(&mut stderr, &mut text).unwrap(), 0, "{text}");
     }
-    fs::remove_file(case.path("creds.json.lock")).unwrap();
+    if !delete_lock(&case) {
+        child.kill().unwrap();
+        child.wait().unwrap();
+        return;
+    }
     std::io::Read::read_to_string(&mut stderr, &mut text).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(1), "{text}");
     assert_eq!(text.matches("renewing the tokens at").count(), 2, "it begins again: {text}");

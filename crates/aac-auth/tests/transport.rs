@@ -1,6 +1,8 @@
 //! What happens below HTTP: stopped processes, refused uploads, connections that end at a bad moment,
 //! content codings.
 
+#![cfg_attr(not(unix), allow(unused, reason = "some of it is for Unix"))]
+
 use aac_auth::{Client, ConnectionOptions, Method, json};
 use aac_sandbox::{Fault, FaultKind, Options};
 use acceptance::{Case, DOCUMENTED, Run};
