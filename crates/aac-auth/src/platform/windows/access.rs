@@ -165,10 +165,11 @@ impl AccessList {
         }
     }
 
-    /// Gives the file this list, unless it has it already, as is usual within a folder.
+    /// Gives the file this list, unless it has it already, as is usual within a folder. Nobody needs what
+    /// everyone may do: then the folder's rights will do.
     fn give_to(&self, file: &File) -> io::Result<()> {
         let own = Self::of(file)?;
-        if *self == own {
+        if *self == own || self.entries.is_none() {
             return Ok(());
         }
         let next = self.over(&own);
