@@ -23,19 +23,9 @@ fn ca_file(case: &Case) -> PathBuf {
     path
 }
 
-/// Whether a program trusts the file that SSL_CERT_FILE names: elsewhere the system alone says whom to
-/// trust, and no test changes what it says.
-fn can_trust_a_file() -> bool {
-    let is_linux = cfg!(target_os = "linux");
-    if !is_linux {
-        eprintln!("skipped: this system does not read SSL_CERT_FILE");
-    }
-    is_linux
-}
-
 #[test]
 fn a_private_ca_in_the_system_store_is_trusted() {
-    if !can_trust_a_file() {
+    if !acceptance::can_trust_a_file() {
         return;
     }
     let case = Case::expired(tls());
@@ -149,7 +139,7 @@ fn a_proxy_is_used_for_both_hosts_of_the_cloud() {
         command.env("SSL_CERT_FILE", ca_file(&case)).env(variable, &proxy.url);
         // What is exempt is something else.
         command.env("NO_PROXY", "example.com, localhost");
-        if !can_trust_a_file() {
+        if !acceptance::can_trust_a_file() {
             // It gets no further than the proxy.
             Run::of(&mut command).assert_fails(1, &["certificate is not trusted"]);
             assert_eq!(proxy.asked(), connects[..1], "{variable}");

@@ -618,23 +618,13 @@ fn a_file_that_others_can_use_is_told() {
     assert!(run.stderr.contains("they no longer can"), "{}", run.stderr);
 }
 
-/// Deletes the lock file of a program that is at work; false where that cannot be done.
-fn delete_lock(case: &Case) -> bool {
-    let deleted = fs::remove_file(case.path("creds.json.lock"));
-    assert!(deleted.is_ok() || cfg!(windows), "{deleted:?}");
-    if deleted.is_err() {
-        eprintln!("skipped: Windows does not delete a lock file that is in use");
-    }
-    deleted.is_ok()
-}
-
 #[test]
 fn a_lock_file_that_is_deleted_during_a_refresh_lets_nobody_in() {
     let case = Case::expired(Options::default());
     let hold = case.sandbox.hold_token_endpoint();
     let first = case.start(1).pop().unwrap();
     assert!(hold.wait_for_request(SOON));
-    if !delete_lock(&case) {
+    if !case.delete_lock() {
         hold.release();
         Run::from(first).assert_ok();
         return;
@@ -686,7 +676,7 @@ fn a_lock_file_that_is_deleted_does_not_make_a_run_forget_the_doubt() {
     while !text.contains("trying again") {
         assert_ne!(std::io::BufRead::read_line(&mut stderr, &mut text).unwrap(), 0, "{text}");
     }
-    if !delete_lock(&case) {
+    if !case.delete_lock() {
         child.kill().unwrap();
         child.wait().unwrap();
         return;

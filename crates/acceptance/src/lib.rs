@@ -185,6 +185,17 @@ impl Case {
         creds["refresh_token"].as_str().unwrap().to_owned()
     }
 
+    /// Deletes the lock file while a program has it locked; false where the system does not let it.
+    #[track_caller]
+    pub fn delete_lock(&self) -> bool {
+        let deleted = fs::remove_file(self.path("creds.json.lock"));
+        assert!(deleted.is_ok() || cfg!(windows), "{deleted:?}");
+        if deleted.is_err() {
+            eprintln!("skipped: Windows does not delete a lock file that is in use");
+        }
+        deleted.is_ok()
+    }
+
     /// The names in the folder, sorted.
     pub fn names(&self) -> Vec<String> {
         names(self.folder.path())
@@ -295,6 +306,16 @@ fn clean(program: &Path) -> Command {
         command.env_remove(name).env_remove(name.to_lowercase());
     }
     command
+}
+
+/// Whether a program trusts the certificates of the file that SSL_CERT_FILE names. Elsewhere the system
+/// alone says what to trust, and no test changes that.
+pub fn can_trust_a_file() -> bool {
+    let is_linux = cfg!(target_os = "linux");
+    if !is_linux {
+        eprintln!("skipped: this system does not read SSL_CERT_FILE");
+    }
+    is_linux
 }
 
 /// Whether a tool that a test needs is available.
