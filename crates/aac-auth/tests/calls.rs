@@ -1,5 +1,7 @@
 //! One call after another: what is sent, what comes of every answer, and what the user reads.
 
+#![cfg_attr(not(unix), allow(unused, reason = "some of it is for Unix"))]
+
 use aac_auth::{Client, ConnectionOptions};
 use aac_sandbox::{Fault, FaultKind, Options, RefreshTokens};
 use acceptance::{Case, DOCUMENTED, Run};

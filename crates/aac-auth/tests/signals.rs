@@ -200,6 +200,7 @@ fn real_terminals_and_timeout_lose_nothing() {
 }
 
 /// Until the program, which is nobody's child here, has let go of the lock.
+#[cfg(target_os = "linux")]
 fn wait_until_saved(case: &Case) {
     fs::File::open(case.path("creds.json.lock")).unwrap().lock().unwrap();
 }

@@ -12,6 +12,8 @@
 //! ```
 
 pub mod cluster;
+#[cfg(windows)]
+pub mod platform;
 
 use aac_sandbox::{Options, Sandbox, Tokens, is_set_by_cargo};
 use serde_json::{Value, json};
@@ -37,8 +39,10 @@ pub const DOCUMENTED: &str = r#"{ "id": 31429, "name": "lukes-test-workspace", "
 /// it has built there.
 pub fn repository() -> &'static Path {
     static TOP: LazyLock<PathBuf> = LazyLock::new(|| {
-        let package = env::var_os("CARGO_MANIFEST_DIR").expect("cargo runs the tests");
-        Path::new(&package).ancestors().nth(2).unwrap().to_owned()
+        // A test binary that is started without cargo runs in its package's folder, as with cargo.
+        let package = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+        let package = package.unwrap_or_else(|| env::current_dir().unwrap());
+        package.ancestors().nth(2).unwrap().to_owned()
     });
     &TOP
 }
@@ -183,6 +187,17 @@ impl Case {
         creds["refresh_token"].as_str().unwrap().to_owned()
     }
 
+    /// Deletes the lock file while a program has it locked; false where the system does not let it.
+    #[track_caller]
+    pub fn delete_lock(&self) -> bool {
+        let deleted = fs::remove_file(self.path("creds.json.lock"));
+        assert!(deleted.is_ok() || cfg!(windows), "{deleted:?}");
+        if deleted.is_err() {
+            eprintln!("skipped: Windows does not delete a lock file that is in use");
+        }
+        deleted.is_ok()
+    }
+
     /// The names in the folder, sorted.
     pub fn names(&self) -> Vec<String> {
         names(self.folder.path())
@@ -297,6 +312,16 @@ pub fn clean(program: &Path) -> Command {
         command.env_remove(format!("VAULT_{name}")).env_remove(format!("BAO_{name}"));
     }
     command
+}
+
+/// Whether a program trusts the certificates of the file that SSL_CERT_FILE names. Elsewhere the system
+/// alone says what to trust, and no test changes that.
+pub fn can_trust_a_file() -> bool {
+    let is_linux = cfg!(target_os = "linux");
+    if !is_linux {
+        eprintln!("skipped: this system does not read SSL_CERT_FILE");
+    }
+    is_linux
 }
 
 /// Whether a tool that a test needs is available.

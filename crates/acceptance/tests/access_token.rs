@@ -1,5 +1,7 @@
 //! access_token: the token and a newline, for whatever program comes next.
 
+#![cfg_attr(not(unix), allow(unused, reason = "some of it is for Unix"))]
+
 use aac_sandbox::{Fault, FaultKind, Options};
 use acceptance::{Case, Run};
 use std::fs::File;

@@ -78,6 +78,10 @@ fn a_folder_is_found_or_asked_for() {
         .assert_fails(1, &["/no/such/folder: no such folder"]);
     Run::of(command().env("AAC_DIR", case.creds()))
         .assert_fails(1, &["creds.json: no such folder"]);
+    // As cmd passes on `set AAC_DIR="C:\x"`.
+    let quoted = format!("\"{}\"", case.folder.path().display());
+    Run::of(command().env("AAC_DIR", quoted))
+        .assert_fails(1, &["no such folder", "without quotation marks"]);
     let below = case.path("a").join("b");
     fs::create_dir_all(&below).unwrap();
     Run::of(command().current_dir(&below)).assert_ok();

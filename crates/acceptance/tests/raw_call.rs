@@ -1,5 +1,7 @@
 //! raw_call: every flag, every kind of body and answer, and nothing for any other host.
 
+#![cfg_attr(not(unix), allow(unused, reason = "some of it is for Unix"))]
+
 use aac_sandbox::{Fault, FaultKind, Options};
 use acceptance::{Case, Run};
 use serde_json::{Value, json};
@@ -181,6 +183,10 @@ fn a_url_is_encoded_where_it_must_be_and_as_long_as_can_be_sent() {
     let long = format!("a={}", "x".repeat(30_000));
     assert_eq!(echo(&case, &[ECHO, "--query", &long])["query"], long);
     let calls = case.sandbox.counters().api_calls;
+    if cfg!(windows) {
+        // A command line there is 32,767 characters long at most.
+        return;
+    }
     // Longer than one argument can be on Linux.
     let too_long = call(&case, &[ECHO, "--query", &long, "--query", &long, "--query", &long]);
     assert_eq!(too_long.code, Some(2));

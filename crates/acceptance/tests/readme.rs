@@ -1,6 +1,8 @@
 //! The documents, held to what is: their commands are run, their outputs compared, their words looked
 //! for in what the programs say.
 
+#![cfg_attr(not(unix), allow(unused, reason = "some of it is for Unix"))]
+
 use aac_sandbox::{Fault, FaultKind, Options, Sandbox};
 use acceptance::{Case, DOCUMENTED, PROGRAMS, Run, documents, read, repository};
 use saphyr::{LoadableYamlNode, Yaml};

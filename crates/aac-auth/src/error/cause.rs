@@ -676,6 +676,9 @@ impl Cause {
 
     pub(crate) fn help(&self) -> String {
         match self {
+            Self::NoFolder { folder, named: true } if folder.to_string_lossy().contains('"') => {
+                "The name has a quotation mark in it. In cmd: set AAC_DIR=C:\\folder, without quotation marks, or --dir \"C:\\folder\", without a \\ at the end.".to_owned()
+            }
             Self::NoFolder { named: true, .. } => {
                 "Name the folder that holds aac_url.txt, client_id.txt and creds.json with --dir or AAC_DIR.".to_owned()
             }
@@ -696,6 +699,9 @@ impl Cause {
             ),
             Self::Locked { path, .. } => format!(
                 "Find the program that has {path} open. Do not delete the file: the lock ends with the program that holds it."
+            ),
+            Self::NotWritable { path, source, .. } if platform::is_sharing_violation(source) => format!(
+                "Another program has {path} open, and does not share it. Close that program, and run this again."
             ),
             Self::NotWritable { path, .. } => format!(
                 "Tokens are refreshed only where the new ones can be saved. Give yourself permission to write {path} and its folder, and free up disk space."
@@ -820,7 +826,11 @@ impl NetworkError {
     fn help(&self) -> String {
         match self {
             Self::Lookup(_) | Self::Connect(_) => {
-                return format!("Check the network, {ADDRESS}and whether you need a proxy (HTTPS_PROXY=http://host:port).");
+                let mut help = format!("Check the network, {ADDRESS}and whether you need a proxy (HTTPS_PROXY=http://host:port).");
+                if platform::system_proxy().is_some_and(|proxy| proxy.has_script) {
+                    help.push_str("\nThis system chooses its proxy by a script (PAC), which is not supported: name the proxy in HTTPS_PROXY.");
+                }
+                return help;
             }
             Self::Certificate(_) => {
                 "If your company inspects TLS, its CA must be in this system's certificate store; \
@@ -851,6 +861,9 @@ impl FileProblem {
                     .to_owned(),
                 _ => "It must be a text file with the Client ID of your API project on a single line.".to_owned(),
             },
+            Self::Unreadable(source) if platform::is_sharing_violation(source) => {
+                "Another program has it open, and does not share it. Close that program, and run this again.".to_owned()
+            }
             Self::Unreadable(_) => "Give yourself permission to read it.".to_owned(),
             Self::Placeholder(page) | Self::PlaceholderTokens { page, .. } => {
                 format!("{}\n{}", fill_in(place, page), try_it())
