@@ -715,14 +715,16 @@ impl Cause {
                 let lines = pairs.iter().map(|pair| put_back(pair, creds));
                 lines.collect::<Vec<_>>().join("\n")
             }
-            Self::SavedInJournal { creds, source, .. } if let Some(path) = creds.secret() => {
-                let problem = source.get_ref().and_then(|source| source.downcast_ref::<VaultProblem>());
-                let cure = problem.map(|problem| problem.help(path) + "\n").unwrap_or_default();
-                format!("{cure}Run this again on this machine: it moves them there.")
-            }
-            Self::SavedInJournal { creds, .. } => {
-                format!("Give yourself permission to write {creds} and its folder, and run this again: it moves them there.")
-            }
+            Self::SavedInJournal { creds, source, .. } => match creds.secret() {
+                Some(path) => {
+                    let problem = source.get_ref().and_then(|source| source.downcast_ref::<VaultProblem>());
+                    let cure = problem.map(|problem| problem.help(path) + "\n").unwrap_or_default();
+                    format!("{cure}Run this again on this machine: it moves them there.")
+                }
+                None => format!(
+                    "Give yourself permission to write {creds} and its folder, and run this again: it moves them there."
+                ),
+            },
             // The host comes from the access token, not from aac_url.txt.
             Self::AuthServerUnreachable { trouble, .. } => trouble.help().replace(ADDRESS, ""),
             Self::Transport { method, trouble, .. } if !is_safe(method) => match trouble.is_sent() {
