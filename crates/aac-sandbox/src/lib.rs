@@ -33,7 +33,9 @@
 //!   runs, exports and imports what, and the status of each response but that of a run.
 //! - The quotas per minute, their headers, and the text of a rejection. They are documented for
 //!   `/v4` and assumed to be the same for `/plans/v1`.
-//! - The status of a run: created, in progress, complete. `…/status` is a bare JSON string.
+//! - The status of a run: created, in progress; complete, failed or canceled. `…/status` is a bare
+//!   JSON string.
+//! - The fields of the record of a pair of tokens, and its states but that of an administrator.
 //!
 //! # What is invented
 //!
@@ -42,8 +44,8 @@
 //!   or the length and checksum of a large one.
 //! - The contents of a package: a plan, and padding up to [`Options::package_size`]. An import reads
 //!   only the beginning of its file and keeps only the name.
-//! - A run advances when someone asks for its status, not as time passes, and never fails. The
-//!   minute of a quota begins with its first call. The names of all quotas but that of jobs.
+//! - How long a run takes ([`Options::run_time`]). It fails, is canceled, or cannot be seen at first
+//!   only if a fault says so. The other fields of runs, and of their lists. The minute of a quota begins with its first call. The names of all quotas but that of jobs.
 //! - The texts of `invalid_grant` and of a few faults, which are not published. A client should not
 //!   depend on any text.
 //! - The body of a rejected request is read to its end first, so that the response always arrives.

@@ -7,8 +7,8 @@ use super::{FaultKind, Target};
 
 /// Something that goes wrong on purpose.
 ///
-/// In text form: `TARGET:KIND[=VALUE][+SKIP][xTIMES]`. TARGET is `token` or `api`. `+SKIP` lets
-/// that many requests pass first. `xTIMES` is how often the fault happens: once by default, always
+/// In text form: `TARGET:KIND[=VALUE][+SKIP][xTIMES]`. TARGET is `token`, `api` or `run`, which is
+/// the requests of the API that start a run. `+SKIP` lets that many requests pass first. `xTIMES` is how often the fault happens: once by default, always
 /// with `xall`. The faults of a target happen in the order in which they were added.
 ///
 /// ```
@@ -36,18 +36,35 @@ pub struct Fault {
 
 impl Fault {
     /// A fault of the token endpoint. It happens once.
+    ///
+    /// # Panics
+    ///
+    /// If the kind is one of runs alone. See [`FaultKind::applies_to`].
     pub fn token(kind: FaultKind) -> Self {
-        Self { target: Target::Token, kind, times: Some(1), skip: 0 }
+        Self::of(Target::Token, kind)
     }
 
     /// A fault of the API. It happens once.
     ///
     /// # Panics
     ///
-    /// If the kind is one of the token endpoint alone. See [`FaultKind::applies_to`].
+    /// If the kind is one of the token endpoint or of runs alone. See [`FaultKind::applies_to`].
     pub fn api(kind: FaultKind) -> Self {
-        assert!(kind.applies_to(Target::Api), "{kind}: {}", FOR_TOKEN_ONLY);
-        Self { target: Target::Api, kind, times: Some(1), skip: 0 }
+        Self::of(Target::Api, kind)
+    }
+
+    /// A fault of the requests that start a run. It happens once.
+    ///
+    /// # Panics
+    ///
+    /// If the kind is one of the token endpoint alone. See [`FaultKind::applies_to`].
+    pub fn run(kind: FaultKind) -> Self {
+        Self::of(Target::Run, kind)
+    }
+
+    fn of(target: Target, kind: FaultKind) -> Self {
+        assert!(kind.applies_to(target), "{kind}: {}", kind.elsewhere());
+        Self { target, kind, times: Some(1), skip: 0 }
     }
 
     /// Makes it happen that many times.
@@ -66,7 +83,20 @@ impl Fault {
     }
 }
 
-const FOR_TOKEN_ONLY: &str = "only the token endpoint has this kind";
+impl fmt::Display for Fault {
+    /// The text form.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.target, self.kind)?;
+        if self.skip > 0 {
+            write!(f, "+{}", self.skip)?;
+        }
+        match self.times {
+            Some(1) => Ok(()),
+            Some(times) => write!(f, "x{times}"),
+            None => f.write_str("xall"),
+        }
+    }
+}
 
 impl FromStr for Fault {
     type Err = FaultError;
@@ -77,6 +107,7 @@ impl FromStr for Fault {
         let target = match target {
             "token" => Target::Token,
             "api" => Target::Api,
+            "run" => Target::Run,
             _ => return Err(error("unknown TARGET")),
         };
         let (rest, times) = match rest.rsplit_once('x') {
@@ -103,7 +134,7 @@ impl FromStr for Fault {
             .find(|kind| kind.name() == name)
             .ok_or_else(|| error("unknown KIND"))?;
         if !kind.applies_to(target) {
-            return Err(error(FOR_TOKEN_ONLY));
+            return Err(error(kind.elsewhere()));
         }
         let kind = match value {
             Some(value) => kind.with_value(value).map_err(error)?,
@@ -136,7 +167,7 @@ impl fmt::Display for FaultError {
             "{}\n\n\
              {:?} is not a valid fault.\n\
              Write TARGET:KIND[=VALUE][+SKIP][xTIMES], as in token:503=2x3 or api:429xall.\n\
-             TARGET is token or api. KIND is one of:",
+             TARGET is token, api or run. KIND is one of:",
             self.reason, self.text
         )?;
         let mut names: Vec<_> = FaultKind::all().iter().map(FaultKind::name).collect();
@@ -163,7 +194,7 @@ mod tests {
     #[test]
     fn every_kind_can_be_written_as_text() {
         for kind in FaultKind::all() {
-            for target in [Target::Token, Target::Api] {
+            for target in [Target::Token, Target::Api, Target::Run] {
                 let fault = |times, skip| Fault { target, kind: kind.clone(), times, skip };
                 for (text, fault) in [
                     (format!("{target}:{kind}"), fault(Some(1), 0)),
@@ -172,6 +203,7 @@ mod tests {
                     (format!("{target}:{kind}xall"), fault(None, 0)),
                 ] {
                     let parsed = text.parse().ok();
+                    assert_eq!(fault.to_string().parse().ok(), parsed, "{text}");
                     assert_eq!(parsed, kind.applies_to(target).then_some(fault), "{text}");
                 }
             }
@@ -181,9 +213,11 @@ mod tests {
     #[test]
     fn a_fault_that_could_do_nothing_is_refused() {
         for (text, reason) in [
-            ("api:no-refresh-token", FOR_TOKEN_ONLY),
-            ("api:no-access-tokenxall", FOR_TOKEN_ONLY),
-            ("api:bad-access-token", FOR_TOKEN_ONLY),
+            ("api:no-refresh-token", "only the token endpoint has this kind"),
+            ("run:no-access-tokenxall", "only the token endpoint has this kind"),
+            ("api:bad-access-token", "only the token endpoint has this kind"),
+            ("api:fail", "only the start of a run has this kind"),
+            ("token:hidden=2", "only the start of a run has this kind"),
             ("api:500x0", "TIMES must be at least 1"),
         ] {
             let error = text.parse::<Fault>().expect_err(text).to_string();
@@ -211,7 +245,7 @@ mod tests {
         ] {
             let error = text.parse::<Fault>().expect_err(text).to_string();
             assert!(error.contains(&format!("{text:?}")), "{error}");
-            assert!(error.contains("token or api"), "{error}");
+            assert!(error.contains("token, api or run"), "{error}");
             for kind in FaultKind::all() {
                 assert!(error.contains(&format!(" {}", kind.name())), "{kind}: {error}");
             }

@@ -14,6 +14,9 @@ macro_rules! kinds {
         token_only {
             $($(#[doc = $token_doc:literal])+ $token:ident = $token_text:literal,)+
         }
+        run_only {
+            $($(#[doc = $run_doc:literal])+ $run:ident = $run_text:literal,)+
+        }
         seconds {
             $($(#[doc = $seconds_doc:literal])+
             $seconds:ident = $seconds_text:literal or $default:literal,)+
@@ -28,6 +31,7 @@ macro_rules! kinds {
         pub enum FaultKind {
             $($(#[doc = $plain_doc])+ $plain,)+
             $($(#[doc = $token_doc])+ $token,)+
+            $($(#[doc = $run_doc])+ $run,)+
             $($(#[doc = $seconds_doc])+ $seconds(
                 /// Seconds.
                 u64,
@@ -42,6 +46,7 @@ macro_rules! kinds {
                 vec![
                     $(FaultKind::$plain,)+
                     $(FaultKind::$token,)+
+                    $(FaultKind::$run,)+
                     $(FaultKind::$seconds($default),)+
                     FaultKind::Redirect(ELSEWHERE.to_owned()),
                 ]
@@ -52,6 +57,7 @@ macro_rules! kinds {
                 match self {
                     $(FaultKind::$plain => $plain_text,)+
                     $(FaultKind::$token => $token_text,)+
+                    $(FaultKind::$run => $run_text,)+
                     $(FaultKind::$seconds(_) => $seconds_text,)+
                     FaultKind::Redirect(_) => "redirect",
                 }
@@ -62,6 +68,7 @@ macro_rules! kinds {
                 match self {
                     $(FaultKind::$plain => concat!($($plain_doc),+).trim_ascii(),)+
                     $(FaultKind::$token => concat!($($token_doc),+).trim_ascii(),)+
+                    $(FaultKind::$run => concat!($($run_doc),+).trim_ascii(),)+
                     $(FaultKind::$seconds(_) => concat!($($seconds_doc),+).trim_ascii(),)+
                     FaultKind::Redirect(_) => "Redirect (302) to the URL in VALUE.",
                 }
@@ -71,7 +78,18 @@ macro_rules! kinds {
             pub fn applies_to(&self, target: Target) -> bool {
                 match self {
                     $(FaultKind::$token)|+ => target == Target::Token,
+                    $(FaultKind::$run)|+ | FaultKind::Hidden(_) => target == Target::Run,
                     _ => true,
+                }
+            }
+
+            /// Which target has a kind that not all of them have.
+            pub(super) fn elsewhere(&self) -> &'static str {
+                match self {
+                    $(FaultKind::$run)|+ | FaultKind::Hidden(_) => {
+                        "only the start of a run has this kind"
+                    }
+                    _ => "only the token endpoint has this kind",
                 }
             }
 
@@ -79,7 +97,7 @@ macro_rules! kinds {
             pub(super) fn with_value(self, value: &str) -> Result<Self, &'static str> {
                 let seconds = || value.parse().map_err(|_| "VALUE must be a number of seconds");
                 match self {
-                    $(FaultKind::$plain)|+ | $(FaultKind::$token)|+ => {
+                    $(FaultKind::$plain)|+ | $(FaultKind::$token)|+ | $(FaultKind::$run)|+ => {
                         Err("this kind takes no VALUE")
                     }
                     $(FaultKind::$seconds(_) => Ok(FaultKind::$seconds(seconds()?)),)+
@@ -161,6 +179,12 @@ kinds! {
         /// Token only: the access token is not a JWT.
         BadAccessToken = "bad-access-token",
     }
+    run_only {
+        /// Run only: it fails in the end.
+        RunFails = "fail",
+        /// Run only: someone cancels it.
+        RunCanceled = "cancel",
+    }
     seconds {
         /// 429, with the number of seconds to wait.
         TooManyRequests = "429" or 1,
@@ -170,6 +194,8 @@ kinds! {
         Slow = "slow" or 1,
         /// Send the body in pieces over that many seconds.
         SlowBody = "slow-body" or 1,
+        /// Run only: it cannot be seen for that many seconds.
+        Hidden = "hidden" or 1,
     }
 }
 
@@ -180,7 +206,8 @@ impl fmt::Display for FaultKind {
             Self::TooManyRequests(seconds)
             | Self::Unavailable(seconds)
             | Self::Slow(seconds)
-            | Self::SlowBody(seconds) => write!(f, "={seconds}"),
+            | Self::SlowBody(seconds)
+            | Self::Hidden(seconds) => write!(f, "={seconds}"),
             Self::Redirect(url) => write!(f, "={url}"),
             _ => Ok(()),
         }

@@ -18,7 +18,7 @@ impl Queue {
     /// The fault that applies to the next request of a target.
     pub(crate) fn next(&mut self, target: Target) -> Option<FaultKind> {
         self.0.retain(|fault| fault.times != Some(0));
-        let fault = self.0.iter_mut().find(|fault| fault.target == target)?;
+        let fault = self.0.iter_mut().find(|fault| fault.target.covers(target))?;
         if fault.skip > 0 {
             fault.skip -= 1;
             return None;

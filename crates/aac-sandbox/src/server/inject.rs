@@ -83,7 +83,7 @@ pub(super) fn before(fault: &FaultKind, target: Target, now: Timestamp) -> Optio
                     "temporarily_unavailable",
                     "The service is not available at the moment",
                 ),
-                Target::Api => html(
+                Target::Api | Target::Run => html(
                     StatusCode::SERVICE_UNAVAILABLE,
                     "503 Service Unavailable",
                     "The service is not available at the moment.",
@@ -137,6 +137,9 @@ pub(super) fn before(fault: &FaultKind, target: Target, now: Timestamp) -> Optio
         | FaultKind::NoRefreshToken
         | FaultKind::NoAccessToken
         | FaultKind::BadAccessToken
+        | FaultKind::RunFails
+        | FaultKind::RunCanceled
+        | FaultKind::Hidden(_)
         | FaultKind::Slow(_)
         | FaultKind::SlowBody(_) => return None,
     };
@@ -200,7 +203,7 @@ fn throttled(target: Target, seconds: u64, now: Timestamp) -> Response<Body> {
             );
             with_header(response, RETRY_AFTER.as_str(), seconds)
         }
-        Target::Api => {
+        Target::Api | Target::Run => {
             let millis = now.millis.saturating_add_unsigned(seconds.saturating_mul(1000));
             let reset = Timestamp { millis };
             let status = QuotaStatus { user: (30, 0), workspace: (60, 30), reset };
@@ -213,7 +216,7 @@ fn throttled(target: Target, seconds: u64, now: Timestamp) -> Response<Body> {
 fn error(target: Target, status: u16, name: &str, message: &str) -> Response<Body> {
     let status = StatusCode::from_u16(status).expect("a status code");
     match target {
-        Target::Api => exception(status, name, message, None),
+        Target::Api | Target::Run => exception(status, name, message, None),
         Target::Token => {
             let error = match status {
                 StatusCode::FORBIDDEN => "access_denied",

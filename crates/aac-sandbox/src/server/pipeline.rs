@@ -22,6 +22,7 @@ use crate::options::Options;
 use crate::routes;
 use crate::state::Shared;
 use crate::workspace::Workspace;
+use crate::workspace::runs::Fate;
 
 /// A larger body, in bytes, or one of unknown length, is read as its handler needs it.
 const MAX_READ_FIRST: u64 = 1024 * 1024;
@@ -54,7 +55,7 @@ impl Server {
         request: http::Request<Incoming>,
     ) -> Result<Response<Body>, NoResponse> {
         let (head, body) = request.into_parts();
-        let target = Target::of(head.uri.path());
+        let target = Target::of(&head.method, head.uri.path());
         let is_small = body.size_hint().upper().is_some_and(|length| length <= MAX_READ_FIRST);
         // The gateway must know whether a GET has a body.
         let reads_first = is_small
@@ -103,7 +104,7 @@ impl Server {
         let mut state = self.shared.state();
         match target {
             Target::Token => state.counters.token_requests += 1,
-            Target::Api => state.counters.api_calls += 1,
+            Target::Api | Target::Run => state.counters.api_calls += 1,
         }
         let number = state.requests.record(connection.number, head, body);
         let fault = state.faults.next(target);
@@ -141,7 +142,7 @@ impl Server {
             Target::Token => {
                 authorization::serve(&self.shared, &head, body.bytes(), fault.as_ref())
             }
-            Target::Api => self.call_api(head, body).await,
+            Target::Api | Target::Run => self.call_api(head, body, fault.as_ref()).await,
         };
         let note = response.extensions().get::<Note>().cloned();
         let outcome = match &fault {
@@ -152,13 +153,20 @@ impl Server {
         outcome
     }
 
-    async fn call_api(&self, mut head: Parts, body: RequestBody) -> Response<Body> {
+    async fn call_api(
+        &self,
+        mut head: Parts,
+        body: RequestBody,
+        fault: Option<&FaultKind>,
+    ) -> Response<Body> {
         let rejection = gateway::reject(&self.shared, &head, &body);
         let (body, mut rest) = body.split();
         let response = match rejection {
             Some(response) => response,
             None => {
                 head.extensions.insert(self.shared.state().settings.now());
+                head.extensions.insert(Arc::clone(&self.shared));
+                head.extensions.insert(Fate::of(fault));
                 let request = http::Request::from_parts(head, body);
                 let Ok(response) = self.api.clone().call(request).await;
                 with_request_id(response)

@@ -13,8 +13,8 @@ use crate::workspace::identity;
 pub(crate) const CLIENT_ID: &str = "af1b5321-afe0-48c2-966a-c77d74e98085";
 
 const KEY_ID: &str = "0c5aac5d-7a7b-4c0b-9d51-5a6d0b0c0001";
-const SUBJECT: &str = "0c5aac5d-7a7b-4c0b-9d51-5a6d0b0c0002";
-const ENVIRONMENT: &str = "0c5aac5d-7a7b-4c0b-9d51-5a6d0b0c0003";
+pub(crate) const SUBJECT: &str = "0c5aac5d-7a7b-4c0b-9d51-5a6d0b0c0002";
+pub(crate) const ENVIRONMENT: &str = "0c5aac5d-7a7b-4c0b-9d51-5a6d0b0c0003";
 const ORGANIZATION: &str = "0c5aac5d-7a7b-4c0b-9d51-5a6d0b0c0004";
 const POLICY: &str = "AlteryxAuthIDPPolicy";
 
@@ -23,7 +23,7 @@ const POLICY: &str = "AlteryxAuthIDPPolicy";
 /// byte of a group, and one of three in a row always is.
 const EMAIL: &str = "learner.~~~.???@example.com";
 
-/// How long refresh tokens are valid, in seconds.
+/// How long refresh tokens say that they are valid, in seconds.
 pub(crate) const REFRESH_LIFETIME: i64 = 365 * 24 * 60 * 60;
 
 /// What all tokens of a family share.
@@ -41,6 +41,8 @@ pub(crate) struct Mint {
     pub(crate) issuer: String,
     /// The lifetime of an access token, in seconds.
     pub(crate) lifetime: i64,
+    /// How long a pair lasts, in seconds. The `exp` of its refresh tokens does not say.
+    pub(crate) pair_lifetime: i64,
     pub(crate) at_jwt: bool,
     pub(crate) refresh_tokens: RefreshTokens,
 }

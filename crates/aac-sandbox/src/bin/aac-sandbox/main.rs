@@ -18,8 +18,9 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use aac_sandbox::{Fault, FaultKind, Options, Sandbox};
-use clap::{Parser, value_parser};
+use aac_sandbox::{Fault, FaultKind, Options, Sandbox, Target};
+use clap::error::ErrorKind;
+use clap::{CommandFactory as _, Parser, value_parser};
 
 use crate::folder::Folder;
 use crate::platform::Signals;
@@ -63,6 +64,11 @@ struct Cli {
     #[arg(long, value_name = "BYTES", default_value_t = 2000)]
     package_size: u64,
 
+    /// Time that a run of a plan or job takes
+    #[arg(long, value_name = "SECS", default_value_t = 3, hide_default_value = true,
+        value_parser = value_parser!(u64).range(..=86_400))]
+    run_time: u64,
+
     /// Delay before each response
     #[arg(long, value_name = "MS", default_value_t = 0, hide_default_value = true,
         value_parser = value_parser!(u64).range(..=3_600_000))]
@@ -88,6 +94,10 @@ fn main() {
         let _ = io::stdout().write_all(list_of_faults().as_bytes());
         return;
     }
+    if let Some((never, always)) = shadowed(&cli.fault) {
+        let text = format!("--fault {never} never happens, because {always} always does");
+        Cli::command().error(ErrorKind::ArgumentConflict, text).exit();
+    }
     // Not an ExitCode, which cannot hold the exit codes of Windows.
     let code = run(&cli).unwrap_or_else(|error| {
         let _ = writeln!(io::stderr(), "aac-sandbox: {error}");
@@ -108,6 +118,7 @@ fn run(cli: &Cli) -> io::Result<i32> {
         grace: Duration::from_secs(cli.grace),
         users: cli.users,
         package_size: cli.package_size,
+        run_time: Duration::from_secs(cli.run_time),
         latency: Duration::from_millis(cli.latency),
         faults: cli.fault.clone(),
         quiet: false,
@@ -140,6 +151,19 @@ fn run(cli: &Cli) -> io::Result<i32> {
     Ok(code)
 }
 
+/// A fault that can never happen, and the one before it that always does.
+fn shadowed(faults: &[Fault]) -> Option<(&Fault, &Fault)> {
+    let always = |later: &Fault, fault: &Fault| {
+        let is_general = fault.target == Target::Api && later.target == Target::Run;
+        fault.times.is_none() && (fault.target == later.target || is_general)
+    };
+    let mut pairs = faults.iter().enumerate();
+    pairs.find_map(|(index, later)| {
+        let earlier = faults[..index].iter().find(|fault| always(later, fault))?;
+        Some((later, earlier))
+    })
+}
+
 /// Prints the folder of the files: alone on stdout, for scripts, and with instructions on stderr.
 fn announce(sandbox: &Sandbox, folder: &Path) {
     let path = folder.display().to_string();
@@ -163,9 +187,11 @@ fn list_of_faults() -> String {
   --fault token:503=2     next token request: 503 with Retry-After: 2
   --fault api:429x2       next two API requests: 429
   --fault api:500+1xall   all API requests but the first: 500
+  --fault run:fail        next run: fails in the end
 
-TARGET  token or api
-VALUE   seconds for 429, 503, slow and slow-body [default: 1]; URL for redirect
+TARGET  token, api, or run: the requests of the API that start a run
+VALUE   seconds for 429, 503, slow, slow-body and hidden [default: 1]; URL for
+        redirect
 SKIP    number of requests that pass first [default: 0]
 TIMES   number of requests that meet the fault, or all [default: 1]
 KIND    see below. With an error status, redirect, hang or reset-before, no
@@ -188,5 +214,18 @@ mod tests {
     #[test]
     fn the_command_line_is_valid() {
         super::Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_fault_behind_one_that_always_happens_never_does() {
+        let shadowed = |faults: [&str; 2]| {
+            let faults = faults.map(|fault| fault.parse().expect(fault));
+            super::shadowed(&faults).is_some()
+        };
+        assert!(shadowed(["api:500xall", "api:503"]));
+        assert!(shadowed(["api:500+3xall", "run:fail"]));
+        assert!(!shadowed(["api:503", "api:500xall"]));
+        assert!(!shadowed(["run:failxall", "api:503"]));
+        assert!(!shadowed(["token:500xall", "api:503"]));
     }
 }
