@@ -87,7 +87,7 @@ mod tokens;
 pub mod recipes;
 
 pub use api::body::Body;
-pub use api::client::Client;
+pub use api::client::{Client, Farewell};
 pub use api::json_text::JsonText;
 pub use api::page_hint::PageHint;
 pub use api::request::{Preview, Request};

@@ -693,6 +693,30 @@ impl Error {
         }
     }
 
+    /// Whether the same request may well succeed later: after trouble with the network, a server failure,
+    /// an unreadable response, or too many requests. A program that waits for something can go on.
+    ///
+    /// ```no_run
+    /// # let client = aac_auth::Client::open(&aac_auth::ConnectionOptions::default(), "demo/1.0")?;
+    /// match client.get("/plans/v1/planSnapshotRuns/701") {
+    ///     Err(error) if error.is_temporary() => aac_auth::warn(error),
+    ///     run => println!("{}", run?["status"]),
+    /// }
+    /// # Ok::<(), aac_auth::Error>(())
+    /// ```
+    pub fn is_temporary(&self) -> bool {
+        match self {
+            Self::Transport { .. }
+            | Self::BadResponse { .. }
+            | Self::AuthServerUnreachable { .. }
+            | Self::AuthServerBusy { .. }
+            | Self::ResponseLost { .. } => true,
+            Self::Http(error) if error.kind == HttpErrorKind::Throttled => true,
+            Self::FailedElsewhere { exit_code, .. } => matches!(exit_code, 1 | 5),
+            _ => self.exit_code() == 5,
+        }
+    }
+
     /// What to do about it: whole sentences, one per line; empty if there is nothing to add.
     pub fn help(&self) -> String {
         match self {
