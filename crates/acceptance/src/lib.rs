@@ -69,8 +69,8 @@ pub fn cargo() -> Command {
 }
 
 /// The programs that a user runs.
-pub const PROGRAMS: [&str; 5] =
-    ["get_workspace", "list_users", "raw_call", "run_plan", "access_token"];
+pub const PROGRAMS: [&str; 6] =
+    ["get_workspace", "list_users", "raw_call", "run_plan", "token_status", "access_token"];
 
 /// A program, built as `cargo run` builds it.
 ///

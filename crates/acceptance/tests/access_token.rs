@@ -81,3 +81,48 @@ print(urllib.request.urlopen(request).read().decode())' "$0""#,
     }
     assert_eq!(case.sandbox.counters().refreshes, 1, "one token serves both");
 }
+
+#[test]
+fn a_token_to_hand_on_is_valid_for_as_long_as_asked() {
+    // The server's clock is behind, so its first token looks 100 s old.
+    let case = Case::fresh(Options { clock_offset: -100, ..Options::default() });
+    let call = |seconds: &str| Run::of(case.program("access_token").args(["--min-life", seconds]));
+    let same = call("150");
+    assert_eq!((same.code, same.stdout.trim_end()), (Some(0), &*case.tokens.access_token));
+    assert_eq!(case.sandbox.counters().refreshes, 0);
+    let renewed = call("250");
+    assert_eq!((renewed.code, &*renewed.stderr), (Some(0), ""));
+    assert_ne!(renewed.stdout, same.stdout);
+    assert_eq!(call("250").stdout, renewed.stdout, "this one lives long enough");
+    assert_eq!(case.sandbox.counters().refreshes, 1);
+    let impossible = call("300");
+    assert_eq!((impossible.code, &*impossible.stdout), (Some(2), ""));
+    let words = "access tokens live 300 s, so none can be good for 300 s";
+    assert!(impossible.stderr.contains(words), "{}", impossible.stderr);
+    assert_eq!(case.sandbox.counters().refreshes, 1, "nothing is renewed in vain");
+    // A shorter one is not handed on in its place.
+    case.sandbox.add_fault(Fault::token(FaultKind::InvalidGrant).always());
+    let refused = call("299");
+    assert_eq!((refused.code, &*refused.stdout), (Some(4), ""), "{}", refused.stderr);
+    assert_eq!(call("250").code, Some(0));
+}
+
+#[test]
+fn who_has_only_an_access_token_is_told_what_it_is_good_for() {
+    let case = Case::fresh(Options::default());
+    let only = serde_json::json!({ "access_token": case.tokens.access_token }).to_string();
+    std::fs::write(case.creds(), only).unwrap();
+    for program in ["access_token", "get_workspace", "token_status"] {
+        let run = case.call(program, [""; 0]);
+        assert_eq!(run.code, Some(1), "{program}");
+        for words in [
+            "no \"refresh_token\"",
+            "cannot renew the access token",
+            "Authorization: Bearer",
+            "--min-life",
+        ] {
+            assert!(run.stderr.contains(words), "{program}: {words}: {}", run.stderr);
+        }
+    }
+    assert_eq!(case.sandbox.counters().connections, 0);
+}

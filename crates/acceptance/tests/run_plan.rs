@@ -174,7 +174,7 @@ fn a_plan_that_the_platform_does_not_start_is_no_run() {
     let case = case();
     // A response to the start that names no run, as the platform documents it.
     let server = acceptance::plain(200, br#"{"validationStatus":"MissingFlowReferences"}"#);
-    let url = answer_starts_with(&case, server);
+    let url = answer_starts_with(server);
     std::fs::write(case.path("aac_url.txt"), url).unwrap();
     let run = call(&case, &["7"]);
     assert_eq!((run.code, &*run.stdout), (Some(10), ""));
@@ -182,7 +182,7 @@ fn a_plan_that_the_platform_does_not_start_is_no_run() {
 }
 
 /// A server whose lists are empty, and whose response to any POST is this.
-fn answer_starts_with(_: &Case, response: Vec<u8>) -> String {
+fn answer_starts_with(response: Vec<u8>) -> String {
     use std::io::Write;
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
