@@ -24,7 +24,7 @@
 //!   comes within [`Options::grace`]. Both are settings of PingOne, the product behind the service.
 //!   How Alteryx has set them is not known, so the defaults are the strictest.
 //! - A refresh that has begun is finished even if the client has left.
-//! - The claims of the tokens, their order, types and lifetimes.
+//! - The claims of the tokens, their order, types and lifetimes; but the last one of access tokens.
 //! - The order in which the layers check a request, and the format of each layer's errors: the
 //!   Google front end, the Apigee gateway, the platform, the authorization server.
 //! - The body of `/iam/v1/workspaces/current`, byte for byte as documented; the fields of people as
@@ -40,7 +40,7 @@
 //! # What is invented
 //!
 //! - Signatures are random bytes, since only the server could verify them.
-//! - The people; the plans and their fields; `/sandbox/echo`, which shows a client its own request,
+//! - The people, the plans and their past runs, which tell a little story; the fields of plans; `/sandbox/echo`, which shows a client its own request,
 //!   or the length and checksum of a large one.
 //! - The contents of a package: a plan, and padding up to [`Options::package_size`]. An import reads
 //!   only the beginning of its file and keeps only the name.

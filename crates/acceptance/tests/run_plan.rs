@@ -48,7 +48,9 @@ fn starts(case: &Case) -> (usize, usize) {
     let runs: Value = serde_json::from_str(&runs.stdout).unwrap();
     let requests = case.sandbox.requests().into_iter();
     let posts = requests.filter(|request| request.method == "POST" && request.path != "/as/token");
-    (posts.count(), runs["data"].as_array().unwrap().len())
+    let runs = runs["data"].as_array().unwrap().iter();
+    // Those of the past are not this program's.
+    (posts.count(), runs.filter(|run| run["id"].as_u64() > Some(700)).count())
 }
 
 #[test]

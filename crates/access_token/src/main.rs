@@ -18,7 +18,7 @@ use std::time::Duration;
 #[derive(Parser)]
 #[command(version)]
 struct Cli {
-    /// Valid for this time at least, for a program that cannot renew it
+    /// Renew a token that would end sooner
     #[arg(long, value_name = "SECS", default_value_t = 0, hide_default_value = true)]
     min_life: u32,
 

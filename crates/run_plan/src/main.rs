@@ -28,8 +28,8 @@ const RUNNING: u8 = 11;
 const UNKNOWN: u8 = 12;
 
 const NOTES: &str = "\
-The number of the run is the only line of standard output.
-Exit codes: 0 it is complete, 10 it failed or was canceled, 11 it is still running,
+The number of the run is the only line of standard output. Exit codes:
+0 it is complete, 10 it failed or was canceled, 11 it is still running,
 12 it is unknown whether it has started; 1 to 5 as for every program.";
 
 /// Start a plan, and watch it to its end

@@ -17,16 +17,16 @@ use std::process::ExitCode;
 const ENDS_SOON: u8 = 10;
 
 const NOTES: &str = "\
-A refresh token may say itself when it expires, but the lifetime that you chose when
-you made it counts, and only --online knows it.
-Exit codes: 10 with --fail-within if less is left, or the tokens cannot be used.
-Without it, 1 if they are missing or broken, and 4 if they are used up or expired.";
+A refresh token may say when it expires. The lifetime that you chose when you
+made it counts, and only --online knows it. Exit codes: 10 with --fail-within
+if less is left, or the tokens cannot be used; without it, 1 if they are
+missing or broken, and 4 if they are used up or have expired.";
 
 /// Say whose tokens these are, and how long they last
 #[derive(Parser)]
 #[command(version, after_help = NOTES)]
 struct Cli {
-    /// Ask the platform as well; renews an expired access token
+    /// Ask the platform, too; may renew the tokens
     #[arg(long)]
     online: bool,
 

@@ -11,8 +11,6 @@ use crate::faults::FaultKind;
 /// Runs of one kind. They take their time by the server's clock, which tests can set.
 #[derive(Debug)]
 pub(crate) struct Runs {
-    /// The ID of the first run.
-    first: u64,
     /// How long a run takes, in milliseconds. It waits for a quarter of that before it starts.
     duration: i64,
     runs: Mutex<Vec<Run>>,
@@ -49,10 +47,28 @@ struct Run {
     id: u64,
     /// The ID of what is run.
     subject: u64,
+    /// What has started it.
+    origin: &'static str,
     submitted: Timestamp,
     started: Timestamp,
     finished: Timestamp,
     fate: Fate,
+}
+
+impl Run {
+    /// A run that ended before the sandbox was started. It took a minute.
+    fn past(
+        id: u64,
+        subject: u64,
+        origin: &'static str,
+        end: &'static str,
+        submitted: i64,
+    ) -> Self {
+        let after = |seconds: i64| Timestamp { millis: submitted + 1000 * seconds };
+        let (started, finished) = (after(2), after(62));
+        let fate = Fate { end, hidden: 0 };
+        Self { id, subject, origin, submitted: after(0), started, finished, fate }
+    }
 }
 
 /// A run as it is at a moment.
@@ -76,7 +92,7 @@ impl Snapshot {
         json!({
             "id": self.run.id,
             "status": self.status(),
-            "ranfrom": "api",
+            "ranfrom": self.run.origin,
             "createdAt": self.run.submitted.to_string(),
             "updatedAt": self.updated().to_string(),
             "wrangledDataset": { "id": self.run.subject },
@@ -88,7 +104,7 @@ impl Snapshot {
         json!({
             "id": self.run.id,
             "status": self.status(),
-            "ranfrom": "api",
+            "ranfrom": self.run.origin,
             "submittedAt": self.run.submitted.to_string(),
             "startedAt": self.started().map(|time| time.to_string()),
             "finishedAt": self.finished().map(|time| time.to_string()),
@@ -113,17 +129,34 @@ impl Snapshot {
 }
 
 impl Runs {
-    pub(crate) fn new(first: u64, duration: Duration) -> Self {
-        Self { first, duration: millis(duration), runs: Mutex::default() }
+    /// Runs of plans. The monthly report failed once, and someone ran it again.
+    pub(crate) fn of_plans(duration: Duration) -> Self {
+        Self::new(
+            duration,
+            vec![
+                Run::past(698, 7, "schedule", "Complete", 1_738_389_600_000),
+                Run::past(699, 7, "schedule", "Failed", 1_740_808_800_000),
+                Run::past(700, 7, "ui", "Complete", 1_740_816_000_000),
+            ],
+        )
+    }
+
+    /// Jobs of recipes.
+    pub(crate) fn of_jobs(duration: Duration) -> Self {
+        Self::new(duration, vec![Run::past(8, 7, "schedule", "Complete", 1_740_808_860_000)])
+    }
+
+    fn new(duration: Duration, past: Vec<Run>) -> Self {
+        Self { duration: millis(duration), runs: Mutex::new(past) }
     }
 
     /// Starts a run and returns its ID.
     pub(crate) fn submit(&self, subject: u64, fate: Fate, now: Timestamp) -> u64 {
         let mut runs = self.runs();
-        let id = self.first + runs.len() as u64;
+        let id = runs.last().map_or(0, |run| run.id) + 1;
         let after = |millis| Timestamp { millis: now.millis.saturating_add(millis) };
         let (started, finished) = (after(self.duration / 4), after(self.duration));
-        runs.push(Run { id, subject, submitted: now, started, finished, fate });
+        runs.push(Run { id, subject, origin: "api", submitted: now, started, finished, fate });
         id
     }
 

@@ -92,10 +92,22 @@ fn a_run_fails_is_canceled_or_cannot_be_seen_at_first() {
         let list = client.get("/plans/v1/planSnapshotRuns?sort=-id", &token).json();
         list["data"].as_array().expect("rows").len()
     };
-    assert_eq!((client.get(&hidden, &token).status, listed()), (404, 2));
+    assert_eq!((client.get(&hidden, &token).status, listed()), (404, 5));
     sandbox.set_clock_offset(10);
-    assert_eq!((client.get(&hidden, &token).status, listed()), (200, 3));
+    assert_eq!((client.get(&hidden, &token).status, listed()), (200, 6));
     assert_eq!(client.get(&start(), &token).json()["status"], "Complete");
+}
+
+#[test]
+fn there_are_runs_of_the_past() {
+    let sandbox = start(Options::default());
+    let token = sandbox.issue().access_token;
+    let list = Client::new(&sandbox).get("/plans/v1/planSnapshotRuns", &token).json();
+    let runs = list["data"].as_array().expect("rows").iter();
+    let runs = runs.map(|run| format!("{} {} {}", run["id"], run["ranfrom"], run["status"]));
+    let expected =
+        [r#"698 "schedule" "Complete""#, r#"699 "schedule" "Failed""#, r#"700 "ui" "Complete""#];
+    assert_eq!(runs.collect::<Vec<_>>(), expected);
 }
 
 #[test]

@@ -110,7 +110,8 @@ fn the_tokens_have_the_claims_of_the_real_ones_in_their_order() {
             "acr",
             "email",
             "env",
-            "org"
+            "org",
+            "sandbox"
         ]
     );
     let claims: Value = serde_json::from_str(&payload).expect("JSON");

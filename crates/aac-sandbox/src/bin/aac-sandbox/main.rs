@@ -25,10 +25,7 @@ use clap::{CommandFactory as _, Parser, value_parser};
 use crate::folder::Folder;
 use crate::platform::Signals;
 
-const EXAMPLES: &str = "\
-Examples:
-  cargo sandbox --fault token:reset-after get_workspace
-  cargo sandbox bash";
+const EXAMPLES: &str = "Example: cargo sandbox --fault token:reset-after get_workspace";
 
 /// Run a command against a local Alteryx Cloud, with AAC_DIR set to its files
 #[derive(Debug, Parser)]
