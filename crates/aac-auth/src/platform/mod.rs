@@ -2,6 +2,7 @@
 
 pub(crate) use signal_hook::consts::SIGINT;
 pub(crate) mod cleanup;
+pub(crate) mod farewell;
 pub(crate) mod signals;
 
 use signal_hook::consts::SIGTERM;
@@ -358,11 +359,12 @@ pub(crate) const ENDING_SIGNALS: &[i32] = &[SIGINT, SIGTERM, signal_hook::consts
 pub(crate) const ENDING_SIGNALS: &[i32] = &[SIGINT, SIGTERM];
 
 /// Makes a signal call `handler`, which must be signal-safe (signal-safety(7)): no allocation, no lock,
-/// no output.
+/// no buffered output.
 #[expect(unsafe_code, reason = "what a signal handler may do is not for the compiler to check")]
 pub(crate) fn on_signal(signal: i32, handler: fn(i32)) -> io::Result<()> {
     // SAFETY: the one handler, `signals::act`, reads and writes atomics, asks for the time, removes
-    // files with `unlink`, and calls `emulate_default_handler`, all of which are allowed.
+    // files with `unlink`, writes with `write`, and calls `emulate_default_handler`, all of which are
+    // allowed.
     unsafe { signal_hook::low_level::register(signal, move || handler(signal)) }.map(drop)
 }
 
@@ -415,6 +417,19 @@ pub(crate) fn unlink(path: &[u8]) {
     if let Ok(path) = str::from_utf8(path) {
         let _ = std::fs::remove_file(path);
     }
+}
+
+/// Writes to standard error in a signal handler, without allocating or locking.
+#[cfg(unix)]
+pub(crate) fn write_stderr(bytes: &[u8]) {
+    // Best effort: it may be closed.
+    let _ = rustix::io::write(rustix::stdio::stderr(), bytes);
+}
+
+/// Windows runs the handler in a thread of its own, which may wait for a lock.
+#[cfg(not(unix))]
+pub(crate) fn write_stderr(bytes: &[u8]) {
+    let _ = io::Write::write_all(&mut io::stderr(), bytes);
 }
 
 /// A file without a name in this folder; it ends with the program, however that ends. `None` if the

@@ -8,7 +8,7 @@
 //! program was started to ignore (`nohup`, a shell's `&`) stays ignored.
 
 use crate::platform;
-use crate::platform::cleanup;
+use crate::platform::{cleanup, farewell};
 use signal_hook::low_level;
 use std::process;
 use std::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering::SeqCst};
@@ -95,6 +95,7 @@ fn act(signal: i32) {
 /// Ends the program as the signal would have, so that the shell can tell.
 fn end(signal: i32) {
     cleanup::remove_files();
+    farewell::say();
     if process::id() == 1 {
         // A container's first process is not ended by its own signals. Use the shell's exit code.
         low_level::exit(128 + signal);
