@@ -209,27 +209,23 @@ impl TokenStatus {
             .as_ref()
             .ok()
             .and_then(|pair| Timestamp::of(Claims::of(pair.refresh_token.expose())?.exp?));
-        let (state, problem) = match &pair {
+        let (arrival, left) = match &pair {
+            Ok(pair) => (pair.arrival, pair.claims.life_left(pair.arrival, now)),
+            Err(_) => (None, Duration::ZERO),
+        };
+        let is_saved = matches!(&journal, Ok(Some(found)) if !found.responses.is_empty());
+        let (state, problem) = match pair {
             _ if is_in_use(&files.journal) => (PairState::Renewing, None),
             Ok(_) => judge(settings, &spent, &journal, token.as_ref(), refresh_token_until),
-            Err(FileProblem::Missing | FileProblem::Empty) => (PairState::Missing, None),
-            Err(FileProblem::PlaceholderTokens { .. }) => (PairState::Placeholders, None),
-            Err(_) => (PairState::Broken, None),
-        };
-        let journal_pair = matches!(&journal, Ok(Some(found)) if !found.responses.is_empty());
-        let (state, arrival, left) = match &pair {
-            Ok(pair) => (state, pair.arrival, pair.claims.life_left(pair.arrival, now)),
-            // The next run restores it.
-            Err(_) if journal_pair && state != PairState::Renewing => {
-                (PairState::Interrupted, None, Duration::ZERO)
+            Err(_) if is_saved => (PairState::Interrupted, None),
+            Err(problem) => {
+                let state = match &problem {
+                    FileProblem::Missing | FileProblem::Empty => PairState::Missing,
+                    FileProblem::PlaceholderTokens { .. } => PairState::Placeholders,
+                    _ => PairState::Broken,
+                };
+                (state, Some(Error::file(&settings.creds, problem)))
             }
-            Err(_) => (state, None, Duration::ZERO),
-        };
-        let problem = match (pair, state) {
-            (Err(problem), state) if state != PairState::Interrupted => {
-                Some(Error::file(&settings.creds, problem))
-            }
-            _ => problem,
         };
         let renewed = arrival
             .filter(|arrival| claims.as_ref().is_some_and(|claims| claims.iat == Some(arrival.iat)))
