@@ -57,6 +57,20 @@ fn help_fits_on_a_screen() {
     assert!(help.lines().count() < 25, "{help}");
     assert!(help.lines().all(|line| line.chars().count() <= 80), "{help}");
     assert!(help.contains("--list-faults"), "{help}");
+    assert!(help.contains("Usage: cargo sandbox [OPTIONS]"), "{help}");
+    let installed =
+        Command::new(PROGRAM).arg("--help").env_remove("CARGO").output().expect("it starts");
+    let help = text(&installed.stdout);
+    assert!(help.contains("Usage: aac-sandbox [OPTIONS]"), "{help}");
+    assert!(help.ends_with("Example: aac-sandbox --fault token:reset-after get_workspace\n"));
+}
+
+#[test]
+fn a_fault_that_never_happens_is_refused() {
+    let output = run(&["--fault", "api:500xall", "--fault", "run:fail"]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    let words = "--fault run:fail never happens, because api:500xall always does";
+    assert!(text(&output.stderr).contains(words), "{output:?}");
 }
 
 #[test]

@@ -149,6 +149,26 @@ fn ctrl_c_leaves_the_run_going_and_says_how_to_watch_it() {
 }
 
 #[test]
+#[cfg(unix)]
+fn ctrl_c_in_the_middle_of_a_start_says_that_nobody_knows() {
+    use std::os::unix::process::ExitStatusExt;
+    let case = case();
+    case.sandbox.add_fault(Fault::run(FaultKind::HangAfter));
+    let mut program = case.program("run_plan");
+    program.arg("7").stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = program.spawn().unwrap();
+    let has_started = || case.sandbox.requests().iter().any(|request| request.method == "POST");
+    while !has_started() {
+        thread::sleep(Duration::from_millis(5));
+    }
+    acceptance::kill("TERM", child.id());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.signal(), &*output.stdout), (Some(15), &b""[..]));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("it is unknown whether a run has started"), "{said}");
+}
+
+#[test]
 #[cfg(target_os = "linux")]
 fn a_terminal_shows_how_the_run_is_doing() {
     let case = case();

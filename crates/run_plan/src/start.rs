@@ -17,7 +17,7 @@ pub(crate) enum Started {
 /// Starts a run. A start whose outcome is unknown is not repeated, since it may have happened.
 pub(crate) fn start(client: &Client, kind: Kind, id: u64) -> Result<Started, Error> {
     // Asked before: later runs than this one have begun since, should the outcome be unknown.
-    let newest = list(client, kind, 1)?.first().and_then(number).unwrap_or(0);
+    let newest = list(client, kind)?.iter().filter_map(number).max().unwrap_or(0);
     let (request, field) = match kind {
         Kind::Plan => {
             let path = format!("/plans/v1/plans/{id}/run");
@@ -28,6 +28,9 @@ pub(crate) fn start(client: &Client, kind: Kind, id: u64) -> Result<Started, Err
             (client.request(Method::POST, "/v4/jobGroups").json(&job), "id")
         }
     };
+    let _farewell = client.say_if_interrupted(
+        "\nrun_plan: it is unknown whether a run has started: look before you start another\n",
+    );
     match request.send().and_then(Response::json) {
         Ok(answer) => match (answer[field].as_u64(), answer["validationStatus"].as_str()) {
             (Some(id), _) => Ok(Started::Run(Run { kind, id, is_new: true })),
@@ -55,7 +58,7 @@ fn list_since(client: &Client, kind: Kind, newest: u64) {
     say("it is unknown whether a run has started. It is not started again");
     // A run may be slow to appear.
     for pause in [1, 2, 0] {
-        let runs = match list(client, kind, 25) {
+        let runs = match list(client, kind) {
             Ok(runs) => runs,
             Err(error) => return say(format_args!("the runs cannot be listed: {error}")),
         };
@@ -77,13 +80,13 @@ fn list_since(client: &Client, kind: Kind, newest: u64) {
 }
 
 /// The newest runs.
-fn list(client: &Client, kind: Kind, limit: u64) -> Result<Vec<Value>, Error> {
+fn list(client: &Client, kind: Kind) -> Result<Vec<Value>, Error> {
     let path = match kind {
         Kind::Plan => "/plans/v1/planSnapshotRuns",
         Kind::Recipe => "/v4/jobLibrary",
     };
     let request = client.request(Method::GET, path).query("sort", "-id");
-    request.rows().named("runs").page_size(limit).limit(limit).collect()
+    request.rows().named("runs").page_size(25).limit(25).collect()
 }
 
 fn number(run: &Value) -> Option<u64> {

@@ -230,24 +230,20 @@ impl TokenStatus {
             .as_ref()
             .ok()
             .and_then(|pair| Timestamp::of(Claims::of(pair.refresh_token.expose())?.exp?));
-        let is_refreshing = is_in_use(&files.journal);
-        let has_journal_pair = matches!(&journal, Ok(Some(found)) if !found.responses.is_empty());
         let (arrival, left) = match &pair {
             Ok(pair) => (pair.arrival, pair.claims.life_left(pair.arrival, now)),
             Err(_) => (None, Duration::ZERO),
         };
         let until = refresh_token_until;
+        let is_saved = matches!(&journal, Ok(Some(found)) if !found.responses.is_empty());
         let leftovers = leftovers(settings, &files, &spent, &place, token.as_ref());
         let (state, problem) = match pair {
-            Ok(_) if is_refreshing => (PairState::Refreshing, None),
+            _ if is_in_use(&files.journal) => (PairState::Refreshing, None),
             Ok(_) => judge(settings, &place, &spent, &journal, token.as_ref(), until),
-            Err((_, problem)) if is_refreshing => (PairState::Refreshing, problem),
-            Err((state, problem)) => match state {
-                PairState::NotRead => (state, problem),
-                // The next run restores it.
-                _ if has_journal_pair => (PairState::Interrupted, None),
-                state => (state, problem),
-            },
+            Err((PairState::NotRead, problem)) => (PairState::NotRead, problem),
+            // The next run restores it.
+            Err(_) if is_saved => (PairState::Interrupted, None),
+            Err(unusable) => unusable,
         };
         let refreshed = arrival
             .filter(|arrival| claims.as_ref().is_some_and(|claims| claims.iat == Some(arrival.iat)))

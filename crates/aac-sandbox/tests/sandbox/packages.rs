@@ -62,7 +62,7 @@ fn a_package_is_an_archive_of_the_requested_size() {
             }
         };
         assert!(output.status.success(), "{output:?}");
-        let expected = r"plan.json padding.bin '\u017b\xf3\u0142ty plan \u9ec4'";
+        let expected = r"plan.json padding.bin 'Przegl\u0105d tygodnia \u9031\u5831'";
         let stdout = String::from_utf8(output.stdout).expect("text");
         assert_eq!(stdout.split_whitespace().collect::<Vec<_>>().join(" "), expected);
     }

@@ -13,6 +13,7 @@ mod child;
 mod folder;
 mod platform;
 
+use std::env;
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
@@ -21,16 +22,14 @@ use std::time::Duration;
 
 use aac_sandbox::{Fault, FaultKind, Options, Sandbox, VaultOptions};
 use clap::error::ErrorKind;
-use clap::{CommandFactory as _, Parser, value_parser};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, value_parser};
 
 use crate::folder::Folder;
 use crate::platform::Signals;
 
-const EXAMPLES: &str = "Example: cargo sandbox --fault token:reset-after get_workspace";
-
 /// Run a command against a local Alteryx Cloud, with AAC_DIR set to its files
 #[derive(Debug, Parser)]
-#[command(bin_name = "cargo sandbox", version, after_help = EXAMPLES)]
+#[command(version)]
 struct Cli {
     /// Port to listen on [default: any free port]
     #[arg(long, default_value_t = 0, hide_default_value = true)]
@@ -90,19 +89,24 @@ struct Cli {
 }
 
 fn main() {
-    let cli = Cli::parse();
+    // Cargo names itself to what it runs; an installed sandbox is a program of its own.
+    let name = if env::var_os("CARGO").is_some() { "cargo sandbox" } else { "aac-sandbox" };
+    let example = format!("Example: {name} --fault token:reset-after get_workspace");
+    let matches = Cli::command().bin_name(name).after_help(example).get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     if cli.list_faults {
         // The reader may have left early, as head does.
         let _ = io::stdout().write_all(list_of_faults().as_bytes());
         return;
     }
+    let fail = |kind, text: String| -> ! { Cli::command().bin_name(name).error(kind, text).exit() };
     if let Some(fault) = cli.fault.iter().find(|fault| fault.target.is_vault() && !cli.vault) {
         let text = format!("--fault {fault} needs --vault");
-        Cli::command().error(ErrorKind::MissingRequiredArgument, text).exit();
+        fail(ErrorKind::MissingRequiredArgument, text);
     }
     if let Some((never, always)) = shadowed(&cli.fault) {
         let text = format!("--fault {never} never happens, because {always} always does");
-        Cli::command().error(ErrorKind::ArgumentConflict, text).exit();
+        fail(ErrorKind::ArgumentConflict, text);
     }
     // Not an ExitCode, which cannot hold the exit codes of Windows.
     let code = run(&cli).unwrap_or_else(|error| {
