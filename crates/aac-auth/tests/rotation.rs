@@ -427,7 +427,7 @@ fn a_read_only_file_is_its_owners_wish() {
     let run = case.run(NONE);
     run.assert_ok();
     assert!(
-        run.stderr.contains("warning: ") && run.stderr.contains("still good"),
+        run.stderr.contains("warning: ") && run.stderr.contains("still valid"),
         "{}",
         run.stderr
     );
