@@ -75,7 +75,8 @@ pub fn cargo() -> Command {
 }
 
 /// The programs that a user runs.
-pub const PROGRAMS: [&str; 4] = ["get_workspace", "list_users", "raw_call", "access_token"];
+pub const PROGRAMS: [&str; 6] =
+    ["get_workspace", "list_users", "raw_call", "run_plan", "token_status", "access_token"];
 
 /// A program, built as `cargo run` builds it.
 ///
@@ -131,6 +132,8 @@ pub struct Case {
 impl Case {
     /// With a fresh access token.
     pub fn fresh(options: Options) -> Self {
+        // Built before the token is issued: that may take longer than it lives.
+        get_workspace();
         let sandbox = Sandbox::start(options).unwrap();
         let tokens = sandbox.issue();
         Self::with(sandbox, tokens)
@@ -341,6 +344,22 @@ pub fn have(tool: &str) -> bool {
 pub fn kill(signal: &str, id: u32) {
     let status = Command::new("kill").args(["-s", signal, &id.to_string()]).status().unwrap();
     assert!(status.success());
+}
+
+/// Whether the tests themselves were started with a signal ignored (`nohup`): a program that they start
+/// ignores it, too, as it should.
+#[cfg(unix)]
+pub fn is_ignored(signal: &str) -> bool {
+    let number = [("HUP", 1), ("INT", 2), ("TERM", 15)].into_iter();
+    let number = number.filter(|(name, _)| *name == signal).map(|(_, number)| number).sum::<u32>();
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok());
+    let is_ignored = ignored.is_some_and(|bits| bits >> (number - 1) & 1 == 1);
+    if is_ignored {
+        eprintln!("skipped: {signal} is ignored here");
+    }
+    is_ignored
 }
 
 /// The result of running a program.

@@ -452,7 +452,7 @@ fn all_pages_are_one_array() {
     case.sandbox.clear_faults();
     let run = call(&case, &["/v4/people/current", "--paginate"]);
     assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""));
-    assert!(run.stderr.contains("no list"), "{}", run.stderr);
+    assert!(run.stderr.contains("is not a list"), "{}", run.stderr);
 }
 
 #[test]
@@ -509,7 +509,7 @@ fn errors_have_their_body_on_stdout_and_one_line_of_what_happened() {
         ),
         (FaultKind::NotFound, 4, "HTTP 404 Not Found", "Check the path"),
         (FaultKind::TooManyRequests(9), 4, "HTTP 429 Too Many Requests", "again in 9 s"),
-        (FaultKind::ServerError, 5, "HTTP 500 Internal Server Error", "run this again later"),
+        (FaultKind::ServerError, 5, "HTTP 500 Internal Server Error", "Try again later"),
         (
             FaultKind::Redirect("https://example.com/".to_owned()),
             3,

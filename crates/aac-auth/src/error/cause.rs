@@ -889,6 +889,11 @@ impl FileProblem {
             Self::NotJson { .. } | Self::NotAnObject => {
                 "It must look like {\"access_token\": \"…\", \"refresh_token\": \"…\"}, both in straight quotation marks.".to_owned()
             }
+            Self::NoToken("refresh_token") => "Add it as \"refresh_token\": \"…\", as shown when you generated the tokens.\n\
+                 Without it, the programs cannot refresh the access token, and do not use it. It is good until it \
+                 expires, a few minutes after it was issued: send it yourself, as Authorization: Bearer.\n\
+                 To hand on a token that is good for a while: access_token --min-life SECS"
+                .to_owned(),
             Self::NoToken(field) | Self::TokenNotText(field) | Self::TokenEmpty(field) => {
                 format!("Add it as \"{field}\": \"…\", as shown when you generated the tokens.")
             }

@@ -1,6 +1,7 @@
 //! Everything that differs between systems: owners and modes, durable renames, signals, proxies.
 
 pub(crate) mod cleanup;
+pub(crate) mod farewell;
 mod patience;
 pub(crate) mod signals;
 #[cfg(windows)]
@@ -436,7 +437,7 @@ pub(crate) fn handle_signals() {
                 }
             };
             // SAFETY: a handler may not allocate, lock or print (signal-safety(7)). This one reads and
-            // writes atomics, asks for the time, removes files with `unlink`, and calls `exit` or
+            // writes atomics, asks for the time, removes files with `unlink`, writes with `write`, and calls `exit` or
             // `emulate_default_handler`, all of which are allowed.
             let handled = unsafe { signal_hook::low_level::register(signal, handle) };
             // A signal that cannot be handled cannot be held.
@@ -518,6 +519,19 @@ pub(crate) fn unlink(path: &[u8]) {
     if let Ok(path) = str::from_utf8(path) {
         let _ = std::fs::remove_file(path);
     }
+}
+
+/// Writes to standard error in a signal handler, without allocating or locking.
+#[cfg(unix)]
+pub(crate) fn write_stderr(bytes: &[u8]) {
+    // Best effort: it may be closed.
+    let _ = rustix::io::write(rustix::stdio::stderr(), bytes);
+}
+
+/// Windows runs the handler in a thread of its own, which may wait for a lock.
+#[cfg(not(unix))]
+pub(crate) fn write_stderr(bytes: &[u8]) {
+    let _ = io::Write::write_all(&mut io::stderr(), bytes);
 }
 
 /// A file without a name in this folder; it ends with the program, however that ends. `None` if the

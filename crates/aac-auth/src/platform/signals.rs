@@ -9,7 +9,7 @@
 //! Windows has console events instead of signals, and calls their handler on a thread of its own.
 
 use crate::platform;
-use crate::platform::cleanup;
+use crate::platform::{cleanup, farewell};
 use std::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Once, OnceLock};
 use std::time::Instant;
@@ -60,7 +60,7 @@ impl Drop for SignalGuard {
             PENDING_SINCE.store(0, SeqCst);
             let signal = PENDING.swap(0, SeqCst);
             if signal != 0 {
-                cleanup::remove_files();
+                leave();
                 platform::end_by(signal);
             }
         }
@@ -78,7 +78,7 @@ pub(crate) fn is_pending() -> bool {
 pub(crate) fn ends_program(signal: i32) -> bool {
     let ends = !is_held(signal);
     if ends {
-        cleanup::remove_files();
+        leave();
     }
     ends
 }
@@ -97,4 +97,10 @@ fn is_held(signal: i32) -> bool {
         }
         Err(since) => !platform::is_interrupt(signal) || now - since < INSISTS_AFTER,
     }
+}
+
+/// What remains to be done before a signal ends the program.
+fn leave() {
+    cleanup::remove_files();
+    farewell::say();
 }

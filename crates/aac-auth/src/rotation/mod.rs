@@ -192,7 +192,7 @@ impl Rotation {
         self.renew(&store, transport, Some(rejected), cancellation)
     }
 
-    fn vault_store<'a>(&'a self, path: &'a str) -> Result<VaultStore<'a>> {
+    pub(crate) fn vault_store<'a>(&'a self, path: &'a str) -> Result<VaultStore<'a>> {
         let vault = match self.vault.get() {
             Some(vault) => vault,
             None => {

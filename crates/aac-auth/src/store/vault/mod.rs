@@ -80,7 +80,7 @@ impl Vault {
     }
 
     fn place(&self, path: &str) -> Place {
-        Place::Secret { path: path.to_owned(), vault: self.client.address().to_owned() }
+        Place::Secret { path: path.to_owned(), vault: Some(self.client.address().to_owned()) }
     }
 }
 
