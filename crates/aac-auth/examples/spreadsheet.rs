@@ -2,8 +2,10 @@
 //!
 //!     cargo sandbox cargo run -p aac-auth --example spreadsheet -- plans.csv
 
+use aac_auth::output::not_a_formula;
 use aac_auth::{Client, ConnectionOptions, Error, Value};
 use clap::Parser;
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -33,28 +35,19 @@ fn run(cli: &Cli) -> Result<(), Error> {
     let mut file = client.output_file(&cli.file)?;
     // Excel reads a file as UTF-8 if it begins with a byte order mark.
     file.write("\u{feff}".as_bytes())?;
-    file.write(format!("{}\r\n", COLUMNS.join(",")).as_bytes())?;
+    file.write_csv(COLUMNS)?;
     for plan in client.rows("/plans/v1/plans").named("plans") {
         let plan = plan?;
-        let cells = COLUMNS.map(|column| cell(&plan[column]));
-        file.write(format!("{}\r\n", cells.join(",")).as_bytes())?;
+        file.write_csv(COLUMNS.map(|column| cell(&plan[column])))?;
     }
     file.finish()
 }
 
-/// A cell of a CSV file (RFC 4180).
-fn cell(value: &Value) -> String {
-    let text = match value {
-        Value::Null => return String::new(),
-        // Someone else wrote this: a spreadsheet would run a text that begins like a formula.
-        Value::String(text) if text.starts_with(['=', '+', '-', '@', '\t', '\r']) => {
-            format!("'{text}")
-        }
-        Value::String(text) => text.clone(),
-        value => value.to_string(),
-    };
-    match text.contains([',', '"', '\r', '\n']) {
-        true => format!("\"{}\"", text.replace('"', "\"\"")),
-        false => text,
+fn cell(value: &Value) -> Cow<'_, str> {
+    match value {
+        Value::Null => Cow::default(),
+        // Someone else wrote this.
+        Value::String(text) => not_a_formula(text),
+        value => value.to_string().into(),
     }
 }
