@@ -105,7 +105,7 @@ pub(crate) enum Cause {
         /// The token endpoint.
         url: String,
         /// The network error.
-        trouble: NetworkError,
+        reason: NetworkError,
         /// Whether an earlier run may have used the refresh token.
         in_doubt: bool,
     },
@@ -193,7 +193,7 @@ pub(crate) enum Cause {
         /// The request's URL.
         url: String,
         /// What went wrong.
-        trouble: NetworkError,
+        reason: NetworkError,
     },
     /// The API's response is cut off, not JSON, or too large.
     BadResponse {
@@ -422,9 +422,9 @@ impl fmt::Display for Cause {
                 let on = if creds.secret().is_some() { " on this machine" } else { "" };
                 write!(f, "{creds}: {source}; the new tokens are saved in {journal}{on}")
             }
-            Self::AuthServerUnreachable { url, trouble, in_doubt } => write!(
+            Self::AuthServerUnreachable { url, reason, in_doubt } => write!(
                 f,
-                "the tokens could not be refreshed: {trouble} (POST {url}); {}",
+                "the tokens could not be refreshed: {reason} (POST {url}); {}",
                 tokens(*in_doubt)
             ),
             Self::AuthServerBusy { url, status, wait, in_doubt } => {
@@ -464,7 +464,7 @@ impl fmt::Display for Cause {
             }
             Self::FailedElsewhere { message, .. } => f.write_str(message),
             Self::Http(error) => error.fmt(f),
-            Self::Transport { method, url, trouble } => write!(f, "{trouble} ({method} {url})"),
+            Self::Transport { method, url, reason } => write!(f, "{reason} ({method} {url})"),
             Self::BadResponse { method, url, what } => write!(f, "{what} ({method} {url})"),
             Self::NoList { url, what } => write!(f, "{what} (GET {url})"),
             Self::Thread(source) => write!(f, "the thread that fetches pages: {source}"),
@@ -629,10 +629,10 @@ impl Cause {
             | Self::NoAccessToken { .. }
             // What the other run met may have passed. If not, this run gets the server's own word.
             | Self::FailedElsewhere { .. } => true,
-            Self::AuthServerUnreachable { trouble, .. } => !trouble.is_lasting(),
+            Self::AuthServerUnreachable { reason, .. } => !reason.is_lasting(),
             Self::RefreshRefused { status, .. } => *status >= 500,
-            Self::Transport { method, trouble, .. } => {
-                !trouble.is_lasting() && (is_safe(method) || !trouble.is_sent())
+            Self::Transport { method, reason, .. } => {
+                !reason.is_lasting() && (is_safe(method) || !reason.is_sent())
             }
             Self::Http(error) => error.is_retryable(),
             Self::ListInterrupted { source, .. } => source.is_retryable(),
@@ -667,7 +667,7 @@ impl Cause {
 
     pub(crate) fn may_have_taken_effect(&self) -> bool {
         match self {
-            Self::Transport { method, trouble, .. } => !is_safe(method) && trouble.is_sent(),
+            Self::Transport { method, reason, .. } => !is_safe(method) && reason.is_sent(),
             Self::BadResponse { method, .. } => !is_safe(method),
             Self::Http(error) => error.may_have_taken_effect(),
             _ => false,
@@ -726,15 +726,15 @@ impl Cause {
                 ),
             },
             // The host comes from the access token, not from aac_url.txt.
-            Self::AuthServerUnreachable { trouble, .. } => trouble.help().replace(ADDRESS, ""),
-            Self::Transport { method, trouble, .. } if !is_safe(method) => match trouble.is_sent() {
-                true if matches!(trouble, NetworkError::Timeout(_)) => {
+            Self::AuthServerUnreachable { reason, .. } => reason.help().replace(ADDRESS, ""),
+            Self::Transport { method, reason, .. } if !is_safe(method) => match reason.is_sent() {
+                true if matches!(reason, NetworkError::Timeout(_)) => {
                     format!("{CHECK_FIRST}\nGive it more time with --timeout SECS.")
                 }
                 true => CHECK_FIRST.to_owned(),
-                false => format!("The request was not sent.\n{}", trouble.help()),
+                false => format!("The request was not sent.\n{}", reason.help()),
             },
-            Self::Transport { trouble, .. } => trouble.help(),
+            Self::Transport { reason, .. } => reason.help(),
             Self::AuthServerBusy { .. } => "Wait, and run this again.".to_owned(),
             Self::RefreshRefused { status, .. } => match status {
                 300..=399 => "The token endpoint redirects, which is not followed. There may be a proxy or a login page in between.".to_owned(),

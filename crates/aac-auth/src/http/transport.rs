@@ -95,12 +95,12 @@ impl Transport {
             .timeout_per_write(Some(limits.idle))
             .timeout_global(limits.total.map(|total| total + SLACK));
         let request = if is_new { request.max_idle_age(Duration::ZERO) } else { request };
-        self.agent.run(request.build()).map_err(|error| match trouble(&error) {
-            trouble if Progress::get().is_sent() => trouble,
+        self.agent.run(request.build()).map_err(|error| match network_error(&error) {
+            reason if Progress::get().is_sent() => reason,
             // In the middle of the TLS handshake, for example.
             NetworkError::Timeout(_) => NetworkError::Connect("timed out".to_owned()),
             NetworkError::Broken(what) => NetworkError::Connect(what),
-            trouble => trouble,
+            reason => reason,
         })
     }
 
@@ -213,7 +213,7 @@ fn is_exempt(host: &str, no_proxy: &str) -> bool {
 }
 
 /// What ureq's error means to a user.
-fn trouble(error: &ureq::Error) -> NetworkError {
+fn network_error(error: &ureq::Error) -> NetworkError {
     use ureq::Error as E;
     match error {
         E::HostNotFound => NetworkError::Lookup("no address".to_owned()),
@@ -240,7 +240,7 @@ fn trouble(error: &ureq::Error) -> NetworkError {
 pub(crate) fn io_network_error(error: &io::Error) -> NetworkError {
     let inner = error.get_ref().map(|inner| inner as &(dyn error::Error + 'static));
     if let Some(inner) = inner.and_then(|inner| inner.downcast_ref::<ureq::Error>()) {
-        return trouble(inner);
+        return network_error(inner);
     }
     if let Some(inner) = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
         return tls_network_error(inner);
