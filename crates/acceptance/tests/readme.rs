@@ -56,7 +56,7 @@ fn nothing_is_shown_that_is_not_tested() {
         // The tests of this file.
         ("README.md", "rust console bash powershell bash"),
         ("crates/aac-auth/README.md", "mermaid console console bash hcl mermaid yaml bash toml"),
-        ("crates/aac-sandbox/README.md", "console console toml text"),
+        ("crates/aac-sandbox/README.md", "console console console toml text"),
         ("crates/access_token/README.md", "bash python powershell text"),
         ("crates/get_workspace/README.md", "console text"),
         ("crates/list_users/README.md", "console text"),
