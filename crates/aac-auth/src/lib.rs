@@ -92,8 +92,6 @@ mod random;
 mod rotation;
 mod store;
 mod tokens;
-#[cfg(test)]
-mod walk;
 
 pub mod output;
 pub mod recipes;

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use crate::faults::Fault;
-use crate::tokens::jwt::REFRESH_LIFETIME;
 
 /// How a sandbox behaves. The defaults are what is known of the real service today.
 ///
@@ -86,7 +85,7 @@ impl Default for Options {
             paging: Paging::Exact,
             package_size: 2000,
             run_time: Duration::from_secs(3),
-            pair_lifetime: REFRESH_LIFETIME,
+            pair_lifetime: 365 * 24 * 60 * 60,
             foreign_workspace: 403,
             quiet: true,
             issuer: None,

@@ -5,7 +5,6 @@ use crate::error::kind::ErrorKind;
 use crate::error::place::Place;
 use crate::error::vault::{VaultProblem, put_command};
 use crate::platform;
-use crate::tokens::claims::LocalTime;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -48,7 +47,7 @@ pub(crate) enum Cause {
         /// The host and process of the program.
         holder: String,
         /// When it claimed them.
-        since: LocalTime,
+        since: String,
     },
     /// Another program held the lock beside creds.json for too long.
     Locked {

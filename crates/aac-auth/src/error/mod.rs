@@ -261,7 +261,6 @@ pub(crate) fn program() -> String {
 mod tests {
     use super::*;
     use crate::error::vault::VaultProblem;
-    use crate::tokens::claims::LocalTime;
     use ErrorKind::*;
     use std::error::Error as _;
     use ureq::http::{HeaderMap, StatusCode, Version};
@@ -395,7 +394,7 @@ mod tests {
                 (Storage, false, true, false, 1),
             ),
             (
-                Cause::Claimed { secret: place(), holder: text(), since: LocalTime(0) },
+                Cause::Claimed { secret: place(), holder: text(), since: text() },
                 (Storage, false, true, false, 1),
             ),
             (unreachable(broken()), (AuthServer, false, true, false, 1)),

@@ -10,11 +10,11 @@
 
 use crate::rotation::attempts::{Attempts, Next, Outcome};
 use crate::rotation::recovery::{self, Commit, JournalState, Now, Recovery, Saved, State};
+use crate::rotation::walk::{self, Hashing, Model, NOBODY, PROGRAMS, Walked, walk};
 use crate::store::journal::Failure;
 use crate::store::spent::{Link, SpentTokens};
 use crate::tokens::claims::{Claims, LocalTime};
 use crate::tokens::secret::Digest;
-use crate::walk::{self, Hashing, Model, NOBODY, PROGRAMS, Walked, walk};
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::mem::{self, Discriminant, discriminant};

@@ -21,6 +21,10 @@ mod restoring;
 pub(crate) mod spendable;
 mod spending;
 mod turns;
+#[cfg(test)]
+mod vault_exploration;
+#[cfg(test)]
+mod walk;
 
 use crate::config::settings::Settings;
 use crate::error::notices::Notices;

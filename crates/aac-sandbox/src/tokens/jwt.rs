@@ -24,7 +24,7 @@ const POLICY: &str = "AlteryxAuthIDPPolicy";
 const DASHES: (&str, &str) = ("sandbox", "~~~.???");
 
 /// How long refresh tokens say that they are valid, in seconds.
-pub(crate) const REFRESH_LIFETIME: i64 = 365 * 24 * 60 * 60;
+const REFRESH_LIFETIME: i64 = 365 * 24 * 60 * 60;
 
 /// What all tokens of a family share.
 #[derive(Clone, Debug)]

@@ -7,8 +7,6 @@
 mod client;
 mod document;
 mod environment;
-#[cfg(test)]
-mod exploration;
 pub(crate) mod protocol;
 
 use crate::config::settings::Hosts;
@@ -368,7 +366,8 @@ impl Store for VaultStore<'_> {
     fn locked(&self, waited: Duration) -> Error {
         match &self.seen.borrow().notes.claim {
             Some(claim) => {
-                let (holder, since) = (claim.holder.clone(), self.seen.borrow().written_at());
+                let holder = claim.holder.clone();
+                let since = self.seen.borrow().written_at().to_string();
                 Cause::Claimed { secret: self.place(), holder, since }.into()
             }
             // It is about to claim them, or fails to.

@@ -3,7 +3,7 @@
 //! and are applied later, or never.
 //!
 //! The world is made of small numbers: the versions of a secret, an authorization server, a journal for
-//! each machine, and programs that take the steps of this folder and of `rotation` in their order. What
+//! each machine, and programs that take the steps of `store/vault` and of this folder in their order. What
 //! they decide, the product's own functions decide. A step that breaks a promise ends the exploration,
 //! with the shortest way to it. What cannot be promised is collected. See "The vault, explored" in
 //! ROTATION.md, beside this crate's Cargo.toml.
@@ -13,6 +13,7 @@
 
 use crate::rotation::attempts::{Attempts, Next, Outcome};
 use crate::rotation::recovery::{self, Commit, JournalState, Now, Recovery, Saved, State};
+use crate::rotation::walk::{self, Hashing, Model, NOBODY, PROGRAMS, Walked, walk};
 use crate::store::journal::Failure;
 use crate::store::spent::{Link, SpentTokens};
 use crate::store::vault::protocol::{
@@ -21,7 +22,6 @@ use crate::store::vault::protocol::{
 };
 use crate::tokens::claims::LocalTime;
 use crate::tokens::secret::Digest;
-use crate::walk::{self, Hashing, Model, NOBODY, PROGRAMS, Walked, walk};
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::fmt;
