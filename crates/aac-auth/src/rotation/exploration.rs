@@ -304,7 +304,7 @@ impl World {
     }
 
     /// The server is sent a token: a new one, or none if it is refused.
-    fn exchange(&mut self, rules: &Rules, token: Token) -> Token {
+    fn refresh(&mut self, rules: &Rules, token: Token) -> Token {
         if token > self.made || has(self.dead, token) {
             return NONE;
         }
@@ -698,7 +698,7 @@ impl Explorer {
             && token != GARBLED
         {
             let mut next = base;
-            let made = next.exchange(&self.rules, token);
+            let made = next.refresh(&self.rules, token);
             if made != NONE {
                 next.used_by_others |= set(token);
                 next.has_excuse = true;
@@ -1000,7 +1000,7 @@ impl Explorer {
                 self.push(What::Does(at), index, next, breach);
             }
             At::Sent => {
-                me!().pair.next = next.exchange(&self.rules, pair.spent);
+                me!().pair.next = next.refresh(&self.rules, pair.spent);
                 let is_dead = has(world.dead, pair.spent);
                 let is_refused = me!().pair.next == NONE && !is_dead;
                 let breach = (is_refused && !world.is_pair_lost && !world.has_excuse)

@@ -361,7 +361,7 @@ impl World {
     }
 
     /// The server is sent a token: a new one, or none if it is refused.
-    fn exchange(&mut self, rules: &Rules, token: Token) -> Token {
+    fn refresh(&mut self, rules: &Rules, token: Token) -> Token {
         if has(self.dead, token) {
             return NONE;
         }
@@ -884,7 +884,7 @@ impl Explorer {
             }
             At::Confirm => self.confirm(world, index),
             At::Send => self.send(world, index),
-            At::Sent => self.exchange(world, index),
+            At::Sent => self.refresh(world, index),
             At::Arriving => {
                 let mut next = *world;
                 let pair = next.programs[index].pair;
@@ -1323,10 +1323,10 @@ impl Explorer {
         step.remains = remains.filter(|_| !has_grace);
     }
 
-    fn exchange(&mut self, world: &World, index: usize) {
+    fn refresh(&mut self, world: &World, index: usize) {
         let token = world.programs[index].pair.spent;
         let mut next = *world;
-        let made = next.exchange(&self.rules, token);
+        let made = next.refresh(&self.rules, token);
         let me = &mut next.programs[index];
         (me.pair.next, me.at) = (made, At::Arriving);
         let is_lost = made == NONE && !has(world.dead, token) && !has(world.lost, token);
