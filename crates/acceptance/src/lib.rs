@@ -346,12 +346,14 @@ pub fn kill(signal: &str, id: u32) {
     assert!(status.success());
 }
 
-/// Whether the tests themselves were started with a signal ignored (`nohup`): a program that they start
-/// ignores it, too, as it should.
+/// Whether the tests themselves were started with a signal ignored (`nohup`, a script's `&`): a program
+/// that they start ignores it, too, as it should.
 #[cfg(unix)]
 pub fn is_ignored(signal: &str) -> bool {
     let number = [("HUP", 1), ("INT", 2), ("TERM", 15)].into_iter();
-    let number = number.filter(|(name, _)| *name == signal).map(|(_, number)| number).sum::<u32>();
+    let Some((_, number)) = number.into_iter().find(|(name, _)| *name == signal) else {
+        return false;
+    };
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let ignored = ignored.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok());

@@ -136,6 +136,9 @@ fn ctrl_c_leaves_the_run_going_and_says_how_to_watch_it() {
         if acceptance::is_ignored(signal) {
             continue;
         }
+        if acceptance::is_ignored(signal) {
+            continue;
+        }
         let case = slow_case();
         let (child, _stdout, run) = start(case.program("run_plan").arg("7"));
         acceptance::kill(signal, child.id());
