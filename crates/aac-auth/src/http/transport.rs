@@ -106,9 +106,10 @@ impl Transport {
 
     fn proxy_for(&self, uri: &Uri) -> Result<Option<Proxy>, NetworkError> {
         let host = uri.host().unwrap_or_default().to_ascii_lowercase();
+        let port = uri.port_u16().unwrap_or(443);
         if is_loopback(&host)
             || is_exempt(&host, &self.no_proxy)
-            || is_exempt_by_system(&host, &self.exempt)
+            || is_exempt_by_system(&host, port, &self.exempt)
         {
             return Ok(None);
         }
@@ -179,13 +180,16 @@ fn as_set(name: &str) -> String {
     alike.max_by_key(|set| set == name).unwrap_or_default()
 }
 
-/// Whether the system's settings exempt the host from its proxy: names with `*` for any text, separated by
-/// semicolons. `<local>` stands for names without a dot, which none of ours is.
-fn is_exempt_by_system(host: &str, exempt: &str) -> bool {
+/// Whether the system's settings exempt the host from its proxy for https: names with `*` for any text,
+/// perhaps with a protocol or port, separated by semicolons. `<local>` stands for names without a dot, which
+/// none of ours is.
+fn is_exempt_by_system(host: &str, port: u16, exempt: &str) -> bool {
+    let port = format!(":{port}");
     exempt.split([';', ' ']).any(|entry| {
         let entry = entry.trim().to_ascii_lowercase();
-        let pattern = entry.split_once("://").map_or(entry.as_str(), |(_, pattern)| pattern);
-        !pattern.is_empty() && matches_wildcard(pattern, host)
+        let (scheme, pattern) = entry.split_once("://").unwrap_or(("https", &entry));
+        let pattern = pattern.strip_suffix(&port).unwrap_or(pattern);
+        scheme == "https" && !pattern.is_empty() && matches_wildcard(pattern, host)
     })
 }
 
@@ -317,11 +321,28 @@ mod tests {
     #[test]
     fn what_the_system_exempts_from_its_proxy_needs_none() {
         let host = "api.us1.alteryxcloud.com";
-        for covering in ["*", "<local>;*.alteryxcloud.com", "API.*.com", "https://api.us1*", host] {
-            assert!(is_exempt_by_system(host, covering), "{covering}");
+        for covering in [
+            "*",
+            "<local>;*.alteryxcloud.com",
+            "API.*.com",
+            "https://api.us1*",
+            "*.alteryxcloud.com:443",
+            host,
+        ] {
+            assert!(is_exempt_by_system(host, 443, covering), "{covering}");
         }
-        for other in ["", ";", "<local>", "alteryxcloud.com", "*.us1", "us1*", "a*x"] {
-            assert!(!is_exempt_by_system(host, other), "{other}");
+        for other in [
+            "",
+            ";",
+            "<local>",
+            "alteryxcloud.com",
+            "*.us1",
+            "us1*",
+            "a*x",
+            "http://*",
+            "*.alteryxcloud.com:8443",
+        ] {
+            assert!(!is_exempt_by_system(host, 443, other), "{other}");
         }
     }
 

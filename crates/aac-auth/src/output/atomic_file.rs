@@ -84,7 +84,7 @@ impl AtomicFile {
                 part
             }
         };
-        // Closed first: Windows does not rename open files.
+        // Closed first: not every file system renames open files.
         drop(file);
         folder::rename(&part.path, &self.path).map_err(|error| {
             // It is complete, so it is kept.

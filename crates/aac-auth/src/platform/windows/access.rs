@@ -49,9 +49,13 @@ impl Protection {
     /// Creates a file that nobody else can open before it is protected like creds.json.
     pub(crate) fn create(&self, path: &Path) -> io::Result<File> {
         let mut options = OpenOptions::new();
-        options.read(true).write(true).create_new(true);
-        options.access_mode(GENERIC_READ | GENERIC_WRITE | WRITE_DAC).share_mode(0);
-        let file = options.attributes(self.attributes).open(path)?;
+        options.read(true).write(true).create_new(true).share_mode(0).attributes(self.attributes);
+        let mut create = |more| options.access_mode(GENERIC_READ | GENERIC_WRITE | more).open(path);
+        let file = match create(WRITE_DAC) {
+            // A network share may let nobody change access lists. Usually the folder's will do.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => create(0)?,
+            created => created?,
+        };
         let protected = self.protect(&file);
         drop(file);
         // Whoever opens it in between is one who may.
@@ -77,6 +81,10 @@ impl Protection {
 
     /// Gives an older file, such as the lock, the access list that creds.json has by now.
     pub(crate) fn give_to(&self, file: &File) -> io::Result<()> {
+        // The list itself may forbid even the owner to change it (OWNER RIGHTS).
+        if self.list.lets_in_the_same(&AccessList::of(file)?) {
+            return Ok(());
+        }
         self.list.give_to(&reopen(file, READ_CONTROL | WRITE_DAC)?)
     }
 }
@@ -356,15 +364,21 @@ mod tests {
     #[test]
     fn a_tightened_list_is_kept() {
         let folder = tempfile::tempdir().unwrap();
-        let [model, next] = ["creds.json", "creds.json.new"].map(|name| folder.path().join(name));
+        let [path, next] = ["creds.json", "creds.json.new"].map(|name| folder.path().join(name));
         let mut options = OpenOptions::new();
         options.write(true).create_new(true).access_mode(GENERIC_READ | GENERIC_WRITE | WRITE_DAC);
-        let model = options.open(model).unwrap();
+        let model = options.open(&path).unwrap();
         let open = AccessList::of(&model).unwrap();
-        let mut tightened = AccessList { is_protected: true, ..open };
-        tightened.entries.as_mut().unwrap().truncate(1);
-        let tightened = tightened.over(&tightened);
-        tightened.set(&model).unwrap();
+        // One entry, which lets in this user: the first of a folder's is often for the system alone.
+        let alone = |entry: &Entry| {
+            let alone = list(slice::from_ref(entry), true);
+            alone.over(&alone)
+        };
+        let is_for_us = |tightened: &AccessList| {
+            tightened.set(&model).unwrap();
+            File::options().read(true).write(true).open(&path).is_ok()
+        };
+        let tightened = open.entries.iter().flatten().map(alone).find(is_for_us).unwrap();
         if AccessList::of(&model).unwrap() != tightened {
             eprintln!("skipped: this system does not keep access lists");
             return;

@@ -61,7 +61,8 @@ pub(crate) fn may_pass(error: &io::Error, path: &Path, to: Option<&Path>) -> boo
     is_unclear(error) && (is_going(path) || to.is_some_and(|to| is_going(to) || is_replaceable(to)))
 }
 
-/// Opens what has this path for these rights alone, which disturbs nobody.
+/// Opens what has this path for these rights alone, and only for a moment: as long as it is open for
+/// deletion, those who do not share that cannot open it.
 fn probe(path: &Path, rights: u32) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.access_mode(rights);
