@@ -69,6 +69,14 @@ fn open(files: &Files) -> Result<File, StoreError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         opened => return opened.map_err(at(path)),
     }
+    if !platform::LOCKS_ARE_ADVISORY {
+        // Nobody can open a file there before it has its rights. A link would be held open with its other
+        // name.
+        return match files.create_new(path) {
+            Err(error) if error.source.kind() != io::ErrorKind::AlreadyExists => Err(error),
+            _ => open().map_err(at(path)),
+        };
+    }
     let new = files.new_lock();
     // It is the lock file that cannot be made, by whatever name.
     let of_lock = |error: StoreError| StoreError { place: path.into(), ..error };
