@@ -3,7 +3,7 @@
 
 #![cfg_attr(not(unix), allow(unused, reason = "some of it is for Unix"))]
 
-use aac_sandbox::{Fault, FaultKind, Options, Sandbox};
+use aac_sandbox::{Fault, FaultKind, Options, Sandbox, Tokens};
 use acceptance::{Case, DOCUMENTED, PROGRAMS, Run, documents, names, read, repository};
 use saphyr::{LoadableYamlNode, Yaml};
 use serde_json::Value;
@@ -55,13 +55,13 @@ fn nothing_is_shown_that_is_not_tested() {
     let tested = [
         // The tests of this file.
         ("README.md", "rust console bash powershell bash"),
-        ("crates/aac-auth/README.md", "mermaid console console bash hcl mermaid yaml bash toml"),
+        ("crates/aac-auth/README.md", "mermaid console bash bash hcl mermaid yaml bash toml"),
         ("crates/aac-sandbox/README.md", "console console console toml text"),
         ("crates/access_token/README.md", "bash python powershell text"),
         ("crates/get_workspace/README.md", "console text"),
         ("crates/list_users/README.md", "console text"),
         ("crates/raw_call/README.md", "console text"),
-        ("crates/run_plan/README.md", "console bash console text text"),
+        ("crates/run_plan/README.md", "console console text text bash text"),
         ("crates/token_status/README.md", "console console console text"),
         // repository.rs: what is named is there.
         (".github/CONTRIBUTING.md", "text bash bash bash bash"),
@@ -342,11 +342,14 @@ fn account(folder: &Path) {
     let tokens = sandbox.issue_expired();
     let bin = folder.join("bin");
     fs::create_dir(&bin).unwrap();
-    let editor = format!(
-        "#!/bin/sh\nsed -i.bak -e 's/Your access token here/{}/' -e 's/Your refresh token here/{}/' \"$1\"\n",
-        tokens.access_token, tokens.refresh_token
-    );
-    fs::write(bin.join("nano"), editor).unwrap();
+    let paste = |tokens: &Tokens| {
+        let editor = format!(
+            "#!/bin/sh\nsed -i.bak -e 's/Your access token here/{}/' -e 's/Your refresh token here/{}/' \"$1\"\n",
+            tokens.access_token, tokens.refresh_token
+        );
+        fs::write(bin.join("nano"), editor).unwrap();
+    };
+    paste(&tokens);
     stdout(bash(folder, "chmod +x bin/nano; git init -q; git add -A"));
     let setup = blocks("README.md", "bash")[0]
         .replace("https://api.us1.alteryxcloud.com", sandbox.url())
@@ -361,6 +364,14 @@ fn account(folder: &Path) {
             .count(),
         0
     );
+
+    // Another workspace, in a folder of its own.
+    paste(&sandbox.issue_expired());
+    let elsewhere = blocks("crates/aac-auth/README.md", "bash")[0]
+        .replace("https://api.eu1.alteryxcloud.com", sandbox.url())
+        .replace("Your client id here", sandbox.project_id())
+        .replace('~', folder.to_str().unwrap());
+    assert_eq!(stdout(bash(folder, &elsewhere)), printed);
 
     // What curl is called with, any user of the machine can read.
     let watch = "curl() { printf '%s\n' \"$@\" >> arguments; command curl \"$@\"; };";
@@ -377,7 +388,7 @@ fn account(folder: &Path) {
         let printed: Value = serde_json::from_str(&stdout(output)).unwrap();
         assert_eq!(printed, serde_json::from_str::<Value>(DOCUMENTED).unwrap(), "{program}");
     }
-    assert_eq!(sandbox.counters().refreshes, 1, "one token served all of them");
+    assert_eq!(sandbox.counters().refreshes, 2, "one token of each pair served all of them");
     if has("curl") {
         let arguments = fs::read_to_string(folder.join("arguments")).unwrap();
         assert!(arguments.contains("\n@-\n") && !arguments.contains("Bearer"), "{arguments}");
@@ -471,7 +482,7 @@ fn the_manifests_say_what_the_programs_need() {
         assert!(readme.contains(&format!("| `{variable}` |")), "{variable}");
     }
     let pointer = config["data"]["creds.json"].as_str().unwrap();
-    assert!(blocks("crates/aac-auth/README.md", "bash")[0].contains(&format!("echo '{pointer}'")));
+    assert!(blocks("crates/aac-auth/README.md", "bash")[1].contains(&format!("echo '{pointer}'")));
 }
 
 #[test]
@@ -557,6 +568,9 @@ fn troubles() -> BTreeMap<&'static str, String> {
         call(Options::default(), &|case| fs::write(case.path(file), text).unwrap())
     };
     let raw = |args: &[&str]| Case::fresh(Options::default()).call("raw_call", args).stderr;
+    let forgotten = ["run", "-p", "list_users", "--format", "csv"];
+    let forgotten = acceptance::cargo().args(forgotten).output().unwrap().stderr;
+    let forgotten = String::from_utf8(forgotten).unwrap();
     let elsewhere = tempfile::tempdir().unwrap();
     let nowhere = Run::of(acceptance::command().current_dir(elsewhere.path())).stderr;
     let tls = {
@@ -588,6 +602,8 @@ fn troubles() -> BTreeMap<&'static str, String> {
             fs::write(case.path("client_id.txt"), "Your client id here").unwrap();
             case.run(["-v"; 0]).stderr
         }),
+        ("unexpected argument", forgotten.clone()),
+        ("Usage: cargo run", forgotten),
         ("no creds.json in", nowhere),
         ("Invalid ApiKey", api(FaultKind::InvalidKey)),
         ("Failed to resolve API Key", {
