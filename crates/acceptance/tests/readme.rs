@@ -486,6 +486,19 @@ fn the_manifests_say_what_the_programs_need() {
 }
 
 #[test]
+fn the_library_needs_no_clap() {
+    let tree = |features: &[&str]| {
+        let tree = ["tree", "--offline", "-p", "aac-auth", "-e", "normal", "--prefix", "none"];
+        let output = acceptance::cargo().args(tree).args(features).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let has_clap = |tree: String| tree.lines().any(|line| line.starts_with("clap"));
+    assert!(has_clap(tree(&[])));
+    assert!(!has_clap(tree(&["--no-default-features"])));
+}
+
+#[test]
 fn another_project_uses_the_library() {
     let project = tempfile::tempdir().unwrap();
     let folder = project.path();

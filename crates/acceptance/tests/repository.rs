@@ -146,19 +146,6 @@ fn the_oldest_rust_is_the_same_everywhere() {
 }
 
 #[test]
-fn the_library_needs_no_clap() {
-    let tree = |features: &[&str]| {
-        let tree = ["tree", "--offline", "-p", "aac-auth", "-e", "normal", "--prefix", "none"];
-        let output = acceptance::cargo().args(tree).args(features).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
-    };
-    let has_clap = |tree: String| tree.lines().any(|line| line.starts_with("clap"));
-    assert!(has_clap(tree(&[])));
-    assert!(!has_clap(tree(&["--no-default-features"])));
-}
-
-#[test]
 fn the_workflow_runs_what_a_contributor_runs() {
     let workflow = read(".github/workflows/ci.yml");
     for command in [".ci/run", "cargo test --workspace --locked", "cargo deny --locked check"] {
