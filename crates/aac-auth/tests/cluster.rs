@@ -1,7 +1,7 @@
 //! Tokens in a real vault: a cluster of three OpenBao servers, with real processes on several machines, and
 //! the sandbox as Alteryx Cloud. What must hold when programs and servers are killed, stopped and cut off.
 //!
-//! It takes half an hour, and less with fewer rounds (default 20) and kills (default 200, and half as
+//! It takes twenty minutes, and less with fewer rounds (default 20) and kills (default 200, and half as
 //! many with a grace period). `AAC_TEST_ROWS` names the rows to take, such as `races,kills`:
 //!
 //! ```text
@@ -20,6 +20,7 @@ use std::env;
 use std::fs;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{BufRead, BufReader, Read, Write};
+use std::mem;
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -512,14 +513,25 @@ impl Running {
 
     fn end(mut self) -> Run {
         self.stderr.read_to_string(&mut self.text).unwrap();
-        let mut run = Run::from(self.child.wait_with_output().unwrap());
-        run.stderr = self.text;
-        run
+        let mut stdout = String::new();
+        self.child.stdout.take().unwrap().read_to_string(&mut stdout).unwrap();
+        let code = self.child.wait().unwrap().code();
+        Run { code, stdout, stderr: mem::take(&mut self.text) }
     }
 }
 
+impl Drop for Running {
+    /// A test that fails leaves nothing behind that is stopped, or waits.
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+type Row = fn(&Lab);
+
 /// The rows of the table of what must hold, in the order in which they are taken.
-const ROWS: [(&str, fn(&Lab)); 9] = [
+const ROWS: [(&str, Row); 9] = [
     ("races", races),
     ("dead", sixteen_with_a_dead_token),
     ("then", while_a_response_is_on_its_way),
@@ -532,7 +544,7 @@ const ROWS: [(&str, fn(&Lab)); 9] = [
 ];
 
 #[test]
-#[ignore = "needs bao; half an hour"]
+#[ignore = "needs bao; a quarter of an hour"]
 fn rows_of_the_table_hold() {
     let Some(lab) = Lab::start() else { return };
     let named = env::var("AAC_TEST_ROWS").unwrap_or_default();
@@ -1031,9 +1043,14 @@ fn kill(lab: &Lab, kills: usize, has_grace: bool) {
     let grace = Duration::from_secs(if has_grace { 600 } else { 0 });
     let fleet = Fleet::new(lab, Options { latency, grace, ..Options::default() }, 3);
     let fleet = fleet.with(TAKEOVER, 2);
-    let start = Instant::now();
-    fleet.run(0).assert_ok();
-    let usual = start.elapsed();
+    // The first is slower than the others.
+    let rotation = |_| {
+        fleet.put(&fleet.sandbox.issue_expired());
+        let start = Instant::now();
+        fleet.run(0).assert_ok();
+        start.elapsed()
+    };
+    let usual = (0..5).map(rotation).min().unwrap();
     let mut stages = BTreeMap::<_, [usize; 2]>::new();
     let mut longest = Duration::ZERO;
     for _ in 0..kills {
@@ -1052,10 +1069,11 @@ fn kill(lab: &Lab, kills: usize, has_grace: bool) {
         let token = fleet.refresh_token();
         let mut first = fleet.start(machine);
         // It is the moment that is random.
-        thread::sleep(usual.mul_f64(random(1100) as f64 / 1000.0));
+        thread::sleep(usual.mul_f64(random(1200) as f64 / 1000.0));
         // It may have ended.
         let _ = first.child.kill();
         let code = first.child.wait().unwrap().code();
+        drop(first);
         let has_response = fleet.has_response(machine);
         let secret = fleet.secret();
         let start = Instant::now();
