@@ -10,7 +10,7 @@ use ureq::http::{HeaderValue, Uri};
 use ureq::tls::{Certificate, PemItem, RootCerts, parse_pem};
 use zeroize::Zeroizing;
 
-/// Where the vault is, and whom to trust. The token is [read](token) for each request: an agent may
+/// Where the vault is, and whom to trust. The token is [read](Self::token) for each request: an agent may
 /// replace it at any time.
 pub(crate) struct Environment {
     /// Scheme and host, with no slash at its end.
