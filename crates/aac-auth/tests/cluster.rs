@@ -15,7 +15,7 @@ use aac_sandbox::{Hold, Options, Sandbox, Tokens};
 use acceptance::cluster::{Cluster, SECRET};
 use acceptance::{Run, answered, program, repository};
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::env;
 use std::fs;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -144,7 +144,8 @@ struct WayState {
 struct Ways {
     /// `127.0.0.1:PORT` of a node; none where no node serves.
     target: Option<String>,
-    connections: Vec<TcpStream>,
+    /// Those of the programs, by the order in which they came.
+    connections: HashMap<usize, TcpStream>,
     /// The number of the next write.
     writes: usize,
     hold: Option<Point>,
@@ -168,11 +169,16 @@ impl Way {
         let shared = Arc::<WayState>::default();
         lock(&shared.state).target = target.map(host_and_port);
         let accepting = Arc::clone(&shared);
-        // It ends with the test process.
         thread::spawn(move || {
-            for client in listener.incoming() {
+            for (number, client) in listener.incoming().enumerate() {
+                if accepting.is_closed.load(Ordering::SeqCst) {
+                    return;
+                }
                 let shared = Arc::clone(&accepting);
-                thread::spawn(move || carry(&shared, client.unwrap()));
+                thread::spawn(move || {
+                    carry(&shared, number, client.unwrap());
+                    lock(&shared.state).connections.remove(&number);
+                });
             }
         });
         Self { address, shared, watch: None }
@@ -200,7 +206,7 @@ impl Way {
                 if state.target != target {
                     state.target = target;
                     shared.changed.notify_all();
-                    for connection in state.connections.drain(..) {
+                    for (_, connection) in state.connections.drain() {
                         // It may be gone already.
                         let _ = connection.shutdown(Shutdown::Both);
                     }
@@ -243,6 +249,8 @@ impl Drop for Way {
         if let Some(watch) = self.watch.take() {
             let _ = watch.join();
         }
+        // Wakes the thread that accepts.
+        let _ = TcpStream::connect(host_and_port(&self.address));
     }
 }
 
@@ -264,14 +272,18 @@ fn host_and_port(url: &str) -> String {
 }
 
 /// Carries a connection to where the way leads now.
-fn carry(shared: &Arc<WayState>, mut client: TcpStream) {
+fn carry(shared: &Arc<WayState>, number: usize, mut client: TcpStream) {
     let Some(target) = lock(&shared.state).target.clone() else { return };
-    let Ok(mut server) = TcpStream::connect(target) else { return };
+    let Ok(mut server) = TcpStream::connect(&target) else { return };
     let (mut client_too, mut server_too) =
         (client.try_clone().unwrap(), server.try_clone().unwrap());
-    lock(&shared.state)
-        .connections
-        .extend([client.try_clone().unwrap(), server.try_clone().unwrap()]);
+    {
+        let mut state = lock(&shared.state);
+        if state.target.as_ref() != Some(&target) {
+            return;
+        }
+        state.connections.insert(number, client.try_clone().unwrap());
+    }
     // What the client has sent since the last response; at first it shakes hands.
     let sent = Arc::new(AtomicUsize::new(WRITE));
     let write = Arc::new(AtomicUsize::new(usize::MAX));
