@@ -1,5 +1,5 @@
 //! What safety costs, side by side: a token from the fast path against merely reading the file, and
-//! a call that rotates against the same exchange written naively with ureq.
+//! a call that rotates against the same refresh written naively with ureq.
 //!
 //! ```text
 //! cargo bench -p aac-auth
@@ -58,7 +58,7 @@ mod expired {
     use super::*;
 
     #[divan::bench(sample_count = 100, sample_size = 1)]
-    fn naive_exchange_and_write(bencher: divan::Bencher) {
+    fn naive_refresh_and_write(bencher: divan::Bencher) {
         let folder = Folder::new(Sandbox::issue_expired);
         let url = format!("{}/token", folder.sandbox.issuer());
         let agent = ureq::Agent::new_with_defaults();

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 
 /// Print the email address of every user
 #[derive(Parser)]
+#[command(name = env!("CARGO_CRATE_NAME"), version)]
 struct Cli {
     #[command(flatten)]
     connection: ConnectionOptions,
@@ -22,7 +23,8 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli) -> Result<(), Error> {
-    let client = Client::open(&cli.connection, "all_pages/1.0")?;
+    let program = concat!(env!("CARGO_CRATE_NAME"), "/", env!("CARGO_PKG_VERSION"));
+    let client = Client::open(&cli.connection, program)?;
     let mut output = Output::stdout();
     for user in client.rows("/iam/v1/workspaces/{workspaceId}/people").named("users") {
         // Users choose their own names and addresses: on a terminal, unsafe characters are escaped.

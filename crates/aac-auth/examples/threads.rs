@@ -10,6 +10,7 @@ use std::thread;
 
 /// Print people by their numbers
 #[derive(Parser)]
+#[command(name = env!("CARGO_CRATE_NAME"), version)]
 struct Cli {
     /// The numbers
     #[arg(required = true)]
@@ -27,7 +28,8 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli) -> Result<(), Error> {
-    let client = Client::open(&cli.connection, "threads/1.0")?;
+    let program = concat!(env!("CARGO_CRATE_NAME"), "/", env!("CARGO_PKG_VERSION"));
+    let client = Client::open(&cli.connection, program)?;
     let person = &|id: &u64| client.get(&format!("/iam/v1/people/{id}"));
     let people = thread::scope(|scope| {
         let started = cli.people.iter().map(|id| scope.spawn(move || person(id)));

@@ -97,9 +97,14 @@ pub mod output;
 pub mod recipes;
 
 // The client.
-pub use api::client::Client;
+pub use api::client::{Client, Farewell};
 pub use config::options::ConnectionOptions;
 pub use tokens::secret::AccessToken;
+
+// What is known of the tokens.
+pub use api::status::{Leftover, PairState, TokenStatus};
+pub use error::place::Place;
+pub use tokens::timestamp::Timestamp;
 
 // A request and its response.
 pub use api::body::Body;

@@ -1,14 +1,30 @@
 //! Complete programs, from the folder `examples` beside this crate's Cargo.toml. The first lines of each
-//! say how to run it in the sandbox.
+//! say how to run it in the sandbox. A copy has its own name and version, in `--version` and in the
+//! `User-Agent` header: they come from its Cargo.toml.
 //!
-//! `get_workspace` is the smallest, and the one to copy first.
+//! `get_workspace` is the smallest, and the one to copy first. To run a plan or a job and watch it, copy
+//! or call `run_plan`.
 
-/// A POST with a JSON body.
+/// A change: a PATCH with a JSON body.
 ///
 /// ```no_run
-#[doc = include_str!("../examples/post_json.rs")]
+#[doc = include_str!("../examples/rename_plan.rs")]
 /// ```
-pub mod post_json {}
+pub mod rename_plan {}
+
+/// A POST with a JSON body, and a DELETE.
+///
+/// ```no_run
+#[doc = include_str!("../examples/create_and_delete.rs")]
+/// ```
+pub mod create_and_delete {}
+
+/// A download and an upload of any size.
+///
+/// ```no_run
+#[doc = include_str!("../examples/copy_plan.rs")]
+/// ```
+pub mod copy_plan {}
 
 /// All pages of a list.
 ///
@@ -17,12 +33,12 @@ pub mod post_json {}
 /// ```
 pub mod all_pages {}
 
-/// A job, started and watched to its end, beyond the five minutes of a token.
+/// A list as a CSV file for a spreadsheet.
 ///
 /// ```no_run
-#[doc = include_str!("../examples/run_job.rs")]
+#[doc = include_str!("../examples/spreadsheet.rs")]
 /// ```
-pub mod run_job {}
+pub mod spreadsheet {}
 
 /// Several threads, one client.
 ///

@@ -1,5 +1,7 @@
 //! One call after another: what is sent, what comes of every answer, and what the user reads.
 
+#![cfg_attr(not(unix), allow(unused, reason = "some of it is for Unix"))]
+
 use aac_auth::{Client, ConnectionOptions};
 use aac_sandbox::{Fault, FaultKind, Options, RefreshTokens};
 use acceptance::{Case, DOCUMENTED, Run};
@@ -142,14 +144,14 @@ fn every_error_of_the_api_is_told_in_words_that_help() {
     let case = Case::fresh(Options::default());
     let url = format!("(GET {}/iam/v1/workspaces/current)", case.sandbox.url());
     for (kind, code, words) in [
-        (K::BadRequest, 4, &["HTTP 400 Bad Request", "request id"][..]),
+        (K::BadRequest, 4, &["HTTP 400 Bad Request", "request ID"][..]),
         (
             K::Forbidden,
             4,
             &[
                 "HTTP 403 Forbidden: User is not authorised to access this API.",
                 "lacks a privilege",
-                "request id",
+                "request ID",
             ],
         ),
         (K::NotFound, 4, &["HTTP 404 Not Found"]),
@@ -162,7 +164,7 @@ fn every_error_of_the_api_is_told_in_words_that_help() {
         ),
         (K::InvalidKey, 4, &["HTTP 401 Unauthorized: Invalid ApiKey", "client_id.txt"]),
         (K::ServerError, 5, &["HTTP 500 Internal Server Error"]),
-        (K::BadGateway, 5, &["HTTP 502 Bad Gateway", "run this again later"]),
+        (K::BadGateway, 5, &["HTTP 502 Bad Gateway", "Try again later"]),
         (K::GatewayTimeout, 5, &["HTTP 504 Gateway Timeout"]),
         (K::Unavailable(1), 5, &["HTTP 503 Service Unavailable"]),
         (

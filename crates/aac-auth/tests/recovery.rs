@@ -1,6 +1,8 @@
 //! What is found beside creds.json after crashes, restored copies, pastes and other accounts: no living
 //! pair is thrown away, and no used token is sent.
 
+#![cfg_attr(not(unix), allow(unused, reason = "some of it is for Unix"))]
+
 use aac_auth::{Client, ConnectionOptions};
 use aac_sandbox::{Fault, FaultKind, Options, Tokens};
 use acceptance::{Case, Run};
@@ -621,7 +623,11 @@ fn a_lock_file_that_is_deleted_during_a_refresh_lets_nobody_in() {
     let hold = case.sandbox.hold_token_endpoint();
     let first = case.start(1).pop().unwrap();
     assert!(hold.wait_for_request(SOON));
-    fs::remove_file(case.path("creds.json.lock")).unwrap();
+    if !case.delete_lock() {
+        hold.release();
+        Run::from(first).assert_ok();
+        return;
+    }
     let others = case.start(4);
     // The sandbox would count a second request as soon as it arrives.
     hold.release();
@@ -669,7 +675,11 @@ fn a_lock_file_that_is_deleted_does_not_make_a_run_forget_the_doubt() {
     while !text.contains("trying again") {
         assert_ne!(BufRead::read_line(&mut stderr, &mut text).unwrap(), 0, "{text}");
     }
-    fs::remove_file(case.path("creds.json.lock")).unwrap();
+    if !case.delete_lock() {
+        child.kill().unwrap();
+        child.wait().unwrap();
+        return;
+    }
     Read::read_to_string(&mut stderr, &mut text).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(1), "{text}");
     assert_eq!(text.matches("refreshing the tokens at").count(), 2, "it begins again: {text}");

@@ -133,7 +133,7 @@ fn eight_programs_in_a_loop_with_tokens_of_two_seconds() {
     let runs = churn(&case, 8, Duration::from_secs(10), || {});
     let counters = case.sandbox.counters();
     assert_eq!((counters.refused, counters.reused), (0, 0));
-    assert!(counters.refreshes >= 3 && runs > 50, "{counters:?}, {runs} runs");
+    assert!(counters.refreshes >= 3 && runs > 20, "{counters:?}, {runs} runs");
 }
 
 /// What the vendor's examples do: read, exchange, write in place whatever came, with no lock.
@@ -399,7 +399,8 @@ fn a_lock_file_that_is_deleted_while_it_is_held_makes_one_exchange() {
     let hold = case.sandbox.hold_token_endpoint();
     let first = case.start(1).pop().unwrap();
     assert!(hold.wait_for_request(SOON));
-    fs::remove_file(case.path("creds.json.lock")).unwrap();
+    // Where it cannot be deleted there is nothing to fear.
+    case.delete_lock();
     hold.release();
     Run::from(first).assert_ok();
     for child in case.start(4) {

@@ -3,7 +3,7 @@
 #![cfg(unix)]
 
 use aac_sandbox::{Hold, Options, Sandbox};
-use acceptance::Case;
+use acceptance::{Case, is_ignored};
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::process::ExitStatusExt;
@@ -13,20 +13,6 @@ use std::time::{Duration, Instant};
 
 const SOON: Duration = Duration::from_secs(20);
 const SIGNALS: [(&str, i32); 3] = [("HUP", 1), ("INT", 2), ("TERM", 15)];
-
-/// Whether the tests themselves were started with the signal ignored (`nohup`): a program that they start
-/// ignores it, too, as it should.
-fn is_ignored(signal: &str) -> bool {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    let ignored = ignored.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok());
-    let number = SIGNALS.iter().find(|(name, _)| *name == signal).map_or(0, |(_, number)| *number);
-    let is_ignored = ignored.is_some_and(|bits| bits >> (number - 1) & 1 == 1);
-    if is_ignored {
-        eprintln!("skipped: {signal} is ignored here");
-    }
-    is_ignored
-}
 
 /// When the signal comes: before the server has done anything, or when the response is on its way.
 const MOMENTS: [fn(&Sandbox) -> Hold; 2] =
@@ -200,6 +186,7 @@ fn real_terminals_and_timeout_lose_nothing() {
 }
 
 /// Until the program, which is nobody's child here, has let go of the lock.
+#[cfg(target_os = "linux")]
 fn wait_until_saved(case: &Case) {
     fs::File::open(case.path("creds.json.lock")).unwrap().lock().unwrap();
 }

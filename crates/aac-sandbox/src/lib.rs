@@ -27,7 +27,7 @@
 //!   comes within [`Options::grace`]. Both are settings of PingOne, the product behind the service.
 //!   How Alteryx has set them is not known, so the defaults are the strictest.
 //! - A refresh that has begun is finished even if the client has left.
-//! - The claims of the tokens, their order, types and lifetimes.
+//! - The claims of the tokens, their order, types and lifetimes; but the last one of access tokens.
 //! - The order in which the layers check a request, and the format of each layer's errors: the
 //!   Google front end, the Apigee gateway, the platform, the authorization server.
 //! - The body of `/iam/v1/workspaces/current`, byte for byte as documented; the fields of people as
@@ -36,7 +36,9 @@
 //!   runs, exports and imports what, and the status of each response but that of a run.
 //! - The quotas per minute, their headers, and the text of a rejection. They are documented for
 //!   `/v4` and assumed to be the same for `/plans/v1`.
-//! - The status of a run: created, in progress, complete. `…/status` is a bare JSON string.
+//! - The status of a run: created, in progress; complete, failed or canceled. `…/status` is a bare
+//!   JSON string.
+//! - The fields of the record of a pair of tokens, and its states but that of an administrator.
 //! - The vault: versions, check-and-set, `?version=`, deletion, the policy of `read` and `update`,
 //!   `X-Vault-Index`, sealing, the errors with their texts and the order of the checks. So is an
 //!   engine of version 1. `crates/acceptance/tests/vault_cluster.rs` asks a real OpenBao the same.
@@ -45,12 +47,12 @@
 //! # What is invented
 //!
 //! - Signatures are random bytes, since only the server could verify them.
-//! - The people; the plans and their fields; `/sandbox/echo`, which shows a client its own request,
+//! - The people, the plans and their past runs, which tell a little story; the fields of plans; `/sandbox/echo`, which shows a client its own request,
 //!   or the length and checksum of a large one.
 //! - The contents of a package: a plan, and padding up to [`Options::package_size`]. An import reads
 //!   only the beginning of its file and keeps only the name.
-//! - A run advances when someone asks for its status, not as time passes, and never fails. The
-//!   minute of a quota begins with its first call. The names of all quotas but that of jobs.
+//! - How long a run takes ([`Options::run_time`]). It fails, is canceled, or cannot be seen at first
+//!   only if a fault says so. The other fields of runs, and of their lists. The minute of a quota begins with its first call. The names of all quotas but that of jobs.
 //! - The texts of `invalid_grant` and of a few faults, which are not published. A client should not
 //!   depend on any text.
 //! - The body of a rejected request is read to its end first, so that the response always arrives.

@@ -46,8 +46,11 @@ pub struct Options {
     pub paging: Paging,
     /// The size of an exported package in bytes, unless its contents need more. Default: 2000.
     pub package_size: u64,
-    /// How many status requests find a run in progress before it is complete. Default: 3.
-    pub job_polls: usize,
+    /// How long a run of a plan or a job takes, by the server's clock. Default: 3 s.
+    pub run_time: Duration,
+    /// How long a pair of tokens lasts, which people choose when they make it, in seconds. The `exp`
+    /// of a refresh token does not say: it is 365 days ahead, as it was in 2025. Default: 365 days.
+    pub pair_lifetime: i64,
     /// The status of a response about another workspace: 403, or 404 for any other value. It is
     /// not known which the real service sends. Default: 403.
     pub foreign_workspace: u16,
@@ -81,7 +84,8 @@ impl Default for Options {
             max_page: 1000,
             paging: Paging::Exact,
             package_size: 2000,
-            job_polls: 3,
+            run_time: Duration::from_secs(3),
+            pair_lifetime: 365 * 24 * 60 * 60,
             foreign_workspace: 403,
             quiet: true,
             issuer: None,

@@ -59,6 +59,7 @@ impl Sandbox {
         let mint = Mint {
             issuer: options.issuer.clone().unwrap_or_else(|| format!("{url}/as")),
             lifetime: options.token_lifetime,
+            pair_lifetime: options.pair_lifetime,
             at_jwt: options.at_jwt,
             refresh_tokens: options.refresh_tokens,
         };
@@ -225,6 +226,12 @@ impl Sandbox {
     /// Revokes all access tokens issued so far, even those whose `exp` is in the future.
     pub fn revoke_access_tokens(&self) {
         self.shared.state().ledger.revoke_access_tokens();
+    }
+
+    /// Disables all pairs issued so far, as a user can on the web page. Access tokens stay valid
+    /// until they expire.
+    pub fn disable_pairs(&self) {
+        self.shared.state().ledger.disable();
     }
 
     /// What has happened so far.

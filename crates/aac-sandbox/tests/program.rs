@@ -37,7 +37,7 @@ fn a_wrong_command_line_is_refused_before_anything_starts() {
     }
     let stderr = text(&run(&["--fault", "token:501", PROGRAM]).stderr);
     assert!(stderr.contains("': unknown KIND\n\n\"token:501\" is not a valid fault."), "{stderr}");
-    assert!(stderr.lines().any(|line| line.contains(" reset-after ")), "{stderr}");
+    assert!(stderr.split_whitespace().any(|word| word == "reset-after"), "{stderr}");
     assert!(stderr.lines().all(|line| line.chars().count() <= 80), "{stderr}");
 }
 
@@ -57,6 +57,20 @@ fn help_fits_on_a_screen() {
     assert!(help.lines().count() < 25, "{help}");
     assert!(help.lines().all(|line| line.chars().count() <= 80), "{help}");
     assert!(help.contains("--list-faults"), "{help}");
+    assert!(help.contains("Usage: cargo sandbox [OPTIONS]"), "{help}");
+    let installed =
+        Command::new(PROGRAM).arg("--help").env_remove("CARGO").output().expect("it starts");
+    let help = text(&installed.stdout);
+    assert!(help.contains("Usage: aac-sandbox [OPTIONS]"), "{help}");
+    assert!(help.ends_with("Example: aac-sandbox --fault token:reset-after get_workspace\n"));
+}
+
+#[test]
+fn a_fault_that_never_happens_is_refused() {
+    let output = run(&["--fault", "api:500xall", "--fault", "run:fail"]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    let words = "--fault run:fail never happens, because api:500xall always does";
+    assert!(text(&output.stderr).contains(words), "{output:?}");
 }
 
 #[test]

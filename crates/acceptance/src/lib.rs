@@ -12,6 +12,8 @@
 //! ```
 
 pub mod cluster;
+#[cfg(windows)]
+pub mod platform;
 
 use aac_sandbox::{Options, Sandbox, Tokens, is_set_by_cargo};
 use serde_json::{Value, json};
@@ -37,8 +39,10 @@ pub const DOCUMENTED: &str = r#"{ "id": 31429, "name": "lukes-test-workspace", "
 /// it has built there.
 pub fn repository() -> &'static Path {
     static TOP: LazyLock<PathBuf> = LazyLock::new(|| {
-        let package = env::var_os("CARGO_MANIFEST_DIR").expect("cargo runs the tests");
-        Path::new(&package).ancestors().nth(2).unwrap().to_owned()
+        // A test binary that is started without cargo runs in its package's folder, as with cargo.
+        let package = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+        let package = package.unwrap_or_else(|| env::current_dir().unwrap());
+        package.ancestors().nth(2).unwrap().to_owned()
     });
     &TOP
 }
@@ -71,7 +75,8 @@ pub fn cargo() -> Command {
 }
 
 /// The programs that a user runs.
-pub const PROGRAMS: [&str; 4] = ["get_workspace", "list_users", "raw_call", "access_token"];
+pub const PROGRAMS: [&str; 6] =
+    ["get_workspace", "list_users", "raw_call", "run_plan", "token_status", "access_token"];
 
 /// A program, built as `cargo run` builds it.
 ///
@@ -127,6 +132,8 @@ pub struct Case {
 impl Case {
     /// With a fresh access token.
     pub fn fresh(options: Options) -> Self {
+        // Built before the token is issued: that may take longer than it lives.
+        get_workspace();
         let sandbox = Sandbox::start(options).unwrap();
         let tokens = sandbox.issue();
         Self::with(sandbox, tokens)
@@ -181,6 +188,17 @@ impl Case {
     pub fn refresh_token(&self) -> String {
         let creds: Value = serde_json::from_slice(&fs::read(self.creds()).unwrap()).unwrap();
         creds["refresh_token"].as_str().unwrap().to_owned()
+    }
+
+    /// Deletes the lock file while a program has it locked; false where the system does not let it.
+    #[track_caller]
+    pub fn delete_lock(&self) -> bool {
+        let deleted = fs::remove_file(self.path("creds.json.lock"));
+        assert!(deleted.is_ok() || cfg!(windows), "{deleted:?}");
+        if deleted.is_err() {
+            eprintln!("skipped: Windows does not delete a lock file that is in use");
+        }
+        deleted.is_ok()
     }
 
     /// The names in the folder, sorted.
@@ -299,6 +317,16 @@ pub fn clean(program: &Path) -> Command {
     command
 }
 
+/// Whether a program trusts the certificates of the file that SSL_CERT_FILE names. Elsewhere the system
+/// alone says what to trust, and no test changes that.
+pub fn can_trust_a_file() -> bool {
+    let is_linux = cfg!(target_os = "linux");
+    if !is_linux {
+        eprintln!("skipped: this system does not read SSL_CERT_FILE");
+    }
+    is_linux
+}
+
 /// Whether a tool that a test needs is available.
 pub fn have(tool: &str) -> bool {
     let is_there = ["-V", "--version"]
@@ -316,6 +344,22 @@ pub fn have(tool: &str) -> bool {
 pub fn kill(signal: &str, id: u32) {
     let status = Command::new("kill").args(["-s", signal, &id.to_string()]).status().unwrap();
     assert!(status.success());
+}
+
+/// Whether the tests themselves were started with a signal ignored (`nohup`): a program that they start
+/// ignores it, too, as it should.
+#[cfg(unix)]
+pub fn is_ignored(signal: &str) -> bool {
+    let number = [("HUP", 1), ("INT", 2), ("TERM", 15)].into_iter();
+    let number = number.filter(|(name, _)| *name == signal).map(|(_, number)| number).sum::<u32>();
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok());
+    let is_ignored = ignored.is_some_and(|bits| bits >> (number - 1) & 1 == 1);
+    if is_ignored {
+        eprintln!("skipped: {signal} is ignored here");
+    }
+    is_ignored
 }
 
 /// The result of running a program.

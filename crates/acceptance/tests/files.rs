@@ -78,6 +78,10 @@ fn a_folder_is_found_or_asked_for() {
         .assert_fails(1, &["/no/such/folder: no such folder"]);
     Run::of(command().env("AAC_DIR", case.creds()))
         .assert_fails(1, &["creds.json: no such folder"]);
+    // As cmd passes on `set AAC_DIR="C:\x"`.
+    let quoted = format!("\"{}\"", case.folder.path().display());
+    Run::of(command().env("AAC_DIR", quoted))
+        .assert_fails(1, &["no such folder", "without quotation marks"]);
     let below = case.path("a").join("b");
     fs::create_dir_all(&below).unwrap();
     Run::of(command().current_dir(&below)).assert_ok();
@@ -151,7 +155,7 @@ fn files_that_are_none() {
         let good = fs::read(case.path(name)).unwrap();
         fs::remove_file(case.path(name)).unwrap();
         case.run([""; 0])
-            .assert_fails(1, &[&format!("{name}: no such file"), "Make it a text file"]);
+            .assert_fails(1, &[&format!("{name}: no such file"), "must be a text file"]);
         fs::create_dir(case.path(name)).unwrap();
         case.run([""; 0]).assert_fails(1, &[&format!("{name}: not a file")]);
         fs::remove_dir(case.path(name)).unwrap();
@@ -254,8 +258,8 @@ fn client_id_txt() {
         ("one\r\ntwo", &["spaces inside the ID"]),
         ("abc\u{7}def", &["invalid characters in the ID"]),
         ("abcdéf", &["invalid characters in the ID"]),
-        ("af1b5321-afe0-48c2-966a-c77d74e98085", &["OAuth client id", PROJECT_PAGE]),
-        ("AF1B5321-AFE0-48C2-966A-C77D74E98085", &["OAuth client id"]),
+        ("af1b5321-afe0-48c2-966a-c77d74e98085", &["OAuth client ID", PROJECT_PAGE]),
+        ("AF1B5321-AFE0-48C2-966A-C77D74E98085", &["OAuth client ID"]),
     ] {
         refused(&case, "client_id.txt", content.as_bytes(), words);
     }
@@ -305,7 +309,7 @@ fn creds_json() {
         ),
         (pair(access, &format!("{refresh}\u{7f}")), &["\"refresh_token\" has spaces or invalid characters"]),
         (pair(access, &format!("{refresh}é")), &["\"refresh_token\" has spaces or invalid characters"]),
-        (pair(refresh, access), &["swapped", "each in the other's place"]),
+        (pair(refresh, access), &["swapped", "Swap them"]),
         (pair("anOpaqueRefreshToken", access), &["swapped"]),
         (pair(access, access), &["the same token in both places"]),
         (pair("Your access token here", refresh), &["\"access_token\" is still a placeholder", TOKEN_PAGE, SANDBOX]),
@@ -316,9 +320,9 @@ fn creds_json() {
         ),
         (pair("not.a.jwt", refresh), &["not a JWT"]),
         (pair("opaque", refresh), &["not a JWT"]),
-        (pair(&jwt(&json!({ "client_id": "x" })), refresh), &["no \"iss\" in it"]),
-        (pair(&jwt(&json!({ "iss": case.sandbox.issuer() })), refresh), &["no \"client_id\" in it"]),
-        (pair(&jwt(&json!({ "iss": 1, "client_id": "x" })), refresh), &["no \"iss\" in it"]),
+        (pair(&jwt(&json!({ "client_id": "x" })), refresh), &["no \"iss\" claim"]),
+        (pair(&jwt(&json!({ "iss": case.sandbox.issuer() })), refresh), &["no \"client_id\" claim"]),
+        (pair(&jwt(&json!({ "iss": 1, "client_id": "x" })), refresh), &["no \"iss\" claim"]),
         (pair(&jwt(&json!([])), refresh), &["not a JWT"]),
         (
             pair(&jwt(&json!({ "iss": "https://pingauth.alteryxcloud.com.example.com/as", "client_id": "x" })), refresh),

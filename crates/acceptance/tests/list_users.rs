@@ -12,14 +12,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// The first of the sandbox's people, as it sends them.
-const ADA: &str = r#"{"lastLoginTime":"2025-05-17T04:40:40.000Z","id":51000,"agreementAcceptedAt":"2025-01-01T00:00:00.000Z","email":"person00001@example.com","name":"Ada Lovelace","ssoPrincipal":null,"hadoopPrincipal":null,"cpPrincipal":null,"isAdmin":true,"isDisabled":false,"forcePasswordChange":false,"deleted_at":null,"state":"active","lastStateChange":null,"gid":"01JKBMKPZ90000000000000000","exportStatusUpdatedAt":null,"lastDeletedTenantAt":null,"createdAt":"2025-01-01T00:00:00.000Z","updatedAt":"2025-02-02T01:07:13.000Z","peopleworkspaces":[{"id":951000,"personId":51000,"workspaceId":31429,"isDisabled":false,"tags":[["team","finance"],[]]}],"validateExportCompliance":true,"outputHomeDir":"/51000/queryResults","uploadDir":null}"#;
+const ADA: &str = r#"{"lastLoginTime":"2025-05-17T04:40:40.000Z","id":51000,"agreementAcceptedAt":"2025-01-01T00:00:00.000Z","email":"ada.lovelace@example.com","name":"Ada Lovelace","ssoPrincipal":null,"hadoopPrincipal":null,"cpPrincipal":null,"isAdmin":true,"isDisabled":false,"forcePasswordChange":false,"deleted_at":null,"state":"active","lastStateChange":null,"gid":"01JKBMKPZ90000000000000000","exportStatusUpdatedAt":null,"lastDeletedTenantAt":null,"createdAt":"2025-01-01T00:00:00.000Z","updatedAt":"2025-02-02T01:07:13.000Z","peopleworkspaces":[{"id":951000,"personId":51000,"workspaceId":31429,"isDisabled":false,"tags":[["team","finance"],[]]}],"validateExportCompliance":true,"outputHomeDir":"/51000/queryResults","uploadDir":null}"#;
 
 const TABLE: &str = "\
-NAME          EMAIL                    STATE   LAST LOGIN                ID
-Ada Lovelace  person00001@example.com  active  2025-05-17T04:40:40.000Z  51000
-Łukasz Żółć   person00002@example.com  active  2025-06-18T05:47:53.000Z  51001
-久保田 花子   person00003@example.com  active  2025-07-19T06:54:06.000Z  51002
-Grace Hopper  person00004@example.com  active                            51003
+NAME          EMAIL                      STATE   LAST LOGIN                ID
+Ada Lovelace  ada.lovelace@example.com   active  2025-05-17T04:40:40.000Z  51000
+Łukasz Żółć   lukasz.zolc@example.com    active  2025-06-18T05:47:53.000Z  51001
+久保田 花子   hanako.kubota@example.com  active  2025-07-19T06:54:06.000Z  51002
+Grace Hopper  grace.hopper@example.com   active                            51003
 ";
 
 fn users(count: usize) -> Case {
@@ -53,7 +53,7 @@ fn every_flag_does_what_it_says() {
     assert_eq!(whole(&case, &["--no-headers"]), headerless);
     let first = "NAME          ID\nAda Lovelace  51000\n";
     assert_eq!(whole(&case, &["--limit", "1", "--columns", "name,id"]), first);
-    let third = "EMAIL                    IS ADMIN\nperson00003@example.com  false\n";
+    let third = "EMAIL                      IS ADMIN\nhanako.kubota@example.com  false\n";
     let args = ["--offset", "2", "--limit", "1", "--columns", "email,isAdmin"];
     assert_eq!(whole(&case, &args), third);
     assert_eq!(whole(&case, &["--filter", "hopper", "--columns", "id"]), "ID\n51003\n");
@@ -466,7 +466,7 @@ fn names_from_strangers_do_nothing_to_a_terminal() {
         assert!(shown.contains("1b"), "{shown}");
         if format == "table" {
             assert!(
-                shown.contains('…') && shown.contains("person00032@example.com  active"),
+                shown.contains('…') && shown.contains("person00032@example.com    active"),
                 "{shown}"
             );
             let lines: Vec<_> = shown.split("\r\n").collect();

@@ -1,6 +1,9 @@
 //! Where results go: files that are whole or as they were, devices, and standard output.
 
-#![cfg_attr(windows, allow(unused, reason = "most is about signals and descriptors"))]
+#![cfg_attr(
+    not(target_os = "linux"),
+    allow(unused, reason = "most is about signals and descriptors")
+)]
 
 use aac_sandbox::{Fault, FaultKind, Options};
 use acceptance::{Case, Run};

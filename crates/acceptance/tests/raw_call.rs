@@ -1,5 +1,7 @@
 //! raw_call: every flag, every kind of body and answer, and nothing for any other host.
 
+#![cfg_attr(not(unix), allow(unused, reason = "some of it is for Unix"))]
+
 use aac_sandbox::{Fault, FaultKind, Options};
 use acceptance::{Case, Run};
 use serde_json::{Value, json};
@@ -181,6 +183,10 @@ fn a_url_is_encoded_where_it_must_be_and_as_long_as_can_be_sent() {
     let long = format!("a={}", "x".repeat(30_000));
     assert_eq!(echo(&case, &[ECHO, "--query", &long])["query"], long);
     let calls = case.sandbox.counters().api_calls;
+    if cfg!(windows) {
+        // A command line there is 32,767 characters long at most.
+        return;
+    }
     // Longer than one argument can be on Linux.
     let too_long = call(&case, &[ECHO, "--query", &long, "--query", &long, "--query", &long]);
     assert_eq!(too_long.code, Some(2));
@@ -446,7 +452,7 @@ fn all_pages_are_one_array() {
     case.sandbox.clear_faults();
     let run = call(&case, &["/v4/people/current", "--paginate"]);
     assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""));
-    assert!(run.stderr.contains("no list"), "{}", run.stderr);
+    assert!(run.stderr.contains("is not a list"), "{}", run.stderr);
 }
 
 #[test]
@@ -503,7 +509,7 @@ fn errors_have_their_body_on_stdout_and_one_line_of_what_happened() {
         ),
         (FaultKind::NotFound, 4, "HTTP 404 Not Found", "Check the path"),
         (FaultKind::TooManyRequests(9), 4, "HTTP 429 Too Many Requests", "again in 9 s"),
-        (FaultKind::ServerError, 5, "HTTP 500 Internal Server Error", "run this again later"),
+        (FaultKind::ServerError, 5, "HTTP 500 Internal Server Error", "Try again later"),
         (
             FaultKind::Redirect("https://example.com/".to_owned()),
             3,

@@ -1,8 +1,10 @@
 //! The documents, held to what is: their commands are run, their outputs compared, their words looked
 //! for in what the programs say.
 
+#![cfg_attr(not(unix), allow(unused, reason = "some of it is for Unix"))]
+
 use aac_sandbox::{Fault, FaultKind, Options, Sandbox};
-use acceptance::{Case, DOCUMENTED, PROGRAMS, Run, documents, read, repository};
+use acceptance::{Case, DOCUMENTED, PROGRAMS, Run, documents, names, read, repository};
 use saphyr::{LoadableYamlNode, Yaml};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -53,15 +55,17 @@ fn nothing_is_shown_that_is_not_tested() {
     let tested = [
         // The tests of this file.
         ("README.md", "rust console bash powershell bash"),
-        ("crates/aac-auth/README.md", "mermaid bash hcl mermaid yaml bash toml"),
-        ("crates/aac-sandbox/README.md", "console text"),
+        ("crates/aac-auth/README.md", "mermaid console console bash hcl mermaid yaml bash toml"),
+        ("crates/aac-sandbox/README.md", "console console console toml text"),
         ("crates/access_token/README.md", "bash python powershell text"),
         ("crates/get_workspace/README.md", "console text"),
         ("crates/list_users/README.md", "console text"),
         ("crates/raw_call/README.md", "console text"),
+        ("crates/run_plan/README.md", "console bash console text text"),
+        ("crates/token_status/README.md", "console console console text"),
         // repository.rs: what is named is there.
         (".github/CONTRIBUTING.md", "text bash bash bash bash"),
-        ("crates/aac-auth/ROTATION.md", "mermaid console console"),
+        ("crates/aac-auth/ROTATION.md", "mermaid console console mermaid console"),
     ];
     let tested = tested.map(|(path, languages)| (path.to_owned(), languages.to_owned()));
     assert_eq!(shown, BTreeMap::from(tested));
@@ -239,6 +243,7 @@ fn every_command_works_word_for_word() {
     let folder = workspace.path();
     sessions(folder);
     template(folder);
+    everyday_tasks(folder);
     account(folder);
     let ci = read(".ci/run");
     assert!(read("README.md").contains("`cargo test --workspace`"));
@@ -246,7 +251,9 @@ fn every_command_works_word_for_word() {
 }
 
 fn bash(folder: &Path, script: &str) -> Output {
-    command("bash", folder).args(["-ec", script]).output().unwrap()
+    // What is installed for good is optimized, which takes minutes more.
+    let script = script.replace("cargo install ", "cargo install --debug --offline ");
+    command("bash", folder).args(["-ec", &script]).output().unwrap()
 }
 
 /// Commands and what they print: the sandbox on standard error, the program on standard output.
@@ -287,10 +294,45 @@ fn template(folder: &Path) {
     let run = "cargo sandbox cargo run -p my_call";
     assert!(section.contains(&format!("`{run}`")));
     let person: Value = serde_json::from_str(&stdout(bash(folder, run))).unwrap();
-    assert_eq!(person["email"], "person00001@example.com");
+    assert_eq!(person["email"], "ada.lovelace@example.com");
     let recipes = &blocks("README.md", "bash")[1];
-    assert_eq!(recipes.lines().count(), 4);
+    assert_eq!(
+        recipes.lines().count(),
+        names(&repository().join("crates/aac-auth/examples")).len()
+    );
     stdout(bash(folder, recipes));
+    // A recipe in place of the template's main.rs needs no other edit.
+    let recipe = repository().join("crates/aac-auth/examples/all_pages.rs");
+    fs::copy(recipe, folder.join("crates/my_call/src/main.rs")).unwrap();
+    let case = Case::fresh(Options::default());
+    let run = command(env!("CARGO"), folder)
+        .args(["run", "-qp", "my_call", "--", "--dir"])
+        .arg(case.folder.path())
+        .output()
+        .unwrap();
+    assert_eq!(stdout(run).lines().count(), 3);
+    let request = case.sandbox.requests().remove(0);
+    let program = request.header("user-agent").unwrap().split(' ').next().unwrap();
+    assert_eq!(program, "my_call/0.1.0");
+    assert_eq!(stdout(bash(folder, "cargo run -qp my_call -- --version")), "my_call 0.1.0\n");
+}
+
+/// The commands in the table of "Everyday tasks", and the script of run_plan.
+fn everyday_tasks(folder: &Path) {
+    let section = section("Everyday tasks");
+    let commands = section.split('`').filter(|word| word.starts_with("cargo run "));
+    let commands: Vec<_> = commands.collect();
+    assert_eq!(commands.len(), 3);
+    for command in commands {
+        stdout(bash(folder, &format!("cargo sandbox {command}")));
+    }
+    let users = fs::read_to_string(folder.join("users.csv")).unwrap();
+    assert!(users.starts_with('\u{feff}') && users.contains("Ada Lovelace"), "{users}");
+    let script = blocks("crates/run_plan/README.md", "bash").remove(0);
+    let script = format!("cargo sandbox bash -c 'PATH=$PWD/installed/bin:$PATH; {script}'");
+    assert_eq!(stdout(bash(folder, &script)), "run 701 is complete\n");
+    // It is large, and what follows puts the folder under version control.
+    fs::remove_dir_all(folder.join("installed")).unwrap();
 }
 
 /// "Use your account", and other languages after it. The account is the sandbox's, and the editor is
@@ -381,17 +423,31 @@ fn the_recipes_run() {
         run.stdout
     };
     let plain = Case::expired(Options::default());
-    assert!(run(&plain, "post_json", &["nightly"]).contains("\"name\": \"nightly\""));
+    let plans = |case: &Case| case.call("raw_call", ["/plans/v1/plans"]).stdout;
+    let renamed = run(&plain, "rename_plan", &["7", "Monthly sales"]);
+    assert!(
+        renamed.contains("\"name\": \"Monthly sales\"") && plans(&plain).contains("Monthly sales")
+    );
+    let created = run(&plain, "create_and_delete", &["nightly"]);
+    assert!(created.contains("\"name\": \"nightly\"") && !plans(&plain).contains("nightly"));
+    run(&plain, "create_and_delete", &["=nightly, \"sales\"", "--keep"]);
+    let path = |name: &str| plain.path(name).to_str().unwrap().to_owned();
+    let copied = run(&plain, "copy_plan", &["7", &path("plan.zip")]);
+    assert!(copied.contains("\"name\": \"Monthly sales\""), "{copied}");
+    assert_eq!(fs::metadata(plain.path("plan.zip")).unwrap().len(), 2000);
+    run(&plain, "spreadsheet", &[&path("plans.csv")]);
+    let sheet = fs::read_to_string(plain.path("plans.csv")).unwrap();
+    let lines: Vec<_> = sheet.lines().collect();
+    assert_eq!(lines[0], "\u{feff}id,name,description,updatedAt");
+    assert!(lines[1].starts_with("7,Monthly sales,Sales by region,20"), "{sheet}");
+    assert!(
+        sheet.contains("\"'=nightly, \"\"sales\"\"\",,20"),
+        "a spreadsheet runs nothing: {sheet}"
+    );
+    assert!(sheet.ends_with("Z\r\n") && lines.len() == 5, "{sheet}");
     assert_eq!(run(&plain, "all_pages", &[]).lines().count(), 3);
     let people = run(&plain, "threads", &["51000", "51001", "51002"]);
     assert_eq!(serde_json::from_str::<Vec<Value>>(&people).unwrap().len(), 3);
-    // A job that outlives its first token, which lives three seconds here.
-    let options = Options { job_polls: 8, token_lifetime: 3, ..Options::default() };
-    let job = Case::expired(options);
-    let printed = run(&job, "run_job", &["7", "--every", "500"]);
-    assert_eq!(printed, format!("Created\n{}Complete\n", "InProgress\n".repeat(8)));
-    assert!(job.sandbox.counters().refreshes >= 2);
-    assert_eq!(job.sandbox.counters().unauthorized, 0);
 }
 
 #[test]
@@ -455,6 +511,31 @@ fn another_project_uses_the_library() {
     }
     let output = command(env!("CARGO"), folder).arg("check").output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn the_tests_of_another_project_use_the_sandbox() {
+    let elsewhere = tempfile::tempdir().unwrap();
+    for name in ["Cargo.toml", "crates/aac-sandbox"] {
+        let copy = elsewhere.path().join(name);
+        fs::create_dir_all(copy.parent().unwrap()).unwrap();
+        acceptance::copy(&repository().join(name), &copy);
+    }
+    let snippet = blocks("crates/aac-sandbox/README.md", "toml").remove(0);
+    let (before, url) = snippet.split_once("git = \"").unwrap();
+    let rest = url.split_once('"').unwrap().1;
+    let here = format!("path = {:?}", elsewhere.path().join("crates/aac-sandbox"));
+    let project = tempfile::tempdir().unwrap();
+    let folder = project.path();
+    let manifest = "[package]\nname = \"elsewhere\"\nversion = \"1.0.0\"\nedition = \"2024\"\n";
+    fs::write(folder.join("Cargo.toml"), format!("{manifest}{before}{here}{rest}\n")).unwrap();
+    fs::copy(repository().join("Cargo.lock"), folder.join("Cargo.lock")).unwrap();
+    fs::create_dir(folder.join("src")).unwrap();
+    let test = "#[test]\nfn it_starts() {\n    let options = aac_sandbox::Options::default();\n    \
+                let sandbox = aac_sandbox::Sandbox::start(options).unwrap();\n    \
+                assert!(sandbox.is_live(&sandbox.issue().refresh_token));\n}\n";
+    fs::write(folder.join("src/lib.rs"), test).unwrap();
+    stdout(command(env!("CARGO"), folder).arg("test").arg("-q").output().unwrap());
 }
 
 /// What a program says of each trouble, by the words that README lists it under.

@@ -12,11 +12,16 @@
 use aac_auth::{Client, ConnectionOptions, Error, output};
 use clap::Parser;
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// Print an access token that is valid now, refreshed first if needed
 #[derive(Parser)]
 #[command(version)]
 struct Cli {
+    /// Refresh a token that would end sooner
+    #[arg(long, value_name = "SECS", default_value_t = 0, hide_default_value = true)]
+    min_life: u32,
+
     #[command(flatten)]
     connection: ConnectionOptions,
 }
@@ -31,5 +36,6 @@ fn main() -> ExitCode {
 fn run(cli: &Cli) -> Result<(), Error> {
     let program = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
     let client = Client::open(&cli.connection, program)?;
-    output::print_line(client.access_token()?.expose())
+    let min_life = Duration::from_secs(cli.min_life.into());
+    output::print_line(client.access_token_for(min_life)?.expose())
 }

@@ -45,7 +45,11 @@ pub(crate) fn of_fields(
 fn of_field(name: &str, text: &str) -> Result<String, Error> {
     if let Some(path) = text.strip_prefix('@') {
         let stdin = || io::read_to_string(io::stdin());
-        let text = if path == "-" { stdin() } else { fs::read_to_string(path) };
+        let text = match path {
+            "-" => stdin(),
+            path if Path::new(path).is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+            path => fs::read_to_string(path),
+        };
         let text = text.map_err(|error| Error::file(path, error))?;
         return Ok(Value::from(text).to_string());
     }
@@ -69,6 +73,9 @@ pub(crate) fn of_data(data: &str, is_json: bool) -> Result<Body, Error> {
     let path = Path::new(source);
     let failed = |error| Error::file(path, error);
     let file = fs::metadata(path).map_err(failed)?;
+    if file.is_dir() {
+        return Err(failed(io::ErrorKind::IsADirectory.into()));
+    }
     if !file.is_file() {
         // A pipe cannot be read twice.
         return of_stream(source, fs::File::open(path).map_err(failed)?, is_json);

@@ -56,11 +56,12 @@ impl Body {
     /// [`ErrorKind::Io`](crate::ErrorKind::Io) if it cannot be opened.
     pub fn file(path: &Path) -> Result<Self> {
         let failed = |source| Error::file(path, source);
-        let file = File::open(path).map_err(failed)?;
-        let metadata = file.metadata().map_err(failed)?;
-        if metadata.is_dir() {
+        // Windows does not open folders, and says of the attempt that access is denied.
+        if path.is_dir() {
             return Err(failed(io::ErrorKind::IsADirectory.into()));
         }
+        let file = File::open(path).map_err(failed)?;
+        let metadata = file.metadata().map_err(failed)?;
         let name = path.display().to_string();
         if !metadata.is_file() {
             return Ok(Self::stream(&name, file));

@@ -9,6 +9,7 @@ use crate::http::transport::{Limits, Transport};
 use crate::rotation::cancellation::Cancellation;
 use crate::rotation::{Fresh, Rotation};
 use crate::store::folder;
+use crate::store::vault::VaultStore;
 use crate::tokens::credentials;
 use crate::tokens::secret::AccessToken;
 use std::sync::{Arc, OnceLock};
@@ -64,6 +65,11 @@ impl Connection {
 
     pub(crate) fn settings(&self) -> &Settings {
         self.inner.rotation.settings()
+    }
+
+    /// The secret with the tokens, at this path in the vault that the environment names. Sends nothing.
+    pub(crate) fn vault_store<'a>(&'a self, path: &'a str) -> Result<VaultStore<'a>> {
+        self.inner.rotation.vault_store(path)
     }
 
     pub(crate) fn transport(&self) -> &Transport {

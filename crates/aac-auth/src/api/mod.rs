@@ -11,3 +11,4 @@ pub(crate) mod paging;
 pub(crate) mod request;
 pub(crate) mod response;
 pub(crate) mod rows;
+pub(crate) mod status;

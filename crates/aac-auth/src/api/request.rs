@@ -274,15 +274,15 @@ impl<'client> Request<'client> {
         let is_safe = self.method.is_safe();
         let mut tries = 0;
         loop {
-            let trouble = match self.send_once(&uri, &fresh.token)? {
+            let reason = match self.send_once(&uri, &fresh.token)? {
                 Ok(response) if response.status().is_success() => {
                     let finished =
                         finish(Response::new(self.method.clone(), url.clone(), response));
                     match finished.as_ref().map_err(Error::cause) {
-                        Err(Cause::Transport { trouble, .. })
+                        Err(Cause::Transport { reason, .. })
                             if is_safe && tries < connection.retry() =>
                         {
-                            connection.pause(&mut tries, None, &trouble.to_string());
+                            connection.pause(&mut tries, None, &reason.to_string());
                             fresh = self.latest_token(fresh)?;
                             continue;
                         }
@@ -320,15 +320,15 @@ impl<'client> Request<'client> {
                     }
                     continue;
                 }
-                Err(trouble) => trouble,
+                Err(reason) => reason,
             };
             // A server that did not respond in time gets no second chance.
-            let is_final = trouble.is_lasting() || matches!(trouble, NetworkError::Timeout(_));
+            let is_final = reason.is_lasting() || matches!(reason, NetworkError::Timeout(_));
             if !is_safe || is_final || tries == connection.retry() {
                 let method = self.method.to_string();
-                return Err(Cause::Transport { method, url, trouble }.into());
+                return Err(Cause::Transport { method, url, reason }.into());
             }
-            connection.pause(&mut tries, None, &trouble.to_string());
+            connection.pause(&mut tries, None, &reason.to_string());
             fresh = self.latest_token(fresh)?;
         }
     }

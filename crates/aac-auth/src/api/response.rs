@@ -135,7 +135,7 @@ impl Response {
 /// The error for a failed read of the body.
 fn body_error(method: String, url: String, error: &io::Error) -> Error {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<NetworkError>()) {
-        Some(trouble) => Cause::Transport { method, url, trouble: trouble.clone() }.into(),
+        Some(reason) => Cause::Transport { method, url, reason: reason.clone() }.into(),
         None => {
             let what = format!("the response cannot be decompressed: {error}");
             Cause::BadResponse { method, url, what }.into()

@@ -12,9 +12,9 @@ use crate::api::request::{Preview, Request};
 use crate::api::response::not_json;
 use crate::error::{Cause, Error, Result};
 use crate::rotation::cancellation::Cancellation;
+use ring::digest::{SHA256, digest};
 use serde_json::Value;
 use serde_json::value::RawValue;
-use sha2::{Digest, Sha256};
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
@@ -465,8 +465,8 @@ fn id_of(row: &str) -> Option<u128> {
     let (_, id) = JsonText::trusted(row).members().find(|(name, _)| name == "id")?;
     // A whole number stands for itself; anything else gets a hash long enough to rule out collisions.
     let of_text = |_| {
-        let digest = Sha256::digest(id.as_bytes());
-        digest[..16].iter().fold(0, |number, byte| number << 8 | u128::from(*byte))
+        let digest = digest(&SHA256, id.as_bytes());
+        digest.as_ref()[..16].iter().fold(0, |number, byte| number << 8 | u128::from(*byte))
     };
     (&*id != "null").then(|| id.parse::<u64>().map_or_else(of_text, u128::from))
 }

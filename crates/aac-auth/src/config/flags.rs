@@ -1,6 +1,6 @@
 //! The values of the flags that [`ConnectionOptions`](crate::ConnectionOptions) has in a program that uses clap.
 
-use crate::config::options::{LONGEST, SHORTEST};
+use crate::config::TIMEOUTS;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,6 +15,6 @@ pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     let seconds =
         text.parse::<f64>().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     seconds
-        .filter(|time| (SHORTEST..=LONGEST).contains(time))
+        .filter(|time| TIMEOUTS.contains(time))
         .ok_or_else(|| "a number of seconds, more than 0 and at most 86400".to_owned())
 }

@@ -5,3 +5,10 @@ mod flags;
 pub(crate) mod options;
 pub(crate) mod settings;
 pub(crate) mod text;
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+/// What a timeout may be. No server waits longer than a day; a year would overflow some systems' timers.
+pub(crate) const TIMEOUTS: RangeInclusive<Duration> =
+    Duration::from_millis(1)..=Duration::from_secs(86_400);

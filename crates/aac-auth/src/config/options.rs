@@ -1,15 +1,11 @@
 //! The options of a connection.
 
+use crate::config::TIMEOUTS;
 #[cfg(feature = "clap")]
 use crate::config::flags;
 use std::env;
 use std::path::PathBuf;
 use std::time::Duration;
-
-/// The bounds of a timeout. No server waits longer than a day; a year would overflow some systems'
-/// timers.
-pub(crate) const SHORTEST: Duration = Duration::from_millis(1);
-pub(crate) const LONGEST: Duration = Duration::from_secs(86_400);
 
 /// How a [`Client`](crate::Client) connects.
 ///
@@ -90,7 +86,7 @@ impl ConnectionOptions {
     /// How long a call waits for the response, and then between reads: 60 seconds by default, from a
     /// millisecond to a day. A refresh has its own limits.
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout.clamp(SHORTEST, LONGEST);
+        self.timeout = timeout.clamp(*TIMEOUTS.start(), *TIMEOUTS.end());
         self
     }
 

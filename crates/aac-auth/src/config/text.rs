@@ -1,6 +1,7 @@
 //! Reads text files as people leave them: with a byte order mark, in UTF-16, with surrounding whitespace.
 
 use crate::error::FileProblem;
+use crate::platform;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
@@ -16,15 +17,18 @@ pub(crate) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, FileProblem> {
         _ => FileProblem::Unreadable(error),
     };
     // Checked first, because opening a named pipe would wait for a writer.
-    let metadata = fs::metadata(path).map_err(unreadable)?;
+    let metadata = platform::patiently(path, || fs::metadata(path)).map_err(unreadable)?;
     if !metadata.is_file() {
         return Err(FileProblem::NotAFile);
     }
     // Room for the whole file: a growing buffer would leave copies behind.
     let room = metadata.len().min(LIMIT) + 1;
     let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(room).unwrap_or(0)));
-    let file = File::open(path).map_err(unreadable)?;
-    file.take(LIMIT + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    let read = || {
+        bytes.clear();
+        File::open(path)?.take(LIMIT + 1).read_to_end(&mut bytes)
+    };
+    platform::patiently(path, read).map_err(unreadable)?;
     if bytes.len() as u64 > LIMIT {
         return Err(FileProblem::TooLarge);
     }

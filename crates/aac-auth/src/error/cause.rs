@@ -5,7 +5,6 @@ use crate::error::kind::ErrorKind;
 use crate::error::place::Place;
 use crate::error::vault::{VaultProblem, put_command};
 use crate::platform;
-use crate::tokens::claims::LocalTime;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -48,7 +47,7 @@ pub(crate) enum Cause {
         /// The host and process of the program.
         holder: String,
         /// When it claimed them.
-        since: LocalTime,
+        since: String,
     },
     /// Another program held the lock beside creds.json for too long.
     Locked {
@@ -105,7 +104,7 @@ pub(crate) enum Cause {
         /// The token endpoint.
         url: String,
         /// The network error.
-        trouble: NetworkError,
+        reason: NetworkError,
         /// Whether an earlier run may have used the refresh token.
         in_doubt: bool,
     },
@@ -193,7 +192,7 @@ pub(crate) enum Cause {
         /// The request's URL.
         url: String,
         /// What went wrong.
-        trouble: NetworkError,
+        reason: NetworkError,
     },
     /// The API's response is cut off, not JSON, or too large.
     BadResponse {
@@ -422,9 +421,9 @@ impl fmt::Display for Cause {
                 let on = if creds.secret().is_some() { " on this machine" } else { "" };
                 write!(f, "{creds}: {source}; the new tokens are saved in {journal}{on}")
             }
-            Self::AuthServerUnreachable { url, trouble, in_doubt } => write!(
+            Self::AuthServerUnreachable { url, reason, in_doubt } => write!(
                 f,
-                "the tokens could not be refreshed: {trouble} (POST {url}); {}",
+                "the tokens could not be refreshed: {reason} (POST {url}); {}",
                 tokens(*in_doubt)
             ),
             Self::AuthServerBusy { url, status, wait, in_doubt } => {
@@ -464,7 +463,7 @@ impl fmt::Display for Cause {
             }
             Self::FailedElsewhere { message, .. } => f.write_str(message),
             Self::Http(error) => error.fmt(f),
-            Self::Transport { method, url, trouble } => write!(f, "{trouble} ({method} {url})"),
+            Self::Transport { method, url, reason } => write!(f, "{reason} ({method} {url})"),
             Self::BadResponse { method, url, what } => write!(f, "{what} ({method} {url})"),
             Self::NoList { url, what } => write!(f, "{what} (GET {url})"),
             Self::Thread(source) => write!(f, "the thread that fetches pages: {source}"),
@@ -629,10 +628,10 @@ impl Cause {
             | Self::NoAccessToken { .. }
             // What the other run met may have passed. If not, this run gets the server's own word.
             | Self::FailedElsewhere { .. } => true,
-            Self::AuthServerUnreachable { trouble, .. } => !trouble.is_lasting(),
+            Self::AuthServerUnreachable { reason, .. } => !reason.is_lasting(),
             Self::RefreshRefused { status, .. } => *status >= 500,
-            Self::Transport { method, trouble, .. } => {
-                !trouble.is_lasting() && (is_safe(method) || !trouble.is_sent())
+            Self::Transport { method, reason, .. } => {
+                !reason.is_lasting() && (is_safe(method) || !reason.is_sent())
             }
             Self::Http(error) => error.is_retryable(),
             Self::ListInterrupted { source, .. } => source.is_retryable(),
@@ -667,7 +666,7 @@ impl Cause {
 
     pub(crate) fn may_have_taken_effect(&self) -> bool {
         match self {
-            Self::Transport { method, trouble, .. } => !is_safe(method) && trouble.is_sent(),
+            Self::Transport { method, reason, .. } => !is_safe(method) && reason.is_sent(),
             Self::BadResponse { method, .. } => !is_safe(method),
             Self::Http(error) => error.may_have_taken_effect(),
             _ => false,
@@ -676,6 +675,9 @@ impl Cause {
 
     pub(crate) fn help(&self) -> String {
         match self {
+            Self::NoFolder { folder, named: true } if folder.to_string_lossy().contains('"') => {
+                "The name has a quotation mark in it. In cmd: set AAC_DIR=C:\\folder, without quotation marks, or --dir \"C:\\folder\", without a \\ at the end.".to_owned()
+            }
             Self::NoFolder { named: true, .. } => {
                 "Name the folder that holds aac_url.txt, client_id.txt and creds.json with --dir or AAC_DIR.".to_owned()
             }
@@ -697,6 +699,9 @@ impl Cause {
             Self::Locked { path, .. } => format!(
                 "Find the program that has {path} open. Do not delete the file: the lock ends with the program that holds it."
             ),
+            Self::NotWritable { path, source, .. } if platform::is_sharing_violation(source) => format!(
+                "Another program has {path} open, and does not share it. Close that program, and run this again."
+            ),
             Self::NotWritable { path, .. } => format!(
                 "Tokens are refreshed only where the new ones can be saved. Give yourself permission to write {path} and its folder, and free up disk space."
             ),
@@ -709,24 +714,26 @@ impl Cause {
                 let lines = pairs.iter().map(|pair| put_back(pair, creds));
                 lines.collect::<Vec<_>>().join("\n")
             }
-            Self::SavedInJournal { creds, source, .. } if let Some(path) = creds.secret() => {
-                let problem = source.get_ref().and_then(|source| source.downcast_ref::<VaultProblem>());
-                let cure = problem.map(|problem| problem.help(path) + "\n").unwrap_or_default();
-                format!("{cure}Run this again on this machine: it moves them there.")
-            }
-            Self::SavedInJournal { creds, .. } => {
-                format!("Give yourself permission to write {creds} and its folder, and run this again: it moves them there.")
-            }
+            Self::SavedInJournal { creds, source, .. } => match creds.secret() {
+                Some(path) => {
+                    let problem = source.get_ref().and_then(|source| source.downcast_ref::<VaultProblem>());
+                    let cure = problem.map(|problem| problem.help(path) + "\n").unwrap_or_default();
+                    format!("{cure}Run this again on this machine: it moves them there.")
+                }
+                None => format!(
+                    "Give yourself permission to write {creds} and its folder, and run this again: it moves them there."
+                ),
+            },
             // The host comes from the access token, not from aac_url.txt.
-            Self::AuthServerUnreachable { trouble, .. } => trouble.help().replace(ADDRESS, ""),
-            Self::Transport { method, trouble, .. } if !is_safe(method) => match trouble.is_sent() {
-                true if matches!(trouble, NetworkError::Timeout(_)) => {
+            Self::AuthServerUnreachable { reason, .. } => reason.help().replace(ADDRESS, ""),
+            Self::Transport { method, reason, .. } if !is_safe(method) => match reason.is_sent() {
+                true if matches!(reason, NetworkError::Timeout(_)) => {
                     format!("{CHECK_FIRST}\nGive it more time with --timeout SECS.")
                 }
                 true => CHECK_FIRST.to_owned(),
-                false => format!("The request was not sent.\n{}", trouble.help()),
+                false => format!("The request was not sent.\n{}", reason.help()),
             },
-            Self::Transport { trouble, .. } => trouble.help(),
+            Self::Transport { reason, .. } => reason.help(),
             Self::AuthServerBusy { .. } => "Wait, and run this again.".to_owned(),
             Self::RefreshRefused { status, .. } => match status {
                 300..=399 => "The token endpoint redirects, which is not followed. There may be a proxy or a login page in between.".to_owned(),
@@ -820,7 +827,11 @@ impl NetworkError {
     fn help(&self) -> String {
         match self {
             Self::Lookup(_) | Self::Connect(_) => {
-                return format!("Check the network, {ADDRESS}and whether you need a proxy (HTTPS_PROXY=http://host:port).");
+                let mut help = format!("Check the network, {ADDRESS}and whether you need a proxy (HTTPS_PROXY=http://host:port).");
+                if platform::system_proxy().is_some_and(|proxy| proxy.has_script) {
+                    help.push_str("\nThis system chooses its proxy by a script (PAC), which is not supported: name the proxy in HTTPS_PROXY.");
+                }
+                return help;
             }
             Self::Certificate(_) => {
                 "If your company inspects TLS, its CA must be in this system's certificate store; \
@@ -851,6 +862,9 @@ impl FileProblem {
                     .to_owned(),
                 _ => "It must be a text file with the Client ID of your API project on a single line.".to_owned(),
             },
+            Self::Unreadable(source) if platform::is_sharing_violation(source) => {
+                "Another program has it open, and does not share it. Close that program, and run this again.".to_owned()
+            }
             Self::Unreadable(_) => "Give yourself permission to read it.".to_owned(),
             Self::Placeholder(page) | Self::PlaceholderTokens { page, .. } => {
                 format!("{}\n{}", fill_in(place, page), try_it())
@@ -874,6 +888,11 @@ impl FileProblem {
             Self::NotJson { .. } | Self::NotAnObject => {
                 "It must look like {\"access_token\": \"…\", \"refresh_token\": \"…\"}, both in straight quotation marks.".to_owned()
             }
+            Self::NoToken("refresh_token") => "Add it as \"refresh_token\": \"…\", as shown when you generated the tokens.\n\
+                 Without it, the programs cannot refresh the access token, and do not use it. It is good until it \
+                 expires, a few minutes after it was issued: send it yourself, as Authorization: Bearer.\n\
+                 To hand on a token that is good for a while: access_token --min-life SECS"
+                .to_owned(),
             Self::NoToken(field) | Self::TokenNotText(field) | Self::TokenEmpty(field) => {
                 format!("Add it as \"{field}\": \"…\", as shown when you generated the tokens.")
             }

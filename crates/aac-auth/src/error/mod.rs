@@ -261,7 +261,6 @@ pub(crate) fn program() -> String {
 mod tests {
     use super::*;
     use crate::error::vault::VaultProblem;
-    use crate::tokens::claims::LocalTime;
     use ErrorKind::*;
     use std::error::Error as _;
     use ureq::http::{HeaderMap, StatusCode, Version};
@@ -286,8 +285,8 @@ mod tests {
         Cause::File { path: place(), problem }
     }
 
-    fn transport(method: &str, trouble: NetworkError) -> Cause {
-        Cause::Transport { method: method.to_owned(), url: text(), trouble }
+    fn transport(method: &str, reason: NetworkError) -> Cause {
+        Cause::Transport { method: method.to_owned(), url: text(), reason }
     }
 
     fn bad_response(method: &str) -> Cause {
@@ -334,7 +333,7 @@ mod tests {
         let refresh_refused =
             |status| Cause::RefreshRefused { url: url(), status, message: text(), in_doubt: false };
         let unreachable =
-            |trouble| Cause::AuthServerUnreachable { url: url(), trouble, in_doubt: false };
+            |reason| Cause::AuthServerUnreachable { url: url(), reason, in_doubt: false };
         let wait = Some(Duration::from_secs(7));
         let server_error = HttpErrorKind::ServerError;
         // The kind, whether new tokens are needed, whether the call may be made again, whether it may
@@ -395,7 +394,7 @@ mod tests {
                 (Storage, false, true, false, 1),
             ),
             (
-                Cause::Claimed { secret: place(), holder: text(), since: LocalTime(0) },
+                Cause::Claimed { secret: place(), holder: text(), since: text() },
                 (Storage, false, true, false, 1),
             ),
             (unreachable(broken()), (AuthServer, false, true, false, 1)),

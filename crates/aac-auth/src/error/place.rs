@@ -1,20 +1,32 @@
-//! Names what holds tokens, in messages.
+//! Names what holds tokens.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// Where tokens are kept: a file, or a secret in a vault.
+/// Where tokens are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+#[non_exhaustive]
+pub enum Place {
+    /// A file, such as creds.json.
     File(PathBuf),
-    /// A secret, by the path of its API, and the address of the vault.
+    /// A secret in a vault.
     Secret {
+        /// The path of its API, such as `secret/data/aac`.
         path: String,
-        vault: String,
+        /// The address of the vault, if the environment names one.
+        vault: Option<String>,
     },
 }
 
 impl Place {
+    /// The kind of place, in one word: `file` or `vault`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::File(_) => "file",
+            Self::Secret { .. } => "vault",
+        }
+    }
+
     /// The file, if it is one.
     pub(crate) fn file(&self) -> Option<&Path> {
         match self {
@@ -48,7 +60,10 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path) => path.display().fmt(f),
-            Self::Secret { path, vault } => write!(f, "the secret {path} in the vault at {vault}"),
+            Self::Secret { path, vault: Some(vault) } => {
+                write!(f, "the secret {path} in the vault at {vault}")
+            }
+            Self::Secret { path, vault: None } => write!(f, "the secret {path} in a vault"),
         }
     }
 }

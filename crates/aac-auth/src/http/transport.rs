@@ -4,7 +4,8 @@
 use crate::error::NetworkError;
 use crate::http::is_loopback;
 use crate::http::tcp::{self, LookupFailed, Progress, SLACK};
-use crate::platform;
+use crate::platform::{self, SystemProxy};
+use rustls::CertificateError;
 use std::io;
 use std::time::Duration;
 use std::{env, error};
@@ -31,6 +32,8 @@ pub(crate) struct Transport {
     agent: Agent,
     proxy: Result<Option<Proxy>, String>,
     no_proxy: String,
+    /// The hosts that the system's settings exempt from its proxy.
+    exempt: String,
 }
 
 impl Transport {
@@ -53,11 +56,12 @@ impl Transport {
             .proxy(None)
             .tls_config(tls)
             .build();
-        Self {
-            agent: tcp::agent(config),
-            proxy: proxy_from_env(),
-            no_proxy: first_var(&["no_proxy", "NO_PROXY"]).1,
-        }
+        let (proxy, exempt) = match proxy_from_env() {
+            Ok(None) => proxy_from_system(platform::system_proxy().unwrap_or_default()),
+            proxy => (proxy, String::new()),
+        };
+        let (_, no_proxy) = first_var(&["no_proxy", "NO_PROXY"]);
+        Self { agent: tcp::agent(config), proxy, no_proxy, exempt }
     }
 
     /// Sends a request and waits for the headers of the response, whatever its status.
@@ -91,18 +95,21 @@ impl Transport {
             .timeout_per_write(Some(limits.idle))
             .timeout_global(limits.total.map(|total| total + SLACK));
         let request = if is_new { request.max_idle_age(Duration::ZERO) } else { request };
-        self.agent.run(request.build()).map_err(|error| match trouble(&error) {
-            trouble if Progress::get().is_sent() => trouble,
+        self.agent.run(request.build()).map_err(|error| match network_error(&error) {
+            reason if Progress::get().is_sent() => reason,
             // In the middle of the TLS handshake, for example.
             NetworkError::Timeout(_) => NetworkError::Connect("timed out".to_owned()),
             NetworkError::Broken(what) => NetworkError::Connect(what),
-            trouble => trouble,
+            reason => reason,
         })
     }
 
     fn proxy_for(&self, uri: &Uri) -> Result<Option<Proxy>, NetworkError> {
         let host = uri.host().unwrap_or_default().to_ascii_lowercase();
-        if is_loopback(&host) || is_exempt(&host, &self.no_proxy) {
+        if is_loopback(&host)
+            || is_exempt(&host, &self.no_proxy)
+            || is_exempt_by_system(&host, &self.exempt)
+        {
             return Ok(None);
         }
         self.proxy.clone().map_err(NetworkError::Proxy)
@@ -113,7 +120,7 @@ impl Transport {
 /// before the upper-case one; an empty value counts as unset.
 fn proxy_from_env() -> Result<Option<Proxy>, String> {
     match first_var(&["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]) {
-        ("", _) => Ok(platform::system_proxy()),
+        (name, _) if name.is_empty() => Ok(None),
         (name, value) => match Proxy::new(&value) {
             Ok(proxy) => Ok(Some(proxy)),
             // The value may contain a password.
@@ -122,12 +129,74 @@ fn proxy_from_env() -> Result<Option<Proxy>, String> {
     }
 }
 
-/// The first variable that is not empty, and its value; two empty strings if there is none.
-fn first_var<'a>(names: &[&'a str]) -> (&'a str, String) {
+/// The system's proxy for https, and the hosts that it is not for.
+fn proxy_from_system(system: SystemProxy) -> (Result<Option<Proxy>, String>, String) {
+    let proxy = match https_server(&system.servers).map(|url| Proxy::new(&url)) {
+        None => Ok(None),
+        Some(Ok(proxy)) => Ok(Some(proxy)),
+        Some(Err(_)) => Err("the one in this system's settings has no usable address".to_owned()),
+    };
+    (proxy, system.exempt)
+}
+
+/// The server for https in the system's proxy settings, as a URL. They hold one server for every protocol,
+/// or one for each (`http=host:port;https=host:port;socks=host:port`); with or without a scheme.
+fn https_server(servers: &str) -> Option<String> {
+    let entries = || servers.split([';', ' ']).map(str::trim).filter(|entry| !entry.is_empty());
+    let of = |protocol: &str| {
+        entries().find_map(|entry| {
+            let (name, server) = entry.split_once('=')?;
+            name.eq_ignore_ascii_case(protocol).then_some(server)
+        })
+    };
+    let with_scheme = |server: &str, scheme: &str| match server.contains("://") {
+        true => server.to_owned(),
+        false => format!("{scheme}://{server}"),
+    };
+    let for_all = || entries().find(|entry| !entry.contains('='));
+    match of("https").or_else(for_all) {
+        Some(server) => Some(with_scheme(server, "http")),
+        // Windows itself speaks version 4.
+        None => of("socks").map(|server| with_scheme(server, "socks4")),
+    }
+}
+
+/// The first variable that is not empty, by the name under which it was set, and its value; two empty
+/// strings if there is none.
+fn first_var(names: &[&str]) -> (String, String) {
     let value = |name: &str| env::var(name).ok().map(|value| value.trim().to_owned());
-    let set =
-        names.iter().find_map(|name| Some((*name, value(name).filter(|value| !value.is_empty())?)));
-    set.unwrap_or_default()
+    let set = |name: &&str| {
+        let value = value(name).filter(|value| !value.is_empty())?;
+        Some((as_set(name), value))
+    };
+    names.iter().find_map(set).unwrap_or_default()
+}
+
+/// The variable's name as it was set: Windows ignores the case.
+fn as_set(name: &str) -> String {
+    let names = env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    let alike = names.filter(|set| set.eq_ignore_ascii_case(name));
+    alike.max_by_key(|set| set == name).unwrap_or_default()
+}
+
+/// Whether the system's settings exempt the host from its proxy: names with `*` for any text, separated by
+/// semicolons. `<local>` stands for names without a dot, which none of ours is.
+fn is_exempt_by_system(host: &str, exempt: &str) -> bool {
+    exempt.split([';', ' ']).any(|entry| {
+        let entry = entry.trim().to_ascii_lowercase();
+        let pattern = entry.split_once("://").map_or(entry.as_str(), |(_, pattern)| pattern);
+        !pattern.is_empty() && matches_wildcard(pattern, host)
+    })
+}
+
+fn matches_wildcard(pattern: &str, text: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == text,
+        Some((start, rest)) => text.strip_prefix(start).is_some_and(|text| {
+            let mut ends = text.char_indices().map(|(at, _)| at).chain([text.len()]);
+            ends.any(|at| matches_wildcard(rest, &text[at..]))
+        }),
+    }
 }
 
 /// Whether NO_PROXY covers the host, read as curl reads it: commas or spaces separate names, a leading
@@ -144,7 +213,7 @@ fn is_exempt(host: &str, no_proxy: &str) -> bool {
 }
 
 /// What ureq's error means to a user.
-fn trouble(error: &ureq::Error) -> NetworkError {
+fn network_error(error: &ureq::Error) -> NetworkError {
     use ureq::Error as E;
     match error {
         E::HostNotFound => NetworkError::Lookup("no address".to_owned()),
@@ -171,7 +240,7 @@ fn trouble(error: &ureq::Error) -> NetworkError {
 pub(crate) fn io_network_error(error: &io::Error) -> NetworkError {
     let inner = error.get_ref().map(|inner| inner as &(dyn error::Error + 'static));
     if let Some(inner) = inner.and_then(|inner| inner.downcast_ref::<ureq::Error>()) {
-        return trouble(inner);
+        return network_error(inner);
     }
     if let Some(inner) = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
         return tls_network_error(inner);
@@ -185,7 +254,9 @@ pub(crate) fn io_network_error(error: &io::Error) -> NetworkError {
     let text = error.to_string();
     match error.kind() {
         // std has no kind for a failed lookup.
-        _ if text.starts_with("failed to lookup address") => NetworkError::Lookup(text),
+        _ if text.starts_with("failed to lookup address") || platform::is_lookup_failure(error) => {
+            NetworkError::Lookup(text)
+        }
         io::ErrorKind::ConnectionRefused
         | io::ErrorKind::HostUnreachable
         | io::ErrorKind::NetworkUnreachable
@@ -201,6 +272,10 @@ pub(crate) fn io_network_error(error: &io::Error) -> NetworkError {
 
 fn tls_network_error(error: &rustls::Error) -> NetworkError {
     match error {
+        // rustls shows a cause of the platform's as code.
+        rustls::Error::InvalidCertificate(CertificateError::Other(cause)) => {
+            NetworkError::Certificate(cause.to_string())
+        }
         rustls::Error::InvalidCertificate(reason) => NetworkError::Certificate(reason.to_string()),
         // The wording of rustls-platform-verifier; rustls has no kind for it.
         rustls::Error::General(text) if text.contains("No CA certificates") => {
@@ -213,6 +288,50 @@ fn tls_network_error(error: &rustls::Error) -> NetworkError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_proxy_is_read_from_every_form_that_the_system_writes() {
+        for (servers, expected) in [
+            ("proxy:8080", Some("http://proxy:8080")),
+            ("http://proxy:8080", Some("http://proxy:8080")),
+            ("http=a:1;https=b:2;ftp=c:3", Some("http://b:2")),
+            ("http=a:1; HTTPS=http://b:2 ", Some("http://b:2")),
+            ("https=https://b:2", Some("https://b:2")),
+            ("http=a:1;socks=d:4", Some("socks4://d:4")),
+            ("http=a:1 c:3", Some("http://c:3")),
+            ("http=a:1", None),
+            ("", None),
+            (" ; ", None),
+        ] {
+            assert_eq!(https_server(servers).as_deref(), expected, "{servers}");
+            let system = SystemProxy { servers: servers.to_owned(), ..SystemProxy::default() };
+            let (proxy, _) = proxy_from_system(system);
+            assert_eq!(proxy.unwrap().is_some(), expected.is_some(), "{servers}");
+        }
+        let system = SystemProxy { servers: "no address".to_owned(), ..SystemProxy::default() };
+        assert!(proxy_from_system(system).0.is_ok(), "a name without a port is a server");
+        let system = SystemProxy { servers: "http://".to_owned(), ..SystemProxy::default() };
+        assert!(proxy_from_system(system).0.unwrap_err().contains("this system's settings"));
+    }
+
+    #[test]
+    fn what_the_system_exempts_from_its_proxy_needs_none() {
+        let host = "api.us1.alteryxcloud.com";
+        for covering in ["*", "<local>;*.alteryxcloud.com", "API.*.com", "https://api.us1*", host] {
+            assert!(is_exempt_by_system(host, covering), "{covering}");
+        }
+        for other in ["", ";", "<local>", "alteryxcloud.com", "*.us1", "us1*", "a*x"] {
+            assert!(!is_exempt_by_system(host, other), "{other}");
+        }
+    }
+
+    #[test]
+    fn the_system_tells_of_a_certificate_in_its_own_words() {
+        let cause = rustls::OtherError(std::sync::Arc::new(io::Error::other("no chain of trust")));
+        let error = rustls::Error::InvalidCertificate(CertificateError::Other(cause));
+        let expected = NetworkError::Certificate("no chain of trust".to_owned());
+        assert_eq!(tls_network_error(&error), expected);
+    }
 
     #[test]
     fn no_proxy_is_read_as_curl_reads_it() {

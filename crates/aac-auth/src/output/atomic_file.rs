@@ -143,7 +143,7 @@ impl Drop for Part {
     fn drop(&mut self) {
         if !self.is_kept {
             // Best effort: nobody needs the file, and usually it has been renamed by now.
-            let _ = fs::remove_file(&self.path);
+            let _ = platform::patiently(&self.path, || fs::remove_file(&self.path));
         }
     }
 }

@@ -77,6 +77,22 @@ pub fn not_a_formula<'a>(text: impl Into<Cow<'a, str>>) -> Cow<'a, str> {
     }
 }
 
+/// Prints text. On a terminal, characters that it would act on are escaped.
+///
+/// # Errors
+///
+/// [`ErrorKind::Io`](crate::ErrorKind::Io) if standard output cannot be written.
+///
+/// ```
+/// aac_auth::output::print_text("one line\nand another\n")?;
+/// # Ok::<(), aac_auth::Error>(())
+/// ```
+pub fn print_text(text: &str) -> Result<()> {
+    let mut output = Output::stdout();
+    output.write_text(text)?;
+    output.finish()
+}
+
 /// How much is buffered before it is written, in bytes.
 const BUFFER: usize = 64 * 1024;
 

@@ -1,30 +1,50 @@
 //! Everything that differs between systems: owners and modes, durable renames, signals, proxies.
 
-pub(crate) use signal_hook::consts::SIGINT;
 pub(crate) mod cleanup;
+pub(crate) mod farewell;
+mod patience;
 pub(crate) mod signals;
+#[cfg(windows)]
+mod windows;
 
-use signal_hook::consts::SIGTERM;
-use std::fs::{File, Metadata, OpenOptions};
+pub(crate) use patience::{Patience, patiently};
+#[cfg(windows)]
+use windows::access::Protection;
+#[cfg(windows)]
+pub(crate) use windows::console::{end_by, handle_signals, is_interrupt};
+#[cfg(windows)]
+pub(crate) use windows::{
+    is_lookup_failure, is_sharing_violation, is_unclear, may_pass, open_to_lock, plain,
+    system_proxy,
+};
+
+use std::fs::{File, Metadata};
 use std::io;
 use std::net::TcpStream;
 use std::path::Path;
+#[cfg(not(windows))]
+use std::path::PathBuf;
 use std::time::Duration;
-use ureq::Proxy;
 
-/// Options that create a file only its owner may read, from the start.
-pub(crate) fn private() -> OpenOptions {
-    #[allow(unused_mut, reason = "only Unix has modes")]
-    let mut options = OpenOptions::new();
+/// Creates a file for those who may use creds.json. Nobody else can open it at any moment.
+pub(crate) fn create_new(path: &Path, access: Option<&Access>) -> io::Result<File> {
+    #[cfg(windows)]
+    if let Some(access) = access {
+        return access.protection.create(path);
+    }
+    let mut options = File::options();
+    options.read(true).write(true).create_new(true);
     #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options
+    {
+        // Only its owner, until `give_to` lets in the others.
+        let _ = access;
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    }
+    options.open(path)
 }
 
 /// Who may use creds.json: its owner, group, mode and access control list. Its replacement and the
 /// files beside it get the same access. Other extended attributes are copied too.
-///
-/// On Windows a new file takes its access from the folder, so there is nothing to keep.
 #[derive(Debug)]
 pub(crate) struct Access {
     metadata: Metadata,
@@ -35,6 +55,10 @@ pub(crate) struct Access {
     attributes: Vec<(std::ffi::CString, Vec<u8>)>,
     #[cfg(target_os = "macos")]
     file: Option<File>,
+    #[cfg(windows)]
+    protection: Protection,
+    #[cfg(windows)]
+    links: u64,
 }
 
 /// The owner of a new file.
@@ -49,6 +73,16 @@ pub(crate) enum Owner {
 impl Access {
     /// Reads who may use the file at this path.
     pub(crate) fn of(path: &Path) -> io::Result<Self> {
+        #[cfg(windows)]
+        return patiently(path, || {
+            let file = File::open(path)?;
+            Ok(Self {
+                metadata: file.metadata()?,
+                protection: Protection::of(&file)?,
+                links: winapi_util::file::information(&file)?.number_of_links(),
+            })
+        });
+        #[cfg(not(windows))]
         Ok(Self {
             metadata: std::fs::metadata(path)?,
             #[cfg(target_os = "linux")]
@@ -69,12 +103,12 @@ impl Access {
     pub(crate) fn links(&self) -> u64 {
         #[cfg(unix)]
         return std::os::unix::fs::MetadataExt::nlink(&self.metadata);
-        #[cfg(not(unix))]
-        1
+        #[cfg(windows)]
+        self.links
     }
 
-    /// Gives the new, empty file the access of creds.json, without access for users who are neither its
-    /// owner nor in its group.
+    /// Gives the file the access of creds.json, without access for users who are neither its owner nor in
+    /// its group.
     ///
     /// Fails if that would shut out a permitted user or let anyone else in.
     pub(crate) fn give_to(&self, file: &File) -> io::Result<Owner> {
@@ -105,11 +139,8 @@ impl Access {
             }
             Ok(owner)
         }
-        #[cfg(not(unix))]
-        {
-            let _ = file;
-            Ok(Owner::Same)
-        }
+        #[cfg(windows)]
+        self.protection.give_to(file).map(|()| Owner::Same)
     }
 }
 
@@ -293,16 +324,9 @@ mod linux {
 /// Makes renames and removals in the folder survive a power cut, where the system can.
 pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     #[cfg(unix)]
-    match File::open(folder)?.sync_all() {
+    match sync(&File::open(folder)?) {
         // Some file systems cannot do this, and say so.
-        Err(error)
-            if !matches!(
-                error.kind(),
-                io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported
-            ) =>
-        {
-            return Err(error);
-        }
+        Err(error) if !cannot_sync(&error) => return Err(error),
         _ => {}
     }
     #[cfg(not(unix))]
@@ -310,13 +334,61 @@ pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether another program has the file open without sharing it, as virus scanners do for a moment.
-/// std has no kind for it; other systems have no such error.
-pub(crate) fn is_sharing_violation(error: &io::Error) -> bool {
-    const ERROR_SHARING_VIOLATION: i32 = 32;
-    cfg!(windows)
-        && (error.kind() == io::ErrorKind::PermissionDenied
-            || error.raw_os_error() == Some(ERROR_SHARING_VIOLATION))
+/// Whether another program has the file open, and does not share it. Other systems have no such error.
+#[cfg(not(windows))]
+pub(crate) fn is_sharing_violation(_error: &io::Error) -> bool {
+    false
+}
+
+/// Whether the failure of an operation on these files may be due to another program that has one of them
+/// open.
+#[cfg(not(windows))]
+pub(crate) fn may_pass(_error: &io::Error, _path: &Path, _to: Option<&Path>) -> bool {
+    false
+}
+
+/// Whether the failure has several causes, which only another look at the file tells apart.
+#[cfg(not(windows))]
+pub(crate) fn is_unclear(_error: &io::Error) -> bool {
+    false
+}
+
+/// Opens a file that is to be locked. Most systems do not want to write it for that.
+#[cfg(not(windows))]
+pub(crate) fn open_to_lock(path: &Path) -> io::Result<File> {
+    File::options().read(true).write(true).open(path).or_else(|_| File::open(path))
+}
+
+/// Whether this is what the system says of a name lookup that has failed, and std has no words for.
+#[cfg(not(windows))]
+pub(crate) fn is_lookup_failure(_error: &io::Error) -> bool {
+    false
+}
+
+/// The path as people write it.
+#[cfg(not(windows))]
+pub(crate) fn plain(path: PathBuf) -> PathBuf {
+    path
+}
+
+/// Writes what the system holds of a file to the disk.
+pub(crate) fn sync(file: &File) -> io::Result<()> {
+    let synced = file.sync_all();
+    #[cfg(target_os = "macos")]
+    if synced.as_ref().is_err_and(cannot_sync) {
+        // std asks for F_FULLFSYNC, which shares and FUSE may refuse (fcntl(2)).
+        return Ok(rustix::fs::fsync(file)?);
+    }
+    synced
+}
+
+/// Whether a file system refuses to sync something, rather than having failed at it. std has no kind for
+/// ENOTSUP on macOS.
+#[cfg(unix)]
+fn cannot_sync(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidInput, Unsupported};
+    matches!(error.kind(), InvalidInput | Unsupported)
+        || matches!(error.raw_os_error(), Some(libc::ENOTSUP | libc::ENOTTY))
 }
 
 /// Has an empty file written in place on file systems that copy on write (btrfs): its space then stays
@@ -344,32 +416,57 @@ pub(crate) fn host_name() -> String {
     if name.is_empty() { "unknown".to_owned() } else { name }
 }
 
-/// Whether a locked file stays readable, and an open file can be deleted. On Windows neither is
-/// possible.
+/// Whether a locked file stays readable, and the lock file can be deleted while it is locked. On Windows
+/// neither is possible: see `open_to_lock`.
 pub(crate) const LOCKS_ARE_ADVISORY: bool = cfg!(unix);
 
 /// The shell command that moves a file over another.
 pub(crate) const MOVE_COMMAND: &str = if cfg!(windows) { "Move-Item -Force" } else { "mv" };
 
-/// The signals that end a program and can be handled.
+/// Handles the signals that end a program, from now on. Those that the process was started to ignore
+/// (`nohup`, a shell's `&`) stay ignored.
 #[cfg(unix)]
-pub(crate) const ENDING_SIGNALS: &[i32] = &[SIGINT, SIGTERM, signal_hook::consts::SIGHUP];
-#[cfg(not(unix))]
-pub(crate) const ENDING_SIGNALS: &[i32] = &[SIGINT, SIGTERM];
-
-/// Makes a signal call `handler`, which must be signal-safe (signal-safety(7)): no allocation, no lock,
-/// no output.
 #[expect(unsafe_code, reason = "what a signal handler may do is not for the compiler to check")]
-pub(crate) fn on_signal(signal: i32, handler: fn(i32)) -> io::Result<()> {
-    // SAFETY: the one handler, `signals::act`, reads and writes atomics, asks for the time, removes
-    // files with `unlink`, and calls `emulate_default_handler`, all of which are allowed.
-    unsafe { signal_hook::low_level::register(signal, move || handler(signal)) }.map(drop)
+pub(crate) fn handle_signals() {
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        if !is_ignored(signal) {
+            let handle = move || {
+                if signals::ends_program(signal) {
+                    end_by(signal);
+                }
+            };
+            // SAFETY: a handler may not allocate, lock or print (signal-safety(7)). This one reads and
+            // writes atomics, asks for the time, removes files with `unlink`, writes with `write`, and calls `exit` or
+            // `emulate_default_handler`, all of which are allowed.
+            let handled = unsafe { signal_hook::low_level::register(signal, handle) };
+            // A signal that cannot be handled cannot be held.
+            let _ = handled;
+        }
+    }
+}
+
+/// Whether a person asks for the program's end.
+#[cfg(unix)]
+pub(crate) fn is_interrupt(signal: i32) -> bool {
+    signal == signal_hook::consts::SIGINT
+}
+
+/// Ends the program as the signal would have, so that the shell can tell.
+#[cfg(unix)]
+pub(crate) fn end_by(signal: i32) {
+    use signal_hook::low_level;
+    if std::process::id() == 1 {
+        // A container's first process is not ended by its own signals. Use the shell's exit code.
+        low_level::exit(128 + signal);
+    }
+    let _ = low_level::emulate_default_handler(signal);
 }
 
 /// Whether the process was started with the signal ignored.
 #[cfg(unix)]
 #[expect(unsafe_code, reason = "no safe interface asks for the disposition of a signal")]
-pub(crate) fn is_ignored(signal: i32) -> bool {
+fn is_ignored(signal: i32) -> bool {
     let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
     // SAFETY: without a new action, sigaction(2) only writes the present one to a place that is valid
     // for writes of its type. Zeroes are a valid value of that type, in case the call fails.
@@ -380,14 +477,21 @@ pub(crate) fn is_ignored(signal: i32) -> bool {
     action.sa_sigaction == libc::SIG_IGN
 }
 
-#[cfg(not(unix))]
-pub(crate) fn is_ignored(_signal: i32) -> bool {
-    false
+/// The proxy settings of the system, as they are written there.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SystemProxy {
+    /// `host:port` for every protocol, or `http=host:port;https=host:port`; empty if there is none.
+    pub(crate) servers: String,
+    /// The hosts that need no proxy: `*.example.com;<local>`.
+    pub(crate) exempt: String,
+    /// Whether a script chooses the proxy (PAC).
+    pub(crate) has_script: bool,
 }
 
-/// The system-wide proxy, if the system has such a setting.
-pub(crate) fn system_proxy() -> Option<Proxy> {
-    if cfg!(windows) { Proxy::try_from_env() } else { None }
+/// The proxy settings of the system, where there are any that can be read.
+#[cfg(not(windows))]
+pub(crate) fn system_proxy() -> Option<SystemProxy> {
+    None
 }
 
 /// Makes the system probe an idle peer, and break the connection some 20 s after the peer is gone.
@@ -415,6 +519,19 @@ pub(crate) fn unlink(path: &[u8]) {
     if let Ok(path) = str::from_utf8(path) {
         let _ = std::fs::remove_file(path);
     }
+}
+
+/// Writes to standard error in a signal handler, without allocating or locking.
+#[cfg(unix)]
+pub(crate) fn write_stderr(bytes: &[u8]) {
+    // Best effort: it may be closed.
+    let _ = rustix::io::write(rustix::stdio::stderr(), bytes);
+}
+
+/// Windows runs the handler in a thread of its own, which may wait for a lock.
+#[cfg(not(unix))]
+pub(crate) fn write_stderr(bytes: &[u8]) {
+    let _ = io::Write::write_all(&mut io::stderr(), bytes);
 }
 
 /// A file without a name in this folder; it ends with the program, however that ends. `None` if the
@@ -446,7 +563,7 @@ pub(crate) fn name_file(_file: &File, _path: &Path) -> io::Result<()> {
 
 /// See open(2): how a process without privileges names the file.
 #[cfg(target_os = "linux")]
-fn descriptor(file: &File) -> std::path::PathBuf {
+fn descriptor(file: &File) -> PathBuf {
     format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(file)).into()
 }
 

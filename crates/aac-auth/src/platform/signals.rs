@@ -4,13 +4,12 @@
 //! Handlers stay installed, so their effect depends on where the program is. Outside a refresh, a
 //! signal acts as if there were no handler. During one, it waits until the pair is saved. A closing
 //! terminal and `timeout` each send their signal twice, so a second one changes nothing. Only another
-//! Ctrl-C, a second or more after the first signal, ends the program at once. A signal that the
-//! program was started to ignore (`nohup`, a shell's `&`) stays ignored.
+//! Ctrl-C, a second or more after the first signal, ends the program at once.
+//!
+//! Windows has console events instead of signals, and calls their handler on a thread of its own.
 
 use crate::platform;
-use crate::platform::cleanup;
-use signal_hook::low_level;
-use std::process;
+use crate::platform::{cleanup, farewell};
 use std::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Once, OnceLock};
 use std::time::Instant;
@@ -37,12 +36,7 @@ impl SignalGuard {
         static HANDLERS: Once = Once::new();
         HANDLERS.call_once(|| {
             START.get_or_init(Instant::now);
-            for &signal in platform::ENDING_SIGNALS {
-                if !platform::is_ignored(signal) {
-                    // A signal that cannot be handled cannot be held.
-                    let _ = platform::on_signal(signal, act);
-                }
-            }
+            platform::handle_signals();
         });
     }
 
@@ -66,16 +60,32 @@ impl Drop for SignalGuard {
             PENDING_SINCE.store(0, SeqCst);
             let signal = PENDING.swap(0, SeqCst);
             if signal != 0 {
-                end(signal);
+                leave();
+                platform::end_by(signal);
             }
         }
     }
 }
 
-/// The signal handler. Everything it calls must be signal-safe: see [`platform::on_signal`].
-fn act(signal: i32) {
+/// Whether a signal waits for the end of a refresh.
+#[cfg(all(test, windows))]
+pub(crate) fn is_pending() -> bool {
+    PENDING.load(SeqCst) != 0
+}
+
+/// What a handler asks when a signal comes: whether it is to end the program now. Everything called here
+/// must be signal-safe: see [`platform::handle_signals`].
+pub(crate) fn ends_program(signal: i32) -> bool {
+    let ends = !is_held(signal);
+    if ends {
+        leave();
+    }
+    ends
+}
+
+fn is_held(signal: i32) -> bool {
     if GUARDS.load(SeqCst) == 0 {
-        return end(signal);
+        return false;
     }
     let elapsed = START.get().map_or(0, |start| start.elapsed().as_millis());
     let now = u64::try_from(elapsed).unwrap_or(u64::MAX - 1) + 1;
@@ -83,21 +93,14 @@ fn act(signal: i32) {
         Ok(_) => {
             PENDING.store(signal, SeqCst);
             // On another thread, the last guard may have been dropped without seeing the signal.
-            if GUARDS.load(SeqCst) == 0 {
-                end(signal);
-            }
+            GUARDS.load(SeqCst) != 0
         }
-        Err(since) if signal == platform::SIGINT && now - since >= INSISTS_AFTER => end(signal),
-        Err(_) => {}
+        Err(since) => !platform::is_interrupt(signal) || now - since < INSISTS_AFTER,
     }
 }
 
-/// Ends the program as the signal would have, so that the shell can tell.
-fn end(signal: i32) {
+/// What remains to be done before a signal ends the program.
+fn leave() {
     cleanup::remove_files();
-    if process::id() == 1 {
-        // A container's first process is not ended by its own signals. Use the shell's exit code.
-        low_level::exit(128 + signal);
-    }
-    let _ = low_level::emulate_default_handler(signal);
+    farewell::say();
 }

@@ -10,14 +10,14 @@
 
 use crate::rotation::attempts::{Attempts, Next, Outcome};
 use crate::rotation::recovery::{self, Commit, JournalState, Now, Recovery, Saved, State};
+use crate::rotation::walk::{self, Hashing, Model, NOBODY, PROGRAMS, Walked, walk};
 use crate::store::journal::Failure;
 use crate::store::spent::{Link, SpentTokens};
 use crate::tokens::claims::{Claims, LocalTime};
 use crate::tokens::secret::Digest;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::hash::{BuildHasherDefault, Hash, Hasher};
-use std::mem::{Discriminant, discriminant};
+use std::mem::{self, Discriminant, discriminant};
 use std::time::{Duration, Instant};
 
 /// A refresh token, by its number; none is 0.
@@ -212,7 +212,7 @@ struct Program {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 struct World {
-    programs: [Program; 3],
+    programs: [Program; PROGRAMS],
     creds: Creds,
     journal: Option<JournalFile>,
     aside: [Pair; 4],
@@ -241,16 +241,7 @@ struct World {
     is_pair_lost: bool,
 }
 
-/// What becomes of the world by one step.
-#[derive(Clone, Debug)]
-struct Step {
-    what: What,
-    by: usize,
-    world: World,
-    breach: Option<&'static str>,
-    /// A pair that is lost by this step is lost by what cannot be promised.
-    is_excused: bool,
-}
+type Step = walk::Step<World, What>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum What {
@@ -261,17 +252,14 @@ enum What {
 }
 
 const STARTS: &str = "starts";
-/// Nobody's step: it is the server's clock, or a person's.
-const NOBODY: usize = usize::MAX;
 
-impl fmt::Display for Step {
+impl fmt::Display for What {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = if self.by == NOBODY { '-' } else { ['A', 'B', 'C'][self.by] };
-        match self.what {
-            What::Does(at) => write!(f, "{name} {at:?}"),
-            What::Fails(at) => write!(f, "{name} {at:?} fails"),
-            What::Crashes(at) => write!(f, "{name} is killed before {at:?}"),
-            What::Happens(what) => write!(f, "{name} {what}"),
+        match self {
+            Self::Does(at) => write!(f, "{at:?}"),
+            Self::Fails(at) => write!(f, "{at:?} fails"),
+            Self::Crashes(at) => write!(f, "is killed before {at:?}"),
+            Self::Happens(what) => f.write_str(what),
         }
     }
 }
@@ -316,7 +304,7 @@ impl World {
     }
 
     /// The server is sent a token: a new one, or none if it is refused.
-    fn exchange(&mut self, rules: &Rules, token: Token) -> Token {
+    fn refresh(&mut self, rules: &Rules, token: Token) -> Token {
         if token > self.made || has(self.dead, token) {
             return NONE;
         }
@@ -402,15 +390,6 @@ impl World {
             }
         }
     }
-
-    /// Programs have no names: worlds that differ in their order alone are one. Gives where each went.
-    fn sort(&mut self) -> [usize; 3] {
-        let mut order = [0, 1, 2];
-        let programs = self.programs;
-        order.sort_by(|&one, &other| programs[other].cmp(&programs[one]));
-        self.programs = order.map(|index| programs[index]);
-        order
-    }
 }
 
 /// What is decided under the lock, in small.
@@ -439,7 +418,33 @@ struct Explorer {
     accounts: [Claims; 2],
     /// What the product's functions said of what was found: which of the pairs are kept, and the rest.
     decided: HashMap<Found, ([bool; 4], Decision), Hashing>,
+    /// Where programs were, as bits.
+    places: u64,
     steps: Vec<Step>,
+}
+
+impl Model for Explorer {
+    type World = World;
+    type What = What;
+
+    fn steps(&mut self, world: &World) -> Vec<Step> {
+        self.all_steps(world);
+        mem::take(&mut self.steps)
+    }
+
+    fn sort(&self, world: &mut World) -> [usize; PROGRAMS] {
+        let mut order = [0, 1, 2];
+        let programs = world.programs;
+        order.sort_by(|&one, &other| programs[other].cmp(&programs[one]));
+        world.programs = order.map(|index| programs[index]);
+        order
+    }
+
+    fn visit(&mut self, world: &World) {
+        for program in &world.programs {
+            self.places |= 1 << program.at as u8;
+        }
+    }
 }
 
 impl Explorer {
@@ -457,6 +462,7 @@ impl Explorer {
             digests: (0..=GARBLED).map(|token| Digest::of(&[token])).collect(),
             accounts: [claims("me"), claims(other)],
             decided: HashMap::default(),
+            places: 0,
             steps: Vec::new(),
         }
     }
@@ -560,9 +566,7 @@ impl Explorer {
         matches!(attempts.next(outcome, now), Next::SendAfter(_))
     }
 
-    /// All steps from a world.
-    fn steps(&mut self, world: &World) {
-        self.steps.clear();
+    fn all_steps(&mut self, world: &World) {
         let running = world.programs.iter().filter(|program| program.at != At::Idle).count();
         for index in 0..world.programs.len() {
             match world.programs[index].at {
@@ -619,7 +623,7 @@ impl Explorer {
     }
 
     fn push(&mut self, what: What, by: usize, world: World, breach: Option<&'static str>) {
-        self.steps.push(Step { what, by, world, breach, is_excused: false });
+        self.steps.push(Step { what, by, world, breach, remains: None, is_excused: false });
     }
 
     fn excuse(&mut self) {
@@ -694,7 +698,7 @@ impl Explorer {
             && token != GARBLED
         {
             let mut next = base;
-            let made = next.exchange(&self.rules, token);
+            let made = next.refresh(&self.rules, token);
             if made != NONE {
                 next.used_by_others |= set(token);
                 next.has_excuse = true;
@@ -996,7 +1000,7 @@ impl Explorer {
                 self.push(What::Does(at), index, next, breach);
             }
             At::Sent => {
-                me!().pair.next = next.exchange(&self.rules, pair.spent);
+                me!().pair.next = next.refresh(&self.rules, pair.spent);
                 let is_dead = has(world.dead, pair.spent);
                 let is_refused = me!().pair.next == NONE && !is_dead;
                 let breach = (is_refused && !world.is_pair_lost && !world.has_excuse)
@@ -1261,45 +1265,6 @@ impl Explorer {
     }
 }
 
-/// A quick hash of small numbers.
-#[derive(Default)]
-struct Fold(u64);
-type Hashing = BuildHasherDefault<Fold>;
-
-impl Hasher for Fold {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for piece in bytes.chunks(8) {
-            let mut word = [0; 8];
-            word[..piece.len()].copy_from_slice(piece);
-            self.write_u64(u64::from_le_bytes(word));
-        }
-    }
-
-    fn write_u8(&mut self, value: u8) {
-        self.write_u64(u64::from(value));
-    }
-
-    fn write_u16(&mut self, value: u16) {
-        self.write_u64(u64::from(value));
-    }
-
-    fn write_isize(&mut self, value: isize) {
-        self.write_u64(value as u64);
-    }
-
-    fn write_usize(&mut self, value: usize) {
-        self.write_u64(value as u64);
-    }
-
-    fn write_u64(&mut self, value: u64) {
-        self.0 = (self.0.rotate_left(5) ^ value).wrapping_mul(0x517c_c1b7_2722_0a95);
-    }
-}
-
 /// What an exploration has seen.
 struct Explored {
     states: usize,
@@ -1314,123 +1279,9 @@ struct Explored {
 /// Walks through every state, the nearest first, until a promise is broken.
 fn explore(rules: Rules) -> Explored {
     let mut explorer = Explorer::new(rules);
-    let mut start = World::new(&rules);
-    start.sort();
-    let mut worlds = vec![start];
-    let mut parents = vec![0_u32];
-    let mut known: HashMap<u64, u32, Hashing> = HashMap::default();
-    // From where to where, for the search for circles.
-    let mut edges = Vec::new();
-    let mut current = 0;
-    let mut explored =
-        Explored { states: 0, steps: 0, places: 0, decided: HashSet::new(), breach: None };
-    while current < worlds.len() {
-        let world = worlds[current];
-        for program in &world.programs {
-            explored.places |= 1 << program.at as u8;
-        }
-        explorer.steps(&world);
-        for index in 0..explorer.steps.len() {
-            explored.steps += 1;
-            if let Some(breach) = explorer.steps[index].breach {
-                let trace = trace(&mut explorer, &worlds, &parents, current, index);
-                explored.breach = Some((breach, trace));
-                return explored;
-            }
-            let mut world = explorer.steps[index].world;
-            world.sort();
-            let mut hash = {
-                let mut hasher = Fold::default();
-                world.hash(&mut hasher);
-                hasher.finish()
-            };
-            let number = loop {
-                match known.get(&hash) {
-                    Some(&number) if worlds[number as usize] == world => break number,
-                    Some(_) => hash = hash.wrapping_add(1),
-                    None => {
-                        let number = u32::try_from(worlds.len()).expect("a small world");
-                        known.insert(hash, number);
-                        worlds.push(world);
-                        parents.push(u32::try_from(current).expect("a small world"));
-                        break number;
-                    }
-                }
-            };
-            edges.push((u32::try_from(current).expect("a small world"), number));
-        }
-        current += 1;
-    }
-    explored.states = worlds.len();
-    explored.decided =
-        explorer.decided.values().map(|(_, decision)| discriminant(decision)).collect();
-    if has_circle(worlds.len(), &edges) {
-        explored.breach = Some(("a run goes round in a circle", Vec::new()));
-    }
-    explored
-}
-
-/// Whether a state leads back to itself: what has no arrow to it is taken away until nothing is left.
-fn has_circle(states: usize, edges: &[(u32, u32)]) -> bool {
-    let mut arrows = vec![0_u32; states];
-    let mut starts = vec![0_u32; states + 1];
-    for &(from, to) in edges {
-        arrows[to as usize] += 1;
-        starts[from as usize + 1] += 1;
-    }
-    for state in 0..states {
-        starts[state + 1] += starts[state];
-    }
-    let mut free: Vec<_> = (0..states).filter(|&state| arrows[state] == 0).collect();
-    let mut gone = 0;
-    while let Some(state) = free.pop() {
-        gone += 1;
-        for &(_, to) in &edges[starts[state] as usize..starts[state + 1] as usize] {
-            arrows[to as usize] -= 1;
-            if arrows[to as usize] == 0 {
-                free.push(to as usize);
-            }
-        }
-    }
-    gone < states
-}
-
-/// The steps from the start to this one, by programs that keep their names.
-fn trace(
-    explorer: &mut Explorer,
-    worlds: &[World],
-    parents: &[u32],
-    last: usize,
-    step: usize,
-) -> Vec<String> {
-    let mut path = vec![last];
-    while let Some(&state) = path.last()
-        && state != 0
-    {
-        path.push(parents[state] as usize);
-    }
-    path.reverse();
-    let mut names = [0, 1, 2];
-    let mut trace = Vec::new();
-    for (place, &state) in path.iter().enumerate() {
-        explorer.steps(&worlds[state]);
-        let found = match path.get(place + 1) {
-            None => Some(step),
-            Some(&next) => (0..explorer.steps.len()).find(|&index| {
-                let mut world = explorer.steps[index].world;
-                world.sort();
-                world == worlds[next]
-            }),
-        };
-        let Some(found) = found else { break };
-        let mut step = explorer.steps[found].clone();
-        if step.by != NOBODY {
-            step.by = names[step.by];
-        }
-        trace.push(step.to_string());
-        names = step.world.sort().map(|from| names[from]);
-    }
-    trace
+    let Walked { states, steps, breach, .. } = walk(&mut explorer, World::new(&rules));
+    let decided = explorer.decided.values().map(|(_, decision)| discriminant(decision)).collect();
+    Explored { states, steps, places: explorer.places, decided, breach }
 }
 
 const PLAIN: Rules = Rules {

@@ -21,6 +21,10 @@ mod restoring;
 pub(crate) mod spendable;
 mod spending;
 mod turns;
+#[cfg(test)]
+mod vault_exploration;
+#[cfg(test)]
+mod walk;
 
 use crate::config::settings::Settings;
 use crate::error::notices::Notices;
@@ -192,7 +196,7 @@ impl Rotation {
         self.renew(&store, transport, Some(rejected), cancellation)
     }
 
-    fn vault_store<'a>(&'a self, path: &'a str) -> Result<VaultStore<'a>> {
+    pub(crate) fn vault_store<'a>(&'a self, path: &'a str) -> Result<VaultStore<'a>> {
         let vault = match self.vault.get() {
             Some(vault) => vault,
             None => {

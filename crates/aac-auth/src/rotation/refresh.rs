@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 /// The state of the refresh token after a request that was to carry it.
 pub(crate) enum Outcome<'lock> {
     /// The token never left this machine; it is returned.
-    NotSent { trouble: NetworkError, spendable: Spendable<'lock> },
+    NotSent { reason: NetworkError, spendable: Spendable<'lock> },
     /// The caller decided not to send it; it is returned.
     Withheld(Spendable<'lock>),
     /// 429: rejected before anything was done.
@@ -85,11 +85,11 @@ impl<'lock> Spendable<'lock> {
         let mut response = match response {
             Ok(response) => response,
             Err(_) if form.is_withheld => return Outcome::Withheld(self),
-            Err(trouble) if form.sent == 0 => {
-                return Outcome::NotSent { trouble, spendable: self };
+            Err(reason) if form.sent == 0 => {
+                return Outcome::NotSent { reason, spendable: self };
             }
-            Err(trouble) => {
-                let (what, again) = (trouble.to_string(), SendAgain(self));
+            Err(reason) => {
+                let (what, again) = (reason.to_string(), SendAgain(self));
                 // A response that ureq cannot parse as HTTP may still hold the tokens.
                 return match body_of(&kept.bytes()) {
                     Some(body) => {

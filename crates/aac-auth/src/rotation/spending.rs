@@ -212,9 +212,9 @@ impl Renewal<'_> {
         let (hosts, in_doubt) = (&self.rotation.settings.hosts, prior.in_doubt);
         let (outcome, error, again) = match outcome {
             Outcome::Withheld(spendable) => return Ok(Attempted::Withheld(spendable)),
-            Outcome::NotSent { trouble, spendable } => {
-                let outcome = attempts::Outcome::NotSent { is_lasting: trouble.is_lasting() };
-                let error = Cause::AuthServerUnreachable { url: url(), trouble, in_doubt };
+            Outcome::NotSent { reason, spendable } => {
+                let outcome = attempts::Outcome::NotSent { is_lasting: reason.is_lasting() };
+                let error = Cause::AuthServerUnreachable { url: url(), reason, in_doubt };
                 (outcome, error, Some(spendable))
             }
             Outcome::Busy { status, wait, spendable } => {

@@ -2,7 +2,7 @@
 
 use crate::config::text;
 use crate::error::FileProblem;
-use crate::platform::{self, Access, Owner};
+use crate::platform::{self, Access, Owner, Patience, patiently};
 use crate::random;
 use crate::store::StoreError;
 use same_file::Handle;
@@ -61,10 +61,15 @@ impl Files {
         }
     }
 
-    /// Who may use the files beside creds.json; where it is gone, as an earlier run has seen it.
-    pub(crate) fn access(&self) -> Option<Access> {
-        let likely = [&self.creds, &self.journal, &self.spent, &self.lock];
-        likely.into_iter().find_map(|path| Access::of(path).ok())
+    /// Who may use the files beside creds.json; where it is gone, as an earlier run has seen it. Nothing is
+    /// created while that cannot be told.
+    pub(crate) fn access(&self) -> Result<Option<Access>, StoreError> {
+        match Access::of(&self.creds) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            access => return access.map(Some).map_err(at(&self.creds)),
+        }
+        let likely = [&self.journal, &self.spent, &self.lock];
+        Ok(likely.into_iter().find_map(|path| Access::of(path).ok()))
     }
 
     /// The pairs that earlier runs have set aside, as journals of their refresh: oldest first.
@@ -125,13 +130,9 @@ impl Files {
 
     /// A new, private file for those who may use creds.json.
     pub(crate) fn create_new(&self, path: &Path) -> Result<(File, Owner), StoreError> {
-        let access = self.access();
-        let file = platform::private()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .open(path)
-            .map_err(at(path))?;
+        let access = self.access()?;
+        let create = || platform::create_new(path, access.as_ref());
+        let file = patiently(path, create).map_err(at(path))?;
         match access.map_or(Ok(Owner::Same), |access| access.give_to(&file)) {
             Ok(owner) => Ok((file, owner)),
             Err(error) => {
@@ -152,20 +153,19 @@ impl Files {
         if !matches!(replaced, Ok(Written::ByRename)) && !is_others {
             // Best effort: the copy holds tokens, and is of no use to anyone. A torn creds.json is
             // finished from the journal.
-            let _ = fs::remove_file(&self.new);
+            let _ = self.remove(&self.new);
         }
         replaced
     }
 
     fn try_to_replace(&self, old: Option<&[u8]>, new: &[u8]) -> Result<Written, StoreError> {
         let (mut file, owner) = self.create(&self.new)?;
-        file.write_all(new).and_then(|()| file.sync_all()).map_err(at(&self.new))?;
+        file.write_all(new).and_then(|()| platform::sync(&file)).map_err(at(&self.new))?;
         // Open, and so locked, until it has its name; not where locks are of no use for that.
         let file = platform::LOCKS_ARE_ADVISORY.then_some(file);
         // The last moment at which a writer without the lock can be noticed.
-        if let Some(old) = old
-            && !self.is_still(old)
-        {
+        let is_still = || old.is_none_or(|old| self.is_still(old));
+        if !is_still() {
             return Ok(Written::NotAsExpected);
         }
         if owner == Owner::Ours && self.creds.exists() {
@@ -177,11 +177,13 @@ impl Files {
         {
             return Err(taken(&self.new));
         }
-        match rename(&self.new, &self.creds) {
-            Ok(()) => {
+        let renamed = rename_while(&self.new, &self.creds, is_still);
+        match renamed {
+            Ok(true) => {
                 self.sync_folder()?;
                 Ok(Written::ByRename)
             }
+            Ok(false) => Ok(Written::NotAsExpected),
             Err(error)
                 if matches!(
                     error.kind(),
@@ -208,10 +210,11 @@ impl Files {
     pub(crate) fn overwrite(&self, content: &[u8]) -> Result<(), StoreError> {
         let write = || {
             // Not truncated first: the less that is missing at any moment, the better.
-            let mut file = File::options().write(true).open(&self.creds)?;
+            let open = || File::options().write(true).open(&self.creds);
+            let mut file = patiently(&self.creds, open)?;
             file.write_all(content)?;
             file.set_len(content.len() as u64)?;
-            file.sync_all()
+            platform::sync(&file)
         };
         write().map_err(at(&self.creds))
     }
@@ -219,7 +222,7 @@ impl Files {
     /// Replaces one of the files beside creds.json, durably.
     pub(crate) fn replace_beside(&self, path: &Path, content: &[u8]) -> Result<(), StoreError> {
         let (mut file, _) = self.create(&self.new)?;
-        file.write_all(content).and_then(|()| file.sync_all()).map_err(at(&self.new))?;
+        file.write_all(content).and_then(|()| platform::sync(&file)).map_err(at(&self.new))?;
         self.put_in_place(&file, path)
     }
 
@@ -248,7 +251,7 @@ impl Files {
             }
         }
         let (mut file, _) = self.create(&path)?;
-        file.write_all(content).and_then(|()| file.sync_all()).map_err(at(&path))?;
+        file.write_all(content).and_then(|()| platform::sync(&file)).map_err(at(&path))?;
         self.sync_folder()?;
         Ok(path)
     }
@@ -265,7 +268,7 @@ impl Files {
 
     /// Removes one of the files beside creds.json; it may be gone already.
     pub(crate) fn remove(&self, path: &Path) -> Result<(), StoreError> {
-        match fs::remove_file(path) {
+        match patiently(path, || fs::remove_file(path)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(at(path)(error)),
             _ => Ok(()),
         }
@@ -304,7 +307,12 @@ fn taken(path: &Path) -> StoreError {
 /// Whether the open file still has this name.
 pub(crate) fn is_named(file: &File, path: &Path) -> bool {
     let own = file.try_clone().and_then(Handle::from_file);
-    matches!((own, Handle::from_path(path)), (Ok(own), Ok(named)) if own == named)
+    matches!((own, named(path)), (Ok(own), Ok(named)) if own == named)
+}
+
+/// The file that has this name now.
+pub(crate) fn named(path: &Path) -> io::Result<Handle> {
+    patiently(path, || Handle::from_path(path))
 }
 
 /// Whether another program has this file locked: it is in the middle of a refresh, though the lock
@@ -374,13 +382,20 @@ pub(crate) fn has_tokens(creds: &Path) -> bool {
 
 /// Renames, with patience where another program may have one of the files open for a moment.
 pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
-    let mut pauses = [10, 20, 40, 80, 160, 320].into_iter();
+    rename_while(from, to, || true).map(drop)
+}
+
+/// Renames in the same way, but only as long as this holds, which is asked anew after each wait: someone
+/// may be writing the other file.
+fn rename_while(from: &Path, to: &Path, holds: impl Fn() -> bool) -> io::Result<bool> {
+    let mut patience = Patience::default();
     loop {
-        match (fs::rename(from, to), pauses.next()) {
-            (Err(error), Some(pause)) if platform::is_sharing_violation(&error) => {
-                thread::sleep(Duration::from_millis(pause));
-            }
-            (result, _) => return result,
+        match fs::rename(from, to) {
+            Err(error) if patience.waits_for(&error, from, Some(to)) => {}
+            renamed => return renamed.map(|()| true),
+        }
+        if !holds() {
+            return Ok(false);
         }
     }
 }
@@ -391,7 +406,7 @@ pub(crate) fn real_path(path: &Path) -> PathBuf {
     // As many links as Linux follows.
     for _ in 0..40 {
         if let Ok(real) = path.canonicalize() {
-            return real;
+            return platform::plain(real);
         }
         let Ok(target) = fs::read_link(&path) else {
             break;
@@ -399,7 +414,7 @@ pub(crate) fn real_path(path: &Path) -> PathBuf {
         path = path.parent().unwrap_or(Path::new("")).join(target);
     }
     match (path.parent().map(Path::canonicalize), path.file_name()) {
-        (Some(Ok(folder)), Some(name)) => folder.join(name),
+        (Some(Ok(folder)), Some(name)) => platform::plain(folder).join(name),
         _ => path,
     }
 }

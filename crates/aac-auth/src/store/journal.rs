@@ -242,7 +242,7 @@ impl Journal {
         let mut file = &self.file;
         file.seek(SeekFrom::Start(place as u64))?;
         file.write_all(bytes)?;
-        self.file.sync_all()
+        platform::sync(&self.file)
     }
 }
 

@@ -3,8 +3,10 @@
 //! The kernel drops the lock when the process that holds it ends, however it ends. There is no
 //! stale lock to judge, and so no lock is ever stolen.
 
+use crate::error::place::Place;
+use crate::platform;
 use crate::store::StoreError;
-use crate::store::folder::{Files, at, is_in_use};
+use crate::store::folder::{Files, at, is_in_use, named};
 use same_file::Handle;
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -24,6 +26,12 @@ impl Lock {
         let file = match open(files) {
             // The lock file was deleted, and its holder is at work.
             Err(error) if error.is_taken() => return Ok(None),
+            // Whoever holds it open will let go of it, as one who holds the lock will.
+            Err(StoreError { place: Place::File(path), source })
+                if platform::may_pass(&source, &path, None) =>
+            {
+                return Ok(None);
+            }
             opened => opened?,
         };
         match file.try_lock() {
@@ -40,7 +48,7 @@ impl Lock {
 
     /// Lets those in who may use creds.json by now: its rights may have changed since the lock was made.
     pub(crate) fn share(&self, files: &Files) {
-        if let Some(access) = files.access() {
+        if let Ok(Some(access)) = files.access() {
             // Best effort: it may be another user's.
             let _ = access.give_to(self.file.as_file());
         }
@@ -48,7 +56,7 @@ impl Lock {
 
     /// Whether the file that is locked still has its name. Otherwise others do not see the lock.
     pub(crate) fn is_named(&self) -> bool {
-        Handle::from_path(&self.path).is_ok_and(|named| named == self.file)
+        named(&self.path).is_ok_and(|named| named == self.file)
     }
 }
 
@@ -56,18 +64,17 @@ impl Lock {
 /// rights before anyone sees it. It stays for ever.
 fn open(files: &Files) -> Result<File, StoreError> {
     let path = &files.lock;
-    // To lock a file, most systems do not want to write it.
-    let open = || File::options().read(true).write(true).open(path).or_else(|_| File::open(path));
+    let open = || platform::open_to_lock(path);
     match open() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         opened => return opened.map_err(at(path)),
     }
     let new = files.new_lock();
     // It is the lock file that cannot be made, by whatever name.
-    let named = |error: StoreError| StoreError { place: path.into(), ..error };
-    drop(files.create_new(&new).map_err(named)?);
+    let of_lock = |error: StoreError| StoreError { place: path.into(), ..error };
+    drop(files.create_new(&new).map_err(of_lock)?);
     let linked = fs::hard_link(&new, path);
-    files.remove(&new).map_err(named)?;
+    files.remove(&new).map_err(of_lock)?;
     if let Err(error) = linked
         && error.kind() != io::ErrorKind::AlreadyExists
         // Not every file system has links.

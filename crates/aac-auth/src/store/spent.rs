@@ -7,6 +7,7 @@
 
 use crate::config::text;
 use crate::error::FileProblem;
+use crate::platform;
 use crate::store::StoreError;
 use crate::store::folder::{Files, at};
 use crate::tokens::claims::LocalTime;
@@ -89,9 +90,10 @@ impl SpentTokens {
                 kept.iter().chain([link]).fold(String::new(), |text, link| text + &line(link));
             return files.replace_beside(path, text.as_bytes());
         }
-        let (mut file, is_new) = match File::options().read(true).append(true).open(path) {
+        let open = || File::options().read(true).append(true).open(path);
+        let (mut file, is_new) = match platform::patiently(path, open) {
             Ok(file) => {
-                if let Some(access) = files.access() {
+                if let Ok(Some(access)) = files.access() {
                     // Best effort: it may be another user's, or have been made before creds.json was
                     // shared.
                     let _ = access.give_to(&file);
@@ -111,7 +113,7 @@ impl SpentTokens {
             }
             let end = if last == [b'\n'] { "" } else { "\n" };
             file.write_all(format!("{end}{}", line(link)).as_bytes())?;
-            file.sync_all()
+            platform::sync(&file)
         };
         write().map_err(at(path))?;
         if is_new { files.sync_folder() } else { Ok(()) }

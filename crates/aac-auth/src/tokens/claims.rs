@@ -29,6 +29,8 @@ pub(crate) struct Claims {
     pub(crate) sub: Option<String>,
     /// The workspace, as `w:` and its gid.
     pub(crate) scope: Option<String>,
+    /// The session: the platform's record of the pair has the same.
+    pub(crate) sid: Option<String>,
     /// The user's email address, for display.
     pub(crate) email: Option<String>,
     /// The workspace's name, for display.
@@ -64,6 +66,7 @@ impl Claims {
             client_id: text("client_id"),
             sub: text("sub"),
             scope: text("scope"),
+            sid: text("sid"),
             email: text("email"),
             audience: match payload.get("aud") {
                 Some(Value::Array(names)) => {
@@ -137,6 +140,16 @@ impl Claims {
             return -1;
         }
         lifetime.saturating_sub(age.max(0))
+    }
+
+    /// The rest of the token's life; zero if it has expired or the rest is unknown.
+    pub(crate) fn life_left(&self, arrival: Option<Arrival>, now: LocalTime) -> Duration {
+        Duration::from_millis(self.left(arrival, now).try_into().unwrap_or(0))
+    }
+
+    /// The whole life of the token, from `iat` to `exp`.
+    pub(crate) fn life(&self) -> Option<Duration> {
+        Some(Duration::from_millis(self.lifetime()?.try_into().ok()?))
     }
 
     /// Whether the token is good enough for a call without a refresh.

@@ -199,14 +199,14 @@ impl Document {
         match serde_json::from_str(&text) {
             Ok(Value::Object(fields)) => Ok(Self(fields)),
             Ok(_) => Err(FileProblem::NotAnObject),
-            Err(_) if let Some(line) = line_of_broken_string(&text) => {
-                Err(FileProblem::TokenOnSeveralLines { line })
-            }
-            Err(error) => Err(FileProblem::NotJson {
-                line: error.line(),
-                column: error.column(),
-                reason: without_place(&error),
-                curly_quotes: text.contains(['\u{201C}', '\u{201D}', '\u{201E}']),
+            Err(error) => Err(match line_of_broken_string(&text) {
+                Some(line) => FileProblem::TokenOnSeveralLines { line },
+                None => FileProblem::NotJson {
+                    line: error.line(),
+                    column: error.column(),
+                    reason: without_place(&error),
+                    curly_quotes: text.contains(['\u{201C}', '\u{201D}', '\u{201E}']),
+                },
             }),
         }
     }

@@ -4,3 +4,4 @@ pub(crate) mod claims;
 pub(crate) mod credentials;
 pub(crate) mod journal_format;
 pub(crate) mod secret;
+pub(crate) mod timestamp;

@@ -4,7 +4,7 @@
 //! layers make while writing a request.
 
 use crate::error::display::is_unsafe_on_terminal;
-use sha2::{Digest as _, Sha256};
+use ring::digest::{SHA256, digest};
 use std::fmt::{self, Write as _};
 use zeroize::Zeroizing;
 
@@ -70,7 +70,7 @@ pub(crate) struct Digest(String);
 
 impl Digest {
     pub(crate) fn of(bytes: &[u8]) -> Self {
-        Self(Sha256::digest(bytes).iter().fold(String::new(), |mut text, byte| {
+        Self(digest(&SHA256, bytes).as_ref().iter().fold(String::new(), |mut text, byte| {
             let _ = write!(text, "{byte:02x}");
             text
         }))

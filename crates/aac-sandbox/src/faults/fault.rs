@@ -7,8 +7,8 @@ use super::{FaultKind, Target};
 
 /// Something that goes wrong on purpose.
 ///
-/// In text form: `TARGET:KIND[=VALUE][+SKIP][xTIMES]`. TARGET is `token`, `api`,
-/// `vault`, `vault-read` or `vault-write`. `+SKIP` lets
+/// In text form: `TARGET:KIND[=VALUE][+SKIP][xTIMES]`. TARGET is `token`, `api`, `run` (the requests of
+/// the API that start a run), `vault`, `vault-read` or `vault-write`. `+SKIP` lets
 /// that many requests pass first. `xTIMES` is how often the fault happens: once by default, always
 /// with `xall`. The faults of a target happen in the order in which they were added.
 ///
@@ -41,7 +41,7 @@ impl Fault {
     ///
     /// # Panics
     ///
-    /// If the kind is one of the vault alone. See [`FaultKind::applies_to`].
+    /// If the kind is not one of the token endpoint. See [`FaultKind::applies_to`].
     pub fn token(kind: FaultKind) -> Self {
         Self::checked(Target::Token, kind)
     }
@@ -53,6 +53,15 @@ impl Fault {
     /// If the kind is not one of the API. See [`FaultKind::applies_to`].
     pub fn api(kind: FaultKind) -> Self {
         Self::checked(Target::Api, kind)
+    }
+
+    /// A fault of the requests that start a run. It happens once.
+    ///
+    /// # Panics
+    ///
+    /// If the kind is not one of these requests. See [`FaultKind::applies_to`].
+    pub fn run(kind: FaultKind) -> Self {
+        Self::checked(Target::Run, kind)
     }
 
     /// A fault of any request to the vault. It happens once.
@@ -101,6 +110,21 @@ impl Fault {
     /// Lets that many requests of its target pass first.
     pub fn after(self, skip: u32) -> Self {
         Self { skip, ..self }
+    }
+}
+
+impl fmt::Display for Fault {
+    /// The text form.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.target, self.kind)?;
+        if self.skip > 0 {
+            write!(f, "+{}", self.skip)?;
+        }
+        match self.times {
+            Some(1) => Ok(()),
+            Some(times) => write!(f, "x{times}"),
+            None => f.write_str("xall"),
+        }
     }
 }
 
@@ -171,7 +195,7 @@ impl fmt::Display for FaultError {
             "{}\n\n\
              {:?} is not a valid fault.\n\
              Write TARGET:KIND[=VALUE][+SKIP][xTIMES], as in token:503=2x3 or api:429xall.\n\
-             TARGET is token, api, vault, vault-read or vault-write. KIND is one of:",
+             TARGET is token, api, run, vault, vault-read or vault-write. KIND is one of:",
             self.reason, self.text
         )?;
         let mut names: Vec<_> = FaultKind::all().iter().map(FaultKind::name).collect();
@@ -208,6 +232,7 @@ mod tests {
                     (format!("{target}:{kind}xall"), fault(None, 0)),
                 ] {
                     let parsed = text.parse().ok();
+                    assert_eq!(fault.to_string().parse().ok(), parsed, "{text}");
                     assert_eq!(parsed, kind.applies_to(target).then_some(fault), "{text}");
                 }
             }
@@ -219,9 +244,14 @@ mod tests {
         for (text, reason) in [
             ("api:no-refresh-token", "only the token endpoint has this kind"),
             ("api:no-access-tokenxall", "only the token endpoint has this kind"),
+            ("run:no-access-tokenxall", "only the token endpoint has this kind"),
             ("vault:bad-access-token", "only the token endpoint has this kind"),
-            ("vault:svc-404", "only token and api have this kind"),
+            ("vault:svc-404", "only token, api and run have this kind"),
+            ("api:fail", "only the start of a run has this kind"),
+            ("token:hidden=2", "only the start of a run has this kind"),
+            ("vault:cancel", "only the start of a run has this kind"),
             ("api:sealed", "only the vault has this kind"),
+            ("run:stale", "only the vault has this kind"),
             ("vault-read:cas-mismatch", "only vault-write has this kind"),
             ("vault:late", "only vault-write has this kind"),
             ("api:500x0", "TIMES must be at least 1"),
@@ -251,7 +281,7 @@ mod tests {
         ] {
             let error = text.parse::<Fault>().expect_err(text).to_string();
             assert!(error.contains(&format!("{text:?}")), "{error}");
-            assert!(error.contains("token, api, vault"), "{error}");
+            assert!(error.contains("token, api, run, vault"), "{error}");
             for kind in FaultKind::all() {
                 assert!(error.contains(&format!(" {}", kind.name())), "{kind}: {error}");
             }

@@ -17,6 +17,9 @@ macro_rules! kinds {
         token_only {
             $($(#[doc = $token_doc:literal])+ $token:ident = $token_text:literal,)+
         }
+        run_only {
+            $($(#[doc = $run_doc:literal])+ $run:ident = $run_text:literal,)+
+        }
         vault_only {
             $($(#[doc = $vault_doc:literal])+ $vault:ident = $vault_text:literal,)+
         }
@@ -38,6 +41,7 @@ macro_rules! kinds {
             $($(#[doc = $plain_doc])+ $plain,)+
             $($(#[doc = $cloud_doc])+ $cloud,)+
             $($(#[doc = $token_doc])+ $token,)+
+            $($(#[doc = $run_doc])+ $run,)+
             $($(#[doc = $vault_doc])+ $vault,)+
             $($(#[doc = $write_doc])+ $write,)+
             $($(#[doc = $seconds_doc])+ $seconds(
@@ -58,6 +62,7 @@ macro_rules! kinds {
                     $(FaultKind::$plain,)+
                     $(FaultKind::$cloud,)+
                     $(FaultKind::$token,)+
+                    $(FaultKind::$run,)+
                     $(FaultKind::$vault,)+
                     $(FaultKind::$write,)+
                     $(FaultKind::$seconds($default),)+
@@ -72,6 +77,7 @@ macro_rules! kinds {
                     $(FaultKind::$plain => $plain_text,)+
                     $(FaultKind::$cloud => $cloud_text,)+
                     $(FaultKind::$token => $token_text,)+
+                    $(FaultKind::$run => $run_text,)+
                     $(FaultKind::$vault => $vault_text,)+
                     $(FaultKind::$write => $write_text,)+
                     $(FaultKind::$seconds(_) => $seconds_text,)+
@@ -86,6 +92,7 @@ macro_rules! kinds {
                     $(FaultKind::$plain => concat!($($plain_doc),+).trim_ascii(),)+
                     $(FaultKind::$cloud => concat!($($cloud_doc),+).trim_ascii(),)+
                     $(FaultKind::$token => concat!($($token_doc),+).trim_ascii(),)+
+                    $(FaultKind::$run => concat!($($run_doc),+).trim_ascii(),)+
                     $(FaultKind::$vault => concat!($($vault_doc),+).trim_ascii(),)+
                     $(FaultKind::$write => concat!($($write_doc),+).trim_ascii(),)+
                     $(FaultKind::$seconds(_) => concat!($($seconds_doc),+).trim_ascii(),)+
@@ -101,6 +108,7 @@ macro_rules! kinds {
                 match self {
                     $(FaultKind::$cloud)|+ => !target.is_vault(),
                     $(FaultKind::$token)|+ => target == Target::Token,
+                    $(FaultKind::$run)|+ | FaultKind::Hidden(_) => target == Target::Run,
                     $(FaultKind::$vault)|+ => target.is_vault(),
                     $(FaultKind::$write)|+ | FaultKind::AppliedLater(_) => {
                         target == Target::VaultWrite
@@ -112,8 +120,11 @@ macro_rules! kinds {
             /// Which targets have this kind, in words.
             pub(super) fn scope(&self) -> &'static str {
                 match self {
-                    $(FaultKind::$cloud)|+ => "only token and api have this kind",
+                    $(FaultKind::$cloud)|+ => "only token, api and run have this kind",
                     $(FaultKind::$token)|+ => "only the token endpoint has this kind",
+                    $(FaultKind::$run)|+ | FaultKind::Hidden(_) => {
+                        "only the start of a run has this kind"
+                    }
                     $(FaultKind::$vault)|+ => "only the vault has this kind",
                     $(FaultKind::$write)|+ | FaultKind::AppliedLater(_) => {
                         "only vault-write has this kind"
@@ -130,6 +141,7 @@ macro_rules! kinds {
                     $(FaultKind::$plain)|+
                     $(| FaultKind::$cloud)+
                     $(| FaultKind::$token)+
+                    $(| FaultKind::$run)+
                     $(| FaultKind::$vault)+
                     $(| FaultKind::$write)+ => Err("this kind takes no VALUE"),
                     FaultKind::AppliedLater(_) => Ok(FaultKind::AppliedLater(requests()?)),
@@ -214,6 +226,12 @@ kinds! {
         /// Token only: the access token is not a JWT.
         BadAccessToken = "bad-access-token",
     }
+    run_only {
+        /// Run only: it fails in the end.
+        RunFails = "fail",
+        /// Run only: someone cancels it.
+        RunCanceled = "cancel",
+    }
     vault_only {
         /// Vault only: 503, sealed.
         Sealed = "sealed",
@@ -235,6 +253,8 @@ kinds! {
         Slow = "slow" or 1,
         /// Send the body in pieces over that many seconds.
         SlowBody = "slow-body" or 1,
+        /// Run only: it cannot be seen for that many seconds.
+        Hidden = "hidden" or 1,
     }
 }
 
@@ -246,6 +266,7 @@ impl fmt::Display for FaultKind {
             | Self::Unavailable(seconds)
             | Self::Slow(seconds)
             | Self::SlowBody(seconds)
+            | Self::Hidden(seconds)
             | Self::AppliedLater(seconds) => write!(f, "={seconds}"),
             Self::Redirect(url) => write!(f, "={url}"),
             _ => Ok(()),

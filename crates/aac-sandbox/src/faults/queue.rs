@@ -18,7 +18,7 @@ impl Queue {
     /// The fault that applies to the next request of a target.
     pub(crate) fn next(&mut self, target: Target) -> Option<FaultKind> {
         self.0.retain(|fault| fault.times != Some(0));
-        let fault = self.0.iter_mut().find(|fault| fault.target.includes(target))?;
+        let fault = self.0.iter_mut().find(|fault| fault.target.covers(target))?;
         if fault.skip > 0 {
             fault.skip -= 1;
             return None;
@@ -37,9 +37,15 @@ mod tests {
     #[test]
     fn faults_are_used_up_in_order() {
         let mut faults = Queue::default();
-        for fault in
-            ["api:400", "token:403+1", "api:404x2", "api:410xall", "vault-write:403", "vault:404x2"]
-        {
+        for fault in [
+            "run:fail",
+            "api:400",
+            "token:403+1",
+            "api:404x2",
+            "api:410xall",
+            "vault-write:403",
+            "vault:404x2",
+        ] {
             faults.push(fault.parse().expect(fault));
         }
         let mut names = |target| {
@@ -47,6 +53,7 @@ mod tests {
             names.collect::<Vec<_>>().join(" ")
         };
         assert_eq!(names(Target::Api), "400 404 404 410 410");
+        assert_eq!(names(Target::Run), "fail 410 410 410 410");
         assert_eq!(names(Target::Token), "- 403 - - -");
         assert_eq!(names(Target::VaultRead), "404 404 - - -");
         assert_eq!(names(Target::VaultWrite), "403 - - - -");

@@ -1,6 +1,8 @@
-//! The parts of the server.
+//! What a fault applies to.
 
 use std::fmt;
+
+use axum::http::Method;
 
 /// The requests that a fault applies to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,6 +11,8 @@ pub enum Target {
     Token,
     /// All other requests to the cloud.
     Api,
+    /// Those of them that start a run of a plan, or a job.
+    Run,
     /// Requests to the vault.
     Vault,
     /// Requests that read a document from the vault.
@@ -19,8 +23,8 @@ pub enum Target {
 
 impl Target {
     /// Every target.
-    pub fn all() -> [Self; 5] {
-        [Self::Token, Self::Api, Self::Vault, Self::VaultRead, Self::VaultWrite]
+    pub fn all() -> [Self; 6] {
+        [Self::Token, Self::Api, Self::Run, Self::Vault, Self::VaultRead, Self::VaultWrite]
     }
 
     /// The name in text form.
@@ -28,6 +32,7 @@ impl Target {
         match self {
             Self::Token => "token",
             Self::Api => "api",
+            Self::Run => "run",
             Self::Vault => "vault",
             Self::VaultRead => "vault-read",
             Self::VaultWrite => "vault-write",
@@ -39,14 +44,24 @@ impl Target {
         matches!(self, Self::Vault | Self::VaultRead | Self::VaultWrite)
     }
 
-    /// Whether a request of that target belongs to this one.
-    pub(crate) fn includes(self, request: Self) -> bool {
-        self == request || self == Self::Vault && request.is_vault()
+    /// The target that a request to the cloud belongs to: the narrowest one.
+    pub(crate) fn of(method: &Method, path: &str) -> Self {
+        let starts_run = path == "/v4/jobGroups"
+            || (path.starts_with("/plans/v1/plans/") && path.ends_with("/run"));
+        if path == "/as" || path.starts_with("/as/") {
+            Self::Token
+        } else if method == Method::POST && starts_run {
+            Self::Run
+        } else {
+            Self::Api
+        }
     }
 
-    /// The target of a request to the cloud with this path.
-    pub(crate) fn of(path: &str) -> Self {
-        if path == "/as" || path.starts_with("/as/") { Self::Token } else { Self::Api }
+    /// Whether each fault of this target also applies to requests of that one.
+    pub fn covers(self, request: Self) -> bool {
+        self == request
+            || (self == Self::Api && request == Self::Run)
+            || (self == Self::Vault && request.is_vault())
     }
 }
 

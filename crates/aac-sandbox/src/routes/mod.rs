@@ -10,6 +10,7 @@ mod people;
 mod plans;
 mod query;
 mod runs;
+mod token_records;
 mod workspaces;
 
 use std::sync::Arc;
@@ -62,11 +63,14 @@ paths! {
     get "/plans/v1/plans/{id}/full" => plans::full;
     get "/plans/v1/plans/{id}/package" => plans::export, quota::EXPORT_PLAN;
     post "/plans/v1/plans/{id}/run" => plans::run, quota::RUN_PLAN;
+    get "/plans/v1/planSnapshotRuns" => runs::plan_runs;
     get "/plans/v1/planSnapshotRuns/{id}" => runs::plan_run;
     get "/v4/people/current" => people::current;
     post "/v4/jobGroups" => runs::run_job, quota::RUN_JOB;
     get "/v4/jobGroups/{id}" => runs::job;
     get "/v4/jobGroups/{id}/status" => runs::job_status;
+    get "/v4/jobLibrary" => runs::jobs;
+    get "/v4/oAuth2ApiTokens/{sid}" => token_records::one;
     any "/sandbox/echo" => echo::echo;
     any "/sandbox/echo/{*rest}" => echo::echo;
 }

@@ -20,6 +20,7 @@ use crate::http::{has_media_type, responses};
 use crate::workspace::Workspace;
 use crate::workspace::package::{self, Package};
 use crate::workspace::plans::{NoPlan, Plan};
+use crate::workspace::runs::Fate;
 
 /// The plan whose ID is in the path.
 impl FromRequestParts<Arc<Workspace>> for Plan {
@@ -110,9 +111,10 @@ pub(super) async fn delete(State(workspace): State<Arc<Workspace>>, plan: Plan) 
 pub(super) async fn run(
     State(workspace): State<Arc<Workspace>>,
     Extension(now): Extension<Timestamp>,
+    Extension(fate): Extension<Fate>,
     plan: Plan,
 ) -> Response<Body> {
-    let run = workspace.plan_runs.submit(plan.id, now);
+    let run = workspace.plan_runs.submit(plan.id, fate, now);
     let body = json!({ "validationStatus": "Valid", "planSnapshotRunId": run });
     responses::json(StatusCode::CREATED, &body)
 }

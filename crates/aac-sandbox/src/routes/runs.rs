@@ -1,4 +1,4 @@
-//! `/v4/jobGroups` and `/plans/v1/planSnapshotRuns`
+//! `/v4/jobGroups`, `/v4/jobLibrary` and `/plans/v1/planSnapshotRuns`
 
 use std::sync::Arc;
 
@@ -6,25 +6,28 @@ use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{Response, StatusCode};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::errors::{Rejection, invalid, not_found};
 use super::extract::{Id, Object};
+use super::list::{self, Window};
+use super::query::Query;
 use crate::clock::Timestamp;
 use crate::http::responses;
 use crate::random;
 use crate::workspace::Workspace;
-use crate::workspace::runs::{Run, Runs};
+use crate::workspace::runs::{Fate, Runs, Snapshot};
 
 /// `POST /v4/jobGroups`: runs the recipe that produces a dataset.
 pub(super) async fn run_job(
     State(workspace): State<Arc<Workspace>>,
     Extension(now): Extension<Timestamp>,
+    Extension(fate): Extension<Fate>,
     Object(job): Object,
 ) -> Result<Response<Body>, Rejection> {
     let dataset = job.get("wrangledDataset").and_then(|dataset| dataset["id"].as_u64());
     let dataset = dataset.ok_or_else(|| invalid("wrangledDataset.id is required"))?;
-    let id = workspace.jobs.submit(dataset, now);
+    let id = workspace.jobs.submit(dataset, fate, now);
     // A job group has one job that transforms and one that publishes.
     let (first, second) = (2 * id + 1, 2 * id + 2);
     let body = json!({
@@ -70,6 +73,36 @@ pub(super) async fn plan_run(
     Ok(responses::json(StatusCode::OK, &run.plan_run()))
 }
 
-fn read(runs: &Runs, id: u64, now: Timestamp) -> Result<Run, Rejection> {
-    runs.read(id, now).ok_or_else(|| not_found("Run"))
+/// `GET /v4/jobLibrary`: a page of the jobs.
+pub(super) async fn jobs(
+    State(workspace): State<Arc<Workspace>>,
+    Extension(now): Extension<Timestamp>,
+    query: Query,
+) -> Result<Response<Body>, Rejection> {
+    page(&query, &workspace, workspace.jobs.seen(now).iter().map(Snapshot::job_group))
+}
+
+/// `GET /plans/v1/planSnapshotRuns`: a page of the runs of plans.
+pub(super) async fn plan_runs(
+    State(workspace): State<Arc<Workspace>>,
+    Extension(now): Extension<Timestamp>,
+    query: Query,
+) -> Result<Response<Body>, Rejection> {
+    page(&query, &workspace, workspace.plan_runs.seen(now).iter().map(Snapshot::plan_run))
+}
+
+fn page(
+    query: &Query,
+    workspace: &Workspace,
+    rows: impl Iterator<Item = Value>,
+) -> Result<Response<Body>, Rejection> {
+    let rows: Vec<Value> = rows.collect();
+    let window = Window::of(query, workspace.max_page)?;
+    let selected = list::select(query, rows.len(), "status", |index| rows[index].clone())?;
+    let page = window.page(&selected, Some(selected.len()), |index| rows[index].clone());
+    Ok(responses::json(StatusCode::OK, &page))
+}
+
+fn read(runs: &Runs, id: u64, now: Timestamp) -> Result<Snapshot, Rejection> {
+    runs.get(id, now).ok_or_else(|| not_found("Run"))
 }

@@ -147,6 +147,9 @@ pub(super) fn before(fault: &FaultKind, target: Target, now: Timestamp) -> Optio
         | FaultKind::NoRefreshToken
         | FaultKind::NoAccessToken
         | FaultKind::BadAccessToken
+        | FaultKind::RunFails
+        | FaultKind::RunCanceled
+        | FaultKind::Hidden(_)
         | FaultKind::Stale
         | FaultKind::CasMismatch
         | FaultKind::AppliedLater(_)
@@ -217,7 +220,7 @@ fn throttled(target: Target, seconds: u64, now: Timestamp) -> Response<Body> {
             let text = format!("request path {:?}: rate limit quota exceeded", kv::PATH);
             vault_errors(StatusCode::TOO_MANY_REQUESTS, &[&text])
         }
-        Target::Api => {
+        Target::Api | Target::Run => {
             let millis = now.millis.saturating_add_unsigned(seconds.saturating_mul(1000));
             let reset = Timestamp { millis };
             let status = QuotaStatus { user: (30, 0), workspace: (60, 30), reset };
@@ -230,7 +233,7 @@ fn throttled(target: Target, seconds: u64, now: Timestamp) -> Response<Body> {
 fn error(target: Target, status: u16, name: &str, message: &str) -> Response<Body> {
     let status = StatusCode::from_u16(status).expect("a status code");
     match target {
-        Target::Api => exception(status, name, message, None),
+        Target::Api | Target::Run => exception(status, name, message, None),
         Target::Vault | Target::VaultRead | Target::VaultWrite => match status {
             StatusCode::FORBIDDEN => vault_errors(status, &["permission denied"]),
             // As for a secret that does not exist, and as just after unsealing.

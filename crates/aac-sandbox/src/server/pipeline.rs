@@ -24,6 +24,7 @@ use crate::options::Options;
 use crate::routes;
 use crate::state::Shared;
 use crate::workspace::Workspace;
+use crate::workspace::runs::Fate;
 
 /// A larger body, in bytes, or one of unknown length, is read as its handler needs it.
 const MAX_READ_FIRST: u64 = 1024 * 1024;
@@ -63,12 +64,13 @@ impl Server {
             connection.is_vaults.then(|| vault::operation(&head.method, head.uri.path()));
         let target = match operation {
             Some(operation) => vault::target(operation),
-            None => Target::of(head.uri.path()),
+            None => Target::of(&head.method, head.uri.path()),
         };
         let is_small = body.size_hint().upper().is_some_and(|length| length <= MAX_READ_FIRST);
         // The gateway must know whether a GET has a body.
-        let reads_first =
-            is_small || target != Target::Api || matches!(head.method, Method::GET | Method::HEAD);
+        let reads_first = is_small
+            || !Target::Api.covers(target)
+            || matches!(head.method, Method::GET | Method::HEAD);
         let (body, number, fault) = if reads_first {
             let body = to_bytes(Body::new(body), MAX_BUFFERED).await.map_err(|_| NoResponse)?;
             let (number, fault) = match operation {
@@ -194,7 +196,7 @@ impl Server {
             Target::Token => {
                 authorization::serve(&self.shared, &head, body.bytes(), fault.as_ref())
             }
-            Target::Api => self.call_api(head, body).await,
+            Target::Api | Target::Run => self.call_api(head, body, fault.as_ref()).await,
             _ => vault::serve(&self.shared, &head, body.bytes(), fault.as_ref()),
         };
         let note = response.extensions().get::<Note>().cloned();
@@ -206,13 +208,20 @@ impl Server {
         outcome
     }
 
-    async fn call_api(&self, mut head: Parts, body: RequestBody) -> Response<Body> {
+    async fn call_api(
+        &self,
+        mut head: Parts,
+        body: RequestBody,
+        fault: Option<&FaultKind>,
+    ) -> Response<Body> {
         let rejection = gateway::reject(&self.shared, &head, &body);
         let (body, mut rest) = body.split();
         let response = match rejection {
             Some(response) => response,
             None => {
                 head.extensions.insert(self.shared.state().settings.now());
+                head.extensions.insert(Arc::clone(&self.shared));
+                head.extensions.insert(Fate::of(fault));
                 let request = http::Request::from_parts(head, body);
                 let Ok(response) = self.api.clone().call(request).await;
                 with_request_id(response)

@@ -6,25 +6,25 @@ use serde_json::{Value, json};
 
 use crate::options::RefreshTokens;
 use crate::random;
-use crate::workspace::identity;
+use crate::workspace::{identity, people};
 
 /// The ID of the OAuth client that Alteryx publishes for us1. It is a public client, without a
 /// secret.
 pub(crate) const CLIENT_ID: &str = "af1b5321-afe0-48c2-966a-c77d74e98085";
 
 const KEY_ID: &str = "0c5aac5d-7a7b-4c0b-9d51-5a6d0b0c0001";
-const SUBJECT: &str = "0c5aac5d-7a7b-4c0b-9d51-5a6d0b0c0002";
-const ENVIRONMENT: &str = "0c5aac5d-7a7b-4c0b-9d51-5a6d0b0c0003";
+pub(crate) const SUBJECT: &str = "0c5aac5d-7a7b-4c0b-9d51-5a6d0b0c0002";
+pub(crate) const ENVIRONMENT: &str = "0c5aac5d-7a7b-4c0b-9d51-5a6d0b0c0003";
 const ORGANIZATION: &str = "0c5aac5d-7a7b-4c0b-9d51-5a6d0b0c0004";
 const POLICY: &str = "AlteryxAuthIDPPolicy";
 
-/// A valid address (RFC 5322 §3.2.3) that puts `-` and `_` into the base64url of every access
-/// token, so that a client that decodes plain base64 fails. `~` and `?` encode to them as the third
-/// byte of a group, and one of three in a row always is.
-const EMAIL: &str = "learner.~~~.???@example.com";
+/// A claim that real tokens do not have. It puts `-` and `_` into the base64url of every access token,
+/// so that a client that decodes plain base64 fails. `~` and `?` encode to them as the third byte of a
+/// group, and one of three in a row always is.
+const DASHES: (&str, &str) = ("sandbox", "~~~.???");
 
-/// How long refresh tokens are valid, in seconds.
-pub(crate) const REFRESH_LIFETIME: i64 = 365 * 24 * 60 * 60;
+/// How long refresh tokens say that they are valid, in seconds.
+const REFRESH_LIFETIME: i64 = 365 * 24 * 60 * 60;
 
 /// What all tokens of a family share.
 #[derive(Clone, Debug)]
@@ -41,6 +41,8 @@ pub(crate) struct Mint {
     pub(crate) issuer: String,
     /// The lifetime of an access token, in seconds.
     pub(crate) lifetime: i64,
+    /// How long a pair lasts, in seconds. The `exp` of its refresh tokens does not say.
+    pub(crate) pair_lifetime: i64,
     pub(crate) at_jwt: bool,
     pub(crate) refresh_tokens: RefreshTokens,
 }
@@ -64,9 +66,10 @@ impl Mint {
             "sid": session.sid,
             "auth_time": session.auth_time,
             "acr": POLICY,
-            "email": EMAIL,
+            "email": people::email(0),
             "env": ENVIRONMENT,
             "org": ORGANIZATION,
+            (DASHES.0): DASHES.1,
         });
         signed(&header, &payload)
     }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use super::Tokens;
-use super::jwt::{Mint, REFRESH_LIFETIME, Session};
+use super::jwt::{Mint, Session};
 use crate::random;
 
 /// All tokens ever issued.
@@ -23,6 +23,22 @@ pub(crate) struct Ledger {
 struct Family {
     session: Session,
     revoked: bool,
+    /// Whether the user has disabled it on the web page.
+    disabled: bool,
+    /// When its refresh tokens expire, in seconds since 1970.
+    expires: i64,
+    /// When it was issued or refreshed last.
+    active: i64,
+}
+
+/// What the platform knows of a pair. Times are in seconds since 1970.
+#[derive(Debug)]
+pub(crate) struct Pair {
+    pub(crate) name: String,
+    pub(crate) is_disabled: bool,
+    pub(crate) created: i64,
+    pub(crate) expires: i64,
+    pub(crate) active: i64,
 }
 
 #[derive(Debug)]
@@ -30,7 +46,6 @@ struct RefreshToken {
     family: usize,
     /// Counts from 1 across all families. The log shows it in place of the token.
     number: usize,
-    expires: i64,
     spent: Option<Instant>,
 }
 
@@ -99,7 +114,14 @@ impl Ledger {
     pub(crate) fn issue(&mut self, mint: &Mint, now: i64, age: i64) -> Tokens {
         let iat = now - age;
         let session = Session { sid: random::uuid(), auth_time: iat };
-        self.families.push(Family { session, revoked: false });
+        let expires = iat + mint.pair_lifetime;
+        self.families.push(Family {
+            session,
+            revoked: false,
+            disabled: false,
+            expires,
+            active: iat,
+        });
         self.issue_pair(mint, self.families.len() - 1, iat).0
     }
 
@@ -154,7 +176,7 @@ impl Ledger {
             Err(Refusal::Reused { number, revoked })
         } else if family_revoked {
             Err(Refusal::Revoked { number })
-        } else if policy.now >= token.expires {
+        } else if policy.now >= self.families[token.family].expires {
             Err(Refusal::Expired { number })
         } else {
             Ok((token.family, number))
@@ -173,21 +195,40 @@ impl Ledger {
         self.revoked_up_to = self.access_tokens.len();
     }
 
+    /// The pair of a session.
+    pub(crate) fn pair(&self, sid: &str) -> Option<Pair> {
+        let index = self.families.iter().position(|family| family.session.sid == sid)?;
+        let family = &self.families[index];
+        Some(Pair {
+            name: format!("sandbox token {}", index + 1),
+            is_disabled: family.disabled,
+            created: family.session.auth_time,
+            expires: family.expires,
+            active: family.active,
+        })
+    }
+
+    /// Disables all pairs issued so far: their refresh tokens are refused from now on.
+    pub(crate) fn disable(&mut self) {
+        for family in &mut self.families {
+            (family.revoked, family.disabled) = (true, true);
+        }
+    }
+
     /// Issues a pair; returns it with the number of its refresh token.
     fn issue_pair(&mut self, mint: &Mint, family: usize, iat: i64) -> (Tokens, usize) {
         let access_token = self.issue_access_token(mint, family, iat);
-        let session = &self.families[family].session;
-        let refresh_token = mint.refresh_token(session);
+        let refresh_token = mint.refresh_token(&self.families[family].session);
         let number = self.refresh_tokens.len() + 1;
-        let expires = session.auth_time + REFRESH_LIFETIME;
         self.refresh_tokens
-            .insert(refresh_token.clone(), RefreshToken { family, number, expires, spent: None });
+            .insert(refresh_token.clone(), RefreshToken { family, number, spent: None });
         (Tokens { access_token, refresh_token }, number)
     }
 
     fn issue_access_token(&mut self, mint: &Mint, family: usize, iat: i64) -> String {
         let token = mint.access_token(&self.families[family].session, iat);
         let number = self.access_tokens.len() + 1;
+        self.families[family].active = iat;
         let expires = iat + mint.lifetime;
         self.access_tokens.insert(token.clone(), AccessToken { number, expires });
         token

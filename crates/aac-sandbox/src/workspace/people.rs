@@ -49,6 +49,14 @@ const NAMES: [Option<&str>; 32] = [
     ),
 ];
 
+/// The email addresses of the first few, who made the plans; the others have a number.
+const EMAILS: [&str; 4] = [
+    "ada.lovelace@example.com",
+    "lukasz.zolc@example.com",
+    "hanako.kubota@example.com",
+    "grace.hopper@example.com",
+];
+
 /// The types of resources that privileges are about.
 const RESOURCES: [&str; 20] = [
     "flow",
@@ -78,6 +86,12 @@ pub(crate) fn id(index: usize) -> u64 {
     51_000 + index as u64
 }
 
+/// The email address of a person. That of the first is in the access token.
+pub(crate) fn email(index: usize) -> String {
+    let own = EMAILS.get(index).map(|&email| email.to_owned());
+    own.unwrap_or_else(|| format!("person{:05}@example.com", index + 1))
+}
+
 /// A person, with the fields of the real service in their order.
 pub(crate) fn person(index: usize, with_privileges: bool) -> Value {
     let id = id(index);
@@ -87,7 +101,7 @@ pub(crate) fn person(index: usize, with_privileges: bool) -> Value {
         "lastLoginTime": (index % 4 != 3).then(|| time(index + 100)),
         "id": id,
         "agreementAcceptedAt": index.is_multiple_of(2).then_some(&created),
-        "email": format!("person{:05}@example.com", index + 1),
+        "email": email(index),
         "name": NAMES[index % NAMES.len()],
         "ssoPrincipal": null,
         "hadoopPrincipal": null,

@@ -16,6 +16,8 @@ pub(crate) struct Plan {
     pub(crate) id: u64,
     pub(crate) name: String,
     pub(crate) description: Option<String>,
+    /// Which of the people has made it.
+    pub(crate) creator: usize,
     pub(crate) created: Timestamp,
     pub(crate) updated: Timestamp,
 }
@@ -36,8 +38,8 @@ impl Plan {
             "description": self.description,
             "createdAt": self.created.to_string(),
             "updatedAt": self.updated.to_string(),
-            "creator": { "id": people::id(0) },
-            "updater": { "id": people::id(0) },
+            "creator": { "id": people::id(self.creator) },
+            "updater": { "id": people::id(self.creator) },
             "workspace": { "id": identity::ID },
         })
     }
@@ -52,12 +54,15 @@ impl Plan {
 }
 
 impl Default for Plans {
-    /// Two examples.
+    /// Ada reports the sales each month; Łukasz reviews them each week, for Hanako.
     fn default() -> Self {
         let mut plans = Self(BTreeMap::new());
         let time = Timestamp { millis: 1_738_778_729_000 };
         plans.add("Monthly report".to_owned(), Some("Sales by region".to_owned()), time);
-        plans.add("Żółty plan 黄".to_owned(), None, time);
+        let name = "Przegląd tygodnia 週報".to_owned();
+        let mut review = plans.add(name, Some("Orders of the week".to_owned()), time);
+        review.creator = 1;
+        plans.replace(review);
         plans
     }
 }
@@ -70,7 +75,7 @@ impl Plans {
         now: Timestamp,
     ) -> Plan {
         let id = self.0.last_key_value().map_or(7, |(id, _)| id + 1);
-        let plan = Plan { id, name, description, created: now, updated: now };
+        let plan = Plan { id, name, description, creator: 0, created: now, updated: now };
         self.0.insert(id, Some(plan.clone()));
         plan
     }

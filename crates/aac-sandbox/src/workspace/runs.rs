@@ -1,102 +1,182 @@
 //! Runs of plans and jobs.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::clock::Timestamp;
+use crate::faults::FaultKind;
 
-/// Runs of one kind. A run advances when someone reads it, not as time passes, so that tests need
-/// not wait.
+/// Runs of one kind. They take their time by the server's clock, which tests can set.
 #[derive(Debug)]
 pub(crate) struct Runs {
-    /// The ID of the first run.
-    first: u64,
-    /// How many reads find a run in progress.
-    polls: usize,
+    /// How long a run takes, in milliseconds. It waits for a quarter of that before it starts.
+    duration: i64,
     runs: Mutex<Vec<Run>>,
+}
+
+/// What becomes of a run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fate {
+    /// Its last status.
+    end: &'static str,
+    /// How long it cannot be seen, in milliseconds.
+    hidden: i64,
+}
+
+impl Fate {
+    /// All goes well unless there is a fault of runs.
+    pub(crate) fn of(fault: Option<&FaultKind>) -> Self {
+        let end = match fault {
+            Some(FaultKind::RunFails) => "Failed",
+            Some(FaultKind::RunCanceled) => "Canceled",
+            _ => "Complete",
+        };
+        let hidden = match fault {
+            Some(FaultKind::Hidden(seconds)) => millis(Duration::from_secs(*seconds)),
+            _ => 0,
+        };
+        Self { end, hidden }
+    }
 }
 
 /// One run.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Run {
+struct Run {
     id: u64,
     /// The ID of what is run.
     subject: u64,
-    /// How often it has been read.
-    reads: usize,
+    /// What has started it.
+    origin: &'static str,
     submitted: Timestamp,
-    started: Option<Timestamp>,
-    finished: Option<Timestamp>,
+    started: Timestamp,
+    finished: Timestamp,
+    fate: Fate,
 }
 
 impl Run {
+    /// A run that ended before the sandbox was started. It took a minute.
+    fn past(
+        id: u64,
+        subject: u64,
+        origin: &'static str,
+        end: &'static str,
+        submitted: i64,
+    ) -> Self {
+        let after = |seconds: i64| Timestamp { millis: submitted + 1000 * seconds };
+        let (started, finished) = (after(2), after(62));
+        let fate = Fate { end, hidden: 0 };
+        Self { id, subject, origin, submitted: after(0), started, finished, fate }
+    }
+}
+
+/// A run as it is at a moment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Snapshot {
+    run: Run,
+    now: Timestamp,
+}
+
+impl Snapshot {
     pub(crate) fn status(&self) -> &'static str {
-        match (self.started, self.finished) {
+        match (self.started(), self.finished()) {
             (None, _) => "Created",
             (_, None) => "InProgress",
-            _ => "Complete",
+            _ => self.run.fate.end,
         }
     }
 
     /// The run as a job group.
     pub(crate) fn job_group(&self) -> Value {
         json!({
-            "id": self.id,
+            "id": self.run.id,
             "status": self.status(),
-            "ranfrom": "api",
-            "createdAt": self.submitted.to_string(),
+            "ranfrom": self.run.origin,
+            "createdAt": self.run.submitted.to_string(),
             "updatedAt": self.updated().to_string(),
-            "wrangledDataset": { "id": self.subject },
+            "wrangledDataset": { "id": self.run.subject },
         })
     }
 
     /// The run as a run of a plan.
     pub(crate) fn plan_run(&self) -> Value {
         json!({
-            "id": self.id,
+            "id": self.run.id,
             "status": self.status(),
-            "ranfrom": "api",
-            "submittedAt": self.submitted.to_string(),
-            "startedAt": self.started.map(|time| time.to_string()),
-            "finishedAt": self.finished.map(|time| time.to_string()),
-            "createdAt": self.submitted.to_string(),
+            "ranfrom": self.run.origin,
+            "submittedAt": self.run.submitted.to_string(),
+            "startedAt": self.started().map(|time| time.to_string()),
+            "finishedAt": self.finished().map(|time| time.to_string()),
+            "createdAt": self.run.submitted.to_string(),
             "updatedAt": self.updated().to_string(),
-            "plan": { "id": self.subject },
+            "plan": { "id": self.run.subject },
         })
+    }
+
+    fn started(&self) -> Option<Timestamp> {
+        Some(self.run.started).filter(|time| *time <= self.now)
+    }
+
+    fn finished(&self) -> Option<Timestamp> {
+        Some(self.run.finished).filter(|time| *time <= self.now)
     }
 
     /// When it last changed.
     fn updated(&self) -> Timestamp {
-        self.finished.or(self.started).unwrap_or(self.submitted)
+        self.finished().or(self.started()).unwrap_or(self.run.submitted)
     }
 }
 
 impl Runs {
-    pub(crate) fn new(first: u64, polls: usize) -> Self {
-        Self { first, polls, runs: Mutex::default() }
+    /// Runs of plans. The monthly report failed once, and someone ran it again.
+    pub(crate) fn of_plans(duration: Duration) -> Self {
+        Self::new(
+            duration,
+            vec![
+                Run::past(698, 7, "schedule", "Complete", 1_738_389_600_000),
+                Run::past(699, 7, "schedule", "Failed", 1_740_808_800_000),
+                Run::past(700, 7, "ui", "Complete", 1_740_816_000_000),
+            ],
+        )
+    }
+
+    /// Jobs of recipes.
+    pub(crate) fn of_jobs(duration: Duration) -> Self {
+        Self::new(duration, vec![Run::past(8, 7, "schedule", "Complete", 1_740_808_860_000)])
+    }
+
+    fn new(duration: Duration, past: Vec<Run>) -> Self {
+        Self { duration: millis(duration), runs: Mutex::new(past) }
     }
 
     /// Starts a run and returns its ID.
-    pub(crate) fn submit(&self, subject: u64, now: Timestamp) -> u64 {
-        let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
-        let id = self.first + runs.len() as u64;
-        runs.push(Run { id, subject, reads: 0, submitted: now, started: None, finished: None });
+    pub(crate) fn submit(&self, subject: u64, fate: Fate, now: Timestamp) -> u64 {
+        let mut runs = self.runs();
+        let id = runs.last().map_or(0, |run| run.id) + 1;
+        let after = |millis| Timestamp { millis: now.millis.saturating_add(millis) };
+        let (started, finished) = (after(self.duration / 4), after(self.duration));
+        runs.push(Run { id, subject, origin: "api", submitted: now, started, finished, fate });
         id
     }
 
-    /// Reads a run, which advances it.
-    pub(crate) fn read(&self, id: u64, now: Timestamp) -> Option<Run> {
-        let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
-        let index = usize::try_from(id.checked_sub(self.first)?).ok()?;
-        let run = runs.get_mut(index)?;
-        if run.reads > 0 {
-            run.started.get_or_insert(now);
-        }
-        if run.reads > self.polls {
-            run.finished.get_or_insert(now);
-        }
-        run.reads += 1;
-        Some(*run)
+    /// The runs that can be seen, oldest first.
+    pub(crate) fn seen(&self, now: Timestamp) -> Vec<Snapshot> {
+        let is_seen =
+            |run: &&Run| run.submitted.millis.saturating_add(run.fate.hidden) <= now.millis;
+        self.runs().iter().filter(is_seen).map(|run| Snapshot { run: *run, now }).collect()
     }
+
+    /// A run, if it can be seen.
+    pub(crate) fn get(&self, id: u64, now: Timestamp) -> Option<Snapshot> {
+        self.seen(now).into_iter().find(|snapshot| snapshot.run.id == id)
+    }
+
+    fn runs(&self) -> MutexGuard<'_, Vec<Run>> {
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }

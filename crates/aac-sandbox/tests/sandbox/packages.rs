@@ -62,7 +62,7 @@ fn a_package_is_an_archive_of_the_requested_size() {
             }
         };
         assert!(output.status.success(), "{output:?}");
-        let expected = r"plan.json padding.bin '\u017b\xf3\u0142ty plan \u9ec4'";
+        let expected = r"plan.json padding.bin 'Przegl\u0105d tygodnia \u9031\u5831'";
         let stdout = String::from_utf8(output.stdout).expect("text");
         assert_eq!(stdout.split_whitespace().collect::<Vec<_>>().join(" "), expected);
     }
@@ -82,7 +82,7 @@ fn what_was_exported_can_be_imported() {
         let response = import(&sandbox, &body);
         assert_eq!(response.status, 201, "{response:?}");
         let id = 9 + number;
-        let created = json!({ "id": id, "name": "Żółty plan 黄", "size": LARGE });
+        let created = json!({ "id": id, "name": "Przegląd tygodnia 週報", "size": LARGE });
         assert_eq!(response.json(), json!({ "data": [created] }));
         assert_eq!(client.get(&format!("/plans/v1/plans/{id}"), &token).status, 200);
         let request = sandbox.requests().into_iter().rfind(|request| request.path == IMPORT);

@@ -26,9 +26,9 @@ fn a_list_of_plans_has_the_parameters_of_people() {
         rows.map(|row| row["name"].as_str().expect("a name").to_owned()).collect::<Vec<_>>()
     };
     assert_eq!(names("").len(), 25);
-    assert_eq!(names("limit=2"), ["Monthly report", "Żółty plan 黄"]);
+    assert_eq!(names("limit=2"), ["Monthly report", "Przegląd tygodnia 週報"]);
     assert_eq!(names("offset=31"), ["Number 30"]);
-    assert_eq!(names("sort=-name&limit=1"), ["Żółty plan 黄"]);
+    assert_eq!(names("sort=-name&limit=1"), ["Przegląd tygodnia 週報"]);
     assert_eq!(names("filter=number+0").len(), 9);
     assert_eq!(names("filter=SALES"), ["Monthly report"]);
     assert_eq!(names("filter=sales&filterFields=name").len(), 0);

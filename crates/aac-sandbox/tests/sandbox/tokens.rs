@@ -110,7 +110,8 @@ fn the_tokens_have_the_claims_of_the_real_ones_in_their_order() {
             "acr",
             "email",
             "env",
-            "org"
+            "org",
+            "sandbox"
         ]
     );
     let claims: Value = serde_json::from_str(&payload).expect("JSON");
@@ -220,4 +221,50 @@ fn access_tokens_can_be_revoked_before_they_expire() {
     assert_eq!(client.get("/iam/v1/workspaces/current", &tokens.access_token).status, 401);
     let tokens = client.refresh(&tokens.refresh_token).tokens();
     assert_eq!(client.get("/iam/v1/workspaces/current", &tokens.access_token).status, 200);
+}
+
+#[test]
+fn the_record_of_a_pair_says_what_its_tokens_do_not() {
+    const DAY: i64 = 86_400;
+    let sandbox = start(Options { pair_lifetime: 30 * DAY, ..Options::default() });
+    let client = Client::new(&sandbox);
+    let tokens = sandbox.issue();
+    let sid = |token: &str| {
+        let claims: Value = serde_json::from_str(&jwt_part(token, 1)).expect("JSON");
+        claims["sid"].as_str().expect("a session").to_owned()
+    };
+    let path = format!("/v4/oAuth2ApiTokens/{}", sid(&tokens.access_token));
+    let record = client.get(&path, &tokens.access_token);
+    let fields = "name sid envId clientId userId issuer tokenType status accessScope scopes \
+                  expiredAt createdAt activeAt";
+    assert_eq!(keys(&record.body).join(" "), fields);
+    assert_eq!(record.json()["status"], "Enabled");
+    for (query, status) in [("Workspace", 200), ("Billing%20Account", 404), ("x", 400)] {
+        let response = client.get(&format!("{path}?tokenType={query}"), &tokens.access_token);
+        assert_eq!(response.status, status, "{query}");
+    }
+    let elsewhere = client.get("/v4/oAuth2ApiTokens/elsewhere", &tokens.access_token);
+    assert_eq!(elsewhere.status, 404);
+
+    sandbox.set_clock_offset(29 * DAY);
+    let tokens = client.refresh(&tokens.refresh_token).tokens();
+    let later = client.get(&path, &tokens.access_token).json();
+    for (field, is_same) in [("createdAt", true), ("expiredAt", true), ("activeAt", false)] {
+        assert_eq!(later[field] == record.json()[field], is_same, "{field}");
+    }
+    sandbox.disable_pairs();
+    assert_eq!(client.refresh(&tokens.refresh_token).json()["error"], "invalid_grant");
+    let disabled = client.get(&path, &tokens.access_token).json();
+    assert_eq!(disabled["status"], "Disabled by User", "the access token is still good");
+}
+
+#[test]
+fn a_pair_ends_when_the_user_said_so() {
+    let sandbox = start(Options { pair_lifetime: 100, ..Options::default() });
+    let (client, tokens) = (Client::new(&sandbox), sandbox.issue());
+    sandbox.set_clock_offset(100);
+    assert_eq!(client.refresh(&tokens.refresh_token).json()["error"], "invalid_grant");
+    let claims: Value = serde_json::from_str(&jwt_part(&tokens.access_token, 1)).expect("JSON");
+    let path = format!("/v4/oAuth2ApiTokens/{}", claims["sid"].as_str().expect("a session"));
+    assert_eq!(client.get(&path, &tokens.access_token).json()["status"], "Expired");
 }

@@ -26,7 +26,8 @@ use crate::store::vault::client::{Client, Seen};
 use crate::store::vault::document::{Claim, Note, Notes, Secret};
 use crate::store::vault::environment::Environment;
 use crate::store::vault::protocol::{
-    Holder, Settled, TAKEOVER, Told, holder, is_in_doubt, may_recover, may_send, settle, told,
+    Holder, Settled, TAKEOVER, Told, holder, is_in_doubt, is_newer, may_recover, may_send, settle,
+    told,
 };
 use crate::store::{
     Content, Exclusive, Preparation, Prepared, Replaced, Store, StoreError, Unusable,
@@ -77,7 +78,7 @@ impl Vault {
     }
 
     fn place(&self, path: &str) -> Place {
-        Place::Secret { path: path.to_owned(), vault: self.client.address().to_owned() }
+        Place::Secret { path: path.to_owned(), vault: Some(self.client.address().to_owned()) }
     }
 }
 
@@ -170,8 +171,10 @@ impl<'a> VaultStore<'a> {
                 self.place()
             ));
         }
-        self.watch(&secret);
-        self.seen.replace(secret);
+        if is_newer(self.seen.borrow().number, secret.number) {
+            self.watch(&secret);
+            self.seen.replace(secret);
+        }
         Ok(())
     }
 
@@ -363,7 +366,8 @@ impl Store for VaultStore<'_> {
     fn locked(&self, waited: Duration) -> Error {
         match &self.seen.borrow().notes.claim {
             Some(claim) => {
-                let (holder, since) = (claim.holder.clone(), self.seen.borrow().written_at());
+                let holder = claim.holder.clone();
+                let since = self.seen.borrow().written_at().to_string();
                 Cause::Claimed { secret: self.place(), holder, since }.into()
             }
             // It is about to claim them, or fails to.

@@ -44,6 +44,12 @@ pub(crate) fn settle(
     }
 }
 
+/// Whether a read tells more than what is known: a standby that lags behind shows an older version. 0 is
+/// no secret.
+pub(crate) fn is_newer(known: u64, read: u64) -> bool {
+    read == 0 || read >= known
+}
+
 /// What a claim in the secret means to another program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Holder {
@@ -64,10 +70,10 @@ pub(crate) fn holder(is_claimed: bool, unchanged: Duration, takeover: Duration) 
     }
 }
 
-/// Whether a run of this machine goes on to recovery. What an earlier run has saved here is committed
-/// whoever claims the token: the claim may be that very run's, and nobody else has its pair.
-pub(crate) fn may_recover(holder: Holder, has_response: bool) -> bool {
-    holder != Holder::Alive || has_response
+/// Whether a run goes on to recovery. What an earlier run of this machine has saved is committed whoever
+/// claims the token: the claim may be that very run's, and nobody else has its pair.
+pub(crate) fn may_recover(holder: Holder, is_known_as_used: bool) -> bool {
+    holder != Holder::Alive || is_known_as_used
 }
 
 /// Whether another program may have used the token: one that claims it, or one that has failed with it.
@@ -127,6 +133,12 @@ mod tests {
     }
 
     #[test]
+    fn a_standby_that_lags_behind_tells_nothing() {
+        assert!(is_newer(0, 7) && is_newer(7, 7) && is_newer(7, 8) && is_newer(7, 0));
+        assert!(!is_newer(7, 6));
+    }
+
+    #[test]
     fn a_claim_counts_until_its_holder_must_have_ended() {
         let holder =
             |is_claimed, unchanged| holder(is_claimed, Duration::from_secs(unchanged), TAKEOVER);
@@ -138,13 +150,13 @@ mod tests {
 
     #[test]
     fn what_is_saved_here_does_not_wait_for_a_claim() {
-        for (holder, has_response, expected) in [
+        for (holder, is_known, expected) in [
             (Holder::None, false, true),
             (Holder::Dead, false, true),
             (Holder::Alive, false, false),
             (Holder::Alive, true, true),
         ] {
-            assert_eq!(may_recover(holder, has_response), expected, "{holder:?} {has_response}");
+            assert_eq!(may_recover(holder, is_known), expected, "{holder:?} {is_known}");
         }
     }
 

@@ -13,6 +13,7 @@ mod child;
 mod folder;
 mod platform;
 
+use std::env;
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
@@ -21,18 +22,14 @@ use std::time::Duration;
 
 use aac_sandbox::{Fault, FaultKind, Options, Sandbox, VaultOptions};
 use clap::error::ErrorKind;
-use clap::{CommandFactory as _, Parser, value_parser};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, value_parser};
 
 use crate::folder::Folder;
 use crate::platform::Signals;
 
-const EXAMPLES: &str = "\
-Example:
-  cargo sandbox --fault token:reset-after get_workspace";
-
 /// Run a command against a local Alteryx Cloud, with AAC_DIR set to its files
 #[derive(Debug, Parser)]
-#[command(bin_name = "cargo sandbox", version, after_help = EXAMPLES)]
+#[command(version)]
 struct Cli {
     /// Port to listen on [default: any free port]
     #[arg(long, default_value_t = 0, hide_default_value = true)]
@@ -64,6 +61,11 @@ struct Cli {
     #[arg(long, value_name = "BYTES", default_value_t = 2000)]
     package_size: u64,
 
+    /// Time that a run of a plan or job takes
+    #[arg(long, value_name = "SECS", default_value_t = 3, hide_default_value = true,
+        value_parser = value_parser!(u64).range(..=86_400))]
+    run_time: u64,
+
     /// Delay before each response
     #[arg(long, value_name = "MS", default_value_t = 0, hide_default_value = true,
         value_parser = value_parser!(u64).range(..=3_600_000))]
@@ -87,15 +89,24 @@ struct Cli {
 }
 
 fn main() {
-    let cli = Cli::parse();
+    // Cargo names itself to what it runs; an installed sandbox is a program of its own.
+    let name = if env::var_os("CARGO").is_some() { "cargo sandbox" } else { "aac-sandbox" };
+    let example = format!("Example: {name} --fault token:reset-after get_workspace");
+    let matches = Cli::command().bin_name(name).after_help(example).get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     if cli.list_faults {
         // The reader may have left early, as head does.
         let _ = io::stdout().write_all(list_of_faults().as_bytes());
         return;
     }
+    let fail = |kind, text: String| -> ! { Cli::command().bin_name(name).error(kind, text).exit() };
     if let Some(fault) = cli.fault.iter().find(|fault| fault.target.is_vault() && !cli.vault) {
-        let text = format!("--fault {}:{} needs --vault", fault.target, fault.kind);
-        Cli::command().error(ErrorKind::MissingRequiredArgument, text).exit();
+        let text = format!("--fault {fault} needs --vault");
+        fail(ErrorKind::MissingRequiredArgument, text);
+    }
+    if let Some((never, always)) = shadowed(&cli.fault) {
+        let text = format!("--fault {never} never happens, because {always} always does");
+        fail(ErrorKind::ArgumentConflict, text);
     }
     // Not an ExitCode, which cannot hold the exit codes of Windows.
     let code = run(&cli).unwrap_or_else(|error| {
@@ -117,6 +128,7 @@ fn run(cli: &Cli) -> io::Result<i32> {
         grace: Duration::from_secs(cli.grace),
         users: cli.users,
         package_size: cli.package_size,
+        run_time: Duration::from_secs(cli.run_time),
         latency: Duration::from_millis(cli.latency),
         faults: cli.fault.clone(),
         quiet: false,
@@ -157,6 +169,17 @@ fn run(cli: &Cli) -> io::Result<i32> {
     Ok(code)
 }
 
+/// A fault that can never happen, and the one before it that always does.
+fn shadowed(faults: &[Fault]) -> Option<(&Fault, &Fault)> {
+    let always =
+        |later: &Fault, fault: &Fault| fault.times.is_none() && fault.target.covers(later.target);
+    let mut pairs = faults.iter().enumerate();
+    pairs.find_map(|(index, later)| {
+        let earlier = faults[..index].iter().find(|fault| always(later, fault))?;
+        Some((later, earlier))
+    })
+}
+
 /// Prints the folder of the files: alone on stdout, for scripts, and with instructions on stderr.
 fn announce(sandbox: &Sandbox, folder: &Path, environment: &[(&str, OsString)]) {
     let mut text =
@@ -179,10 +202,12 @@ fn list_of_faults() -> String {
   --fault token:503=2     next token request: 503 with Retry-After: 2
   --fault api:429x2       next two API requests: 429
   --fault api:500+1xall   all API requests but the first: 500
+  --fault run:fail        next run: fails in the end
 
-TARGET  token or api; with --vault also vault, vault-read or vault-write
-VALUE   seconds for 429, 503, slow and slow-body [default: 1]; URL for redirect;
-        number of requests for late [default: 1]
+TARGET  token, api, or run: the requests of the API that start a run; with
+        --vault also vault, vault-read or vault-write
+VALUE   seconds for 429, 503, slow, slow-body and hidden [default: 1]; URL for
+        redirect; number of requests for late [default: 1]
 SKIP    number of requests that pass first [default: 0]
 TIMES   number of requests that meet the fault, or all [default: 1]
 KIND    see below. With an error status, redirect, hang or reset-before, no
@@ -206,5 +231,19 @@ mod tests {
     #[test]
     fn the_command_line_is_valid() {
         super::Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_fault_behind_one_that_always_happens_never_does() {
+        let shadowed = |faults: [&str; 2]| {
+            let faults = faults.map(|fault| fault.parse().expect(fault));
+            super::shadowed(&faults).is_some()
+        };
+        assert!(shadowed(["api:500xall", "api:503"]));
+        assert!(shadowed(["api:500+3xall", "run:fail"]));
+        assert!(shadowed(["vault:sealedxall", "vault-write:late"]));
+        assert!(!shadowed(["api:503", "api:500xall"]));
+        assert!(!shadowed(["run:failxall", "api:503"]));
+        assert!(!shadowed(["token:500xall", "api:503"]));
     }
 }

@@ -1,0 +1,421 @@
+//! What there is to tell of a pair of tokens without showing a token; of one in creds.json, without the
+//! network.
+//!
+//! Nothing is locked or changed here. The same files are read under the lock in `rotation`, which acts on
+//! what it finds; this only describes it.
+
+use crate::api::client::Client;
+use crate::api::connection::Connection;
+use crate::config::settings::Settings;
+use crate::config::text;
+use crate::error::place::Place;
+use crate::error::{Cause, Error, FileProblem, Result};
+use crate::rotation::cancellation::Cancellation;
+use crate::store::file_store;
+use crate::store::folder::{Files, is_in_use};
+use crate::store::journal::Found;
+use crate::store::spent::SpentTokens;
+use crate::store::{Store, Unusable};
+use crate::tokens::claims::{Claims, LocalTime};
+use crate::tokens::credentials::{Credentials, TokenResponse};
+use crate::tokens::secret::{AccessToken, Digest, redact};
+use crate::tokens::timestamp::Timestamp;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// What can be said of a pair of tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PairState {
+    /// Nothing speaks against it. Only the server knows whether it is still in force.
+    Usable,
+    /// It is in a vault, which was not asked or could not be read.
+    NotRead,
+    /// Another program of this machine is refreshing it at this moment.
+    Refreshing,
+    /// A refresh was cut off after its response was saved: the next run puts the new tokens in place.
+    Interrupted,
+    /// A refresh was cut off before a response arrived: the refresh token may be used up.
+    InDoubt,
+    /// There is no pair.
+    Missing,
+    /// There are placeholders in its place.
+    Placeholders,
+    /// There is something in its place that is not a pair.
+    Broken,
+    /// It is an older copy, whose refresh token has been used.
+    OlderCopy,
+    /// The server has refused the refresh token.
+    Refused,
+    /// The refresh token has expired, as it says itself.
+    Expired,
+}
+
+impl PairState {
+    /// The state in one word, which stays the same in later versions.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Usable => "usable",
+            Self::NotRead => "not_read",
+            Self::Refreshing => "refreshing",
+            Self::Interrupted => "interrupted",
+            Self::InDoubt => "in_doubt",
+            Self::Missing => "missing",
+            Self::Placeholders => "placeholders",
+            Self::Broken => "broken",
+            Self::OlderCopy => "older_copy",
+            Self::Refused => "refused",
+            Self::Expired => "expired",
+        }
+    }
+}
+
+/// What an earlier run has left beside the pair.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Leftover {
+    /// The file.
+    pub path: PathBuf,
+    /// What it is, and what becomes of it.
+    pub meaning: String,
+}
+
+/// A description of a pair of tokens. It contains no token.
+///
+/// ```no_run
+/// # let client = aac_auth::Client::open(&aac_auth::ConnectionOptions::default(), "demo/1.0")?;
+/// let status = client.token_status();
+/// println!("{}: {}", status.place, status.state.as_str());
+/// # Ok::<(), aac_auth::Error>(())
+/// ```
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct TokenStatus {
+    /// Where it lives.
+    pub place: Place,
+    /// What can be said of it.
+    pub state: PairState,
+    /// Why it cannot be used, and what to do, if that is so.
+    pub problem: Option<Error>,
+    /// The person: the email address.
+    pub person: Option<String>,
+    /// The name of the workspace.
+    pub workspace: Option<String>,
+    /// The ULID of the workspace.
+    pub workspace_gid: Option<String>,
+    /// The session, by which the platform knows the pair: `/v4/oAuth2ApiTokens/{sid}`.
+    pub session: Option<String>,
+    /// When the access token was issued, by the server's clock.
+    pub issued: Option<Timestamp>,
+    /// When the access token expires, by the server's clock.
+    pub access_token_until: Option<Timestamp>,
+    /// How long the access token will live, whatever the local clock says; zero if it has expired.
+    pub access_token_left: Duration,
+    /// When the pair was last refreshed, by the local clock.
+    pub refreshed: Option<Timestamp>,
+    /// When the refresh token expires, as it says itself; none if it does not. The lifetime that was
+    /// chosen when the pair was created may end earlier.
+    pub refresh_token_until: Option<Timestamp>,
+    /// What earlier runs have left.
+    pub leftovers: Vec<Leftover>,
+}
+
+impl Client {
+    /// Describes the pair of tokens, without the network and without showing a token. A pair that is
+    /// missing, broken or dead is described as well; of one in a vault, only the place is known.
+    pub fn token_status(&self) -> TokenStatus {
+        TokenStatus::read(self.connection(), false)
+    }
+
+    /// The same, and reads the vault if the pair is in one.
+    pub fn token_status_online(&self) -> TokenStatus {
+        TokenStatus::read(self.connection(), true)
+    }
+
+    /// An access token that is valid for `min_life` at least, refreshed first if it is not: for a program
+    /// that cannot refresh it.
+    ///
+    /// # Errors
+    ///
+    /// As [`access_token`](Self::access_token); or access tokens do not live that long.
+    ///
+    /// ```no_run
+    /// # let client = aac_auth::Client::open(&aac_auth::ConnectionOptions::default(), "demo/1.0")?;
+    /// let token = client.access_token_for(std::time::Duration::from_secs(240))?;
+    /// # Ok::<(), aac_auth::Error>(())
+    /// ```
+    pub fn access_token_for(&self, min_life: Duration) -> Result<AccessToken> {
+        let token = self.access_token()?;
+        if min_life.is_zero() {
+            return Ok(token);
+        }
+        // Before a refresh that could not help.
+        let longest = Claims::of(token.expose()).and_then(|claims| claims.life());
+        if let Some(longest) = longest.filter(|longest| *longest <= min_life) {
+            return Err(Error::usage(format!(
+                "access tokens live {} s, so none can be good for {} s",
+                longest.as_secs(),
+                min_life.as_secs()
+            )));
+        }
+        let (_, pair) = pair(self.connection(), true);
+        let is_long_enough = pair.is_ok_and(|pair| {
+            pair.access_token == token
+                && pair.claims.life_left(pair.arrival, LocalTime::now()) >= min_life
+        });
+        match is_long_enough {
+            true => Ok(token),
+            false => Ok(self.connection().fresh(&Cancellation::default(), Some(&token))?.token),
+        }
+    }
+}
+
+/// The pair as it is now, and where that is. If there is none to tell of: its state, and why.
+fn pair(
+    connection: &Connection,
+    asks_vault: bool,
+) -> (Place, Result<Credentials, (PairState, Option<Error>)>) {
+    let Settings { creds, hosts, .. } = connection.settings();
+    let path = match file_store::read(creds, hosts) {
+        Err(FileProblem::InVault(path)) => path,
+        pair => {
+            let place = Place::from(creds);
+            let pair = pair.map_err(|problem| without_pair(&place, Unusable::of(creds, problem)));
+            return (place, pair);
+        }
+    };
+    match connection.vault_store(&path) {
+        Ok(store) if asks_vault => {
+            let place = store.place();
+            let pair = store.read().map_err(|unusable| without_pair(&place, unusable));
+            (place, pair)
+        }
+        Ok(store) => (store.place(), Err((PairState::NotRead, None))),
+        // The environment does not lead to a vault.
+        Err(error) => (Place::Secret { path, vault: None }, Err((PairState::NotRead, Some(error)))),
+    }
+}
+
+fn without_pair(place: &Place, unusable: Unusable) -> (PairState, Option<Error>) {
+    let state = match &unusable {
+        Unusable::Damaged(FileProblem::Missing | FileProblem::Empty | FileProblem::Vault(_)) => {
+            PairState::Missing
+        }
+        Unusable::Damaged(FileProblem::PlaceholderTokens { .. }) => PairState::Placeholders,
+        Unusable::Unreadable(_) if place.secret().is_some() => PairState::NotRead,
+        _ => PairState::Broken,
+    };
+    (state, Some(unusable.into_error(place.clone())))
+}
+
+impl TokenStatus {
+    fn read(connection: &Connection, asks_vault: bool) -> Self {
+        let settings = connection.settings();
+        let files = Files::of(&settings.creds);
+        let (place, pair) = pair(connection, asks_vault);
+        // What else the file tells of its owner, if it cannot be used.
+        let claims = match &pair {
+            Ok(pair) => Some(pair.claims.clone()),
+            Err(_) => text::read(&settings.creds)
+                .ok()
+                .and_then(|bytes| Claims::within(&String::from_utf8_lossy(&bytes))),
+        };
+        let token = pair.as_ref().ok().map(|pair| pair.refresh_token.digest());
+        let spent = SpentTokens::read(&files).unwrap_or_default();
+        let journal = Found::read(&files.journal);
+        let now = LocalTime::now();
+
+        let refresh_token_until = pair
+            .as_ref()
+            .ok()
+            .and_then(|pair| Timestamp::of(Claims::of(pair.refresh_token.expose())?.exp?));
+        let (arrival, left) = match &pair {
+            Ok(pair) => (pair.arrival, pair.claims.life_left(pair.arrival, now)),
+            Err(_) => (None, Duration::ZERO),
+        };
+        let until = refresh_token_until;
+        let is_saved = matches!(&journal, Ok(Some(found)) if !found.responses.is_empty());
+        let leftovers = leftovers(settings, &files, &spent, &place, token.as_ref());
+        let (state, problem) = match pair {
+            _ if is_in_use(&files.journal) => (PairState::Refreshing, None),
+            Ok(_) => judge(settings, &place, &spent, &journal, token.as_ref(), until),
+            Err((PairState::NotRead, problem)) => (PairState::NotRead, problem),
+            // The next run restores it.
+            Err(_) if is_saved => (PairState::Interrupted, None),
+            Err(unusable) => unusable,
+        };
+        let refreshed = arrival
+            .filter(|arrival| claims.as_ref().is_some_and(|claims| claims.iat == Some(arrival.iat)))
+            .map(|arrival| arrival.clock.into());
+        let claims = claims.unwrap_or_default();
+        let shown = |text: Option<String>| text.map(|text| redact(&text, &[], 200));
+        Self {
+            place,
+            state,
+            problem,
+            workspace_gid: shown(
+                claims
+                    .scope
+                    .map(|scope| scope.strip_prefix("w:").map_or(scope.clone(), str::to_owned)),
+            ),
+            person: shown(claims.email),
+            workspace: shown(claims.audience),
+            session: shown(claims.sid),
+            issued: claims.iat.and_then(Timestamp::of),
+            access_token_until: claims.exp.and_then(Timestamp::of),
+            access_token_left: left,
+            refreshed,
+            refresh_token_until,
+            leftovers,
+        }
+    }
+}
+
+/// What speaks against a pair that can be read.
+fn judge(
+    settings: &Settings,
+    place: &Place,
+    spent: &SpentTokens,
+    journal: &Result<Option<Found>, FileProblem>,
+    token: Option<&Digest>,
+    until: Option<Timestamp>,
+) -> (PairState, Option<Error>) {
+    let page = settings.hosts.token_page();
+    let found = journal.as_ref().ok().and_then(Option::as_ref);
+    // A journal that is not of this token says nothing about it.
+    let found = found.filter(|found| found.spent.is_none() || found.spent.as_ref() == token);
+    if let Some(found) = found {
+        if !found.responses.is_empty() {
+            return (PairState::Interrupted, None);
+        }
+        return match &found.failure {
+            // Of all failures, only a refused token calls for new ones with this exit code.
+            Some(failure) if failure.exit_code == 4 && failure.help.contains(&page) => {
+                let error = Error::noted(&failure.message, &failure.help, failure.exit_code);
+                (PairState::Refused, Some(error))
+            }
+            Some(failure) if !failure.in_doubt => (PairState::Usable, None),
+            _ => (PairState::InDoubt, None),
+        };
+    }
+    if let Some((_, used)) = token.and_then(|token| spent.newest(token)) {
+        let error = Cause::OlderCopy { creds: place.clone(), used: used.to_string(), page };
+        return (PairState::OlderCopy, Some(error.into()));
+    }
+    if until.is_some_and(|until| until <= Timestamp::now()) {
+        let message = format!("the refresh token in {place} has expired");
+        let help = format!("Create new tokens at {page} and paste both into {place}.");
+        return (PairState::Expired, Some(Error::noted(&message, &help, 4)));
+    }
+    (PairState::Usable, None)
+}
+
+/// What stands beside creds.json, and is not always there.
+fn leftovers(
+    settings: &Settings,
+    files: &Files,
+    spent: &SpentTokens,
+    place: &Place,
+    token: Option<&Digest>,
+) -> Vec<Leftover> {
+    let folder = files.creds.parent().into_iter().flat_map(fs::read_dir).flatten().flatten();
+    let own = files.creds.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let mut names: Vec<_> =
+        folder.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    names.sort_unstable();
+    let describe = |name: String| {
+        let path = files.creds.with_file_name(&name);
+        let meaning = match name.strip_prefix(&own)? {
+            ".rotation" => of_journal(settings, files, &path, place, token),
+            rest if rest.starts_with(".rotation.old") => {
+                of_set_aside(settings, &path, spent)
+            }
+            rest if rest.starts_with(".damaged") => {
+                "what a run found in creds.json and could not use; delete it when you do not need it"
+                    .to_owned()
+            }
+            rest if rest == ".new" || rest.starts_with(".lock.") => {
+                "unfinished; safe to delete when no program is running".to_owned()
+            }
+            _ => return None,
+        };
+        Some(Leftover { path, meaning })
+    };
+    names.into_iter().filter_map(describe).collect()
+}
+
+fn of_journal(
+    settings: &Settings,
+    files: &Files,
+    path: &Path,
+    place: &Place,
+    token: Option<&Digest>,
+) -> String {
+    if is_in_use(&files.journal) {
+        return "another program is refreshing the tokens".to_owned();
+    }
+    match Found::read(path) {
+        Err(problem) => format!("the journal of a refresh, which cannot be used: {problem}"),
+        Ok(None) => "the journal of a refresh that has just ended".to_owned(),
+        Ok(Some(found)) => {
+            let began = Timestamp::from(found.time);
+            let next = next_of(&found, settings);
+            match (&found.failure, found.responses.is_empty()) {
+                (_, false) if next.is_some() && next.as_ref().map(|(next, _)| next) == token => {
+                    format!(
+                        "the journal of a refresh that is complete ({began}); the next refresh removes it"
+                    )
+                }
+                (_, false) if place.secret().is_some() && token.is_none() => format!(
+                    "the journal of a refresh ({began}); the next run puts its tokens in the vault, if they are not there yet"
+                ),
+                (_, false) if found.spent.as_ref() == token || token.is_none() => format!(
+                    "the new tokens of a refresh that was cut off ({began}); the next run puts them in place"
+                ),
+                (_, false) => format!(
+                    "the new tokens of a refresh ({began}); {place} has other ones, so the next run sets them aside"
+                ),
+                (Some(failure), true) => format!(
+                    "the note of a refresh that failed ({}): {}",
+                    Timestamp::from(failure.time),
+                    failure.message
+                ),
+                (None, true) => format!(
+                    "a refresh was cut off before a response arrived ({began}); the next run tries the refresh token once more"
+                ),
+            }
+        }
+    }
+}
+
+fn of_set_aside(settings: &Settings, path: &Path, spent: &SpentTokens) -> String {
+    let found = match Found::read(path) {
+        Err(problem) => {
+            return format!("tokens that were set aside, and cannot be read: {problem}");
+        }
+        Ok(found) => found,
+    };
+    let pair = found.as_ref().and_then(|found| next_of(found, settings));
+    match pair {
+        None => "set aside, and holds no tokens".to_owned(),
+        Some((next, _)) if spent.newest(&next).is_some() => {
+            "tokens that were set aside and have been used since; the next refresh removes them"
+                .to_owned()
+        }
+        Some((_, response)) => {
+            let account = response.claims().map(Claims::account);
+            let account = account.unwrap_or_else(|| "unknown user".to_owned());
+            format!(
+                "tokens that were set aside, because creds.json had others ({account}); they are used if those are refused"
+            )
+        }
+    }
+}
+
+/// The pair in a journal, and the digest of its refresh token.
+fn next_of(found: &Found, settings: &Settings) -> Option<(Digest, TokenResponse)> {
+    let responses = found.responses.iter();
+    let response = TokenResponse::of_any(responses, found.time, &settings.hosts)?;
+    Some((response.next(found.spent.as_ref()?), response))
+}

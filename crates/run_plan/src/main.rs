@@ -1,0 +1,128 @@
+//! Starts a plan, or a job of a recipe, and watches it to its end. Run it in the folder of creds.json, or
+//! below:
+//!
+//!     cargo run -p run_plan -- 7
+//!
+//! Or without an account: `cargo sandbox cargo run -p run_plan -- 7`.
+//!
+//! What to learn here: a POST that must not be repeated, and watching for longer than a token lives.
+
+mod start;
+mod watch;
+
+use aac_auth::{Client, ConnectionOptions, Error, output};
+use clap::{ArgGroup, Parser};
+use std::fmt;
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use start::Started;
+use watch::{End, Run};
+
+/// The run has failed, or was canceled, or could not be started.
+const FAILED: u8 = 10;
+/// The run goes on; `--max-wait` is over.
+const RUNNING: u8 = 11;
+/// A run may have started, or not.
+const UNKNOWN: u8 = 12;
+
+const NOTES: &str = "\
+The number of the run is the only line of standard output. Exit codes:
+0 it is complete, 10 it failed or was canceled, 11 it is still running,
+12 it is unknown whether it has started; 1 to 5 as for every program.";
+
+/// Start a plan, and watch it to its end
+#[derive(Parser)]
+#[command(version, after_help = NOTES, group(ArgGroup::new("what").required(true)))]
+struct Cli {
+    /// Number of the plan
+    #[arg(group = "what")]
+    plan: Option<u64>,
+
+    /// Start a job of this recipe (wrangled dataset) instead
+    #[arg(long, value_name = "ID", group = "what")]
+    recipe: Option<u64>,
+
+    /// Watch this run of a plan, which has started already
+    #[arg(long, value_name = "RUN", group = "what")]
+    resume: Option<u64>,
+
+    /// Watch this job of a recipe, which has started already
+    #[arg(long, value_name = "JOB", group = "what")]
+    resume_job: Option<u64>,
+
+    /// Stop watching after this time [default: never]
+    #[arg(long, value_name = "SECS")]
+    max_wait: Option<u32>,
+
+    #[command(flatten)]
+    connection: ConnectionOptions,
+}
+
+/// What can be run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Plan,
+    Recipe,
+}
+
+fn main() -> ExitCode {
+    match run(&Cli::parse()) {
+        Ok(code) => code,
+        Err(error) => error.report(),
+    }
+}
+
+fn run(cli: &Cli) -> Result<ExitCode, Error> {
+    let program = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
+    let client = Client::open(&cli.connection, program)?;
+    let of = |plan: Option<u64>, recipe: Option<u64>| {
+        plan.map(|id| (Kind::Plan, id)).or(recipe.map(|id| (Kind::Recipe, id)))
+    };
+    let run = match (of(cli.plan, cli.recipe), of(cli.resume, cli.resume_job)) {
+        (Some((kind, id)), _) => match start::start(&client, kind, id)? {
+            Started::Run(run) => run,
+            Started::Not(code) => return Ok(code.into()),
+        },
+        (None, Some((kind, id))) => Run { kind, id, is_new: false },
+        (None, None) => unreachable!("clap requires one of them"),
+    };
+    let resume = format!("{run} goes on without this program. To watch it: {}", run.resume());
+    let line = if io::stderr().is_terminal() { "\n" } else { "" };
+    let _farewell = client.say_if_interrupted(&format!("{line}run_plan: {resume}\n"));
+
+    // First of all: what follows may fail, and the number must not be lost then.
+    if let Err(error) = output::print_line(&run.id.to_string()) {
+        error.report();
+        say(&resume);
+        return Ok(ExitCode::FAILURE);
+    }
+    let max_wait = cli.max_wait.map(|seconds| Duration::from_secs(seconds.into()));
+    match watch::watch(&client, &run, max_wait) {
+        Ok(End::Complete) => {
+            if io::stderr().is_terminal() {
+                say(format_args!("{run} is complete"));
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Ok(End::Failed(status)) => {
+            say(format_args!("{run} ended as {status}"));
+            Ok(FAILED.into())
+        }
+        Ok(End::Running(status)) => {
+            say(format_args!("{run} is still {status}. {resume}"));
+            Ok(RUNNING.into())
+        }
+        Err(error) => {
+            let code = error.report();
+            say(&resume);
+            Ok(code)
+        }
+    }
+}
+
+/// Prints a message on standard error, which may be closed.
+fn say(text: impl fmt::Display) {
+    let _ = writeln!(io::stderr(), "run_plan: {text}");
+}

@@ -1,0 +1,124 @@
+//! Says whose tokens these are and how long they last, without the network and without printing a token.
+//! Tokens in a vault are read with `--online`.
+//! Run it in the folder of creds.json, or below:
+//!
+//!     cargo run -p token_status
+//!     cargo run -p token_status -- --online --fail-within 14
+//!
+//! Or without an account: `cargo sandbox cargo run -p token_status -- --online`.
+
+mod show;
+
+use aac_auth::{
+    Client, ConnectionOptions, Error, PairState, Timestamp, TokenStatus, Value, output,
+};
+use clap::Parser;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+/// The pair ends within the time of `--fail-within`, or has ended.
+const ENDS_SOON: u8 = 10;
+
+const NOTES: &str = "\
+A refresh token may say when it expires. The lifetime that you chose when you
+created it counts, and only --online knows it. Exit codes: 10 with --fail-within
+if less is left, or the tokens cannot be used; without it, 1 if they are
+missing or broken, and 4 if they are used up or have expired.";
+
+/// Say whose tokens these are, and how long they last
+#[derive(Parser)]
+#[command(version, after_help = NOTES)]
+struct Cli {
+    /// Ask the platform, and the vault; may refresh tokens
+    #[arg(long)]
+    online: bool,
+
+    /// Print JSON, for programs
+    #[arg(long)]
+    json: bool,
+
+    /// Exit with 10 if less than this is left
+    #[arg(long, value_name = "DAYS")]
+    fail_within: Option<u32>,
+
+    #[command(flatten)]
+    connection: ConnectionOptions,
+}
+
+fn main() -> ExitCode {
+    match run(&Cli::parse()) {
+        Ok(code) => code,
+        Err(error) => error.report(),
+    }
+}
+
+fn run(cli: &Cli) -> Result<ExitCode, Error> {
+    let program = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
+    let client = Client::open(&cli.connection, program)?;
+    let read = || match cli.online {
+        true => client.token_status_online(),
+        false => client.token_status(),
+    };
+    let mut status = read();
+    let asked = match &status.session {
+        Some(session) if cli.online => Some(record(&client, session)),
+        _ => None,
+    };
+    if asked.is_some() {
+        // Asking may have refreshed the tokens, or found that they cannot be.
+        status = read();
+    }
+    let (record, failure) = match asked {
+        Some(Ok(record)) => (Some(record), None),
+        Some(Err(error)) => (None, Some(error)),
+        None => (None, None),
+    };
+    // What can be told is told first.
+    match cli.json {
+        true => output::print_json(&show::json(&status, record.as_ref()))?,
+        false => output::print_text(&show::text(&status, record.as_ref()))?,
+    }
+    let reported = failure.as_ref().or(status.problem.as_ref()).map(Error::report);
+    let Some(days) = cli.fail_within else { return Ok(reported.unwrap_or(ExitCode::SUCCESS)) };
+    Ok(match end(&status, record.as_ref()) {
+        // A vault that cannot be reached is no reason to say that the tokens end, nor is the network.
+        _ if failure.is_some()
+            || status.state == PairState::NotRead && status.problem.is_some() =>
+        {
+            reported.unwrap_or(ExitCode::FAILURE)
+        }
+        _ if status.problem.is_some() => ENDS_SOON.into(),
+        Some(end) if end.seconds_since(Timestamp::now()) < 86_400 * i64::from(days) => {
+            say(&format!("less than {days} days are left: the tokens are good until {end}"));
+            ENDS_SOON.into()
+        }
+        Some(_) => ExitCode::SUCCESS,
+        None if status.state == PairState::NotRead => {
+            say("the tokens are in a vault: ask with --online");
+            ExitCode::FAILURE
+        }
+        None => {
+            say("the refresh token does not say when it expires: ask with --online");
+            ExitCode::FAILURE
+        }
+    })
+}
+
+/// What the platform knows of the pair.
+fn record(client: &Client, session: &str) -> Result<Value, Error> {
+    client.get(&format!("/v4/oAuth2ApiTokens/{session}?tokenType=Workspace"))
+}
+
+/// When the pair ends, as far as is known: now, if the platform does not accept it any more.
+fn end(status: &TokenStatus, record: Option<&Value>) -> Option<Timestamp> {
+    match record {
+        Some(record) if record["status"] != "Enabled" => Some(Timestamp::now()),
+        Some(record) => record["expiredAt"].as_str().and_then(|time| time.parse().ok()),
+        None => status.refresh_token_until,
+    }
+}
+
+/// Prints a message on standard error, which may be closed.
+fn say(text: &str) {
+    let _ = writeln!(io::stderr(), "token_status: {text}");
+}
