@@ -58,6 +58,11 @@ impl VaultProblem {
         }
     }
 
+    /// Whether it is a node that leads to the leader. That may be gone, and another about to be elected.
+    pub(crate) fn is_redirect_to_leader(&self) -> bool {
+        matches!(self, Self::Status { status: 307, .. })
+    }
+
     /// What to do about it, in whole sentences.
     pub(crate) fn help(&self, path: &str) -> String {
         match self {
@@ -107,7 +112,7 @@ impl VaultProblem {
             }
             Self::Network(_) => "Check VAULT_ADDR and the network, and run this again.".to_owned(),
             Self::Status { status: 300..=399, .. } => {
-                "Redirects are not followed, so that the vault's token goes nowhere else. Set VAULT_ADDR to the address that it leads to, or to that of the cluster.".to_owned()
+                "Redirects are not followed, so that the vault's token goes nowhere else. Set VAULT_ADDR to the address that it leads to, or to that of the cluster. If the vault has lost its leader, run this again when it has one.".to_owned()
             }
             Self::Status { status: 404, .. } => format!(
                 "Does creds.json name the right engine (yours is {path:?}), and VAULT_NAMESPACE the right namespace?"

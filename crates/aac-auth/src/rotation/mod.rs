@@ -325,10 +325,9 @@ impl<'a> Renewal<'a> {
             }
             let current = Current::of(pair, lock);
             let spent = match self.spend(lock, &current, &current.credentials, &prior) {
-                Err(error) if error.is_refusal() => match self.has_changed(&current.credentials) {
-                    true => continue,
-                    false => self.spend_set_aside(lock, &current, error, &found.saved)?,
-                },
+                Err(error) if error.is_refusal() => {
+                    self.spend_set_aside(lock, &current, error, &found.saved)?
+                }
                 spent => spent?,
             };
             match spent {

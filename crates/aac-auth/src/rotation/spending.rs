@@ -67,7 +67,13 @@ impl Renewal<'_> {
             Err(error) if error.is_unsent() && !lock.is_held() => None,
             Err(error) => {
                 prepared.note(&error, prior.in_doubt);
-                return Err(error);
+                drop((prepared, guard));
+                let is_in_store = pair.credentials.refresh_token == in_store.refresh_token;
+                // Whoever is told by the store that its token is dead comes after one that has looked.
+                return match error.is_refusal() && is_in_store && self.has_changed(in_store) {
+                    true => Ok(Spent::Superseded),
+                    false => Err(error),
+                };
             }
         };
         let Some(received) = received else {
@@ -259,7 +265,7 @@ impl Renewal<'_> {
 
     /// Whether the store gets another refresh token within two seconds: a program that takes no lock
     /// may have used ours, and be about to save what it got for it.
-    pub(super) fn has_changed(&self, refused: &Credentials) -> bool {
+    fn has_changed(&self, refused: &Credentials) -> bool {
         let start = Instant::now();
         let (mut pause, longest) = self.store.pauses();
         loop {

@@ -146,7 +146,7 @@ impl<'a> VaultStore<'a> {
                 Ok(()) if self.seen.borrow().number > 0 => return Ok(()),
                 Ok(()) if start.elapsed() >= UNSEALING => return Ok(()),
                 Ok(()) => VaultProblem::NoSecret,
-                Err(problem) if problem.is_passing() && start.elapsed() < patience => problem,
+                Err(problem) if may_pass(&problem, start) && start.elapsed() < patience => problem,
                 Err(problem) => return Err(problem),
             };
             self.vault.notices.step(format_args!("{}: {problem}; trying again", self.place()));
@@ -242,8 +242,8 @@ impl<'a> VaultStore<'a> {
                 Err(problem) => problem,
             };
             let is_over = match purpose {
-                Purpose::Claim => !problem.is_passing() || SignalGuard::is_pending(),
-                Purpose::LetGo => !problem.is_passing(),
+                Purpose::Claim => !may_pass(&problem, start) || SignalGuard::is_pending(),
+                Purpose::LetGo => !may_pass(&problem, start),
                 Purpose::Commit => false,
             };
             if is_over || start.elapsed() >= patience {
@@ -740,6 +740,12 @@ impl Prepared for Refresh<'_> {
     fn time(&self) -> LocalTime {
         LocalTime::of(self.began)
     }
+}
+
+/// Whether a problem may pass by itself: that of a request which was first made at `start`. A node whose
+/// leader is gone leads there until it knows the next one.
+fn may_pass(problem: &VaultProblem, start: Instant) -> bool {
+    problem.is_passing() || problem.is_redirect_to_leader() && start.elapsed() < bounded(READING)
 }
 
 /// [`TAKEOVER`], unless a test has another.
