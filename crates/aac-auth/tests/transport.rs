@@ -105,6 +105,10 @@ fn refuse(mut stream: TcpStream, is_continued: bool) {
 
 #[test]
 fn an_upload_that_is_refused_early_is_told_so() {
+    if cfg!(windows) {
+        eprintln!("skipped: Windows drops what has arrived when a connection is reset");
+        return;
+    }
     for (length, is_continued) in [(8 << 20, true), (8 << 20, false), (1 << 20, false)] {
         let case = server(move |stream| refuse(stream, is_continued));
         let package = case.path("package.zip");

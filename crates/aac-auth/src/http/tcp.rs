@@ -4,7 +4,8 @@
 //! - A response that has arrived is read even after its deadline, for example when the process was
 //!   stopped (SIGSTOP, `docker pause`).
 //! - If a server refuses an upload and closes the connection, its response is still read: a failed
-//!   write is not the end.
+//!   write is not the end. (Windows drops what has arrived when the connection is reset, so there the
+//!   broken connection may be all that is told.)
 //! - A body delimited by the end of the connection is complete only if the connection ends properly.
 //! - TCP keepalive detects a dead peer.
 //! - A name lookup that cannot be started is an error, not a panic.
