@@ -87,6 +87,7 @@ mod api;
 mod config;
 mod error;
 mod http;
+mod loopback;
 mod platform;
 mod random;
 mod rotation;

@@ -203,7 +203,12 @@ fn a_server_that_is_not_there_is_told_and_spends_nothing() {
     let run = Run::of(acceptance::command().env("AAC_DIR", folder.path()));
     run.assert_fails(
         1,
-        &["no connection could be made", &token_endpoint, "your tokens are unchanged"],
+        &[
+            "no connection could be made",
+            &token_endpoint,
+            "your tokens are unchanged",
+            "sandbox that no longer runs",
+        ],
     );
     assert_eq!(fs::read(folder.path().join("creds.json")).unwrap(), before);
 }

@@ -512,9 +512,20 @@ fn a_secret_or_an_engine_of_no_use_is_told_with_its_cure() {
         scope.spawn(|| {
             let vault = Some(VaultOptions { kv_v1: true, ..VaultOptions::default() });
             let fleet = Fleet::new(Options { vault, ..Options::default() }, true, 1);
-            let words = ["the secret secret/aac in", "KV version 1", "bao kv enable-versioning"];
+            let words = ["the secret secret/aac in", "version 1", "bao kv enable-versioning"];
             fleet.run(0).assert_fails(1, &words);
-            assert_eq!(fleet.sandbox.vault().counters().applied, 0);
+            // Where someone has adapted the path alone.
+            let vault = fleet.sandbox.vault();
+            let secret = format!("{}/v1/secret/data/aac", vault.url());
+            let tokens = acceptance::creds_with(&fleet.tokens);
+            let token = vault.root_token();
+            ureq::post(&secret).header("x-vault-token", &token).send(&tokens).unwrap();
+            let fleet = fleet.with("VAULT_TOKEN", token);
+            let pointer = json!({ "vault": "secret/data/aac" }).to_string();
+            fs::write(fleet.path(0, "creds.json"), pointer).unwrap();
+            let words = [named, "the engine is KV version 1", "bao kv enable-versioning"];
+            fleet.run(0).assert_fails(1, &words);
+            assert_eq!(fleet.sandbox.vault().counters().applied, 1, "that of the test");
         });
         scope.spawn(|| {
             let fleet = Fleet::expired(1);
@@ -586,6 +597,17 @@ fn a_vault_that_cannot_be_used_is_told_with_its_cure() {
     // Not in force, and so no obstacle.
     let run = variables(&[("VAULT_SKIP_VERIFY", "false"), ("VAULT_NAMESPACE", "root")]);
     run.assert_ok();
+}
+
+#[test]
+fn a_path_without_data_is_told_before_anything_is_sent() {
+    let fleet = Fleet::expired(1);
+    for path in ["secret/aac", "data/aac", "secret/data"] {
+        fs::write(fleet.path(0, "creds.json"), json!({ "vault": path }).to_string()).unwrap();
+        let cure = "{\"vault\": \"secret/data/aac\"}";
+        fleet.run(0).assert_fails(1, &["the path lacks data/", &format!("{path:?}"), cure]);
+    }
+    assert_eq!(fleet.sandbox.vault().requests().len(), 0);
 }
 
 #[test]

@@ -77,7 +77,9 @@ fn a_folder_is_found_or_asked_for() {
     Run::of(command().args(["--dir", "/no/such/folder"]))
         .assert_fails(1, &["/no/such/folder: no such folder"]);
     Run::of(command().env("AAC_DIR", case.creds()))
-        .assert_fails(1, &["creds.json: no such folder"]);
+        .assert_fails(1, &["creds.json: it is a file", &case.folder.path().display().to_string()]);
+    Run::of(command().current_dir(case.folder.path()).args(["--dir", "creds.json"]))
+        .assert_fails(1, &["creds.json: it is a file", "--dir .\n"]);
     // As cmd passes on `set AAC_DIR="C:\x"`.
     let quoted = format!("\"{}\"", case.folder.path().display());
     Run::of(command().env("AAC_DIR", quoted))
@@ -306,6 +308,10 @@ fn creds_json() {
         (
             format!("{{\n  \"access_token\": \"{}\",\n  \"refresh_token\": \"{refresh}\"\n}}", access.replacen('.', ".\n", 2)),
             &["line 2: the text in quotation marks goes on in the next line", "one long line"],
+        ),
+        (
+            format!("{{\n  \"access_token\": \"{access},\n  \"refresh_token\": \"{refresh}\"\n}}"),
+            &["line 2: ", "or a quotation mark is missing", "in quotation marks"],
         ),
         (pair(access, &format!("{refresh}\u{7f}")), &["\"refresh_token\" has spaces or invalid characters"]),
         (pair(access, &format!("{refresh}é")), &["\"refresh_token\" has spaces or invalid characters"]),

@@ -6,7 +6,7 @@ use acceptance::{Case, Run};
 use serde_json::Value;
 use std::collections::HashSet;
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -447,6 +447,31 @@ fn a_program_that_ends_early_does_not_end_in_the_middle_of_an_exchange() {
     assert!(child.wait().unwrap().success());
     assert_ne!(case.refresh_token(), case.tokens.refresh_token);
     assert!(case.sandbox.is_live(&case.refresh_token()));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_quick_refresh_is_not_told() {
+    let case = Case::expired(Options::default());
+    let shown = acceptance::on_terminal(case.program("list_users").args(["--limit", "1"]), 80);
+    assert_eq!(case.sandbox.counters().refreshes, 1);
+    assert!(!shown.contains("list_users: "), "{shown:?}");
+}
+
+#[test]
+fn a_slow_refresh_is_told_with_what_ctrl_c_does() {
+    let case = Case::expired(Options::default());
+    let hold = case.sandbox.hold_token_responses();
+    let mut program = case.program("list_users");
+    program.args(["-v", "--limit", "1"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = program.spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let words = "list_users: waiting for the authorization server, for up to two minutes; \
+                 Ctrl-C waits until the new tokens are saved";
+    assert!(lines.any(|line| line == words), "it ends without a word");
+    hold.release();
+    lines.for_each(drop);
+    assert!(child.wait_with_output().unwrap().status.success());
 }
 
 #[test]

@@ -63,10 +63,28 @@ fn it_prints_the_number_of_the_run_and_ends_with_it() {
     assert_eq!(call(&case, &["8"]).stdout, "702\n");
     let nothing = call(&case, &["99"]);
     assert_eq!((nothing.code, &*nothing.stdout), (Some(4), ""));
-    assert!(nothing.stderr.contains("Plan not found"), "{}", nothing.stderr);
+    let said = "  Check the number of the plan; it may belong to another workspace. \
+                To list those of yours: raw_call plans/v1/plans\n";
+    assert!(nothing.stderr.starts_with("run_plan: HTTP 404 Not Found: Plan not found"));
+    assert!(nothing.stderr.ends_with(said), "{}", nothing.stderr);
+    assert_eq!(nothing.stderr.lines().count(), 2, "{}", nothing.stderr);
+    let name = call(&case, &["Monthly report"]);
+    assert_eq!((name.code, &*name.stdout), (Some(2), ""));
+    let said = "the number of the plan is needed, not its name: raw_call plans/v1/plans lists both";
+    assert!(name.stderr.contains(said), "{}", name.stderr);
     for args in [&[][..], &["7", "--recipe", "7"], &["--resume", "7", "--resume-job", "7"], &["x"]]
     {
         assert_eq!(call(&case, args).code, Some(2), "{args:?}");
+    }
+}
+
+#[test]
+fn the_folder_of_the_environment_is_not_shown_as_a_required_flag() {
+    let case = case();
+    for args in [&[][..], &["7", "--recipe", "7"]] {
+        let run = call(&case, args);
+        let usage = run.stderr.lines().find(|line| line.starts_with("Usage: "));
+        assert!(usage.is_some_and(|usage| !usage.contains("--dir")), "{}", run.stderr);
     }
 }
 
@@ -126,6 +144,13 @@ fn a_run_that_is_there_can_be_watched() {
     let nothing = call(&case, &["--resume", "709"]);
     assert_eq!(nothing.code, Some(4), "{}", nothing.stderr);
     assert!(nothing.stderr.contains("Run not found"), "{}", nothing.stderr);
+    let said = "  Check the number of the run; it may belong to another workspace. \
+                To list those of yours: raw_call plans/v1/planSnapshotRuns\n";
+    assert!(nothing.stderr.ends_with(said), "{}", nothing.stderr);
+    assert!(!nothing.stderr.contains("goes on"), "{}", nothing.stderr);
+    let nothing = call(&case, &["--resume-job", "99"]);
+    assert_eq!(nothing.code, Some(4), "{}", nothing.stderr);
+    assert!(nothing.stderr.contains("of the job; ") && !nothing.stderr.contains("goes on"));
 }
 
 #[test]

@@ -119,6 +119,12 @@ fn less_time_than_asked_for_has_an_exit_code_of_its_own() {
         assert_eq!(run.code, Some(code), "{args:?}: {}", run.stderr);
         assert!(run.stdout.starts_with("state "), "it is told all the same");
         assert_eq!(run.stderr.contains(" days are left: "), code == 10, "{}", run.stderr);
+        let cure = format!(
+            "\n  Create new tokens at {}/cloud-portal/preferences/oauth2-api-tokens and paste both into {}.\n",
+            case.sandbox.url(),
+            case.creds().display()
+        );
+        assert_eq!(run.stderr.ends_with(&cure), code == 10, "{}", run.stderr);
     }
     case.sandbox.disable_pairs();
     let disabled = call(&case, &["--fail-within", "1", "--online"]);
@@ -157,7 +163,14 @@ fn dead_tokens_are_told_from_broken_ones() {
     assert!(online.stdout.starts_with("state                refused\n"), "{}", online.stdout);
     assert!(online.stderr.contains("is refused"), "{}", online.stderr);
     assert_eq!(state(&refused), ("refused".to_owned(), Some(4)), "it is known now");
-    assert_eq!(call(&refused, &["--fail-within", "1"]).code, Some(10));
+    for args in [&["--fail-within", "1"][..], &["--fail-within", "1", "--online"]] {
+        assert_eq!(call(&refused, args).code, Some(10), "{args:?}");
+    }
+    let refused = Case::expired(Options::default());
+    refused.sandbox.disable_pairs();
+    let first = call(&refused, &["--fail-within", "1", "--online"]);
+    assert_eq!(first.code, Some(10), "and it is found out now: {}", first.stderr);
+    assert!(first.stderr.contains("Create new tokens at "), "{}", first.stderr);
 
     let expired = issued(366);
     assert_eq!(state(&expired), ("expired".to_owned(), Some(4)));
@@ -169,6 +182,18 @@ fn dead_tokens_are_told_from_broken_ones() {
     copy.run([""; 0]).assert_ok();
     fs::write(copy.creds(), old).unwrap();
     assert_eq!(state(&copy), ("older_copy".to_owned(), Some(4)));
+    for args in [&["--fail-within", "1"][..], &["--fail-within", "1", "--online"]] {
+        assert_eq!(call(&copy, args).code, Some(10), "{args:?}");
+    }
+    assert_eq!(call(&copy, &["--online"]).code, Some(4));
+}
+
+#[test]
+fn trouble_with_a_refresh_is_no_reason_to_say_that_the_tokens_end() {
+    let case = Case::expired(Options::default());
+    case.sandbox.add_fault("token:503xall".parse().unwrap());
+    let run = call(&case, &["--fail-within", "1", "--online"]);
+    assert_eq!(run.code, Some(5), "{}", run.stderr);
 }
 
 #[test]
@@ -347,6 +372,25 @@ fn a_vault_that_cannot_be_read_is_no_reason_to_say_that_the_tokens_end() {
             assert!(run.stdout.starts_with("state                not read\n"), "{}", run.stdout);
             assert!(run.stdout.contains(place) && run.stderr.contains(problem), "{}", run.stderr);
         }
+    }
+}
+
+#[test]
+fn a_pair_in_a_vault_that_is_dead_or_ends_soon_is_to_be_replaced_there() {
+    let case = in_vault(Sandbox::issue_expired);
+    let leads = case.sandbox.vault().environment();
+    let cure = "put them into the vault: bao kv put secret/aac @tokens.json.";
+    let soon = call_with(&case, &leads, &["--online", "--fail-within", "9999"]);
+    assert_eq!(soon.code, Some(10), "{}", soon.stderr);
+    assert!(soon.stderr.contains("days are left") && soon.stderr.contains(cure), "{}", soon.stderr);
+
+    let case = in_vault(Sandbox::issue_expired);
+    let leads = case.sandbox.vault().environment();
+    case.sandbox.disable_pairs();
+    for _ in 0..2 {
+        let run = call_with(&case, &leads, &["--online", "--fail-within", "1"]);
+        assert_eq!(run.code, Some(10), "{}", run.stderr);
+        assert!(run.stderr.contains(cure), "{}", run.stderr);
     }
 }
 

@@ -10,7 +10,7 @@
 mod start;
 mod watch;
 
-use aac_auth::{Client, ConnectionOptions, Error, output};
+use aac_auth::{Client, ConnectionOptions, Error, StatusCode, output};
 use clap::{ArgGroup, Parser};
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
@@ -37,7 +37,7 @@ The number of the run is the only line of standard output. Exit codes:
 #[command(version, after_help = NOTES, group(ArgGroup::new("what").required(true)))]
 struct Cli {
     /// Number of the plan
-    #[arg(group = "what")]
+    #[arg(group = "what", value_parser = number_of_plan)]
     plan: Option<u64>,
 
     /// Start a job of this recipe (wrangled dataset) instead
@@ -114,12 +114,37 @@ fn run(cli: &Cli) -> Result<ExitCode, Error> {
             say(format_args!("{run} is still {status}. {resume}"));
             Ok(RUNNING.into())
         }
+        Err(error) if !run.is_new && is_missing(&error) => {
+            let (noun, path) = match run.kind {
+                Kind::Plan => ("run", "plans/v1/planSnapshotRuns"),
+                Kind::Recipe => ("job", "v4/jobLibrary"),
+            };
+            say_missing(&error, noun, path);
+            Ok(error.exit_code().into())
+        }
         Err(error) => {
             let code = error.report();
             say(&resume);
             Ok(code)
         }
     }
+}
+
+fn number_of_plan(text: &str) -> Result<u64, &'static str> {
+    let hint = "the number of the plan is needed, not its name: raw_call plans/v1/plans lists both";
+    text.parse().map_err(|_| hint)
+}
+
+/// Whether the platform does not know the number.
+fn is_missing(error: &Error) -> bool {
+    error.http().is_some_and(|http| http.status() == StatusCode::NOT_FOUND)
+}
+
+/// Reports that, with a way to find the right one. Support could not help.
+fn say_missing(error: &Error, noun: &str, path: &str) {
+    say(format_args!(
+        "{error}\n  Check the number of the {noun}; it may belong to another workspace. To list those of yours: raw_call {path}"
+    ));
 }
 
 /// Prints a message on standard error, which may be closed.

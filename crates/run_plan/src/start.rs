@@ -1,7 +1,7 @@
 //! Starts a run: once.
 
 use crate::watch::Run;
-use crate::{FAILED, Kind, UNKNOWN, say};
+use crate::{FAILED, Kind, UNKNOWN, is_missing, say, say_missing};
 use aac_auth::output::one_line;
 use aac_auth::{Client, Error, Method, Response, Value, json};
 use std::thread;
@@ -48,6 +48,14 @@ pub(crate) fn start(client: &Client, kind: Kind, id: u64) -> Result<Started, Err
             say(&error);
             list_since(client, kind, newest);
             Ok(Started::Not(UNKNOWN))
+        }
+        Err(error) if is_missing(&error) => {
+            let (noun, path) = match kind {
+                Kind::Plan => ("plan", "plans/v1/plans"),
+                Kind::Recipe => ("recipe", "v4/wrangledDatasets"),
+            };
+            say_missing(&error, noun, path);
+            Ok(Started::Not(error.exit_code()))
         }
         Err(error) => Err(error),
     }

@@ -1,8 +1,8 @@
 //! Watches a run to its end.
 
-use crate::Kind;
+use crate::{Kind, is_missing};
 use aac_auth::output::{one_line, warn};
-use aac_auth::{Client, Error, ErrorKind, StatusCode, Value};
+use aac_auth::{Client, Error, ErrorKind, Value};
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use std::fmt;
 use std::thread;
@@ -77,11 +77,7 @@ pub(crate) fn watch(client: &Client, run: &Run, max_wait: Option<Duration>) -> R
                 }
                 None => Some("the response names no status".to_owned()),
             },
-            Err(error)
-                if run.is_new
-                    && begin.elapsed() < APPEARS
-                    && error.http().is_some_and(|http| http.status() == StatusCode::NOT_FOUND) =>
-            {
+            Err(error) if run.is_new && begin.elapsed() < APPEARS && is_missing(&error) => {
                 // It is slow to appear.
                 None
             }

@@ -80,16 +80,21 @@ fn run(cli: &Cli) -> Result<ExitCode, Error> {
     }
     let reported = failure.as_ref().or(status.problem.as_ref()).map(Error::report);
     let Some(days) = cli.fail_within else { return Ok(reported.unwrap_or(ExitCode::SUCCESS)) };
+    let is_dead = failure.as_ref().is_some_and(Error::needs_new_tokens)
+        || status.problem.is_some() && status.state != PairState::NotRead;
+    if is_dead {
+        return Ok(ENDS_SOON.into());
+    }
+    // A vault that cannot be reached is no reason to say that the tokens end, nor is the network.
+    if let Some(code) = reported {
+        return Ok(code);
+    }
     Ok(match end(&status, record.as_ref()) {
-        // A vault that cannot be reached is no reason to say that the tokens end, nor is the network.
-        _ if failure.is_some()
-            || status.state == PairState::NotRead && status.problem.is_some() =>
-        {
-            reported.unwrap_or(ExitCode::FAILURE)
-        }
-        _ if status.problem.is_some() => ENDS_SOON.into(),
         Some(end) if end.seconds_since(Timestamp::now()) < 86_400 * i64::from(days) => {
-            say(&format!("less than {days} days are left: the tokens are good until {end}"));
+            let renewal = &status.renewal;
+            say(&format!(
+                "less than {days} days are left: the tokens are good until {end}\n  {renewal}"
+            ));
             ENDS_SOON.into()
         }
         Some(_) => ExitCode::SUCCESS,

@@ -38,8 +38,9 @@ struct Inner {
 impl Connection {
     /// Finds and checks the settings. Sends nothing.
     pub(crate) fn open(options: &ConnectionOptions, program: &str) -> Result<Self> {
-        let dir = options.dir.as_deref().filter(|dir| !dir.as_os_str().is_empty());
-        let settings = Settings::load(dir, folder::has_tokens, credentials::placeholders)?;
+        let dir = options.named_dir();
+        let settings =
+            Settings::load(dir.as_deref(), folder::has_tokens, credentials::placeholders)?;
         let user_agent = format!("{program} aac-auth/{}", env!("CARGO_PKG_VERSION"));
         let agent = HeaderValue::from_str(&user_agent)
             .map_err(|_| Error::usage(format!("{program:?} cannot be the name of a program")))?;

@@ -9,7 +9,7 @@ use crate::api::connection::Connection;
 use crate::config::settings::Settings;
 use crate::config::text;
 use crate::error::place::Place;
-use crate::error::{Cause, Error, FileProblem, Result};
+use crate::error::{Cause, Error, FileProblem, Result, make_new};
 use crate::rotation::cancellation::Cancellation;
 use crate::store::file_store;
 use crate::store::folder::{Files, is_in_use};
@@ -119,6 +119,8 @@ pub struct TokenStatus {
     pub refresh_token_until: Option<Timestamp>,
     /// What earlier runs have left.
     pub leftovers: Vec<Leftover>,
+    /// How to get another pair before this one ends: where to create it, and where to put it.
+    pub renewal: String,
 }
 
 impl Client {
@@ -251,6 +253,7 @@ impl TokenStatus {
         let claims = claims.unwrap_or_default();
         let shown = |text: Option<String>| text.map(|text| redact(&text, &[], 200));
         Self {
+            renewal: make_new(&settings.hosts.token_page(), &place),
             place,
             state,
             problem,
@@ -305,8 +308,7 @@ fn judge(
     }
     if until.is_some_and(|until| until <= Timestamp::now()) {
         let message = format!("the refresh token in {place} has expired");
-        let help = format!("Create new tokens at {page} and paste both into {place}.");
-        return (PairState::Expired, Some(Error::noted(&message, &help, 4)));
+        return (PairState::Expired, Some(Error::noted(&message, &make_new(&page, place), 4)));
     }
     (PairState::Usable, None)
 }

@@ -41,7 +41,7 @@ use std::time::Duration;
 pub struct ConnectionOptions {
     // The flags' help. `--help` has one line for each.
     /// Folder of creds.json [env AAC_DIR; else here or above]
-    #[cfg_attr(feature = "clap", arg(long, value_name = "DIR", env = "AAC_DIR", hide_env = true))]
+    #[cfg_attr(feature = "clap", arg(long, value_name = "DIR"))]
     #[cfg_attr(feature = "clap", arg(value_parser = flags::folder()))]
     pub(crate) dir: Option<PathBuf>,
 
@@ -64,10 +64,10 @@ pub struct ConnectionOptions {
 
 impl Default for ConnectionOptions {
     /// The options of a program that is given none. The folder comes from `AAC_DIR`, as for every
-    /// program; an empty value counts as unset.
+    /// program; an empty value counts as unset. The variable is read when the client is opened.
     fn default() -> Self {
         Self {
-            dir: env::var_os("AAC_DIR").filter(|dir| !dir.is_empty()).map(PathBuf::from),
+            dir: None,
             timeout: Duration::from_secs(60),
             retry: 2,
             verbose: false,
@@ -77,6 +77,15 @@ impl Default for ConnectionOptions {
 }
 
 impl ConnectionOptions {
+    /// The folder that was named, here or by `AAC_DIR`. An empty one counts as unset.
+    ///
+    /// clap could read the variable as well, but would then show `--dir` in its usage as if it were
+    /// required.
+    pub(crate) fn named_dir(&self) -> Option<PathBuf> {
+        let dir = self.dir.clone().or_else(|| env::var_os("AAC_DIR").map(PathBuf::from));
+        dir.filter(|dir| !dir.as_os_str().is_empty())
+    }
+
     /// The folder of creds.json. By default, the current folder or the nearest one above it.
     pub fn dir(mut self, dir: impl Into<PathBuf>) -> Self {
         self.dir = Some(dir.into());

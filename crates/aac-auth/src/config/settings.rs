@@ -3,7 +3,7 @@
 use crate::config::text;
 use crate::error::place::Place;
 use crate::error::{Cause, Error, FileProblem, Result};
-use crate::http::is_loopback;
+use crate::loopback::is_loopback;
 use std::env;
 use std::path::{Path, PathBuf};
 use ureq::http::Uri;
@@ -53,6 +53,7 @@ fn find_folder(named: Option<&Path>, has_tokens: fn(&Path) -> bool) -> Result<Pa
     if let Some(named) = named {
         return match named.is_dir() {
             true => Ok(named.to_owned()),
+            false if named.is_file() => Err(Cause::NotAFolder { file: named.to_owned() }.into()),
             false => Err(Cause::NoFolder { folder: named.to_owned(), named: true }.into()),
         };
     }

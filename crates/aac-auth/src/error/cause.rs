@@ -4,11 +4,13 @@ use crate::error::http::{CHECK_FIRST, HttpError, after_colon, is_safe, status_li
 use crate::error::kind::ErrorKind;
 use crate::error::place::Place;
 use crate::error::vault::{VaultProblem, put_command};
+use crate::loopback::is_loopback;
 use crate::platform;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{error, fmt};
+use ureq::http::Uri;
 
 /// Why a call could not be made, or how it failed.
 #[derive(Debug)]
@@ -20,6 +22,8 @@ pub(crate) enum Cause {
         /// Whether `--dir` or `AAC_DIR` named it.
         named: bool,
     },
+    /// `--dir` or `AAC_DIR` names a file.
+    NotAFolder { file: PathBuf },
     /// Files still contain the placeholders that the repository ships.
     Placeholders {
         /// The files, each with the page where its content is created.
@@ -379,6 +383,9 @@ impl fmt::Display for Cause {
             Self::NoFolder { folder, named: true } => {
                 write!(f, "{}: no such folder", folder.display())
             }
+            Self::NotAFolder { file } => {
+                write!(f, "{}: it is a file, not a folder", file.display())
+            }
             Self::NoFolder { folder, named: false } => {
                 write!(f, "no creds.json in {} or any folder above it", folder.display())
             }
@@ -541,7 +548,10 @@ impl fmt::Display for FileProblem {
             }
             Self::TokenHasLineBreak(field) => write!(f, "\"{field}\" has a line break inside"),
             Self::TokenOnSeveralLines { line } => {
-                write!(f, "line {line}: the text in quotation marks goes on in the next line")
+                write!(
+                    f,
+                    "line {line}: the text in quotation marks goes on in the next line, or a quotation mark is missing"
+                )
             }
             Self::Swapped => f.write_str("the two tokens are swapped"),
             Self::SameTwice => f.write_str("the same token in both places"),
@@ -578,9 +588,10 @@ impl Cause {
             Self::File { problem: FileProblem::Torn | FileProblem::UnknownJournal, .. } => {
                 ErrorKind::Storage
             }
-            Self::NoFolder { .. } | Self::Placeholders { .. } | Self::File { .. } => {
-                ErrorKind::Config
-            }
+            Self::NoFolder { .. }
+            | Self::NotAFolder { .. }
+            | Self::Placeholders { .. }
+            | Self::File { .. } => ErrorKind::Config,
             Self::TokensRefused { .. } | Self::OlderCopy { .. } => ErrorKind::Tokens,
             Self::Vault { .. }
             | Self::Claimed { .. }
@@ -678,6 +689,10 @@ impl Cause {
             Self::NoFolder { folder, named: true } if folder.to_string_lossy().contains('"') => {
                 "The name has a quotation mark in it. In cmd: set AAC_DIR=C:\\folder, without quotation marks, or --dir \"C:\\folder\", without a \\ at the end.".to_owned()
             }
+            Self::NotAFolder { file } => {
+                let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+                format!("Name its folder instead: --dir {}", folder.unwrap_or(Path::new(".")).display())
+            }
             Self::NoFolder { named: true, .. } => {
                 "Name the folder that holds aac_url.txt, client_id.txt and creds.json with --dir or AAC_DIR.".to_owned()
             }
@@ -724,6 +739,15 @@ impl Cause {
                     "Give yourself permission to write {creds} and its folder, and run this again: it moves them there."
                 ),
             },
+            Self::Transport { method, url, reason: NetworkError::Connect(_) } if is_local(url) => {
+                match is_safe(method) {
+                    true => NO_SANDBOX.to_owned(),
+                    false => format!("The request was not sent.\n{NO_SANDBOX}"),
+                }
+            }
+            Self::AuthServerUnreachable { url, reason: NetworkError::Connect(_), .. } if is_local(url) => {
+                NO_SANDBOX.to_owned()
+            }
             // The host comes from the access token, not from aac_url.txt.
             Self::AuthServerUnreachable { reason, .. } => reason.help().replace(ADDRESS, ""),
             Self::Transport { method, reason, .. } if !is_safe(method) => match reason.is_sent() {
@@ -899,8 +923,11 @@ impl FileProblem {
             Self::TokenUnclean(field) => {
                 format!("Paste \"{field}\" again, on one line and without \"Bearer\".")
             }
-            Self::TokenHasLineBreak(_) | Self::TokenOnSeveralLines { .. } => {
+            Self::TokenHasLineBreak(_) => {
                 "A token is one long line: paste it again without line breaks.".to_owned()
+            }
+            Self::TokenOnSeveralLines { .. } => {
+                "A token is one long line in quotation marks: paste it again without line breaks, and see that both marks are there.".to_owned()
             }
             Self::InVault(_) => "Run this again: the tokens are in the vault.".to_owned(),
             Self::TokensAndVault => {
@@ -928,6 +955,14 @@ impl FileProblem {
             ),
         }
     }
+}
+
+const NO_SANDBOX: &str = "The folder is that of a sandbox that no longer runs. Start a sandbox (cargo sandbox), or name another folder with --dir or AAC_DIR.";
+
+/// Whether a URL is on this machine, where nothing but a sandbox can be.
+fn is_local(url: &str) -> bool {
+    let uri = url.parse::<Uri>();
+    uri.is_ok_and(|uri| uri.host().is_some_and(is_loopback))
 }
 
 const ADDRESS: &str = "the address in aac_url.txt, ";
@@ -967,7 +1002,8 @@ fn put_back((path, account): &(PathBuf, String), creds: &Place) -> String {
     )
 }
 
-fn make_new(page: &str, creds: &Place) -> String {
+/// How to replace the tokens in this place.
+pub(crate) fn make_new(page: &str, creds: &Place) -> String {
     if let Some(path) = creds.secret() {
         return format!(
             "Create new tokens at {page}, paste both into a file as creds.json has them, and put them into the vault: {}.",

@@ -12,7 +12,7 @@ pub(crate) mod place;
 pub(crate) mod vault;
 
 use crate::error::place::Place;
-pub(crate) use cause::{Cause, FileProblem, NetworkError};
+pub(crate) use cause::{Cause, FileProblem, NetworkError, make_new};
 pub use http::HttpError;
 pub(crate) use http::{HttpErrorKind, status_line};
 pub use kind::ErrorKind;
@@ -343,6 +343,7 @@ mod tests {
                 Cause::NoFolder { folder: PathBuf::new(), named: true },
                 (Config, false, false, false, 1),
             ),
+            (Cause::NotAFolder { file: PathBuf::new() }, (Config, false, false, false, 1)),
             (placeholders(vec![]), (Config, false, false, false, 1)),
             (placeholders(vec!["access_token"]), (Config, true, false, false, 1)),
             (file(FileProblem::Missing), (Config, false, false, false, 1)),

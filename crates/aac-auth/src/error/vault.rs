@@ -23,6 +23,8 @@ pub(crate) enum VaultProblem {
     NoCertificates { variable: &'static str, what: String },
     /// The path in creds.json is not that of a secret's data.
     NotADataPath,
+    /// The path in creds.json lacks data/, as that of the command line does.
+    NoData,
     /// The engine is KV version 1.
     Version1,
     /// 403.
@@ -88,6 +90,10 @@ impl VaultProblem {
             Self::NotADataPath => format!(
                 "Put the path of the API in creds.json, with data/ behind the name of the engine: {{\"vault\": \"secret/data/aac\"}} is bao kv put secret/aac. Yours is {path:?}."
             ),
+            Self::NoData => format!(
+                "Yours is {path:?}. Put data/ behind the name of the engine in creds.json: {{\"vault\": \"secret/data/aac\"}} is bao kv put secret/aac.\n\
+                 The engine must be KV version 2; to make it one of version 1: bao kv enable-versioning."
+            ),
             Self::Version1 => {
                 "Version 1 ignores check-and-set, so two programs would use one token. Enable version 2: bao kv enable-versioning."
                     .to_owned()
@@ -145,6 +151,7 @@ impl fmt::Display for VaultProblem {
             }
             Self::NoCertificates { variable, what } => write!(f, "{variable}: {what}"),
             Self::NotADataPath => f.write_str("not the path of a secret's data"),
+            Self::NoData => f.write_str("the path lacks data/"),
             Self::Version1 => f.write_str("the engine is KV version 1; version 2 is needed"),
             Self::Denied => f.write_str("permission denied (HTTP 403)"),
             Self::NoSecret => f.write_str("there is no such secret (HTTP 404)"),

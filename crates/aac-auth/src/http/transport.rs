@@ -2,8 +2,8 @@
 //! system's certificates, and errors that say how far a request got.
 
 use crate::error::NetworkError;
-use crate::http::is_loopback;
 use crate::http::tcp::{self, LookupFailed, Progress, SLACK};
+use crate::loopback::is_loopback;
 use crate::platform::{self, SystemProxy};
 use rustls::CertificateError;
 use std::io;

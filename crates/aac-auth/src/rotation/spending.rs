@@ -18,6 +18,9 @@ use std::time::{Duration, Instant};
 
 /// When a person is told that the server takes its time.
 const SLOW: Duration = Duration::from_secs(3);
+const WAITING: &str = "waiting for the authorization server, for up to two minutes";
+/// The same where signals are held: only then does anyone wonder about Ctrl-C.
+const HELD: &str = "waiting for the authorization server, for up to two minutes; Ctrl-C waits until the new tokens are saved";
 
 /// What came of using a token.
 pub(super) enum Spent {
@@ -137,7 +140,6 @@ impl Renewal<'_> {
     ) -> Result<Option<Received>> {
         let (rotation, notices) = (self.rotation, self.rotation.notices);
         if rotation.holds_signals {
-            notices.remark("Ctrl-C waits until the new tokens are saved");
             SignalGuard::prepare();
         }
         let start = Instant::now();
@@ -153,8 +155,7 @@ impl Renewal<'_> {
                 }
                 prepared.confirm(is_first)
             };
-            let patience =
-                notices.after(SLOW, "waiting for the authorization server, for up to two minutes");
+            let patience = notices.after(SLOW, if rotation.holds_signals { HELD } else { WAITING });
             let deadline = start + attempts.deadline();
             let outcome =
                 spendable.send(self.transport, deadline, before, |body| prepared.record(body));

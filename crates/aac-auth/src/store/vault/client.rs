@@ -71,6 +71,10 @@ impl Client {
         if !path.split('/').all(is_plain) || path.starts_with("v1/") {
             return Err(VaultProblem::NotADataPath);
         }
+        // A policy for data/ refuses it with 403, as if the policy were to blame.
+        if !path.contains("/data/") {
+            return Err(VaultProblem::NoData);
+        }
         let query = number.map_or_else(String::new, |number| format!("?version={number}"));
         let (status, headers, body) = self.send(Method::GET, &format!("{path}{query}"), "")?;
         let body = Json::parse(&body);

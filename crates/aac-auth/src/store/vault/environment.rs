@@ -2,7 +2,7 @@
 //! repository that someone clones could send the reader's token anywhere.
 
 use crate::error::vault::VaultProblem;
-use crate::http::is_loopback;
+use crate::loopback::is_loopback;
 use std::fmt;
 use std::path::PathBuf;
 use std::{env, fs};
