@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 const PROGRAM: &str = env!("CARGO_BIN_EXE_aac-sandbox");
 
 fn run(arguments: &[&str]) -> Output {
-    Command::new(PROGRAM).args(arguments).output().expect("started")
+    Command::new(PROGRAM).args(arguments).env("CARGO", env!("CARGO")).output().expect("started")
 }
 
 fn text(bytes: &[u8]) -> String {
