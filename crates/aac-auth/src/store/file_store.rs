@@ -213,7 +213,7 @@ impl Prepared for InJournal<'_> {
         let _ = self.journal.note(error, was_in_doubt);
     }
 
-    fn withdraw(&self) {
+    fn withdraw(self: Box<Self>) {
         self.journal.withdraw(&self.locked.store.files);
     }
 

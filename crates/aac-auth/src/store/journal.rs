@@ -212,10 +212,13 @@ impl Journal {
     }
 
     /// Removes the journal of a token that was not sent, unless it is another program's by now.
-    pub(crate) fn withdraw(&self, files: &Files) {
+    pub(crate) fn withdraw(self, files: &Files) {
         if is_named(&self.file, &self.path) {
+            // Some systems keep the name of a file that is open. Elsewhere its lock keeps others away.
+            let open = platform::LOCKS_ARE_ADVISORY.then_some(self.file);
             // Best effort: what stays is told as a run that was cut off.
             let _ = files.remove(&self.path);
+            drop(open);
         }
     }
 

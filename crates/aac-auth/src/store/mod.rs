@@ -98,7 +98,7 @@ pub(crate) trait Prepared {
     fn note(&self, error: &Error, was_in_doubt: bool);
 
     /// Leaves no trace of a refresh whose token was not sent.
-    fn withdraw(&self);
+    fn withdraw(self: Box<Self>);
 
     /// Saves a response in a file of its own.
     fn save_aside(&self, response: &[u8]) -> Result<Place, StoreError>;

@@ -584,11 +584,11 @@ impl Exclusive for Claimant<'_> {
         match claimed {
             Ok(Some(claimed)) => Ok(Preparation::Ready(Box::new(refresh(claimed)))),
             Ok(None) => {
-                refresh(Instants::now()).withdraw();
+                Box::new(refresh(Instants::now())).withdraw();
                 Ok(Preparation::LockLost)
             }
             Err(error) => {
-                refresh(Instants::now()).withdraw();
+                Box::new(refresh(Instants::now())).withdraw();
                 Err(error)
             }
         }
@@ -712,13 +712,14 @@ impl Prepared for Refresh<'_> {
         }
     }
 
-    fn withdraw(&self) {
-        if let Some(journal) = &self.journal
+    fn withdraw(self: Box<Self>) {
+        let claimant = self.claimant;
+        if let Some(journal) = self.journal
             && !self.was_in_doubt
         {
-            journal.withdraw(&self.claimant.store.files);
+            journal.withdraw(&claimant.store.files);
         }
-        self.claimant.let_go(|_, _, _| {});
+        claimant.let_go(|_, _, _| {});
     }
 
     fn save_aside(&self, response: &[u8]) -> Result<Place, StoreError> {
