@@ -167,8 +167,10 @@ fn killed_at_every_system_call() {
             eprintln!("  dead at {index}: {line}");
         }
         assert_eq!(torn, []);
-        // Where its memory happens to lie decides whether a program gives some of it back.
-        assert!(passed.iter().all(|(_, line)| line.starts_with("munmap")), "{passed:?}");
+        // Where its memory happens to lie decides whether a program gives some of it back, and how its
+        // threads meet decides whether one wakes another.
+        let varies = |line: &String| line.starts_with("munmap") || line.starts_with("futex");
+        assert!(passed.iter().all(|(_, line)| varies(line)), "{passed:?}");
         let may_die = |index| grace.is_zero() && index > sent && index <= saved;
         assert!(dead.iter().all(|(index, _)| may_die(*index)));
     }
