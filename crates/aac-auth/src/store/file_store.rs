@@ -6,7 +6,7 @@ use crate::error::notices::Notices;
 use crate::error::place::Place;
 use crate::error::{Cause, Error, FileProblem, Result};
 use crate::platform;
-use crate::store::folder::{Files, Obstacle, Written, is_in_use};
+use crate::store::folder::{Files, Obstacle, Written};
 use crate::store::journal::{Found, Journal};
 use crate::store::lock::Lock;
 use crate::store::saved::SavedPair;
@@ -160,13 +160,11 @@ impl Exclusive for Locked<'_> {
             ));
         }
         self.lock.share(files);
-        let is_held = || self.lock.is_named() && !is_in_use(&files.journal);
-        match Journal::begin(files, &sent.refresh_token, &sent.bytes, is_held) {
+        match Journal::begin_under(&self.lock, files, sent) {
             Ok(Some(journal)) => {
                 Ok(Preparation::Ready(Box::new(InJournal { locked: self, journal })))
             }
             Ok(None) => Ok(Preparation::LockLost),
-            Err(_) if !self.lock.is_named() => Ok(Preparation::LockLost),
             Err(error) => Err(not_writable(error)),
         }
     }

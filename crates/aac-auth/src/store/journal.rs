@@ -11,8 +11,10 @@ use crate::config::text;
 use crate::error::{Error, FileProblem};
 use crate::platform;
 use crate::store::StoreError;
-use crate::store::folder::{Files, at, is_named};
+use crate::store::folder::{Files, at, is_in_use, is_named};
+use crate::store::lock::Lock;
 use crate::tokens::claims::LocalTime;
+use crate::tokens::credentials::Credentials;
 use crate::tokens::journal_format::{CREDS, Entry, LARGEST, LARGEST_NOTE, LINE, NOTE, PLACES};
 use crate::tokens::secret::{Digest, RefreshToken};
 use serde_json::{Value, json};
@@ -163,6 +165,19 @@ impl Journal {
         begun
     }
 
+    /// Begins a journal for the refresh token of `sent`, unless another program has the lock by now.
+    pub(crate) fn begin_under(
+        lock: &Lock,
+        files: &Files,
+        sent: &Credentials,
+    ) -> Result<Option<Self>, StoreError> {
+        let is_only = || lock.is_named() && !is_in_use(&files.journal);
+        match Self::begin(files, &sent.refresh_token, &sent.bytes, is_only) {
+            Err(_) if !lock.is_named() => Ok(None),
+            begun => begun,
+        }
+    }
+
     /// A pair that is set aside without a journal to rename, because that one could not be written.
     pub(crate) fn save_aside(&self, files: &Files, response: &[u8]) -> Result<PathBuf, StoreError> {
         let path = files.free_set_aside_path();
@@ -252,7 +267,6 @@ impl Journal {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::folder::is_in_use;
     use crate::tokens::journal_format::pair_within;
     use std::fs;
 

@@ -18,7 +18,7 @@ use crate::http::retry::jittered;
 use crate::platform;
 use crate::platform::signals::SignalGuard;
 use crate::random;
-use crate::store::folder::{Files, is_in_use};
+use crate::store::folder::Files;
 use crate::store::journal::{Found, Journal};
 use crate::store::lock::Lock;
 use crate::store::saved::SavedPairs;
@@ -548,19 +548,15 @@ impl Exclusive for Claimant<'_> {
                 Err(_) => true,
             };
         let journal = match &self.lock {
-            Some(lock) => {
-                let is_held = || lock.is_named() && !is_in_use(&store.files.journal);
-                match Journal::begin(&store.files, token, &sent.bytes, is_held) {
-                    Ok(Some(journal)) => Some(journal),
-                    Ok(None) => return Ok(Preparation::LockLost),
-                    Err(_) if !lock.is_named() => return Ok(Preparation::LockLost),
-                    Err(StoreError { place, source }) => {
-                        // The vault is to have the pair, and a journal only helps it along.
-                        store.vault.notices.step(format_args!("{place}: {source}; going on"));
-                        None
-                    }
+            Some(lock) => match Journal::begin_under(lock, &store.files, sent) {
+                Ok(Some(journal)) => Some(journal),
+                Ok(None) => return Ok(Preparation::LockLost),
+                Err(StoreError { place, source }) => {
+                    // The vault is to have the pair, and a journal only helps it along.
+                    store.vault.notices.step(format_args!("{place}: {source}; going on"));
+                    None
                 }
-            }
+            },
             None => None,
         };
         let guard = store.vault.holds_signals.then(|| {
