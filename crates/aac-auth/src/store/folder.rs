@@ -122,7 +122,7 @@ impl Files {
             created => created?,
         };
         lock(&file);
-        match !platform::LOCKS_ARE_ADVISORY || is_named(&file, path) {
+        match is_named(&file, path) {
             true => Ok((file, owner)),
             false => Err(taken(path)),
         }
@@ -228,7 +228,7 @@ impl Files {
 
     /// Gives what was written under the name of [`next`](Self::next) this name, durably.
     pub(crate) fn put_in_place(&self, file: &File, path: &Path) -> Result<(), StoreError> {
-        if platform::LOCKS_ARE_ADVISORY && !is_named(file, &self.new) {
+        if !is_named(file, &self.new) {
             return Err(taken(&self.new));
         }
         rename(&self.new, path).map_err(at(path))?;
@@ -304,10 +304,12 @@ fn taken(path: &Path) -> StoreError {
     at(path)(io::ErrorKind::WouldBlock.into())
 }
 
-/// Whether the open file still has this name.
+/// Whether this open file of the lock's holder still has its name. Where the lock file cannot be deleted
+/// while it is locked, nobody else gives that name to another file.
 pub(crate) fn is_named(file: &File, path: &Path) -> bool {
-    let own = file.try_clone().and_then(Handle::from_file);
-    matches!((own, named(path)), (Ok(own), Ok(named)) if own == named)
+    let own = || file.try_clone().and_then(Handle::from_file);
+    !platform::LOCKS_ARE_ADVISORY
+        || matches!((own(), named(path)), (Ok(own), Ok(named)) if own == named)
 }
 
 /// The file that has this name now.

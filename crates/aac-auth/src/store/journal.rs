@@ -328,6 +328,13 @@ mod tests {
     }
 
     #[test]
+    fn a_journal_that_is_withdrawn_is_gone() {
+        let (_folder, files, journal) = journal();
+        journal.withdraw(&files);
+        assert!(!files.journal.exists());
+    }
+
+    #[test]
     fn a_journal_of_an_unknown_state_is_not_taken_for_damage() {
         let (_folder, files, _) = journal();
         let bytes = fs::read(&files.journal).unwrap();
