@@ -9,6 +9,8 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use crate::platform;
+
 /// What the requests of a connection share.
 #[derive(Debug)]
 pub(super) struct Connection {
@@ -41,6 +43,7 @@ impl Stream {
         // Otherwise small writes may wait until earlier ones are acknowledged. If the connection is
         // already gone this fails, and so will the first read.
         let _ = tcp.set_nodelay(true);
+        platform::keep_to_this_process(&tcp);
         Self { tcp, connection }
     }
 }

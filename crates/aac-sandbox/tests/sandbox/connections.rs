@@ -1,9 +1,11 @@
 //! Connections, and what happens during a request.
 
+use std::io::ErrorKind;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use aac_sandbox::{Options, Sandbox};
+use aac_sandbox::{Fault, FaultKind, Options, Sandbox};
 
 use crate::client::{Client, LONG, raw_refresh, read_raw, send_raw, start};
 
@@ -86,6 +88,24 @@ fn a_refresh_is_finished_even_if_the_client_has_left() {
 }
 
 #[test]
+fn a_reset_reaches_the_client_though_a_program_was_started_meanwhile() {
+    let sandbox = start(Options::default());
+    sandbox.add_fault(Fault::token(FaultKind::ResetBefore));
+    let hold = sandbox.hold_token_endpoint();
+    let stream = send_raw(&sandbox, &raw_refresh(&sandbox, "any"));
+    assert!(hold.wait_for_request(LONG));
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let mut other = Command::new(env!("CARGO_BIN_EXE_aac-sandbox"));
+    other.arg("--dir").arg(dir.path()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut other = other.spawn().expect("started");
+    hold.release();
+    let read = read_raw(stream);
+    other.kill().expect("it still runs");
+    other.wait().expect("ended");
+    assert_eq!(read.expect_err("reset").kind(), ErrorKind::ConnectionReset);
+}
+
+#[test]
 fn latency_applies_to_every_request() {
     let sandbox = start(Options { latency: Duration::from_millis(30), ..Options::default() });
     let client = Client::new(&sandbox);
@@ -100,7 +120,7 @@ fn a_dropped_sandbox_stops() {
     let sandbox = start(Options::default());
     let port = sandbox.port();
     let taken = Sandbox::start(Options { port, ..Options::default() }).expect_err("taken");
-    assert_eq!(taken.kind(), std::io::ErrorKind::AddrInUse);
+    assert_eq!(taken.kind(), ErrorKind::AddrInUse);
     let hold = sandbox.hold_token_endpoint();
     let stream = send_raw(&sandbox, &raw_refresh(&sandbox, &sandbox.issue().refresh_token));
     assert!(hold.wait_for_request(LONG));
