@@ -1128,6 +1128,23 @@ fn whoever_waited_behind_a_lost_response_is_told_and_sends_nothing() {
 }
 
 #[test]
+fn whoever_waited_behind_the_first_claim_of_a_refresh_is_told_of_its_end() {
+    let fleet = Fleet::expired(2);
+    let hold = fleet.sandbox.hold_token_endpoint();
+    fleet.sandbox.add_fault(Fault::token(FaultKind::ResetBefore).times(2));
+    let first = fleet.start(0);
+    assert!(hold.wait_for_request(SOON));
+    let mut other = fleet.start(1);
+    other.says(WAITS);
+    // The second attempt needs a claim of its own, which is too short to be seen.
+    thread::sleep(PAST_THE_GATE);
+    hold.release();
+    fleet.end(first).assert_fails(1, &["may have been used"]);
+    fleet.end(other).assert_fails(1, &["may have been used"]);
+    assert_eq!(fleet.sandbox.counters().token_requests, 2);
+}
+
+#[test]
 fn a_claim_is_let_go_where_nothing_was_sent() {
     let fleet = Fleet::expired(2);
     for fault in [

@@ -1021,6 +1021,8 @@ impl Explorer {
             return;
         }
         let refused = (seen.refused == me.pair.spent).then_some(0);
+        // Whoever has watched an earlier claim of the same refresh is told, too. That it ends here is no more
+        // than what a kill does.
         let is_about = seen.failed == me.pair.spent
             && seen.failed_by == me.watched_nonce
             && me.watched_nonce != NONE;

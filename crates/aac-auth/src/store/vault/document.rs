@@ -15,7 +15,7 @@ use std::ops::Deref;
 use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
-/// Who refreshes: `NONCE HOST:PID`.
+/// Who refreshes: `NONCE HOST:PID`. A nonce is `REFRESH.NUMBER`: each attempt needs a claim of its own.
 const CLAIM: &str = "aac_claim";
 /// A token that is dead: `SHA256 TIME MESSAGE`.
 const REFUSED: &str = "aac_refused";
@@ -33,6 +33,14 @@ pub(super) struct Claim {
     pub(super) nonce: String,
     /// Its host and process.
     pub(super) holder: String,
+}
+
+impl Claim {
+    /// Whether a note with this nonce tells of the refresh that the claim was made for.
+    pub(super) fn is_of_refresh(&self, nonce: &str) -> bool {
+        let refresh = |nonce: &str| nonce.split('.').next().map(str::to_owned);
+        refresh(&self.nonce) == refresh(nonce)
+    }
 }
 
 /// A note about a token.
@@ -293,6 +301,13 @@ mod tests {
             let found = secret(number, &json!({ "aac_age": text })).token_age();
             assert_eq!(found.is_some(), is_known, "{text} {number}");
         }
+    }
+
+    #[test]
+    fn a_note_is_of_a_refresh_whatever_the_attempt() {
+        let claim = Claim { nonce: "ab.1".to_owned(), holder: "host:7".to_owned() };
+        assert!(claim.is_of_refresh("ab.1") && claim.is_of_refresh("ab.2"));
+        assert!(!claim.is_of_refresh("abc.1") && !claim.is_of_refresh("-"));
     }
 
     #[test]

@@ -351,8 +351,9 @@ impl Store for VaultStore<'_> {
                 takeover().as_secs()
             ));
         }
-        let (claim, doubtful) = (RefCell::default(), RefCell::default());
-        Ok(Some(Box::new(Claimant { store: self, lock, claim, doubtful })))
+        let refresh = format!("{}{}", random::name(), random::name());
+        let (claims, claim, doubtful) = Default::default();
+        Ok(Some(Box::new(Claimant { store: self, lock, refresh, claims, claim, doubtful })))
     }
 
     fn pauses(&self) -> (Duration, Duration) {
@@ -381,6 +382,10 @@ struct Claimant<'a> {
     store: &'a VaultStore<'a>,
     /// None where the folder cannot be written.
     lock: Option<Lock>,
+    /// What its claims have in common, and nobody else's have.
+    refresh: String,
+    /// How many it has written.
+    claims: Cell<u32>,
     /// Our claim, since it was written.
     claim: RefCell<Option<Claim>>,
     /// One of ours that may or may not be written.
@@ -401,8 +406,10 @@ impl Claimant<'_> {
         patience: Duration,
     ) -> Result<Option<Instants>, VaultProblem> {
         let store = self.store;
+        let number = self.claims.get() + 1;
+        self.claims.set(number);
         let claim = Claim {
-            nonce: format!("{}{}", random::name(), random::name()),
+            nonce: format!("{}.{number}", self.refresh),
             holder: format!("{}:{}", platform::host_name(), process::id()),
         };
         let start = Instants::now();
@@ -483,8 +490,9 @@ impl Claimant<'_> {
         let token = sent.refresh_token.digest();
         let about = |note: &Option<Note>| note.clone().filter(|note| note.token == token);
         let (refused, failed) = (about(&seen.notes.refused), about(&seen.notes.failed));
-        let failed = failed
-            .filter(|note| watched.as_ref().is_some_and(|(_, claim, _)| claim.nonce == note.nonce));
+        let failed = failed.filter(|note| {
+            watched.as_ref().is_some_and(|(_, claim, _)| claim.is_of_refresh(&note.nonce))
+        });
         // The clocks of the vault's nodes may differ.
         let age = |note: &Note| seen.now().abs_diff(note.time);
         match told(refused.as_ref().map(age), failed.as_ref().map(age)) {
