@@ -20,7 +20,7 @@ use windows_sys::Win32::Storage::FileSystem::{
     FILE_SHARE_READ, FILE_SHARE_WRITE,
 };
 use winreg::RegKey;
-use winreg::enums::HKEY_CURRENT_USER;
+use winreg::enums::{HKEY_CURRENT_USER, HKEY_LOCAL_MACHINE};
 
 fn is(error: &io::Error, code: u32) -> bool {
     error.raw_os_error().map(i32::cast_unsigned) == Some(code)
@@ -99,10 +99,16 @@ pub(crate) fn plain(path: PathBuf) -> PathBuf {
     }
 }
 
-/// The proxy in the settings of the current user.
+/// The proxy in the settings of the current user, or in those of the machine where its administrator has
+/// made them count for all users (the policy "Make proxy settings per-machine").
 pub(crate) fn system_proxy() -> Option<SystemProxy> {
     const SETTINGS: &str = r"Software\Microsoft\Windows\CurrentVersion\Internet Settings";
-    let settings = RegKey::predef(HKEY_CURRENT_USER).open_subkey(SETTINGS).ok()?;
+    const POLICY: &str = r"Software\Policies\Microsoft\Windows\CurrentVersion\Internet Settings";
+    let [user, machine] = [HKEY_CURRENT_USER, HKEY_LOCAL_MACHINE].map(RegKey::predef);
+    let policy = machine.open_subkey(POLICY);
+    let is_per_user = policy.and_then(|policy| policy.get_value("ProxySettingsPerUser"));
+    let hive = if matches!(is_per_user, Ok(0_u32)) { machine } else { user };
+    let settings = hive.open_subkey(SETTINGS).ok()?;
     let text = |name: &str| settings.get_value::<String, _>(name).unwrap_or_default();
     let is_enabled = settings.get_value::<u32, _>("ProxyEnable").is_ok_and(|value| value != 0);
     Some(SystemProxy {
