@@ -282,6 +282,22 @@ fn a_commit_that_fails_again_and_again_loses_nothing() {
 
 #[test]
 #[ignore = "needs strace: see the head of this file"]
+fn a_file_system_without_locks_is_told_and_nothing_is_sent() {
+    if trace(&Case::expired(Options::default())).is_none() {
+        return;
+    }
+    for error in ["ENOLCK", "EOPNOTSUPP", "ENOSYS"] {
+        let case = Case::expired(Options::default());
+        let inject = format!("flock:error={error}");
+        let run = Run::of(&mut strace(&case, &case.path("trace"), Some(&inject)));
+        let words = ["creds.json.lock: it cannot be locked: ", "your tokens are unchanged"];
+        run.assert_fails(1, &[&words[..], &["to a folder on a local disk"]].concat());
+        assert_eq!(case.sandbox.counters().token_requests, 0);
+    }
+}
+
+#[test]
+#[ignore = "needs strace: see the head of this file"]
 fn two_that_hold_the_lock_share_no_file() {
     if trace(&Case::expired(Options::default())).is_none() {
         return;

@@ -717,6 +717,10 @@ impl Cause {
             Self::NotWritable { path, source, .. } if platform::is_sharing_violation(source) => format!(
                 "Another program has {path} open, and does not share it. Close that program, and run this again."
             ),
+            // Network shares and the folders of WSL, as Windows sees them, may have no locks.
+            Self::NotWritable { source, .. } if source.kind() == io::ErrorKind::Unsupported => {
+                "Move aac_url.txt, client_id.txt and creds.json to a folder on a local disk, and name that with --dir or AAC_DIR.".to_owned()
+            }
             Self::NotWritable { path, .. } => format!(
                 "Tokens are refreshed only where the new ones can be saved. Give yourself permission to write {path} and its folder, and free up disk space."
             ),

@@ -37,7 +37,10 @@ impl Lock {
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Ok(None),
-            Err(TryLockError::Error(error)) => return Err(at(path)(error)),
+            Err(TryLockError::Error(error)) => {
+                let text = format!("it cannot be locked: {error}");
+                return Err(at(path)(io::Error::new(io::ErrorKind::Unsupported, text)));
+            }
         }
         let lock = Self { file: Handle::from_file(file).map_err(at(path))?, path: path.clone() };
         // Someone may have deleted the file since it was opened: then others lock a new one. And who
