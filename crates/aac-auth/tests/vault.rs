@@ -484,7 +484,7 @@ fn a_secret_or_an_engine_of_no_use_is_told_with_its_cure() {
         scope.spawn(|| {
             let fleet = Fleet::expired(1);
             fleet.sandbox.vault().delete();
-            let put = "bao kv put secret/aac @tokens.json";
+            let put = "bao kv put secret/aac \"@tokens.json\"";
             fleet.run(0).assert_fails(1, &[named, "it was deleted at 20", put, "Do not undelete"]);
         });
         scope.spawn(|| {
@@ -495,7 +495,8 @@ fn a_secret_or_an_engine_of_no_use_is_told_with_its_cure() {
         scope.spawn(|| {
             let fleet = Fleet::expired(1);
             fleet.sandbox.vault().delete_metadata();
-            let words = [named, "no such secret (HTTP 404)", "bao kv put secret/aac @tokens.json"];
+            let words =
+                [named, "no such secret (HTTP 404)", "bao kv put secret/aac \"@tokens.json\""];
             fleet.run(0).assert_fails(1, &words);
         });
         scope.spawn(|| {
@@ -587,6 +588,10 @@ fn a_vault_that_cannot_be_used_is_told_with_its_cure() {
         (&[("VAULT_CACERT", &missing)], &["VAULT_CACERT: ", "missing.pem", "PEM file"]),
         (&[("BAO_CACERT", &empty)], &["BAO_CACERT: ", "no certificate", "PEM file"]),
         (&[("VAULT_NAMESPACE", "elsewhere")], &["namespace not found", "VAULT_NAMESPACE"]),
+        (
+            &[("BAO_NAMESPACE", "a\u{1}b")],
+            &["BAO_NAMESPACE has invalid characters", "Set BAO_NAMESPACE to the name"],
+        ),
     ] {
         let run = variables(set);
         run.assert_fails(1, words);

@@ -379,7 +379,7 @@ fn a_vault_that_cannot_be_read_is_no_reason_to_say_that_the_tokens_end() {
 fn a_pair_in_a_vault_that_is_dead_or_ends_soon_is_to_be_replaced_there() {
     let case = in_vault(Sandbox::issue_expired);
     let leads = case.sandbox.vault().environment();
-    let cure = "put them into the vault: bao kv put secret/aac @tokens.json.";
+    let cure = "put them into the vault: bao kv put secret/aac \"@tokens.json\".";
     let soon = call_with(&case, &leads, &["--online", "--fail-within", "9999"]);
     assert_eq!(soon.code, Some(10), "{}", soon.stderr);
     assert!(soon.stderr.contains("days are left") && soon.stderr.contains(cure), "{}", soon.stderr);

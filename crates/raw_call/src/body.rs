@@ -125,7 +125,7 @@ pub(crate) fn of_parts(parts: &[(String, String)]) -> Result<Vec<(&str, Body)>, 
 fn is_no_file(flag: &str, before: &str, value: &str) -> Result<(), Error> {
     match !value.starts_with('@') && Path::new(value).is_file() {
         true => Err(Error::usage(format!(
-            "{flag}: that is a file; its content is {flag} {before}@{value}"
+            "{flag}: that is a file; its content is {flag} \"{before}@{value}\""
         ))),
         false => Ok(()),
     }
@@ -145,7 +145,7 @@ fn check(name: &str, bytes: &[u8]) -> Result<(), Error> {
         ([b'{' | b'[', ..], Ok(text)) => match serde_json::from_str::<IgnoredAny>(text) {
             Ok(_) => return Ok(()),
             Err(error) => format!(
-                "looks like JSON, but is not: {error}. (Curly quotes? Or has the shell removed the quotes? Then put it in a file: -d @FILE)"
+                "looks like JSON, but is not: {error}. (Curly quotes? Or has the shell removed the quotes? Then put it in a file: -d \"@FILE\")"
             ),
         },
         _ => return Ok(()),

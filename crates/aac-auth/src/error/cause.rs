@@ -565,7 +565,7 @@ impl fmt::Display for FileProblem {
             Self::IssuerNotHttps(iss) => {
                 write!(f, "the access token was issued by {iss}, which is not https")
             }
-            Self::InVault(path) => write!(f, "it names the secret {path} in a vault by now"),
+            Self::InVault(path) => write!(f, "it now names the secret {path} in a vault"),
             Self::TokensAndVault => f.write_str("both tokens and a \"vault\""),
             Self::Vault(problem) => problem.fmt(f),
             Self::VaultUnusable { path, problem } => {
@@ -709,7 +709,7 @@ impl Cause {
             Self::File { path, problem } => problem.help(path),
             Self::Vault { secret, problem, .. } => problem.help(secret.secret().unwrap_or_default()),
             Self::Claimed { holder, .. } => format!(
-                "See whether {holder} (host and process) still runs. A claim ends by itself three minutes after its program."
+                "See whether {holder} (host and process) still runs. Three minutes after it has ended, another program takes over."
             ),
             Self::Locked { path, .. } => format!(
                 "Find the program that has {path} open. Do not delete the file: the lock ends with the program that holds it."
@@ -857,7 +857,7 @@ impl NetworkError {
             Self::Lookup(_) | Self::Connect(_) => {
                 let mut help = format!("Check the network, {ADDRESS}and whether you need a proxy (HTTPS_PROXY=http://host:port).");
                 if platform::system_proxy().is_some_and(|proxy| proxy.has_script) {
-                    help.push_str("\nThis system chooses its proxy by a script (PAC), which is not supported: name the proxy in HTTPS_PROXY.");
+                    help.push_str("\nThe system's settings choose the proxy by a script (PAC), which is not supported: name the proxy in HTTPS_PROXY.");
                 }
                 return help;
             }
@@ -869,7 +869,11 @@ impl NetworkError {
                 "Install the package ca-certificates, or name a file of certificates: SSL_CERT_FILE=/path/to/ca.pem."
             }
             Self::Proxy(_) => {
-                "Check HTTPS_PROXY and ALL_PROXY (http://user:password@host:port), and NO_PROXY for hosts that need none."
+                let mut help = "Check HTTPS_PROXY and ALL_PROXY (http://user:password@host:port), and NO_PROXY for hosts that need none.".to_owned();
+                if platform::system_proxy().is_some_and(|proxy| !proxy.servers.is_empty()) {
+                    help.push_str("\nIf neither of the first two is set, the proxy is that of the system's settings.");
+                }
+                return help;
             }
             Self::Timeout(_) => "Run this again, or give it more time with --timeout SECS.",
             Self::Broken(_) => "Run this again. If the problem persists, a proxy or a firewall may be in between.",

@@ -15,6 +15,8 @@ pub(crate) enum VaultProblem {
     NotHttps(&'static str),
     /// The variable turns the check of certificates off.
     SkipsVerification(&'static str),
+    /// The variable holds characters that no header can carry.
+    NotAHeader(&'static str),
     /// There is no token.
     NoToken,
     /// The token in this place cannot be sent in a header.
@@ -80,6 +82,9 @@ impl VaultProblem {
             Self::SkipsVerification(variable) => format!(
                 "Unset {variable}, and name the certificate of your vault's CA instead: VAULT_CACERT=/path/to/ca.pem."
             ),
+            Self::NotAHeader(variable) => {
+                format!("Set {variable} to the name of your namespace and nothing else, or unset it.")
+            }
             Self::NoToken => {
                 "Set VAULT_TOKEN (or BAO_TOKEN), or log in: bao login, vault login.".to_owned()
             }
@@ -131,9 +136,10 @@ impl VaultProblem {
     }
 }
 
-/// The command that puts tokens into a secret. creds.json itself only names it.
+/// The command that puts tokens into a secret. creds.json itself only names it. PowerShell needs the
+/// quotation marks: without them, the @ is its own.
 pub(crate) fn put_command(path: &str) -> String {
-    format!("bao kv put {} @tokens.json", path.replacen("/data/", "/", 1))
+    format!("bao kv put {} \"@tokens.json\"", path.replacen("/data/", "/", 1))
 }
 
 impl fmt::Display for VaultProblem {
@@ -145,6 +151,7 @@ impl fmt::Display for VaultProblem {
             Self::SkipsVerification(variable) => {
                 write!(f, "{variable} turns off the check of the vault's certificate")
             }
+            Self::NotAHeader(variable) => write!(f, "{variable} has invalid characters"),
             Self::NoToken => f.write_str("there is no token for the vault"),
             Self::TokenUnclean(place) => {
                 write!(f, "the vault's token in {place} has spaces or invalid characters")

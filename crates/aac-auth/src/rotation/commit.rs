@@ -109,7 +109,7 @@ impl Renewal<'_> {
             Ok(()) => self.record(lock, link),
             Err(_) if is_saved => {}
             Err(StoreError { place, source }) => self.rotation.notices.warn(format_args!(
-                "{place}: {source}; the refreshed tokens are lost, but creds.json has other ones by now"
+                "{place}: {source}; the refreshed tokens are lost, but creds.json has others now"
             )),
         }
         Committed::GaveWay

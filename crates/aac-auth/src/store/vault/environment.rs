@@ -59,9 +59,9 @@ impl Environment {
             return Err(VaultProblem::SkipsVerification(variable));
         }
         let namespace = match first(["BAO_NAMESPACE", "VAULT_NAMESPACE"]) {
-            Some((variable, value)) => {
-                Some(HeaderValue::from_str(&value).map_err(|_| VaultProblem::NotAUrl(variable))?)
-            }
+            Some((variable, value)) => Some(
+                HeaderValue::from_str(&value).map_err(|_| VaultProblem::NotAHeader(variable))?,
+            ),
             None => None,
         };
         let roots = match first(["BAO_CACERT", "VAULT_CACERT"]) {
