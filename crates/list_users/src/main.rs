@@ -48,7 +48,7 @@ struct Cli {
     #[arg(long)]
     bom: bool,
 
-    /// Into a file, once it is whole; - is standard output
+    /// Write to FILE once complete; - is stdout
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 

@@ -50,7 +50,7 @@ pub struct ConnectionOptions {
     #[cfg_attr(feature = "clap", arg(value_parser = flags::seconds))]
     pub(crate) timeout: Duration,
 
-    /// Tries after 429; GET: 502-504, network
+    /// Retries after 429; GET: 502-504, network
     #[cfg_attr(feature = "clap", arg(long, value_name = "N", default_value_t = 2))]
     pub(crate) retry: u32,
 
@@ -100,7 +100,7 @@ impl ConnectionOptions {
     }
 
     /// How often a call is sent again: after 429, and for GET, HEAD and OPTIONS also after 502, 503, 504
-    /// and trouble with the network. 2 by default.
+    /// and failed or broken connections. 2 by default.
     pub fn retry(mut self, times: u32) -> Self {
         self.retry = times;
         self
@@ -112,9 +112,9 @@ impl ConnectionOptions {
         self
     }
 
-    /// Whether Ctrl-C, TERM and HUP wait until a refreshed pair of tokens is saved. Programs that parse
-    /// their flags want this, and have it. It is off by default, since it sets signal handlers for the
-    /// whole process.
+    /// Whether Ctrl-C, TERM and HUP (on Windows, console events) wait until a refreshed pair of tokens is
+    /// saved. This is on for programs that parse their flags with clap. It is off by default, since it sets
+    /// signal handlers for the whole process.
     pub fn hold_signals(mut self, hold: bool) -> Self {
         self.hold_signals = hold;
         self
