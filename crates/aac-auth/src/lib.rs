@@ -2,7 +2,7 @@
 //!
 //! An Alteryx Cloud access token lives five minutes. It is refreshed with a refresh token that works once
 //! and returns the next one: losing that response locks you out. This crate shares one `creds.json`
-//! among any number of programs, at once or one after the other, and loses none.
+//! among any number of programs, at once or one after the other, and loses no response that arrives.
 //!
 //! # Quick start
 //!
@@ -31,13 +31,16 @@
 //!
 //! # What a call does
 //!
-//! 1. It reads creds.json. If more than a fifth of the access token's life is left, that is all: no
-//!    lock, no write.
+//! 1. It reads creds.json. If more than a fifth of the access token's life is left, it uses that token,
+//!    without a lock and without writing anything.
 //! 2. Otherwise it takes the kernel's lock on `creds.json.lock` and reads creds.json again (another
 //!    program may have been faster). It refreshes the tokens and saves the response, first in a
 //!    journal, then in creds.json.
 //! 3. It sends the request, with the headers that the gateway requires, to the host that serves the
 //!    path. After a 401 it refreshes once; after 429 and the like it waits and retries.
+//!
+//! If creds.json names a secret in a vault, the tokens are there, and a claim in that secret takes the
+//! place of the lock.
 //!
 //! # Errors
 //!
@@ -56,12 +59,12 @@
 //! - A response with new tokens is never lost once it has arrived: it is in a journal on disk before
 //!   anything else happens, and the next run completes an interrupted one.
 //! - A refresh token is sent once, or once more if the response was lost: by one program at a time, only
-//!   the token in creds.json at that moment, and only if a new one can be saved.
+//!   a token that was read under the lock, and only if a new one can be saved.
 //! - The refresh token goes only to the authorization server that the access token names, below
 //!   `alteryxcloud.com`; the access token only to the two hosts of the region. No redirect is followed.
 //! - No message, error or `Debug` output contains a token or part of one.
-//! - No client can fix a response that never arrives. Then the next run succeeds if the server accepts
-//!   the old token once more; otherwise new tokens must be created by hand.
+//! - What no client can promise: if a response never arrives, the next run succeeds only if the server
+//!   accepts the old token once more. Otherwise you have to create new tokens by hand.
 //!
 //! How this works and how it is tested: ROTATION.md, beside this crate's Cargo.toml.
 //!
@@ -74,7 +77,7 @@
 //! ```
 //!
 //! The programs of [`recipes`] work there unchanged. The feature `clap`, which is on by default, makes
-//! [`ConnectionOptions`] part of a program's flags. A program that uses none of clap turns it off:
+//! [`ConnectionOptions`] part of a program's flags. A program without clap turns it off:
 //!
 //! ```toml
 //! [dependencies]

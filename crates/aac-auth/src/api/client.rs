@@ -98,7 +98,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// What is wrong with creds.json, or why the tokens could not be refreshed.
+    /// If creds.json or the vault cannot be used, or the tokens cannot be refreshed.
     ///
     /// ```no_run
     /// # let client = aac_auth::Client::open(&aac_auth::ConnectionOptions::default(), "demo/1.0")?;

@@ -16,7 +16,7 @@ const JSON_BODY: u64 = 256 * 1024 * 1024;
 /// The most memory reserved for a response before any of it has arrived, in bytes.
 const ROOM: usize = 16 * 1024 * 1024;
 
-/// A response of the API: its status is 2xx, its body has not been read.
+/// A response of the API: its status is 2xx, and its body has not been read.
 pub struct Response {
     method: Method,
     url: String,

@@ -32,7 +32,8 @@ pub enum PairState {
     Usable,
     /// It is in a vault, which was not asked or could not be read.
     NotRead,
-    /// Another program of this machine is refreshing it at this moment.
+    /// Another program of this machine is refreshing it at this moment. Not known on Windows, where such a
+    /// refresh is described as cut off.
     Refreshing,
     /// A refresh was cut off after its response was saved: the next run puts the new tokens in place.
     Interrupted,
@@ -125,7 +126,8 @@ pub struct TokenStatus {
 
 impl Client {
     /// Describes the pair of tokens, without the network and without showing a token. A pair that is
-    /// missing, broken or dead is described as well; of one in a vault, only the place is known.
+    /// missing, broken or dead is described as well. For a pair in a vault, only the place and what earlier
+    /// runs have left on this machine are known.
     pub fn token_status(&self) -> TokenStatus {
         TokenStatus::read(self.connection(), false)
     }
@@ -140,7 +142,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// As [`access_token`](Self::access_token); or access tokens do not live that long.
+    /// As for [`access_token`](Self::access_token), and [`ErrorKind::Usage`](crate::ErrorKind::Usage) if no
+    /// access token lives that long.
     ///
     /// ```no_run
     /// # let client = aac_auth::Client::open(&aac_auth::ConnectionOptions::default(), "demo/1.0")?;

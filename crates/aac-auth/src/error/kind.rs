@@ -4,13 +4,13 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// One of the three files is missing, still holds its placeholder, or cannot be used. Nothing was
-    /// sent.
+    /// One of the three files, or the secret that creds.json names in a vault, is missing or cannot be
+    /// used. Nothing was sent to Alteryx Cloud.
     Config,
     /// The refresh token in creds.json has been used, revoked or disabled, or it has expired.
     Tokens,
     /// The tokens cannot be kept safe: another program holds the lock for too long, the disk is full, a
-    /// file cannot be written.
+    /// file cannot be written, or the vault does not do its part.
     Storage,
     /// The authorization server could not be reached, was too busy, refused the request, or its response
     /// was lost.

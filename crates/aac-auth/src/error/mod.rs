@@ -135,9 +135,9 @@ impl Error {
     }
 
     /// Whether the same call may succeed later, and does no harm if the server has done it already: after
-    /// trouble with the connection, after 429, after 5xx for GET, HEAD and OPTIONS, or while another
-    /// program holds the lock. The retries of this crate
-    /// ([`ConnectionOptions::retry`](crate::ConnectionOptions::retry)) are over by then: wait a while.
+    /// 429, if no connection could be made, after a failed refresh that may yet work, while another program
+    /// holds the lock or the vault has no leader, and for GET, HEAD and OPTIONS also after 5xx and broken
+    /// connections. The retries of this crate ([`ConnectionOptions::retry`](crate::ConnectionOptions::retry)) are over by then: wait a while.
     ///
     /// ```no_run
     /// use std::thread;
@@ -186,9 +186,9 @@ impl Error {
         self.0.help()
     }
 
-    /// The exit code of a program that ends with this error: 1 local, network, timeout, bad file or
-    /// response; 2 a request that cannot be sent; 3 redirect; 4 HTTP 4xx, or the tokens are refused;
-    /// 5 HTTP 5xx.
+    /// The exit code of a program that ends with this error: 1 for a file, the network or a response; 2 for
+    /// the command line or a request that cannot be sent; 3 for a redirect; 4 for HTTP 4xx, or if the
+    /// tokens are refused; 5 for HTTP 5xx. It is 0 if a reader of standard output stopped reading.
     pub fn exit_code(&self) -> u8 {
         self.0.exit_code()
     }
