@@ -513,7 +513,8 @@ fn a_secret_or_an_engine_of_no_use_is_told_with_its_cure() {
         scope.spawn(|| {
             let vault = Some(VaultOptions { kv_v1: true, ..VaultOptions::default() });
             let fleet = Fleet::new(Options { vault, ..Options::default() }, true, 1);
-            let words = ["the secret secret/aac in", "version 1", "bao kv enable-versioning"];
+            let words =
+                ["the secret secret/aac in", "version 1", "bao kv enable-versioning secret."];
             fleet.run(0).assert_fails(1, &words);
             // Where someone has adapted the path alone.
             let vault = fleet.sandbox.vault();
@@ -524,7 +525,7 @@ fn a_secret_or_an_engine_of_no_use_is_told_with_its_cure() {
             let fleet = fleet.with("VAULT_TOKEN", token);
             let pointer = json!({ "vault": "secret/data/aac" }).to_string();
             fs::write(fleet.path(0, "creds.json"), pointer).unwrap();
-            let words = [named, "the engine is KV version 1", "bao kv enable-versioning"];
+            let words = [named, "the engine is KV version 1", "bao kv enable-versioning secret."];
             fleet.run(0).assert_fails(1, &words);
             assert_eq!(fleet.sandbox.vault().counters().applied, 1, "that of the test");
         });

@@ -473,7 +473,7 @@ impl fmt::Display for Cause {
             Self::Transport { method, url, reason } => write!(f, "{reason} ({method} {url})"),
             Self::BadResponse { method, url, what } => write!(f, "{what} ({method} {url})"),
             Self::NoList { url, what } => write!(f, "{what} (GET {url})"),
-            Self::Thread(source) => write!(f, "the thread that fetches pages: {source}"),
+            Self::Thread(source) => write!(f, "the thread that fetches pages failed: {source}"),
             Self::Request { what } => f.write_str(what),
             Self::ListInterrupted { after, total, noun, source } => {
                 write!(f, "{source}; stopped after {after} ")?;

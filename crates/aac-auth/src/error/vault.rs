@@ -97,14 +97,14 @@ impl VaultProblem {
             ),
             Self::NoData => format!(
                 "Yours is {path:?}. Put data/ behind the name of the engine in creds.json: {{\"vault\": \"secret/data/aac\"}} is bao kv put secret/aac.\n\
-                 The engine must be KV version 2; to make it one of version 1: bao kv enable-versioning."
+                 The engine must be KV version 2. To turn one of version 1 into that: bao kv enable-versioning secret."
             ),
-            Self::Version1 => {
-                "Version 1 ignores check-and-set, so two programs would use one token. Enable version 2: bao kv enable-versioning."
-                    .to_owned()
-            }
+            Self::Version1 => format!(
+                "Version 1 ignores check-and-set, so two programs would use one token. Enable version 2: bao kv enable-versioning {}.",
+                path.split_once("/data/").map_or(path, |(engine, _)| engine)
+            ),
             Self::Denied => format!(
-                "The vault's token is wrong or has expired, or its policy lacks these two lines:\n\
+                "The vault's token is wrong or has expired, or its policy lacks this line:\n\
                  path \"{path}\" {{ capabilities = [\"read\", \"update\"] }}\n\
                  Log in again (bao login), or have the policy changed."
             ),
