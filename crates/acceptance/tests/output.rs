@@ -312,6 +312,8 @@ fn credentials_are_not_overwritten_by_any_of_their_names() {
     let mut relative = case.program("raw_call");
     relative.current_dir(case.folder.path()).args([PERSON, "-o", "creds.json.new"]);
     assert_eq!(Run::of(&mut relative).code, Some(2));
+    let mut list = case.program("list_users");
+    assert_eq!(Run::of(list.arg("-o").arg(case.creds())).code, Some(2));
     #[cfg(unix)]
     {
         use std::os::unix::fs::symlink;

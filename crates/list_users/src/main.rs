@@ -133,7 +133,7 @@ fn run(cli: Cli) -> Result<(), Error> {
 
     // Before anything is sent: without a place for the result, there is no point in asking.
     let mut output = match &cli.output {
-        Some(path) if path.as_os_str() != "-" => Output::file(path)?,
+        Some(path) if path.as_os_str() != "-" => client.output_file(path)?,
         _ => Output::stdout(),
     };
     columns::check(&chosen, &mut users)?;

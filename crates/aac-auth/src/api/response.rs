@@ -103,10 +103,9 @@ impl Response {
     ///
     /// ```no_run
     /// use aac_auth::Method;
-    /// use aac_auth::output::Output;
     /// # let client = aac_auth::Client::open(&aac_auth::ConnectionOptions::default(), "demo/1.0")?;
     ///
-    /// let mut file = Output::file("plan.zip".as_ref())?;
+    /// let mut file = client.output_file("plan.zip".as_ref())?;
     /// let mut response = client.request(Method::GET, "/plans/v1/plans/7/package").send()?;
     /// let mut buffer = vec![0; 128 * 1024];
     /// loop {

@@ -99,12 +99,12 @@ const BUFFER: usize = 64 * 1024;
 /// Where a program's result goes. If it is dropped without [`finish`](Self::finish), output already
 /// written to standard output stays, and a file is unchanged.
 ///
+/// [`Client::output_file`] gives one for a file.
+///
 /// ```
 /// use aac_auth::output::Output;
-/// # let folder = tempfile::tempdir().unwrap();
-/// # let path = folder.path().join("result.txt");
 ///
-/// let mut output = Output::file(&path)?;
+/// let mut output = Output::stdout();
 /// output.write_text("a result\n")?;
 /// output.finish()?;
 /// # Ok::<(), aac_auth::Error>(())
@@ -142,23 +142,6 @@ impl Output {
             false => Sink::Closed,
         };
         Self { sink, is_terminal, is_in_line: false, line: String::new() }
-    }
-
-    /// A file, which gets its content only when [`finish`](Self::finish) is called. Its permissions
-    /// stay.
-    ///
-    /// - A device, a pipe or a file that is already open (`/dev/stdout`, `/dev/fd/3`) is written
-    ///   directly.
-    /// - If the file can be written but its folder cannot, it is written in place, with a warning: an
-    ///   interruption leaves it incomplete.
-    /// - On Linux, a signal leaves nothing behind. Elsewhere, and on file systems without `O_TMPFILE`, it
-    ///   leaves `aac-….part` in the folder; [`Client::output_file`] prevents that.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Io`](crate::ErrorKind::Io) if it cannot be written there.
-    pub fn file(path: &Path) -> Result<Self> {
-        Self::open(path, false)
     }
 
     fn open(path: &Path, handles_signals: bool) -> Result<Self> {
@@ -249,13 +232,11 @@ impl Output {
     ///
     /// ```
     /// use aac_auth::output::Output;
-    /// # let folder = tempfile::tempdir().unwrap();
-    /// # let path = folder.path().join("users.csv");
     ///
-    /// let mut output = Output::file(&path)?;
+    /// let mut output = Output::stdout();
+    /// // 7,"Lovelace, Ada","the ""first"""
     /// output.write_csv(["7", "Lovelace, Ada", "the \"first\""])?;
     /// output.finish()?;
-    /// # assert_eq!(std::fs::read_to_string(&path).unwrap(), "7,\"Lovelace, Ada\",\"the \"\"first\"\"\"\r\n");
     /// # Ok::<(), aac_auth::Error>(())
     /// ```
     pub fn write_csv(&mut self, cells: impl IntoIterator<Item: AsRef<str>>) -> Result<()> {
@@ -345,13 +326,20 @@ impl Drop for Output {
 }
 
 impl Client {
-    /// Like [`Output::file`], but refuses to overwrite creds.json and its related files. With
-    /// [`ConnectionOptions::hold_signals`](crate::ConnectionOptions::hold_signals), a signal that ends
-    /// the program leaves no `.part` file on any file system.
+    /// A file, which gets its content only when [`Output::finish`] is called. Its permissions stay.
+    ///
+    /// - A device, a pipe or a file that is already open (`/dev/stdout`, `/dev/fd/3`) is written
+    ///   directly.
+    /// - If the file can be written but its folder cannot, it is written in place, with a warning: an
+    ///   interruption leaves it incomplete.
+    /// - A signal that ends the program leaves nothing behind on Linux. Elsewhere, and on file systems
+    ///   without `O_TMPFILE`, it leaves `aac-….part` in the folder, unless there is
+    ///   [`ConnectionOptions::hold_signals`](crate::ConnectionOptions::hold_signals).
     ///
     /// # Errors
     ///
-    /// As [`Output::file`]; [`ErrorKind::Usage`](crate::ErrorKind::Usage) for a file that belongs to the tokens.
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) if it cannot be written there;
+    /// [`ErrorKind::Usage`](crate::ErrorKind::Usage) for creds.json and the files that belong to it.
     ///
     /// ```no_run
     /// # let client = aac_auth::Client::open(&aac_auth::ConnectionOptions::default(), "demo/1.0")?;
