@@ -277,7 +277,6 @@ fn what_a_failed_run_has_left_is_explained() {
 }
 
 #[test]
-#[cfg(unix)]
 fn a_refresh_that_is_going_on_is_no_leftover() {
     let case = Case::expired(Options::default());
     let hold = case.sandbox.hold_token_responses();

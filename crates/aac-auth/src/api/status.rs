@@ -12,7 +12,7 @@ use crate::error::place::Place;
 use crate::error::{Cause, Error, FileProblem, Result, make_new};
 use crate::rotation::cancellation::Cancellation;
 use crate::store::file_store;
-use crate::store::folder::{Files, is_in_use};
+use crate::store::folder::Files;
 use crate::store::journal::Found;
 use crate::store::spent::SpentTokens;
 use crate::store::{Store, Unusable};
@@ -32,8 +32,7 @@ pub enum PairState {
     Usable,
     /// It is in a vault, which was not asked or could not be read.
     NotRead,
-    /// Another program of this machine is refreshing it at this moment. Not known on Windows, where such a
-    /// refresh is described as cut off.
+    /// Another program of this machine is refreshing it at this moment.
     Refreshing,
     /// A refresh was cut off after its response was saved: the next run puts the new tokens in place.
     Interrupted,
@@ -243,7 +242,7 @@ impl TokenStatus {
         let is_saved = matches!(&journal, Ok(Some(found)) if !found.responses.is_empty());
         let leftovers = leftovers(settings, &files, &spent, &place, token.as_ref());
         let (state, problem) = match pair {
-            _ if is_in_use(&files.journal) => (PairState::Refreshing, None),
+            _ if files.are_in_use() => (PairState::Refreshing, None),
             Ok(_) => judge(settings, &place, &spent, &journal, token.as_ref(), until),
             Err((PairState::NotRead, problem)) => (PairState::NotRead, problem),
             // The next run restores it.
@@ -357,7 +356,7 @@ fn of_journal(
     place: &Place,
     token: Option<&Digest>,
 ) -> String {
-    if is_in_use(&files.journal) {
+    if files.are_in_use() {
         return "another program is refreshing the tokens".to_owned();
     }
     match Found::read(path) {

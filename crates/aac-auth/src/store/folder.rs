@@ -282,6 +282,11 @@ impl Files {
         Ok(path)
     }
 
+    /// Whether another program of this machine is in the middle of a refresh, for those who only look on.
+    pub(crate) fn are_in_use(&self) -> bool {
+        is_locked(if platform::LOCKS_ARE_ADVISORY { &self.journal } else { &self.lock })
+    }
+
     pub(crate) fn sync_folder(&self) -> Result<(), StoreError> {
         platform::sync_folder(&self.folder).map_err(at(&self.folder))
     }
@@ -320,9 +325,12 @@ pub(crate) fn named(path: &Path) -> io::Result<Handle> {
 /// Whether another program has this file locked: it is in the middle of a refresh, though the lock
 /// file that it holds is gone.
 pub(crate) fn is_in_use(path: &Path) -> bool {
-    platform::LOCKS_ARE_ADVISORY
-        && File::open(path)
-            .is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    platform::LOCKS_ARE_ADVISORY && is_locked(path)
+}
+
+fn is_locked(path: &Path) -> bool {
+    File::open(path)
+        .is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
 /// Locks a file for as long as it is open. Someone may just be asking whether it is in use.
