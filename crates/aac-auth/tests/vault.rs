@@ -478,6 +478,16 @@ fn a_standby_that_lags_behind_delays_a_refresh_and_no_more() {
 }
 
 #[test]
+fn a_node_that_was_just_unsealed_hides_a_secret_for_a_while() {
+    let fleet = Fleet::expired(1);
+    // Sealed for longer than that while.
+    fleet.sandbox.add_fault(Fault::vault_read(FaultKind::Sealed).times(9));
+    fleet.sandbox.add_fault(Fault::vault_read(FaultKind::NotFound));
+    fleet.run(0).assert_ok();
+    fleet.assert_settled(1);
+}
+
+#[test]
 fn a_secret_or_an_engine_of_no_use_is_told_with_its_cure() {
     let named = "the secret secret/data/aac in the vault at http://127.0.0.1";
     thread::scope(|scope| {

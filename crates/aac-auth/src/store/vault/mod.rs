@@ -141,10 +141,11 @@ impl<'a> VaultStore<'a> {
     fn look(&self) -> Result<(), VaultProblem> {
         let (start, patience) = (Instant::now(), bounded(READING));
         let mut pause = Duration::from_millis(50);
+        let mut missing = Missing::default();
         loop {
             let problem = match self.look_once() {
                 Ok(()) if self.seen.borrow().number > 0 => return Ok(()),
-                Ok(()) if start.elapsed() >= UNSEALING => return Ok(()),
+                Ok(()) if missing.is_certain() => return Ok(()),
                 Ok(()) => VaultProblem::NoSecret,
                 Err(problem) if may_pass(&problem, start) && start.elapsed() < patience => problem,
                 Err(problem) => return Err(problem),
@@ -208,7 +209,7 @@ impl<'a> VaultStore<'a> {
         let (base, patience) = (self.seen.borrow().number, bounded(patience));
         let start = Instant::now();
         let mut pause = Duration::from_millis(20);
-        let mut missing_since = None;
+        let mut missing = Missing::default();
         loop {
             let problem = match self.vault.client.write(self.path, base, fields) {
                 Ok(number) => {
@@ -229,13 +230,11 @@ impl<'a> VaultStore<'a> {
                             return Ok(settled);
                         }
                     }
-                    // Destroyed with all its versions, or hidden by a node that was just unsealed.
-                    if newest == 0 && base > 0 {
-                        let since = *missing_since.get_or_insert_with(Instant::now);
-                        if since.elapsed() >= UNSEALING {
-                            self.is_current.set(true);
-                            return Ok(Settled::Superseded);
-                        }
+                    if newest > 0 {
+                        missing = Missing::default();
+                    } else if base > 0 && missing.is_certain() {
+                        self.is_current.set(true);
+                        return Ok(Settled::Superseded);
                     }
                     problem
                 }
@@ -643,6 +642,18 @@ impl Exclusive for Claimant<'_> {
 impl Drop for Claimant<'_> {
     fn drop(&mut self) {
         self.let_go(|_, _, _| {});
+    }
+}
+
+/// Since when a secret is not found: destroyed with all its versions, or hidden by a node that was just
+/// unsealed.
+#[derive(Default)]
+struct Missing(Option<Instant>);
+
+impl Missing {
+    /// Whether no node hides it for so long. Counts from the first call.
+    fn is_certain(&mut self) -> bool {
+        self.0.get_or_insert_with(Instant::now).elapsed() >= UNSEALING
     }
 }
 
