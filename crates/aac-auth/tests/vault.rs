@@ -875,6 +875,28 @@ fn a_pair_that_the_vault_does_not_take_stays_in_the_journal_until_the_next_run_t
 }
 
 #[test]
+fn a_vault_that_cannot_be_read_hides_nothing_that_this_machine_knows() {
+    let (fleet, _) = with_pair_in_journal(1);
+    fleet.sandbox.vault().seal();
+    let journal = fleet.path(0, "creds.json.rotation").display().to_string();
+    let words =
+        ["the vault is sealed", "the new tokens are saved in", &journal, "Unseal the vault"];
+    let run = fleet.run(0);
+    run.assert_fails(1, &words);
+    assert!(!run.stderr.contains("unchanged"), "{}", run.stderr);
+    // A run that was cut off after it sent the token has left no pair.
+    let fleet = Fleet::expired(1).with(PATIENCE, 2);
+    let hold = fleet.sandbox.hold_token_responses();
+    let first = fleet.start(0);
+    assert!(hold.wait_for_request(SOON));
+    first.kill();
+    hold.release();
+    fleet.sandbox.vault().seal();
+    let words = ["the vault is sealed", "an earlier run may have used the refresh token"];
+    fleet.run(0).assert_fails(1, &words);
+}
+
+#[test]
 fn a_pair_in_the_journal_that_still_cannot_be_committed_is_told() {
     let (fleet, run) = with_pair_in_journal(1);
     run.assert_ok();
@@ -1135,6 +1157,26 @@ fn whoever_waited_behind_a_lost_response_is_told_and_sends_nothing() {
     fleet.sandbox.vault().set_clock_offset(800);
     fleet.run(1).assert_ok();
     fleet.assert_settled(1);
+}
+
+#[test]
+fn a_note_outlives_what_a_person_has_written_meanwhile() {
+    let fleet = Fleet::expired(2);
+    let hold = fleet.sandbox.hold_token_endpoint();
+    fleet.sandbox.add_fault(Fault::token(FaultKind::ResetBefore).times(2));
+    let first = fleet.start(0);
+    assert!(hold.wait_for_request(SOON));
+    // As `bao kv patch` does.
+    let mut document = fleet.secret();
+    document["note"] = json!("of a person");
+    fleet.sandbox.vault().put(&document);
+    hold.release();
+    fleet.end(first).assert_fails(1, &["may have been used"]);
+    let expected = ["aac_failed", "access_token", "note", "refresh_token"];
+    assert_eq!(fields(&fleet.secret()), expected);
+    // The next run, on whatever machine, knows what was before.
+    fleet.sandbox.add_fault(Fault::token(FaultKind::InvalidGrant));
+    fleet.run(1).assert_fails(4, &["is refused", "It was sent before"]);
 }
 
 #[test]

@@ -21,7 +21,7 @@ use crate::random;
 use crate::store::folder::Files;
 use crate::store::journal::{Found, Journal};
 use crate::store::lock::Lock;
-use crate::store::saved::SavedPairs;
+use crate::store::saved::{SavedPair, SavedPairs};
 use crate::store::vault::client::{Client, Seen};
 use crate::store::vault::document::{Claim, Note, Notes, Secret};
 use crate::store::vault::environment::Environment;
@@ -131,6 +131,20 @@ impl<'a> VaultStore<'a> {
 
     fn error(&self, problem: VaultProblem) -> Error {
         Cause::Vault { secret: self.place(), problem, in_doubt: false }.into()
+    }
+
+    /// The same, with what an earlier run of this machine has left.
+    fn as_an_earlier_run_left_it(&self, problem: VaultProblem) -> Error {
+        let journal = &self.files.journal;
+        let found = Found::read(journal);
+        if let Ok(Some(found)) = &found
+            && SavedPair::of(journal, found, &self.vault.hosts).is_some()
+        {
+            let StoreError { place, source } = self.store_error(problem);
+            return Cause::SavedInJournal { journal: journal.into(), creds: place, source }.into();
+        }
+        let in_doubt = leaves_doubt(&found);
+        Cause::Vault { secret: self.place(), problem, in_doubt }.into()
     }
 
     fn store_error(&self, problem: VaultProblem) -> StoreError {
@@ -316,7 +330,8 @@ impl Store for VaultStore<'_> {
     }
 
     fn read(&self) -> Result<Credentials, Unusable> {
-        self.look().map_err(|problem| Unusable::Unreadable(self.error(problem)))?;
+        self.look()
+            .map_err(|problem| Unusable::Unreadable(self.as_an_earlier_run_left_it(problem)))?;
         self.content(None).pair.map_err(|problem| Unusable::of(self.place(), problem))
     }
 
@@ -448,12 +463,11 @@ impl Claimant<'_> {
     }
 
     /// Writes these notes and no claim. Best effort: a claim ends by itself.
-    fn let_go(&self, change: impl FnOnce(&mut Notes, &Claim, i64)) {
+    fn let_go(&self, change: impl Fn(&mut Notes, &Claim, i64)) {
         let doubtful = self.doubtful.take();
         let own: Vec<_> = self.claim.take().into_iter().chain(doubtful.clone()).collect();
-        let mut change = Some(change);
         // Where a claim of ours may be applied yet, a write in its place keeps it from being so. If it was
-        // faster, it is seen then, and taken away.
+        // faster, or a person has changed another field, that is seen then, and written over.
         for _ in 0..2 {
             let fields = {
                 let seen = self.store.seen.borrow();
@@ -464,9 +478,7 @@ impl Claimant<'_> {
                 };
                 let mut notes = seen.notes.clone();
                 notes.claim = None;
-                if let Some(change) = change.take() {
-                    change(&mut notes, claim, seen.now());
-                }
+                change(&mut notes, claim, seen.now());
                 seen.with_notes(&notes)
             };
             let is_ours = |secret: &Secret| secret.notes.claim.is_none();
@@ -531,7 +543,8 @@ impl Exclusive for Claimant<'_> {
         // With a claim, what was seen last is what is there, or a write finds out. A write that has found
         // out need not be asked again.
         if !self.store.is_current.take() && !self.holds_claim() {
-            self.store.look().map_err(|problem| self.store.error(problem))?;
+            let store = self.store;
+            store.look().map_err(|problem| store.as_an_earlier_run_left_it(problem))?;
         }
         Ok(self.store.content(self.claim.borrow().as_ref()))
     }
@@ -549,11 +562,7 @@ impl Exclusive for Claimant<'_> {
                 return Err(error);
             }
         }
-        let was_in_doubt = self.lock.is_some()
-            && match Found::read(&store.files.journal) {
-                Ok(found) => found.is_some_and(|found| found.leaves_doubt()),
-                Err(_) => true,
-            };
+        let was_in_doubt = self.lock.is_some() && leaves_doubt(&Found::read(&store.files.journal));
         let journal = match &self.lock {
             Some(lock) => match Journal::begin_under(lock, &store.files, sent) {
                 Ok(Some(journal)) => Some(journal),
@@ -762,6 +771,11 @@ impl Prepared for Refresh<'_> {
 /// leader is gone leads there until it knows the next one.
 fn may_pass(problem: &VaultProblem, start: Instant) -> bool {
     problem.is_passing() || problem.is_redirect_to_leader() && start.elapsed() < bounded(READING)
+}
+
+/// Whether a journal says that a token may have been used, or cannot be read.
+fn leaves_doubt(found: &Result<Option<Found>, FileProblem>) -> bool {
+    found.as_ref().map_or(true, |found| found.as_ref().is_some_and(Found::leaves_doubt))
 }
 
 /// [`TAKEOVER`], unless a test has another.
