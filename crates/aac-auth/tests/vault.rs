@@ -478,6 +478,23 @@ fn a_standby_that_lags_behind_delays_a_refresh_and_no_more() {
 }
 
 #[test]
+fn a_standby_that_lags_behind_shows_no_older_copy() {
+    let fleet = Fleet::expired(1);
+    let lag = fleet.sandbox.vault().lag();
+    fleet.run(0).assert_ok();
+    // This machine knows that the token it sees has been used.
+    let mut again = fleet.start(0);
+    again.says("HTTP 400");
+    drop(lag);
+    fleet.end(again).assert_ok();
+    fleet.assert_settled(1);
+    // A rollback is one.
+    fleet.sandbox.vault().rollback(1);
+    fleet.run(0).assert_fails(4, &["older copy", "secret/data/aac", PAGE, "bao kv put secret/aac"]);
+    assert_eq!(fleet.sandbox.counters().token_requests, 1);
+}
+
+#[test]
 fn a_node_that_was_just_unsealed_hides_a_secret_for_a_while() {
     let fleet = Fleet::expired(1);
     // Sealed for longer than that while.

@@ -39,6 +39,8 @@ impl Renewal<'_> {
                 let pair = found.saved.set_aside.swap_remove(index);
                 self.finish(lock, &pair, older_copy, &found)
             }
+            // The newer pair may be there by now.
+            Recovery::OlderCopy { .. } if !lock.is_current()? => Ok(None),
             Recovery::OlderCopy { since } => Err(Cause::OlderCopy {
                 creds: self.store.place(),
                 used: since.to_string(),

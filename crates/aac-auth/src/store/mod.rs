@@ -63,6 +63,11 @@ pub(crate) trait Exclusive {
     /// It cannot be read. It may hold anything, so nothing can be judged.
     fn read(&self, is_patient: bool) -> Result<Content>;
 
+    /// Whether what was read last is what there is: a vault may show what was there before.
+    fn is_current(&self) -> Result<bool> {
+        Ok(true)
+    }
+
     /// Makes sure that a response can be saved, while nothing is sent: rehearses the commit, makes room,
     /// and marks the token of `sent` as on its way. `current` is what the store holds.
     fn prepare<'a>(&'a self, current: &Credentials, sent: &Credentials) -> Result<Preparation<'a>>;

@@ -549,6 +549,20 @@ impl Exclusive for Claimant<'_> {
         Ok(self.store.content(self.claim.borrow().as_ref()))
     }
 
+    /// Only a write can tell: a standby may lag behind. This one changes nothing.
+    fn is_current(&self) -> Result<bool> {
+        let store = self.store;
+        let (fields, bytes, notes) = {
+            let seen = store.seen.borrow();
+            (seen.with_notes(&seen.notes), seen.bytes(), seen.notes.clone())
+        };
+        let is_same = |secret: &Secret| *secret.bytes() == *bytes && secret.notes == notes;
+        match store.settle(&fields, is_same, READING, Purpose::Claim) {
+            Ok(settled) => Ok(settled == Settled::Applied),
+            Err(problem) => Err(store.error(problem)),
+        }
+    }
+
     fn prepare<'a>(&'a self, current: &Credentials, sent: &Credentials) -> Result<Preparation<'a>> {
         let (store, token) = (self.store, &sent.refresh_token);
         if *store.seen.borrow().bytes() != *current.bytes {
