@@ -1015,6 +1015,28 @@ fn a_secret_that_is_deleted_while_a_response_is_on_its_way_is_restored() {
 }
 
 #[test]
+fn a_secret_that_is_made_anew_meanwhile_is_read_as_the_new_one() {
+    let fleet = Fleet::expired(2);
+    let hold = fleet.sandbox.hold_token_responses();
+    let first = fleet.start(0);
+    assert!(hold.wait_for_request(SOON));
+    let mut other = fleet.start(1);
+    other.says(WAITS);
+    // Its versions are counted from one again.
+    fleet.sandbox.vault().delete_metadata();
+    let pasted = fleet.sandbox.issue();
+    fleet.sandbox.vault().put_tokens(&pasted);
+    let start = Instant::now();
+    fleet.end(other).assert_ok();
+    hold.release();
+    fleet.end(first).assert_ok();
+    assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
+    assert_eq!(fleet.refresh_token(), pasted.refresh_token);
+    assert_eq!(fleet.sandbox.counters().token_requests, 1);
+    assert!(fleet.path(0, "creds.json.rotation.old").is_file());
+}
+
+#[test]
 fn a_deleted_secret_is_restored_from_the_journal() {
     let (fleet, _) = with_pair_in_journal(1);
     fleet.sandbox.vault().delete();

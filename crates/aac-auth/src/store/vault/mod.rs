@@ -26,8 +26,8 @@ use crate::store::vault::client::{Client, Seen};
 use crate::store::vault::document::{Claim, Note, Notes, Secret};
 use crate::store::vault::environment::Environment;
 use crate::store::vault::protocol::{
-    Holder, Settled, TAKEOVER, Told, holder, is_in_doubt, is_newer, may_recover, may_send, settle,
-    told,
+    Holder, Settled, TAKEOVER, Told, holder, is_in_doubt, is_made_anew, is_newer, may_recover,
+    may_send, settle, told,
 };
 use crate::store::{
     Content, Exclusive, Preparation, Prepared, Replaced, Store, StoreError, Unusable,
@@ -186,7 +186,8 @@ impl<'a> VaultStore<'a> {
                 self.place()
             ));
         }
-        if is_newer(self.seen.borrow().number, secret.number) {
+        let known = self.seen.borrow().version();
+        if is_newer(known.0, secret.number) || is_made_anew(known, secret.version()) {
             self.watch(&secret);
             self.seen.replace(secret);
         }
@@ -220,15 +221,16 @@ impl<'a> VaultStore<'a> {
         patience: Duration,
         purpose: Purpose,
     ) -> Result<Settled, VaultProblem> {
-        let (base, patience) = (self.seen.borrow().number, bounded(patience));
+        let (before, patience) = (self.seen.borrow().version(), bounded(patience));
+        let base = before.0;
         let start = Instant::now();
         let mut pause = Duration::from_millis(20);
         let mut missing = Missing::default();
         loop {
             let problem = match self.vault.client.write(self.path, base, fields) {
-                Ok(number) => {
+                Ok(written) => {
                     let now = self.seen.borrow().now();
-                    self.seen.replace(Secret::written(number, fields, now));
+                    self.seen.replace(Secret::written(written, fields, now));
                     return Ok(Settled::Applied);
                 }
                 Err(VaultProblem::Version1) => return Err(VaultProblem::Version1),
@@ -236,7 +238,13 @@ impl<'a> VaultStore<'a> {
             };
             let problem = match self.look_once() {
                 Ok(()) => {
-                    let newest = self.seen.borrow().number;
+                    let seen = self.seen.borrow().version();
+                    let newest = seen.0;
+                    // To go on would be to wait until it happens to have as many versions.
+                    if is_made_anew(before, seen) {
+                        self.is_current.set(true);
+                        return Ok(Settled::Superseded);
+                    }
                     match settle(base, Some(newest), || self.is_ours(base + 1, &is_ours)) {
                         Settled::Unknown => {}
                         settled => {
