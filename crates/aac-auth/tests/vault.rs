@@ -1302,6 +1302,28 @@ fn a_move_into_the_vault_finishes_what_the_folder_began() {
 }
 
 #[test]
+fn a_move_into_the_vault_while_a_response_is_on_its_way_stays() {
+    let vault = Some(VaultOptions::default());
+    let case = acceptance::Case::expired(Options { vault, ..Options::default() });
+    let vault = case.sandbox.vault();
+    let hold = case.sandbox.hold_token_responses();
+    let first = Running::of(&mut case.command());
+    assert!(hold.wait_for_request(SOON));
+    vault.put_tokens(&case.tokens);
+    let pointer = json!({ "vault": vault.path() }).to_string();
+    fs::write(case.creds(), &pointer).unwrap();
+    hold.release();
+    first.end().assert_fails(1, &["it names the secret secret/data/aac in a vault by now"]);
+    assert_eq!(fs::read_to_string(case.creds()).unwrap(), pointer);
+    // What it got for the token that is in the vault now goes there.
+    Run::of(case.command().envs(vault.environment())).assert_ok();
+    assert_eq!(fs::read_to_string(case.creds()).unwrap(), pointer);
+    let token = vault.read().unwrap().data.unwrap()["refresh_token"].clone();
+    assert!(case.sandbox.is_live(token.as_str().unwrap()));
+    assert_eq!(case.sandbox.counters().token_requests, 1);
+}
+
+#[test]
 fn clocks_that_are_an_hour_off_cost_one_refresh_at_most() {
     for (cloud, vault) in [(3600, 3600), (-3600, -3600), (3600, -3600), (0, 3600), (0, -3600)] {
         for is_expired in [false, true] {

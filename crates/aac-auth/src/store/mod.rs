@@ -168,9 +168,11 @@ pub(crate) enum Unusable {
 impl Unusable {
     pub(crate) fn of(place: impl Into<Place>, problem: FileProblem) -> Self {
         match problem {
-            FileProblem::Unreadable(_) | FileProblem::NotAFile | FileProblem::TooLarge => {
-                Self::Unreadable(Error::unusable(place, problem))
-            }
+            // What names a secret in a vault is nobody's to replace by tokens.
+            FileProblem::Unreadable(_)
+            | FileProblem::NotAFile
+            | FileProblem::TooLarge
+            | FileProblem::InVault(_) => Self::Unreadable(Error::unusable(place, problem)),
             problem => Self::Damaged(problem),
         }
     }
