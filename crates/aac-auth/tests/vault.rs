@@ -914,6 +914,52 @@ fn a_vault_that_cannot_be_read_hides_nothing_that_this_machine_knows() {
 }
 
 #[test]
+fn a_pair_in_the_journal_counts_where_the_folder_cannot_be_written_any_more() {
+    let (fleet, _) = with_pair_in_journal(2);
+    fs::remove_file(fleet.path(0, "creds.json.lock")).unwrap();
+    let fleet = fleet.without_lock_on(0);
+    let start = Instant::now();
+    let run = fleet.run(0);
+    run.assert_ok();
+    assert!(start.elapsed() < SOON, "without a wait for the claim to end");
+    assert!(!run.stderr.contains("warning: "), "{}", run.stderr);
+    assert_eq!(fleet.sandbox.counters().token_requests, 1);
+    assert!(fleet.has_journal(0), "it cannot be removed");
+    // Nor is it in the way.
+    for machine in [0, 1, 0] {
+        fleet.sandbox.revoke_access_tokens();
+        fleet.run(machine).assert_ok();
+    }
+    fleet.assert_settled(4);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_read_only_folder_will_do_though_it_has_a_lock_file() {
+    let able = Command::new("unshare").args(["-rm", "true"]).status();
+    if !able.is_ok_and(|status| status.success()) {
+        return eprintln!("skipped: unshare -rm does not work here");
+    }
+    let (fleet, _) = with_pair_in_journal(1);
+    let run = || {
+        let original = fleet.command(0);
+        let mut command = Command::new("unshare");
+        let script =
+            "mount --bind $AAC_DIR $AAC_DIR && mount -o remount,ro,bind $AAC_DIR && exec \"$0\" -v";
+        command.args(["-rm", "sh", "-c", script]).arg(original.get_program());
+        let set = original.get_envs().filter_map(|(name, value)| Some((name, value?)));
+        fleet.check(Run::of(command.envs(set)))
+    };
+    for refreshes in 1..=3 {
+        let run = run();
+        run.assert_ok();
+        assert!(!run.stderr.contains("warning: "), "{}", run.stderr);
+        fleet.assert_settled(refreshes);
+        fleet.sandbox.revoke_access_tokens();
+    }
+}
+
+#[test]
 fn a_pair_in_the_journal_that_still_cannot_be_committed_is_told() {
     let (fleet, run) = with_pair_in_journal(1);
     run.assert_ok();

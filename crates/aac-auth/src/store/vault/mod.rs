@@ -356,8 +356,7 @@ impl Store for VaultStore<'_> {
         // written, the claim alone is enough.
         let lock = match Lock::try_acquire(&self.files) {
             Ok(None) => return Ok(None),
-            Ok(lock) => lock,
-            Err(_) if holder == Holder::Alive => return Ok(None),
+            Ok(lock) => lock.filter(|_| self.files.can_be_made()),
             Err(_) => None,
         };
         if holder == Holder::Alive {
