@@ -776,6 +776,27 @@ fn a_claim_that_took_too_long_is_claimed_anew_before_the_send() {
 }
 
 #[test]
+fn a_vault_that_is_always_too_slow_is_told() {
+    let fleet = Fleet::expired(1).with(PATIENCE, 5);
+    fleet.sandbox.add_fault(Fault::vault_write(FaultKind::Slow(6)).always());
+    let words = ["secret/data/aac", "within 5 s of its claim", "your tokens are unchanged"];
+    fleet.run(0).assert_fails(1, &words);
+    assert_eq!(fleet.sandbox.vault().counters().applied, 1 + 4, "three claims, and their end");
+    assert_eq!(fields(&fleet.secret()), ["access_token", "refresh_token"]);
+    assert_eq!(fleet.sandbox.counters().token_requests, 0);
+}
+
+#[test]
+fn a_vault_that_takes_no_claim_any_more_is_told() {
+    let fleet = Fleet::expired(1).with(PATIENCE, 2);
+    fleet.sandbox.add_fault(Fault::vault_write(FaultKind::Slow(6)));
+    fleet.sandbox.add_fault(Fault::vault_write(FaultKind::NoQuorum).always());
+    let words = ["secret/data/aac", "active cluster node not found", "your tokens are unchanged"];
+    fleet.run(0).assert_fails(1, &words);
+    assert_eq!(fleet.sandbox.counters().token_requests, 0);
+}
+
+#[test]
 fn a_token_is_sent_again_with_a_new_claim() {
     let grace = Duration::from_secs(60);
     let fleet = Fleet::new(Options { grace, ..Options::default() }, true, 1);

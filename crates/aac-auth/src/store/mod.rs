@@ -91,9 +91,14 @@ pub(crate) trait Prepared {
     /// been sent before.
     fn confirm(&self, is_first: bool) -> bool;
 
-    /// Obtains anew the right to send a token that [`confirm`](Self::confirm) has withheld.
-    fn confirm_anew(&self) -> bool {
-        false
+    /// Obtains anew the right to send a token that [`confirm`](Self::confirm) has withheld; false if another
+    /// program may have it.
+    ///
+    /// # Errors
+    ///
+    /// It ends too soon, time and again.
+    fn confirm_anew(&self) -> Result<bool> {
+        Ok(false)
     }
 
     /// Saves a response as it came, before it is looked at.

@@ -52,6 +52,8 @@ const UNSEALING: Duration = Duration::from_secs(3);
 const CLAIMING: Duration = Duration::from_secs(300);
 /// How long a claim or a note of ours is taken away. It ends by itself.
 const LETTING_GO: Duration = Duration::from_secs(10);
+/// How often a token is claimed again because it could not be sent soon enough.
+const MOST_LATE: u32 = 2;
 /// How long a commit is tried: with a journal on this machine, and without.
 const COMMITTING: Duration = Duration::from_secs(100);
 const COMMITTING_ONLY_COPY: Duration = Duration::from_secs(600);
@@ -99,6 +101,8 @@ pub(crate) struct VaultStore<'a> {
     /// Whether the pair in this machine's journal was tried in spite of a claim.
     has_tried_journal: Cell<bool>,
     has_warned: Cell<bool>,
+    /// Why a claim could not be written again.
+    failure: RefCell<Option<VaultProblem>>,
     /// When this call began to use the vault.
     began: Instant,
 }
@@ -125,6 +129,7 @@ impl<'a> VaultStore<'a> {
             is_current: Cell::default(),
             has_tried_journal: Cell::default(),
             has_warned: Cell::default(),
+            failure: RefCell::default(),
             began: Instant::now(),
         }
     }
@@ -386,14 +391,17 @@ impl Store for VaultStore<'_> {
     }
 
     fn locked(&self, waited: Duration) -> Error {
-        match &self.seen.borrow().notes.claim {
-            Some(claim) => {
-                let holder = claim.holder.clone();
-                let since = self.seen.borrow().written_at().to_string();
+        let seen = self.seen.borrow();
+        // One of ours that could not be taken away names nobody else.
+        let claim = seen.notes.claim.as_ref().filter(|claim| claim.holder != this_program());
+        match (claim, self.failure.take()) {
+            (Some(claim), _) => {
+                let (holder, since) = (claim.holder.clone(), seen.written_at().to_string());
                 Cause::Claimed { secret: self.place(), holder, since }.into()
             }
+            (None, Some(problem)) => self.error(problem),
             // It is about to claim them, or fails to.
-            None => Cause::Locked { path: (&self.files.lock).into(), waited }.into(),
+            (None, None) => Cause::Locked { path: (&self.files.lock).into(), waited }.into(),
         }
     }
 }
@@ -429,10 +437,7 @@ impl Claimant<'_> {
         let store = self.store;
         let number = self.claims.get() + 1;
         self.claims.set(number);
-        let claim = Claim {
-            nonce: format!("{}.{number}", self.refresh),
-            holder: format!("{}:{}", platform::host_name(), process::id()),
-        };
+        let claim = Claim { nonce: format!("{}.{number}", self.refresh), holder: this_program() };
         let start = Instants::now();
         let fields = {
             let seen = store.seen.borrow();
@@ -611,6 +616,7 @@ impl Exclusive for Claimant<'_> {
             journal,
             was_in_doubt,
             claimed: Cell::new(claimed),
+            late: Cell::default(),
             began: SystemTime::now(),
             _guard: guard,
         };
@@ -710,6 +716,8 @@ struct Refresh<'a> {
     was_in_doubt: bool,
     /// When the claim was about to be written.
     claimed: Cell<Instants>,
+    /// How often the token was not sent because its claim was too old.
+    late: Cell<u32>,
     /// By the local clock.
     began: SystemTime,
     /// A claim that its holder leaves behind lets all others wait.
@@ -722,16 +730,24 @@ impl Prepared for Refresh<'_> {
         may_send(monotonic.elapsed(), wall.elapsed().ok()) && !SignalGuard::is_pending()
     }
 
-    fn confirm_anew(&self) -> bool {
+    fn confirm_anew(&self) -> Result<bool> {
+        let store = self.claimant.store;
         if SignalGuard::is_pending() || !self.claimant.holds_claim() {
-            return false;
+            return Ok(false);
+        }
+        if self.late.replace(self.late.get() + 1) >= MOST_LATE {
+            return Err(store.error(VaultProblem::TooSlow));
         }
         match self.claimant.claim(&self.token, READING) {
             Ok(Some(claimed)) => {
                 self.claimed.set(claimed);
-                true
+                Ok(true)
             }
-            _ => false,
+            Ok(None) => Ok(false),
+            Err(problem) => {
+                store.failure.replace(Some(problem));
+                Ok(false)
+            }
         }
     }
 
@@ -786,6 +802,11 @@ impl Prepared for Refresh<'_> {
     fn time(&self) -> LocalTime {
         LocalTime::of(self.began)
     }
+}
+
+/// The host and process, as a claim names them.
+fn this_program() -> String {
+    format!("{}:{}", platform::host_name(), process::id())
 }
 
 /// Whether a problem may pass by itself: that of a request which was first made at `start`. A node whose
