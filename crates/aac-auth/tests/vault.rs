@@ -671,8 +671,9 @@ fn a_namespace_and_a_token_from_the_file_of_a_login_are_used() {
     fleet.assert_settled(1);
 }
 
-/// An agent on this machine, which adds its token to what it passes on to the vault.
-fn agent(fleet: &Fleet) -> String {
+/// An agent on this machine, which adds its token to what it passes on to the vault, and perhaps its own date
+/// to what comes back.
+fn agent(fleet: &Fleet, date: Option<&'static str>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let vault = fleet.sandbox.vault().url().strip_prefix("http://").unwrap().to_owned();
@@ -695,7 +696,17 @@ fn agent(fleet: &Fleet) -> String {
             let ours = format!("X-Vault-Token: {token}\r\nConnection: close\r\n\r\n");
             server.write_all(head.trim_end().as_bytes()).unwrap();
             server.write_all(&[b"\r\n", ours.as_bytes(), &body].concat()).unwrap();
-            std::io::copy(&mut server, &mut client).unwrap();
+            let mut response = Vec::new();
+            server.read_to_end(&mut response).unwrap();
+            if let Some(date) = date {
+                let text = String::from_utf8(response).unwrap();
+                let (head, body) = text.split_once("\r\n\r\n").unwrap();
+                let is_kept = |line: &&str| !line.to_lowercase().starts_with("date: ");
+                let head: Vec<_> = head.lines().filter(is_kept).collect();
+                let head = head.join("\r\n");
+                response = format!("{head}\r\nDate: {date}\r\n\r\n{body}").into_bytes();
+            }
+            client.write_all(&response).unwrap();
         }
     });
     url
@@ -705,8 +716,20 @@ fn agent(fleet: &Fleet) -> String {
 fn an_agent_on_this_machine_needs_no_token() {
     let fleet = Fleet::expired(1);
     let mut command = fleet.command(0);
-    command.env_remove("VAULT_TOKEN").env("VAULT_ADDR", agent(&fleet));
+    command.env_remove("VAULT_TOKEN").env("VAULT_ADDR", agent(&fleet, None));
     fleet.check(Run::of(&mut command)).assert_ok();
+    fleet.assert_settled(1);
+}
+
+#[test]
+fn a_proxy_whose_clock_is_wrong_costs_a_client_one_refresh() {
+    let fleet = Fleet::new(Options { users: 50, ..Options::default() }, true, 1);
+    let mut list = fleet.program(0, "list_users");
+    list.args(["--page-size", "5"]).env_remove("VAULT_TOKEN");
+    list.env("VAULT_ADDR", agent(&fleet, Some("Tue, 01 Jan 2036 00:00:00 GMT")));
+    let run = fleet.check(Run::of(&mut list));
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    assert!(fleet.sandbox.counters().api_calls >= 10);
     fleet.assert_settled(1);
 }
 
