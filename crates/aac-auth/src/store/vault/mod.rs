@@ -52,7 +52,7 @@ const UNSEALING: Duration = Duration::from_secs(3);
 const CLAIMING: Duration = Duration::from_secs(300);
 /// How long a claim or a note of ours is taken away. It ends by itself.
 const LETTING_GO: Duration = Duration::from_secs(10);
-/// How often a token is claimed again because it could not be sent soon enough.
+/// How often in a row a token is claimed again because it could not be sent soon enough.
 const MOST_LATE: u32 = 2;
 /// How long a commit is tried: with a journal on this machine, and without.
 const COMMITTING: Duration = Duration::from_secs(100);
@@ -716,7 +716,7 @@ struct Refresh<'a> {
     was_in_doubt: bool,
     /// When the claim was about to be written.
     claimed: Cell<Instants>,
-    /// How often the token was not sent because its claim was too old.
+    /// How often in a row the token was not sent because its claim was too old.
     late: Cell<u32>,
     /// By the local clock.
     began: SystemTime,
@@ -727,7 +727,12 @@ struct Refresh<'a> {
 impl Prepared for Refresh<'_> {
     fn confirm(&self, _: bool) -> bool {
         let Instants { monotonic, wall } = self.claimed.get();
-        may_send(monotonic.elapsed(), wall.elapsed().ok()) && !SignalGuard::is_pending()
+        let may = may_send(monotonic.elapsed(), wall.elapsed().ok()) && !SignalGuard::is_pending();
+        if may {
+            // The second attempt is as patient.
+            self.late.set(0);
+        }
+        may
     }
 
     fn confirm_anew(&self) -> Result<bool> {
