@@ -478,6 +478,33 @@ fn a_standby_that_lags_behind_delays_a_refresh_and_no_more() {
 }
 
 #[test]
+fn a_standby_that_lags_behind_shows_no_older_copy() {
+    let fleet = Fleet::expired(1);
+    let lag = fleet.sandbox.vault().lag();
+    fleet.run(0).assert_ok();
+    // This machine knows that the token it sees has been used.
+    let mut again = fleet.start(0);
+    again.says("HTTP 400");
+    drop(lag);
+    fleet.end(again).assert_ok();
+    fleet.assert_settled(1);
+    // A rollback is one.
+    fleet.sandbox.vault().rollback(1);
+    fleet.run(0).assert_fails(4, &["older copy", "secret/data/aac", PAGE, "bao kv put secret/aac"]);
+    assert_eq!(fleet.sandbox.counters().token_requests, 1);
+}
+
+#[test]
+fn a_node_that_was_just_unsealed_hides_a_secret_for_a_while() {
+    let fleet = Fleet::expired(1);
+    // Sealed for longer than that while.
+    fleet.sandbox.add_fault(Fault::vault_read(FaultKind::Sealed).times(9));
+    fleet.sandbox.add_fault(Fault::vault_read(FaultKind::NotFound));
+    fleet.run(0).assert_ok();
+    fleet.assert_settled(1);
+}
+
+#[test]
 fn a_secret_or_an_engine_of_no_use_is_told_with_its_cure() {
     let named = "the secret secret/data/aac in the vault at http://127.0.0.1";
     thread::scope(|scope| {
@@ -650,8 +677,9 @@ fn a_namespace_and_a_token_from_the_file_of_a_login_are_used() {
     fleet.assert_settled(1);
 }
 
-/// An agent on this machine, which adds its token to what it passes on to the vault.
-fn agent(fleet: &Fleet) -> String {
+/// An agent on this machine, which adds its token to what it passes on to the vault, and perhaps its own date
+/// to what comes back.
+fn agent(fleet: &Fleet, date: Option<&'static str>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let vault = fleet.sandbox.vault().url().strip_prefix("http://").unwrap().to_owned();
@@ -674,7 +702,17 @@ fn agent(fleet: &Fleet) -> String {
             let ours = format!("X-Vault-Token: {token}\r\nConnection: close\r\n\r\n");
             server.write_all(head.trim_end().as_bytes()).unwrap();
             server.write_all(&[b"\r\n", ours.as_bytes(), &body].concat()).unwrap();
-            std::io::copy(&mut server, &mut client).unwrap();
+            let mut response = Vec::new();
+            server.read_to_end(&mut response).unwrap();
+            if let Some(date) = date {
+                let text = String::from_utf8(response).unwrap();
+                let (head, body) = text.split_once("\r\n\r\n").unwrap();
+                let is_kept = |line: &&str| !line.to_lowercase().starts_with("date: ");
+                let head: Vec<_> = head.lines().filter(is_kept).collect();
+                let head = head.join("\r\n");
+                response = format!("{head}\r\nDate: {date}\r\n\r\n{body}").into_bytes();
+            }
+            client.write_all(&response).unwrap();
         }
     });
     url
@@ -684,8 +722,20 @@ fn agent(fleet: &Fleet) -> String {
 fn an_agent_on_this_machine_needs_no_token() {
     let fleet = Fleet::expired(1);
     let mut command = fleet.command(0);
-    command.env_remove("VAULT_TOKEN").env("VAULT_ADDR", agent(&fleet));
+    command.env_remove("VAULT_TOKEN").env("VAULT_ADDR", agent(&fleet, None));
     fleet.check(Run::of(&mut command)).assert_ok();
+    fleet.assert_settled(1);
+}
+
+#[test]
+fn a_proxy_whose_clock_is_wrong_costs_a_client_one_refresh() {
+    let fleet = Fleet::new(Options { users: 50, ..Options::default() }, true, 1);
+    let mut list = fleet.program(0, "list_users");
+    list.args(["--page-size", "5"]).env_remove("VAULT_TOKEN");
+    list.env("VAULT_ADDR", agent(&fleet, Some("Tue, 01 Jan 2036 00:00:00 GMT")));
+    let run = fleet.check(Run::of(&mut list));
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    assert!(fleet.sandbox.counters().api_calls >= 10);
     fleet.assert_settled(1);
 }
 
@@ -752,6 +802,27 @@ fn a_claim_that_took_too_long_is_claimed_anew_before_the_send() {
     assert_eq!(fleet.sandbox.vault().counters().writes, 3, "two claims and a commit");
     assert_eq!(fleet.sandbox.counters().token_requests, 1);
     fleet.assert_settled(1);
+}
+
+#[test]
+fn a_vault_that_is_always_too_slow_is_told() {
+    let fleet = Fleet::expired(1).with(PATIENCE, 5);
+    fleet.sandbox.add_fault(Fault::vault_write(FaultKind::Slow(6)).always());
+    let words = ["secret/data/aac", "within 5 s of its claim", "your tokens are unchanged"];
+    fleet.run(0).assert_fails(1, &words);
+    assert_eq!(fleet.sandbox.vault().counters().applied, 1 + 4, "three claims, and their end");
+    assert_eq!(fields(&fleet.secret()), ["access_token", "refresh_token"]);
+    assert_eq!(fleet.sandbox.counters().token_requests, 0);
+}
+
+#[test]
+fn a_vault_that_takes_no_claim_any_more_is_told() {
+    let fleet = Fleet::expired(1).with(PATIENCE, 2);
+    fleet.sandbox.add_fault(Fault::vault_write(FaultKind::Slow(6)));
+    fleet.sandbox.add_fault(Fault::vault_write(FaultKind::NoQuorum).always());
+    let words = ["secret/data/aac", "active cluster node not found", "your tokens are unchanged"];
+    fleet.run(0).assert_fails(1, &words);
+    assert_eq!(fleet.sandbox.counters().token_requests, 0);
 }
 
 #[test]
@@ -871,6 +942,74 @@ fn a_pair_that_the_vault_does_not_take_stays_in_the_journal_until_the_next_run_t
 }
 
 #[test]
+fn a_vault_that_cannot_be_read_hides_nothing_that_this_machine_knows() {
+    let (fleet, _) = with_pair_in_journal(1);
+    fleet.sandbox.vault().seal();
+    let journal = fleet.path(0, "creds.json.rotation").display().to_string();
+    let words =
+        ["the vault is sealed", "the new tokens are saved in", &journal, "Unseal the vault"];
+    let run = fleet.run(0);
+    run.assert_fails(1, &words);
+    assert!(!run.stderr.contains("unchanged"), "{}", run.stderr);
+    // A run that was cut off after it sent the token has left no pair.
+    let fleet = Fleet::expired(1).with(PATIENCE, 2);
+    let hold = fleet.sandbox.hold_token_responses();
+    let first = fleet.start(0);
+    assert!(hold.wait_for_request(SOON));
+    first.kill();
+    hold.release();
+    fleet.sandbox.vault().seal();
+    let words = ["the vault is sealed", "an earlier run may have used the refresh token"];
+    fleet.run(0).assert_fails(1, &words);
+}
+
+#[test]
+fn a_pair_in_the_journal_counts_where_the_folder_cannot_be_written_any_more() {
+    let (fleet, _) = with_pair_in_journal(2);
+    fs::remove_file(fleet.path(0, "creds.json.lock")).unwrap();
+    let fleet = fleet.without_lock_on(0);
+    let start = Instant::now();
+    let run = fleet.run(0);
+    run.assert_ok();
+    assert!(start.elapsed() < SOON, "without a wait for the claim to end");
+    assert!(!run.stderr.contains("warning: "), "{}", run.stderr);
+    assert_eq!(fleet.sandbox.counters().token_requests, 1);
+    assert!(fleet.has_journal(0), "it cannot be removed");
+    // Nor is it in the way.
+    for machine in [0, 1, 0] {
+        fleet.sandbox.revoke_access_tokens();
+        fleet.run(machine).assert_ok();
+    }
+    fleet.assert_settled(4);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_read_only_folder_will_do_though_it_has_a_lock_file() {
+    let able = Command::new("unshare").args(["-rm", "true"]).status();
+    if !able.is_ok_and(|status| status.success()) {
+        return eprintln!("skipped: unshare -rm does not work here");
+    }
+    let (fleet, _) = with_pair_in_journal(1);
+    let run = || {
+        let original = fleet.command(0);
+        let mut command = Command::new("unshare");
+        let script =
+            "mount --bind $AAC_DIR $AAC_DIR && mount -o remount,ro,bind $AAC_DIR && exec \"$0\" -v";
+        command.args(["-rm", "sh", "-c", script]).arg(original.get_program());
+        let set = original.get_envs().filter_map(|(name, value)| Some((name, value?)));
+        fleet.check(Run::of(command.envs(set)))
+    };
+    for refreshes in 1..=3 {
+        let run = run();
+        run.assert_ok();
+        assert!(!run.stderr.contains("warning: "), "{}", run.stderr);
+        fleet.assert_settled(refreshes);
+        fleet.sandbox.revoke_access_tokens();
+    }
+}
+
+#[test]
 fn a_pair_in_the_journal_that_still_cannot_be_committed_is_told() {
     let (fleet, run) = with_pair_in_journal(1);
     run.assert_ok();
@@ -969,6 +1108,28 @@ fn a_secret_that_is_deleted_while_a_response_is_on_its_way_is_restored() {
             assert_eq!(fleet.sandbox.counters().token_requests, 1);
         },
     );
+}
+
+#[test]
+fn a_secret_that_is_made_anew_meanwhile_is_read_as_the_new_one() {
+    let fleet = Fleet::expired(2);
+    let hold = fleet.sandbox.hold_token_responses();
+    let first = fleet.start(0);
+    assert!(hold.wait_for_request(SOON));
+    let mut other = fleet.start(1);
+    other.says(WAITS);
+    // Its versions are counted from one again.
+    fleet.sandbox.vault().delete_metadata();
+    let pasted = fleet.sandbox.issue();
+    fleet.sandbox.vault().put_tokens(&pasted);
+    let start = Instant::now();
+    fleet.end(other).assert_ok();
+    hold.release();
+    fleet.end(first).assert_ok();
+    assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
+    assert_eq!(fleet.refresh_token(), pasted.refresh_token);
+    assert_eq!(fleet.sandbox.counters().token_requests, 1);
+    assert!(fleet.path(0, "creds.json.rotation.old").is_file());
 }
 
 #[test]
@@ -1134,6 +1295,26 @@ fn whoever_waited_behind_a_lost_response_is_told_and_sends_nothing() {
 }
 
 #[test]
+fn a_note_outlives_what_a_person_has_written_meanwhile() {
+    let fleet = Fleet::expired(2);
+    let hold = fleet.sandbox.hold_token_endpoint();
+    fleet.sandbox.add_fault(Fault::token(FaultKind::ResetBefore).times(2));
+    let first = fleet.start(0);
+    assert!(hold.wait_for_request(SOON));
+    // As `bao kv patch` does.
+    let mut document = fleet.secret();
+    document["note"] = json!("of a person");
+    fleet.sandbox.vault().put(&document);
+    hold.release();
+    fleet.end(first).assert_fails(1, &["may have been used"]);
+    let expected = ["aac_failed", "access_token", "note", "refresh_token"];
+    assert_eq!(fields(&fleet.secret()), expected);
+    // The next run, on whatever machine, knows what was before.
+    fleet.sandbox.add_fault(Fault::token(FaultKind::InvalidGrant));
+    fleet.run(1).assert_fails(4, &["is refused", "It was sent before"]);
+}
+
+#[test]
 fn whoever_waited_behind_the_first_claim_of_a_refresh_is_told_of_its_end() {
     let fleet = Fleet::expired(2);
     let hold = fleet.sandbox.hold_token_endpoint();
@@ -1214,6 +1395,28 @@ fn a_move_into_the_vault_finishes_what_the_folder_began() {
     case.sandbox.revoke_access_tokens();
     case.run(["-v"]).assert_fails(4, &["older copy"]);
     assert_eq!(case.sandbox.counters().reused, 0);
+}
+
+#[test]
+fn a_move_into_the_vault_while_a_response_is_on_its_way_stays() {
+    let vault = Some(VaultOptions::default());
+    let case = acceptance::Case::expired(Options { vault, ..Options::default() });
+    let vault = case.sandbox.vault();
+    let hold = case.sandbox.hold_token_responses();
+    let first = Running::of(&mut case.command());
+    assert!(hold.wait_for_request(SOON));
+    vault.put_tokens(&case.tokens);
+    let pointer = json!({ "vault": vault.path() }).to_string();
+    fs::write(case.creds(), &pointer).unwrap();
+    hold.release();
+    first.end().assert_fails(1, &["it names the secret secret/data/aac in a vault by now"]);
+    assert_eq!(fs::read_to_string(case.creds()).unwrap(), pointer);
+    // What it got for the token that is in the vault now goes there.
+    Run::of(case.command().envs(vault.environment())).assert_ok();
+    assert_eq!(fs::read_to_string(case.creds()).unwrap(), pointer);
+    let token = vault.read().unwrap().data.unwrap()["refresh_token"].clone();
+    assert!(case.sandbox.is_live(token.as_str().unwrap()));
+    assert_eq!(case.sandbox.counters().token_requests, 1);
 }
 
 #[test]

@@ -41,6 +41,8 @@ pub(crate) enum VaultProblem {
     Sealed,
     /// 429.
     RateLimited,
+    /// It took so long to claim the tokens, or to reach the authorization server, that they were not sent.
+    TooSlow,
     /// The network error.
     Network(NetworkError),
     /// Another status, and the vault's message.
@@ -53,7 +55,7 @@ impl VaultProblem {
     /// Whether it may pass by itself soon: a leader is being elected, a limit is reached.
     pub(crate) fn is_passing(&self) -> bool {
         match self {
-            Self::Sealed | Self::RateLimited => true,
+            Self::Sealed | Self::RateLimited | Self::TooSlow => true,
             // 400 is the refusal of a check-and-set, of which a standby may be wrong. 412 asks to wait for
             // a standby.
             Self::Status { status, .. } => matches!(status, 400 | 408 | 412 | 500..),
@@ -118,6 +120,9 @@ impl VaultProblem {
             ),
             Self::Sealed => "Unseal the vault, or wait until it has a leader, and run this again.".to_owned(),
             Self::RateLimited => "Run this again in a minute.".to_owned(),
+            Self::TooSlow => {
+                "The vault takes seconds to write, or the name lookup, or the connection to the authorization server. Find out which (curl -v), and run this again.".to_owned()
+            }
             Self::Network(NetworkError::Certificate(_) | NetworkError::NoRoots) => {
                 "Name the certificate of your vault's CA: VAULT_CACERT=/path/to/ca.pem.".to_owned()
             }
@@ -165,6 +170,9 @@ impl fmt::Display for VaultProblem {
             Self::Deleted(time) => write!(f, "it was deleted at {time}"),
             Self::Destroyed => f.write_str("it was destroyed"),
             Self::Sealed => f.write_str("the vault is sealed or has no leader (HTTP 503)"),
+            Self::TooSlow => f.write_str(
+                "the refresh token could not be sent within 5 s of its claim, three times",
+            ),
             Self::RateLimited => f.write_str("the vault limits the rate of requests (HTTP 429)"),
             Self::Network(error) => write!(f, "the vault cannot be reached: {error}"),
             Self::Status { status, message } if message.is_empty() => {

@@ -23,13 +23,17 @@ impl Renewal<'_> {
         let files = lock.files();
         let mut saved = match files {
             Some(files) => SavedPairs::read(files, &settings.hosts)?,
-            None => SavedPairs::default(),
+            // They may be another user's.
+            None => SavedPairs::read(self.store.files(), &settings.hosts).unwrap_or_default(),
         };
         if let (Some(files), Some(problem)) = (files, &saved.record_problem) {
             notices.warn(format_args!("{}: {problem}", files.spent.display()));
         }
         // An editor empties a file before it writes what was pasted.
         let mut content = lock.read(files.is_some_and(|files| files.have_saved_pair()))?;
+        if files.is_none() {
+            saved = saved.about(content.digest().as_ref());
+        }
         if saved.received.as_ref().is_some_and(|pair| pair.is_torn(&content.bytes)) {
             // What a torn file seems to say is nobody's.
             content.pair = Err(FileProblem::Torn);

@@ -40,12 +40,12 @@ use crate::store::file_store::{self, FileStore, is_open_to_others};
 use crate::store::spent::{Link, SpentTokens};
 use crate::store::vault::{Vault, VaultStore};
 use crate::store::{Exclusive, Store, StoreError, Unusable};
-use crate::tokens::claims::LocalTime;
+use crate::tokens::claims::{Arrival, Claims, LocalTime};
 use crate::tokens::credentials::Credentials;
 use crate::tokens::secret::AccessToken;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -141,8 +141,7 @@ impl Rotation {
         cancellation: &Cancellation,
     ) -> Result<Fresh> {
         // Not locked while the vault is asked: threads that wait for it do not wait for one another.
-        let remembered = || self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((secret, token, until)) = &*remembered()
+        if let Some((secret, token, until)) = &*self.remembered()
             && secret == path
             && Instant::now() < *until
         {
@@ -153,13 +152,32 @@ impl Rotation {
             Ok(credentials) if credentials.is_fresh() => {
                 let until = Instant::now() + credentials.fresh_for();
                 let token = credentials.access_token.clone();
-                *remembered() = Some((path.to_owned(), token, until));
+                *self.remembered() = Some((path.to_owned(), token, until));
                 return Ok(Fresh::old(credentials));
             }
             Ok(_) => None,
             Err(unusable) => Some(unusable),
         };
-        self.token_of(&store, unusable, transport, cancellation)
+        let start = Instant::now();
+        let fresh = self.token_of(&store, unusable, transport, cancellation)?;
+        self.remember_new(path, &fresh, start);
+        Ok(fresh)
+    }
+
+    fn remembered(&self) -> MutexGuard<'_, Option<(String, AccessToken, Instant)>> {
+        self.remembered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers a token that a call obtained since then. Read from the vault it may look old, where the
+    /// clocks of its nodes differ, or a proxy has its own; then each call would refresh it.
+    fn remember_new(&self, path: &str, fresh: &Fresh, since: Instant) {
+        let Some(claims) = Claims::of(fresh.token.expose()).filter(|_| fresh.is_new) else {
+            return;
+        };
+        let now = LocalTime::now();
+        let arrival = claims.iat.map(|iat| Arrival { iat, clock: now });
+        let until = since + claims.fresh_for(arrival, now);
+        *self.remembered() = Some((path.to_owned(), fresh.token.clone(), until));
     }
 
     /// A token from a store whose own is stale or unusable.
@@ -188,9 +206,12 @@ impl Rotation {
     ) -> Result<Fresh> {
         let Settings { creds, hosts, .. } = &self.settings;
         if let Err(FileProblem::InVault(path)) = file_store::read(creds, hosts) {
-            self.remembered.lock().unwrap_or_else(PoisonError::into_inner).take();
+            self.remembered().take();
             let store = self.vault_store(&path)?;
-            return self.renew(&store, transport, Some(rejected), cancellation);
+            let start = Instant::now();
+            let fresh = self.renew(&store, transport, Some(rejected), cancellation)?;
+            self.remember_new(&path, &fresh, start);
+            return Ok(fresh);
         }
         let store = FileStore::of(creds, hosts, self.notices);
         self.renew(&store, transport, Some(rejected), cancellation)

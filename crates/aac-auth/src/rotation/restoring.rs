@@ -39,6 +39,8 @@ impl Renewal<'_> {
                 let pair = found.saved.set_aside.swap_remove(index);
                 self.finish(lock, &pair, older_copy, &found)
             }
+            // The newer pair may be there by now.
+            Recovery::OlderCopy { .. } if !lock.is_current()? => Ok(None),
             Recovery::OlderCopy { since } => Err(Cause::OlderCopy {
                 creds: self.store.place(),
                 used: since.to_string(),
@@ -134,18 +136,13 @@ impl Renewal<'_> {
                 return Err(error);
             }
         }
-        self.tell_of_restored(lock, pair, older_copy);
+        self.tell_of_restored(pair, older_copy);
         Ok(None)
     }
 
-    fn tell_of_restored(
-        &self,
-        lock: &dyn Exclusive,
-        pair: &SavedPair,
-        older_copy: Option<LocalTime>,
-    ) {
+    fn tell_of_restored(&self, pair: &SavedPair, older_copy: Option<LocalTime>) {
         let (notices, creds, path) = (self.rotation.notices, self.store.place(), &pair.path);
-        let is_journal = lock.files().is_some_and(|files| files.journal == *path);
+        let is_journal = self.store.files().journal == *path;
         match older_copy {
             Some(since) => notices.warn(format_args!(
                 "{creds} was an older copy, whose refresh token was used on {since}; the newer tokens, which were saved in {}, have been restored",

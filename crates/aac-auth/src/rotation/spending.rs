@@ -164,12 +164,14 @@ impl Renewal<'_> {
                 match self.judge(outcome, pair, prepared, prior, lost.as_ref())? {
                     Attempted::Received(received) => return Ok(Some(received)),
                     Attempted::Withheld(again) => match (prepared.confirm_anew(), &lost) {
-                        (true, _) if Instant::now() < deadline => {
+                        (Ok(true), _) if Instant::now() < deadline => {
                             spendable = again;
                             continue;
                         }
                         (_, Some(lost)) => return Err(self.lost(lost, pair).into()),
-                        (_, None) => return Ok(None),
+                        (Err(error), None) if prior.in_doubt => return Err(in_doubt(error)),
+                        (Err(error), None) => return Err(error),
+                        (Ok(_), None) => return Ok(None),
                     },
                     Attempted::Failed { outcome, error, again } => (outcome, error, again),
                 };

@@ -143,6 +143,13 @@ impl Files {
         }
     }
 
+    /// Whether files can be made beside creds.json. The lock file may be there, and locked, where they cannot.
+    pub(crate) fn can_be_made(&self) -> bool {
+        let path = self.new_lock();
+        // Best effort: what is left behind is safe to delete.
+        self.create_new(&path).map(|_| self.remove(&path)).is_ok()
+    }
+
     /// Replaces creds.json, durably, if it still is `old` (`None`: whatever it is).
     ///
     /// By rename, a crash at any moment leaves the old file or the new one. In place it may leave a

@@ -63,6 +63,11 @@ pub(crate) trait Exclusive {
     /// It cannot be read. It may hold anything, so nothing can be judged.
     fn read(&self, is_patient: bool) -> Result<Content>;
 
+    /// Whether what was read last is what there is: a vault may show what was there before.
+    fn is_current(&self) -> Result<bool> {
+        Ok(true)
+    }
+
     /// Makes sure that a response can be saved, while nothing is sent: rehearses the commit, makes room,
     /// and marks the token of `sent` as on its way. `current` is what the store holds.
     fn prepare<'a>(&'a self, current: &Credentials, sent: &Credentials) -> Result<Preparation<'a>>;
@@ -86,9 +91,14 @@ pub(crate) trait Prepared {
     /// been sent before.
     fn confirm(&self, is_first: bool) -> bool;
 
-    /// Obtains anew the right to send a token that [`confirm`](Self::confirm) has withheld.
-    fn confirm_anew(&self) -> bool {
-        false
+    /// Obtains anew the right to send a token that [`confirm`](Self::confirm) has withheld; false if another
+    /// program may have it.
+    ///
+    /// # Errors
+    ///
+    /// It ends too soon, time and again.
+    fn confirm_anew(&self) -> Result<bool> {
+        Ok(false)
     }
 
     /// Saves a response as it came, before it is looked at.
@@ -163,9 +173,11 @@ pub(crate) enum Unusable {
 impl Unusable {
     pub(crate) fn of(place: impl Into<Place>, problem: FileProblem) -> Self {
         match problem {
-            FileProblem::Unreadable(_) | FileProblem::NotAFile | FileProblem::TooLarge => {
-                Self::Unreadable(Error::unusable(place, problem))
-            }
+            // What names a secret in a vault is nobody's to replace by tokens.
+            FileProblem::Unreadable(_)
+            | FileProblem::NotAFile
+            | FileProblem::TooLarge
+            | FileProblem::InVault(_) => Self::Unreadable(Error::unusable(place, problem)),
             problem => Self::Damaged(problem),
         }
     }

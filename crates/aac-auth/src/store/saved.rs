@@ -54,6 +54,22 @@ impl SavedPairs {
         received.iter().chain(&set_aside).for_each(|pair| spent.add(pair.link()));
         Ok(Self { journal, received, set_aside, unreadable, spent, record_problem })
     }
+
+    /// What of it counts where the files cannot be written: they stay as they are, so only what came of this
+    /// token is news. `None`: there is no token in the store.
+    pub(crate) fn about(mut self, token: Option<&Digest>) -> Self {
+        let is_news = |pair: &SavedPair| {
+            pair.next != pair.spent && token.is_none_or(|token| pair.spent == *token)
+        };
+        let was_answered = self.received.is_some();
+        self.received = self.received.filter(is_news);
+        self.set_aside.retain(is_news);
+        self.journal = self.journal.filter(|found| match was_answered {
+            true => self.received.is_some(),
+            false => found.spent.as_ref() == token,
+        });
+        self
+    }
 }
 
 /// A pair in a journal, or in one that was set aside.

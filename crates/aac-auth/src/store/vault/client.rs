@@ -29,6 +29,8 @@ pub(crate) struct Version {
     pub(crate) fields: Result<Map<String, Value>, VaultProblem>,
     /// When it is deleted by itself, if ever.
     pub(crate) expires: Option<String>,
+    /// When it was written, by the vault's clock, in seconds since the epoch.
+    pub(crate) created: Option<f64>,
     /// How long ago it was written, by the vault's clock alone.
     pub(crate) age: Option<Duration>,
     /// The vault's clock, in seconds since the epoch; this machine's if the vault does not say.
@@ -97,14 +99,14 @@ impl Client {
         }
     }
 
-    /// Writes a version that follows `base` (0: the first). Returns its number. Any error leaves open
-    /// whether it is written, or will be.
+    /// Writes a version that follows `base` (0: the first). Returns its number, and when it was written.
+    /// Any error leaves open whether it is written, or will be.
     pub(crate) fn write(
         &self,
         path: &str,
         base: u64,
         fields: &Map<String, Value>,
-    ) -> Result<u64, VaultProblem> {
+    ) -> Result<(u64, Option<f64>), VaultProblem> {
         let body = Json(json!({ "options": { "cas": base }, "data": fields }));
         let text = Zeroizing::new(body.0.to_string());
         let (status, headers, body) = self.send(Method::POST, path, &text)?;
@@ -115,7 +117,7 @@ impl Client {
                     let mut ours = self.index.lock().unwrap_or_else(PoisonError::into_inner);
                     *ours = Some(index.clone());
                 }
-                Ok(number)
+                Ok((number, body.0["data"]["created_time"].as_str().and_then(unix_time)))
             }
             // Version 1 ignores check-and-set.
             (StatusCode::NO_CONTENT, _) => Err(VaultProblem::Version1),
@@ -216,7 +218,7 @@ fn version(mut body: Json, headers: &HeaderMap) -> Result<Version, VaultProblem>
         )),
     };
     let now = seconds(date.unwrap_or_else(SystemTime::now));
-    Ok(Version { number: number_of_deleted, fields, expires, age, now })
+    Ok(Version { number: number_of_deleted, fields, expires, created, age, now })
 }
 
 /// Seconds since the epoch of a time in RFC 3339's format, in UTC, with any number of digits.

@@ -86,6 +86,8 @@ pub(super) struct Secret {
     pub(super) notes: Notes,
     /// When it is deleted by itself.
     pub(super) expires: Option<String>,
+    /// When it was written, by the vault's clock, in seconds since the epoch.
+    created: Option<f64>,
     /// How long ago it was written, by the vault's clock.
     age: Option<Duration>,
     /// The vault's clock when it was read, in seconds since the epoch.
@@ -118,6 +120,7 @@ impl Default for Secret {
             fields: Err(VaultProblem::NoSecret),
             notes: Notes::default(),
             expires: None,
+            created: None,
             age: None,
             now: 0,
             read: Instant::now(),
@@ -142,15 +145,24 @@ impl fmt::Debug for Secret {
 
 impl Secret {
     pub(super) fn of(version: Version) -> Self {
-        let Version { number, fields, expires, age, now } = version;
+        let Version { number, fields, expires, created, age, now } = version;
         let notes = fields.as_ref().map(notes).unwrap_or_default();
-        Self { number, fields, notes, expires, age, now, read: Instant::now() }
+        Self { number, fields, notes, expires, created, age, now, read: Instant::now() }
     }
 
     /// The version that was just written with these fields, at this time of the vault's clock.
-    pub(super) fn written(number: u64, fields: &Map<String, Value>, now: i64) -> Self {
+    pub(super) fn written(
+        (number, created): (u64, Option<f64>),
+        fields: &Map<String, Value>,
+        now: i64,
+    ) -> Self {
         let (fields, age) = (Ok(fields.clone()), Some(Duration::ZERO));
-        Self::of(Version { number, fields, expires: None, age, now })
+        Self::of(Version { number, fields, expires: None, created, age, now })
+    }
+
+    /// Its number, and when it was written.
+    pub(super) fn version(&self) -> (u64, Option<f64>) {
+        (self.number, self.created)
     }
 
     /// The vault's clock, in seconds since the epoch.
@@ -273,7 +285,7 @@ mod tests {
     fn secret(number: u64, fields: &Value) -> Secret {
         let fields = Ok(fields.as_object().unwrap().clone());
         let age = Some(Duration::from_secs(2));
-        Secret::of(Version { number, fields, expires: None, age, now: 1000 })
+        Secret::of(Version { number, fields, expires: None, created: None, age, now: 1000 })
     }
 
     #[test]

@@ -21,13 +21,13 @@ use crate::random;
 use crate::store::folder::Files;
 use crate::store::journal::{Found, Journal};
 use crate::store::lock::Lock;
-use crate::store::saved::SavedPairs;
+use crate::store::saved::{SavedPair, SavedPairs};
 use crate::store::vault::client::{Client, Seen};
 use crate::store::vault::document::{Claim, Note, Notes, Secret};
 use crate::store::vault::environment::Environment;
 use crate::store::vault::protocol::{
-    Holder, Settled, TAKEOVER, Told, holder, is_in_doubt, is_newer, may_recover, may_send, settle,
-    told,
+    Holder, Settled, TAKEOVER, Told, holder, is_in_doubt, is_made_anew, is_newer, may_recover,
+    may_send, settle, told,
 };
 use crate::store::{
     Content, Exclusive, Preparation, Prepared, Replaced, Store, StoreError, Unusable,
@@ -52,6 +52,8 @@ const UNSEALING: Duration = Duration::from_secs(3);
 const CLAIMING: Duration = Duration::from_secs(300);
 /// How long a claim or a note of ours is taken away. It ends by itself.
 const LETTING_GO: Duration = Duration::from_secs(10);
+/// How often in a row a token is claimed again because it could not be sent soon enough.
+const MOST_LATE: u32 = 2;
 /// How long a commit is tried: with a journal on this machine, and without.
 const COMMITTING: Duration = Duration::from_secs(100);
 const COMMITTING_ONLY_COPY: Duration = Duration::from_secs(600);
@@ -99,6 +101,8 @@ pub(crate) struct VaultStore<'a> {
     /// Whether the pair in this machine's journal was tried in spite of a claim.
     has_tried_journal: Cell<bool>,
     has_warned: Cell<bool>,
+    /// Why a claim could not be written again.
+    failure: RefCell<Option<VaultProblem>>,
     /// When this call began to use the vault.
     began: Instant,
 }
@@ -125,12 +129,27 @@ impl<'a> VaultStore<'a> {
             is_current: Cell::default(),
             has_tried_journal: Cell::default(),
             has_warned: Cell::default(),
+            failure: RefCell::default(),
             began: Instant::now(),
         }
     }
 
     fn error(&self, problem: VaultProblem) -> Error {
         Cause::Vault { secret: self.place(), problem, in_doubt: false }.into()
+    }
+
+    /// The same, with what an earlier run of this machine has left.
+    fn as_an_earlier_run_left_it(&self, problem: VaultProblem) -> Error {
+        let journal = &self.files.journal;
+        let found = Found::read(journal);
+        if let Ok(Some(found)) = &found
+            && SavedPair::of(journal, found, &self.vault.hosts).is_some()
+        {
+            let StoreError { place, source } = self.store_error(problem);
+            return Cause::SavedInJournal { journal: journal.into(), creds: place, source }.into();
+        }
+        let in_doubt = leaves_doubt(&found);
+        Cause::Vault { secret: self.place(), problem, in_doubt }.into()
     }
 
     fn store_error(&self, problem: VaultProblem) -> StoreError {
@@ -141,10 +160,11 @@ impl<'a> VaultStore<'a> {
     fn look(&self) -> Result<(), VaultProblem> {
         let (start, patience) = (Instant::now(), bounded(READING));
         let mut pause = Duration::from_millis(50);
+        let mut missing = Missing::default();
         loop {
             let problem = match self.look_once() {
                 Ok(()) if self.seen.borrow().number > 0 => return Ok(()),
-                Ok(()) if start.elapsed() >= UNSEALING => return Ok(()),
+                Ok(()) if missing.is_certain() => return Ok(()),
                 Ok(()) => VaultProblem::NoSecret,
                 Err(problem) if may_pass(&problem, start) && start.elapsed() < patience => problem,
                 Err(problem) => return Err(problem),
@@ -171,7 +191,8 @@ impl<'a> VaultStore<'a> {
                 self.place()
             ));
         }
-        if is_newer(self.seen.borrow().number, secret.number) {
+        let known = self.seen.borrow().version();
+        if is_newer(known.0, secret.number) || is_made_anew(known, secret.version()) {
             self.watch(&secret);
             self.seen.replace(secret);
         }
@@ -205,15 +226,16 @@ impl<'a> VaultStore<'a> {
         patience: Duration,
         purpose: Purpose,
     ) -> Result<Settled, VaultProblem> {
-        let (base, patience) = (self.seen.borrow().number, bounded(patience));
+        let (before, patience) = (self.seen.borrow().version(), bounded(patience));
+        let base = before.0;
         let start = Instant::now();
         let mut pause = Duration::from_millis(20);
-        let mut missing_since = None;
+        let mut missing = Missing::default();
         loop {
             let problem = match self.vault.client.write(self.path, base, fields) {
-                Ok(number) => {
+                Ok(written) => {
                     let now = self.seen.borrow().now();
-                    self.seen.replace(Secret::written(number, fields, now));
+                    self.seen.replace(Secret::written(written, fields, now));
                     return Ok(Settled::Applied);
                 }
                 Err(VaultProblem::Version1) => return Err(VaultProblem::Version1),
@@ -221,7 +243,13 @@ impl<'a> VaultStore<'a> {
             };
             let problem = match self.look_once() {
                 Ok(()) => {
-                    let newest = self.seen.borrow().number;
+                    let seen = self.seen.borrow().version();
+                    let newest = seen.0;
+                    // To go on would be to wait until it happens to have as many versions.
+                    if is_made_anew(before, seen) {
+                        self.is_current.set(true);
+                        return Ok(Settled::Superseded);
+                    }
                     match settle(base, Some(newest), || self.is_ours(base + 1, &is_ours)) {
                         Settled::Unknown => {}
                         settled => {
@@ -229,13 +257,11 @@ impl<'a> VaultStore<'a> {
                             return Ok(settled);
                         }
                     }
-                    // Destroyed with all its versions, or hidden by a node that was just unsealed.
-                    if newest == 0 && base > 0 {
-                        let since = *missing_since.get_or_insert_with(Instant::now);
-                        if since.elapsed() >= UNSEALING {
-                            self.is_current.set(true);
-                            return Ok(Settled::Superseded);
-                        }
+                    if newest > 0 {
+                        missing = Missing::default();
+                    } else if base > 0 && missing.is_certain() {
+                        self.is_current.set(true);
+                        return Ok(Settled::Superseded);
                     }
                     problem
                 }
@@ -317,7 +343,8 @@ impl Store for VaultStore<'_> {
     }
 
     fn read(&self) -> Result<Credentials, Unusable> {
-        self.look().map_err(|problem| Unusable::Unreadable(self.error(problem)))?;
+        self.look()
+            .map_err(|problem| Unusable::Unreadable(self.as_an_earlier_run_left_it(problem)))?;
         self.content(None).pair.map_err(|problem| Unusable::of(self.place(), problem))
     }
 
@@ -334,8 +361,7 @@ impl Store for VaultStore<'_> {
         // written, the claim alone is enough.
         let lock = match Lock::try_acquire(&self.files) {
             Ok(None) => return Ok(None),
-            Ok(lock) => lock,
-            Err(_) if holder == Holder::Alive => return Ok(None),
+            Ok(lock) => lock.filter(|_| self.files.can_be_made()),
             Err(_) => None,
         };
         if holder == Holder::Alive {
@@ -365,14 +391,17 @@ impl Store for VaultStore<'_> {
     }
 
     fn locked(&self, waited: Duration) -> Error {
-        match &self.seen.borrow().notes.claim {
-            Some(claim) => {
-                let holder = claim.holder.clone();
-                let since = self.seen.borrow().written_at().to_string();
+        let seen = self.seen.borrow();
+        // One of ours that could not be taken away names nobody else.
+        let claim = seen.notes.claim.as_ref().filter(|claim| claim.holder != this_program());
+        match (claim, self.failure.take()) {
+            (Some(claim), _) => {
+                let (holder, since) = (claim.holder.clone(), seen.written_at().to_string());
                 Cause::Claimed { secret: self.place(), holder, since }.into()
             }
+            (None, Some(problem)) => self.error(problem),
             // It is about to claim them, or fails to.
-            None => Cause::Locked { path: (&self.files.lock).into(), waited }.into(),
+            (None, None) => Cause::Locked { path: (&self.files.lock).into(), waited }.into(),
         }
     }
 }
@@ -408,10 +437,7 @@ impl Claimant<'_> {
         let store = self.store;
         let number = self.claims.get() + 1;
         self.claims.set(number);
-        let claim = Claim {
-            nonce: format!("{}.{number}", self.refresh),
-            holder: format!("{}:{}", platform::host_name(), process::id()),
-        };
+        let claim = Claim { nonce: format!("{}.{number}", self.refresh), holder: this_program() };
         let start = Instants::now();
         let fields = {
             let seen = store.seen.borrow();
@@ -449,12 +475,11 @@ impl Claimant<'_> {
     }
 
     /// Writes these notes and no claim. Best effort: a claim ends by itself.
-    fn let_go(&self, change: impl FnOnce(&mut Notes, &Claim, i64)) {
+    fn let_go(&self, change: impl Fn(&mut Notes, &Claim, i64)) {
         let doubtful = self.doubtful.take();
         let own: Vec<_> = self.claim.take().into_iter().chain(doubtful.clone()).collect();
-        let mut change = Some(change);
         // Where a claim of ours may be applied yet, a write in its place keeps it from being so. If it was
-        // faster, it is seen then, and taken away.
+        // faster, or a person has changed another field, that is seen then, and written over.
         for _ in 0..2 {
             let fields = {
                 let seen = self.store.seen.borrow();
@@ -465,9 +490,7 @@ impl Claimant<'_> {
                 };
                 let mut notes = seen.notes.clone();
                 notes.claim = None;
-                if let Some(change) = change.take() {
-                    change(&mut notes, claim, seen.now());
-                }
+                change(&mut notes, claim, seen.now());
                 seen.with_notes(&notes)
             };
             let is_ours = |secret: &Secret| secret.notes.claim.is_none();
@@ -532,9 +555,24 @@ impl Exclusive for Claimant<'_> {
         // With a claim, what was seen last is what is there, or a write finds out. A write that has found
         // out need not be asked again.
         if !self.store.is_current.take() && !self.holds_claim() {
-            self.store.look().map_err(|problem| self.store.error(problem))?;
+            let store = self.store;
+            store.look().map_err(|problem| store.as_an_earlier_run_left_it(problem))?;
         }
         Ok(self.store.content(self.claim.borrow().as_ref()))
+    }
+
+    /// Only a write can tell: a standby may lag behind. This one changes nothing.
+    fn is_current(&self) -> Result<bool> {
+        let store = self.store;
+        let (fields, bytes, notes) = {
+            let seen = store.seen.borrow();
+            (seen.with_notes(&seen.notes), seen.bytes(), seen.notes.clone())
+        };
+        let is_same = |secret: &Secret| *secret.bytes() == *bytes && secret.notes == notes;
+        match store.settle(&fields, is_same, READING, Purpose::Claim) {
+            Ok(settled) => Ok(settled == Settled::Applied),
+            Err(problem) => Err(store.error(problem)),
+        }
     }
 
     fn prepare<'a>(&'a self, current: &Credentials, sent: &Credentials) -> Result<Preparation<'a>> {
@@ -550,11 +588,7 @@ impl Exclusive for Claimant<'_> {
                 return Err(error);
             }
         }
-        let was_in_doubt = self.lock.is_some()
-            && match Found::read(&store.files.journal) {
-                Ok(found) => found.is_some_and(|found| found.leaves_doubt()),
-                Err(_) => true,
-            };
+        let was_in_doubt = self.lock.is_some() && leaves_doubt(&Found::read(&store.files.journal));
         let journal = match &self.lock {
             Some(lock) => match Journal::begin_under(lock, &store.files, sent) {
                 Ok(Some(journal)) => Some(journal),
@@ -582,6 +616,7 @@ impl Exclusive for Claimant<'_> {
             journal,
             was_in_doubt,
             claimed: Cell::new(claimed),
+            late: Cell::default(),
             began: SystemTime::now(),
             _guard: guard,
         };
@@ -646,6 +681,18 @@ impl Drop for Claimant<'_> {
     }
 }
 
+/// Since when a secret is not found: destroyed with all its versions, or hidden by a node that was just
+/// unsealed.
+#[derive(Default)]
+struct Missing(Option<Instant>);
+
+impl Missing {
+    /// Whether no node hides it for so long. Counts from the first call.
+    fn is_certain(&mut self) -> bool {
+        self.0.get_or_insert_with(Instant::now).elapsed() >= UNSEALING
+    }
+}
+
 /// A moment, by the clock that stops while the machine sleeps, and by the one that is set.
 #[derive(Clone, Copy)]
 struct Instants {
@@ -669,6 +716,8 @@ struct Refresh<'a> {
     was_in_doubt: bool,
     /// When the claim was about to be written.
     claimed: Cell<Instants>,
+    /// How often in a row the token was not sent because its claim was too old.
+    late: Cell<u32>,
     /// By the local clock.
     began: SystemTime,
     /// A claim that its holder leaves behind lets all others wait.
@@ -678,19 +727,32 @@ struct Refresh<'a> {
 impl Prepared for Refresh<'_> {
     fn confirm(&self, _: bool) -> bool {
         let Instants { monotonic, wall } = self.claimed.get();
-        may_send(monotonic.elapsed(), wall.elapsed().ok()) && !SignalGuard::is_pending()
+        let may = may_send(monotonic.elapsed(), wall.elapsed().ok()) && !SignalGuard::is_pending();
+        if may {
+            // The second attempt is as patient.
+            self.late.set(0);
+        }
+        may
     }
 
-    fn confirm_anew(&self) -> bool {
+    fn confirm_anew(&self) -> Result<bool> {
+        let store = self.claimant.store;
         if SignalGuard::is_pending() || !self.claimant.holds_claim() {
-            return false;
+            return Ok(false);
+        }
+        if self.late.replace(self.late.get() + 1) >= MOST_LATE {
+            return Err(store.error(VaultProblem::TooSlow));
         }
         match self.claimant.claim(&self.token, READING) {
             Ok(Some(claimed)) => {
                 self.claimed.set(claimed);
-                true
+                Ok(true)
             }
-            _ => false,
+            Ok(None) => Ok(false),
+            Err(problem) => {
+                store.failure.replace(Some(problem));
+                Ok(false)
+            }
         }
     }
 
@@ -747,10 +809,20 @@ impl Prepared for Refresh<'_> {
     }
 }
 
+/// The host and process, as a claim names them.
+fn this_program() -> String {
+    format!("{}:{}", platform::host_name(), process::id())
+}
+
 /// Whether a problem may pass by itself: that of a request which was first made at `start`. A node whose
 /// leader is gone leads there until it knows the next one.
 fn may_pass(problem: &VaultProblem, start: Instant) -> bool {
     problem.is_passing() || problem.is_redirect_to_leader() && start.elapsed() < bounded(READING)
+}
+
+/// Whether a journal says that a token may have been used, or cannot be read.
+fn leaves_doubt(found: &Result<Option<Found>, FileProblem>) -> bool {
+    found.as_ref().map_or(true, |found| found.as_ref().is_some_and(Found::leaves_doubt))
 }
 
 /// [`TAKEOVER`], unless a test has another.

@@ -50,6 +50,13 @@ pub(crate) fn is_newer(known: u64, read: u64) -> bool {
     read == 0 || read >= known
 }
 
+/// Whether a read shows a secret that was deleted with all its versions, and made anew: its numbers begin
+/// again, but it was written later. Each version is given by its number, and when it was written.
+pub(crate) fn is_made_anew(known: (u64, Option<f64>), read: (u64, Option<f64>)) -> bool {
+    let is_later = known.1.zip(read.1).is_some_and(|(known, read)| read > known);
+    read.0 > 0 && read.0 <= known.0 && is_later
+}
+
 /// What a claim in the secret means to another program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Holder {
@@ -136,6 +143,17 @@ mod tests {
     fn a_standby_that_lags_behind_tells_nothing() {
         assert!(is_newer(0, 7) && is_newer(7, 7) && is_newer(7, 8) && is_newer(7, 0));
         assert!(!is_newer(7, 6));
+    }
+
+    #[test]
+    fn a_secret_that_is_made_anew_counts_from_one() {
+        let known = (7, Some(1000.5));
+        assert!(is_made_anew(known, (1, Some(1000.6))) && is_made_anew(known, (7, Some(1000.6))));
+        for read in [(0, None), (1, None), (7, Some(1000.5)), (6, Some(1000.4)), (8, Some(1000.6))]
+        {
+            assert!(!is_made_anew(known, read), "{read:?}");
+        }
+        assert!(!is_made_anew((7, None), (1, Some(1000.6))), "nobody knows");
     }
 
     #[test]
