@@ -13,19 +13,18 @@
 
 use aac_sandbox::{Hold, Options, Sandbox, Tokens};
 use acceptance::cluster::{Cluster, SECRET};
-use acceptance::{Run, answered, program, repository};
+use acceptance::{Run, Running, answered, program, repository};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::env;
 use std::fs;
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::io::{BufRead, BufReader, Read, Write};
-use std::mem;
+use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;
-use std::process::{Child, ChildStderr, Command, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -502,49 +501,6 @@ impl Drop for Fleet<'_> {
             let sent = form.filter(|(name, _)| name == "refresh_token");
             tokens.extend(sent.map(|(_, token)| token.into_owned()));
         }
-    }
-}
-
-/// A program that runs.
-struct Running {
-    child: Child,
-    stderr: BufReader<ChildStderr>,
-    text: String,
-}
-
-impl Running {
-    fn of(command: &mut Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        Self { child, stderr, text: String::new() }
-    }
-
-    /// Waits until it has said this.
-    #[track_caller]
-    fn says(&mut self, words: &str) {
-        while !self.text.contains(words) {
-            assert_ne!(self.stderr.read_line(&mut self.text).unwrap(), 0, "{}", self.text);
-        }
-    }
-
-    fn signal(&self, name: &str) {
-        acceptance::kill(name, self.child.id());
-    }
-
-    fn end(mut self) -> Run {
-        self.stderr.read_to_string(&mut self.text).unwrap();
-        let mut stdout = String::new();
-        self.child.stdout.take().unwrap().read_to_string(&mut stdout).unwrap();
-        let code = self.child.wait().unwrap().code();
-        Run { code, stdout, stderr: mem::take(&mut self.text) }
-    }
-}
-
-impl Drop for Running {
-    /// A test that fails leaves nothing behind that is stopped, or waits.
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
@@ -1094,13 +1050,10 @@ fn kill(lab: &Lab, kills: usize, has_grace: bool) {
         let (machine, next) = (random(3), random(2));
         let next = if next == 0 { machine } else { (machine + 1) % 3 };
         let token = fleet.refresh_token();
-        let mut first = fleet.start(machine);
+        let first = fleet.start(machine);
         // It is the moment that is random.
         thread::sleep(usual.mul_f64(random(1200) as f64 / 1000.0));
-        // It may have ended.
-        let _ = first.child.kill();
-        let code = first.child.wait().unwrap().code();
-        drop(first);
+        let code = first.kill().code();
         let has_response = fleet.has_response(machine);
         let secret = fleet.secret();
         let start = Instant::now();

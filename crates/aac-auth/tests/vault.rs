@@ -2,13 +2,13 @@
 //! the same secret.
 
 use aac_sandbox::{Fault, FaultKind, Operation, Options, Sandbox, Tokens, VaultOptions};
-use acceptance::{Run, names, program};
+use acceptance::{Run, Running, names, program};
 use serde_json::{Value, json};
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
-use std::process::{Child, ChildStderr, Command, Stdio};
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -164,46 +164,6 @@ impl Fleet {
 
 fn fields(document: &Value) -> Vec<String> {
     document.as_object().unwrap().keys().cloned().collect()
-}
-
-/// A program that runs.
-struct Running {
-    child: Child,
-    stderr: BufReader<ChildStderr>,
-    text: String,
-}
-
-impl Running {
-    fn of(command: &mut Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        Self { child, stderr, text: String::new() }
-    }
-
-    /// Waits until it has said this.
-    #[track_caller]
-    fn says(&mut self, words: &str) {
-        while !self.text.contains(words) {
-            assert_ne!(self.stderr.read_line(&mut self.text).unwrap(), 0, "{}", self.text);
-        }
-    }
-
-    fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-
-    #[cfg(unix)]
-    fn signal(&self, name: &str) {
-        acceptance::kill(name, self.child.id());
-    }
-
-    fn end(mut self) -> Run {
-        self.stderr.read_to_string(&mut self.text).unwrap();
-        let mut run = Run::from(self.child.wait_with_output().unwrap());
-        run.stderr = self.text;
-        run
-    }
 }
 
 /// Past the age up to which a claim is a permission to send.
@@ -855,7 +815,7 @@ fn a_response_is_committed_whoever_has_claimed_the_token_meanwhile() {
     let second = fleet.start(1);
     assert!(hold.wait_for_requests(2, SOON));
     let claim = fleet.secret()["aac_claim"].as_str().unwrap().to_owned();
-    assert!(claim.ends_with(&format!(":{}", second.child.id())), "{claim}");
+    assert!(claim.ends_with(&format!(":{}", second.id())), "{claim}");
     hold.release();
     fleet.end(first).assert_ok();
     fleet.end(second).assert_ok();
@@ -1409,7 +1369,7 @@ fn a_move_into_the_vault_while_a_response_is_on_its_way_stays() {
     let pointer = json!({ "vault": vault.path() }).to_string();
     fs::write(case.creds(), &pointer).unwrap();
     hold.release();
-    first.end().assert_fails(1, &["it names the secret secret/data/aac in a vault by now"]);
+    first.end().assert_fails(1, &["it now names the secret secret/data/aac in a vault"]);
     assert_eq!(fs::read_to_string(case.creds()).unwrap(), pointer);
     // What it got for the token that is in the vault now goes there.
     Run::of(case.command().envs(vault.environment())).assert_ok();
@@ -1499,7 +1459,7 @@ fn a_holder_that_waits_is_named() {
     let hold = fleet.sandbox.hold_token_endpoint();
     let first = fleet.start(0);
     assert!(hold.wait_for_request(SOON));
-    let id = first.child.id();
+    let id = first.id();
     // The other waits, here for two seconds.
     let words = ["the secret secret/data/aac in the vault", &format!(":{id} since "), "still runs"];
     fleet.run(1).assert_fails(1, &words);
@@ -1513,13 +1473,6 @@ mod signals {
     use super::*;
     use acceptance::is_ignored;
     use std::os::unix::process::ExitStatusExt;
-
-    impl Running {
-        fn signal_that_ended_it(mut self) -> Option<i32> {
-            self.stderr.read_to_string(&mut self.text).unwrap();
-            self.child.wait().unwrap().signal()
-        }
-    }
 
     #[test]
     fn a_holder_that_stops_before_the_send_claims_anew() {
@@ -1600,7 +1553,7 @@ mod signals {
             assert!(hold.wait_for_request(SOON));
             first.signal(signal);
             hold.release();
-            assert!(first.signal_that_ended_it().is_some(), "{signal}");
+            assert!(first.end_with_status().1.signal().is_some(), "{signal}");
             assert_eq!(fields(&fleet.secret()), ["access_token", "refresh_token"]);
             assert_eq!(fleet.sandbox.counters().token_requests, 0);
             assert!(!fleet.has_journal(0));
@@ -1617,7 +1570,7 @@ mod signals {
         assert!(hold.wait_for_request(SOON));
         first.signal("TERM");
         hold.release();
-        assert_eq!(first.signal_that_ended_it(), Some(15));
+        assert_eq!(first.end_with_status().1.signal(), Some(15));
         fleet.assert_settled(1);
         fleet.run(1).assert_ok();
         fleet.assert_settled(1);
@@ -1631,7 +1584,7 @@ mod signals {
         first.says("trying again");
         first.signal("TERM");
         let start = Instant::now();
-        assert_eq!(first.signal_that_ended_it(), Some(15));
+        assert_eq!(first.end_with_status().1.signal(), Some(15));
         assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
         assert!(!fleet.has_journal(0));
     }
@@ -1645,10 +1598,9 @@ mod signals {
         let mut first = fleet.start(0);
         first.says("trying again in 0.5 s");
         first.signal("TERM");
-        let mut rest = String::new();
-        first.stderr.read_to_string(&mut rest).unwrap();
-        assert!(!rest.contains("trying again in 2.0 s"), "{rest}");
-        assert_eq!(first.signal_that_ended_it(), Some(15));
+        let (run, status) = first.end_with_status();
+        assert!(!run.stderr.contains("trying again in 2.0 s"), "{}", run.stderr);
+        assert_eq!(status.signal(), Some(15));
         assert_eq!(fields(&fleet.secret()), ["access_token", "refresh_token"]);
     }
 }

@@ -22,9 +22,10 @@ use std::env;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::mem;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, LazyLock, Mutex, OnceLock};
 use std::thread;
 use std::time::Duration;
@@ -362,6 +363,71 @@ pub fn is_ignored(signal: &str) -> bool {
         eprintln!("skipped: {signal} is ignored here");
     }
     is_ignored
+}
+
+/// A program that runs.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+    stderr: BufReader<ChildStderr>,
+    /// What it has said so far.
+    said: String,
+}
+
+impl Running {
+    /// Starts a command.
+    pub fn of(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        Self { child, stderr, said: String::new() }
+    }
+
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits until it has said this on standard error.
+    #[track_caller]
+    pub fn says(&mut self, words: &str) {
+        while !self.said.contains(words) {
+            assert_ne!(self.stderr.read_line(&mut self.said).unwrap(), 0, "{}", self.said);
+        }
+    }
+
+    /// Sends it a signal, such as TERM.
+    #[cfg(unix)]
+    pub fn signal(&self, name: &str) {
+        kill(name, self.id());
+    }
+
+    /// Ends it at once. It may have ended by itself.
+    pub fn kill(mut self) -> ExitStatus {
+        let _ = self.child.kill();
+        self.child.wait().unwrap()
+    }
+
+    /// Waits for its end.
+    pub fn end(self) -> Run {
+        self.end_with_status().0
+    }
+
+    /// Waits for its end, which a signal may be.
+    pub fn end_with_status(mut self) -> (Run, ExitStatus) {
+        self.stderr.read_to_string(&mut self.said).unwrap();
+        let mut stdout = String::new();
+        self.child.stdout.take().unwrap().read_to_string(&mut stdout).unwrap();
+        let status = self.child.wait().unwrap();
+        (Run { code: status.code(), stdout, stderr: mem::take(&mut self.said) }, status)
+    }
+}
+
+impl Drop for Running {
+    /// A test that fails leaves nothing behind that is stopped, or waits.
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 /// The result of running a program.
