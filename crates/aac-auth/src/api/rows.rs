@@ -21,7 +21,7 @@ use std::io;
 use std::mem;
 use std::ops::Range;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use ureq::http::{HeaderMap, Method};
 
 /// Rows per page by default. More would mean fewer calls, but a row of a user with privileges is
@@ -81,6 +81,7 @@ struct Fetching {
     pages: Receiver<(Order, Result<Page>)>,
     /// The offset of the page being fetched.
     ordered: Option<u64>,
+    thread: Option<JoinHandle<()>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -389,8 +390,8 @@ impl Query {
             {}
         };
         let thread = thread::Builder::new().name("pages".to_owned()).spawn(fetch);
-        thread.map_err(Cause::Thread)?;
-        Ok(Fetching { orders, pages, ordered: None })
+        let thread = Some(thread.map_err(Cause::Thread)?);
+        Ok(Fetching { orders, pages, ordered: None, thread })
     }
 
     fn request(&self, order: Order) -> Request<'_> {
@@ -434,6 +435,17 @@ impl Fetching {
                 self.ordered = None;
                 return page.map(|page| (order, page));
             }
+        }
+    }
+}
+
+impl Drop for Fetching {
+    fn drop(&mut self) {
+        // Windows ends the threads that are left when a program ends, and one that is ending itself may
+        // leave a lock behind. A page that is on its way is not waited for.
+        if self.ordered.is_none() {
+            drop(mem::replace(&mut self.orders, channel().0));
+            self.thread.take().map(JoinHandle::join);
         }
     }
 }
