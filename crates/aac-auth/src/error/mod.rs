@@ -137,7 +137,8 @@ impl Error {
     /// Whether the same call may succeed later, and does no harm if the server has done it already: after
     /// 429, if no connection could be made, after a failed refresh that may yet work, while another program
     /// holds the lock or the vault has no leader, and for GET, HEAD and OPTIONS also after 5xx and broken
-    /// connections. The retries of this crate ([`ConnectionOptions::retry`](crate::ConnectionOptions::retry)) are over by then: wait a while.
+    /// connections. The retries of this crate
+    /// ([`ConnectionOptions::retry`](crate::ConnectionOptions::retry)) are over by then: wait a while.
     ///
     /// ```no_run
     /// use std::thread;

@@ -121,7 +121,7 @@ impl VaultProblem {
             Self::Sealed => "Unseal the vault, or wait until it has a leader, and run this again.".to_owned(),
             Self::RateLimited => "Run this again in a minute.".to_owned(),
             Self::TooSlow => {
-                "The vault takes seconds to write, or the name lookup, or the connection to the authorization server. Find out which (curl -v), and run this again.".to_owned()
+                "Writing to the vault takes too long, or connecting to the authorization server. Find out which (curl -v), and run this again.".to_owned()
             }
             Self::Network(NetworkError::Certificate(_) | NetworkError::NoRoots) => {
                 "Name the certificate of your vault's CA: VAULT_CACERT=/path/to/ca.pem.".to_owned()
