@@ -146,8 +146,12 @@ impl Files {
     /// Whether files can be made beside creds.json. The lock file may be there, and locked, where they cannot.
     pub(crate) fn can_be_made(&self) -> bool {
         let path = self.new_lock();
-        // Best effort: what is left behind is safe to delete.
-        self.create_new(&path).map(|_| self.remove(&path)).is_ok()
+        let created = self.create_new(&path).map(drop).is_ok();
+        if created {
+            // Best effort: what is left behind is safe to delete.
+            let _ = self.remove(&path);
+        }
+        created
     }
 
     /// Replaces creds.json, durably, if it still is `old` (`None`: whatever it is).
