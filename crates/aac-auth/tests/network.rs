@@ -173,9 +173,9 @@ fn trouble_with_the_proxy_is_told_and_spends_nothing() {
     let case = cloud();
     // A port that nothing listens on.
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let closed = format!("http://user:pa55word@{closed}");
+    let told = format!("the proxy could not be used: {closed}: ");
     for (value, words) in [
-        (closed.as_str(), "no connection could be made"),
+        (format!("http://user:pa55word@{closed}").as_str(), told.as_str()),
         ("http://", "HTTPS_PROXY is not a proxy URL"),
         ("http://user:pa55word@ bad", "HTTPS_PROXY is not a proxy URL"),
     ] {

@@ -257,6 +257,8 @@ pub(crate) enum NetworkError {
     NoRoots,
     /// The proxy could not be used.
     Proxy(String),
+    /// The proxy could not be reached; the text names it.
+    ProxyUnreachable(String),
     /// A wait timed out; the text says which.
     Timeout(String),
     /// The connection broke, or the data received was not HTTP.
@@ -495,7 +497,9 @@ impl fmt::Display for NetworkError {
             Self::Connect(what) => write!(f, "no connection could be made: {what}"),
             Self::Certificate(what) => write!(f, "the server's certificate is not trusted: {what}"),
             Self::NoRoots => f.write_str("this system has no certificates to trust"),
-            Self::Proxy(what) => write!(f, "the proxy could not be used: {what}"),
+            Self::Proxy(what) | Self::ProxyUnreachable(what) => {
+                write!(f, "the proxy could not be used: {what}")
+            }
             Self::Timeout(what) => write!(f, "timed out {what}"),
             Self::Broken(what) => write!(f, "the connection broke: {what}"),
         }
@@ -868,7 +872,7 @@ impl NetworkError {
             Self::NoRoots => {
                 "Install the package ca-certificates, or name a file of certificates: SSL_CERT_FILE=/path/to/ca.pem."
             }
-            Self::Proxy(_) => {
+            Self::Proxy(_) | Self::ProxyUnreachable(_) => {
                 let mut help = "Check HTTPS_PROXY and ALL_PROXY (http://user:password@host:port), and NO_PROXY for hosts that need none.".to_owned();
                 if platform::system_proxy().is_some_and(|proxy| !proxy.servers.is_empty()) {
                     help.push_str("\nIf neither of the first two is set, the proxy is that of the system's settings.");

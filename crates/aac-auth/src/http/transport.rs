@@ -84,6 +84,8 @@ impl Transport {
             (false, _) => Progress::Sending,
         }
         .set();
+        // What is looked up and connected to here is the proxy, unless it wants to be given addresses.
+        let by_way_of = proxy.as_ref().map(|proxy| (proxy.resolve_target(), address(proxy)));
         let request = self
             .agent
             .configure_request(request)
@@ -95,12 +97,16 @@ impl Transport {
             .timeout_per_write(Some(limits.idle))
             .timeout_global(limits.total.map(|total| total + SLACK));
         let request = if is_new { request.max_idle_age(Duration::ZERO) } else { request };
-        self.agent.run(request.build()).map_err(|error| match network_error(&error) {
-            reason if Progress::get().is_sent() => reason,
+        self.agent.run(request.build()).map_err(|error| match (network_error(&error), by_way_of) {
+            (NetworkError::Lookup(what), Some((false, proxy)))
+            | (NetworkError::Connect(what), Some((_, proxy))) => {
+                NetworkError::ProxyUnreachable(format!("{proxy}: {what}"))
+            }
+            (reason, _) if Progress::get().is_sent() => reason,
             // In the middle of the TLS handshake, for example.
-            NetworkError::Timeout(_) => NetworkError::Connect("timed out".to_owned()),
-            NetworkError::Broken(what) => NetworkError::Connect(what),
-            reason => reason,
+            (NetworkError::Timeout(_), _) => NetworkError::Connect("timed out".to_owned()),
+            (NetworkError::Broken(what), _) => NetworkError::Connect(what),
+            (reason, _) => reason,
         })
     }
 
@@ -115,6 +121,11 @@ impl Transport {
         }
         self.proxy.clone().map_err(NetworkError::Proxy)
     }
+}
+
+/// The host and port of a proxy, without its user and password.
+fn address(proxy: &Proxy) -> String {
+    format!("{}:{}", proxy.host(), proxy.port())
 }
 
 /// The proxy for https, found as curl finds it: `https_proxy` before `all_proxy`, the lower-case name
