@@ -284,6 +284,10 @@ impl Output {
     pub fn error(&self, source: io::Error) -> Error {
         let path = match &self.sink {
             Sink::Stdout(_) | Sink::Closed => return Cause::Output(source).into(),
+            // `-o >(head)` is a reader that stops reading, as `| head` is.
+            Sink::Special { .. } if source.kind() == io::ErrorKind::BrokenPipe => {
+                return Cause::Output(source).into();
+            }
             Sink::Special { path, .. } => path,
             Sink::File(file) => file.path(),
         };
