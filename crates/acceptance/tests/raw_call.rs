@@ -924,6 +924,10 @@ fn a_dry_run_contacts_nobody() {
     let pages = call(&case, &["/x?a=b", "--paginate", "--page-size", "7", "--dry-run"]);
     let first = format!("GET {}/x?a=b&limit=7&offset=0&includeCount=true\n", case.sandbox.url());
     assert!(pages.stdout.starts_with(&first), "{}", pages.stdout);
+    // As in a line that was used without --paginate before.
+    let counted = call(&case, &["/x?includeCount=true", "--paginate", "--dry-run"]);
+    let once = format!("GET {}/x?includeCount=true&limit=100&offset=0\n", case.sandbox.url());
+    assert!(counted.stdout.starts_with(&once), "{}", counted.stdout);
     assert_eq!(case.sandbox.counters().connections, 0);
     assert_eq!(case.refresh_token(), case.tokens.refresh_token);
 }

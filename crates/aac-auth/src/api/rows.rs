@@ -368,14 +368,17 @@ impl Drop for Rows {
 
 impl Query {
     fn check(&self) -> Result<()> {
-        let query = self.path.split_once('?').map_or("", |(_, query)| query);
-        let is_taken =
-            |name: &str| query.split('&').any(|part| part.split('=').next() == Some(name));
         let invalid = self.invalid.clone().or_else(|| {
-            let name = ["limit", "offset"].into_iter().find(|name| is_taken(name))?;
+            let name = ["limit", "offset"].into_iter().find(|name| self.has(name))?;
             Some(format!("the query has a {name}, by which the pages of a list are asked for"))
         });
         invalid.map_or(Ok(()), |what| Err(Error::usage(what)))
+    }
+
+    /// Whether the query has a parameter already.
+    fn has(&self, name: &str) -> bool {
+        let query = self.path.split_once('?').map_or("", |(_, query)| query);
+        query.split('&').any(|part| part.split('=').next() == Some(name))
     }
 
     fn start(&self) -> Result<Fetching> {
@@ -395,11 +398,15 @@ impl Query {
     }
 
     fn request(&self, order: Order) -> Request<'_> {
-        Request::new(&self.connection, Method::GET, &self.path)
+        let request = Request::new(&self.connection, Method::GET, &self.path)
             .with_headers(&self.headers)
             .query("limit", &order.limit.to_string())
-            .query("offset", &order.offset.to_string())
-            .query("includeCount", "true")
+            .query("offset", &order.offset.to_string());
+        // Given twice, it would be a list to the server, and no boolean.
+        match self.has("includeCount") {
+            true => request,
+            false => request.query("includeCount", "true"),
+        }
     }
 
     fn fetch(&self, order: Order) -> Result<Page> {
