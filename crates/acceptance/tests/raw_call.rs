@@ -73,6 +73,12 @@ fn the_flags_of_a_request_make_it() {
     let queried = echo(&case, &["/sandbox/echo?x=1", "--query", "y="]);
     assert_eq!(queried["query"], "x=1&y=");
 
+    // A package comes as it is, wherever it goes.
+    for output in ["-", "package.zip"] {
+        let shown = call(&case, &[ECHO, "-o", output, "--dry-run"]).stdout;
+        assert!(shown.contains("\naccept: */*\n"), "-o {output}: {shown}");
+    }
+
     let fields = echo(
         &case,
         &[
@@ -900,6 +906,33 @@ fn the_curl_line_sends_what_the_program_sends() {
         }
         if args.contains(&"-f") {
             assert_eq!(body.trim_end(), sent["body"].as_str().unwrap());
+        }
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn the_curl_line_prints_what_the_program_prints() {
+    if Command::new("curl").arg("--version").output().is_err() {
+        return eprintln!("skipped: no curl here");
+    }
+    let case = case();
+    for (flags, has_head, has_body) in [
+        (&["--no-body"][..], false, false),
+        (&["--no-body", "-i"], true, false),
+        (&["-i"], true, true),
+    ] {
+        let line = call(&case, &[&["v4/people/current", "--curl"], flags].concat()).stdout;
+        let by_curl = Command::new("bash")
+            .args(["-c", &line])
+            .env("ACCESS_TOKEN", &case.tokens.access_token)
+            .output()
+            .unwrap();
+        let by_curl = String::from_utf8(by_curl.stdout).unwrap();
+        let own = call(&case, &[&["v4/people/current"], flags].concat()).stdout;
+        for shown in [by_curl, own] {
+            assert_eq!(shown.starts_with("HTTP/1.1 200 OK"), has_head, "{flags:?}: {shown}");
+            assert_eq!(shown.contains("lastLoginTime"), has_body, "{flags:?}: {shown}");
         }
     }
 }
