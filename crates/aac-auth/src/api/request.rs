@@ -96,7 +96,7 @@ pub struct Request<'client> {
     pub(super) headers: HeaderMap,
     pub(super) body: Option<Body>,
     on_upload: Option<OnUpload>,
-    retry: u32,
+    pub(super) retry: u32,
     cancellation: Cancellation,
     /// The first thing that cannot be sent, reported by [`send`](Self::send).
     pub(super) invalid: Option<String>,

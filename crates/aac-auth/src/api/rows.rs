@@ -61,6 +61,7 @@ struct Query {
     cancellation: Cancellation,
     path: String,
     headers: HeaderMap,
+    retry: u32,
     invalid: Option<String>,
 }
 
@@ -97,7 +98,7 @@ impl Request<'_> {
             let what = "the rows of a list are asked for with GET, without a body".to_owned();
             self.invalid.get_or_insert(what);
         }
-        Rows::new(self.connection.clone(), self.path, self.headers, self.invalid)
+        Rows::new(self.connection.clone(), self.path, self.headers, self.retry, self.invalid)
     }
 }
 
@@ -106,10 +107,12 @@ impl Rows {
         connection: Connection,
         path: String,
         headers: HeaderMap,
+        retry: u32,
         invalid: Option<String>,
     ) -> Self {
+        let cancellation = Cancellation::new();
         Self {
-            query: Query { connection, cancellation: Cancellation::new(), path, headers, invalid },
+            query: Query { connection, cancellation, path, headers, retry, invalid },
             paging: Paging::new(PAGE_SIZE),
             fetching: None,
             page: Page::default(),
@@ -400,6 +403,7 @@ impl Query {
     fn request(&self, order: Order) -> Request<'_> {
         let request = Request::new(&self.connection, Method::GET, &self.path)
             .with_headers(&self.headers)
+            .retry(self.retry)
             .query("limit", &order.limit.to_string())
             .query("offset", &order.offset.to_string());
         // Given twice, it would be a list to the server, and no boolean.
