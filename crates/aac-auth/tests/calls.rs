@@ -2,7 +2,7 @@
 
 #![cfg_attr(not(unix), allow(unused, reason = "some of it is for Unix"))]
 
-use aac_auth::{Client, ConnectionOptions};
+use aac_auth::{Client, ConnectionOptions, Error, Method};
 use aac_sandbox::{Fault, FaultKind, Options, RefreshTokens};
 use acceptance::{Case, DOCUMENTED, Run};
 use std::env;
@@ -265,6 +265,22 @@ fn a_longer_wait_is_told_on_a_terminal() {
     assert!(shown.contains("trying again in 2.0 s"), "{shown}");
     case.sandbox.add_fault(Fault::api(FaultKind::TooManyRequests(2)));
     assert_eq!(case.run(NONE).stderr, "");
+}
+
+#[test]
+fn one_request_may_be_sent_again_less_often_than_others() {
+    let case = Case::fresh(Options::default());
+    case.sandbox.add_fault(Fault::api(FaultKind::BadGateway).always());
+    let options = ConnectionOptions::default().dir(case.folder.path()).retry(1);
+    let client = Client::open(&options, "test/1.0").unwrap();
+    let request = || client.request(Method::GET, "/plans/v1/plans");
+    let calls = |error: Option<Error>| {
+        assert!(error.is_some_and(|error| error.is_retryable()));
+        case.sandbox.counters().api_calls
+    };
+    assert_eq!(calls(request().send().err()), 2);
+    assert_eq!(calls(request().retry(0).send().err()), 3);
+    assert_eq!(calls(request().retry(0).rows().next_text().err()), 4);
 }
 
 #[test]

@@ -185,6 +185,9 @@ fn a_wrong_command_line_ends_with_2_and_says_what_is_wrong() {
         (&["--json", "--bom"], "--format csv"),
         (&["--bom"], "--format csv"),
         (&["--include-privileges"], "--columns authorizationRoles"),
+        (&["--json", "--columns", "id", "--include-privileges"], "or without --columns"),
+        (&["--columns", ""], "--columns names no column"),
+        (&["--json", "--columns", " ,"], "--columns names no column"),
         (
             &["--columns", "id,nmae"],
             "no user on the first page has \"nmae\"; there are lastLoginTime,id,",

@@ -340,6 +340,53 @@ fn credentials_are_not_overwritten_by_any_of_their_names() {
 }
 
 #[test]
+fn the_credentials_of_another_folder_are_not_overwritten_either() {
+    let case = case();
+    let other = case.path("other");
+    fs::create_dir(&other).unwrap();
+    fs::copy(case.creds(), other.join("creds.json")).unwrap();
+    fs::write(other.join("creds.json.spent"), "old").unwrap();
+    let refused = |name: &str| {
+        let before = fs::read(other.join(name)).ok();
+        // As with `cargo sandbox`: AAC_DIR leads away from the folder in which the program runs.
+        let mut program = case.program("raw_call");
+        let run = Run::of(program.current_dir(&other).args([PERSON, "-o", name]));
+        assert_eq!(run.code, Some(2), "{name}: {}", run.stderr);
+        assert!(run.stderr.contains("is part of your credentials"), "{}", run.stderr);
+        assert_eq!(fs::read(other.join(name)).ok(), before, "{name}");
+    };
+    for name in ["creds.json", "creds.json.spent", "creds.json.rotation", "client_id.txt"] {
+        refused(name);
+    }
+    #[cfg(unix)]
+    {
+        fs::rename(other.join("creds.json"), case.path("tokens.json")).unwrap();
+        std::os::unix::fs::symlink("../tokens.json", other.join("creds.json")).unwrap();
+        refused("creds.json");
+    }
+    assert_eq!(case.sandbox.counters().connections, 0);
+}
+
+#[test]
+#[cfg(unix)]
+fn a_reader_of_another_pipe_that_stops_reading_is_no_error() {
+    let case = Case::expired(Options::default());
+    let pipe = case.path("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let mut list = case.program("list_users");
+    list.args(["--format", "csv", "-o"]).arg(&pipe);
+    // Without a reader, opening the pipe would wait.
+    let reader = fs::File::options().read(true).write(true).open(&pipe).unwrap();
+    let hold = case.sandbox.hold_token_responses();
+    let child = list.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    assert!(hold.wait_for_request(SOON));
+    drop(reader);
+    hold.release();
+    let run = Run::from(child);
+    assert_eq!((run.code, &*run.stderr), (Some(0), ""));
+}
+
+#[test]
 fn a_folder_is_said_to_be_one() {
     let case = case();
     for path in [case.folder.path().to_owned(), case.path("none/"), ".".into()] {

@@ -73,6 +73,12 @@ fn the_flags_of_a_request_make_it() {
     let queried = echo(&case, &["/sandbox/echo?x=1", "--query", "y="]);
     assert_eq!(queried["query"], "x=1&y=");
 
+    // A package comes as it is, wherever it goes.
+    for output in ["-", "package.zip"] {
+        let shown = call(&case, &[ECHO, "-o", output, "--dry-run"]).stdout;
+        assert!(shown.contains("\naccept: */*\n"), "-o {output}: {shown}");
+    }
+
     let fields = echo(
         &case,
         &[
@@ -707,6 +713,11 @@ fn what_is_not_a_request_is_told_before_anything_is_sent() {
         (&["/x", "--part", &format!("a={}", utf16.display())], 2, "its content is --part \"a=@"),
         (&["/x", "-d", "      {a:1}"], 2, "--data looks like JSON"),
         (&["/x", "--part", "a=@-", "--part", "b=@-"], 2, "one part alone"),
+        (&["/x", "-F", "a=@-", "-F", "b=@-"], 2, "standard input can be one field alone"),
+        // As of "@$file" where that is not set.
+        (&["/x", "-d", "@"], 2, "--data: no file is named after the @"),
+        (&["/x", "-F", "a=@"], 2, "the field \"a\": no file is named after the @"),
+        (&["/x", "--part", "a=@"], 2, "--part a=: no file is named after the @"),
         (&["/x", "--part", "a=1", "-H", "Content-Type: x/y"], 2, "set by the client itself"),
         (&["/x/{WorkspaceId}"], 2, "{workspaceId} alone"),
         (&["/{workspaceId}/x\ny"], 2, "control character"),
@@ -722,6 +733,9 @@ fn what_is_not_a_request_is_told_before_anything_is_sent() {
         (&["/x", "-d", "1", "-X", "GET"], 2, "a GET request with a body is refused"),
         (&["/x", "-f", "a"], 2, "expected NAME=VALUE"),
         (&["/x", "-F", "a=@no-such-file"], 1, "no-such-file: "),
+        (&["/x", "-F", &format!("a={}", at(&utf16))], 2, "utf16.json is UTF-16: save it as UTF-8"),
+        (&["/x", "-F", &format!("a={}", at(&marked))], 2, "byte order mark"),
+        (&["/x", "-F", &format!("a={}", at(&latin1))], 2, "latin1.json is not UTF-8"),
         (&["/x", "-F", "a[b]=1"], 2, "the field \"a[b]\" has brackets: give its value as JSON"),
         (&["/x", "-f", "a[]=1"], 2, "has brackets"),
         (&["/x", "-f", "a=1", "-F", "a=2"], 2, "\"a\" is given twice"),
@@ -897,6 +911,33 @@ fn the_curl_line_sends_what_the_program_sends() {
 }
 
 #[test]
+#[cfg(unix)]
+fn the_curl_line_prints_what_the_program_prints() {
+    if Command::new("curl").arg("--version").output().is_err() {
+        return eprintln!("skipped: no curl here");
+    }
+    let case = case();
+    for (flags, has_head, has_body) in [
+        (&["--no-body"][..], false, false),
+        (&["--no-body", "-i"], true, false),
+        (&["-i"], true, true),
+    ] {
+        let line = call(&case, &[&["v4/people/current", "--curl"], flags].concat()).stdout;
+        let by_curl = Command::new("bash")
+            .args(["-c", &line])
+            .env("ACCESS_TOKEN", &case.tokens.access_token)
+            .output()
+            .unwrap();
+        let by_curl = String::from_utf8(by_curl.stdout).unwrap();
+        let own = call(&case, &[&["v4/people/current"], flags].concat()).stdout;
+        for shown in [by_curl, own] {
+            assert_eq!(shown.starts_with("HTTP/1.1 200 OK"), has_head, "{flags:?}: {shown}");
+            assert_eq!(shown.contains("lastLoginTime"), has_body, "{flags:?}: {shown}");
+        }
+    }
+}
+
+#[test]
 fn a_dry_run_contacts_nobody() {
     let case = Case::expired(Options::default());
     for args in [
@@ -916,6 +957,10 @@ fn a_dry_run_contacts_nobody() {
     let pages = call(&case, &["/x?a=b", "--paginate", "--page-size", "7", "--dry-run"]);
     let first = format!("GET {}/x?a=b&limit=7&offset=0&includeCount=true\n", case.sandbox.url());
     assert!(pages.stdout.starts_with(&first), "{}", pages.stdout);
+    // As in a line that was used without --paginate before.
+    let counted = call(&case, &["/x?includeCount=true", "--paginate", "--dry-run"]);
+    let once = format!("GET {}/x?includeCount=true&limit=100&offset=0\n", case.sandbox.url());
+    assert!(counted.stdout.starts_with(&once), "{}", counted.stdout);
     assert_eq!(case.sandbox.counters().connections, 0);
     assert_eq!(case.refresh_token(), case.tokens.refresh_token);
 }

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Runs end at once.
 fn case() -> Case {
@@ -158,9 +158,6 @@ fn a_run_that_is_there_can_be_watched() {
 fn ctrl_c_leaves_the_run_going_and_says_how_to_watch_it() {
     use std::os::unix::process::ExitStatusExt;
     for (signal, number) in [("INT", 2), ("TERM", 15)] {
-        if acceptance::is_ignored(signal) {
-            continue;
-        }
         if acceptance::is_ignored(signal) {
             continue;
         }
@@ -338,6 +335,26 @@ fn whatever_happens_while_it_watches_the_run_goes_on() {
         assert_eq!(warnings, usize::from(expected == 0 && !is_quiet), "{kind}: {}", run.stderr);
         assert_eq!(starts(&case), (1, 1), "{kind}");
     });
+}
+
+#[test]
+fn a_server_that_asks_for_a_pause_does_not_outlast_max_wait() {
+    let case = case();
+    // The list and the start pass.
+    case.sandbox.add_fault("api:503=60+2xall".parse().unwrap());
+    let begin = Instant::now();
+    let run = call(&case, &["7", "--max-wait", "1"]);
+    assert_eq!((run.code, &*run.stdout), (Some(11), "701\n"), "{}", run.stderr);
+    assert!(begin.elapsed() < Duration::from_secs(30), "{:?}", begin.elapsed());
+    let looks =
+        case.sandbox.requests().into_iter().filter(|request| request.path.ends_with("/701"));
+    assert_eq!(looks.count(), 2, "the pause is kept");
+
+    // Nor is the reason kept back when there is no second look.
+    case.sandbox.add_fault("api:503".parse().unwrap());
+    let once = call(&case, &["--resume", "701", "--max-wait", "0"]);
+    assert_eq!((once.code, &*once.stdout), (Some(11), "701\n"), "{}", once.stderr);
+    assert!(once.stderr.starts_with("run_plan: warning: HTTP 503 "), "{}", once.stderr);
 }
 
 #[test]

@@ -127,9 +127,14 @@ fn less_time_than_asked_for_has_an_exit_code_of_its_own() {
         assert_eq!(run.stderr.ends_with(&cure), code == 10, "{}", run.stderr);
     }
     case.sandbox.disable_pairs();
-    let disabled = call(&case, &["--fail-within", "1", "--online"]);
-    assert_eq!(disabled.code, Some(10));
-    assert!(disabled.stdout.contains("Disabled by User\n"), "{}", disabled.stdout);
+    for days in ["0", "1", "9999"] {
+        let disabled = call(&case, &["--fail-within", days, "--online"]);
+        assert_eq!(disabled.code, Some(10), "{days}");
+        assert!(disabled.stdout.contains("Disabled by User\n"), "{}", disabled.stdout);
+        let said =
+            "token_status: the platform no longer accepts the tokens: Disabled by User\n  Create";
+        assert!(disabled.stderr.starts_with(said), "{}", disabled.stderr);
+    }
     // The network is no reason to say that the tokens end.
     case.sandbox.add_fault(Fault::api(FaultKind::ServerError).always());
     let unknown = call(&case, &["--fail-within", "1", "--online"]);
@@ -151,6 +156,35 @@ fn an_opaque_refresh_token_does_not_say_when_it_ends() {
     assert_eq!(unknown.code, Some(1));
     assert!(unknown.stderr.contains("ask with --online"), "{}", unknown.stderr);
     assert_eq!(call(&case, &["--fail-within", "1", "--online"]).code, Some(0));
+}
+
+#[test]
+fn who_has_asked_online_is_not_told_to() {
+    use base64::Engine;
+    use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL;
+    let options = Options { refresh_tokens: RefreshTokens::Opaque, ..Options::default() };
+    let case = Case::fresh(options);
+    let mut parts: Vec<_> = case.tokens.access_token.split('.').map(str::to_owned).collect();
+    let mut claims: Value = serde_json::from_slice(&BASE64URL.decode(&parts[1]).unwrap()).unwrap();
+    claims.as_object_mut().unwrap().remove("sid").unwrap();
+    parts[1] = BASE64URL.encode(claims.to_string());
+    let access_token = parts.join(".");
+    fs::write(case.creds(), creds_with(&Tokens { access_token, ..case.tokens.clone() })).unwrap();
+    let run = call(&case, &["--online", "--fail-within", "1"]);
+    assert_eq!(run.code, Some(1), "{}", run.stderr);
+    assert!(run.stderr.contains("names no session"), "{}", run.stderr);
+    assert!(!run.stderr.contains("--online"), "{}", run.stderr);
+}
+
+#[test]
+fn a_refresh_that_was_cut_off_is_completed_to_ask_the_platform() {
+    let case = Case::interrupted(Options::default());
+    // As after a power failure on some file systems.
+    fs::write(case.creds(), "").unwrap();
+    assert_eq!(state(&case), ("interrupted".to_owned(), Some(0)));
+    let (described, code) = status(&case, &["--online", "--fail-within", "1"]);
+    assert_eq!((&described["state"], code), (&json!("usable"), Some(0)));
+    assert_eq!(described["platform"]["status"], "Enabled");
 }
 
 #[test]

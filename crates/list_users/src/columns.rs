@@ -31,6 +31,11 @@ pub(crate) fn are_among(columns: &[String], names: &str) -> bool {
     names.split(',').any(|name| columns.iter().any(|column| column == name))
 }
 
+/// Whether there are columns, all of which are sent without being asked for.
+pub(crate) fn are_plain(columns: &[String]) -> bool {
+    !columns.is_empty() && columns.iter().all(|column| of(ALL).contains(column))
+}
+
 /// Rejects a column that is neither documented nor a field of a user on the first page, unless that
 /// page is empty.
 pub(crate) fn check(columns: &[String], users: &mut Rows) -> Result<(), Error> {

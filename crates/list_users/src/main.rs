@@ -107,6 +107,10 @@ fn run(cli: Cli) -> Result<(), Error> {
         Format::Table if cli.include_privileges && !has_privileges => {
             "--include-privileges goes with another --format, or with --columns authorizationRoles"
         }
+        _ if cli.include_privileges && !has_privileges && columns::are_plain(&chosen) => {
+            "--include-privileges goes with --columns authorizationRoles, or without --columns"
+        }
+        _ if chosen.is_empty() && !cli.columns.is_empty() => "--columns names no column",
         _ => "",
     };
     if !conflict.is_empty() {

@@ -11,6 +11,8 @@ use std::path::Path;
 /// How much of a stream (standard input, a pipe) is read before sending, in bytes. A stream that fits is
 /// checked, and can be sent again.
 const HELD: u64 = 1024 * 1024;
+/// Its name in messages.
+const STDIN: &str = "standard input";
 /// The longest file that is checked before sending, in bytes.
 const CHECKED: u64 = 64 * 1024 * 1024;
 
@@ -20,6 +22,9 @@ pub(crate) fn of_fields(
     strings: &[(String, String)],
     values: &[(String, String)],
 ) -> Result<String, Error> {
+    if values.iter().filter(|(_, value)| value == "@-").count() > 1 {
+        return Err(Error::usage("--field: standard input can be one field alone"));
+    }
     let mut members = Vec::new();
     for (name, text) in strings.iter().chain(values) {
         let shown = format!("the field {:?}", output::one_line(name));
@@ -44,14 +49,15 @@ pub(crate) fn of_fields(
 /// JSON as it is, the content of a file as a string, or the text as a string.
 fn of_field(name: &str, text: &str) -> Result<String, Error> {
     if let Some(path) = text.strip_prefix('@') {
-        let stdin = || io::read_to_string(io::stdin());
-        let text = match path {
-            "-" => stdin(),
-            path if Path::new(path).is_dir() => Err(io::ErrorKind::IsADirectory.into()),
-            path => fs::read_to_string(path),
+        is_named(name, path)?;
+        let mut bytes = Vec::new();
+        let (path, read) = match path {
+            "-" => (STDIN, io::stdin().read_to_end(&mut bytes)),
+            path if Path::new(path).is_dir() => (path, Err(io::ErrorKind::IsADirectory.into())),
+            path => (path, fs::File::open(path).and_then(|mut file| file.read_to_end(&mut bytes))),
         };
-        let text = text.map_err(|error| Error::file(path, error))?;
-        return Ok(Value::from(text).to_string());
+        read.map_err(|error| Error::file(path, error))?;
+        return Ok(Value::from(text_of(path, &bytes)?).to_string());
     }
     check(name, text.as_bytes())?;
     let json = serde_json::from_str::<&RawValue>(text);
@@ -67,8 +73,9 @@ pub(crate) fn of_data(data: &str, is_json: bool) -> Result<Body, Error> {
         }
         return Ok(data.to_owned().into());
     };
+    is_named("--data", source)?;
     if source == "-" {
-        return of_stream("standard input", io::stdin(), is_json);
+        return of_stream(STDIN, io::stdin(), is_json);
     }
     let path = Path::new(source);
     let failed = |error| Error::file(path, error);
@@ -111,12 +118,15 @@ pub(crate) fn of_parts(parts: &[(String, String)]) -> Result<Vec<(&str, Body)>, 
         return Err(Error::usage("--part: standard input can be one part alone"));
     }
     let body = |value: &str| match value.strip_prefix('@') {
-        Some("-") => Ok(Body::stream("standard input", io::stdin())),
+        Some("-") => Ok(Body::stream(STDIN, io::stdin())),
         Some(path) => Body::file(path.as_ref()),
         None => Ok(value.to_owned().into()),
     };
     for (name, value) in parts {
         is_no_file("--part", &format!("{name}="), value)?;
+        if let Some(path) = value.strip_prefix('@') {
+            is_named(&format!("--part {}=", output::one_line(name)), path)?;
+        }
     }
     parts.iter().map(|(name, value)| Ok((name.as_str(), body(value)?))).collect()
 }
@@ -131,8 +141,16 @@ fn is_no_file(flag: &str, before: &str, value: &str) -> Result<(), Error> {
     }
 }
 
-/// Rejects invalid JSON: a server would only say that it is wrong, not where.
-fn check(name: &str, bytes: &[u8]) -> Result<(), Error> {
+/// Rejects an `@` alone, such as `"@$file"` is if that variable is not set.
+fn is_named(shown: &str, path: &str) -> Result<(), Error> {
+    match path.is_empty() {
+        true => Err(Error::usage(format!("{shown}: no file is named after the @"))),
+        false => Ok(()),
+    }
+}
+
+/// The text of a file, as JSON may contain it.
+fn text_of<'bytes>(name: &str, bytes: &'bytes [u8]) -> Result<&'bytes str, Error> {
     let why = match (bytes.trim_ascii_start(), str::from_utf8(bytes)) {
         ([0xff, 0xfe, ..] | [0xfe, 0xff, ..], _) => "is UTF-16: save it as UTF-8".to_owned(),
         ([0xef, 0xbb, 0xbf, ..], _) => {
@@ -142,13 +160,20 @@ fn check(name: &str, bytes: &[u8]) -> Result<(), Error> {
             let lines = bytes[..error.valid_up_to()].split(|byte| *byte == b'\n').count();
             format!("is not UTF-8, as JSON must be: see line {lines}")
         }
-        ([b'{' | b'[', ..], Ok(text)) => match serde_json::from_str::<IgnoredAny>(text) {
-            Ok(_) => return Ok(()),
-            Err(error) => format!(
-                "looks like JSON, but is not: {error}. (Curly quotes? Or has the shell removed the quotes? Then put it in a file: -d \"@FILE\")"
-            ),
-        },
-        _ => return Ok(()),
+        (_, Ok(text)) => return Ok(text),
     };
     Err(Error::usage(format!("{name} {why}")))
+}
+
+/// Rejects invalid JSON: a server would only say that it is wrong, not where.
+fn check(name: &str, bytes: &[u8]) -> Result<(), Error> {
+    let text = text_of(name, bytes)?;
+    if !text.trim_ascii_start().starts_with(['{', '[']) {
+        return Ok(());
+    }
+    serde_json::from_str::<IgnoredAny>(text).map(drop).map_err(|error| {
+        Error::usage(format!(
+            "{name} looks like JSON, but is not: {error}. (Curly quotes? Or has the shell removed the quotes? Then put it in a file: -d \"@FILE\")"
+        ))
+    })
 }

@@ -15,11 +15,16 @@ pub(crate) fn line(preview: &Preview, options: &Options, answer: &Answer) -> Str
         Method::HEAD => words.push("--head".to_owned()),
         ref method => words.push(format!("--request {}", quoted(method.as_str()))),
     }
-    if answer.include && preview.method != Method::HEAD {
+    if answer.include && !answer.no_body && preview.method != Method::HEAD {
         words.push("--include".to_owned());
     }
     if let Some(path) = answer.file() {
         words.push(format!("--output {}", quoted(&path.to_string_lossy())));
+    }
+    if answer.no_body && preview.method != Method::HEAD {
+        // What --include prints would go there as well.
+        let head = if answer.include { "--dump-header - " } else { "" };
+        words.push(format!("{head}--output /dev/null"));
     }
     // Decodes the compression that the header below allows.
     words.push("--compressed".to_owned());

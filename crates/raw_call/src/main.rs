@@ -90,7 +90,7 @@ fn main() -> ExitCode {
 fn run(cli: &Cli) -> Result<(), Error> {
     let program = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
     let client = Client::open(&cli.connection, program)?;
-    let request = cli.request.build(&client, &cli.path, cli.answer.file().is_some())?;
+    let request = cli.request.build(&client, &cli.path, cli.answer.output.is_some())?;
     if cli.answer.paginate {
         let mut rows = request.rows().page_size(cli.answer.page_size);
         if let Some(limit) = cli.answer.limit {

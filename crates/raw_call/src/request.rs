@@ -41,14 +41,14 @@ impl Options {
         &self,
         client: &'client Client,
         path: &str,
-        is_for_file: bool,
+        has_output: bool,
     ) -> Result<Request<'client>, Error> {
         let default = if self.has_body() { Method::POST } else { Method::GET };
         let mut request = client.request(self.method.clone().unwrap_or(default), path);
         for (name, value) in &self.query {
             request = request.query(name, value);
         }
-        if is_for_file && self.header("accept").is_none() {
+        if has_output && self.header("accept").is_none() {
             // Packages are ZIP archives, reports PDF.
             request = request.header("accept", "*/*");
         }

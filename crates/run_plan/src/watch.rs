@@ -2,7 +2,7 @@
 
 use crate::{Kind, is_missing};
 use aac_auth::output::{one_line, warn};
-use aac_auth::{Client, Error, ErrorKind, Value};
+use aac_auth::{Client, Error, ErrorKind, Method, Response, Value};
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use std::fmt;
 use std::thread;
@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 /// The first pause between two looks at a run. Each one is half as long again as the one before.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// The longest pause that a server may ask for.
+const LONGEST_ASKED: Duration = Duration::from_secs(300);
 /// How long a run that has just started may be unknown to the server.
 const APPEARS: Duration = Duration::from_secs(60);
 
@@ -46,11 +48,13 @@ impl Run {
         format!("run_plan {option} {}", self.id)
     }
 
+    /// Asks once. Whoever watches asks again, and knows for how long.
     fn look(&self, client: &Client) -> Result<Value, Error> {
-        client.get(&match self.kind {
+        let path = match self.kind {
             Kind::Plan => format!("/plans/v1/planSnapshotRuns/{}", self.id),
             Kind::Recipe => format!("/v4/jobGroups/{}", self.id),
-        })
+        };
+        client.request(Method::GET, &path).retry(0).send().and_then(Response::json)
     }
 }
 
@@ -61,8 +65,10 @@ pub(crate) fn watch(client: &Client, run: &Run, max_wait: Option<Duration>) -> R
     let bar = spinner();
     let mut status = "unknown".to_owned();
     let mut pause = FIRST_PAUSE;
-    let mut is_told = false;
+    // In a row.
+    let mut failures = 0;
     loop {
+        let mut asked = Duration::ZERO;
         let trouble = match run.look(client) {
             Ok(now) => match now["status"].as_str() {
                 Some("Complete") => return Ok(End::Complete),
@@ -82,22 +88,26 @@ pub(crate) fn watch(client: &Client, run: &Run, max_wait: Option<Duration>) -> R
                 None
             }
             Err(error) if error.is_retryable() || error.kind() == ErrorKind::Response => {
+                asked = error.retry_after().unwrap_or_default().min(LONGEST_ASKED);
                 Some(error.to_string())
             }
             Err(error) => return Err(error),
         };
-        // Once for each interruption, not for each look.
-        if let Some(trouble) = trouble.as_ref().filter(|_| !is_told) {
-            bar.suspend(|| warn(format_args!("{trouble}; {run} goes on, and so does watching it")));
-        }
-        is_told = trouble.is_some();
-
         let left = max_wait.map(|wait| wait.saturating_sub(begin.elapsed()));
-        if left == Some(Duration::ZERO) {
+        let is_last = left == Some(Duration::ZERO);
+        failures = if trouble.is_some() { failures + 1 } else { 0 };
+        // A single failure is over at the next look. A longer interruption is told once.
+        let is_news = failures == 2 || (failures == 1 && is_last);
+        if let Some(trouble) = trouble.filter(|_| is_news) {
+            let ending = if is_last { "" } else { ", and so does watching it" };
+            bar.suspend(|| warn(format_args!("{trouble}; {run} goes on{ending}")));
+        }
+        if is_last {
             return Ok(End::Running(status));
         }
         bar.set_message(format!("{run}: {status}"));
-        thread::sleep(left.map_or(pause, |left| left.min(pause)));
+        let wait = pause.max(asked);
+        thread::sleep(left.map_or(wait, |left| left.min(wait)));
         pause = (pause * 3 / 2).min(LONGEST_PAUSE);
     }
 }

@@ -55,23 +55,15 @@ fn main() -> ExitCode {
 fn run(cli: &Cli) -> Result<ExitCode, Error> {
     let program = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
     let client = Client::open(&cli.connection, program)?;
-    let read = || match cli.online {
+    let (record, failure) = match cli.online.then(|| ask(&client)) {
+        None => (None, None),
+        Some(Ok(record)) => (record, None),
+        Some(Err(error)) => (None, Some(error)),
+    };
+    // Asking may have refreshed the tokens, or found that they cannot be.
+    let status = match cli.online {
         true => client.token_status_online(),
         false => client.token_status(),
-    };
-    let mut status = read();
-    let asked = match &status.session {
-        Some(session) if cli.online => Some(record(&client, session)),
-        _ => None,
-    };
-    if asked.is_some() {
-        // Asking may have refreshed the tokens, or found that they cannot be.
-        status = read();
-    }
-    let (record, failure) = match asked {
-        Some(Ok(record)) => (Some(record), None),
-        Some(Err(error)) => (None, Some(error)),
-        None => (None, None),
     };
     // What can be told is told first.
     match cli.json {
@@ -89,6 +81,10 @@ fn run(cli: &Cli) -> Result<ExitCode, Error> {
     if let Some(code) = reported {
         return Ok(code);
     }
+    if let Some(refused) = record.as_ref().and_then(refusal) {
+        say(&format!("the platform no longer accepts the tokens: {refused}\n  {}", status.renewal));
+        return Ok(ENDS_SOON.into());
+    }
     Ok(match end(&status, record.as_ref()) {
         Some(end) if end.seconds_since(Timestamp::now()) < 86_400 * i64::from(days) => {
             let renewal = &status.renewal;
@@ -98,26 +94,44 @@ fn run(cli: &Cli) -> Result<ExitCode, Error> {
             ENDS_SOON.into()
         }
         Some(_) => ExitCode::SUCCESS,
-        None if status.state == PairState::NotRead => {
-            say("the tokens are in a vault: ask with --online");
-            ExitCode::FAILURE
-        }
         None => {
-            say("the refresh token does not say when it expires: ask with --online");
+            say(match (&record, status.state, cli.online) {
+                (Some(_), ..) => "the platform does not say when the tokens expire",
+                (None, PairState::NotRead, _) => "the tokens are in a vault: ask with --online",
+                (None, _, false) => {
+                    "the refresh token does not say when it expires: ask with --online"
+                }
+                (None, _, true) => {
+                    "it is unknown when the tokens expire: the access token names no session to ask the platform about"
+                }
+            });
             ExitCode::FAILURE
         }
     })
 }
 
-/// What the platform knows of the pair.
-fn record(client: &Client, session: &str) -> Result<Value, Error> {
-    client.get(&format!("/v4/oAuth2ApiTokens/{session}?tokenType=Workspace"))
+/// What the platform knows of the pair; none if no access token names a session.
+fn ask(client: &Client) -> Result<Option<Value>, Error> {
+    let mut status = client.token_status_online();
+    if status.session.is_none() && status.state == PairState::Interrupted {
+        // Whose tokens these are is known once they are in place.
+        client.access_token()?;
+        status = client.token_status_online();
+    }
+    let record =
+        |session| client.get(&format!("/v4/oAuth2ApiTokens/{session}?tokenType=Workspace"));
+    status.session.map(record).transpose()
 }
 
-/// When the pair ends, as far as is known: now, if the platform does not accept it any more.
+/// The platform's word for a pair that it does not accept any more.
+fn refusal(record: &Value) -> Option<String> {
+    let status = record["status"].as_str()?;
+    (status != "Enabled").then(|| output::one_line(status))
+}
+
+/// When the pair ends, as far as is known.
 fn end(status: &TokenStatus, record: Option<&Value>) -> Option<Timestamp> {
     match record {
-        Some(record) if record["status"] != "Enabled" => Some(Timestamp::now()),
         Some(record) => record["expiredAt"].as_str().and_then(|time| time.parse().ok()),
         None => status.refresh_token_until,
     }

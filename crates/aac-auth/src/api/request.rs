@@ -96,6 +96,7 @@ pub struct Request<'client> {
     pub(super) headers: HeaderMap,
     pub(super) body: Option<Body>,
     on_upload: Option<OnUpload>,
+    pub(super) retry: u32,
     cancellation: Cancellation,
     /// The first thing that cannot be sent, reported by [`send`](Self::send).
     pub(super) invalid: Option<String>,
@@ -136,6 +137,7 @@ impl<'client> Request<'client> {
             headers: HeaderMap::new(),
             body: has_length.then(|| Vec::new().into()),
             on_upload: None,
+            retry: connection.retry(),
             cancellation: Cancellation::default(),
             invalid: None,
         }
@@ -230,6 +232,15 @@ impl<'client> Request<'client> {
         self
     }
 
+    /// Sets how often this request is sent again, instead of
+    /// [`ConnectionOptions::retry`](crate::ConnectionOptions::retry). 0 is for a program that asks again by
+    /// itself, and does not want to wait in here.
+    #[must_use]
+    pub fn retry(mut self, times: u32) -> Self {
+        self.retry = times;
+        self
+    }
+
     /// The request as it would be sent. Sends nothing.
     ///
     /// # Errors
@@ -279,9 +290,7 @@ impl<'client> Request<'client> {
                     let finished =
                         finish(Response::new(self.method.clone(), url.clone(), response));
                     match finished.as_ref().map_err(Error::cause) {
-                        Err(Cause::Transport { reason, .. })
-                            if is_safe && tries < connection.retry() =>
-                        {
+                        Err(Cause::Transport { reason, .. }) if is_safe && tries < self.retry => {
                             connection.pause(&mut tries, None, &reason.to_string());
                             fresh = self.latest_token(fresh)?;
                             continue;
@@ -298,8 +307,7 @@ impl<'client> Request<'client> {
                     };
                     let is_too_long = error.retry_after.is_some_and(|wait| wait > PATIENCE);
                     let is_rejected = error.kind == HttpErrorKind::Unauthorized;
-                    if !may_retry || (!is_rejected && (tries == connection.retry() || is_too_long))
-                    {
+                    if !may_retry || (!is_rejected && (tries == self.retry || is_too_long)) {
                         return Err(Cause::Http(error).into());
                     }
                     error.body_consumed = !self.body.as_mut().map_or(Ok(true), Body::rewind)?;
@@ -324,7 +332,7 @@ impl<'client> Request<'client> {
             };
             // A server that did not respond in time gets no second chance.
             let is_final = reason.is_lasting() || matches!(reason, NetworkError::Timeout(_));
-            if !is_safe || is_final || tries == connection.retry() {
+            if !is_safe || is_final || tries == self.retry {
                 let method = self.method.to_string();
                 return Err(Cause::Transport { method, url, reason }.into());
             }

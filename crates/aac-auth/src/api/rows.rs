@@ -61,6 +61,7 @@ struct Query {
     cancellation: Cancellation,
     path: String,
     headers: HeaderMap,
+    retry: u32,
     invalid: Option<String>,
 }
 
@@ -97,7 +98,7 @@ impl Request<'_> {
             let what = "the rows of a list are asked for with GET, without a body".to_owned();
             self.invalid.get_or_insert(what);
         }
-        Rows::new(self.connection.clone(), self.path, self.headers, self.invalid)
+        Rows::new(self.connection.clone(), self.path, self.headers, self.retry, self.invalid)
     }
 }
 
@@ -106,10 +107,12 @@ impl Rows {
         connection: Connection,
         path: String,
         headers: HeaderMap,
+        retry: u32,
         invalid: Option<String>,
     ) -> Self {
+        let cancellation = Cancellation::new();
         Self {
-            query: Query { connection, cancellation: Cancellation::new(), path, headers, invalid },
+            query: Query { connection, cancellation, path, headers, retry, invalid },
             paging: Paging::new(PAGE_SIZE),
             fetching: None,
             page: Page::default(),
@@ -368,14 +371,17 @@ impl Drop for Rows {
 
 impl Query {
     fn check(&self) -> Result<()> {
-        let query = self.path.split_once('?').map_or("", |(_, query)| query);
-        let is_taken =
-            |name: &str| query.split('&').any(|part| part.split('=').next() == Some(name));
         let invalid = self.invalid.clone().or_else(|| {
-            let name = ["limit", "offset"].into_iter().find(|name| is_taken(name))?;
+            let name = ["limit", "offset"].into_iter().find(|name| self.has(name))?;
             Some(format!("the query has a {name}, by which the pages of a list are asked for"))
         });
         invalid.map_or(Ok(()), |what| Err(Error::usage(what)))
+    }
+
+    /// Whether the query has a parameter already.
+    fn has(&self, name: &str) -> bool {
+        let query = self.path.split_once('?').map_or("", |(_, query)| query);
+        query.split('&').any(|part| part.split('=').next() == Some(name))
     }
 
     fn start(&self) -> Result<Fetching> {
@@ -395,11 +401,16 @@ impl Query {
     }
 
     fn request(&self, order: Order) -> Request<'_> {
-        Request::new(&self.connection, Method::GET, &self.path)
+        let request = Request::new(&self.connection, Method::GET, &self.path)
             .with_headers(&self.headers)
+            .retry(self.retry)
             .query("limit", &order.limit.to_string())
-            .query("offset", &order.offset.to_string())
-            .query("includeCount", "true")
+            .query("offset", &order.offset.to_string());
+        // Given twice, it would be a list to the server, and no boolean.
+        match self.has("includeCount") {
+            true => request,
+            false => request.query("includeCount", "true"),
+        }
     }
 
     fn fetch(&self, order: Order) -> Result<Page> {

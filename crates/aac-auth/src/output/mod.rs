@@ -284,6 +284,10 @@ impl Output {
     pub fn error(&self, source: io::Error) -> Error {
         let path = match &self.sink {
             Sink::Stdout(_) | Sink::Closed => return Cause::Output(source).into(),
+            // `-o >(head)` is a reader that stops reading, as `| head` is.
+            Sink::Special { .. } if source.kind() == io::ErrorKind::BrokenPipe => {
+                return Cause::Output(source).into();
+            }
             Sink::Special { path, .. } => path,
             Sink::File(file) => file.path(),
         };
@@ -339,7 +343,8 @@ impl Client {
     /// # Errors
     ///
     /// [`ErrorKind::Io`](crate::ErrorKind::Io) if it cannot be written there;
-    /// [`ErrorKind::Usage`](crate::ErrorKind::Usage) for creds.json and the files that belong to it.
+    /// [`ErrorKind::Usage`](crate::ErrorKind::Usage) for creds.json and the files that belong to it, also of
+    /// another folder than this client's.
     ///
     /// ```no_run
     /// # let client = aac_auth::Client::open(&aac_auth::ConnectionOptions::default(), "demo/1.0")?;
@@ -358,7 +363,9 @@ impl Client {
     }
 }
 
-/// Whether the path leads to creds.json, a file that belongs to it, or one of the two other files.
+/// Whether the path leads to creds.json, a file that belongs to it, or one of the two other files. Those of
+/// another folder count if it has a creds.json: with `AAC_DIR` set, the tokens in the current folder are easy
+/// to forget.
 fn holds_credentials(path: &Path, creds: &Path) -> bool {
     let real = folder::real_path(creds);
     let names = [creds, &real].map(|creds| creds.file_name().unwrap_or_default());
@@ -370,17 +377,22 @@ fn holds_credentials(path: &Path, creds: &Path) -> bool {
         creds.any(|suffix| suffix.is_empty() || suffix.starts_with('.'))
             || ["aac_url.txt", "client_id.txt", "api_project_id.txt"].contains(&&*name)
     };
-    let path = folder::real_path(&path::absolute(path).unwrap_or_default());
+    let named = path::absolute(path).unwrap_or_default();
+    let path = folder::real_path(&named);
     let is_same = |a: &Path, b: &Path| same_file::is_same_file(a, b).unwrap_or(false);
-    [creds, &real].into_iter().filter_map(Path::parent).any(|folder| {
-        let is_inside = path.parent().is_some_and(|parent| is_same(parent, folder));
-        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-        let mut own = entries.filter(|entry| is_one(Some(&entry.file_name())));
-        // Through a hard link, whatever its name.
-        is_inside && is_one(path.file_name())
-            || path.is_file()
-                && own.any(|entry| entry.path().is_file() && is_same(&entry.path(), &path))
-    })
+    let is_in_another = [&named, &path].into_iter().any(|path| {
+        is_one(path.file_name()) && folder::has_tokens(&path.with_file_name("creds.json"))
+    });
+    is_in_another
+        || [creds, &real].into_iter().filter_map(Path::parent).any(|folder| {
+            let is_inside = path.parent().is_some_and(|parent| is_same(parent, folder));
+            let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+            let mut own = entries.filter(|entry| is_one(Some(&entry.file_name())));
+            // Through a hard link, whatever its name.
+            is_inside && is_one(path.file_name())
+                || path.is_file()
+                    && own.any(|entry| entry.path().is_file() && is_same(&entry.path(), &path))
+        })
 }
 
 enum Descriptor {
