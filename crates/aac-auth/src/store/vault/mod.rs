@@ -245,23 +245,19 @@ impl<'a> VaultStore<'a> {
                 Ok(()) => {
                     let seen = self.seen.borrow().version();
                     let newest = seen.0;
-                    // To go on would be to wait until it happens to have as many versions.
-                    if is_made_anew(before, seen) {
-                        self.is_current.set(true);
-                        return Ok(Settled::Superseded);
-                    }
-                    match settle(base, Some(newest), || self.is_ours(base + 1, &is_ours)) {
-                        Settled::Unknown => {}
-                        settled => {
-                            self.is_current.set(true);
-                            return Ok(settled);
-                        }
-                    }
                     if newest > 0 {
                         missing = Missing::default();
-                    } else if base > 0 && missing.is_certain() {
+                    }
+                    // To go on with another secret would be to wait until it happens to have as many versions.
+                    let is_another = is_made_anew(before, seen)
+                        || newest == 0 && base > 0 && missing.is_certain();
+                    let settled = match is_another {
+                        true => Settled::Superseded,
+                        false => settle(base, Some(newest), || self.is_ours(base + 1, &is_ours)),
+                    };
+                    if settled != Settled::Unknown {
                         self.is_current.set(true);
-                        return Ok(Settled::Superseded);
+                        return Ok(settled);
                     }
                     problem
                 }
