@@ -68,8 +68,7 @@ request = urllib.request.Request(os.environ["URL"] + "/iam/v1/workspaces/current
 print(urllib.request.urlopen(request).read().decode())' "$0""#,
         ),
     ] {
-        if Command::new(program).arg("--version").output().is_err() {
-            eprintln!("skipped: no {program} here");
+        if !acceptance::have(program) {
             continue;
         }
         let mut shell = Command::new("sh");

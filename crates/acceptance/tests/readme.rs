@@ -4,7 +4,7 @@
 #![cfg_attr(not(unix), allow(unused, reason = "some of it is for Unix"))]
 
 use aac_sandbox::{Fault, FaultKind, Options, Sandbox, Tokens};
-use acceptance::{Case, DOCUMENTED, PROGRAMS, Run, documents, names, read, repository};
+use acceptance::{Case, DOCUMENTED, PROGRAMS, Run, documents, have, names, read, repository};
 use saphyr::{LoadableYamlNode, Yaml};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -112,14 +112,6 @@ fn stdout(output: Output) -> String {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
     String::from_utf8(output.stdout).unwrap()
-}
-
-fn has(program: &str) -> bool {
-    let is_there = Command::new(program).arg("--version").output().is_ok();
-    if !is_there {
-        eprintln!("skipped: no {program} here");
-    }
-    is_there
 }
 
 /// Compares the help with the one in the README of a crate.
@@ -235,7 +227,7 @@ fn dots_stand_for_anything_and_nothing_else_does() {
 #[test]
 #[cfg(unix)]
 fn every_command_works_word_for_word() {
-    if !has("bash") || !has("git") {
+    if !have("bash") || !have("git") {
         return;
     }
     // One copy for all of them, which is compiled once.
@@ -378,7 +370,7 @@ fn account(folder: &Path) {
     let document = "crates/access_token/README.md";
     let (curl, python) = (&blocks(document, "bash")[0], &blocks(document, "python")[0]);
     for (program, script) in [("curl", curl), ("python3", python)] {
-        if !has(program) {
+        if !have(program) {
             continue;
         }
         let output = match program {
@@ -389,7 +381,7 @@ fn account(folder: &Path) {
         assert_eq!(printed, serde_json::from_str::<Value>(DOCUMENTED).unwrap(), "{program}");
     }
     assert_eq!(sandbox.counters().refreshes, 2, "one token of each pair served all of them");
-    if has("curl") {
+    if have("curl") {
         let arguments = fs::read_to_string(folder.join("arguments")).unwrap();
         assert!(arguments.contains("\n@-\n") && !arguments.contains("Bearer"), "{arguments}");
         // Without a token there is nothing to call with.
@@ -404,7 +396,7 @@ fn account(folder: &Path) {
 #[test]
 #[cfg(unix)]
 fn the_examples_at_the_end_of_raw_calls_help_work_in_the_sandbox() {
-    if !has("bash") {
+    if !have("bash") {
         return;
     }
     let case = Case::fresh(Options::default());
