@@ -1,5 +1,5 @@
 //! Who may use creds.json may use what comes after it and stands beside it, and nobody else: access
-//! control lists, users who share a folder, and disks that copy on write.
+//! control lists, other users of the machine, and disks that copy on write.
 //!
 //! Where it takes root, or a tool, the test is a command of its own:
 //!
@@ -139,88 +139,179 @@ fn started_as(
     command
 }
 
+/// The owner, the group and the mode of a file.
+fn whose(path: &Path) -> (u32, u32, u32) {
+    let found = fs::symlink_metadata(path).unwrap();
+    (found.uid(), found.gid(), found.mode() & 0o777)
+}
+
 #[test]
 #[ignore = "needs to be root: see the head of this file"]
-fn two_users_of_a_group_share_a_folder() {
+fn tokens_of_another_user_are_used_and_not_refreshed() {
     let group = GROUP.to_string();
-    for mode in [0o660, 0o640] {
-        let case = Case::expired(Options::default());
+    let acl = list(&[(1, 6, ID), (2, 6, OTHER), (4, 0, ID), (16, 6, ID), (32, 0, ID)]);
+    // Shared by the group, to read or to write, or by an access control list.
+    for (mode, acl) in [(0o660, None), (0o640, None), (0o600, Some(&acl))] {
+        let case = Case::fresh(Options::default());
         let Some(programs) = shared(&case, mode) else { return };
-        let run = |user| {
-            let mut command = command_as(user, &group, &programs, &case);
-            Run::of(&mut command)
-        };
-        if mode == 0o640 {
-            // Who may only read cannot renew, and leaves nothing that shuts the owner out.
-            run(OTHER).assert_fails(1, &["your tokens are unchanged"]);
-            assert_eq!(case.sandbox.counters().token_requests, 0);
-        } else {
-            run(OTHER).assert_ok();
-            assert!(case.sandbox.is_live(&case.refresh_token()));
+        if acl.is_some_and(|acl| !set(&case.creds(), ACL, acl)) {
+            return;
         }
-        let state = fs::metadata(case.creds()).unwrap();
-        assert_eq!((state.uid(), state.gid(), state.mode() & 0o777), (OWNER, GROUP, mode));
+        let run = |user| Run::of(&mut command_as(user, &group, &programs, &case));
+        run(OTHER).assert_ok();
+        run(OWNER).assert_ok();
+        let before = (whose(&case.creds()), fs::read(case.creds()).unwrap());
+        for has_lock_file in [false, true] {
+            case.sandbox.revoke_access_tokens();
+            let words =
+                ["creds.json: it is another user's", "user 12001", "unchanged", "Run this as"];
+            run(OTHER).assert_fails(1, &words);
+            if !has_lock_file {
+                assert_eq!(case.names(), ["aac_url.txt", "client_id.txt", "creds.json"]);
+                assert_eq!((whose(&case.creds()), fs::read(case.creds()).unwrap()), before);
+                assert_eq!(case.sandbox.counters().token_requests, 0);
+            }
+            // Its owner is not shut out by anything, and nothing has changed hands.
+            run(OWNER).assert_ok();
+            for name in ["creds.json", "creds.json.lock", "creds.json.spent"] {
+                assert_eq!(whose(&case.path(name)), before.0, "{name}");
+                assert_eq!(attribute(&case.path(name), ACL).as_ref(), acl, "{name}");
+            }
+            // They use what its owner has refreshed.
+            run(OTHER).assert_ok();
+        }
+        // Root refreshes anybody's, and gives it back.
+        case.sandbox.revoke_access_tokens();
+        case.run(NONE).assert_ok();
+        assert_eq!(whose(&case.creds()), before.0);
         case.sandbox.revoke_access_tokens();
         run(OWNER).assert_ok();
-        assert!(case.sandbox.is_live(&case.refresh_token()));
-        assert_eq!(fs::metadata(case.creds()).unwrap().uid(), OWNER);
+        assert_eq!(case.sandbox.counters().refreshes, 4);
+    }
+}
 
-        // Killed in the middle, with everything lying about.
-        if mode == 0o660 {
-            case.sandbox.revoke_access_tokens();
-            case.sandbox.set_grace(Duration::from_secs(60));
-            let hold = case.sandbox.hold_token_responses();
-            let mut command = command_as(OTHER, &group, &programs, &case);
-            let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-            assert!(hold.wait_for_request(SOON));
-            child.kill().unwrap();
-            child.wait().unwrap();
-            hold.release();
-            run(OWNER).assert_ok();
-            run(OTHER).assert_ok();
+#[test]
+#[ignore = "needs to be root: see the head of this file"]
+fn what_root_has_made_for_a_user_becomes_the_user_s() {
+    let group = GROUP.to_string();
+    // An image or an init container; a volume with fsGroup; one that is not for this user.
+    for (gid, mode, after) in [
+        (0, 0o666, Some((OTHER, 0, 0o600))),
+        (GROUP, 0o660, Some((OTHER, GROUP, 0o660))),
+        (GROUP, 0o640, None),
+    ] {
+        let case = Case::expired(Options::default());
+        let Some(programs) = shared(&case, mode) else { return };
+        chown(case.creds(), Some(0), Some(gid)).unwrap();
+        let run = Run::of(&mut command_as(OTHER, &group, &programs, &case));
+        match after {
+            Some(after) => {
+                run.assert_ok();
+                // Where the folder does not hand its group down, that of root is lost.
+                let (uid, found, mode) = whose(&case.creds());
+                assert_eq!((uid, mode), (after.0, after.2));
+                assert!(found == after.1 || after.1 == 0);
+            }
+            None => {
+                run.assert_fails(1, &["creds.json: it is another user's", "root", "unchanged"]);
+                assert_eq!(case.sandbox.counters().token_requests, 0);
+                assert_eq!(whose(&case.creds()), (0, gid, mode));
+            }
         }
-        // A stranger gets nowhere.
-        case.sandbox.revoke_access_tokens();
-        let mut stranger = command_as(12_003, "12003", &programs, &case);
-        assert_eq!(Run::of(&mut stranger).code, Some(1));
     }
 }
 
 #[test]
 #[ignore = "needs to be root: see the head of this file"]
-fn a_user_named_in_the_list_may_renew_and_the_owner_is_not_shut_out() {
-    let case = Case::expired(Options::default());
-    let Some(programs) = shared(&case, 0o600) else { return };
-    let acl = list(&[(1, 6, ID), (2, 6, OTHER), (4, 0, ID), (16, 6, ID), (32, 0, ID)]);
-    if !set(&case.creds(), ACL, &acl) {
-        return;
+fn links_to_a_file_of_one_s_own_are_not_followed_whoever_refreshes() {
+    let group = GROUP.to_string();
+    for user in [0, OWNER] {
+        for name in ["creds.json.lock", "creds.json.new", "creds.json.rotation", "creds.json.spent"]
+        {
+            for is_hard in [false, true] {
+                let case = Case::expired(Options::default());
+                let Some(programs) = shared(&case, 0o660) else { return };
+                let secret = case.path("id_ed25519");
+                fs::write(&secret, "a private key").unwrap();
+                fs::set_permissions(&secret, PermissionsExt::from_mode(0o600)).unwrap();
+                chown(&secret, Some(user), Some(user)).unwrap();
+                let link = if is_hard { fs::hard_link } else { std::os::unix::fs::symlink };
+                link(&secret, &case.path(name)).unwrap();
+                let before = (whose(&secret), attribute(&secret, ACL), fs::read(&secret).unwrap());
+                let run = match user {
+                    0 => case.run(NONE),
+                    user => Run::of(&mut command_as(user, &group, &programs, &case)),
+                };
+                // The lock file is only locked, and is born with two names.
+                if !is_hard || name != "creds.json.lock" {
+                    run.assert_fails(1, &[name, "belongs to"]);
+                    assert_eq!(case.sandbox.counters().token_requests, 0, "{name}");
+                }
+                let after = (whose(&secret), attribute(&secret, ACL), fs::read(&secret).unwrap());
+                assert_eq!(after, before, "{name}");
+            }
+        }
     }
-    for user in [OTHER, OWNER, OTHER] {
-        let mut command = command_as(user, &GROUP.to_string(), &programs, &case);
-        Run::of(&mut command).assert_ok();
-        case.sandbox.revoke_access_tokens();
-        assert_eq!(attribute(&case.creds(), ACL), Some(acl.clone()));
-        assert_eq!(fs::metadata(case.creds()).unwrap().uid(), OWNER);
-    }
-    assert_eq!(case.sandbox.counters().refreshes, 3);
 }
 
 #[test]
 #[ignore = "needs to be root: see the head of this file"]
-fn a_file_that_is_shared_later_is_shared_with_all_that_is_beside_it() {
+fn a_pair_that_another_user_has_put_there_is_not_used_until_it_is_ones_own() {
+    let group = GROUP.to_string();
+    let case = Case::interrupted(Options::default());
+    let Some(programs) = shared(&case, 0o660) else { return };
+    let journal = case.path("creds.json.rotation");
+    let give = |path: &Path, user| {
+        chown(path, Some(user), Some(GROUP)).unwrap();
+        fs::set_permissions(path, PermissionsExt::from_mode(0o660)).unwrap();
+    };
+    give(&journal, OTHER);
+    give(&case.path("creds.json.lock"), OTHER);
+    let run = || Run::of(&mut command_as(OWNER, &group, &programs, &case));
+    let before = fs::read(&journal).unwrap();
+    let refused = run();
+    refused
+        .assert_fails(1, &["creds.json.rotation: it is another user's", "user 12002", "install"]);
+    assert_eq!(fs::read(&journal).unwrap(), before);
+    // The command in the error, as its owner.
+    let command = &refused.stderr[refused.stderr.find("install ").unwrap()..];
+    let mut shell = Command::new("setpriv");
+    shell.args(["--reuid", "12001", "--regid", "12001", "--groups", &group]);
+    assert!(shell.args(["sh", "-c", command.trim()]).status().unwrap().success());
+    run().assert_ok();
+    assert!(case.sandbox.is_live(&case.refresh_token()));
+    assert_eq!(case.sandbox.counters().token_requests, 1);
+}
+
+#[test]
+#[ignore = "needs to be root: see the head of this file"]
+fn what_others_left_when_they_could_refresh_locks_nobody_out() {
     let group = GROUP.to_string();
     let case = Case::expired(Options::default());
-    let Some(programs) = shared(&case, 0o600) else { return };
-    let run = |user| Run::of(&mut command_as(user, &group, &programs, &case));
-    run(OWNER).assert_ok();
-    fs::set_permissions(case.creds(), PermissionsExt::from_mode(0o660)).unwrap();
-    for user in [OWNER, OTHER] {
+    let Some(programs) = shared(&case, 0o660) else { return };
+    // A lock file, a record, a file that was being written and a pair that was set aside, all of the other
+    // user's, with the rights that the owner had then.
+    let record = format!("{} {} 7\n", "a".repeat(64), "b".repeat(64));
+    for (name, content) in [
+        ("creds.json.lock", ""),
+        ("creds.json.spent", &*record),
+        ("creds.json.new", "half of"),
+        ("creds.json.rotation.old", "not whole"),
+    ] {
+        fs::write(case.path(name), content).unwrap();
+        fs::set_permissions(case.path(name), PermissionsExt::from_mode(0o660)).unwrap();
+        chown(case.path(name), Some(OTHER), Some(GROUP)).unwrap();
+    }
+    for _ in 0..2 {
+        Run::of(&mut command_as(OWNER, &group, &programs, &case)).assert_ok();
         case.sandbox.revoke_access_tokens();
-        run(user).assert_ok();
     }
-    for name in ["creds.json.lock", "creds.json.spent"] {
-        assert_eq!(fs::metadata(case.path(name)).unwrap().mode() & 0o777, 0o660, "{name}");
-    }
+    assert_eq!(case.sandbox.counters().refreshes, 2);
+    assert_eq!(whose(&case.path("creds.json.lock")).0, OTHER);
+    // What it says still counts; it is its reader's now.
+    let kept = fs::read_to_string(case.path("creds.json.spent")).unwrap();
+    assert!(kept.starts_with(&record) && kept.lines().count() == 3, "{kept}");
+    assert_eq!(whose(&case.path("creds.json.spent")), (OWNER, GROUP, 0o660));
 }
 
 #[test]
@@ -235,24 +326,10 @@ fn a_lock_file_has_its_rights_before_anyone_sees_it() {
     // Killed before it gives the new file to those who may use creds.json, in whatever way that is.
     let inject = "inject=fsetxattr,fchown,fchmod:signal=KILL:when=1";
     let strace = ["strace", "-f", "-o", "/dev/null", "-e", inject];
-    let killed = Run::of(&mut started_as(OTHER, &group, &strace, &programs, &case));
+    let killed = Run::of(&mut started_as(OWNER, &group, &strace, &programs, &case));
     assert_eq!(killed.code, None, "{}", killed.stderr);
     assert!(!case.path("creds.json.lock").exists());
     Run::of(&mut command_as(OWNER, &group, &programs, &case)).assert_ok();
-}
-
-#[test]
-#[ignore = "needs to be root: see the head of this file"]
-fn a_pair_that_another_user_has_saved_is_found_when_creds_json_is_gone() {
-    let group = GROUP.to_string();
-    let case = Case::expired(Options::default());
-    let Some(programs) = shared(&case, 0o660) else { return };
-    case.interrupt(&mut command_as(OTHER, &group, &programs, &case)).assert_ok();
-    assert!(case.path("creds.json.rotation").is_file());
-    fs::remove_file(case.creds()).unwrap();
-    Run::of(&mut command_as(OWNER, &group, &programs, &case)).assert_ok();
-    assert!(case.sandbox.is_live(&case.refresh_token()));
-    assert_eq!(case.sandbox.counters().token_requests, 1);
 }
 
 #[test]

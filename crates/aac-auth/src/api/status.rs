@@ -227,7 +227,7 @@ impl TokenStatus {
         };
         let token = pair.as_ref().ok().map(|pair| pair.refresh_token.digest());
         let spent = SpentTokens::read(&files).unwrap_or_default();
-        let journal = Found::read(&files.journal);
+        let journal = Found::read(&files, &files.journal);
         let now = LocalTime::now();
 
         let refresh_token_until = pair
@@ -333,7 +333,7 @@ fn leftovers(
         let meaning = match name.strip_prefix(&own)? {
             ".rotation" => of_journal(settings, files, &path, place, token),
             rest if rest.starts_with(".rotation.old") => {
-                of_set_aside(settings, &path, spent)
+                of_set_aside(settings, files, &path, spent)
             }
             rest if rest.starts_with(".damaged") => {
                 "what a run found in creds.json and could not use; delete it when you do not need it"
@@ -359,7 +359,7 @@ fn of_journal(
     if files.are_in_use() {
         return "another program is refreshing the tokens".to_owned();
     }
-    match Found::read(path) {
+    match Found::read(files, path) {
         Err(problem) => format!("the journal of a refresh, which cannot be used: {problem}"),
         Ok(None) => "the journal of a refresh that has just ended".to_owned(),
         Ok(Some(found)) => {
@@ -393,8 +393,8 @@ fn of_journal(
     }
 }
 
-fn of_set_aside(settings: &Settings, path: &Path, spent: &SpentTokens) -> String {
-    let found = match Found::read(path) {
+fn of_set_aside(settings: &Settings, files: &Files, path: &Path, spent: &SpentTokens) -> String {
+    let found = match Found::read(files, path) {
         Err(problem) => {
             return format!("tokens that were set aside, and cannot be read: {problem}");
         }

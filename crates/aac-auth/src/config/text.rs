@@ -1,7 +1,7 @@
 //! Reads text files as people leave them: with a byte order mark, in UTF-16, with surrounding whitespace.
 
 use crate::error::FileProblem;
-use crate::platform;
+use crate::platform::{self, Unfit};
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
@@ -12,27 +12,42 @@ const LIMIT: u64 = 1024 * 1024;
 
 /// Reads the bytes of a settings or token file.
 pub(crate) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, FileProblem> {
-    let unreadable = |error: io::Error| match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => FileProblem::Missing,
-        _ => FileProblem::Unreadable(error),
-    };
     // Checked first, because opening a named pipe would wait for a writer.
-    let metadata = platform::patiently(path, || fs::metadata(path)).map_err(unreadable)?;
+    let metadata = platform::patiently(path, || fs::metadata(path)).map_err(problem)?;
     if !metadata.is_file() {
         return Err(FileProblem::NotAFile);
     }
-    // Room for the whole file: a growing buffer would leave copies behind.
-    let room = metadata.len().min(LIMIT) + 1;
-    let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(room).unwrap_or(0)));
+    read_opened(path, || File::open(path))
+}
+
+/// Reads the bytes of a file that is opened in this way.
+pub(crate) fn read_opened(
+    path: &Path,
+    open: impl Fn() -> io::Result<File>,
+) -> Result<Zeroizing<Vec<u8>>, FileProblem> {
+    let mut bytes = Zeroizing::default();
     let read = || {
-        bytes.clear();
-        File::open(path)?.take(LIMIT + 1).read_to_end(&mut bytes)
+        let file = open()?;
+        // Room for the whole file: a growing buffer would leave copies behind.
+        let room = usize::try_from(file.metadata()?.len().min(LIMIT) + 1).unwrap_or(0);
+        bytes = Zeroizing::new(Vec::with_capacity(room));
+        file.take(LIMIT + 1).read_to_end(&mut bytes)
     };
-    platform::patiently(path, read).map_err(unreadable)?;
+    platform::patiently(path, read).map_err(problem)?;
     if bytes.len() as u64 > LIMIT {
         return Err(FileProblem::TooLarge);
     }
     Ok(bytes)
+}
+
+fn problem(error: io::Error) -> FileProblem {
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => FileProblem::Missing,
+        _ => match Unfit::of(&error) {
+            Some(unfit) => FileProblem::Unfit(unfit.clone()),
+            None => FileProblem::Unreadable(error),
+        },
+    }
 }
 
 /// Decodes the bytes: UTF-8, or UTF-16 if a byte order mark says so, as PowerShell's `>` writes it.

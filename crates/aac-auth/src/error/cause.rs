@@ -5,7 +5,7 @@ use crate::error::kind::ErrorKind;
 use crate::error::place::Place;
 use crate::error::vault::{VaultProblem, put_command};
 use crate::loopback::is_loopback;
-use crate::platform;
+use crate::platform::{self, Unfit};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -66,13 +66,6 @@ pub(crate) enum Cause {
         path: Place,
         /// The operating system's error.
         source: io::Error,
-        /// Whether an earlier run may have used the refresh token.
-        in_doubt: bool,
-    },
-    /// creds.json has a second name, a hard link, which would keep the old tokens. Nothing was sent.
-    HardLink {
-        /// The file.
-        creds: PathBuf,
         /// Whether an earlier run may have used the refresh token.
         in_doubt: bool,
     },
@@ -274,6 +267,8 @@ pub(crate) enum FileProblem {
     NotAFile,
     /// The operating system could not read it.
     Unreadable(io::Error),
+    /// It stands where others may put theirs, and may not be used.
+    Unfit(Unfit),
     /// It is larger than 1 MiB.
     TooLarge,
     /// It is not text: neither UTF-8, nor UTF-16 with a byte order mark.
@@ -412,12 +407,6 @@ impl fmt::Display for Cause {
             Self::NotWritable { path, source, in_doubt } => {
                 write!(f, "{path}: {source}; {}", tokens(*in_doubt))
             }
-            Self::HardLink { creds, in_doubt } => write!(
-                f,
-                "{}: it has another name (a hard link); {}",
-                creds.display(),
-                tokens(*in_doubt)
-            ),
             Self::OlderCopy { creds, used, .. } => write!(
                 f,
                 "{creds}: it was replaced by an older copy, whose refresh token was used on {used}"
@@ -512,6 +501,7 @@ impl fmt::Display for FileProblem {
             Self::Missing => f.write_str("no such file"),
             Self::NotAFile => f.write_str("not a file"),
             Self::Unreadable(source) => write!(f, "cannot be read: {source}"),
+            Self::Unfit(unfit) => unfit.fmt(f),
             Self::TooLarge => f.write_str("larger than 1 MiB"),
             Self::NotText => f.write_str("not a text file"),
             Self::Empty => f.write_str("empty"),
@@ -589,9 +579,10 @@ impl error::Error for NetworkError {}
 impl Cause {
     pub(crate) fn kind(&self) -> ErrorKind {
         match self {
-            Self::File { problem: FileProblem::Torn | FileProblem::UnknownJournal, .. } => {
-                ErrorKind::Storage
-            }
+            Self::File {
+                problem: FileProblem::Torn | FileProblem::UnknownJournal | FileProblem::Unfit(_),
+                ..
+            } => ErrorKind::Storage,
             Self::NoFolder { .. }
             | Self::NotAFolder { .. }
             | Self::Placeholders { .. }
@@ -601,7 +592,6 @@ impl Cause {
             | Self::Claimed { .. }
             | Self::Locked { .. }
             | Self::NotWritable { .. }
-            | Self::HardLink { .. }
             | Self::SeveralPairs { .. }
             | Self::SavedInJournal { .. }
             | Self::NotSaved { .. } => ErrorKind::Storage,
@@ -721,6 +711,9 @@ impl Cause {
             Self::NotWritable { path, source, .. } if platform::is_sharing_violation(source) => format!(
                 "Another program has {path} open, and does not share it. Close that program, and run this again."
             ),
+            Self::NotWritable { path, source, .. } if Unfit::of(source).is_some() => {
+                Unfit::of(source).map(|unfit| unfit.help(&path.to_string())).unwrap_or_default()
+            }
             // Network shares and the folders of WSL, as Windows sees them, may have no locks.
             Self::NotWritable { source, .. } if source.kind() == io::ErrorKind::Unsupported => {
                 "Move aac_url.txt, client_id.txt and creds.json to a folder on a local disk, and name that with --dir or AAC_DIR.".to_owned()
@@ -728,7 +721,6 @@ impl Cause {
             Self::NotWritable { path, .. } => format!(
                 "Tokens are refreshed only where the new ones can be saved. Give yourself permission to write {path} and its folder, and free up disk space."
             ),
-            Self::HardLink { .. } => "Each name of a file has a lock of its own, and keeps its own tokens. Keep one of them, and make the others symbolic links to it.".to_owned(),
             Self::OlderCopy { creds, page, .. } => format!(
                 "Restore the newer file if you have it. Otherwise:\n{}",
                 make_new(page, creds)
@@ -743,9 +735,12 @@ impl Cause {
                     let cure = problem.map(|problem| problem.help(path) + "\n").unwrap_or_default();
                     format!("{cure}Run this again on this machine: it moves them there.")
                 }
-                None => format!(
-                    "Give yourself permission to write {creds} and its folder, and run this again: it moves them there."
-                ),
+                None => match Unfit::of(source) {
+                    Some(unfit) => unfit.help(&creds.to_string()),
+                    None => format!(
+                        "Give yourself permission to write {creds} and its folder, and run this again: it moves them there."
+                    ),
+                },
             },
             Self::Transport { method, url, reason: NetworkError::Connect(_) } if is_local(url) => {
                 match is_safe(method) {
@@ -902,6 +897,7 @@ impl FileProblem {
                 "Another program has it open, and does not share it. Close that program, and run this again.".to_owned()
             }
             Self::Unreadable(_) => "Give yourself permission to read it.".to_owned(),
+            Self::Unfit(unfit) => unfit.help(&place.to_string()),
             Self::Placeholder(page) | Self::PlaceholderTokens { page, .. } => {
                 format!("{}\n{}", fill_in(place, page), try_it())
             }

@@ -367,10 +367,6 @@ mod tests {
                 (Storage, false, false, false, 1),
             ),
             (
-                Cause::HardLink { creds: PathBuf::new(), in_doubt: false },
-                (Storage, false, false, false, 1),
-            ),
-            (
                 Cause::SeveralPairs { creds: creds(), pairs: vec![] },
                 (Storage, false, false, false, 1),
             ),

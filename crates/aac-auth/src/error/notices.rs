@@ -19,6 +19,11 @@ impl Notices {
         warn(text);
     }
 
+    /// Reports something that has happened, and that nobody need act on.
+    pub(crate) fn inform(self, text: impl fmt::Display) {
+        say(format_args!("{text}"));
+    }
+
     /// Tells a person at a terminal what is going on.
     pub(crate) fn remark(self, text: impl fmt::Display) {
         if self.verbose || io::stderr().is_terminal() {

@@ -3,11 +3,13 @@
 pub(crate) mod cleanup;
 pub(crate) mod farewell;
 mod patience;
+mod plain;
 pub(crate) mod signals;
 #[cfg(windows)]
 mod windows;
 
 pub(crate) use patience::{Patience, patiently};
+pub(crate) use plain::{Flaw, Unfit, is_named, is_self_or_root, names, open_plain, owner};
 #[cfg(windows)]
 use windows::access::Protection;
 #[cfg(windows)]
@@ -48,100 +50,112 @@ pub(crate) fn create_new(path: &Path, access: Option<&Access>) -> io::Result<Fil
 #[derive(Debug)]
 pub(crate) struct Access {
     metadata: Metadata,
+    links: u64,
     /// As the system stores it (acl(5)); `None` if the mode says everything.
     #[cfg(target_os = "linux")]
     acl: Option<Vec<u8>>,
     #[cfg(target_os = "linux")]
     attributes: Vec<(std::ffi::CString, Vec<u8>)>,
     #[cfg(target_os = "macos")]
-    file: Option<File>,
+    file: File,
     #[cfg(windows)]
     protection: Protection,
-    #[cfg(windows)]
-    links: u64,
-}
-
-/// The owner of a new file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Owner {
-    /// The owner of creds.json.
-    Same,
-    /// This process's user, since only root may give a file away. The owner of creds.json has access.
-    Ours,
 }
 
 impl Access {
-    /// Reads who may use the file at this path.
-    pub(crate) fn of(path: &Path) -> io::Result<Self> {
-        #[cfg(windows)]
-        return patiently(path, || {
-            let file = File::open(path)?;
-            Ok(Self {
-                metadata: file.metadata()?,
-                protection: Protection::of(&file)?,
-                links: winapi_util::file::information(&file)?.number_of_links(),
-            })
-        });
-        #[cfg(not(windows))]
+    /// Reads who may use a file.
+    pub(crate) fn of(file: File) -> io::Result<Self> {
         Ok(Self {
-            metadata: std::fs::metadata(path)?,
+            metadata: file.metadata()?,
+            links: names(&file)?,
             #[cfg(target_os = "linux")]
-            acl: linux::attribute(path, linux::ACL)?,
+            acl: linux::attribute(&file, linux::ACL)?,
             #[cfg(target_os = "linux")]
-            attributes: linux::other_attributes(path),
+            attributes: linux::other_attributes(&file),
+            #[cfg(windows)]
+            protection: Protection::of(&file)?,
             #[cfg(target_os = "macos")]
-            file: File::open(path).ok(),
+            file,
         })
     }
 
-    /// Whether the file's owner has made it read-only.
-    pub(crate) fn is_read_only(&self) -> bool {
-        self.metadata.permissions().readonly()
+    /// What of creds.json keeps its tokens from being refreshed.
+    pub(crate) fn check(&self) -> io::Result<()> {
+        if self.metadata.permissions().readonly() {
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, "read-only"));
+        }
+        // A rename would leave the other names behind.
+        if self.links > 1 {
+            return Err(Unfit::new(Flaw::PairHardLink, &self.metadata).into());
+        }
+        Ok(())
     }
 
-    /// How many names the file has: a rename would leave the others behind.
-    pub(crate) fn links(&self) -> u64 {
-        #[cfg(unix)]
-        return std::os::unix::fs::MetadataExt::nlink(&self.metadata);
-        #[cfg(windows)]
-        self.links
+    /// The number of its owner, where the system has numbers.
+    pub(crate) fn owner(&self) -> Option<u32> {
+        owner(&self.metadata)
     }
 
-    /// Gives the file the access of creds.json, without access for users who are neither its owner nor in
-    /// its group.
+    /// Gives a new file the access of creds.json, without access for users who are neither its owner nor in
+    /// its group, and for a group that only shared what everyone had.
     ///
-    /// Fails if that would shut out a permitted user or let anyone else in.
-    pub(crate) fn give_to(&self, file: &File) -> io::Result<Owner> {
+    /// # Errors
+    ///
+    /// Some user would be shut out, or let in. A [`Flaw::PairForeign`] if the owner cannot be the same, unless
+    /// `may_inherit`: whether this process's user may have it in the owner's place.
+    pub(crate) fn give_to(&self, file: &File, may_inherit: bool) -> io::Result<()> {
         #[cfg(unix)]
         {
-            use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
+            use std::os::unix::fs::{MetadataExt, fchown};
             let (wanted, own) = (&self.metadata, file.metadata()?);
             let has_group =
                 own.gid() == wanted.gid() || fchown(file, None, Some(wanted.gid())).is_ok();
-            let owner =
-                match own.uid() == wanted.uid() || fchown(file, Some(wanted.uid()), None).is_ok() {
-                    true => Owner::Same,
-                    false => Owner::Ours,
-                };
-            let mode = PermissionsExt::from_mode(wanted.mode() & 0o770);
+            let has_owner =
+                own.uid() == wanted.uid() || fchown(file, Some(wanted.uid()), None).is_ok();
+            if !has_owner && !may_inherit {
+                return Err(Unfit::new(Flaw::PairForeign, wanted).into());
+            }
+            let mode = kept_mode(wanted.mode(), self.has_list());
+            // Who inherits it need not let in a group that it is not in.
+            let mode = if has_owner || has_group { mode } else { mode & 0o700 };
             #[cfg(target_os = "linux")]
-            linux::give(file, self, owner, has_group, mode)?;
+            return linux::give(file, self, has_group, mode);
             #[cfg(not(target_os = "linux"))]
             {
-                // The group bits let the owner in only if the file has that group.
-                let is_open = has_group && (owner == Owner::Same || wanted.mode() & 0o060 == 0o060);
-                if !is_open {
+                if !has_group && mode & 0o070 != 0 {
                     return Err(io::ErrorKind::PermissionDenied.into());
                 }
-                file.set_permissions(mode)?;
+                file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(mode))?;
                 #[cfg(target_os = "macos")]
-                copy_access_list(self.file.as_ref(), file)?;
+                copy_access_list(&self.file, file)?;
+                Ok(())
             }
-            Ok(owner)
         }
         #[cfg(windows)]
-        self.protection.give_to(file).map(|()| Owner::Same)
+        {
+            let _ = may_inherit;
+            self.protection.give_to(file)
+        }
     }
+
+    /// Whether an access control list says more than the mode. (That of macOS does not change what the mode
+    /// means.)
+    #[cfg(unix)]
+    fn has_list(&self) -> bool {
+        #[cfg(target_os = "linux")]
+        return self.acl.is_some();
+        #[cfg(not(target_os = "linux"))]
+        false
+    }
+}
+
+/// The mode of the files that come after one with this mode. Others have no access. The group keeps its own
+/// if that was meant: where it may write, where a list says so, or where others had none. In a clone
+/// (0644) the group merely comes with the others.
+#[cfg(unix)]
+fn kept_mode(mode: u32, has_list: bool) -> u32 {
+    let is_meant = has_list || mode & 0o020 != 0 || mode & 0o007 == 0;
+    mode & if is_meant { 0o770 } else { 0o700 }
 }
 
 /// Whether users other than the file's owner and group may read or write it.
@@ -158,9 +172,8 @@ pub(crate) fn is_open_to_others(metadata: &Metadata) -> bool {
 /// Copies the access control list and extended attributes, which macOS keeps apart from the mode.
 #[cfg(target_os = "macos")]
 #[expect(unsafe_code, reason = "no safe interface copies access control lists")]
-fn copy_access_list(from: Option<&File>, to: &File) -> io::Result<()> {
+fn copy_access_list(from: &File, to: &File) -> io::Result<()> {
     use std::os::fd::AsRawFd;
-    let Some(from) = from else { return Ok(()) };
     let flags = libc::COPYFILE_ACL | libc::COPYFILE_XATTR;
     // SAFETY: both descriptors are open for the whole call, and a null state is allowed
     // (copyfile(3)).
@@ -174,15 +187,14 @@ fn copy_access_list(from: Option<&File>, to: &File) -> io::Result<()> {
 /// Access control lists as Linux stores them, in the extended attribute of acl(5).
 #[cfg(target_os = "linux")]
 mod linux {
-    use super::{Access, Owner};
+    use super::Access;
     use rustix::buffer::spare_capacity;
-    use rustix::fs::{XattrFlags, fremovexattr, fsetxattr, getxattr, listxattr};
+    use rustix::fs::{XattrFlags, fgetxattr, flistxattr, fremovexattr, fsetxattr};
     use rustix::io::Errno;
     use std::ffi::{CStr, CString};
-    use std::fs::{File, Permissions};
+    use std::fs::File;
     use std::io;
-    use std::os::unix::fs::MetadataExt;
-    use std::path::Path;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
     pub(super) const ACL: &CStr = c"system.posix_acl_access";
     /// The largest attribute, or list of attribute names, in bytes (xattr(7)).
@@ -204,9 +216,9 @@ mod linux {
     const NO_ID: u32 = u32::MAX;
 
     /// Reads an attribute of a file; `None` if the file or file system does not have it.
-    pub(super) fn attribute(path: &Path, name: &CStr) -> io::Result<Option<Vec<u8>>> {
+    pub(super) fn attribute(file: &File, name: &CStr) -> io::Result<Option<Vec<u8>>> {
         let mut value = Vec::with_capacity(MOST);
-        match getxattr(path, name, spare_capacity(&mut value)) {
+        match fgetxattr(file, name, spare_capacity(&mut value)) {
             Ok(_) => Ok(Some(value)),
             Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::NOSYS) => Ok(None),
             Err(error) => Err(error.into()),
@@ -214,52 +226,33 @@ mod linux {
     }
 
     /// Reads the attributes other than the access control list, as far as they are readable.
-    pub(super) fn other_attributes(path: &Path) -> Vec<(CString, Vec<u8>)> {
+    pub(super) fn other_attributes(file: &File) -> Vec<(CString, Vec<u8>)> {
         let mut names = Vec::with_capacity(MOST);
-        if listxattr(path, spare_capacity(&mut names)).is_err() {
+        if flistxattr(file, spare_capacity(&mut names)).is_err() {
             return Vec::new();
         }
         let names = names.split_inclusive(|&byte| byte == 0);
         let names = names.filter_map(|name| CStr::from_bytes_with_nul(name).ok());
         let others = names.filter(|name| !name.to_bytes().starts_with(b"system."));
-        others.filter_map(|name| Some((name.to_owned(), attribute(path, name).ok()??))).collect()
+        others.filter_map(|name| Some((name.to_owned(), attribute(file, name).ok()??))).collect()
     }
 
-    pub(super) fn give(
-        file: &File,
-        access: &Access,
-        owner: Owner,
-        has_group: bool,
-        mode: Permissions,
-    ) -> io::Result<()> {
+    pub(super) fn give(file: &File, access: &Access, has_group: bool, mode: u32) -> io::Result<()> {
         for (name, value) in &access.attributes {
             // As far as this user may set them: none of them grants access.
             let _ = fsetxattr(file, name.as_c_str(), value, XattrFlags::empty());
         }
-        let is_plain = access.acl.is_none() && owner == Owner::Same && has_group;
-        if is_plain {
+        if access.acl.is_none() && (has_group || mode & 0o070 == 0) {
             // The folder's default list for new files does not apply to creds.json.
             match fremovexattr(file, ACL) {
                 Ok(()) | Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::NOSYS) => {}
                 Err(error) => return Err(error.into()),
             }
-            return file.set_permissions(mode);
+            return file.set_permissions(PermissionsExt::from_mode(mode));
         }
-        let (uid, gid) = (access.metadata.uid(), access.metadata.gid());
-        let foreign_owner = (owner == Owner::Ours).then_some(uid);
-        let foreign_group = (!has_group).then_some(gid);
-        let entries = entries(access.acl.as_deref(), access.metadata.mode());
-        let list = list(entries, foreign_owner, foreign_group);
-        match fsetxattr(file, ACL, &list, XattrFlags::empty()) {
-            Ok(()) => Ok(()),
-            // The group bits let the owner in if the file system has no lists.
-            Err(Errno::OPNOTSUPP)
-                if has_group && access.metadata.mode() & 0o060 == 0o060 && access.acl.is_none() =>
-            {
-                file.set_permissions(mode)
-            }
-            Err(error) => Err(error.into()),
-        }
+        let foreign_group = (!has_group).then_some(access.metadata.gid());
+        let list = list(entries(access.acl.as_deref(), mode), foreign_group);
+        Ok(fsetxattr(file, ACL, &list, XattrFlags::empty())?)
     }
 
     /// The entries of a list, or those that the mode stands for.
@@ -280,19 +273,12 @@ mod linux {
         }
     }
 
-    /// The list without rights for others. If the file belongs to this process's user or group instead of
-    /// those of creds.json, the latter get their own entries.
-    fn list(mut entries: Vec<Entry>, owner: Option<u32>, group: Option<u32>) -> Vec<u8> {
-        let rights = |entries: &[Entry], tag| {
-            entries.iter().find(|entry| entry.tag == tag).map_or(0, |entry| entry.rights)
-        };
-        if let Some(id) = owner {
-            let rights = rights(&entries, OWNER);
-            entries.retain(|entry| (entry.tag, entry.id) != (USER, id));
-            entries.push(Entry { tag: USER, id, rights });
-        }
+    /// The list without rights for others. If the file belongs to another group than creds.json, that of
+    /// creds.json gets an entry.
+    fn list(mut entries: Vec<Entry>, group: Option<u32>) -> Vec<u8> {
         if let Some(id) = group {
-            let rights = rights(&entries, FILE_GROUP);
+            let of_group = entries.iter().find(|entry| entry.tag == FILE_GROUP);
+            let rights = of_group.map_or(0, |entry| entry.rights);
             entries.retain(|entry| (entry.tag, entry.id) != (GROUP, id));
             entries.push(Entry { tag: GROUP, id, rights });
         }
@@ -304,7 +290,7 @@ mod linux {
                 _ => {}
             }
         }
-        if (owner.is_some() || group.is_some()) && !entries.iter().any(|entry| entry.tag == MASK) {
+        if group.is_some() && !entries.iter().any(|entry| entry.tag == MASK) {
             let named =
                 entries.iter().filter(|entry| [USER, FILE_GROUP, GROUP].contains(&entry.tag));
             let rights = named.fold(0, |rights, entry| rights | entry.rights);
@@ -356,7 +342,12 @@ pub(crate) fn is_unclear(_error: &io::Error) -> bool {
 /// Opens a file that is to be locked. Most systems do not want to write it for that.
 #[cfg(not(windows))]
 pub(crate) fn open_to_lock(path: &Path) -> io::Result<File> {
-    File::options().read(true).write(true).open(path).or_else(|_| File::open(path))
+    let mut options = File::options();
+    options.read(true);
+    open_plain(path, options.clone().write(true)).or_else(|error| match Unfit::of(&error) {
+        Some(_) => Err(error),
+        None => open_plain(path, &options),
+    })
 }
 
 /// Whether this is what the system says of a name lookup that has failed, and std has no words for.
@@ -422,6 +413,10 @@ pub(crate) const LOCKS_ARE_ADVISORY: bool = cfg!(unix);
 
 /// The shell command that moves a file over another.
 pub(crate) const MOVE_COMMAND: &str = if cfg!(windows) { "Move-Item -Force" } else { "mv" };
+/// The one that makes a private copy of a file.
+const COPY_COMMAND: &str = if cfg!(windows) { "Copy-Item" } else { "install -m 600" };
+/// What stands between two commands.
+const AND: &str = if cfg!(windows) { ";" } else { "&&" };
 
 /// Handles the signals that end a program, from now on. Those that the process was started to ignore
 /// (`nohup`, a shell's `&`) stay ignored.

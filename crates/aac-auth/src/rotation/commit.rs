@@ -9,6 +9,9 @@ use crate::tokens::credentials::{Credentials, Document, TokenResponse};
 use std::io;
 use zeroize::Zeroizing;
 
+/// How often the store may turn out to have changed between two looks at it: nobody means to do that so often.
+const LOOKS: u32 = 100;
+
 /// A response that is of use.
 pub(super) struct Received {
     pub(super) response: TokenResponse,
@@ -42,11 +45,9 @@ impl Renewal<'_> {
         let spent = sent.digest();
         let link = Link { next: response.next(&spent), spent, time: prepared.time() };
         let before = in_store.refresh_token.digest();
-        // Whoever writes between two looks of ours is heard, but not for ever: as long as the store
-        // has the token that is used up, or none, there is nothing to lose in it.
-        let mut patience = 5;
+        let mut looks = 0;
         loop {
-            patience -= 1;
+            looks += 1;
             let Ok(now) = lock.read(saved.is_ok()) else {
                 // It may hold anything, so it is not ours to overwrite.
                 return self.give_way(lock, prepared, received, &link);
@@ -65,14 +66,18 @@ impl Renewal<'_> {
             let base = Document::parse(base).unwrap_or_default();
             let bytes = response.merge_into(base, Some(sent)).to_bytes();
             let damaged = Some(&now.bytes).filter(|_| decided == Commit::KeepDamagedAndWrite);
-            let expected = Some(now.bytes.as_slice()).filter(|_| patience > 0);
             let is_only_copy = saved.is_err() && damaged.is_none();
             let replaced = self
                 .keep_damaged(lock, damaged)
-                .and_then(|()| lock.replace(expected, &bytes, is_only_copy));
-            if matches!(replaced, Ok(Replaced::NotAsExpected)) {
-                continue;
-            }
+                .and_then(|()| lock.replace(&now.bytes, &bytes, is_only_copy));
+            let replaced = match replaced {
+                Ok(Replaced::NotAsExpected) if looks < LOOKS => continue,
+                Ok(Replaced::NotAsExpected) => Err(StoreError {
+                    place: self.store.place(),
+                    source: io::Error::other("another program keeps changing it"),
+                }),
+                replaced => replaced,
+            };
             let token = match Credentials::parse(bytes, &self.rotation.settings.hosts) {
                 Ok(pair) => pair.access_token,
                 // It was made of parts that were checked.

@@ -318,13 +318,14 @@ impl<'a> Renewal<'a> {
             if Instant::now() >= self.deadline {
                 return Err(self.waited_too_long());
             }
+            thread::sleep(jittered(self.store.pauses().0));
         }
     }
 
     /// Recovers what an earlier run left, and then refreshes; none if the lock was lost.
     fn renew_locked(&self, lock: &dyn Exclusive, has_waited: bool) -> Result<Option<Fresh>> {
         for _ in 0..ROUNDS {
-            if !lock.is_held() {
+            if !lock.is_held()? {
                 return Ok(None);
             }
             let found = self.look(lock)?;

@@ -22,7 +22,7 @@ impl Renewal<'_> {
         recovery: Recovery,
         mut found: Findings,
     ) -> Result<Option<Fresh>> {
-        if !lock.is_held() {
+        if !lock.is_held()? {
             // The journal may be that of another run by now, whose response is on its way.
             return Ok(None);
         }
@@ -69,7 +69,7 @@ impl Renewal<'_> {
             self.record(lock, &pair.link());
         }
         if let Some(files) = lock.files()
-            && lock.is_held()
+            && lock.is_held()?
         {
             files.remove(&files.journal).map_err(not_writable)?;
             // Best effort: left by a write in place that was cut off at its end.
@@ -113,12 +113,12 @@ impl Renewal<'_> {
             content.token.is_none() && !is_torn && !content.bytes.trim_ascii().is_empty();
         let committed = self
             .keep_damaged(lock, Some(&content.bytes).filter(|_| is_damaged))
-            .and_then(|()| lock.replace(Some(&content.bytes), &bytes, false));
+            .and_then(|()| lock.replace(&content.bytes, &bytes, false));
         match committed {
             Ok(Replaced::NotAsExpected) => return Ok(None),
             Ok(Replaced::Done) => {
                 self.record(lock, &pair.link());
-                if !lock.is_held() {
+                if !lock.is_held()? {
                     return Ok(None);
                 }
                 // What stays is recognised by the next run as committed.

@@ -67,7 +67,7 @@ impl Renewal<'_> {
         let mut guard = None;
         let received = match self.ask(pair, &*prepared, prior, &mut guard) {
             Ok(received) => received,
-            Err(error) if error.is_unsent() && !lock.is_held() => None,
+            Err(error) if error.is_unsent() && !lock.is_held().unwrap_or(true) => None,
             Err(error) => {
                 prepared.note(&error, prior.in_doubt);
                 drop((prepared, guard));
@@ -335,10 +335,7 @@ impl Renewal<'_> {
 /// The error of a run that has sent nothing, after one that may have.
 fn in_doubt(error: Error) -> Error {
     let mut error = error;
-    if let Cause::NotWritable { in_doubt, .. }
-    | Cause::HardLink { in_doubt, .. }
-    | Cause::Vault { in_doubt, .. } = error.cause_mut()
-    {
+    if let Cause::NotWritable { in_doubt, .. } | Cause::Vault { in_doubt, .. } = error.cause_mut() {
         *in_doubt = true;
     }
     error

@@ -6,7 +6,7 @@ use crate::error::notices::Notices;
 use crate::error::place::Place;
 use crate::error::{Cause, Error, FileProblem, Result};
 use crate::platform;
-use crate::store::folder::{Files, Obstacle, Written};
+use crate::store::folder::{Files, Written};
 use crate::store::journal::{Found, Journal};
 use crate::store::lock::Lock;
 use crate::store::saved::SavedPair;
@@ -37,9 +37,14 @@ impl<'a> FileStore<'a> {
     }
 
     /// The error, without a claim that an earlier run may have made false.
-    fn as_an_earlier_run_left_it(&self, StoreError { place, source }: StoreError) -> Error {
+    fn as_an_earlier_run_left_it(&self, error: StoreError) -> Error {
+        // Who may not even lock what is another user's need not be let in.
+        let StoreError { place, source } = match error.source.kind() {
+            io::ErrorKind::PermissionDenied => self.files.foreign().unwrap_or(error),
+            _ => error,
+        };
         let journal = &self.files.journal;
-        let found = Found::read(journal);
+        let found = Found::read(&self.files, journal);
         if let Ok(Some(found)) = &found
             && SavedPair::of(journal, found, self.hosts).is_some()
         {
@@ -93,24 +98,15 @@ impl Locked<'_> {
     /// Replaces creds.json by a copy of itself while nothing is sent: a read-only folder, a full disk, an
     /// immutable file or a wrong owner shows up here, and not when the response is there.
     fn rehearse(&self, current: &Credentials) -> Result<Written> {
-        let FileStore { creds, files, .. } = self.store;
-        match files.check() {
-            Ok(()) => {}
-            Err(Obstacle::ReadOnly) => {
-                let source = io::Error::new(io::ErrorKind::PermissionDenied, "read-only");
-                return Err(not_writable(StoreError { place: (&files.creds).into(), source }));
-            }
-            Err(Obstacle::HardLink) => {
-                return Err(Cause::HardLink { creds: creds.to_path_buf(), in_doubt: false }.into());
-            }
-        }
-        files.replace(Some(&current.bytes), &current.bytes).map_err(not_writable)
+        let files = &self.store.files;
+        files.check().map_err(not_writable)?;
+        files.replace(&current.bytes, &current.bytes).map_err(not_writable)
     }
 }
 
 impl Exclusive for Locked<'_> {
-    fn is_held(&self) -> bool {
-        self.lock.is_named()
+    fn is_held(&self) -> Result<bool> {
+        self.lock.is_named().map_err(not_writable)
     }
 
     fn files(&self) -> Option<&Files> {
@@ -144,22 +140,22 @@ impl Exclusive for Locked<'_> {
         let was_open = is_open_to_others(&files.creds);
         match self.rehearse(current) {
             // Another run may be using the token by now.
-            Err(_) if !self.lock.is_named() => return Ok(Preparation::LockLost),
+            Err(_) if !self.is_held()? => return Ok(Preparation::LockLost),
             Err(error) => return Err(error),
             Ok(Written::NotAsExpected) => return Ok(Preparation::Superseded),
             Ok(Written::OverMount) => notices.warn(format_args!(
                 "{} is a mount of its own: programs that use another mount do not see its lock; mount its folder instead",
                 files.creds.display()
             )),
-            Ok(Written::ByRename | Written::OfAnotherUser) => {}
+            Ok(Written::ByRename) => {}
         }
         if was_open && !is_open_to_others(&files.creds) {
-            notices.warn(format_args!(
-                "other users of this machine could read or write {}; they no longer can",
+            // In a clone every file is open to others: nobody meant that.
+            notices.inform(format_args!(
+                "other users of this machine could read {}; they no longer can",
                 creds.display()
             ));
         }
-        self.lock.share(files);
         match Journal::begin_under(&self.lock, files, sent) {
             Ok(Some(journal)) => {
                 Ok(Preparation::Ready(Box::new(InJournal { locked: self, journal })))
@@ -169,20 +165,17 @@ impl Exclusive for Locked<'_> {
         }
     }
 
-    fn replace(
-        &self,
-        old: Option<&[u8]>,
-        new: &[u8],
-        is_only_copy: bool,
-    ) -> Result<Replaced, StoreError> {
+    fn replace(&self, old: &[u8], new: &[u8], is_only_copy: bool) -> Result<Replaced, StoreError> {
         let files = &self.store.files;
-        match files.replace(old, new) {
-            Ok(Written::NotAsExpected) => Ok(Replaced::NotAsExpected),
-            Ok(_) => Ok(Replaced::Done),
+        let replaced = match files.replace(old, new) {
             // Torn or not, it is one of the last places left.
-            Err(_) if is_only_copy && files.overwrite(new).is_ok() => Ok(Replaced::Done),
-            Err(error) => Err(error),
-        }
+            Err(error) if is_only_copy => files.overwrite(old, new).map_err(|_| error),
+            replaced => replaced,
+        };
+        Ok(match replaced? {
+            Written::NotAsExpected => Replaced::NotAsExpected,
+            Written::ByRename | Written::OverMount => Replaced::Done,
+        })
     }
 
     fn refuse(&self, _: &RefreshToken, _: &Error) {
@@ -199,7 +192,8 @@ struct InJournal<'a> {
 impl Prepared for InJournal<'_> {
     fn confirm(&self, is_first: bool) -> bool {
         // Once the token is out, the journal's own lock keeps others away.
-        !is_first || self.locked.lock.is_named()
+        // If that cannot be told now, it is told when the run looks again.
+        !is_first || self.locked.lock.is_named().unwrap_or(false)
     }
 
     fn record(&self, response: &[u8]) -> io::Result<()> {

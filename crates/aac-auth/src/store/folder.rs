@@ -2,16 +2,16 @@
 
 use crate::config::text;
 use crate::error::FileProblem;
-use crate::platform::{self, Access, Owner, Patience, patiently};
+use crate::platform::{self, Access, Flaw, Patience, Unfit, patiently};
 use crate::random;
 use crate::store::StoreError;
-use same_file::Handle;
 use std::ffi::OsString;
-use std::fs::{self, File, TryLockError};
-use std::io::{self, Write};
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
+use zeroize::Zeroizing;
 
 /// The paths of creds.json and of what stands beside it, as they are at this moment: a link may lead
 /// elsewhere tomorrow.
@@ -28,6 +28,9 @@ pub(crate) struct Files {
     /// Which refresh tokens have been used.
     pub(crate) spent: PathBuf,
     folder: PathBuf,
+    /// Whether creds.json only names a secret in a vault. It is never written then, so it matters less whose
+    /// it is.
+    is_pointer: bool,
 }
 
 /// What became of a replacement of creds.json.
@@ -37,8 +40,6 @@ pub(crate) enum Written {
     ByRename,
     /// Written into: the file is itself a mount, and cannot be renamed over.
     OverMount,
-    /// Written into: the file belongs to another user, and is to go on doing so.
-    OfAnotherUser,
     /// Left alone: someone who takes no lock has written it in the meantime.
     NotAsExpected,
 }
@@ -57,26 +58,88 @@ impl Files {
             journal: beside(&creds, ".rotation"),
             spent: beside(&creds, ".spent"),
             folder: creds.parent().map_or_else(PathBuf::new, Path::to_owned),
+            is_pointer: false,
             creds,
         }
     }
 
+    /// The same for a creds.json that names a secret in a vault.
+    pub(crate) fn of_pointer(creds: &Path) -> Self {
+        Self { is_pointer: true, ..Self::of(creds) }
+    }
+
     /// Who may use the files beside creds.json; where it is gone, as an earlier run has seen it. Nothing is
     /// created while that cannot be told.
-    pub(crate) fn access(&self) -> Result<Option<Access>, StoreError> {
-        match Access::of(&self.creds) {
+    fn access(&self) -> Result<Option<Access>, StoreError> {
+        let of = |file: io::Result<File>| file.and_then(Access::of);
+        let options = reading();
+        let creds = patiently(&self.creds, || of(platform::open_plain(&self.creds, &options)));
+        match creds {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             access => return access.map(Some).map_err(at(&self.creds)),
         }
-        let likely = [&self.journal, &self.spent, &self.lock];
-        Ok(likely.into_iter().find_map(|path| Access::of(path).ok()))
+        let likely = [&self.journal, &self.spent];
+        Ok(likely.into_iter().find_map(|path| of(self.open(path, &options)).ok()))
+    }
+
+    /// Opens one of the files beside creds.json: others may be able to put theirs there.
+    ///
+    /// # Errors
+    ///
+    /// An [`Unfit`] if it is not a file, has another name, or belongs to somebody who has no say here.
+    pub(crate) fn open(&self, path: &Path, options: &OpenOptions) -> io::Result<File> {
+        let file = open_single(path, options)?;
+        let metadata = file.metadata()?;
+        match platform::owner(&metadata) {
+            Some(owner) if !self.is_trusted(owner) => {
+                Err(Unfit::new(Flaw::Foreign, &metadata).into())
+            }
+            _ => Ok(file),
+        }
+    }
+
+    /// Reads one of the files beside creds.json.
+    pub(crate) fn read(&self, path: &Path) -> Result<Zeroizing<Vec<u8>>, FileProblem> {
+        text::read_opened(path, || self.open(path, &reading()))
+    }
+
+    /// Whether a file of this user's may hold a pair: this process's user, root, the owner of creds.json, or
+    /// whoever gets the files that this process makes here (a share, a drive, root in a container).
+    fn is_trusted(&self, owner: u32) -> bool {
+        let is_owner = |metadata| platform::owner(&metadata) == Some(owner);
+        platform::is_self_or_root(owner)
+            || self.creds.symlink_metadata().is_ok_and(is_owner)
+            || self.probe().is_some_and(is_owner)
+    }
+
+    /// The error of one who may not refresh creds.json because it is another user's, as far as that can be told
+    /// where nothing can be made.
+    pub(crate) fn foreign(&self) -> Option<StoreError> {
+        let metadata = self.creds.symlink_metadata().ok()?;
+        let owner = platform::owner(&metadata)?;
+        let own = self.probe().and_then(|own| platform::owner(&own));
+        let is_own = own.map_or_else(|| platform::is_self_or_root(owner), |own| own == owner);
+        (!is_own).then(|| at(&self.creds)(Unfit::new(Flaw::PairForeign, &metadata).into()))
+    }
+
+    /// What the system says of a file that this process makes here.
+    fn probe(&self) -> Option<fs::Metadata> {
+        let path = self.new_lock();
+        let metadata = platform::create_new(&path, None).ok()?.metadata().ok();
+        // Best effort: what is left behind is safe to delete.
+        let _ = self.remove(&path);
+        metadata
     }
 
     /// The pairs that earlier runs have set aside, as journals of their refresh: oldest first.
-    pub(crate) fn set_aside(&self) -> Vec<PathBuf> {
-        let mut found: Vec<_> = set_aside_numbers(&self.creds).collect();
+    pub(crate) fn set_aside(&self) -> Result<Vec<PathBuf>, StoreError> {
+        let mut found = self.set_aside_numbers()?;
         found.sort_unstable();
-        found.into_iter().map(|number| self.set_aside_path(number)).collect()
+        Ok(found.into_iter().map(|number| self.set_aside_path(number)).collect())
+    }
+
+    fn set_aside_numbers(&self) -> Result<Vec<u32>, StoreError> {
+        set_aside_numbers(&self.creds).map_err(at(&self.folder))
     }
 
     fn set_aside_path(&self, number: u32) -> PathBuf {
@@ -87,14 +150,14 @@ impl Files {
     }
 
     /// A name for one more pair that is set aside.
-    pub(crate) fn free_set_aside_path(&self) -> PathBuf {
-        let last = set_aside_numbers(&self.creds).max();
-        self.set_aside_path(last.unwrap_or(0).saturating_add(1))
+    pub(crate) fn free_set_aside_path(&self) -> Result<PathBuf, StoreError> {
+        let last = self.set_aside_numbers()?.into_iter().max();
+        Ok(self.set_aside_path(last.unwrap_or(0).saturating_add(1)))
     }
 
-    /// Whether there is anything to recover from.
+    /// Whether there is anything to recover from, or that cannot be told.
     pub(crate) fn have_saved_pair(&self) -> bool {
-        self.journal.is_file() || set_aside_numbers(&self.creds).next().is_some()
+        is_there(&self.journal) || !self.set_aside_numbers().is_ok_and(|numbers| numbers.is_empty())
     }
 
     /// A new, private file for those who may use creds.json; one of this name from an earlier run is
@@ -102,45 +165,61 @@ impl Files {
     ///
     /// The one that is [next](Self::next) is locked as long as it is open: should the lock file be deleted,
     /// two programs would share its name. `WouldBlock` then.
-    pub(crate) fn create(&self, path: &Path) -> Result<(File, Owner), StoreError> {
-        // Removed first and made anew: an old file may have another owner, or be a link elsewhere.
+    pub(crate) fn create(&self, path: &Path) -> Result<File, StoreError> {
+        // Removed first and made anew: an old file may have another owner.
         if path != self.new {
             self.remove(path)?;
             return self.create_new(path);
         }
-        if platform::LOCKS_ARE_ADVISORY
-            && let Ok(left_behind) = File::open(path)
-            && !(left_behind.try_lock().is_ok() && is_named(&left_behind, path))
-        {
-            return Err(taken(path));
+        if platform::LOCKS_ARE_ADVISORY {
+            match open_single(path, &reading()) {
+                Ok(left_behind) => {
+                    let is_free = left_behind.try_lock().is_ok() && is_named(&left_behind, path)?;
+                    if !is_free {
+                        return Err(taken(path));
+                    }
+                }
+                Err(error) if is_out_of_sight(&error) => {}
+                Err(error) => return Err(at(path)(error)),
+            }
         }
         self.remove(path)?;
-        let (file, owner) = match self.create_new(path) {
+        let file = match self.create_new(path) {
             Err(error) if error.source.kind() == io::ErrorKind::AlreadyExists => {
                 return Err(taken(path));
             }
             created => created?,
         };
         lock(&file);
-        match is_named(&file, path) {
-            true => Ok((file, owner)),
+        match is_named(&file, path)? {
+            true => Ok(file),
             false => Err(taken(path)),
         }
     }
 
     /// A new, private file for those who may use creds.json.
-    pub(crate) fn create_new(&self, path: &Path) -> Result<(File, Owner), StoreError> {
+    pub(crate) fn create_new(&self, path: &Path) -> Result<File, StoreError> {
         let access = self.access()?;
         let create = || platform::create_new(path, access.as_ref());
         let file = patiently(path, create).map_err(at(path))?;
-        match access.map_or(Ok(Owner::Same), |access| access.give_to(&file)) {
-            Ok(owner) => Ok((file, owner)),
+        let Some(access) = access else { return Ok(file) };
+        match access.give_to(&file, self.may_inherit(&access)) {
+            Ok(()) => Ok(file),
+            // A vault has the pair, and a journal of one's own harms nobody.
+            Err(error) if self.is_pointer && is_foreign(&error) => Ok(file),
             Err(error) => {
                 // Whoever could not use it would be shut out by it, too.
                 let _ = fs::remove_file(path);
-                Err(at(path)(error))
+                Err(at(if is_foreign(&error) { &self.creds } else { path })(error))
             }
         }
+    }
+
+    /// Whether this user may have creds.json in the place of its owner: root has made it for others (init
+    /// containers, images, volumes), and let them write it.
+    fn may_inherit(&self, access: &Access) -> bool {
+        access.owner() == Some(0)
+            && platform::open_plain(&self.creds, File::options().write(true)).is_ok()
     }
 
     /// Whether files can be made beside creds.json. The lock file may be there, and locked, where they cannot.
@@ -154,12 +233,13 @@ impl Files {
         created
     }
 
-    /// Replaces creds.json, durably, if it still is `old` (`None`: whatever it is).
+    /// Replaces creds.json, durably, if it still is `old`.
     ///
     /// By rename, a crash at any moment leaves the old file or the new one. In place it may leave a
     /// torn one, which the journal finishes.
-    pub(crate) fn replace(&self, old: Option<&[u8]>, new: &[u8]) -> Result<Written, StoreError> {
-        let replaced = self.try_to_replace(old, new);
+    pub(crate) fn replace(&self, old: &[u8], new: &[u8]) -> Result<Written, StoreError> {
+        let file = self.create(&self.new)?;
+        let replaced = self.replace_by(file, old, new);
         let is_others = replaced.as_ref().is_err_and(StoreError::is_taken);
         if !matches!(replaced, Ok(Written::ByRename)) && !is_others {
             // Best effort: the copy holds tokens, and is of no use to anyone. A torn creds.json is
@@ -169,22 +249,18 @@ impl Files {
         replaced
     }
 
-    fn try_to_replace(&self, old: Option<&[u8]>, new: &[u8]) -> Result<Written, StoreError> {
-        let (mut file, owner) = self.create(&self.new)?;
+    /// Replaces creds.json by this file, which is the [next](Self::next) one.
+    fn replace_by(&self, mut file: File, old: &[u8], new: &[u8]) -> Result<Written, StoreError> {
         file.write_all(new).and_then(|()| platform::sync(&file)).map_err(at(&self.new))?;
         // Open, and so locked, until it has its name; not where locks are of no use for that.
         let file = platform::LOCKS_ARE_ADVISORY.then_some(file);
         // The last moment at which a writer without the lock can be noticed.
-        let is_still = || old.is_none_or(|old| self.is_still(old));
-        if !is_still() {
+        let is_still = || self.is_still(old);
+        if !is_still().map_err(at(&self.creds))? {
             return Ok(Written::NotAsExpected);
         }
-        if owner == Owner::Ours && self.creds.exists() {
-            self.sync_folder()?;
-            return self.overwrite(new).map(|()| Written::OfAnotherUser);
-        }
         if let Some(file) = &file
-            && !is_named(file, &self.new)
+            && !is_named(file, &self.new)?
         {
             return Err(taken(&self.new));
         }
@@ -202,44 +278,53 @@ impl Files {
                 ) =>
             {
                 self.sync_folder()?;
-                self.overwrite(new).map(|()| Written::OverMount)
+                self.overwrite(old, new)
             }
             Err(error) => Err(at(&self.creds)(error)),
         }
     }
 
     /// Whether creds.json has this content; one that is gone has none.
-    fn is_still(&self, old: &[u8]) -> bool {
+    fn is_still(&self, old: &[u8]) -> io::Result<bool> {
         match text::read(&self.creds) {
-            Ok(now) => *now == old,
-            Err(FileProblem::Missing) => old.is_empty(),
-            Err(_) => false,
+            Ok(now) => Ok(*now == old),
+            Err(FileProblem::Missing) => Ok(old.is_empty()),
+            Err(FileProblem::Unreadable(error)) => Err(error),
+            Err(_) => Ok(false),
         }
     }
 
-    /// Writes into creds.json as it is.
-    pub(crate) fn overwrite(&self, content: &[u8]) -> Result<(), StoreError> {
+    /// Writes into creds.json, durably, if it still is `old`. What is compared is what is written, whatever has
+    /// its name meanwhile.
+    pub(crate) fn overwrite(&self, old: &[u8], new: &[u8]) -> Result<Written, StoreError> {
         let write = || {
-            // Not truncated first: the less that is missing at any moment, the better.
-            let open = || File::options().write(true).open(&self.creds);
+            let mut options = reading();
+            let open = || open_single(&self.creds, options.write(true));
             let mut file = patiently(&self.creds, open)?;
-            file.write_all(content)?;
-            file.set_len(content.len() as u64)?;
-            platform::sync(&file)
+            let mut now = Zeroizing::new(Vec::with_capacity(old.len() + 1));
+            (&file).take(old.len() as u64 + 1).read_to_end(&mut now)?;
+            if *now != old {
+                return Ok(Written::NotAsExpected);
+            }
+            // Not truncated first: the less that is missing at any moment, the better.
+            file.rewind()?;
+            file.write_all(new)?;
+            file.set_len(new.len() as u64)?;
+            platform::sync(&file).map(|()| Written::OverMount)
         };
         write().map_err(at(&self.creds))
     }
 
     /// Replaces one of the files beside creds.json, durably.
     pub(crate) fn replace_beside(&self, path: &Path, content: &[u8]) -> Result<(), StoreError> {
-        let (mut file, _) = self.create(&self.new)?;
+        let mut file = self.create(&self.new)?;
         file.write_all(content).and_then(|()| platform::sync(&file)).map_err(at(&self.new))?;
         self.put_in_place(&file, path)
     }
 
     /// Gives what was written under the name of [`next`](Self::next) this name, durably.
     pub(crate) fn put_in_place(&self, file: &File, path: &Path) -> Result<(), StoreError> {
-        if !is_named(file, &self.new) {
+        if !is_named(file, &self.new)? {
             return Err(taken(&self.new));
         }
         rename(&self.new, path).map_err(at(path))?;
@@ -255,13 +340,13 @@ impl Files {
         let mut path = PathBuf::new();
         for name in names {
             path = name;
-            match text::read(&path) {
+            match self.read(&path) {
                 Ok(kept) if *kept == content => return Ok(path),
                 Err(FileProblem::Missing) => break,
                 _ => {}
             }
         }
-        let (mut file, _) = self.create(&path)?;
+        let mut file = self.create(&path)?;
         file.write_all(content).and_then(|()| platform::sync(&file)).map_err(at(&path))?;
         self.sync_folder()?;
         Ok(path)
@@ -287,7 +372,7 @@ impl Files {
 
     /// Keeps the journal as a pair that is set aside; gives its path.
     pub(crate) fn set_journal_aside(&self) -> Result<PathBuf, StoreError> {
-        let path = self.free_set_aside_path();
+        let path = self.free_set_aside_path()?;
         rename(&self.journal, &path).map_err(at(&path))?;
         self.sync_folder()?;
         Ok(path)
@@ -295,7 +380,8 @@ impl Files {
 
     /// Whether another program of this machine is in the middle of a refresh, for those who only look on.
     pub(crate) fn are_in_use(&self) -> bool {
-        is_locked(if platform::LOCKS_ARE_ADVISORY { &self.journal } else { &self.lock })
+        let path = if platform::LOCKS_ARE_ADVISORY { &self.journal } else { &self.lock };
+        is_locked(path).unwrap_or(false)
     }
 
     pub(crate) fn sync_folder(&self) -> Result<(), StoreError> {
@@ -303,15 +389,12 @@ impl Files {
     }
 
     /// What of creds.json keeps its tokens from being refreshed.
-    pub(crate) fn check(&self) -> Result<(), Obstacle> {
-        let Ok(access) = Access::of(&self.creds) else { return Ok(()) };
-        if access.is_read_only() {
-            return Err(Obstacle::ReadOnly);
+    pub(crate) fn check(&self) -> Result<(), StoreError> {
+        match self.access() {
+            Ok(Some(access)) => access.check().map_err(at(&self.creds)),
+            // It shows when a file is made beside it.
+            _ => Ok(()),
         }
-        if access.links() > 1 {
-            return Err(Obstacle::HardLink);
-        }
-        Ok(())
     }
 }
 
@@ -322,26 +405,55 @@ fn taken(path: &Path) -> StoreError {
 
 /// Whether this open file of the lock's holder still has its name. Where the lock file cannot be deleted
 /// while it is locked, nobody else gives that name to another file.
-pub(crate) fn is_named(file: &File, path: &Path) -> bool {
-    let own = || file.try_clone().and_then(Handle::from_file);
-    !platform::LOCKS_ARE_ADVISORY
-        || matches!((own(), named(path)), (Ok(own), Ok(named)) if own == named)
-}
-
-/// The file that has this name now.
-pub(crate) fn named(path: &Path) -> io::Result<Handle> {
-    patiently(path, || Handle::from_path(path))
+pub(crate) fn is_named(file: &File, path: &Path) -> Result<bool, StoreError> {
+    match platform::LOCKS_ARE_ADVISORY {
+        true => platform::is_named(file, path).map_err(at(path)),
+        false => Ok(true),
+    }
 }
 
 /// Whether another program has this file locked: it is in the middle of a refresh, though the lock
 /// file that it holds is gone.
-pub(crate) fn is_in_use(path: &Path) -> bool {
-    platform::LOCKS_ARE_ADVISORY && is_locked(path)
+pub(crate) fn is_in_use(path: &Path) -> Result<bool, StoreError> {
+    match platform::LOCKS_ARE_ADVISORY {
+        true => is_locked(path).map_err(at(path)),
+        false => Ok(false),
+    }
 }
 
-fn is_locked(path: &Path) -> bool {
-    File::open(path)
-        .is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+fn is_locked(path: &Path) -> io::Result<bool> {
+    match platform::open_plain(path, &reading()) {
+        Ok(file) => Ok(matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))),
+        Err(error) if is_out_of_sight(&error) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether there is no such file, or one that is not ours to see.
+fn is_out_of_sight(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied)
+}
+
+fn is_foreign(error: &io::Error) -> bool {
+    Unfit::of(error).is_some_and(|unfit| unfit.flaw == Flaw::PairForeign)
+}
+
+/// Opens a file that has no other name, which may be that of somebody else's file.
+pub(crate) fn open_single(path: &Path, options: &OpenOptions) -> io::Result<File> {
+    let file = platform::open_plain(path, options)?;
+    match platform::names(&file)? {
+        0 | 1 => Ok(file),
+        _ => Err(Unfit::new(Flaw::HardLink, &file.metadata()?).into()),
+    }
+}
+
+/// Opens a file to read it.
+pub(crate) fn reading() -> OpenOptions {
+    File::options().read(true).clone()
+}
+
+fn is_there(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
 }
 
 /// Locks a file for as long as it is open. Someone may just be asking whether it is in use.
@@ -358,15 +470,6 @@ fn lock(file: &File) {
     }
 }
 
-/// Why creds.json is not to be replaced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Obstacle {
-    /// Its owner's wish.
-    ReadOnly,
-    /// Another name would keep the old tokens; and each name has a lock of its own.
-    HardLink,
-}
-
 /// How the name of a pair that is set aside ends; further ones have a number behind it.
 const OLD: &str = ".rotation.old";
 
@@ -377,45 +480,50 @@ fn beside(creds: &Path, suffix: &str) -> PathBuf {
 }
 
 /// The numbers of the pairs that are set aside beside this creds.json.
-fn set_aside_numbers(creds: &Path) -> impl Iterator<Item = u32> {
+fn set_aside_numbers(creds: &Path) -> io::Result<Vec<u32>> {
     let folder = creds.parent().unwrap_or(Path::new(""));
     // An empty path is the current folder to some systems, and to others it is nothing.
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     let mut start: OsString = creds.file_name().unwrap_or_default().to_owned();
     start.push(OLD);
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    entries.filter_map(move |entry| {
-        let name = entry.file_name();
-        let rest = name.as_encoded_bytes().strip_prefix(start.as_encoded_bytes())?;
-        match str::from_utf8(rest).ok()? {
-            "" => Some(1),
-            rest => rest.strip_prefix('.')?.parse().ok().filter(|number| *number > 1),
-        }
-    })
+    let mut numbers = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let name = entry?.file_name();
+        let Some(rest) = name.as_encoded_bytes().strip_prefix(start.as_encoded_bytes()) else {
+            continue;
+        };
+        let number = match str::from_utf8(rest) {
+            Ok("") => Some(1),
+            Ok(rest) => rest.strip_prefix('.').and_then(|rest| rest.parse().ok()),
+            Err(_) => None,
+        };
+        numbers.extend(number.filter(|&number| number > 1 || rest.is_empty()));
+    }
+    Ok(numbers)
 }
 
 /// Whether this creds.json is there, or a pair that was saved beside it: it may have been lost.
 pub(crate) fn has_tokens(creds: &Path) -> bool {
-    creds.symlink_metadata().is_ok()
-        || beside(creds, ".rotation").is_file()
-        || set_aside_numbers(creds).next().is_some()
+    is_there(creds)
+        || is_there(&beside(creds, ".rotation"))
+        || set_aside_numbers(creds).is_ok_and(|numbers| !numbers.is_empty())
 }
 
 /// Renames, with patience where another program may have one of the files open for a moment.
 pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
-    rename_while(from, to, || true).map(drop)
+    rename_while(from, to, || Ok(true)).map(drop)
 }
 
 /// Renames in the same way, but only as long as this holds, which is asked anew after each wait: someone
 /// may be writing the other file.
-fn rename_while(from: &Path, to: &Path, holds: impl Fn() -> bool) -> io::Result<bool> {
+fn rename_while(from: &Path, to: &Path, holds: impl Fn() -> io::Result<bool>) -> io::Result<bool> {
     let mut patience = Patience::default();
     loop {
         match fs::rename(from, to) {
             Err(error) if patience.waits_for(&error, from, Some(to)) => {}
             renamed => return renamed.map(|()| true),
         }
-        if !holds() {
+        if !holds()? {
             return Ok(false);
         }
     }
@@ -437,5 +545,55 @@ pub(crate) fn real_path(path: &Path) -> PathBuf {
     match (path.parent().map(Path::canonicalize), path.file_name()) {
         (Some(Ok(folder)), Some(name)) => platform::plain(folder).join(name),
         _ => path,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_in_place_is_what_was_compared() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = Files::of(&folder.path().join("creds.json"));
+        fs::write(&files.creds, "the old pair").unwrap();
+        let written = files.overwrite(b"the old pair", b"the new").unwrap();
+        assert_eq!(written, Written::OverMount);
+        assert_eq!(fs::read(&files.creds).unwrap(), b"the new");
+        // Another file was put in its place, with as many bytes, or with more.
+        for other in ["#!/bin/sh", "the news", "the ne"] {
+            fs::write(&files.creds, other).unwrap();
+            let written = files.overwrite(b"the new", b"longer than that").unwrap();
+            assert_eq!(written, Written::NotAsExpected);
+            assert_eq!(fs::read(&files.creds).unwrap(), other.as_bytes());
+        }
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_link_in_the_place_of_creds_json_is_not_written_through() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = Files::of(&folder.path().join("creds.json"));
+        let script = folder.path().join("script");
+        for link in [fs::hard_link, std::os::unix::fs::symlink] {
+            fs::write(&script, "same").unwrap();
+            let _ = fs::remove_file(&files.creds);
+            link(&script, &files.creds).unwrap();
+            assert!(Unfit::of(&files.overwrite(b"same", b"new").unwrap_err().source).is_some());
+            assert_eq!(fs::read(&script).unwrap(), b"same");
+        }
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_pair_is_never_set_aside_over_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = Files::of(&folder.path().join("creds.json"));
+        fs::write(beside(&files.creds, ".rotation.old.7"), "").unwrap();
+        let path = files.free_set_aside_path().unwrap();
+        assert!(path.ends_with("creds.json.rotation.old.8"));
+        // What cannot be listed may hold any number of them.
+        let files = Files::of(&folder.path().join("gone").join("creds.json"));
+        assert!(files.free_set_aside_path().is_err() && files.have_saved_pair());
     }
 }

@@ -7,7 +7,6 @@
 //!
 //! It never shrinks, and nothing that has arrived is overwritten.
 
-use crate::config::text;
 use crate::error::{Error, FileProblem};
 use crate::platform;
 use crate::store::StoreError;
@@ -54,8 +53,8 @@ pub(crate) struct Failure {
 impl Found {
     /// Reads a journal; `None` where there is none. A damaged one tells of nothing, but one that only
     /// cannot be read, or understood, may hold the only copy of a pair.
-    pub(crate) fn read(path: &Path) -> Result<Option<Self>, FileProblem> {
-        match text::read(path) {
+    pub(crate) fn read(files: &Files, path: &Path) -> Result<Option<Self>, FileProblem> {
+        match files.read(path) {
             Ok(bytes) => Self::parse(&bytes).map(Some),
             Err(FileProblem::Missing) => Ok(None),
             Err(problem) => Err(problem),
@@ -133,10 +132,10 @@ impl Journal {
         files: &Files,
         token: &RefreshToken,
         creds: &[u8],
-        is_only: impl FnOnce() -> bool,
+        is_only: impl FnOnce() -> Result<bool, StoreError>,
     ) -> Result<Option<Self>, StoreError> {
         let path = &files.journal;
-        let (file, _) = files.create(files.next())?;
+        let file = files.create(files.next())?;
         platform::keep_in_place(&file);
         let journal = Self {
             file,
@@ -153,7 +152,7 @@ impl Journal {
             bytes.extend_from_slice(&journal.entry("creds", creds));
         }
         let written = journal.write_at(0, &bytes).map_err(at(path));
-        let begun = written.and_then(|()| match is_only() {
+        let begun = written.and_then(|()| match is_only()? {
             true => files.put_in_place(&journal.file, path).map(|()| Some(journal)),
             false => Ok(None),
         });
@@ -171,17 +170,17 @@ impl Journal {
         files: &Files,
         sent: &Credentials,
     ) -> Result<Option<Self>, StoreError> {
-        let is_only = || lock.is_named() && !is_in_use(&files.journal);
+        let is_only = || Ok(lock.is_named()? && !is_in_use(&files.journal)?);
         match Self::begin(files, &sent.refresh_token, &sent.bytes, is_only) {
-            Err(_) if !lock.is_named() => Ok(None),
+            Err(_) if !lock.is_named()? => Ok(None),
             begun => begun,
         }
     }
 
     /// A pair that is set aside without a journal to rename, because that one could not be written.
     pub(crate) fn save_aside(&self, files: &Files, response: &[u8]) -> Result<PathBuf, StoreError> {
-        let path = files.free_set_aside_path();
-        let (file, _) = files.create(&path)?;
+        let path = files.free_set_aside_path()?;
+        let file = files.create(&path)?;
         let Self { spent, time, creds, .. } = self;
         let aside = Self {
             file,
@@ -228,7 +227,7 @@ impl Journal {
 
     /// Removes the journal of a token that was not sent, unless it is another program's by now.
     pub(crate) fn withdraw(self, files: &Files) {
-        if is_named(&self.file, &self.path) {
+        if is_named(&self.file, &self.path).unwrap_or(false) {
             // Some systems keep the name of a file that is open. Elsewhere its lock keeps others away.
             let open = platform::LOCKS_ARE_ADVISORY.then_some(self.file);
             // Best effort: what stays is told as a run that was cut off.
@@ -283,7 +282,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let files = Files::of(&folder.path().join("creds.json"));
         let token = RefreshToken::new("spent".to_owned());
-        let journal = Journal::begin(&files, &token, b"{\"as\": \"it was\"}", || true);
+        let journal = Journal::begin(&files, &token, b"{\"as\": \"it was\"}", || Ok(true));
         let journal = journal.unwrap().unwrap();
         (folder, files, journal)
     }
@@ -313,7 +312,7 @@ mod tests {
         journal.record(&[b'2'; LARGEST]).unwrap();
         let error = Error::usage("what happened");
         journal.note(&error, false).unwrap();
-        let found = Found::read(&files.journal).unwrap().unwrap();
+        let found = Found::read(&files, &files.journal).unwrap().unwrap();
         assert_eq!(found.responses.len(), 2);
         for (response, byte) in found.responses.iter().zip(*b"12") {
             assert_eq!(**response, [byte; LARGEST]);
@@ -340,15 +339,15 @@ mod tests {
         let bytes = fs::read(&files.journal).unwrap();
         let text = String::from_utf8(bytes).unwrap().replacen("\"sending\"", "\"claimed\"", 1);
         fs::write(&files.journal, text).unwrap();
-        assert!(matches!(Found::read(&files.journal), Err(FileProblem::UnknownJournal)));
+        assert!(matches!(Found::read(&files, &files.journal), Err(FileProblem::UnknownJournal)));
     }
 
     #[test]
     fn a_journal_in_use_is_told_until_its_program_has_ended() {
         let (_folder, files, journal) = journal();
-        assert_eq!(is_in_use(&files.journal), platform::LOCKS_ARE_ADVISORY);
+        assert_eq!(is_in_use(&files.journal).unwrap(), platform::LOCKS_ARE_ADVISORY);
         drop(journal);
-        assert!(!is_in_use(&files.journal));
-        assert!(!is_in_use(&files.creds), "no such file");
+        assert!(!is_in_use(&files.journal).unwrap());
+        assert!(!is_in_use(&files.creds).unwrap(), "no such file");
     }
 }

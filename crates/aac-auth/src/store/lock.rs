@@ -6,8 +6,7 @@
 use crate::error::place::Place;
 use crate::platform;
 use crate::store::StoreError;
-use crate::store::folder::{Files, at, is_in_use, named};
-use same_file::Handle;
+use crate::store::folder::{Files, at, is_in_use};
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::PathBuf;
@@ -15,7 +14,7 @@ use std::path::PathBuf;
 /// The lock, held until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Lock {
-    file: Handle,
+    file: File,
     path: PathBuf,
 }
 
@@ -42,24 +41,16 @@ impl Lock {
                 return Err(at(path)(io::Error::new(io::ErrorKind::Unsupported, text)));
             }
         }
-        let lock = Self { file: Handle::from_file(file).map_err(at(path))?, path: path.clone() };
+        let lock = Self { file, path: path.clone() };
         // Someone may have deleted the file since it was opened: then others lock a new one. And who
         // held the old one may be in the middle of a refresh.
-        let is_ours = lock.is_named() && !is_in_use(&files.journal) && !is_in_use(files.next());
+        let is_ours = lock.is_named()? && !is_in_use(&files.journal)? && !is_in_use(files.next())?;
         Ok(is_ours.then_some(lock))
     }
 
-    /// Lets those in who may use creds.json by now: its rights may have changed since the lock was made.
-    pub(crate) fn share(&self, files: &Files) {
-        if let Ok(Some(access)) = files.access() {
-            // Best effort: it may be another user's.
-            let _ = access.give_to(self.file.as_file());
-        }
-    }
-
     /// Whether the file that is locked still has its name. Otherwise others do not see the lock.
-    pub(crate) fn is_named(&self) -> bool {
-        named(&self.path).is_ok_and(|named| named == self.file)
+    pub(crate) fn is_named(&self) -> Result<bool, StoreError> {
+        platform::is_named(&self.file, &self.path).map_err(at(&self.path))
     }
 }
 
@@ -82,7 +73,10 @@ fn open(files: &Files) -> Result<File, StoreError> {
     }
     let new = files.new_lock();
     // It is the lock file that cannot be made, by whatever name.
-    let of_lock = |error: StoreError| StoreError { place: path.into(), ..error };
+    let of_lock = |error: StoreError| match error.place.file() {
+        Some(place) if place == new => StoreError { place: path.into(), ..error },
+        _ => error,
+    };
     drop(files.create_new(&new).map_err(of_lock)?);
     let linked = fs::hard_link(&new, path);
     files.remove(&new).map_err(of_lock)?;

@@ -51,7 +51,11 @@ pub(crate) trait Store: fmt::Debug {
 /// The right to change the pair, until this is dropped.
 pub(crate) trait Exclusive {
     /// Whether other programs still see that this one has the right.
-    fn is_held(&self) -> bool;
+    ///
+    /// # Errors
+    ///
+    /// That cannot be told.
+    fn is_held(&self) -> Result<bool>;
 
     /// The files beside the pair, where they can be written.
     fn files(&self) -> Option<&Files>;
@@ -72,14 +76,9 @@ pub(crate) trait Exclusive {
     /// and marks the token of `sent` as on its way. `current` is what the store holds.
     fn prepare<'a>(&'a self, current: &Credentials, sent: &Credentials) -> Result<Preparation<'a>>;
 
-    /// Replaces what the store holds, if that still is `old` (`None`: whatever it is). `is_only_copy`: no
-    /// other place has what is written.
-    fn replace(
-        &self,
-        old: Option<&[u8]>,
-        new: &[u8],
-        is_only_copy: bool,
-    ) -> Result<Replaced, StoreError>;
+    /// Replaces what the store holds, if that still is `old`. `is_only_copy`: no other place has what is
+    /// written.
+    fn replace(&self, old: &[u8], new: &[u8], is_only_copy: bool) -> Result<Replaced, StoreError>;
 
     /// Tells all programs that would send this token that it is dead.
     fn refuse(&self, token: &RefreshToken, error: &Error);
@@ -175,6 +174,7 @@ impl Unusable {
         match problem {
             // What names a secret in a vault is nobody's to replace by tokens.
             FileProblem::Unreadable(_)
+            | FileProblem::Unfit(_)
             | FileProblem::NotAFile
             | FileProblem::TooLarge
             | FileProblem::InVault(_) => Self::Unreadable(Error::unusable(place, problem)),

@@ -2,6 +2,8 @@
 
 use crate::config::settings::Hosts;
 use crate::error::{Error, FileProblem, Result};
+use crate::platform::Flaw;
+use crate::store::StoreError;
 use crate::store::folder::Files;
 use crate::store::journal::Found;
 use crate::store::spent::{Link, SpentTokens};
@@ -32,23 +34,33 @@ impl SavedPairs {
     ///
     /// # Errors
     ///
-    /// The journal cannot be read, or is another version's: it may hold the only copy of a pair.
+    /// The journal cannot be read, or is another version's: it may hold the only copy of a pair. Or something
+    /// else has the name of a file of ours.
     pub(crate) fn read(files: &Files, hosts: &Hosts) -> Result<Self> {
-        let journal = Found::read(&files.journal)
+        let journal = Found::read(files, &files.journal)
             .map_err(|problem| Error::unusable(&files.journal, problem))?;
         let received =
             journal.as_ref().and_then(|found| SavedPair::of(&files.journal, found, hosts));
         let (mut set_aside, mut unreadable) = (Vec::new(), Vec::new());
-        for path in files.set_aside() {
-            match Found::read(&path) {
+        let paths = files.set_aside().map_err(|StoreError { place, source }| {
+            Error::unusable(place, FileProblem::Unreadable(source))
+        })?;
+        for path in paths {
+            match Found::read(files, &path) {
                 Ok(found) => {
                     set_aside.extend(found.and_then(|found| SavedPair::of(&path, &found, hosts)));
+                }
+                Err(problem) if is_planted(&problem) => {
+                    return Err(Error::unusable(&path, problem));
                 }
                 Err(problem) => unreadable.push((path, problem)),
             }
         }
         let (mut spent, record_problem) = match SpentTokens::read(files) {
             Ok(spent) => (spent, None),
+            Err(problem) if is_planted(&problem) => {
+                return Err(Error::unusable(&files.spent, problem));
+            }
             Err(problem) => (SpentTokens::default(), Some(problem)),
         };
         received.iter().chain(&set_aside).for_each(|pair| spent.add(pair.link()));
@@ -70,6 +82,12 @@ impl SavedPairs {
         });
         self
     }
+}
+
+/// Whether something was put there that no program of ours makes.
+fn is_planted(problem: &FileProblem) -> bool {
+    // One of another user's may be left from the time when others could refresh this pair.
+    matches!(problem, FileProblem::Unfit(unfit) if unfit.flaw != Flaw::Foreign)
 }
 
 /// A pair in a journal, or in one that was set aside.

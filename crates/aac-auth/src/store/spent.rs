@@ -7,14 +7,14 @@
 
 use crate::config::text;
 use crate::error::FileProblem;
-use crate::platform;
+use crate::platform::{self, Flaw, Unfit};
 use crate::store::StoreError;
-use crate::store::folder::{Files, at};
+use crate::store::folder::{Files, at, open_single, reading};
 use crate::tokens::claims::LocalTime;
 use crate::tokens::secret::Digest;
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 
 /// So many lines at the most; two weeks of tokens that are refreshed every five minutes. Half of them
 /// stay when there are more.
@@ -42,7 +42,9 @@ impl SpentTokens {
     ///
     /// The file is there and cannot be read.
     pub(crate) fn read(files: &Files) -> Result<Self, FileProblem> {
-        let bytes = match text::read(&files.spent) {
+        // Of another user's, too: it can only keep tokens from being sent.
+        let open = || open_single(&files.spent, &reading());
+        let bytes = match text::read_opened(&files.spent, open) {
             Ok(bytes) => bytes,
             Err(FileProblem::Missing) => return Ok(Self::default()),
             Err(problem) => return Err(problem),
@@ -84,24 +86,16 @@ impl SpentTokens {
         if known.links.contains(link) {
             return Ok(());
         }
-        if known.links.len() >= MOST_LINES {
-            let kept = &known.links[MOST_LINES / 2..];
-            let text =
-                kept.iter().chain([link]).fold(String::new(), |text, link| text + &line(link));
-            return files.replace_beside(path, text.as_bytes());
-        }
-        let open = || File::options().read(true).append(true).open(path);
-        let (mut file, is_new) = match platform::patiently(path, open) {
-            Ok(file) => {
-                if let Ok(Some(access)) = files.access() {
-                    // Best effort: it may be another user's, or have been made before creds.json was
-                    // shared.
-                    let _ = access.give_to(&file);
-                }
-                (file, false)
+        let append = || files.open(path, File::options().read(true).append(true));
+        let (mut file, is_new) = match platform::patiently(path, append) {
+            Ok(_) if known.links.len() >= MOST_LINES => {
+                return known.write(MOST_LINES / 2, link, files);
             }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                (files.create(path)?.0, true)
+            Ok(file) => (file, false),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => (files.create(path)?, true),
+            // To write it is its owner's.
+            Err(error) if Unfit::of(&error).is_some_and(|unfit| unfit.flaw == Flaw::Foreign) => {
+                return known.write(0, link, files);
             }
             Err(error) => return Err(at(path)(error)),
         };
@@ -117,6 +111,13 @@ impl SpentTokens {
         };
         write().map_err(at(path))?;
         if is_new { files.sync_folder() } else { Ok(()) }
+    }
+
+    /// Writes the record anew: the links from the `first` on, and this one.
+    fn write(&self, first: usize, link: &Link, files: &Files) -> Result<(), StoreError> {
+        let kept = self.links[first..].iter().chain([link]);
+        let text = kept.fold(String::new(), |text, link| text + &line(link));
+        files.replace_beside(&files.spent, text.as_bytes())
     }
 }
 

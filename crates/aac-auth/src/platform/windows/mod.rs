@@ -5,7 +5,7 @@
 pub(crate) mod access;
 pub(crate) mod console;
 
-use crate::platform::SystemProxy;
+use crate::platform::{SystemProxy, Unfit, open_plain};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::windows::fs::OpenOptionsExt;
@@ -79,7 +79,10 @@ pub(crate) fn is_lookup_failure(error: &io::Error) -> bool {
 pub(crate) fn open_to_lock(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).share_mode(FILE_SHARE_READ | FILE_SHARE_WRITE);
-    options.clone().write(true).open(path).or_else(|_| options.open(path))
+    open_plain(path, options.clone().write(true)).or_else(|error| match Unfit::of(&error) {
+        Some(_) => Err(error),
+        None => open_plain(path, &options),
+    })
 }
 
 /// The path without the `\\?\` that `canonicalize` puts before it, which many programs and most people do

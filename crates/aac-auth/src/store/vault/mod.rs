@@ -18,6 +18,7 @@ use crate::http::retry::jittered;
 use crate::platform;
 use crate::platform::signals::SignalGuard;
 use crate::random;
+use crate::store::file_store::not_writable;
 use crate::store::folder::Files;
 use crate::store::journal::{Found, Journal};
 use crate::store::lock::Lock;
@@ -123,7 +124,7 @@ impl<'a> VaultStore<'a> {
         Self {
             vault,
             path,
-            files: Files::of(creds),
+            files: Files::of_pointer(creds),
             seen: RefCell::default(),
             watched: RefCell::default(),
             is_current: Cell::default(),
@@ -141,7 +142,7 @@ impl<'a> VaultStore<'a> {
     /// The same, with what an earlier run of this machine has left.
     fn as_an_earlier_run_left_it(&self, problem: VaultProblem) -> Error {
         let journal = &self.files.journal;
-        let found = Found::read(journal);
+        let found = Found::read(&self.files, journal);
         if let Ok(Some(found)) = &found
             && SavedPair::of(journal, found, &self.vault.hosts).is_some()
         {
@@ -539,8 +540,8 @@ impl Claimant<'_> {
 }
 
 impl Exclusive for Claimant<'_> {
-    fn is_held(&self) -> bool {
-        self.lock.as_ref().is_none_or(Lock::is_named)
+    fn is_held(&self) -> Result<bool> {
+        self.lock.as_ref().map_or(Ok(true), Lock::is_named).map_err(not_writable)
     }
 
     fn files(&self) -> Option<&Files> {
@@ -584,7 +585,8 @@ impl Exclusive for Claimant<'_> {
                 return Err(error);
             }
         }
-        let was_in_doubt = self.lock.is_some() && leaves_doubt(&Found::read(&store.files.journal));
+        let was_in_doubt =
+            self.lock.is_some() && leaves_doubt(&Found::read(&store.files, &store.files.journal));
         let journal = match &self.lock {
             Some(lock) => match Journal::begin_under(lock, &store.files, sent) {
                 Ok(Some(journal)) => Some(journal),
@@ -629,16 +631,11 @@ impl Exclusive for Claimant<'_> {
         }
     }
 
-    fn replace(
-        &self,
-        old: Option<&[u8]>,
-        new: &[u8],
-        is_only_copy: bool,
-    ) -> Result<Replaced, StoreError> {
+    fn replace(&self, old: &[u8], new: &[u8], is_only_copy: bool) -> Result<Replaced, StoreError> {
         let store = self.store;
         let fields = {
             let seen = store.seen.borrow();
-            if old.is_some_and(|old| *seen.bytes() != *old) {
+            if *seen.bytes() != *old {
                 return Ok(Replaced::NotAsExpected);
             }
             seen.fields_of_file(new)

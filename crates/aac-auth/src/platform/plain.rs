@@ -1,0 +1,206 @@
+//! Opens files that stand where others can put theirs: a link is not followed, and nothing is waited for.
+
+use crate::platform::{AND, COPY_COMMAND, MOVE_COMMAND};
+use std::fs::{File, Metadata, OpenOptions};
+use std::path::Path;
+use std::{error, fmt, io};
+
+/// Something that has the name of one of our files, and is not used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Unfit {
+    pub(crate) flaw: Flaw,
+    /// The number of its owner, where the system has numbers.
+    owner: Option<u32>,
+}
+
+/// Why it is not used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flaw {
+    /// A symbolic link, or on Windows a mount point. It may lead to a file of somebody else's.
+    Link,
+    /// A folder, a pipe, a socket or a device.
+    NotAFile,
+    /// A file that has another name: it may be somebody else's file.
+    HardLink,
+    /// A file of another user's.
+    Foreign,
+    /// creds.json itself has another name, which would keep the old tokens and has a lock of its own.
+    PairHardLink,
+    /// creds.json itself is another user's, and its successor could not be.
+    PairForeign,
+}
+
+impl Unfit {
+    pub(crate) fn new(flaw: Flaw, metadata: &Metadata) -> Self {
+        Self { flaw, owner: owner(metadata) }
+    }
+
+    /// The reason behind an error, if it is one of these.
+    pub(crate) fn of(error: &io::Error) -> Option<&Self> {
+        error.get_ref()?.downcast_ref()
+    }
+
+    /// What to do about it.
+    pub(crate) fn help(&self, path: &str) -> String {
+        match self.flaw {
+            Flaw::Link | Flaw::NotAFile => format!(
+                "Programs that share these tokens never put that there, so it is not used. Move it away: {MOVE_COMMAND} \"{path}\" \"{path}.other\""
+            ),
+            Flaw::HardLink | Flaw::Foreign => format!(
+                "It may hold tokens, and nobody else may choose yours. If you trust it, make it yours: {COPY_COMMAND} \"{path}\" \"{path}.mine\" {AND} {MOVE_COMMAND} \"{path}.mine\" \"{path}\""
+            ),
+            Flaw::PairHardLink => "Each name of a file has a lock of its own, and keeps its own tokens. Keep one of them, and make the others symbolic links to it.".to_owned(),
+            Flaw::PairForeign => format!(
+                "The new tokens would not be theirs. Run this as {}, or create a pair of your own in another folder, and name that with --dir or AAC_DIR.",
+                self.owner.map_or_else(|| "its owner".to_owned(), |owner| UserName(owner).to_string())
+            ),
+        }
+    }
+}
+
+impl fmt::Display for Unfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.flaw {
+            Flaw::Link => "it is a symbolic link",
+            Flaw::NotAFile => "it is not a file",
+            Flaw::HardLink | Flaw::PairHardLink => "it has another name (a hard link)",
+            Flaw::Foreign | Flaw::PairForeign => "it is another user's",
+        })?;
+        match self.owner {
+            Some(owner) => write!(f, ", and belongs to {}", UserName(owner)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl error::Error for Unfit {}
+
+impl From<Unfit> for io::Error {
+    fn from(unfit: Unfit) -> Self {
+        Self::other(unfit)
+    }
+}
+
+/// A user, for people.
+struct UserName(u32);
+
+impl fmt::Display for UserName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(number) = self;
+        // The users of a directory service are not in it.
+        let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+        let name = users.lines().find_map(|line| {
+            let mut fields = line.split(':');
+            let (name, of) = (fields.next()?, fields.nth(1)?);
+            (of.parse() == Ok(*number)).then_some(name)
+        });
+        match name {
+            Some(name) => write!(f, "{name} (user {number})"),
+            None => write!(f, "user {number}"),
+        }
+    }
+}
+
+/// The number of a file's owner, where the system has numbers.
+pub(crate) fn owner(metadata: &Metadata) -> Option<u32> {
+    #[cfg(unix)]
+    return Some(std::os::unix::fs::MetadataExt::uid(metadata));
+    #[cfg(not(unix))]
+    {
+        let _ = metadata;
+        None
+    }
+}
+
+/// Whether this is the number of this process's user, or of root.
+pub(crate) fn is_self_or_root(owner: u32) -> bool {
+    #[cfg(unix)]
+    return owner == 0 || owner == rustix::process::geteuid().as_raw();
+    #[cfg(not(unix))]
+    {
+        let _ = owner;
+        true
+    }
+}
+
+/// Whether this name leads to this open file.
+pub(crate) fn is_named(file: &File, path: &Path) -> io::Result<bool> {
+    #[cfg(unix)]
+    let named = || -> io::Result<bool> {
+        use std::os::unix::fs::MetadataExt;
+        let [own, named] = [file.metadata()?, path.symlink_metadata()?];
+        Ok((own.dev(), own.ino()) == (named.dev(), named.ino()))
+    };
+    #[cfg(not(unix))]
+    let named = || -> io::Result<bool> {
+        let named = crate::platform::patiently(path, || same_file::Handle::from_path(path))?;
+        Ok(same_file::Handle::from_file(file.try_clone()?)? == named)
+    };
+    match named() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        named => named,
+    }
+}
+
+/// How many names a file has.
+pub(crate) fn names(file: &File) -> io::Result<u64> {
+    #[cfg(unix)]
+    return Ok(std::os::unix::fs::MetadataExt::nlink(&file.metadata()?));
+    #[cfg(windows)]
+    Ok(winapi_util::file::information(file)?.number_of_links())
+}
+
+/// Opens the file of this name. What is opened is judged, not what had the name before.
+///
+/// # Errors
+///
+/// An [`Unfit`] if it is a link, or no file.
+pub(crate) fn open_plain(path: &Path, options: &OpenOptions) -> io::Result<File> {
+    let file = open(path, options.clone())?;
+    let metadata = file.metadata()?;
+    match metadata.is_file() {
+        true => Ok(file),
+        false => Err(Unfit::new(Flaw::NotAFile, &metadata).into()),
+    }
+}
+
+#[cfg(unix)]
+fn open(path: &Path, mut options: OpenOptions) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY);
+    options.open(path).map_err(|error| match path.symlink_metadata() {
+        Ok(found) if found.is_symlink() => Unfit::new(Flaw::Link, &found).into(),
+        // A socket cannot be opened, nor a pipe without a reader.
+        Ok(found) if !found.is_file() => Unfit::new(Flaw::NotAFile, &found).into(),
+        _ => error,
+    })
+}
+
+#[cfg(windows)]
+fn open(path: &Path, options: OpenOptions) -> io::Result<File> {
+    use std::os::windows::fs::{MetadataExt, OpenOptionsExt};
+    use windows_sys::Win32::Storage::FileSystem::{
+        FILE_ATTRIBUTE_REPARSE_POINT, FILE_FLAG_OPEN_REPARSE_POINT,
+    };
+    let mut itself = options.clone();
+    itself.custom_flags(FILE_FLAG_OPEN_REPARSE_POINT);
+    let file = match itself.open(path) {
+        Ok(file) => file,
+        Err(error) => {
+            return Err(match path.symlink_metadata() {
+                Ok(found) if found.is_symlink() => Unfit::new(Flaw::Link, &found).into(),
+                Ok(found) if !found.is_file() => Unfit::new(Flaw::NotAFile, &found).into(),
+                _ => error,
+            });
+        }
+    };
+    let metadata = file.metadata()?;
+    if metadata.is_symlink() {
+        return Err(Unfit::new(Flaw::Link, &metadata).into());
+    }
+    match metadata.file_attributes() & FILE_ATTRIBUTE_REPARSE_POINT {
+        0 => Ok(file),
+        // A file that is compressed, or in OneDrive, is an ordinary one.
+        _ => options.open(path),
+    }
+}
