@@ -33,6 +33,28 @@ fn state(case: &Case) -> (String, Option<i32>) {
     (status["state"].as_str().unwrap().to_owned(), code)
 }
 
+#[test]
+#[cfg(unix)]
+fn whoever_else_can_read_the_file_is_told() {
+    use std::os::unix::fs::PermissionsExt;
+    let case = Case::fresh(Options::default());
+    for (mode, expected) in [
+        (0o644, "every user of this machine"),
+        (0o640, "the members of "),
+        (0o600, ""),
+        (0o620, ""),
+    ] {
+        fs::set_permissions(case.creds(), PermissionsExt::from_mode(mode)).unwrap();
+        let (status, code) = status(&case, &[]);
+        assert_eq!(code, Some(0));
+        let readers = status["readers"].as_array().unwrap();
+        let first = readers.first().and_then(Value::as_str).unwrap_or_default();
+        assert!(first.starts_with(expected) && first.is_empty() == expected.is_empty(), "{status}");
+        let text = call(&case, &[]).stdout;
+        assert_eq!(text.contains("readable by "), !expected.is_empty(), "{text}");
+    }
+}
+
 /// An access token issued days ago, and a refresh token that says it lasts 365 days from then.
 fn issued(days_ago: i64) -> Case {
     let sandbox = Sandbox::start(Options { clock_offset: -days_ago * DAY, ..Options::default() });
@@ -51,7 +73,7 @@ fn a_fresh_pair_is_described_without_the_network() {
     assert_eq!(
         keys.join(" "),
         "state problem help place person workspace workspace_gid issued access_token_until \
-         access_token_seconds_left last_refresh refresh_token_until leftovers platform"
+         access_token_seconds_left last_refresh refresh_token_until readers leftovers platform"
     );
     assert_eq!(status["state"], "usable");
     assert_eq!(status["place"], json!({ "kind": "file", "name": case.creds() }));

@@ -22,6 +22,7 @@ pub(crate) fn json(status: &TokenStatus, record: Option<&Value>) -> Value {
         "access_token_seconds_left": status.access_token_left.as_secs(),
         "last_refresh": time(status.refreshed),
         "refresh_token_until": time(status.refresh_token_until),
+        "readers": status.readers,
         "leftovers": leftovers.collect::<Vec<_>>(),
         "platform": record.map(|record| json!({
             "name": record["name"],
@@ -75,6 +76,9 @@ pub(crate) fn text(status: &TokenStatus, record: Option<&Value>) -> String {
             ("last refresh", status.refreshed.map_or_else(|| "none".to_owned(), since_or_until)),
             ("refresh token until", format!("{refresh}{chosen}")),
         ]);
+    }
+    for readers in &status.readers {
+        lines.push(("readable by", one_line(readers)));
     }
     for left in &status.leftovers {
         lines.push(("leftover", format!("{}: {}", left.path.display(), left.meaning)));

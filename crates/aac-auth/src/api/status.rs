@@ -10,6 +10,7 @@ use crate::config::settings::Settings;
 use crate::config::text;
 use crate::error::place::Place;
 use crate::error::{Cause, Error, FileProblem, Result, make_new};
+use crate::platform;
 use crate::rotation::cancellation::Cancellation;
 use crate::store::file_store;
 use crate::store::folder::Files;
@@ -119,6 +120,8 @@ pub struct TokenStatus {
     pub refresh_token_until: Option<Timestamp>,
     /// What earlier runs have left.
     pub leftovers: Vec<Leftover>,
+    /// Who can read the file of the pair beside its owner and the administrators, for people.
+    pub readers: Vec<String>,
     /// How to get another pair before this one ends: where to create it, and where to put it.
     pub renewal: String,
 }
@@ -254,7 +257,9 @@ impl TokenStatus {
             .map(|arrival| arrival.clock.into());
         let claims = claims.unwrap_or_default();
         let shown = |text: Option<String>| text.map(|text| redact(&text, &[], 200));
+        let readers = place.file().map(platform::other_readers).unwrap_or_default();
         Self {
+            readers,
             renewal: make_new(&settings.hosts.token_page(), &place),
             place,
             state,

@@ -9,7 +9,9 @@ pub(crate) mod signals;
 mod windows;
 
 pub(crate) use patience::{Patience, patiently};
-pub(crate) use plain::{Flaw, Unfit, is_named, is_self_or_root, names, open_plain, owner};
+pub(crate) use plain::{
+    Flaw, Unfit, is_named, is_self_or_root, names, open_plain, other_readers, owner,
+};
 #[cfg(windows)]
 use windows::access::Protection;
 #[cfg(windows)]

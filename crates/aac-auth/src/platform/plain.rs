@@ -86,19 +86,54 @@ struct UserName(u32);
 
 impl fmt::Display for UserName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(number) = self;
-        // The users of a directory service are not in it.
-        let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-        let name = users.lines().find_map(|line| {
-            let mut fields = line.split(':');
-            let (name, of) = (fields.next()?, fields.nth(1)?);
-            (of.parse() == Ok(*number)).then_some(name)
-        });
-        match name {
-            Some(name) => write!(f, "{name} (user {number})"),
-            None => write!(f, "user {number}"),
+        named(f, "user", self.0, "/etc/passwd")
+    }
+}
+
+/// A group, for people.
+#[cfg(unix)]
+struct GroupName(u32);
+
+#[cfg(unix)]
+impl fmt::Display for GroupName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        named(f, "group", self.0, "/etc/group")
+    }
+}
+
+/// The number, with the name that this file has for it: not that of a directory service.
+fn named(f: &mut fmt::Formatter<'_>, what: &str, number: u32, file: &str) -> fmt::Result {
+    let names = std::fs::read_to_string(file).unwrap_or_default();
+    let name = names.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let (name, of) = (fields.next()?, fields.nth(1)?);
+        (of.parse() == Ok(number)).then_some(name)
+    });
+    match name {
+        Some(name) => write!(f, "{name} ({what} {number})"),
+        None => write!(f, "{what} {number}"),
+    }
+}
+
+/// Who can read this file beside its owner, root and the administrators, as far as it says so itself.
+pub(crate) fn other_readers(path: &Path) -> Vec<String> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let Ok(metadata) = path.metadata() else { return Vec::new() };
+        let access = File::open(path).and_then(super::Access::of);
+        if metadata.mode() & 0o004 != 0 {
+            vec!["every user of this machine".to_owned()]
+        } else if access.is_ok_and(|access| access.has_list()) {
+            vec!["those whom its access control list names (getfacl)".to_owned()]
+        } else if metadata.mode() & 0o040 != 0 {
+            vec![format!("the members of {}", GroupName(metadata.gid()))]
+        } else {
+            Vec::new()
         }
     }
+    #[cfg(windows)]
+    super::windows::access::wide_readers(path)
 }
 
 /// The number of a file's owner, where the system has numbers.

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::ptr::{null, null_mut};
 use std::slice;
 use windows_sys::Win32::Foundation::{
-    GENERIC_READ, GENERIC_WRITE, INVALID_HANDLE_VALUE, LocalFree,
+    GENERIC_ALL, GENERIC_READ, GENERIC_WRITE, INVALID_HANDLE_VALUE, LocalFree,
 };
 use windows_sys::Win32::Security::Authorization::{
     GetSecurityInfo, SE_FILE_OBJECT, SetSecurityInfo,
@@ -23,8 +23,8 @@ use windows_sys::Win32::Security::{
 };
 use windows_sys::Win32::Storage::FileSystem::{
     FILE_ATTRIBUTE_ENCRYPTED, FILE_ATTRIBUTE_HIDDEN, FILE_ATTRIBUTE_NOT_CONTENT_INDEXED,
-    FILE_ATTRIBUTE_SYSTEM, FILE_SHARE_DELETE, FILE_SHARE_READ, FILE_SHARE_WRITE, READ_CONTROL,
-    ReOpenFile, WRITE_DAC,
+    FILE_ATTRIBUTE_SYSTEM, FILE_READ_DATA, FILE_SHARE_DELETE, FILE_SHARE_READ, FILE_SHARE_WRITE,
+    READ_CONTROL, ReOpenFile, WRITE_DAC,
 };
 
 /// The attributes that the successor of creds.json gets.
@@ -126,6 +126,14 @@ impl Entry {
 
     fn is_inherited(&self) -> bool {
         self.flags & Self::INHERITED != 0
+    }
+
+    /// Whether it allows this user or group to read the file: an ACCESS_ALLOWED_ACE, whose rights come first.
+    fn lets_read(&self, sid: &[u8]) -> bool {
+        const ALLOWED: u8 = 0;
+        let Some((rights, of)) = self.rest.split_first_chunk() else { return false };
+        let reads = FILE_READ_DATA | GENERIC_READ | GENERIC_ALL;
+        self.kind == ALLOWED && of == sid && u32::from_ne_bytes(*rights) & reads != 0
     }
 }
 
@@ -241,6 +249,27 @@ impl AccessList {
     }
 }
 
+/// The wide groups that may read a file, by entries of its own or by those that its folder hands down. A
+/// group that is also denied it is named all the same.
+pub(crate) fn wide_readers(path: &Path) -> Vec<String> {
+    let list = File::open(path).and_then(|file| AccessList::of(&file));
+    let Ok(list) = list else { return Vec::new() };
+    let everyone = || vec!["Everyone".to_owned()];
+    let Some(entries) = list.entries else { return everyone() };
+    let groups =
+        WIDE_GROUPS.iter().filter(|(sid, _)| entries.iter().any(|entry| entry.lets_read(sid)));
+    groups.map(|(_, name)| (*name).to_owned()).collect()
+}
+
+/// Groups that most users of a machine are in, by their security identifiers (SID): revision, number of
+/// parts, authority, parts.
+const WIDE_GROUPS: [(&[u8], &str); 4] = [
+    (&[1, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0], "Everyone"),
+    (&[1, 1, 0, 0, 0, 0, 0, 5, 11, 0, 0, 0], "Authenticated Users"),
+    (&[1, 1, 0, 0, 0, 0, 0, 5, 4, 0, 0, 0], "Interactive"),
+    (&[1, 2, 0, 0, 0, 0, 0, 5, 32, 0, 0, 0, 33, 2, 0, 0], "Users"),
+];
+
 fn succeeded(code: u32) -> io::Result<()> {
     match code {
         0 => Ok(()),
@@ -342,6 +371,26 @@ mod tests {
         }
         let everyone = AccessList { entries: None, is_protected: true, revision: 0 };
         assert!(!tightened.lets_in_the_same(&everyone));
+    }
+
+    #[test]
+    fn a_wide_group_that_may_read_is_known_by_its_identifier() {
+        let (everyone, users) = (WIDE_GROUPS[0].0, WIDE_GROUPS[3].0);
+        let allowed = |rights: u32, sid: &[u8], kind, flags| {
+            let rest = [&rights.to_ne_bytes(), sid].concat();
+            Entry { kind, flags, rest }
+        };
+        assert!(allowed(GENERIC_ALL, everyone, 0, 0).lets_read(everyone));
+        // FILE_ALL_ACCESS, handed down by the folder.
+        assert!(allowed(0x001F_01FF, users, 0, Entry::INHERITED).lets_read(users));
+        for other in [
+            allowed(GENERIC_WRITE, everyone, 0, 0),
+            allowed(GENERIC_READ, users, 0, 0),
+            allowed(GENERIC_READ, everyone, 1, 0),
+            Entry { kind: 0, flags: 0, rest: vec![1] },
+        ] {
+            assert!(!other.lets_read(everyone), "{other:?}");
+        }
     }
 
     #[test]
