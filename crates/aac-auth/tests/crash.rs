@@ -406,8 +406,8 @@ fn a_pair_that_is_set_aside_is_recorded_before_it_goes() {
     let oldest = fs::read(case.creds()).unwrap();
     let pasted = case.sandbox.issue_expired();
     fs::write(case.creds(), acceptance::creds_with(&pasted)).unwrap();
-    // Killed when the journal is set aside, and the record does not say so yet.
-    let inject = ["openat:signal=KILL:when=1"];
+    // Killed when the journal is set aside, and the record does not say so yet: it was read once.
+    let inject = ["openat:signal=KILL:when=2"];
     let mut command = strace_at(&case, &case.path("trace"), Some("creds.json.spent"), &inject);
     assert_eq!(Run::of(&mut command).code, None);
     assert!(case.path("creds.json.rotation.old").exists());
