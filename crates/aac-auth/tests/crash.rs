@@ -10,7 +10,7 @@
 #![cfg(target_os = "linux")]
 
 use aac_sandbox::{Fault, FaultKind, Options};
-use acceptance::{Case, Run};
+use acceptance::{Case, Run, Running};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::fs;
@@ -59,6 +59,43 @@ fn wait_until(is_so: impl Fn() -> bool) {
     while !is_so() {
         assert!(Instant::now() < deadline, "it does not come so far");
         thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// A program that stands still behind one of its system calls.
+struct Stopped {
+    program: Option<Running>,
+    id: u32,
+}
+
+impl Stopped {
+    /// Waits until the program stands behind this call on this file.
+    #[track_caller]
+    fn at(case: &Case, trace: &str, file: &str, call: &str, nth: usize) -> Self {
+        let inject = format!("{call}:signal=STOP:when={nth}");
+        let mut command = strace_at(case, &case.path(trace), Some(file), &[&inject]);
+        let program = Running::of(command.arg("-v"));
+        let stop = || {
+            let trace = fs::read_to_string(case.path(trace)).unwrap_or_default();
+            let line = trace.lines().find(|line| line.contains("stopped by SIGSTOP"))?;
+            line.split_whitespace().next()?.parse().ok()
+        };
+        wait_until(|| stop().is_some());
+        Self { program: Some(program), id: stop().unwrap() }
+    }
+
+    fn go_on(mut self) -> Running {
+        acceptance::kill("CONT", self.id);
+        self.program.take().unwrap()
+    }
+}
+
+impl Drop for Stopped {
+    /// Without strace it would stand still for ever.
+    fn drop(&mut self) {
+        if self.program.is_some() {
+            acceptance::kill("KILL", self.id);
+        }
     }
 }
 
@@ -120,14 +157,19 @@ fn is_whole(creds: &Path) -> bool {
     })
 }
 
+/// The calls that send the token, and that have the response on the disk.
+fn sent_and_saved(calls: &[Call]) -> (usize, usize) {
+    let is_send = |call: &Call| call.line.contains("grant_type=");
+    let sent = calls.iter().position(is_send).expect("the request is in the trace");
+    let saved = calls[sent..].iter().position(|call| call.name == "fsync");
+    (sent, sent + saved.expect("the journal's fsync"))
+}
+
 #[test]
 #[ignore = "needs strace: see the head of this file"]
 fn killed_at_every_system_call() {
     let Some(calls) = trace(&Case::expired(Options::default())) else { return };
-    let is_send = |call: &Call| call.line.contains("grant_type=");
-    let sent = calls.iter().position(is_send).expect("the request is in the trace");
-    let saved = sent
-        + calls[sent..].iter().position(|call| call.name == "fsync").expect("the journal's fsync");
+    let (sent, saved) = sent_and_saved(&calls);
     eprintln!("{} system calls; sent at {sent}, the answer in the journal at {saved}", calls.len());
     for grace in [Duration::ZERO, Duration::from_secs(600)] {
         let (torn, dead, passed) = <(Mutex<Vec<_>>, Mutex<Vec<_>>, Mutex<Vec<_>>)>::default();
@@ -174,6 +216,31 @@ fn killed_at_every_system_call() {
         let may_die = |index| grace.is_zero() && index > sent && index <= saved;
         assert!(dead.iter().all(|(index, _)| may_die(*index)));
     }
+}
+
+#[test]
+#[ignore = "needs strace: see the head of this file"]
+fn a_copy_from_before_is_not_sent_wherever_the_refresh_was_killed() {
+    let Some(calls) = trace(&Case::expired(Options::default())) else { return };
+    let calls = &calls[sent_and_saved(&calls).1 + 1..];
+    let sent = Mutex::new(Vec::new());
+    in_parallel(calls.len(), |index| {
+        let Call { name, nth, line } = &calls[index];
+        let case = Case::expired(Options::default());
+        let copy = fs::read(case.creds()).unwrap();
+        let inject = format!("{name}:signal=KILL:when={nth}");
+        Run::of(&mut strace(&case, &case.path("trace"), Some(&inject)));
+        fs::write(case.creds(), copy).unwrap();
+        let run = case.run([""; 0]);
+        // The newer pair is in the journal, or was in the file that the copy has replaced.
+        let is_told = run.stderr.contains("it was replaced by an older copy");
+        if case.sandbox.counters().token_requests != 1 || !(run.code == Some(0) || is_told) {
+            sent.lock().unwrap().push((line.clone(), run));
+        }
+    });
+    eprintln!("killed at {} calls after the journal's sync", calls.len());
+    let sent = sent.into_inner().unwrap();
+    assert!(sent.is_empty(), "{sent:#?}");
 }
 
 #[test]
@@ -319,6 +386,51 @@ fn two_that_hold_the_lock_share_no_file() {
     assert!(case.sandbox.is_live(&case.refresh_token()));
     let counters = case.sandbox.counters();
     assert_eq!((counters.token_requests, counters.reused), (1, 0));
+}
+
+#[test]
+#[ignore = "needs strace: see the head of this file"]
+fn a_journal_that_was_read_is_not_set_aside_once_the_lock_is_lost() {
+    if trace(&Case::expired(Options::default())).is_none() {
+        return;
+    }
+    let case = Case::interrupted(Options::default());
+    let pasted = case.sandbox.issue_expired();
+    fs::write(case.creds(), acceptance::creds_with(&pasted)).unwrap();
+    // The first has read the journal and, for the third time, creds.json: it is about to set the journal aside.
+    let first = Stopped::at(&case, "first", "creds.json", "close", 3);
+    fs::remove_file(case.path("creds.json.lock")).unwrap();
+    // The second has done so, and has its own response in a journal of its own.
+    let second = Stopped::at(&case, "second", "creds.json.rotation", "fsync", 1);
+    let journal = || fs::read(case.path("creds.json.rotation")).unwrap_or_default();
+    let saved = journal();
+    let used = acceptance::sha256(pasted.refresh_token.as_bytes());
+    assert_eq!(acceptance::answered(&saved), [used]);
+
+    let mut first = first.go_on();
+    first.says("waiting for another program");
+    assert!(journal() == saved, "the journal of the second stays: {:?}", case.names());
+    second.go_on().end().assert_ok();
+    first.end().assert_ok();
+    assert!(case.sandbox.is_live(&case.refresh_token()));
+    let counters = case.sandbox.counters();
+    assert_eq!((counters.token_requests, counters.reused), (2, 0));
+}
+
+#[test]
+#[ignore = "needs strace: see the head of this file"]
+fn tokens_that_are_pasted_while_the_next_creds_json_is_synced_stay() {
+    if trace(&Case::expired(Options::default())).is_none() {
+        return;
+    }
+    let case = Case::expired(Options::default());
+    // The first of this name is that of the rehearsal, and the second becomes the journal.
+    let program = Stopped::at(&case, "trace", "creds.json.new", "fsync", 3);
+    let pasted = case.sandbox.issue();
+    fs::write(case.creds(), acceptance::creds_with(&pasted)).unwrap();
+    program.go_on().end().assert_ok();
+    assert_eq!(case.refresh_token(), pasted.refresh_token, "what was pasted stays");
+    assert!(case.path("creds.json.rotation.old").is_file(), "so does the response");
 }
 
 #[test]
