@@ -2,16 +2,22 @@
 
 pub(crate) mod cleanup;
 pub(crate) mod farewell;
+#[cfg(unix)]
+mod owner;
 mod patience;
 pub(crate) mod signals;
 #[cfg(windows)]
 mod windows;
 
+#[cfg(unix)]
+pub(crate) use owner::FileOwner;
 pub(crate) use patience::{Patience, patiently};
 #[cfg(windows)]
 use windows::access::Protection;
 #[cfg(windows)]
 pub(crate) use windows::console::{end_by, handle_signals, is_interrupt};
+#[cfg(windows)]
+pub(crate) use windows::owner::FileOwner;
 #[cfg(windows)]
 pub(crate) use windows::{
     is_lookup_failure, is_sharing_violation, is_unclear, may_pass, open_to_lock, plain,
