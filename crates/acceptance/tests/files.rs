@@ -347,19 +347,14 @@ fn creds_json_is_not_shown_either() {
         refused(&case, "creds.json", secret.as_bytes(), &[]);
         for document in [
             json!(secret),
-            json!([secret]),
             json!({ secret: secret }),
             json!({ "vault": secret }),
             json!({ "error": secret }),
             json!({ "access_token": secret, "refresh_token": secret }),
         ] {
             fs::write(case.creds(), document.to_string()).unwrap();
-            for (program, args) in [
-                ("get_workspace", vec!["-v"]),
-                ("token_status", vec!["-v"]),
-                ("access_token", vec![]),
-            ] {
-                let run = case.call(program, args);
+            for program in ["get_workspace", "token_status"] {
+                let run = case.call(program, ["-v"]);
                 assert_ne!(run.code, Some(0), "{document}");
                 run.assert_hides(&[secret]);
             }
@@ -675,7 +670,7 @@ mod trust {
         fn refuses(&self, user: u32, words: &[&str]) {
             let (names, counters) = (self.case.names(), self.case.sandbox.counters());
             let folder = self.case.folder.path().canonicalize().unwrap();
-            let elsewhere = format!("--dir \"{}\"", folder.display());
+            let elsewhere = format!("--dir {}", folder.display());
             for (below, command) in [("", "--dir ."), ("below", &elsewhere)] {
                 let run = self.run_in(below, user);
                 run.assert_fails(1, words);
@@ -727,7 +722,7 @@ mod trust {
         for name in ["creds.json", "creds.json.rotation"] {
             fs::rename(shared.case.creds(), shared.case.path(name)).unwrap();
             let run = shared.run_in("below", USER);
-            run.assert_fails(1, &["it belongs to another user, uid 12002", "--dir \""]);
+            run.assert_fails(1, &["it belongs to another user, uid 12002", "--dir /"]);
             fs::rename(shared.case.path(name), shared.case.creds()).unwrap();
         }
         assert_eq!(shared.case.sandbox.counters().connections, 0);

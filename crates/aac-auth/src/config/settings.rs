@@ -115,7 +115,7 @@ fn check_project_id(id: String, hosts: &Hosts) -> Result<String, FileProblem> {
         return Err(FileProblem::IdWithBlanks);
     }
     if !id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)) {
-        return Err(FileProblem::IdNotAscii);
+        return Err(FileProblem::IdNotPlain);
     }
     if !(8..=128).contains(&id.len()) {
         return Err(FileProblem::IdLength);

@@ -89,8 +89,27 @@ fn of_a_new_file(folder: &Path) -> io::Result<FileOwner> {
 
 /// The flag that names the folder, and so says that its files may be used.
 fn by_hand(folder: &Path) -> String {
-    match env::current_dir().is_ok_and(|current| current == folder) {
-        true => "--dir .".to_owned(),
-        false => format!("--dir \"{}\"", folder.display()),
+    let path = folder.display().to_string();
+    match path.contains(' ') {
+        _ if env::current_dir().is_ok_and(|current| current == folder) => "--dir .".to_owned(),
+        true => format!("--dir \"{path}\""),
+        // cmd takes a \ before a quotation mark, as in that of a drive, for part of the name.
+        false => format!("--dir {path}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_owner_of_a_new_file_is_found_and_nothing_is_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let own = of_a_new_file(folder.path()).unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        let file = File::create_new(folder.path().join("creds.json")).unwrap();
+        assert_eq!(FileOwner::of_open(&file).unwrap(), own);
+        // Nothing can be made there.
+        assert!(of_a_new_file(&folder.path().join("missing")).is_err());
     }
 }

@@ -328,7 +328,7 @@ pub(crate) enum FileProblem {
     /// The API project ID contains whitespace.
     IdWithBlanks,
     /// The API project ID contains other characters than letters, digits, `-` and `_`.
-    IdNotAscii,
+    IdNotPlain,
     /// The API project ID is too short or too long for one.
     IdLength,
     /// In place of the ID there is a secret of this kind.
@@ -568,7 +568,7 @@ impl fmt::Display for FileProblem {
             }
             Self::OutsideCloud => f.write_str("not a host of Alteryx Cloud's API"),
             Self::IdWithBlanks => f.write_str("spaces inside the ID"),
-            Self::IdNotAscii => f.write_str("invalid characters in the ID"),
+            Self::IdNotPlain => f.write_str("invalid characters in the ID"),
             Self::IdLength => f.write_str("too short or too long for an ID"),
             Self::IdIsSecret(what) => write!(f, "{what}, not the ID of an API project"),
             Self::OAuthClientId(_) => {
@@ -955,7 +955,7 @@ impl FileProblem {
             | Self::NotJustHost(url)
             | Self::WebAddress(url)
             | Self::WorkspaceAddress(url) => format!("Put {url} in it."),
-            Self::IdWithBlanks | Self::IdNotAscii | Self::IdLength => {
+            Self::IdWithBlanks | Self::IdNotPlain | Self::IdLength => {
                 "Copy the Client ID of your API project again: one line of 8 to 128 letters and digits.".to_owned()
             }
             Self::IdIsSecret(_) => format!(
