@@ -8,7 +8,7 @@
 //!
 //! Put three files into one folder, as in the vendor's examples: `aac_url.txt`, `client_id.txt` and
 //! `creds.json`. The folder is the one that the environment variable `AAC_DIR` names, or else the
-//! current folder or the nearest one above it. Then:
+//! current folder or the nearest one above it, where files of another user are refused. Then:
 //!
 //! ```no_run
 //! use aac_auth::{Client, ConnectionOptions, Error, output};

@@ -164,7 +164,7 @@ fn tokens_of_another_user_are_used_and_not_refreshed() {
         for has_lock_file in [false, true] {
             case.sandbox.revoke_access_tokens();
             let words =
-                ["creds.json: it is another user's", "user 12001", "unchanged", "Run this as"];
+                ["creds.json: it is another user's", "uid 12001", "unchanged", "Run this as"];
             run(OTHER).assert_fails(1, &words);
             if !has_lock_file {
                 assert_eq!(case.names(), ["aac_url.txt", "client_id.txt", "creds.json"]);
@@ -270,8 +270,7 @@ fn a_pair_that_another_user_has_put_there_is_not_used_until_it_is_ones_own() {
     let run = || Run::of(&mut command_as(OWNER, &group, &programs, &case));
     let before = fs::read(&journal).unwrap();
     let refused = run();
-    refused
-        .assert_fails(1, &["creds.json.rotation: it is another user's", "user 12002", "install"]);
+    refused.assert_fails(1, &["creds.json.rotation: it is another user's", "uid 12002", "install"]);
     assert_eq!(fs::read(&journal).unwrap(), before);
     // The command in the error, as its owner.
     let command = &refused.stderr[refused.stderr.find("install ").unwrap()..];

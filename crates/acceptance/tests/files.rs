@@ -10,6 +10,24 @@ const TOKEN_PAGE: &str = "/cloud-portal/preferences/oauth2-api-tokens";
 const PROJECT_PAGE: &str = "/cloud-portal/library/alteryx-io";
 const SANDBOX: &str = "in the project's folder: cargo sandbox cargo run -p get_workspace";
 
+/// What may end up in one of the files by mistake, and is somebody's secret.
+const SECRETS: [&str; 14] = [
+    "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhZGEifQ.c2lnbmF0dXJl",
+    "hvs.CAESIJ9vZpYyNTAxMjM0NTY3ODkw",
+    "hvb.AAAAAQJ9vZpYyNTAxMjM0NTY3ODkw",
+    "s.iyNUhq8Ov4hIAx6snw5mB2nL",
+    "ghp_16C7e42F292c6912E7710c838347Ae178B4a",
+    "sk-proj-Zp8Ovw4hIAx6snw5mB2nLT3BlbkFJ",
+    "AKIAIOSFODNN7EXAMPLE",
+    "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAABG5vbmU\n-----END OPENSSH PRIVATE KEY-----",
+    "https://hooks.example.com/services/T0ZXCVBNM/B0ASDFGHJ/q1w2e3r4t5y6u7i8o9p0",
+    "https://q1w2e3r4t5y6u7i8o9p0asdfgh",
+    "https://q1w2e3r4t5y6u7i8o9p0.alteryxcloud.com",
+    "https://ada:q1w2e3r4t5y6u7i8o9p0@api.us1.alteryxcloud.com",
+    "https://api.us1.alteryxcloud.com/?token=q1w2e3r4t5y6u7i8o9p0",
+    "q1w2e3r4t5y6.u7i8o9p0asdfgh.zxcvbnmqwerty",
+];
+
 /// Puts content into one file of a good folder, runs the program, and expects it to be refused.
 #[track_caller]
 fn refused(case: &Case, file: &str, content: &[u8], words: &[&str]) {
@@ -22,6 +40,11 @@ fn refused(case: &Case, file: &str, content: &[u8], words: &[&str]) {
     assert!(run.stderr.lines().next().unwrap().contains(file), "the file is named: {}", run.stderr);
     assert!(run.stderr.lines().count() > 1, "there is help: {}", run.stderr);
     run.assert_hides(&[&case.tokens.access_token, &case.tokens.refresh_token]);
+    if let Some(secret) = SECRETS.into_iter().find(|secret| content == secret.as_bytes()) {
+        // The address around it is no secret.
+        let is_address = secret.contains("alteryxcloud.com");
+        run.assert_hides(&[if is_address { "q1w2e3r4t5y6u7i8o9p0" } else { secret }]);
+    }
     assert_eq!(fs::read(case.creds()).unwrap(), before, "creds.json is untouched");
     assert_eq!(case.names(), names, "nothing is left behind");
     assert_eq!(case.sandbox.counters().connections, 0, "nothing was sent");
@@ -216,7 +239,7 @@ fn aac_url_txt() {
             "https://a.b.au1.alteryxcloud.com/",
             &["one workspace", "Put https://api.au1.alteryxcloud.com in it"],
         ),
-        ("https://example.com", &["example.com is not a host of Alteryx Cloud", api]),
+        ("https://example.com", &["not a host of Alteryx Cloud", api]),
         ("https://api.us1.alteryxcloud.com.example.com", &["not a host of Alteryx Cloud", api]),
         ("https://evilalteryxcloud.com", &["not a host of Alteryx Cloud", api]),
         ("https://alteryxcloud.com", &["not a host of Alteryx Cloud", api]),
@@ -245,9 +268,26 @@ fn aac_url_txt() {
         ("https://", &["not a URL", api]),
         ("https://api.us1.alteryxcloud.com\\", &["not a URL", api]),
         ("https://api us1", &["not a URL", api]),
+        (
+            "https://api.us1.alteryxcloud.com:443",
+            &["more than a scheme and a host", "Put https://api.us1.alteryxcloud.com in it"],
+        ),
+        (
+            "https://api.us1.alteryxcloud.com:8443/",
+            &["more than a scheme and a host", "Put https://api.us1.alteryxcloud.com in it"],
+        ),
+        (
+            "https://api.my-ws.us1.alteryxcloud.com",
+            &["one workspace", "Put https://api.us1.alteryxcloud.com in it"],
+        ),
+        ("https://api..alteryxcloud.com", &["not a host of Alteryx Cloud", api]),
+        ("https://pingauth-eu1.alteryxcloud.com", &["not a host of Alteryx Cloud", api]),
         ("https://ápi.us1.alteryxcloud.com", &["not a URL", api]),
     ] {
         refused(&case, "aac_url.txt", content.as_bytes(), words);
+    }
+    for secret in SECRETS {
+        refused(&case, "aac_url.txt", secret.as_bytes(), &[]);
     }
 }
 
@@ -262,9 +302,67 @@ fn client_id_txt() {
         ("abcdéf", &["invalid characters in the ID"]),
         ("af1b5321-afe0-48c2-966a-c77d74e98085", &["OAuth client ID", PROJECT_PAGE]),
         ("AF1B5321-AFE0-48C2-966A-C77D74E98085", &["OAuth client ID"]),
+        ("abc", &["8 to 128 letters and digits"]),
+        (&"x".repeat(129), &["8 to 128 letters and digits"]),
+        ("abcdef/ghijkl", &["invalid characters in the ID"]),
     ] {
         refused(&case, "client_id.txt", content.as_bytes(), words);
     }
+    fs::write(case.path("client_id.txt"), "not-the-usual_form-8").unwrap();
+    case.run([""; 0]).assert_fails(4, &["Invalid ApiKey"]);
+}
+
+#[test]
+fn a_secret_is_not_sent_as_a_project_id_and_is_not_shown() {
+    let case = Case::fresh(Options::default());
+    let words = [
+        "a token (a JWT)",
+        "a token of a vault",
+        "a token of a vault",
+        "a token of a vault",
+        "a token of GitHub",
+        "a secret key (sk-)",
+        "an access key of AWS",
+        "a key or a certificate (PEM)",
+    ];
+    for (secret, what) in SECRETS.into_iter().zip(words) {
+        for name in ["client_id.txt", "api_project_id.txt"] {
+            if name == "api_project_id.txt" {
+                fs::write(case.path("client_id.txt"), "Your client id here").unwrap();
+            }
+            let words = [what, "not the ID of an API project", "Client ID of your API project"];
+            refused(&case, name, secret.as_bytes(), &words);
+        }
+        fs::write(case.path("client_id.txt"), case.sandbox.project_id()).unwrap();
+    }
+    for secret in SECRETS {
+        refused(&case, "client_id.txt", secret.as_bytes(), &[]);
+    }
+}
+
+#[test]
+fn creds_json_is_not_shown_either() {
+    let case = Case::fresh(Options::default());
+    for secret in SECRETS {
+        refused(&case, "creds.json", secret.as_bytes(), &[]);
+        for document in [
+            json!(secret),
+            json!({ secret: secret }),
+            json!({ "vault": secret }),
+            json!({ "error": secret }),
+            json!({ "access_token": secret, "refresh_token": secret }),
+        ] {
+            fs::write(case.creds(), document.to_string()).unwrap();
+            for program in ["get_workspace", "token_status"] {
+                let run = case.call(program, ["-v"]);
+                assert_ne!(run.code, Some(0), "{document}");
+                run.assert_hides(&[secret]);
+            }
+            let good = json!({ "access_token": case.tokens.access_token, "refresh_token": case.tokens.refresh_token });
+            fs::write(case.creds(), good.to_string()).unwrap();
+        }
+    }
+    assert_eq!(case.sandbox.counters().connections, 0);
 }
 
 fn jwt(payload: &Value) -> String {
@@ -354,16 +452,144 @@ fn creds_json() {
     case.run([""; 0]).assert_ok();
 }
 
+const CLOUD: &str = "https://pingauth.alteryxcloud.com/as";
+
+/// Each of the programs that send a token, or give one away.
+const CALLS: [(&str, &[&str]); 6] = [
+    ("get_workspace", &[]),
+    ("list_users", &[]),
+    ("raw_call", &["/iam/v1/workspaces/{workspaceId}/people"]),
+    ("run_plan", &["7"]),
+    ("access_token", &[]),
+    ("access_token", &["--min-life", "60"]),
+];
+
+/// Expects every program to refuse before anything is sent.
+#[track_caller]
+fn nobody_sends(case: &Case, program: impl Fn(&str) -> std::process::Command, words: &[&str]) {
+    for (name, args) in CALLS {
+        let run = Run::of(program(name).args(args));
+        assert_eq!((run.code, &*run.stdout), (Some(1), ""), "{name}: {}", run.stderr);
+        for word in words {
+            assert!(run.stderr.contains(word), "{name}: {word:?} is not in {}", run.stderr);
+        }
+        run.assert_hides(&[&case.tokens.access_token, &case.tokens.refresh_token]);
+    }
+    let run = Run::of(program("token_status").arg("--online"));
+    assert_eq!(run.code, Some(1), "{}", run.stderr);
+    assert_eq!(case.sandbox.counters().connections, 0, "nothing was sent");
+}
+
 #[test]
-fn a_loopback_issuer_needs_a_loopback_address() {
-    let case = Case::fresh(Options::default());
+fn a_token_of_a_sandbox_does_not_go_to_the_cloud() {
+    for case in [Case::fresh(Options::default()), Case::expired(Options::default())] {
+        fs::write(case.path("aac_url.txt"), "https://api.us1.alteryxcloud.com").unwrap();
+        let words = [
+            "creds.json: the access token was issued by http://127.0.0.1",
+            "but aac_url.txt names https://api.us1.alteryxcloud.com",
+        ];
+        nobody_sends(&case, |name| case.program(name), &words);
+    }
+}
+
+#[test]
+fn a_token_of_the_cloud_does_not_go_to_this_machine() {
+    let options = || Options { issuer: Some(CLOUD.to_owned()), ..Options::default() };
+    let words = [
+        "the access token was issued by https://pingauth.alteryxcloud.com/as",
+        "but aac_url.txt names http://127.0.0.1",
+        "put https://api.us1.alteryxcloud.com in aac_url.txt",
+    ];
+    for case in [Case::fresh(options()), Case::expired(options())] {
+        nobody_sends(&case, |name| case.program(name), &words);
+    }
+    // From a vault, which is one on this machine, as an agent is.
+    let vault = Case::fresh(Options { vault: Some(Default::default()), ..Options::default() });
+    let case = Case::fresh(options());
+    vault.sandbox.vault().put_tokens(&case.tokens);
+    let pointer = json!({ "vault": vault.sandbox.vault().path() });
+    fs::write(case.creds(), pointer.to_string()).unwrap();
+    let program = |name: &str| {
+        let mut program = case.program(name);
+        program.envs(vault.sandbox.vault().environment());
+        program
+    };
+    nobody_sends(&case, program, &words);
+}
+
+#[test]
+fn a_saved_pair_of_the_cloud_does_not_go_to_this_machine() {
+    let case = Case::interrupted(Options::default());
+    let asked = case.sandbox.counters().connections;
+    let saved = fs::read(case.path("creds.json.rotation")).unwrap();
     fs::write(case.path("aac_url.txt"), "https://api.us1.alteryxcloud.com").unwrap();
-    let run = case.run([""; 0]);
-    run.assert_fails(
-        1,
-        &["creds.json", "issued by http://127.0.0.1", "which is not Alteryx Cloud"],
-    );
-    assert_eq!(case.sandbox.counters().connections, 0);
+    for is_there in [true, false] {
+        if !is_there {
+            fs::remove_file(case.creds()).unwrap();
+        }
+        case.run([""; 0]).assert_fails(1, &["issued by http://127.0.0.1", "aac_url.txt names"]);
+        assert_eq!(fs::read(case.path("creds.json.rotation")).unwrap(), saved, "it stays");
+    }
+    assert_eq!(case.sandbox.counters().connections, asked);
+    fs::write(case.path("aac_url.txt"), case.sandbox.url()).unwrap();
+    case.run([""; 0]).assert_ok();
+}
+
+#[test]
+fn another_region_is_told() {
+    for (issuer, api, right) in [
+        ("pingauth-eu1", "us1", Some("eu1")),
+        ("pingauth", "eu1", Some("us1")),
+        ("pingauth-au1", "us1", Some("au1")),
+        // Nobody has told whose servers these are.
+        ("pingauth", "au1", None),
+        ("pingauth-us1", "us1", None),
+        ("pingauth-eu1", "eu2", None),
+        ("pingauth2", "eu1", None),
+    ] {
+        let proxy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        proxy.set_nonblocking(true).unwrap();
+        let url = format!("http://{}", proxy.local_addr().unwrap());
+        let issuer = format!("https://{issuer}.alteryxcloud.com/as");
+        let case = Case::fresh(Options { issuer: Some(issuer.clone()), ..Options::default() });
+        let api = format!("https://api.{api}.alteryxcloud.com");
+        fs::write(case.path("aac_url.txt"), &api).unwrap();
+        let program = |name: &str| {
+            let mut program = case.program(name);
+            program.env("HTTPS_PROXY", &url);
+            program
+        };
+        match right {
+            Some(right) => {
+                let words = [
+                    &*format!("issued by {issuer}, but aac_url.txt names {api}"),
+                    &format!("put https://api.{right}.alteryxcloud.com in aac_url.txt"),
+                ];
+                nobody_sends(&case, program, &words);
+                assert!(proxy.accept().is_err(), "nothing was sent");
+            }
+            None => {
+                let run = Run::of(&mut program("access_token"));
+                assert_eq!(run.code, Some(0), "{}", run.stderr);
+            }
+        }
+    }
+}
+
+#[test]
+fn an_unfamiliar_issuer_is_told() {
+    for (issuer, is_familiar) in
+        [("login", false), ("api", false), ("pingauth", true), ("pingauth-ca1", true)]
+    {
+        let url = format!("https://{issuer}.alteryxcloud.com/as");
+        let case = Case::expired(Options { issuer: Some(url.clone()), ..Options::default() });
+        fs::write(case.path("aac_url.txt"), "https://api.us1.alteryxcloud.com").unwrap();
+        let mut command = case.command();
+        let run = Run::of(command.env("HTTPS_PROXY", "no proxy"));
+        run.assert_fails(1, &["the proxy could not be used", "your tokens are unchanged"]);
+        let warning = format!("warning: the refresh token goes to {url}/token, which is not");
+        assert_eq!(run.stderr.contains(&warning), !is_familiar, "{}", run.stderr);
+    }
 }
 
 #[test]
@@ -378,4 +604,203 @@ fn every_run_leaves_a_good_folder_as_it_is() {
     assert_eq!(["aac_url.txt", "client_id.txt", "creds.json"].map(state), before);
     assert_eq!(case.names(), ["aac_url.txt", "client_id.txt", "creds.json"]);
     assert!(Path::new(&case.creds()).is_file());
+}
+
+/// Folders that were found, not named, and the users who may have put files there.
+#[cfg(unix)]
+mod trust {
+    use super::*;
+    use acceptance::get_workspace;
+    use std::os::unix::fs::{PermissionsExt, chown, lchown, symlink};
+    use std::os::unix::process::CommandExt;
+    use std::process::Command;
+
+    const FILES: [&str; 3] = ["aac_url.txt", "client_id.txt", "creds.json"];
+    const ROOT: u32 = 0;
+    const USER: u32 = 12_001;
+    const OTHER: u32 = 12_002;
+
+    /// A folder with the three files, and one below it; none where files cannot be given away.
+    struct Shared {
+        case: Case,
+        /// Where every user may run the program.
+        programs: tempfile::TempDir,
+    }
+
+    impl Shared {
+        fn new() -> Option<Self> {
+            let case = Case::fresh(Options::default());
+            if chown(case.creds(), Some(OTHER), None).is_err() {
+                eprintln!("skipped: only root may give files away");
+                return None;
+            }
+            let programs = tempfile::tempdir().unwrap();
+            fs::copy(get_workspace(), programs.path().join("get_workspace")).unwrap();
+            fs::create_dir(case.path("below")).unwrap();
+            // As /tmp, or a drive of WSL.
+            for folder in [programs.path(), case.folder.path(), &case.path("below")] {
+                fs::set_permissions(folder, PermissionsExt::from_mode(0o777)).unwrap();
+            }
+            for name in FILES {
+                fs::set_permissions(case.path(name), PermissionsExt::from_mode(0o644)).unwrap();
+            }
+            Some(Self { case, programs })
+        }
+
+        fn give(&self, name: &str, owner: u32) {
+            lchown(self.case.path(name), Some(owner), Some(owner)).unwrap();
+        }
+
+        fn give_all(&self, owner: u32) {
+            FILES.iter().for_each(|name| self.give(name, owner));
+        }
+
+        fn command(&self, user: u32) -> Command {
+            let mut command = acceptance::clean(&self.programs.path().join("get_workspace"));
+            command.env_remove("SUDO_UID").uid(user).gid(user);
+            command
+        }
+
+        /// Runs the program in the folder, or in the one below it.
+        fn run_in(&self, below: &str, user: u32) -> Run {
+            Run::of(self.command(user).current_dir(self.case.path(below)))
+        }
+
+        #[track_caller]
+        fn refuses(&self, user: u32, words: &[&str]) {
+            let (names, counters) = (self.case.names(), self.case.sandbox.counters());
+            let folder = self.case.folder.path().canonicalize().unwrap();
+            let elsewhere = format!("--dir {}", folder.display());
+            for (below, command) in [("", "--dir ."), ("below", &elsewhere)] {
+                let run = self.run_in(below, user);
+                run.assert_fails(1, words);
+                run.assert_fails(1, &["If you trust that user", command]);
+            }
+            assert_eq!(self.case.sandbox.counters(), counters, "nothing was sent");
+            assert_eq!(self.case.names(), names, "nothing is left behind");
+        }
+
+        #[track_caller]
+        fn accepts(&self, user: u32) {
+            self.run_in("", user).assert_ok();
+            self.run_in("below", user).assert_ok();
+        }
+    }
+
+    #[test]
+    fn files_of_another_user_are_used_only_where_their_folder_is_named() {
+        let Some(shared) = Shared::new() else { return };
+        for planted in FILES {
+            shared.give_all(USER);
+            shared.give(planted, OTHER);
+            let owner = format!("{planted}: it belongs to another user, uid {OTHER}");
+            shared.refuses(USER, &[&owner]);
+            shared.refuses(ROOT, &["it belongs to another user, uid 1200"]);
+        }
+        // Not even readable: the owner is what counts.
+        fs::set_permissions(shared.case.creds(), PermissionsExt::from_mode(0o600)).unwrap();
+        shared.refuses(USER, &["creds.json: it belongs to another user"]);
+        fs::set_permissions(shared.case.creds(), PermissionsExt::from_mode(0o644)).unwrap();
+        // By hand.
+        let folder = shared.case.folder.path();
+        Run::of(shared.command(USER).current_dir(folder).args(["--dir", "."])).assert_ok();
+        Run::of(shared.command(USER).current_dir("/").env("AAC_DIR", folder)).assert_ok();
+        // One's own, and root's.
+        for owner in [USER, ROOT] {
+            shared.give_all(owner);
+            shared.accepts(USER);
+            shared.give("creds.json", USER);
+            shared.accepts(USER);
+        }
+    }
+
+    #[test]
+    fn a_planted_folder_above_is_not_used() {
+        let Some(shared) = Shared::new() else { return };
+        shared.give_all(OTHER);
+        // A pair that was saved beside it leads there, too.
+        for name in ["creds.json", "creds.json.rotation"] {
+            fs::rename(shared.case.creds(), shared.case.path(name)).unwrap();
+            let run = shared.run_in("below", USER);
+            run.assert_fails(1, &["it belongs to another user, uid 12002", "--dir /"]);
+            fs::rename(shared.case.path(name), shared.case.creds()).unwrap();
+        }
+        assert_eq!(shared.case.sandbox.counters().connections, 0);
+    }
+
+    #[test]
+    fn the_newer_name_of_client_id_txt_is_judged_as_well() {
+        let Some(shared) = Shared::new() else { return };
+        shared.give_all(USER);
+        let new = shared.case.path("api_project_id.txt");
+        fs::rename(shared.case.path("client_id.txt"), &new).unwrap();
+        shared.give("api_project_id.txt", OTHER);
+        shared.refuses(USER, &["api_project_id.txt: it belongs to another user"]);
+        shared.give("api_project_id.txt", USER);
+        shared.accepts(USER);
+    }
+
+    #[test]
+    fn root_works_for_the_owner_of_the_current_folder_and_for_who_called_sudo() {
+        let Some(shared) = Shared::new() else { return };
+        shared.give_all(USER);
+        shared.refuses(ROOT, &["it belongs to another user, uid 12001"]);
+        let sudo = |user| {
+            let mut command = shared.command(ROOT);
+            Run::of(command.current_dir(shared.case.path("below")).env("SUDO_UID", user))
+        };
+        sudo("12001").assert_ok();
+        sudo("12002").assert_fails(1, &["it belongs to another user"]);
+        sudo("").assert_fails(1, &["it belongs to another user"]);
+        // As a container does with a folder of the host.
+        shared.give("", USER);
+        shared.give("below", USER);
+        shared.accepts(ROOT);
+        // Nobody else can say so.
+        shared.give_all(OTHER);
+        let mut command = shared.command(USER);
+        Run::of(command.current_dir(shared.case.folder.path()).env("SUDO_UID", "12002"))
+            .assert_fails(1, &["it belongs to another user"]);
+    }
+
+    #[test]
+    fn a_link_leads_only_to_a_file_of_its_owner() {
+        let Some(shared) = Shared::new() else { return };
+        let elsewhere = tempfile::tempdir().unwrap();
+        fs::set_permissions(elsewhere.path(), PermissionsExt::from_mode(0o755)).unwrap();
+        for name in FILES {
+            shared.give_all(USER);
+            for folder in ["", "below"] {
+                shared.give(folder, USER);
+            }
+            let target = elsewhere.path().join(name);
+            fs::copy(shared.case.path(name), &target).unwrap();
+            let own = fs::read(shared.case.path(name)).unwrap();
+            fs::remove_file(shared.case.path(name)).unwrap();
+            symlink(&target, shared.case.path(name)).unwrap();
+            // Root, in the user's folder, has what the user may not read.
+            shared.give(name, USER);
+            chown(&target, Some(ROOT), Some(ROOT)).unwrap();
+            let words = format!("{name}: a link of uid {USER} to a file of root (uid 0)");
+            shared.refuses(ROOT, &[&words]);
+            // The user's own link to root's file tells nobody anything.
+            shared.accepts(USER);
+            chown(&target, Some(USER), Some(USER)).unwrap();
+            shared.accepts(ROOT);
+            shared.accepts(USER);
+            // A link to what somebody else may change.
+            chown(&target, Some(OTHER), Some(OTHER)).unwrap();
+            shared.refuses(
+                USER,
+                &[&format!("{name}: a link of uid {USER} to a file of uid {OTHER}")],
+            );
+            shared.give(name, ROOT);
+            shared.refuses(
+                USER,
+                &[&format!("{name}: a link of root (uid 0) to a file of uid {OTHER}")],
+            );
+            fs::remove_file(shared.case.path(name)).unwrap();
+            fs::write(shared.case.path(name), own).unwrap();
+        }
+    }
 }

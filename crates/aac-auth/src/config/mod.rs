@@ -5,6 +5,7 @@ mod flags;
 pub(crate) mod options;
 pub(crate) mod settings;
 pub(crate) mod text;
+pub(crate) mod trust;
 
 use std::ops::RangeInclusive;
 use std::time::Duration;

@@ -86,7 +86,8 @@ impl ConnectionOptions {
         dir.filter(|dir| !dir.as_os_str().is_empty())
     }
 
-    /// The folder of creds.json. By default, the current folder or the nearest one above it.
+    /// The folder of creds.json. By default, the current folder or the nearest one above it, where files of
+    /// another user are refused.
     pub fn dir(mut self, dir: impl Into<PathBuf>) -> Self {
         self.dir = Some(dir.into());
         self

@@ -1,9 +1,11 @@
 //! The user's settings: the folder, the API address, the API project ID.
 
 use crate::config::text;
+use crate::config::trust::Trust;
 use crate::error::place::Place;
 use crate::error::{Cause, Error, FileProblem, Result};
 use crate::loopback::is_loopback;
+use crate::tokens::secret::likely_secret;
 use std::env;
 use std::path::{Path, PathBuf};
 use ureq::http::Uri;
@@ -26,13 +28,14 @@ impl Settings {
         has_tokens: fn(&Path) -> bool,
         placeholders: fn(&Path) -> Vec<&'static str>,
     ) -> Result<Self> {
-        let dir = find_folder(dir, has_tokens)?;
-        let url_file = dir.join("aac_url.txt");
-        let hosts = text::read_trimmed(&url_file)
+        let found = find_folder(dir, has_tokens)?;
+        let [url_file, creds] = ["aac_url.txt", "creds.json"].map(|name| found.folder.join(name));
+        found.trust.check(&creds).map_err(|problem| Error::unusable(&creds, problem))?;
+        let hosts = found
+            .read(&url_file)
             .and_then(|text| Hosts::parse(&text))
             .map_err(|problem| Error::unusable(&url_file, problem))?;
-        let creds = dir.join("creds.json");
-        let project_id = match project_id(&dir, &hosts) {
+        let project_id = match project_id(&found, &hosts) {
             Err((path, FileProblem::Placeholder(page))) => {
                 // Whoever left one file unfilled probably left both: report them at once.
                 let mut files = vec![(Place::File(path), page)];
@@ -48,28 +51,43 @@ impl Settings {
     }
 }
 
+/// The folder of the three files, and whose they may be.
+struct Found {
+    folder: PathBuf,
+    trust: Trust,
+}
+
+impl Found {
+    /// Reads one of the files, without surrounding whitespace.
+    fn read(&self, path: &Path) -> Result<String, FileProblem> {
+        self.trust.check(path)?;
+        text::read_trimmed(path, |file| self.trust.check_open(path, file))
+    }
+}
+
 /// Finds the named folder, or the nearest one with a creds.json, from the current folder upwards.
-fn find_folder(named: Option<&Path>, has_tokens: fn(&Path) -> bool) -> Result<PathBuf> {
+fn find_folder(named: Option<&Path>, has_tokens: fn(&Path) -> bool) -> Result<Found> {
     if let Some(named) = named {
         return match named.is_dir() {
-            true => Ok(named.to_owned()),
+            true => Ok(Found { folder: named.to_owned(), trust: Trust::ByHand }),
             false if named.is_file() => Err(Cause::NotAFolder { file: named.to_owned() }.into()),
             false => Err(Cause::NoFolder { folder: named.to_owned(), named: true }.into()),
         };
     }
     let start = env::current_dir().unwrap_or_default();
     match start.ancestors().find(|folder| has_tokens(&folder.join("creds.json"))) {
-        Some(folder) => Ok(folder.to_owned()),
+        Some(folder) => Ok(Found { folder: folder.to_owned(), trust: Trust::ByOwner }),
         None => Err(Cause::NoFolder { folder: start, named: false }.into()),
     }
 }
 
 /// Reads the API project ID from client_id.txt. If that is absent or still a placeholder, reads
 /// api_project_id.txt, the name used since April 2025.
-fn project_id(dir: &Path, hosts: &Hosts) -> Result<String, (PathBuf, FileProblem)> {
+fn project_id(found: &Found, hosts: &Hosts) -> Result<String, (PathBuf, FileProblem)> {
     let read = |name: &str| {
-        let path = dir.join(name);
-        text::read_trimmed(&path)
+        let path = found.folder.join(name);
+        found
+            .read(&path)
             .and_then(|id| check_project_id(id, hosts))
             .map_err(|problem| (path, problem))
     };
@@ -84,15 +102,23 @@ fn project_id(dir: &Path, hosts: &Hosts) -> Result<String, (PathBuf, FileProblem
     if is_absent(&new_name) { old_name } else { new_name }
 }
 
+/// The ID goes out in a header: whatever looks like a secret that was put or linked here by mistake,
+/// or by somebody else, must not.
 fn check_project_id(id: String, hosts: &Hosts) -> Result<String, FileProblem> {
     if is_placeholder(&id) {
         return Err(FileProblem::Placeholder(hosts.project_page()));
     }
+    if let Some(what) = likely_secret(&id) {
+        return Err(FileProblem::IdIsSecret(what));
+    }
     if id.contains(char::is_whitespace) {
         return Err(FileProblem::IdWithBlanks);
     }
-    if !id.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"'".contains(&byte)) {
-        return Err(FileProblem::IdNotAscii);
+    if !id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)) {
+        return Err(FileProblem::IdNotPlain);
+    }
+    if !(8..=128).contains(&id.len()) {
+        return Err(FileProblem::IdLength);
     }
     if is_uuid(&id) {
         return Err(FileProblem::OAuthClientId(hosts.project_page()));
@@ -116,6 +142,64 @@ fn is_uuid(text: &str) -> bool {
 }
 
 const DOMAIN: &str = "alteryxcloud.com";
+/// The regions that are known.
+const REGIONS: [&str; 3] = ["us1", "eu1", "au1"];
+
+/// The names of a host below the domain, from left to right; none if it is elsewhere.
+fn names_below_domain(host: &str) -> Option<Vec<&str>> {
+    let names: Vec<_> = host.strip_suffix(DOMAIN)?.strip_suffix('.')?.split('.').collect();
+    let is_plain = |name: &&str| {
+        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    names.iter().all(is_plain).then_some(names)
+}
+
+/// Who has issued a token, as its `iss` says: the refresh token is sent there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Issuer {
+    /// A sandbox on this machine.
+    Loopback,
+    /// The host of this name below the domain.
+    Cloud(String),
+}
+
+impl Issuer {
+    /// None if no refresh token may be sent there.
+    pub(crate) fn of(iss: &str) -> Option<Self> {
+        let uri: Uri = iss.parse().ok()?;
+        let (scheme, authority) = (uri.scheme_str()?, uri.authority()?);
+        // `/token` is put behind it, so nothing may lead elsewhere.
+        let climbs = uri.path().to_ascii_lowercase().replace("%2e", ".").contains("..");
+        if authority.as_str().contains('@') || uri.query().is_some() || iss.contains('#') || climbs
+        {
+            return None;
+        }
+        let host = authority.host().to_ascii_lowercase();
+        if is_loopback(&host) {
+            return ["http", "https"].contains(&scheme).then_some(Self::Loopback);
+        }
+        let has_port = authority.as_str() != authority.host();
+        match names_below_domain(&host)?[..] {
+            [name] if scheme == "https" && !has_port => Some(Self::Cloud(name.to_owned())),
+            _ => None,
+        }
+    }
+
+    /// Whether it has the name of an authorization server.
+    pub(crate) fn is_familiar(&self) -> bool {
+        match self {
+            Self::Loopback => true,
+            Self::Cloud(name) => name.starts_with("pingauth"),
+        }
+    }
+
+    /// The region that it is known to serve.
+    fn region(&self) -> Option<&str> {
+        let Self::Cloud(name) = self else { return None };
+        let named = if name == "pingauth" { "us1" } else { name.strip_prefix("pingauth-")? };
+        REGIONS.contains(&named).then_some(named)
+    }
+}
 
 /// The two hosts that may receive the access token.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -154,31 +238,21 @@ impl Hosts {
             return Err(FileProblem::UserInfo);
         }
         let host = authority.host().to_ascii_lowercase();
-        let port = authority.port_u16().map_or(String::new(), |port| format!(":{port}"));
         let is_loopback = is_loopback(&host);
-        let below = match host.strip_suffix(DOMAIN) {
-            _ if is_loopback => "",
-            Some("") => return Err(FileProblem::OutsideCloud(host)),
-            Some(below) if below.ends_with('.') => &below[..below.len() - 1],
-            _ => return Err(FileProblem::OutsideCloud(host)),
-        };
         if !is_loopback {
-            match below.split('.').collect::<Vec<_>>()[..] {
-                ["api"] | ["www"] => return Err(FileProblem::OutsideCloud(host)),
-                ["api", ..] => {}
-                // pingauth.alteryxcloud.com is the authorization server of an unknown region.
-                [name] if name.starts_with("pingauth") => {
-                    return Err(FileProblem::OutsideCloud(host));
+            // No part of the file is shown but the name of a region.
+            let is_region = |name: &str| name.len() <= 12 && !name.starts_with("pingauth");
+            let api = |region: &str| format!("https://api.{region}.{DOMAIN}");
+            match names_below_domain(&host).unwrap_or_default()[..] {
+                ["api" | "www"] => return Err(FileProblem::OutsideCloud),
+                ["api", region] if is_region(region) => {}
+                [region] if is_region(region) => {
+                    return Err(FileProblem::WebAddress(api(region)));
                 }
-                [region] => {
-                    return Err(FileProblem::WebAddress(format!("https://api.{region}.{DOMAIN}")));
+                [_, .., region] if is_region(region) => {
+                    return Err(FileProblem::WorkspaceAddress(api(region)));
                 }
-                [.., region] => {
-                    return Err(FileProblem::WorkspaceAddress(format!(
-                        "https://api.{region}.{DOMAIN}"
-                    )));
-                }
-                [] => return Err(FileProblem::OutsideCloud(host)),
+                _ => return Err(FileProblem::OutsideCloud),
             }
         }
         let scheme = match scheme.to_ascii_lowercase().as_str() {
@@ -186,8 +260,12 @@ impl Hosts {
             "http" if is_loopback => "http",
             _ => return Err(FileProblem::NotHttps),
         };
+        let port = authority.port_u16().filter(|_| is_loopback);
+        let port = port.map_or(String::new(), |port| format!(":{port}"));
         let api = format!("{scheme}://{host}{port}");
-        if !uri.path().trim_end_matches('/').is_empty()
+        let has_port = !is_loopback && authority.as_str() != authority.host();
+        if has_port
+            || !uri.path().trim_end_matches('/').is_empty()
             || uri.query().is_some()
             || text.contains('#')
         {
@@ -264,25 +342,32 @@ impl Hosts {
         Ok(format!("{origin}{path}"))
     }
 
-    /// Whether an access token may name this issuer: the refresh token is sent to it.
-    pub(crate) fn allows_issuer(&self, iss: &str) -> bool {
-        let Ok(uri) = iss.parse::<Uri>() else {
-            return false;
-        };
-        let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
-            return false;
-        };
-        if authority.as_str().contains('@') || uri.query().is_some() || iss.contains('#') {
-            return false;
+    /// Whether a token of this issuer may go to the API: one of a sandbox must not leave this machine, and
+    /// one of the cloud must not go to whatever listens here.
+    pub(crate) fn go_with(&self, issuer: &Issuer) -> bool {
+        (*issuer == Issuer::Loopback) == self.is_loopback
+    }
+
+    /// Whether this issuer is known to serve another region.
+    pub(crate) fn are_elsewhere(&self, issuer: &Issuer) -> bool {
+        let own = self.api.strip_prefix("https://api.").and_then(|host| host.split('.').next());
+        let own = own.filter(|region| REGIONS.contains(region));
+        match (own, issuer.region()) {
+            // The issuer of au1 may have no name of its own.
+            (Some("au1"), Some("us1")) => false,
+            (Some(own), Some(region)) => own != region,
+            _ => false,
         }
-        let host = authority.host().to_ascii_lowercase();
-        if is_loopback(&host) {
-            return self.is_loopback && ["http", "https"].contains(&scheme);
-        }
-        scheme == "https"
-            && host
-                .strip_suffix(DOMAIN)
-                .is_some_and(|below| below.is_empty() || below.ends_with('.'))
+    }
+
+    /// What to put into aac_url.txt for tokens of this issuer, if that is known.
+    pub(crate) fn api_of(issuer: &Issuer) -> Option<String> {
+        issuer.region().map(|region| format!("https://api.{region}.{DOMAIN}"))
+    }
+
+    /// The API's address.
+    pub(crate) fn api(&self) -> &str {
+        &self.api
     }
 
     /// The page where a user of this region creates tokens.
@@ -360,20 +445,37 @@ mod tests {
     fn only_alteryx_cloud_may_issue_tokens() {
         let cloud = Hosts::parse("https://api.us1.alteryxcloud.com").unwrap();
         let local = Hosts::parse("http://localhost:8080").unwrap();
-        for iss in [
-            "https://pingauth.alteryxcloud.com/as",
-            "https://PINGAUTH-eu1.AlteryxCloud.com/as/",
-            "https://alteryxcloud.com",
+        for (iss, is_familiar) in [
+            ("https://pingauth.alteryxcloud.com/as", true),
+            ("https://PINGAUTH-eu1.AlteryxCloud.com/as/", true),
+            ("https://pingauth.alteryxcloud.com", true),
+            ("https://login.alteryxcloud.com/any/path", false),
         ] {
-            assert!(cloud.allows_issuer(iss) && local.allows_issuer(iss), "{iss}");
+            let issuer = Issuer::of(iss).unwrap();
+            assert!(cloud.go_with(&issuer) && !local.go_with(&issuer), "{iss}");
+            assert_eq!(issuer.is_familiar(), is_familiar, "{iss}");
         }
         for iss in ["http://127.0.0.1:8080/as", "https://[::1]/as", "http://localhost/as"] {
-            assert!(!cloud.allows_issuer(iss) && local.allows_issuer(iss), "{iss}");
+            let issuer = Issuer::of(iss).unwrap();
+            assert!(!cloud.go_with(&issuer) && local.go_with(&issuer), "{iss}");
         }
         for iss in [
             "",
             "pingauth.alteryxcloud.com/as",
             "http://pingauth.alteryxcloud.com/as",
+            "https://alteryxcloud.com",
+            "https://.alteryxcloud.com/as",
+            "https://pingauth.us1.alteryxcloud.com/as",
+            "https://pingauth.alteryxcloud.com:443/as",
+            "https://pingauth.alteryxcloud.com:8443/as",
+            "https://pingauth.alteryxcloud.com:/as",
+            "https://pingauth_1.alteryxcloud.com/as",
+            "https://pingauth.alteryxcloud.com/as/../x",
+            "https://pingauth.alteryxcloud.com/as/%2e%2E/x",
+            "https://pingauth.alteryxcloud.com/as?x",
+            "https://pingauth.alteryxcloud.com/as?",
+            "http://127.0.0.1:8080/../as",
+            "http://127.0.0.1:8080@evil.example/as",
             "https://evilalteryxcloud.com/as",
             "https://alteryxcloud.com.evil.example/as",
             "https://evil.example/alteryxcloud.com",
@@ -386,7 +488,7 @@ mod tests {
             "https://аlteryxcloud.com/as",
             "file:///alteryxcloud.com",
         ] {
-            assert!(!cloud.allows_issuer(iss) && !local.allows_issuer(iss), "{iss}");
+            assert_eq!(Issuer::of(iss), None, "{iss}");
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::error::FileProblem;
 use crate::platform::{self, Unfit};
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::{self, Read, Seek};
 use std::path::Path;
 use zeroize::Zeroizing;
 
@@ -12,35 +12,43 @@ const LIMIT: u64 = 1024 * 1024;
 
 /// Reads the bytes of a settings or token file.
 pub(crate) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, FileProblem> {
+    read_if(path, |_| Ok(()))
+}
+
+/// The same, if the file that is then open `may_be_read`: its name may lead elsewhere by now.
+fn read_if(
+    path: &Path,
+    may_be_read: impl Fn(&File) -> Result<(), FileProblem>,
+) -> Result<Zeroizing<Vec<u8>>, FileProblem> {
     // Checked first, because opening a named pipe would wait for a writer.
-    let metadata = platform::patiently(path, || fs::metadata(path)).map_err(problem)?;
+    let metadata = platform::patiently(path, || fs::metadata(path)).map_err(unreadable)?;
     if !metadata.is_file() {
         return Err(FileProblem::NotAFile);
     }
-    read_opened(path, || File::open(path))
+    let file = platform::patiently(path, || File::open(path)).map_err(unreadable)?;
+    may_be_read(&file)?;
+    read_open(path, &file)
 }
 
-/// Reads the bytes of a file that is opened in this way.
-pub(crate) fn read_opened(
-    path: &Path,
-    open: impl Fn() -> io::Result<File>,
-) -> Result<Zeroizing<Vec<u8>>, FileProblem> {
-    let mut bytes = Zeroizing::default();
+/// Reads the bytes of this open file.
+pub(crate) fn read_open(path: &Path, mut file: &File) -> Result<Zeroizing<Vec<u8>>, FileProblem> {
+    // Room for the whole file: a growing buffer would leave copies behind.
+    let room = file.metadata().map_err(unreadable)?.len().min(LIMIT) + 1;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(room).unwrap_or(0)));
     let read = || {
-        let file = open()?;
-        // Room for the whole file: a growing buffer would leave copies behind.
-        let room = usize::try_from(file.metadata()?.len().min(LIMIT) + 1).unwrap_or(0);
-        bytes = Zeroizing::new(Vec::with_capacity(room));
+        bytes.clear();
+        file.rewind()?;
         file.take(LIMIT + 1).read_to_end(&mut bytes)
     };
-    platform::patiently(path, read).map_err(problem)?;
+    platform::patiently(path, read).map_err(unreadable)?;
     if bytes.len() as u64 > LIMIT {
         return Err(FileProblem::TooLarge);
     }
     Ok(bytes)
 }
 
-fn problem(error: io::Error) -> FileProblem {
+/// Why a file cannot be looked at.
+pub(crate) fn unreadable(error: io::Error) -> FileProblem {
     match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => FileProblem::Missing,
         _ => match Unfit::of(&error) {
@@ -67,9 +75,12 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Zeroizing<String>, FileProblem> {
     Ok(text)
 }
 
-/// Reads the text of a file, without surrounding whitespace.
-pub(crate) fn read_trimmed(path: &Path) -> Result<String, FileProblem> {
-    Ok(decode(&read(path)?)?.trim().to_owned())
+/// Reads the text of a file, without surrounding whitespace, if the open file `may_be_read`.
+pub(crate) fn read_trimmed(
+    path: &Path,
+    may_be_read: impl Fn(&File) -> Result<(), FileProblem>,
+) -> Result<String, FileProblem> {
+    Ok(decode(&read_if(path, may_be_read)?)?.trim().to_owned())
 }
 
 fn utf8(bytes: &[u8]) -> Result<Zeroizing<String>, FileProblem> {

@@ -269,6 +269,22 @@ pub(crate) enum FileProblem {
     Unreadable(io::Error),
     /// It stands where others may put theirs, and may not be used.
     Unfit(Unfit),
+    /// It was found, not named, and belongs to another user.
+    OfAnother {
+        /// The owner.
+        owner: String,
+        /// The flag that names its folder.
+        command: String,
+    },
+    /// It was found, not named, and is a link to a file of another user than the link's.
+    LinkToAnother {
+        /// The owner of the link.
+        link: String,
+        /// The owner of the file.
+        owner: String,
+        /// The flag that names its folder.
+        command: String,
+    },
     /// It is larger than 1 MiB.
     TooLarge,
     /// It is not text: neither UTF-8, nor UTF-16 with a byte order mark.
@@ -301,13 +317,17 @@ pub(crate) enum FileProblem {
     WebAddress(String),
     /// aac_url.txt holds the address of one workspace; this is the API's.
     WorkspaceAddress(String),
-    /// aac_url.txt names this host, which is not part of Alteryx Cloud.
-    OutsideCloud(String),
+    /// aac_url.txt names a host that is not one of Alteryx Cloud's API.
+    OutsideCloud,
 
     /// The API project ID contains whitespace.
     IdWithBlanks,
-    /// The API project ID contains characters that no header can carry.
-    IdNotAscii,
+    /// The API project ID contains other characters than letters, digits, `-` and `_`.
+    IdNotPlain,
+    /// The API project ID is too short or too long for one.
+    IdLength,
+    /// In place of the ID there is a secret of this kind.
+    IdIsSecret(&'static str),
     /// The ID is the OAuth client's; the page is where the API project's is found.
     OAuthClientId(String),
 
@@ -351,9 +371,19 @@ pub(crate) enum FileProblem {
     Issuer(String),
     /// The access token names this issuer, with plain http.
     IssuerNotHttps(String),
+    /// The access token names an issuer that this API does not belong to: one is on this machine and the
+    /// other is not, or they are of two regions.
+    IssuerElsewhere {
+        /// The issuer.
+        iss: String,
+        /// The address in aac_url.txt.
+        api: String,
+        /// The address for this issuer, if it is known.
+        right: Option<String>,
+    },
     /// The file holds an error of the authorization server instead of tokens.
     OAuthError {
-        /// The error code and description, without secrets.
+        /// The error code and description, without secrets; empty if they are not of a server.
         message: String,
         /// The page where new tokens are created.
         page: String,
@@ -361,6 +391,8 @@ pub(crate) enum FileProblem {
 
     /// creds.json names this secret in a vault, which has the tokens.
     InVault(String),
+    /// creds.json has something else in the place of the path of a secret in a vault.
+    NotAVaultPath,
     /// creds.json has tokens and names a secret in a vault as well.
     TokensAndVault,
     /// The secret is gone, or the vault cannot be found.
@@ -502,6 +534,10 @@ impl fmt::Display for FileProblem {
             Self::NotAFile => f.write_str("not a file"),
             Self::Unreadable(source) => write!(f, "cannot be read: {source}"),
             Self::Unfit(unfit) => unfit.fmt(f),
+            Self::OfAnother { owner, .. } => write!(f, "it belongs to another user, {owner}"),
+            Self::LinkToAnother { link, owner, .. } => {
+                write!(f, "a link of {link} to a file of {owner}")
+            }
             Self::TooLarge => f.write_str("larger than 1 MiB"),
             Self::NotText => f.write_str("not a text file"),
             Self::Empty => f.write_str("empty"),
@@ -520,9 +556,11 @@ impl fmt::Display for FileProblem {
             Self::WorkspaceAddress(_) => {
                 f.write_str("the address of one workspace, not of the API")
             }
-            Self::OutsideCloud(host) => write!(f, "{host} is not a host of Alteryx Cloud's API"),
+            Self::OutsideCloud => f.write_str("not a host of Alteryx Cloud's API"),
             Self::IdWithBlanks => f.write_str("spaces inside the ID"),
-            Self::IdNotAscii => f.write_str("invalid characters in the ID"),
+            Self::IdNotPlain => f.write_str("invalid characters in the ID"),
+            Self::IdLength => f.write_str("too short or too long for an ID"),
+            Self::IdIsSecret(what) => write!(f, "{what}, not the ID of an API project"),
             Self::OAuthClientId(_) => {
                 f.write_str("a UUID, which is the OAuth client ID, not the ID of the API project")
             }
@@ -559,6 +597,10 @@ impl fmt::Display for FileProblem {
             Self::IssuerNotHttps(iss) => {
                 write!(f, "the access token was issued by {iss}, which is not https")
             }
+            Self::IssuerElsewhere { iss, api, .. } => {
+                write!(f, "the access token was issued by {iss}, but aac_url.txt names {api}")
+            }
+            Self::NotAVaultPath => f.write_str("\"vault\" is not the path of a secret"),
             Self::InVault(path) => write!(f, "it now names the secret {path} in a vault"),
             Self::TokensAndVault => f.write_str("both tokens and a \"vault\""),
             Self::Vault(problem) => problem.fmt(f),
@@ -568,7 +610,8 @@ impl fmt::Display for FileProblem {
             Self::Torn => f.write_str("only partly written"),
             Self::UnknownJournal => f.write_str("written by another version of this program"),
             Self::OAuthError { message, .. } => {
-                write!(f, "an error of the authorization server instead of tokens: {message}")
+                let message = after_colon(message);
+                write!(f, "an error of the authorization server instead of tokens{message}")
             }
         }
     }
@@ -901,16 +944,20 @@ impl FileProblem {
             Self::Placeholder(page) | Self::PlaceholderTokens { page, .. } => {
                 format!("{}\n{}", fill_in(place, page), try_it())
             }
-            Self::SeveralLines | Self::NotAUrl | Self::NotHttps | Self::UserInfo | Self::OutsideCloud(_) => {
+            Self::SeveralLines | Self::NotAUrl | Self::NotHttps | Self::UserInfo | Self::OutsideCloud => {
                 format!("Put {API_URL} in it, on one line, and nothing else.")
             }
             Self::NoScheme(url)
             | Self::NotJustHost(url)
             | Self::WebAddress(url)
             | Self::WorkspaceAddress(url) => format!("Put {url} in it."),
-            Self::IdWithBlanks | Self::IdNotAscii => {
-                "Copy the Client ID of your API project again: one line of letters and digits.".to_owned()
+            Self::IdWithBlanks | Self::IdNotPlain | Self::IdLength => {
+                "Copy the Client ID of your API project again: one line of 8 to 128 letters and digits.".to_owned()
             }
+            Self::IdIsSecret(_) => format!(
+                "The ID is sent with each call, so this was not. If {place} is a link, see where it leads. \
+                 Put the Client ID of your API project in it: one line of letters and digits."
+            ),
             Self::OAuthClientId(page) => {
                 format!("Copy the Client ID of your API project from {page} (letters and digits, no dashes).")
             }
@@ -956,6 +1003,21 @@ impl FileProblem {
                 "The refresh token would be sent there, so it is not. Paste tokens made in Alteryx Cloud \
                  (those of a local sandbox work with its own aac_url.txt only)."
                     .to_owned()
+            }
+            Self::IssuerElsewhere { right: Some(api), .. } => format!(
+                "Nothing was sent. If these tokens are the right ones, put {api} in aac_url.txt. If the address is, paste tokens made there."
+            ),
+            Self::IssuerElsewhere { right: None, .. } => {
+                "Nothing was sent. Tokens of Alteryx Cloud do not go to this machine, and those of a sandbox do \
+                 not leave it. Name the folder of the right files with --dir or AAC_DIR."
+                    .to_owned()
+            }
+            Self::OfAnother { command, .. } | Self::LinkToAnother { command, .. } => format!(
+                "Another user's files are used only in a folder that you name. If you trust that user, run \
+                 this again with {command}"
+            ),
+            Self::NotAVaultPath => {
+                "Put the path of the API in it: {\"vault\": \"secret/data/aac\"} is bao kv put secret/aac.".to_owned()
             }
             Self::OAuthError { page, .. } => format!(
                 "The vendor's JavaScript and bash examples write that over the tokens when a refresh fails.\n{}",

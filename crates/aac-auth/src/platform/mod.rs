@@ -2,20 +2,24 @@
 
 pub(crate) mod cleanup;
 pub(crate) mod farewell;
+#[cfg(unix)]
+mod owner;
 mod patience;
 mod plain;
 pub(crate) mod signals;
 #[cfg(windows)]
 mod windows;
 
+#[cfg(unix)]
+pub(crate) use owner::FileOwner;
 pub(crate) use patience::{Patience, patiently};
-pub(crate) use plain::{
-    Flaw, Unfit, is_named, is_self_or_root, names, open_plain, other_readers, owner,
-};
+pub(crate) use plain::{Flaw, Unfit, is_named, names, open_plain, other_readers};
 #[cfg(windows)]
 use windows::access::Protection;
 #[cfg(windows)]
 pub(crate) use windows::console::{end_by, handle_signals, is_interrupt};
+#[cfg(windows)]
+pub(crate) use windows::owner::FileOwner;
 #[cfg(windows)]
 pub(crate) use windows::{
     is_lookup_failure, is_sharing_violation, is_unclear, may_pass, open_to_lock, plain,
@@ -88,14 +92,17 @@ impl Access {
         }
         // A rename would leave the other names behind.
         if self.links > 1 {
-            return Err(Unfit::new(Flaw::PairHardLink, &self.metadata).into());
+            return Err(Unfit { flaw: Flaw::PairHardLink, owner: None }.into());
         }
         Ok(())
     }
 
-    /// The number of its owner, where the system has numbers.
-    pub(crate) fn owner(&self) -> Option<u32> {
-        owner(&self.metadata)
+    /// Whether it belongs to root.
+    pub(crate) fn is_of_root(&self) -> bool {
+        #[cfg(unix)]
+        return std::os::unix::fs::MetadataExt::uid(&self.metadata) == 0;
+        #[cfg(not(unix))]
+        false
     }
 
     /// Gives a new file the access of creds.json, without access for users who are neither its owner nor in
@@ -115,7 +122,9 @@ impl Access {
             let has_owner =
                 own.uid() == wanted.uid() || fchown(file, Some(wanted.uid()), None).is_ok();
             if !has_owner && !may_inherit {
-                return Err(Unfit::new(Flaw::PairForeign, wanted).into());
+                return Err(
+                    Unfit::new(Flaw::PairForeign, Ok(FileOwner::of_metadata(wanted))).into()
+                );
             }
             let mode = kept_mode(wanted.mode(), self.has_list());
             // Who inherits it need not let in a group that it is not in.
@@ -412,6 +421,10 @@ pub(crate) fn host_name() -> String {
 /// Whether a locked file stays readable, and the lock file can be deleted while it is locked. On Windows
 /// neither is possible: see `open_to_lock`.
 pub(crate) const LOCKS_ARE_ADVISORY: bool = cfg!(unix);
+
+/// Whether a file beside creds.json counts only if it belongs to somebody who has a say there. On Windows, the
+/// access list of creds.json lets users share it, and each owns what they make.
+pub(crate) const OWNERS_COUNT: bool = cfg!(unix);
 
 /// The shell command that moves a file over another.
 pub(crate) const MOVE_COMMAND: &str = if cfg!(windows) { "Move-Item -Force" } else { "mv" };

@@ -1,7 +1,7 @@
 //! Opens files that stand where others can put theirs: a link is not followed, and nothing is waited for.
 
-use crate::platform::{AND, COPY_COMMAND, MOVE_COMMAND};
-use std::fs::{File, Metadata, OpenOptions};
+use crate::platform::{AND, COPY_COMMAND, FileOwner, MOVE_COMMAND};
+use std::fs::{File, OpenOptions};
 use std::path::Path;
 use std::{error, fmt, io};
 
@@ -9,8 +9,8 @@ use std::{error, fmt, io};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Unfit {
     pub(crate) flaw: Flaw,
-    /// The number of its owner, where the system has numbers.
-    owner: Option<u32>,
+    /// Its owner, where that can be told.
+    pub(super) owner: Option<FileOwner>,
 }
 
 /// Why it is not used.
@@ -31,8 +31,8 @@ pub(crate) enum Flaw {
 }
 
 impl Unfit {
-    pub(crate) fn new(flaw: Flaw, metadata: &Metadata) -> Self {
-        Self { flaw, owner: owner(metadata) }
+    pub(crate) fn new(flaw: Flaw, owner: io::Result<FileOwner>) -> Self {
+        Self { flaw, owner: owner.ok() }
     }
 
     /// The reason behind an error, if it is one of these.
@@ -52,7 +52,7 @@ impl Unfit {
             Flaw::PairHardLink => "Each name of a file has a lock of its own, and keeps its own tokens. Keep one of them, and make the others symbolic links to it.".to_owned(),
             Flaw::PairForeign => format!(
                 "The new tokens would not be theirs. Run this as {}, or create a pair of your own in another folder, and name that with --dir or AAC_DIR.",
-                self.owner.map_or_else(|| "its owner".to_owned(), |owner| UserName(owner).to_string())
+                self.owner.as_ref().map_or_else(|| "its owner".to_owned(), ToString::to_string)
             ),
         }
     }
@@ -66,8 +66,8 @@ impl fmt::Display for Unfit {
             Flaw::HardLink | Flaw::PairHardLink => "it has another name (a hard link)",
             Flaw::Foreign | Flaw::PairForeign => "it is another user's",
         })?;
-        match self.owner {
-            Some(owner) => write!(f, ", and belongs to {}", UserName(owner)),
+        match &self.owner {
+            Some(owner) => write!(f, ", and belongs to {owner}"),
             None => Ok(()),
         }
     }
@@ -78,40 +78,6 @@ impl error::Error for Unfit {}
 impl From<Unfit> for io::Error {
     fn from(unfit: Unfit) -> Self {
         Self::other(unfit)
-    }
-}
-
-/// A user, for people.
-struct UserName(u32);
-
-impl fmt::Display for UserName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        named(f, "user", self.0, "/etc/passwd")
-    }
-}
-
-/// A group, for people.
-#[cfg(unix)]
-struct GroupName(u32);
-
-#[cfg(unix)]
-impl fmt::Display for GroupName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        named(f, "group", self.0, "/etc/group")
-    }
-}
-
-/// The number, with the name that this file has for it: not that of a directory service.
-fn named(f: &mut fmt::Formatter<'_>, what: &str, number: u32, file: &str) -> fmt::Result {
-    let names = std::fs::read_to_string(file).unwrap_or_default();
-    let name = names.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let (name, of) = (fields.next()?, fields.nth(1)?);
-        (of.parse() == Ok(number)).then_some(name)
-    });
-    match name {
-        Some(name) => write!(f, "{name} ({what} {number})"),
-        None => write!(f, "{what} {number}"),
     }
 }
 
@@ -127,35 +93,13 @@ pub(crate) fn other_readers(path: &Path) -> Vec<String> {
         } else if access.is_ok_and(|access| access.has_list()) {
             vec!["those whom its access control list names (getfacl)".to_owned()]
         } else if metadata.mode() & 0o040 != 0 {
-            vec![format!("the members of {}", GroupName(metadata.gid()))]
+            vec![format!("the members of {}", super::owner::GroupName(metadata.gid()))]
         } else {
             Vec::new()
         }
     }
     #[cfg(windows)]
     super::windows::access::wide_readers(path)
-}
-
-/// The number of a file's owner, where the system has numbers.
-pub(crate) fn owner(metadata: &Metadata) -> Option<u32> {
-    #[cfg(unix)]
-    return Some(std::os::unix::fs::MetadataExt::uid(metadata));
-    #[cfg(not(unix))]
-    {
-        let _ = metadata;
-        None
-    }
-}
-
-/// Whether this is the number of this process's user, or of root.
-pub(crate) fn is_self_or_root(owner: u32) -> bool {
-    #[cfg(unix)]
-    return owner == 0 || owner == rustix::process::geteuid().as_raw();
-    #[cfg(not(unix))]
-    {
-        let _ = owner;
-        true
-    }
 }
 
 /// Whether this name leads to this open file.
@@ -192,10 +136,9 @@ pub(crate) fn names(file: &File) -> io::Result<u64> {
 /// An [`Unfit`] if it is a link, or no file.
 pub(crate) fn open_plain(path: &Path, options: &OpenOptions) -> io::Result<File> {
     let file = open(path, options.clone())?;
-    let metadata = file.metadata()?;
-    match metadata.is_file() {
+    match file.metadata()?.is_file() {
         true => Ok(file),
-        false => Err(Unfit::new(Flaw::NotAFile, &metadata).into()),
+        false => Err(Unfit::new(Flaw::NotAFile, FileOwner::of_open(&file)).into()),
     }
 }
 
@@ -203,12 +146,14 @@ pub(crate) fn open_plain(path: &Path, options: &OpenOptions) -> io::Result<File>
 fn open(path: &Path, mut options: OpenOptions) -> io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt;
     options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY);
-    options.open(path).map_err(|error| match path.symlink_metadata() {
-        Ok(found) if found.is_symlink() => Unfit::new(Flaw::Link, &found).into(),
-        // A socket cannot be opened, nor a pipe without a reader.
-        Ok(found) if !found.is_file() => Unfit::new(Flaw::NotAFile, &found).into(),
-        _ => error,
-    })
+    options.open(path).map_err(|error| unfit(path).map_or(error, io::Error::from))
+}
+
+/// What has this name and cannot be opened: a link, or a socket, or a pipe without a reader.
+fn unfit(path: &Path) -> Option<Unfit> {
+    let found = path.symlink_metadata().ok()?;
+    let flaw = if found.is_symlink() { Flaw::Link } else { Flaw::NotAFile };
+    (!found.is_file()).then(|| Unfit::new(flaw, FileOwner::of_name(path)))
 }
 
 #[cfg(windows)]
@@ -219,19 +164,10 @@ fn open(path: &Path, options: OpenOptions) -> io::Result<File> {
     };
     let mut itself = options.clone();
     itself.custom_flags(FILE_FLAG_OPEN_REPARSE_POINT);
-    let file = match itself.open(path) {
-        Ok(file) => file,
-        Err(error) => {
-            return Err(match path.symlink_metadata() {
-                Ok(found) if found.is_symlink() => Unfit::new(Flaw::Link, &found).into(),
-                Ok(found) if !found.is_file() => Unfit::new(Flaw::NotAFile, &found).into(),
-                _ => error,
-            });
-        }
-    };
+    let file = itself.open(path).map_err(|error| unfit(path).map_or(error, io::Error::from))?;
     let metadata = file.metadata()?;
     if metadata.is_symlink() {
-        return Err(Unfit::new(Flaw::Link, &metadata).into());
+        return Err(Unfit::new(Flaw::Link, FileOwner::of_open(&file)).into());
     }
     match metadata.file_attributes() & FILE_ATTRIBUTE_REPARSE_POINT {
         0 => Ok(file),

@@ -63,6 +63,11 @@ impl Renewal<'_> {
             Err(error) => return Err(error),
         };
         let endpoint = &pair.credentials.token_endpoint;
+        if !pair.credentials.is_issuer_familiar {
+            notices.warn(format_args!(
+                "the refresh token goes to {endpoint}, which is not a known authorization server"
+            ));
+        }
         notices.step(format_args!("refreshing the tokens at {endpoint}"));
         let mut guard = None;
         let received = match self.ask(pair, &*prepared, prior, &mut guard) {

@@ -1,8 +1,8 @@
 //! creds.json on the disk: the files beside it, and how a new one takes its place.
 
-use crate::config::text;
+use crate::config::{text, trust};
 use crate::error::FileProblem;
-use crate::platform::{self, Access, Flaw, Patience, Unfit, patiently};
+use crate::platform::{self, Access, FileOwner, Flaw, Patience, Unfit, patiently};
 use crate::random;
 use crate::store::StoreError;
 use std::ffi::OsString;
@@ -89,46 +89,39 @@ impl Files {
     /// An [`Unfit`] if it is not a file, has another name, or belongs to somebody who has no say here.
     pub(crate) fn open(&self, path: &Path, options: &OpenOptions) -> io::Result<File> {
         let file = open_single(path, options)?;
-        let metadata = file.metadata()?;
-        match platform::owner(&metadata) {
-            Some(owner) if !self.is_trusted(owner) => {
-                Err(Unfit::new(Flaw::Foreign, &metadata).into())
-            }
-            _ => Ok(file),
+        let owner = FileOwner::of_open(&file)?;
+        match platform::OWNERS_COUNT && !self.is_trusted(&owner) {
+            true => Err(Unfit::new(Flaw::Foreign, Ok(owner)).into()),
+            false => Ok(file),
         }
     }
 
     /// Reads one of the files beside creds.json.
     pub(crate) fn read(&self, path: &Path) -> Result<Zeroizing<Vec<u8>>, FileProblem> {
-        text::read_opened(path, || self.open(path, &reading()))
+        let file = patiently(path, || self.open(path, &reading())).map_err(text::unreadable)?;
+        text::read_open(path, &file)
     }
 
     /// Whether a file of this user's may hold a pair: this process's user, root, the owner of creds.json, or
     /// whoever gets the files that this process makes here (a share, a drive, root in a container).
-    fn is_trusted(&self, owner: u32) -> bool {
-        let is_owner = |metadata| platform::owner(&metadata) == Some(owner);
-        platform::is_self_or_root(owner)
-            || self.creds.symlink_metadata().is_ok_and(is_owner)
-            || self.probe().is_some_and(is_owner)
+    fn is_trusted(&self, owner: &FileOwner) -> bool {
+        owner.is_ours()
+            || FileOwner::of_name(&self.creds).is_ok_and(|of_creds| of_creds == *owner)
+            || self.own().is_ok_and(|own| own == *owner)
+    }
+
+    /// The owner of the files that this process makes here.
+    fn own(&self) -> io::Result<FileOwner> {
+        trust::of_a_new_file(&self.folder)
     }
 
     /// The error of one who may not refresh creds.json because it is another user's, as far as that can be told
     /// where nothing can be made.
     pub(crate) fn foreign(&self) -> Option<StoreError> {
-        let metadata = self.creds.symlink_metadata().ok()?;
-        let owner = platform::owner(&metadata)?;
-        let own = self.probe().and_then(|own| platform::owner(&own));
-        let is_own = own.map_or_else(|| platform::is_self_or_root(owner), |own| own == owner);
-        (!is_own).then(|| at(&self.creds)(Unfit::new(Flaw::PairForeign, &metadata).into()))
-    }
-
-    /// What the system says of a file that this process makes here.
-    fn probe(&self) -> Option<fs::Metadata> {
-        let path = self.new_lock();
-        let metadata = platform::create_new(&path, None).ok()?.metadata().ok();
-        // Best effort: what is left behind is safe to delete.
-        let _ = self.remove(&path);
-        metadata
+        let owner = FileOwner::of_name(&self.creds).ok()?;
+        let is_own = self.own().map_or_else(|_| owner.is_ours(), |own| own == owner);
+        let error = Unfit::new(Flaw::PairForeign, Ok(owner)).into();
+        (platform::OWNERS_COUNT && !is_own).then(|| at(&self.creds)(error))
     }
 
     /// The pairs that earlier runs have set aside, as journals of their refresh: oldest first.
@@ -218,7 +211,7 @@ impl Files {
     /// Whether this user may have creds.json in the place of its owner: root has made it for others (init
     /// containers, images, volumes), and let them write it.
     fn may_inherit(&self, access: &Access) -> bool {
-        access.owner() == Some(0)
+        access.is_of_root()
             && platform::open_plain(&self.creds, File::options().write(true)).is_ok()
     }
 
@@ -443,7 +436,7 @@ pub(crate) fn open_single(path: &Path, options: &OpenOptions) -> io::Result<File
     let file = platform::open_plain(path, options)?;
     match platform::names(&file)? {
         0 | 1 => Ok(file),
-        _ => Err(Unfit::new(Flaw::HardLink, &file.metadata()?).into()),
+        _ => Err(Unfit::new(Flaw::HardLink, FileOwner::of_open(&file)).into()),
     }
 }
 

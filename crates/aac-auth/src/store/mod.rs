@@ -177,6 +177,9 @@ impl Unusable {
             | FileProblem::Unfit(_)
             | FileProblem::NotAFile
             | FileProblem::TooLarge
+            // A good pair, which only aac_url.txt is wrong for.
+            | FileProblem::IssuerElsewhere { .. }
+            | FileProblem::NotAVaultPath
             | FileProblem::InVault(_) => Self::Unreadable(Error::unusable(place, problem)),
             problem => Self::Damaged(problem),
         }

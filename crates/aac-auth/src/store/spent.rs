@@ -44,11 +44,12 @@ impl SpentTokens {
     pub(crate) fn read(files: &Files) -> Result<Self, FileProblem> {
         // Of another user's, too: it can only keep tokens from being sent.
         let open = || open_single(&files.spent, &reading());
-        let bytes = match text::read_opened(&files.spent, open) {
-            Ok(bytes) => bytes,
+        let file = match platform::patiently(&files.spent, open).map_err(text::unreadable) {
+            Ok(file) => file,
             Err(FileProblem::Missing) => return Ok(Self::default()),
             Err(problem) => return Err(problem),
         };
+        let bytes = text::read_open(&files.spent, &file)?;
         let text = String::from_utf8_lossy(&bytes);
         Ok(Self { links: text.lines().filter_map(parse).collect() })
     }

@@ -1,12 +1,12 @@
 //! creds.json: the validated pair of tokens, and the document that contains them.
 
-use crate::config::settings::{Hosts, is_placeholder};
+use crate::config::settings::{Hosts, Issuer, is_placeholder};
 use crate::config::text;
 use crate::error::FileProblem;
 use crate::platform;
 use crate::tokens::claims::{Arrival, Claims, LocalTime};
 use crate::tokens::journal_format::{LARGEST, PairWithin, pair_within};
-use crate::tokens::secret::{AccessToken, Digest, RefreshToken, redact};
+use crate::tokens::secret::{AccessToken, Digest, RefreshToken, likely_secret, redact};
 use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use serde_json::{Map, Value, json};
 use std::io::Read;
@@ -23,6 +23,16 @@ const VAULT: &str = "vault";
 /// This crate's own field in creds.json: when the access token arrived, by the local clock.
 const ARRIVAL: &str = "aac_auth";
 
+/// The error codes of a token endpoint (RFC 6749 §5.2).
+const OAUTH_ERRORS: [&str; 6] = [
+    "invalid_request",
+    "invalid_client",
+    "invalid_grant",
+    "unauthorized_client",
+    "unsupported_grant_type",
+    "invalid_scope",
+];
+
 /// A matching pair of tokens, as held by creds.json or the journal.
 #[derive(Debug)]
 pub(crate) struct Credentials {
@@ -32,6 +42,7 @@ pub(crate) struct Credentials {
     pub(crate) arrival: Option<Arrival>,
     /// Where the refresh token is sent: `iss`, then `/token`.
     pub(crate) token_endpoint: String,
+    pub(crate) is_issuer_familiar: bool,
     /// The OAuth client that the tokens were issued to.
     pub(crate) client_id: String,
     /// The bytes of the file, to rehearse its replacement.
@@ -72,9 +83,13 @@ impl Credentials {
         document.check_placeholders(hosts)?;
         if let Some(path) = document.vault() {
             let has_tokens = [ACCESS, REFRESH].iter().any(|field| document.0.contains_key(*field));
+            // What else stands here may be a secret, and the path of one is shown.
+            let is_path =
+                path.contains('/') && !path.contains("://") && likely_secret(path).is_none();
             return Err(match has_tokens {
                 true => FileProblem::TokensAndVault,
-                false => FileProblem::InVault(path.to_owned()),
+                false if is_path => FileProblem::InVault(path.to_owned()),
+                false => FileProblem::NotAVaultPath,
             });
         }
         let access = document.token(ACCESS)?;
@@ -101,16 +116,24 @@ impl Credentials {
         let claims = claims.ok_or(FileProblem::NotAJwt)?;
         let iss = claims.iss.as_deref().ok_or(FileProblem::NoClaim("iss"))?;
         let client_id = claims.client_id.clone().ok_or(FileProblem::NoClaim("client_id"))?;
-        if !hosts.allows_issuer(iss) {
-            let shown = redact(iss, &[access, refresh], 100);
+        let shown = || redact(iss, &[access, refresh], 100);
+        let Some(issuer) = Issuer::of(iss) else {
             let is_http = iss.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("http://"));
-            return Err(match is_http && hosts.allows_issuer(&format!("https://{}", &iss[7..])) {
-                true => FileProblem::IssuerNotHttps(shown),
-                false => FileProblem::Issuer(shown),
+            return Err(match is_http && Issuer::of(&format!("https://{}", &iss[7..])).is_some() {
+                true => FileProblem::IssuerNotHttps(shown()),
+                false => FileProblem::Issuer(shown()),
+            });
+        };
+        if !hosts.go_with(&issuer) || hosts.are_elsewhere(&issuer) {
+            return Err(FileProblem::IssuerElsewhere {
+                iss: shown(),
+                api: hosts.api().to_owned(),
+                right: Hosts::api_of(&issuer),
             });
         }
         Ok(Self {
             token_endpoint: format!("{}/token", iss.trim_end_matches('/')),
+            is_issuer_familiar: issuer.is_familiar(),
             client_id,
             arrival,
             access_token: AccessToken::new(access.to_owned()),
@@ -306,7 +329,11 @@ impl Document {
         if self.0.contains_key(ACCESS) || self.0.contains_key(REFRESH) {
             return None;
         }
+        // Anything else was not written by such a server, and may be a secret.
         let error = text("error")?;
+        if !OAUTH_ERRORS.contains(&error) {
+            return Some(String::new());
+        }
         let message = match text("error_description") {
             Some(description) => format!("{error}: {description}"),
             None => error.to_owned(),
@@ -373,7 +400,7 @@ impl TokenResponse {
         let document = Document::within(body)?;
         let claims = document.token(ACCESS).ok().and_then(Claims::of).filter(|claims| {
             claims.client_id.is_some()
-                && claims.iss.as_ref().is_some_and(|iss| hosts.allows_issuer(iss))
+                && claims.iss.as_deref().and_then(Issuer::of).is_some_and(|iss| hosts.go_with(&iss))
         });
         let has_refresh_token = document.verbatim_refresh_token().is_ok();
         if claims.is_none() && !has_refresh_token {

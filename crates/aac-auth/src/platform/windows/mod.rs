@@ -1,9 +1,10 @@
 //! What Windows does in its own way.
 //!
-//! What Wine cannot show is in `access` and `console`: each calls the system in few places.
+//! What Wine cannot show is in `access`, `owner` and `console`: each calls the system in few places.
 
 pub(crate) mod access;
 pub(crate) mod console;
+pub(crate) mod owner;
 
 use crate::platform::{SystemProxy, Unfit, open_plain};
 use std::fs::{File, OpenOptions};

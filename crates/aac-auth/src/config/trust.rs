@@ -1,0 +1,115 @@
+//! Whose the three files may be.
+//!
+//! A folder that is found by walking up may be one that others can write to: a shared temporary folder, a
+//! drive. Files that somebody else has put there would choose the host and the account, and a link among
+//! them would have a secret of the caller sent as a header (compare git's `safe.directory`, CVE-2022-24765).
+
+use crate::config::text::unreadable;
+use crate::error::FileProblem;
+use crate::platform::{self, FileOwner};
+use crate::random;
+use std::env;
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+
+/// Why the files of a folder are used.
+pub(crate) enum Trust {
+    /// The folder was named: its files may be anybody's.
+    ByHand,
+    /// The folder was found: its files must be the user's or the administrators'.
+    ByOwner,
+}
+
+impl Trust {
+    /// Checks one of the three files by its name. One that is absent is not checked.
+    pub(crate) fn check(&self, path: &Path) -> Result<(), FileProblem> {
+        self.check_owners(path, || FileOwner::of(path))
+    }
+
+    /// Checks the same file once it is open: its name may have led elsewhere in the meantime.
+    pub(crate) fn check_open(&self, path: &Path, file: &File) -> Result<(), FileProblem> {
+        self.check_owners(path, || FileOwner::of_open(file))
+    }
+
+    fn check_owners(
+        &self,
+        path: &Path,
+        of_file: impl Fn() -> io::Result<FileOwner>,
+    ) -> Result<(), FileProblem> {
+        let known = |owner: io::Result<FileOwner>| match owner {
+            Ok(owner) => Ok(Some(owner)),
+            Err(error) => match unreadable(error) {
+                FileProblem::Missing => Ok(None),
+                problem => Err(problem),
+            },
+        };
+        if matches!(self, Self::ByHand) {
+            return Ok(());
+        }
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let Some(named) = known(FileOwner::of_name(path))? else { return Ok(()) };
+        if !is_trusted(&named, folder) {
+            return Err(FileProblem::OfAnother {
+                owner: named.to_string(),
+                command: by_hand(folder),
+            });
+        }
+        let Some(owner) = known(of_file())? else { return Ok(()) };
+        // The link of someone who cannot read a file must not have it read, and sent, by someone who can.
+        // Users who make links themselves can, and so can administrators.
+        if owner == named || (named.is_ours() && (owner.is_ours() || owner.stands_for_us())) {
+            return Ok(());
+        }
+        let (link, owner) = (named.to_string(), owner.to_string());
+        Err(FileProblem::LinkToAnother { link, owner, command: by_hand(folder) })
+    }
+}
+
+fn is_trusted(owner: &FileOwner, folder: &Path) -> bool {
+    owner.is_ours()
+        || owner.stands_for_us()
+        // Mounts that have one owner for all files, or other numbers than this system.
+        || of_a_new_file(folder).is_ok_and(|own| own == *owner)
+}
+
+/// The owner that a file of this user gets in the folder.
+pub(crate) fn of_a_new_file(folder: &Path) -> io::Result<FileOwner> {
+    if let Some(file) = platform::unnamed_file(folder) {
+        return FileOwner::of_open(&file);
+    }
+    // Safe to delete if left behind, as others of such a name.
+    let path = folder.join(format!("creds.json.lock.{}", random::name()));
+    let owner = platform::create_new(&path, None).and_then(|file| FileOwner::of_open(&file));
+    if owner.is_ok() {
+        platform::patiently(&path, || fs::remove_file(&path))?;
+    }
+    owner
+}
+
+/// The flag that names the folder, and so says that its files may be used.
+fn by_hand(folder: &Path) -> String {
+    let path = folder.display().to_string();
+    match path.contains(' ') {
+        _ if env::current_dir().is_ok_and(|current| current == folder) => "--dir .".to_owned(),
+        true => format!("--dir \"{path}\""),
+        // cmd takes a \ before a quotation mark, as in that of a drive, for part of the name.
+        false => format!("--dir {path}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_owner_of_a_new_file_is_found_and_nothing_is_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let own = of_a_new_file(folder.path()).unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        let file = File::create_new(folder.path().join("creds.json")).unwrap();
+        assert_eq!(FileOwner::of_open(&file).unwrap(), own);
+        // Nothing can be made there.
+        assert!(of_a_new_file(&folder.path().join("missing")).is_err());
+    }
+}
