@@ -198,7 +198,7 @@ pub(crate) enum Cause {
         /// What went wrong.
         reason: NetworkError,
     },
-    /// The API's response is cut off, not JSON, or too large.
+    /// The API's response is cut off, or not JSON.
     BadResponse {
         /// The request's method.
         method: String,
@@ -206,6 +206,15 @@ pub(crate) enum Cause {
         url: String,
         /// What is wrong with the response.
         what: String,
+    },
+    /// The API's response does not fit into what is held in memory of one.
+    OverLimit {
+        /// The request's method.
+        method: String,
+        /// The request's URL.
+        url: String,
+        /// The limit.
+        limit: Limit,
     },
     /// Rows were requested, and the response is not a list, or not one that can be read page by page.
     NoList {
@@ -263,6 +272,17 @@ pub(crate) enum NetworkError {
     Timeout(String),
     /// The connection broke, or the data received was not HTTP.
     Broken(String),
+}
+
+/// A limit of what is held in memory of a response.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Limit {
+    /// So many bytes, decompressed.
+    Size(u64),
+    /// So many values.
+    Values(usize),
+    /// So long from its first byte to its last.
+    Time(Duration),
 }
 
 /// What can be wrong with one of the three files.
@@ -474,6 +494,7 @@ impl fmt::Display for Cause {
             Self::Http(error) => error.fmt(f),
             Self::Transport { method, url, reason } => write!(f, "{reason} ({method} {url})"),
             Self::BadResponse { method, url, what } => write!(f, "{what} ({method} {url})"),
+            Self::OverLimit { method, url, limit } => write!(f, "{limit} ({method} {url})"),
             Self::NoList { url, what } => write!(f, "{what} (GET {url})"),
             Self::Thread(source) => write!(f, "the thread that fetches pages failed: {source}"),
             Self::Request { what } => f.write_str(what),
@@ -505,6 +526,24 @@ impl fmt::Display for NetworkError {
         }
     }
 }
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Size(bytes) => write!(f, "the response is larger than {} MiB", bytes >> 20),
+            Self::Values(values) => {
+                write!(f, "the response has more than {} million values", values / 1_000_000)
+            }
+            Self::Time(time) => write!(
+                f,
+                "the response is not complete after {} s, ten times --timeout",
+                time.as_secs_f64()
+            ),
+        }
+    }
+}
+
+impl error::Error for Limit {}
 
 impl fmt::Display for FileProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -613,7 +652,9 @@ impl Cause {
             | Self::FailedElsewhere { .. } => ErrorKind::AuthServer,
             Self::Http(_) => ErrorKind::Http,
             Self::Transport { .. } => ErrorKind::Network,
-            Self::BadResponse { .. } | Self::NoList { .. } => ErrorKind::Response,
+            Self::BadResponse { .. } | Self::OverLimit { .. } | Self::NoList { .. } => {
+                ErrorKind::Response
+            }
             Self::Request { .. } => ErrorKind::Usage,
             Self::ListInterrupted { source, .. } => source.kind(),
             Self::Thread(_) | Self::UserFile { .. } | Self::Output(_) => ErrorKind::Io,
@@ -682,7 +723,7 @@ impl Cause {
     pub(crate) fn may_have_taken_effect(&self) -> bool {
         match self {
             Self::Transport { method, reason, .. } => !is_safe(method) && reason.is_sent(),
-            Self::BadResponse { method, .. } => !is_safe(method),
+            Self::BadResponse { method, .. } | Self::OverLimit { method, .. } => !is_safe(method),
             Self::Http(error) => error.may_have_taken_effect(),
             _ => false,
         }
@@ -797,6 +838,17 @@ impl Cause {
             Self::Http(error) => error.help(),
             Self::BadResponse { method, .. } if !is_safe(method) => CHECK_FIRST.to_owned(),
             Self::BadResponse { .. } => "Run this again. If the problem persists, a proxy or a login page may be in between.".to_owned(),
+            Self::OverLimit { method, limit, .. } => {
+                let check = match is_safe(method) {
+                    true => String::new(),
+                    false => format!("{CHECK_FIRST}\n"),
+                };
+                let time = match limit {
+                    Limit::Size(_) | Limit::Values(_) => "",
+                    Limit::Time(_) => ", or give it more time with --timeout SECS",
+                };
+                format!("{check}Ask for fewer rows at a time (--page-size N){time}. A file has no such limit (raw_call: -o FILE).")
+            }
             Self::ListInterrupted { source, .. } => source.help(),
             Self::NoList { .. } => "Call this endpoint without asking for pages (raw_call: without --paginate).".to_owned(),
             Self::Thread(_) | Self::Request { .. } | Self::UserFile { .. } | Self::Output(_) => {

@@ -12,7 +12,7 @@ pub(crate) mod place;
 pub(crate) mod vault;
 
 use crate::error::place::Place;
-pub(crate) use cause::{Cause, FileProblem, NetworkError, make_new};
+pub(crate) use cause::{Cause, FileProblem, Limit, NetworkError, make_new};
 pub use http::HttpError;
 pub(crate) use http::{HttpErrorKind, status_line};
 pub use kind::ErrorKind;
