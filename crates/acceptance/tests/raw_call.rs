@@ -705,7 +705,7 @@ fn what_is_not_a_request_is_told_before_anything_is_sent() {
     let latin1 = case.path("latin1.json");
     fs::write(&latin1, b"{\n\"name\": \"Andr\xe9\"}").unwrap();
     let large = case.path("large");
-    fs::File::create(&large).unwrap().set_len((64 << 20) + 1).unwrap();
+    File::create(&large).unwrap().set_len((64 << 20) + 1).unwrap();
     let at = |path: &Path| format!("@{}", path.display());
     for (args, code, words) in [
         (

@@ -5,7 +5,7 @@ use crate::error::kind::ErrorKind;
 use crate::error::place::Place;
 use crate::error::vault::{VaultProblem, put_command};
 use crate::loopback::is_loopback;
-use crate::platform;
+use crate::platform::{self, quoted};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -736,7 +736,7 @@ impl Cause {
             }
             Self::NotAFolder { file } => {
                 let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
-                format!("Name its folder instead: --dir {}", folder.unwrap_or(Path::new(".")).display())
+                format!("Name its folder instead: --dir {}", quoted(folder.unwrap_or(Path::new("."))))
             }
             Self::NoFolder { named: true, .. } => {
                 "Name the folder that holds aac_url.txt, client_id.txt and creds.json with --dir or AAC_DIR.".to_owned()
@@ -1053,17 +1053,18 @@ fn tokens(in_doubt: bool) -> &'static str {
 
 /// How to move a pair that is set aside back to creds.json.
 fn put_back((path, account): &(PathBuf, String), creds: &Place) -> String {
-    if creds.secret().is_some() {
-        return format!(
+    match creds.file() {
+        None => format!(
             "Other tokens are set aside in {} ({account}). To use them, copy both into {creds}.",
-            path.display()
-        );
+            Place::from(path)
+        ),
+        Some(creds) => format!(
+            "Other tokens are set aside ({account}). To use them: {} {} {}",
+            platform::MOVE_COMMAND,
+            quoted(path),
+            quoted(creds)
+        ),
     }
-    format!(
-        "Other tokens are set aside ({account}). To use them: {} \"{}\" \"{creds}\"",
-        platform::MOVE_COMMAND,
-        path.display()
-    )
 }
 
 /// How to replace the tokens in this place.

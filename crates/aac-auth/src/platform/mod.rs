@@ -3,11 +3,13 @@
 pub(crate) mod cleanup;
 pub(crate) mod farewell;
 mod patience;
+mod shell;
 pub(crate) mod signals;
 #[cfg(windows)]
 mod windows;
 
 pub(crate) use patience::{Patience, patiently};
+pub(crate) use shell::quoted;
 #[cfg(windows)]
 use windows::access::Protection;
 #[cfg(windows)]
