@@ -766,6 +766,9 @@ impl Cause {
             Self::NotWritable { source, .. } if source.kind() == io::ErrorKind::Unsupported => {
                 "Move aac_url.txt, client_id.txt and creds.json to a folder on a local disk, and name that with --dir or AAC_DIR.".to_owned()
             }
+            Self::NotWritable { source, .. } if source.kind() == io::ErrorKind::FileTooLarge => {
+                FILE_LIMIT.to_owned()
+            }
             Self::NotWritable { path, .. } => format!(
                 "Tokens are refreshed only where the new ones can be saved. Give yourself permission to write {path} and its folder, and free up disk space."
             ),
@@ -851,6 +854,11 @@ impl Cause {
             }
             Self::ListInterrupted { source, .. } => source.help(),
             Self::NoList { .. } => "Call this endpoint without asking for pages (raw_call: without --paginate).".to_owned(),
+            Self::UserFile { source, .. } | Self::Output(source)
+                if source.kind() == io::ErrorKind::FileTooLarge =>
+            {
+                FILE_LIMIT.to_owned()
+            }
             Self::Thread(_) | Self::Request { .. } | Self::UserFile { .. } | Self::Output(_) => {
                 String::new()
             }
@@ -1029,6 +1037,8 @@ fn is_local(url: &str) -> bool {
     uri.is_ok_and(|uri| uri.host().is_some_and(is_loopback))
 }
 
+const FILE_LIMIT: &str =
+    "Raise the limit of the size of files (ulimit -f), or use a file system without one.";
 const ADDRESS: &str = "the address in aac_url.txt, ";
 const API_URL: &str = "https://api.us1.alteryxcloud.com (or eu1, au1: your region)";
 

@@ -2,8 +2,8 @@
 //! and warnings, to standard error.
 //!
 //! [`print_json`], [`Output::write_json`] and [`Output::write_text`] escape what a terminal would act on,
-//! whatever the server sent. A reader that stops reading (`| head`) is no failure: [`Error::report`] says
-//! nothing then.
+//! whatever the server sent, and so do errors and warnings. A reader that stops reading (`| head`) is no
+//! failure: [`Error::report`] says nothing then.
 
 mod atomic_file;
 

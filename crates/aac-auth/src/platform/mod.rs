@@ -3,6 +3,7 @@
 pub(crate) mod cleanup;
 pub(crate) mod farewell;
 mod patience;
+pub(crate) mod process;
 mod shell;
 pub(crate) mod signals;
 #[cfg(windows)]
