@@ -228,6 +228,20 @@ fn a_second_response_and_a_note_overwrite_nothing() {
 }
 
 #[test]
+fn a_response_that_is_too_large_is_told() {
+    let large = [b"{\"a\": \"", &[b'a'; 64 * 1024][..], b"\"}"].concat();
+    for response in [plain(200, &large), with_head("content-encoding: gzip\r\n", &gzip(&large))] {
+        let server = TokenServer::start(move |_| response.clone());
+        let run = server.case().run(NONE);
+        run.assert_fails(
+            1,
+            &["was lost: it is larger than 64 KiB (POST http", "may have been used"],
+        );
+        assert_eq!(server.forms().len(), 2);
+    }
+}
+
+#[test]
 fn no_content_coding_is_asked_for() {
     let case = Case::expired(Options::default());
     case.run(NONE).assert_ok();

@@ -3,9 +3,10 @@
 #![cfg(unix)]
 
 use aac_sandbox::{Hold, Options, Sandbox};
-use acceptance::{Case, is_ignored};
+use acceptance::{Case, Run, is_ignored, program};
 use std::fs;
 use std::net::TcpListener;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -293,4 +294,90 @@ fn after_the_exchange_a_signal_acts_as_ever() {
     send("TERM", &child);
     assert_eq!(child.wait().unwrap().signal(), Some(15));
     assert!(case.sandbox.is_live(&case.refresh_token()));
+}
+
+/// A program that the shell has set such a limit for (ulimit).
+fn limited(case: &Case, limit: &str, name: &str) -> Command {
+    let mut command = acceptance::clean("sh".as_ref());
+    command.args(["-c", &format!(r#"ulimit {limit} && exec "$0" "$@""#)]).arg(program(name));
+    command.env("AAC_DIR", case.folder.path()).current_dir(case.folder.path());
+    command
+}
+
+#[test]
+fn files_that_may_not_grow_are_told_before_anything_is_sent() {
+    // In blocks of 512 bytes, or a shell's of 1024: below and above what a journal takes.
+    for blocks in [0, 1, 2, 8, 50, 100, 195, 198, 199, 200, 390, 396, 397, 398, 400, 1000] {
+        let case = Case::expired(Options::default());
+        let before = fs::read(case.creds()).unwrap();
+        let run = Run::of(&mut limited(&case, &format!("-f {blocks}"), "get_workspace"));
+        if run.code == Some(0) {
+            assert!(blocks > 195, "{blocks}: a limit is in force");
+            assert!(case.sandbox.is_live(&case.refresh_token()), "{blocks}");
+            continue;
+        }
+        assert!(blocks < 1000, "{}", run.stderr);
+        run.assert_fails(1, &["File too large", "; your tokens are unchanged", "ulimit -f"]);
+        assert_eq!(case.sandbox.counters().token_requests, 0, "{blocks}");
+        assert!(fs::read(case.creds()).unwrap() == before, "{blocks}");
+        case.run([""; 0]).assert_ok();
+    }
+}
+
+#[test]
+fn a_record_that_may_not_grow_loses_no_tokens() {
+    let case = Case::expired(Options::default());
+    fs::write(case.path("creds.json.spent"), "an older line\n".repeat(50_000)).unwrap();
+    let run = Run::of(&mut limited(&case, "-f 500", "get_workspace"));
+    run.assert_ok();
+    assert!(run.stderr.contains("creds.json.spent: File too large"), "{}", run.stderr);
+    assert!(case.sandbox.is_live(&case.refresh_token()));
+}
+
+#[test]
+fn a_result_that_may_not_grow_is_told() {
+    let case = Case::fresh(Options::default());
+    fs::write(case.path("result"), "old").unwrap();
+    let names = case.names();
+    for (args, file) in [(&["-o", "result"][..], "result: "), (&[], "standard output: ")] {
+        let mut command = limited(&case, "-f 1", "raw_call");
+        command.args(["/iam/v1/workspaces/31429/people"]).args(args);
+        if args.is_empty() {
+            command.stdout(fs::File::create(case.path("printed")).unwrap());
+        }
+        let run = Run::of(command.stderr(Stdio::piped()));
+        assert_eq!(run.code, Some(1), "{}", run.stderr);
+        assert!(run.stderr.contains(&format!("{file}File too large")), "{}", run.stderr);
+        assert!(run.stderr.contains("ulimit -f"), "{}", run.stderr);
+        if file == "result: " {
+            assert_eq!(case.names(), names, "nothing is left beside it");
+            assert_eq!(fs::read_to_string(case.path("result")).unwrap(), "old");
+        }
+    }
+}
+
+#[test]
+fn a_program_that_has_tokens_leaves_no_core() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut other = Command::new("sh");
+    other.args(["-c", "ulimit -c unlimited && kill -s QUIT $$"]).current_dir(folder.path());
+    if !other.status().unwrap().core_dumped() {
+        eprintln!("skipped: this system keeps no cores");
+        return;
+    }
+    let case = Case::expired(Options::default());
+    let hold = case.sandbox.hold_token_endpoint();
+    let mut command = limited(&case, "-c unlimited", "get_workspace");
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    assert!(hold.wait_for_request(SOON));
+    if cfg!(target_os = "linux") {
+        // Nobody's but root's, as the memory is: no other program of this user reads it.
+        let environment = fs::metadata(format!("/proc/{}/environ", child.id())).unwrap();
+        assert_eq!(environment.uid(), 0);
+    }
+    send("QUIT", &child);
+    let status = child.wait().unwrap();
+    assert_eq!(status.signal(), Some(3));
+    assert!(!status.core_dumped());
+    assert!(!case.names().iter().any(|name| name.contains("core")), "{:?}", case.names());
 }

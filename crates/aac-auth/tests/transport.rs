@@ -5,7 +5,7 @@
 
 use aac_auth::{Client, ConnectionOptions, ErrorKind, Method, StatusCode, json};
 use aac_sandbox::{Fault, FaultKind, Options};
-use acceptance::{Case, DOCUMENTED, Run};
+use acceptance::{Case, DOCUMENTED, Run, program};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use std::fs::{self, File};
@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A folder with a fresh token, in front of a server that each connection is handed to.
 fn server(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> Case {
@@ -328,6 +328,128 @@ fn content_codings_are_undone() {
         assert_eq!(run.code, Some(1), "{coding} {body:?}");
         assert!(run.stderr.contains(words), "{}", run.stderr);
     }
+}
+
+/// How many bytes are held in memory for one JSON value.
+const MOST: usize = 64 << 20;
+
+/// A JSON text of this many bytes, compressed: what stands at its ends, and as much as needed of what is
+/// repeated in between.
+fn bomb(length: usize, start: &str, repeated: &str, end: &str) -> Vec<u8> {
+    let piece = repeated.repeat((1 << 20) / repeated.len());
+    let inner = length - start.len() - end.len();
+    // Coded once, since that takes its time: gzip may have any number of members.
+    let members = gzip(&piece).repeat(inner / piece.len());
+    [gzip(start), members, gzip(&piece[..inner % piece.len()]), gzip(end)].concat()
+}
+
+/// Runs the program with too little memory for a body that is not bounded.
+fn in_little_memory(case: &Case, name: &str, args: &[&str]) -> Run {
+    let mut command = case.program(name);
+    if cfg!(target_os = "linux") {
+        command = acceptance::clean("sh".as_ref());
+        command.args(["-c", r#"ulimit -v 1000000 && exec "$0" "$@""#]).arg(program(name));
+        command.env("AAC_DIR", case.folder.path());
+    }
+    Run::of(command.args(args))
+}
+
+#[test]
+fn a_response_that_is_too_large_for_memory_is_told() {
+    let large = "the response is larger than 64 MiB";
+    let many = "the response has more than 4 million values";
+    for (body, words) in [
+        (bomb(MOST + 1, "\"", "a", "\""), large),
+        (bomb(MOST / 4, "[", "1,", "1]"), many),
+        (bomb(MOST / 4, "[", "{},", "{}]"), many),
+    ] {
+        let response = ok("Content-Encoding: gzip\r\n", &body);
+        let case = server(move |mut stream| {
+            head(&stream);
+            // The client may stop in the middle.
+            let _ = stream.write_all(&response);
+        });
+        let value = in_little_memory(&case, "get_workspace", &[]);
+        let page = in_little_memory(&case, "raw_call", &["/x", "--paginate"]);
+        for (run, url) in [(value, "/iam/v1/workspaces/current"), (page, "/x?limit=100&")] {
+            assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""), "{}", run.stderr);
+            assert!(run.stderr.contains(&format!(": {words} (GET http://")), "{}", run.stderr);
+            for part in [url, "--page-size N", "-o FILE"] {
+                assert!(run.stderr.contains(part), "{}", run.stderr);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_download_has_no_limit_of_length() {
+    let length = MOST + 1;
+    let response = ok("Content-Encoding: gzip\r\n", &bomb(length, "\"", "a", "\""));
+    let case = server(move |mut stream| {
+        head(&stream);
+        stream.write_all(&response).unwrap();
+    });
+    let file = case.path("download");
+    let run = in_little_memory(&case, "raw_call", &["/x", "-o", file.to_str().unwrap()]);
+    assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""));
+    assert_eq!(fs::metadata(file).unwrap().len(), length as u64);
+}
+
+/// Sends this head, and then such pieces of a body until nobody wants them any more.
+fn drip(mut stream: TcpStream, head: &str, first: &[u8], piece: &[u8]) {
+    let mut next = [head.as_bytes(), first].concat();
+    while stream.write_all(&next).is_ok() {
+        next = piece.to_vec();
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn a_body_that_never_ends_is_waited_for_ten_times_as_long_as_its_head() {
+    // The header of gzip, and then blocks of nothing, which never become a byte of the body.
+    let gzip = b"\x1f\x8b\x08\0\0\0\0\0\0\xff";
+    let nothing = b"\0\0\0\xff\xff";
+    for (status, coding, first, piece) in [
+        ("200 OK", "", &b"["[..], &b" "[..]),
+        ("200 OK", "Content-Encoding: gzip\r\n", gzip, nothing),
+        ("403 Forbidden", "", br#"{"message":"not you"}"#, b" "),
+    ] {
+        let head_of = format!("HTTP/1.1 {status}\r\n{coding}Content-Length: 99999\r\n\r\n");
+        let case = server(move |stream| {
+            head(&stream);
+            drip(stream, &head_of, first, piece);
+        });
+        let start = Instant::now();
+        let run = case.run(["--timeout", "0.1"]);
+        assert!(start.elapsed() < Duration::from_secs(20), "and it is not asked for again");
+        if status.starts_with("403") {
+            run.assert_fails(4, &["HTTP 403 Forbidden: not you (GET http://"]);
+            continue;
+        }
+        run.assert_fails(
+            1,
+            &[
+                "the response is not complete after 1 s, ten times --timeout (GET http://",
+                "/iam/v1/workspaces/current)",
+                "--timeout SECS",
+            ],
+        );
+    }
+}
+
+#[test]
+fn a_download_has_no_limit_of_time() {
+    let case = server(|mut stream| {
+        head(&stream);
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 40\r\n\r\n").unwrap();
+        for _ in 0..40 {
+            stream.write_all(b"x").unwrap();
+            thread::sleep(Duration::from_millis(50));
+        }
+    });
+    let file = case.path("download");
+    let run = case.call("raw_call", ["/x", "--timeout", "0.1", "-o", file.to_str().unwrap()]);
+    assert_eq!((run.code, fs::read(file).unwrap().len()), (Some(0), 40), "{}", run.stderr);
 }
 
 #[test]

@@ -586,10 +586,27 @@ fn a_vault_that_cannot_be_used_is_told_with_its_cure() {
         assert!(run.stderr.contains("secret/data/aac"), "{set:?}: {}", run.stderr);
         assert!(!run.stderr.contains("0123456789ab"), "{}", run.stderr);
     }
+    let run = variables(&[("VAULT_ADDR", &endless())]);
+    run.assert_fails(1, &["not a response of a vault: larger than 4 MiB", "VAULT_ADDR"]);
     assert_eq!(fleet.sandbox.counters().token_requests, 0);
     // Not in force, and so no obstacle.
     let run = variables(&[("VAULT_SKIP_VERIFY", "false"), ("VAULT_NAMESPACE", "root")]);
     run.assert_ok();
+}
+
+/// A server whose responses do not end.
+fn endless() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    // It ends with the test process.
+    thread::spawn(move || {
+        for client in listener.incoming() {
+            let mut client = client.unwrap();
+            let _ = client.write_all(b"HTTP/1.1 200 OK\r\n\r\n{\"data\": \"");
+            while client.write_all(&[b'a'; 4096]).is_ok() {}
+        }
+    });
+    url
 }
 
 #[test]

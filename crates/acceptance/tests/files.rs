@@ -58,6 +58,65 @@ fn utf16(text: &str, unit: fn(u16) -> [u8; 2]) -> Vec<u8> {
     format!("\u{FEFF}{text}").encode_utf16().flat_map(unit).collect()
 }
 
+/// Checks that a terminal would only show what was said, and that no name begins a line of its own.
+#[cfg(unix)]
+#[track_caller]
+fn assert_shown(said: &str, name: &str) {
+    assert!(said.contains(r"a\u{1b}[31m\nget_workspace: all is well"), "{said}");
+    for line in said.lines() {
+        assert!(!line.contains(char::is_control), "{said:?}");
+        assert!(!line.starts_with("get_workspace: all is well"), "{said:?}");
+        let is_ours = [name, ": ", "  "].iter().any(|start| line.starts_with(start));
+        assert!(is_ours, "{said:?}");
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn names_that_a_terminal_would_act_on_are_shown_escaped() {
+    let name = "a\u{1b}[31m\nget_workspace: all is well";
+    let case = Case::interrupted(Options::default());
+    let folder = case.path(name);
+    let run = |program: &str, args: &[&str]| {
+        Run::of(case.program(program).env("AAC_DIR", &folder).args(args))
+    };
+    let missing = run("get_workspace", &[]);
+    missing.assert_fails(1, &[": no such folder", "--dir or AAC_DIR"]);
+    assert_shown(&missing.stderr, "get_workspace: ");
+    fs::write(&folder, "").unwrap();
+    let file = run("get_workspace", &[]);
+    file.assert_fails(1, &[": it is a file, not a folder", "Name its folder instead: --dir "]);
+    assert_shown(&file.stderr, "get_workspace: ");
+    fs::remove_file(&folder).unwrap();
+
+    fs::create_dir(&folder).unwrap();
+    for file in ["aac_url.txt", "client_id.txt", "creds.json", "creds.json.rotation"] {
+        fs::rename(case.path(file), folder.join(file)).unwrap();
+    }
+    let status = run("token_status", &[]);
+    assert_eq!((status.code, status.stderr.as_str()), (Some(0), ""));
+    assert_eq!(status.stdout.lines().count(), 9, "{}", status.stdout);
+    assert_shown(&status.stdout, "");
+    let json: Value = serde_json::from_str(&run("token_status", &["--json"]).stdout).unwrap();
+    assert_eq!(json["place"]["name"], json!(folder.join("creds.json")), "a program gets the name");
+    let steps = run("get_workspace", &["-v"]);
+    steps.assert_ok();
+    assert_shown(&steps.stderr, "get_workspace: ");
+    fs::write(folder.join("creds.json"), "{").unwrap();
+    let damaged = run("get_workspace", &[]);
+    damaged.assert_fails(1, &["creds.json: not JSON"]);
+    assert_shown(&damaged.stderr, "get_workspace: ");
+
+    // The path of a secret, which creds.json names.
+    let pointer = json!({ "vault": format!("secret/data/{name}") });
+    fs::write(folder.join("creds.json"), pointer.to_string()).unwrap();
+    let mut command = case.program("get_workspace");
+    let vault = [("VAULT_ADDR", "http://127.0.0.1:9"), ("VAULT_TOKEN", "token")];
+    let secret = Run::of(command.env("AAC_DIR", &folder).envs(vault));
+    secret.assert_fails(1, &["not the path of a secret's data"]);
+    assert_shown(&secret.stderr, "get_workspace: ");
+}
+
 #[test]
 fn the_bare_checkout_shows_the_way_on() {
     let folder = tempfile::tempdir().unwrap();
@@ -102,7 +161,7 @@ fn a_folder_is_found_or_asked_for() {
     Run::of(command().env("AAC_DIR", case.creds()))
         .assert_fails(1, &["creds.json: it is a file", &case.folder.path().display().to_string()]);
     Run::of(command().current_dir(case.folder.path()).args(["--dir", "creds.json"]))
-        .assert_fails(1, &["creds.json: it is a file", "--dir .\n"]);
+        .assert_fails(1, &["creds.json: it is a file", "--dir \".\"\n"]);
     // As cmd passes on `set AAC_DIR="C:\x"`.
     let quoted = format!("\"{}\"", case.folder.path().display());
     Run::of(command().env("AAC_DIR", quoted))

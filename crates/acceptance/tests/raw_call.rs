@@ -704,9 +704,16 @@ fn what_is_not_a_request_is_told_before_anything_is_sent() {
     fs::write(&marked, "\u{feff}{}").unwrap();
     let latin1 = case.path("latin1.json");
     fs::write(&latin1, b"{\n\"name\": \"Andr\xe9\"}").unwrap();
+    let large = case.path("large");
+    File::create(&large).unwrap().set_len((64 << 20) + 1).unwrap();
     let at = |path: &Path| format!("@{}", path.display());
     for (args, code, words) in [
-        (&["/x", "-d", "{a:1}"][..], 2, "--data looks like JSON, but is not: "),
+        (
+            &["/x", "-F", &format!("a={}", at(&large))][..],
+            2,
+            "large is larger than 64 MiB, the most",
+        ),
+        (&["/x", "-d", "{a:1}"], 2, "--data looks like JSON, but is not: "),
         (&["/x", "-d", "[1,]"], 2, "--data looks like JSON"),
         (&["/x", "-F", "a={b:1}"], 2, "the field \"a\" looks like JSON, but"),
         (&["/x", "-d", utf16.to_str().unwrap()], 2, "that is a file; its content is --data \"@"),

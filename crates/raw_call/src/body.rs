@@ -13,7 +13,7 @@ use std::path::Path;
 const HELD: u64 = 1024 * 1024;
 /// Its name in messages.
 const STDIN: &str = "standard input";
-/// The longest file that is checked before sending, in bytes.
+/// The longest file that is checked before sending, or held in memory as a field, in bytes.
 const CHECKED: u64 = 64 * 1024 * 1024;
 
 /// A JSON object with the members of `-f` before those of `-F`. It is built as text, so that any JSON
@@ -51,12 +51,17 @@ fn of_field(name: &str, text: &str) -> Result<String, Error> {
     if let Some(path) = text.strip_prefix('@') {
         is_named(name, path)?;
         let mut bytes = Vec::new();
+        let mut read = |file: &mut dyn Read| file.take(CHECKED + 1).read_to_end(&mut bytes);
         let (path, read) = match path {
-            "-" => (STDIN, io::stdin().read_to_end(&mut bytes)),
+            "-" => (STDIN, read(&mut io::stdin())),
             path if Path::new(path).is_dir() => (path, Err(io::ErrorKind::IsADirectory.into())),
-            path => (path, fs::File::open(path).and_then(|mut file| file.read_to_end(&mut bytes))),
+            path => (path, fs::File::open(path).and_then(|mut file| read(&mut file))),
         };
-        read.map_err(|error| Error::file(path, error))?;
+        if read.map_err(|error| Error::file(path, error))? as u64 > CHECKED {
+            return Err(Error::usage(format!(
+                "{name}: {path} is larger than 64 MiB, the most for a field: send it as the whole body (-d) or as a part (--part)"
+            )));
+        }
         return Ok(Value::from(text_of(path, &bytes)?).to_string());
     }
     check(name, text.as_bytes())?;

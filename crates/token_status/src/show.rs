@@ -1,11 +1,15 @@
 //! The status as text for people, and as JSON for programs.
 
 use aac_auth::output::one_line;
-use aac_auth::{PairState, Timestamp, TokenStatus, Value, json};
+use aac_auth::{PairState, Place, Timestamp, TokenStatus, Value, json};
 
 /// As JSON. The keys stay the same in later versions.
 pub(crate) fn json(status: &TokenStatus, record: Option<&Value>) -> Value {
     let time = |time: Option<Timestamp>| time.map(|time| time.to_string());
+    let place = match &status.place {
+        Place::File(path) => path.display().to_string(),
+        place => place.to_string(),
+    };
     let leftovers = status.leftovers.iter();
     let leftovers = leftovers
         .map(|left| json!({ "path": left.path.display().to_string(), "meaning": left.meaning }));
@@ -13,7 +17,7 @@ pub(crate) fn json(status: &TokenStatus, record: Option<&Value>) -> Value {
         "state": status.state.as_str(),
         "problem": status.problem.as_ref().map(ToString::to_string),
         "help": status.problem.as_ref().map(|problem| problem.help()),
-        "place": { "kind": status.place.kind(), "name": status.place.to_string() },
+        "place": { "kind": status.place.kind(), "name": place },
         "person": status.person,
         "workspace": status.workspace,
         "workspace_gid": status.workspace_gid,
@@ -81,7 +85,7 @@ pub(crate) fn text(status: &TokenStatus, record: Option<&Value>) -> String {
         lines.push(("readable by", one_line(readers)));
     }
     for left in &status.leftovers {
-        lines.push(("leftover", format!("{}: {}", left.path.display(), left.meaning)));
+        lines.push(("leftover", format!("{}: {}", Place::File(left.path.clone()), left.meaning)));
     }
     if let Some(record) = record {
         let field = |name: &str| one_line(record[name].as_str().unwrap_or("unknown"));

@@ -6,6 +6,7 @@ use crate::error::notices::Notices;
 use crate::error::{Error, Result};
 use crate::http::retry::backoff;
 use crate::http::transport::{Limits, Transport};
+use crate::platform::process;
 use crate::rotation::cancellation::Cancellation;
 use crate::rotation::{Fresh, Rotation};
 use crate::store::folder;
@@ -38,6 +39,10 @@ struct Inner {
 impl Connection {
     /// Finds and checks the settings. Sends nothing.
     pub(crate) fn open(options: &ConnectionOptions, program: &str) -> Result<Self> {
+        if options.hold_signals {
+            // Before creds.json is read.
+            process::protect();
+        }
         let dir = options.named_dir();
         let settings =
             Settings::load(dir.as_deref(), folder::has_tokens, credentials::placeholders)?;

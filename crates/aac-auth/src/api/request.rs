@@ -287,8 +287,9 @@ impl<'client> Request<'client> {
         loop {
             let reason = match self.send_once(&uri, &fresh.token)? {
                 Ok(response) if response.status().is_success() => {
-                    let finished =
-                        finish(Response::new(self.method.clone(), url.clone(), response));
+                    let time = 10 * connection.limits().idle;
+                    let response = Response::new(self.method.clone(), url.clone(), response, time);
+                    let finished = finish(response);
                     match finished.as_ref().map_err(Error::cause) {
                         Err(Cause::Transport { reason, .. }) if is_safe && tries < self.retry => {
                             connection.pause(&mut tries, None, &reason.to_string());
@@ -463,7 +464,7 @@ impl<'client> Request<'client> {
         let mut bytes = Vec::new();
         // A truncated body may still be informative; the status counts.
         let mut reader = body;
-        let _ = reader.by_ref().take(ERROR_BODY).read_to_end(&mut bytes);
+        let _ = reader.hold(&mut bytes, ERROR_BODY, 10 * self.connection.limits().idle);
         let secrets = self.secrets(token);
         let (message, kind) = envelope::read(head.status.as_u16(), &bytes, &secrets);
         let redacted_body = redact(&String::from_utf8_lossy(&bytes), &secrets, SHOWN_BODY);

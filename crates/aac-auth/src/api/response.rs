@@ -1,17 +1,22 @@
 //! The response to a request.
 
 use crate::api::json_text;
-use crate::error::{Cause, Error, HttpError, NetworkError, Result};
+use crate::error::{Cause, Error, HttpError, Limit, NetworkError, Result};
 use crate::http::coding::Decoder;
 use serde_json::Value;
 use std::fmt;
 use std::io::{self, Read};
+use std::time::Duration;
 use ureq::Body;
 use ureq::http::response::Parts;
 use ureq::http::{self, HeaderMap, Method, StatusCode, Version, header};
 
-/// The largest response that is parsed as one value, in bytes.
-const JSON_BODY: u64 = 256 * 1024 * 1024;
+/// The largest response that is held in memory, in bytes once decompressed. A hostile server can make a
+/// thousand times as many of what it sends.
+const JSON_BODY: u64 = 64 * 1024 * 1024;
+
+/// The most values in it. One takes a hundred bytes of memory or more, and two bytes of the body.
+const JSON_VALUES: usize = 4_000_000;
 
 /// The most memory reserved for a response before any of it has arrived, in bytes.
 const ROOM: usize = 16 * 1024 * 1024;
@@ -22,13 +27,20 @@ pub struct Response {
     url: String,
     head: Parts,
     reader: Decoder,
+    /// How long it may take to read a body that is held in memory.
+    time: Duration,
 }
 
 impl Response {
-    pub(crate) fn new(method: Method, url: String, response: http::Response<Body>) -> Self {
+    pub(crate) fn new(
+        method: Method,
+        url: String,
+        response: http::Response<Body>,
+        time: Duration,
+    ) -> Self {
         let (mut head, body) = response.into_parts();
         let reader = Decoder::new(&method, &mut head, body);
-        Self { method, url, head, reader }
+        Self { method, url, head, reader, time }
     }
 
     /// The status, 2xx.
@@ -59,8 +71,9 @@ impl Response {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Response`] if the body is cut off, is not JSON, or is larger than 256 MiB;
-    /// [`ErrorKind::Network`] if the connection breaks.
+    /// [`ErrorKind::Response`] if the body is cut off, is not JSON, is larger than 64 MiB or has more than
+    /// some four million values, or takes longer than ten times [`ConnectionOptions::timeout`](crate::ConnectionOptions::timeout);
+    /// [`ErrorKind::Network`] if the connection breaks. [`read`](Self::read) has neither limit.
     ///
     /// [`ErrorKind::Network`]: crate::ErrorKind::Network
     /// [`ErrorKind::Response`]: crate::ErrorKind::Response
@@ -78,10 +91,21 @@ impl Response {
             announced.and_then(|length| length.to_str().ok()?.parse().ok());
         let room = announced.filter(|room| *room <= ROOM).unwrap_or_default();
         let mut body = Vec::with_capacity(room + 1);
-        let read = self.reader.by_ref().take(JSON_BODY + 1).read_to_end(&mut body);
-        let what = match read.map_err(|error| self.error(&error))? as u64 {
+        let read = self.reader.hold(&mut body, JSON_BODY + 1, self.time);
+        let length = read.map_err(|error| self.error(&error))?;
+        let begins_value = |byte: &&u8| matches!(byte, b',' | b'[' | b'{');
+        let limit = match length as u64 > JSON_BODY {
+            true => Some(Limit::Size(JSON_BODY)),
+            false if body.iter().filter(begins_value).count() > JSON_VALUES => {
+                Some(Limit::Values(JSON_VALUES))
+            }
+            false => None,
+        };
+        if let Some(limit) = limit {
+            return Err(self.error(&io::Error::other(limit)));
+        }
+        let what = match length {
             0 => "the response is empty, not JSON",
-            length if length > JSON_BODY => "the response is larger than 256 MiB",
             _ => match String::from_utf8(body) {
                 Ok(body) => return Ok(body),
                 Err(_) => "the response is not JSON: it is not UTF-8",
@@ -133,13 +157,15 @@ impl Response {
 
 /// The error for a failed read of the body.
 fn body_error(method: String, url: String, error: &io::Error) -> Error {
-    match error.get_ref().and_then(|inner| inner.downcast_ref::<NetworkError>()) {
-        Some(reason) => Cause::Transport { method, url, reason: reason.clone() }.into(),
-        None => {
-            let what = format!("the response cannot be decompressed: {error}");
-            Cause::BadResponse { method, url, what }.into()
-        }
+    let inner = error.get_ref();
+    if let Some(reason) = inner.and_then(|inner| inner.downcast_ref::<NetworkError>()) {
+        return Cause::Transport { method, url, reason: reason.clone() }.into();
     }
+    if let Some(limit) = inner.and_then(|inner| inner.downcast_ref::<Limit>()) {
+        return Cause::OverLimit { method, url, limit: *limit }.into();
+    }
+    let what = format!("the response cannot be decompressed: {error}");
+    Cause::BadResponse { method, url, what }.into()
 }
 
 /// The error for a response that does not parse.

@@ -30,7 +30,8 @@ const PAGE_SIZE: u64 = 100;
 
 /// The rows of a list, each as a JSON value; an error is the last item.
 ///
-/// Holds two pages in memory, and 20 to 40 bytes for each row given so far.
+/// Holds two pages in memory, each within the limits of [`Response::json`](crate::Response::json), and 20
+/// to 40 bytes for each row given so far.
 ///
 /// ```no_run
 /// # let client = aac_auth::Client::open(&aac_auth::ConnectionOptions::default(), "demo/1.0")?;

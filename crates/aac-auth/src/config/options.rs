@@ -116,6 +116,13 @@ impl ConnectionOptions {
     /// Whether Ctrl-C, TERM and HUP (on Windows, console events) wait until a refreshed pair of tokens is
     /// saved. This is on for programs that parse their flags with clap. It is off by default, since it sets
     /// signal handlers for the whole process.
+    ///
+    /// On Unix, two more settings of the whole process come with it when a client is opened:
+    ///
+    /// - A crash leaves no core dump, which would hold tokens. On Linux, a debugger of the same user can
+    ///   still start the process, but no longer attach to it.
+    /// - A file that reaches the limit of its size (`ulimit -f`) is an error, and not the end of the process
+    ///   (SIGXFSZ).
     pub fn hold_signals(mut self, hold: bool) -> Self {
         self.hold_signals = hold;
         self

@@ -5,7 +5,7 @@ use crate::error::kind::ErrorKind;
 use crate::error::place::Place;
 use crate::error::vault::{VaultProblem, put_command};
 use crate::loopback::is_loopback;
-use crate::platform::{self, Unfit};
+use crate::platform::{self, Unfit, quoted};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -191,7 +191,7 @@ pub(crate) enum Cause {
         /// What went wrong.
         reason: NetworkError,
     },
-    /// The API's response is cut off, not JSON, or too large.
+    /// The API's response is cut off, or not JSON.
     BadResponse {
         /// The request's method.
         method: String,
@@ -199,6 +199,15 @@ pub(crate) enum Cause {
         url: String,
         /// What is wrong with the response.
         what: String,
+    },
+    /// The API's response does not fit into what is held in memory of one.
+    OverLimit {
+        /// The request's method.
+        method: String,
+        /// The request's URL.
+        url: String,
+        /// The limit.
+        limit: Limit,
     },
     /// Rows were requested, and the response is not a list, or not one that can be read page by page.
     NoList {
@@ -256,6 +265,17 @@ pub(crate) enum NetworkError {
     Timeout(String),
     /// The connection broke, or the data received was not HTTP.
     Broken(String),
+}
+
+/// A limit of what is held in memory of a response.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Limit {
+    /// So many bytes, decompressed.
+    Size(u64),
+    /// So many values.
+    Values(usize),
+    /// So long from its first byte to its last.
+    Time(Duration),
 }
 
 /// What can be wrong with one of the three files.
@@ -495,6 +515,7 @@ impl fmt::Display for Cause {
             Self::Http(error) => error.fmt(f),
             Self::Transport { method, url, reason } => write!(f, "{reason} ({method} {url})"),
             Self::BadResponse { method, url, what } => write!(f, "{what} ({method} {url})"),
+            Self::OverLimit { method, url, limit } => write!(f, "{limit} ({method} {url})"),
             Self::NoList { url, what } => write!(f, "{what} (GET {url})"),
             Self::Thread(source) => write!(f, "the thread that fetches pages failed: {source}"),
             Self::Request { what } => f.write_str(what),
@@ -526,6 +547,24 @@ impl fmt::Display for NetworkError {
         }
     }
 }
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Size(bytes) => write!(f, "the response is larger than {} MiB", bytes >> 20),
+            Self::Values(values) => {
+                write!(f, "the response has more than {} million values", values / 1_000_000)
+            }
+            Self::Time(time) => write!(
+                f,
+                "the response is not complete after {} s, ten times --timeout",
+                time.as_secs_f64()
+            ),
+        }
+    }
+}
+
+impl error::Error for Limit {}
 
 impl fmt::Display for FileProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -646,7 +685,9 @@ impl Cause {
             | Self::FailedElsewhere { .. } => ErrorKind::AuthServer,
             Self::Http(_) => ErrorKind::Http,
             Self::Transport { .. } => ErrorKind::Network,
-            Self::BadResponse { .. } | Self::NoList { .. } => ErrorKind::Response,
+            Self::BadResponse { .. } | Self::OverLimit { .. } | Self::NoList { .. } => {
+                ErrorKind::Response
+            }
             Self::Request { .. } => ErrorKind::Usage,
             Self::ListInterrupted { source, .. } => source.kind(),
             Self::Thread(_) | Self::UserFile { .. } | Self::Output(_) => ErrorKind::Io,
@@ -715,7 +756,7 @@ impl Cause {
     pub(crate) fn may_have_taken_effect(&self) -> bool {
         match self {
             Self::Transport { method, reason, .. } => !is_safe(method) && reason.is_sent(),
-            Self::BadResponse { method, .. } => !is_safe(method),
+            Self::BadResponse { method, .. } | Self::OverLimit { method, .. } => !is_safe(method),
             Self::Http(error) => error.may_have_taken_effect(),
             _ => false,
         }
@@ -728,7 +769,7 @@ impl Cause {
             }
             Self::NotAFolder { file } => {
                 let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
-                format!("Name its folder instead: --dir {}", folder.unwrap_or(Path::new(".")).display())
+                format!("Name its folder instead: --dir {}", quoted(folder.unwrap_or(Path::new("."))))
             }
             Self::NoFolder { named: true, .. } => {
                 "Name the folder that holds aac_url.txt, client_id.txt and creds.json with --dir or AAC_DIR.".to_owned()
@@ -755,11 +796,14 @@ impl Cause {
                 "Another program has {path} open, and does not share it. Close that program, and run this again."
             ),
             Self::NotWritable { path, source, .. } if Unfit::of(source).is_some() => {
-                Unfit::of(source).map(|unfit| unfit.help(&path.to_string())).unwrap_or_default()
+                Unfit::of(source).map(|unfit| help_of(unfit, path)).unwrap_or_default()
             }
             // Network shares and the folders of WSL, as Windows sees them, may have no locks.
             Self::NotWritable { source, .. } if source.kind() == io::ErrorKind::Unsupported => {
                 "Move aac_url.txt, client_id.txt and creds.json to a folder on a local disk, and name that with --dir or AAC_DIR.".to_owned()
+            }
+            Self::NotWritable { source, .. } if source.kind() == io::ErrorKind::FileTooLarge => {
+                FILE_LIMIT.to_owned()
             }
             Self::NotWritable { path, .. } => format!(
                 "Tokens are refreshed only where the new ones can be saved. Give yourself permission to write {path} and its folder, and free up disk space."
@@ -779,7 +823,7 @@ impl Cause {
                     format!("{cure}Run this again on this machine: it moves them there.")
                 }
                 None => match Unfit::of(source) {
-                    Some(unfit) => unfit.help(&creds.to_string()),
+                    Some(unfit) => help_of(unfit, creds),
                     None => format!(
                         "Give yourself permission to write {creds} and its folder, and run this again: it moves them there."
                     ),
@@ -835,8 +879,24 @@ impl Cause {
             Self::Http(error) => error.help(),
             Self::BadResponse { method, .. } if !is_safe(method) => CHECK_FIRST.to_owned(),
             Self::BadResponse { .. } => "Run this again. If the problem persists, a proxy or a login page may be in between.".to_owned(),
+            Self::OverLimit { method, limit, .. } => {
+                let check = match is_safe(method) {
+                    true => String::new(),
+                    false => format!("{CHECK_FIRST}\n"),
+                };
+                let time = match limit {
+                    Limit::Size(_) | Limit::Values(_) => "",
+                    Limit::Time(_) => ", or give it more time with --timeout SECS",
+                };
+                format!("{check}Ask for fewer rows at a time (--page-size N){time}. A file has no such limit (raw_call: -o FILE).")
+            }
             Self::ListInterrupted { source, .. } => source.help(),
             Self::NoList { .. } => "Call this endpoint without asking for pages (raw_call: without --paginate).".to_owned(),
+            Self::UserFile { source, .. } | Self::Output(source)
+                if source.kind() == io::ErrorKind::FileTooLarge =>
+            {
+                FILE_LIMIT.to_owned()
+            }
             Self::Thread(_) | Self::Request { .. } | Self::UserFile { .. } | Self::Output(_) => {
                 String::new()
             }
@@ -940,7 +1000,7 @@ impl FileProblem {
                 "Another program has it open, and does not share it. Close that program, and run this again.".to_owned()
             }
             Self::Unreadable(_) => "Give yourself permission to read it.".to_owned(),
-            Self::Unfit(unfit) => unfit.help(&place.to_string()),
+            Self::Unfit(unfit) => help_of(unfit, place),
             Self::Placeholder(page) | Self::PlaceholderTokens { page, .. } => {
                 format!("{}\n{}", fill_in(place, page), try_it())
             }
@@ -1035,6 +1095,8 @@ fn is_local(url: &str) -> bool {
     uri.is_ok_and(|uri| uri.host().is_some_and(is_loopback))
 }
 
+const FILE_LIMIT: &str =
+    "Raise the limit of the size of files (ulimit -f), or use a file system without one.";
 const ADDRESS: &str = "the address in aac_url.txt, ";
 const API_URL: &str = "https://api.us1.alteryxcloud.com (or eu1, au1: your region)";
 
@@ -1059,17 +1121,23 @@ fn tokens(in_doubt: bool) -> &'static str {
 
 /// How to move a pair that is set aside back to creds.json.
 fn put_back((path, account): &(PathBuf, String), creds: &Place) -> String {
-    if creds.secret().is_some() {
-        return format!(
+    match creds.file() {
+        None => format!(
             "Other tokens are set aside in {} ({account}). To use them, copy both into {creds}.",
-            path.display()
-        );
+            Place::from(path)
+        ),
+        Some(creds) => format!(
+            "Other tokens are set aside ({account}). To use them: {} {} {}",
+            platform::MOVE_COMMAND,
+            quoted(path),
+            quoted(creds)
+        ),
     }
-    format!(
-        "Other tokens are set aside ({account}). To use them: {} \"{}\" \"{creds}\"",
-        platform::MOVE_COMMAND,
-        path.display()
-    )
+}
+
+/// What to do about what has the name of this file.
+fn help_of(unfit: &Unfit, place: &Place) -> String {
+    place.file().map(|path| unfit.help(path)).unwrap_or_default()
 }
 
 /// How to replace the tokens in this place.

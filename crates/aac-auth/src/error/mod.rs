@@ -11,8 +11,9 @@ pub(crate) mod notices;
 pub(crate) mod place;
 pub(crate) mod vault;
 
+use crate::error::display::{one_line, visible};
 use crate::error::place::Place;
-pub(crate) use cause::{Cause, FileProblem, NetworkError, make_new};
+pub(crate) use cause::{Cause, FileProblem, Limit, NetworkError, make_new};
 pub use http::HttpError;
 pub(crate) use http::{HttpErrorKind, status_line};
 pub use kind::ErrorKind;
@@ -184,7 +185,7 @@ impl Error {
 
     /// What to do about it: whole sentences, one per line; empty if there is nothing to add.
     pub fn help(&self) -> String {
-        self.0.help()
+        visible(&self.0.help(), |character| character == '\n')
     }
 
     /// The exit code of a program that ends with this error: 1 for a file, the network or a response; 2 for
@@ -232,9 +233,10 @@ impl From<Cause> for Error {
     }
 }
 
+/// One line, with nothing that a terminal would act on: names of files and messages of servers are in it.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, f)
+        f.write_str(&one_line(&self.0.to_string()))
     }
 }
 
@@ -255,12 +257,13 @@ impl error::Error for Error {
 pub(crate) fn program() -> String {
     let name = env::args_os().next().map(PathBuf::from);
     let stem = name.as_deref().and_then(Path::file_stem);
-    stem.map_or_else(|| "aac".to_owned(), |stem| stem.to_string_lossy().into_owned())
+    stem.map_or_else(|| "aac".to_owned(), |stem| one_line(&stem.to_string_lossy()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::display::is_unsafe_on_terminal;
     use crate::error::vault::VaultProblem;
     use ErrorKind::*;
     use std::error::Error as _;
@@ -335,6 +338,11 @@ mod tests {
             |status| Cause::RefreshRefused { url: url(), status, message: text(), in_doubt: false };
         let unreachable =
             |reason| Cause::AuthServerUnreachable { url: url(), reason, in_doubt: false };
+        let over_limit = |method: &str| Cause::OverLimit {
+            method: method.to_owned(),
+            url: url(),
+            limit: Limit::Size(1 << 20),
+        };
         let wait = Some(Duration::from_secs(7));
         let server_error = HttpErrorKind::ServerError;
         // The kind, whether new tokens are needed, whether the call may be made again, whether it may
@@ -435,6 +443,8 @@ mod tests {
             (http("GET", 302, HttpErrorKind::Redirect), (Http, false, false, false, 3)),
             (bad_response("GET"), (Response, false, false, false, 1)),
             (bad_response("PUT"), (Response, false, false, true, 1)),
+            (over_limit("GET"), (Response, false, false, false, 1)),
+            (over_limit("POST"), (Response, false, false, true, 1)),
             (Cause::NoList { url: url(), what: what() }, (Response, false, false, false, 1)),
             (interrupted(http("GET", 500, server_error)), (Http, false, true, false, 5)),
             (interrupted(tokens_refused()), (Tokens, true, false, false, 4)),
@@ -475,6 +485,31 @@ mod tests {
         assert_eq!(error.to_string(), "users.txt: permission denied");
         let source = error.source().unwrap().downcast_ref::<io::Error>();
         assert_eq!(source.unwrap().kind(), io::ErrorKind::PermissionDenied);
+    }
+
+    #[test]
+    fn what_a_terminal_would_act_on_is_escaped_wherever_it_comes_from() {
+        let text = "a\u{1b}[31m\u{9b}1m\r\u{202e}";
+        let path = PathBuf::from(text);
+        let set_aside = vec![(path.clone(), "a person".to_owned())];
+        for cause in [
+            // As a journal, or the note in a vault, may have it.
+            Cause::FailedElsewhere { message: text.into(), help: text.into(), exit_code: 1 },
+            Cause::SeveralPairs { creds: Place::from(&path), pairs: set_aside },
+            Cause::NotAFolder { file: path.join("file") },
+            Cause::Vault {
+                secret: Place::Secret { path: text.into(), vault: None },
+                problem: VaultProblem::Deleted(text.into()),
+                in_doubt: false,
+            },
+            Cause::UserFile { path, source: io::Error::other(text) },
+        ] {
+            let error = Error::from(cause);
+            let shown = format!("{error}\n{}", error.help());
+            let is_unsafe = |character| character != '\n' && is_unsafe_on_terminal(character);
+            assert!(!shown.chars().any(is_unsafe), "{shown:?}");
+            assert!(shown.contains("a\\u{1b}[31m") || shown.contains("a\\x1b[31m"), "{shown}");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Messages on standard error while a run works: warnings always, its steps with `--verbose`.
 
+use crate::error::display::one_line;
 use crate::error::program;
 use std::convert::Infallible;
 use std::fmt;
@@ -68,5 +69,6 @@ pub fn warn(text: impl fmt::Display) {
 
 fn say(text: fmt::Arguments<'_>) {
     // `eprintln!` panics if standard error is closed, as it is for some services.
+    let text = one_line(&text.to_string());
     let _ = io::stderr().write_all(format!("{}: {text}\n", program()).as_bytes());
 }

@@ -1,5 +1,6 @@
 //! Names what holds tokens.
 
+use crate::error::display::one_line;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -56,14 +57,17 @@ impl From<&PathBuf> for Place {
     }
 }
 
+/// On one line, with nothing that a terminal would act on.
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::File(path) => path.display().fmt(f),
+            Self::File(path) => f.write_str(&one_line(&path.to_string_lossy())),
             Self::Secret { path, vault: Some(vault) } => {
-                write!(f, "the secret {path} in the vault at {vault}")
+                write!(f, "the secret {} in the vault at {vault}", one_line(path))
             }
-            Self::Secret { path, vault: None } => write!(f, "the secret {path} in a vault"),
+            Self::Secret { path, vault: None } => {
+                write!(f, "the secret {} in a vault", one_line(path))
+            }
         }
     }
 }

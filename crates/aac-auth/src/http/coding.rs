@@ -1,16 +1,18 @@
 //! Decodes the content coding of a response (RFC 9110 §8.4) as it is read.
 
+use crate::error::Limit;
 use crate::http::transport::io_network_error;
 use flate2::bufread::MultiGzDecoder;
 use std::io::{self, BufRead, BufReader, Read};
+use std::time::{Duration, Instant};
 use ureq::http::response::Parts;
 use ureq::http::{HeaderMap, Method, StatusCode, header};
 use ureq::{Body, BodyReader};
 
 /// The decoded body of a response.
 ///
-/// An error of the connection holds a [`NetworkError`](crate::error::NetworkError). Any other error means
-/// that the body cannot be decoded.
+/// An error of the connection holds a [`NetworkError`](crate::error::NetworkError), and one of
+/// [`hold`](Self::hold) may hold a [`Limit`]. Any other error means that the body cannot be decoded.
 pub(crate) enum Decoder {
     Identity(Raw),
     /// Compressed, and not yet decoded: creating the decoder below already reads.
@@ -26,7 +28,7 @@ pub(crate) enum Decoder {
 impl Decoder {
     /// Removes headers that are only true of the encoded body.
     pub(crate) fn new(method: &Method, head: &mut Parts, body: Body) -> Self {
-        let raw = Raw(body.into_reader());
+        let raw = Raw { reader: body.into_reader(), limit: None };
         let is_empty = *method == Method::HEAD
             || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
         let codings = codings(&head.headers);
@@ -47,6 +49,31 @@ impl Decoder {
             Self::Unknown { raw, .. } => Self::Identity(raw),
             known => known,
         }
+    }
+
+    /// Reads the body into memory: up to so many decoded bytes, and for so long.
+    pub(crate) fn hold(
+        &mut self,
+        body: &mut Vec<u8>,
+        most: u64,
+        time: Duration,
+    ) -> io::Result<usize> {
+        // It counts below the decoder, which may read for ever without a byte to return.
+        self.set_limit(Some((Instant::now() + time, time)));
+        let read = self.by_ref().take(most).read_to_end(body);
+        // Whoever reads on keeps nothing.
+        self.set_limit(None);
+        read
+    }
+
+    fn set_limit(&mut self, limit: Option<(Instant, Duration)>) {
+        let raw = match self {
+            Self::Identity(raw) | Self::Unknown { raw, .. } => raw,
+            Self::Compressed(Some(reader)) => reader.get_mut(),
+            Self::Compressed(None) => return,
+            Self::Gzip(decoder) => decoder.get_mut().get_mut(),
+        };
+        raw.limit = limit;
     }
 }
 
@@ -87,11 +114,21 @@ impl Read for Decoder {
 }
 
 /// The bytes as received.
-pub(crate) struct Raw(BodyReader<'static>);
+pub(crate) struct Raw {
+    reader: BodyReader<'static>,
+    /// When reading ends, and how long that was from its start.
+    limit: Option<(Instant, Duration)>,
+}
 
 impl Read for Raw {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buffer).map_err(|error| io::Error::new(error.kind(), io_network_error(&error)))
+        if let Some((end, time)) = self.limit
+            && Instant::now() >= end
+        {
+            return Err(io::Error::other(Limit::Time(time)));
+        }
+        let read = self.reader.read(buffer);
+        read.map_err(|error| io::Error::new(error.kind(), io_network_error(&error)))
     }
 }
 

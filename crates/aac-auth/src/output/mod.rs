@@ -2,8 +2,8 @@
 //! and warnings, to standard error.
 //!
 //! [`print_json`], [`Output::write_json`] and [`Output::write_text`] escape what a terminal would act on,
-//! whatever the server sent. A reader that stops reading (`| head`) is no failure: [`Error::report`] says
-//! nothing then.
+//! whatever the server sent, and so do errors and warnings. A reader that stops reading (`| head`) is no
+//! failure: [`Error::report`] says nothing then.
 
 mod atomic_file;
 
@@ -67,11 +67,20 @@ pub fn print_line(text: &str) -> Result<()> {
 /// Puts a `'` in front of text that a spreadsheet would run because it begins like a formula.
 ///
 /// ```
-/// assert_eq!(aac_auth::output::not_a_formula("=1+1"), "'=1+1");
+/// use aac_auth::output::not_a_formula;
+///
+/// assert_eq!(not_a_formula("=1+1"), "'=1+1");
+/// // As full-width characters, and behind what a spreadsheet skips.
+/// assert_eq!(not_a_formula("\u{ff1d}1+1"), "'\u{ff1d}1+1");
+/// assert_eq!(not_a_formula("\0=1+1"), "'\0=1+1");
 /// ```
 pub fn not_a_formula<'a>(text: impl Into<Cow<'a, str>>) -> Cow<'a, str> {
     let text = text.into();
-    match text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+    // Those of OWASP ("CSV Injection"), and NUL.
+    const STARTS: [char; 12] = [
+        '=', '+', '-', '@', '\t', '\r', '\n', '\0', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}',
+    ];
+    match text.starts_with(STARTS) {
         true => format!("'{text}").into(),
         false => text,
     }

@@ -6,6 +6,8 @@ pub(crate) mod farewell;
 mod owner;
 mod patience;
 mod plain;
+pub(crate) mod process;
+mod shell;
 pub(crate) mod signals;
 #[cfg(windows)]
 mod windows;
@@ -14,6 +16,7 @@ mod windows;
 pub(crate) use owner::FileOwner;
 pub(crate) use patience::{Patience, patiently};
 pub(crate) use plain::{Flaw, Unfit, is_named, names, open_plain, other_readers};
+pub(crate) use shell::quoted;
 #[cfg(windows)]
 use windows::access::Protection;
 #[cfg(windows)]

@@ -1,6 +1,6 @@
 //! Opens files that stand where others can put theirs: a link is not followed, and nothing is waited for.
 
-use crate::platform::{AND, COPY_COMMAND, FileOwner, MOVE_COMMAND};
+use crate::platform::{AND, COPY_COMMAND, FileOwner, MOVE_COMMAND, quoted};
 use std::fs::{File, OpenOptions};
 use std::path::Path;
 use std::{error, fmt, io};
@@ -41,13 +41,19 @@ impl Unfit {
     }
 
     /// What to do about it.
-    pub(crate) fn help(&self, path: &str) -> String {
+    pub(crate) fn help(&self, path: &Path) -> String {
+        let beside = |suffix: &str| {
+            let mut name = path.as_os_str().to_owned();
+            name.push(suffix);
+            quoted(Path::new(&name))
+        };
+        let (path, other, mine) = (quoted(path), beside(".other"), beside(".mine"));
         match self.flaw {
             Flaw::Link | Flaw::NotAFile => format!(
-                "Programs that share these tokens never put that there, so it is not used. Move it away: {MOVE_COMMAND} \"{path}\" \"{path}.other\""
+                "Programs that share these tokens never put that there, so it is not used. Move it away: {MOVE_COMMAND} {path} {other}"
             ),
             Flaw::HardLink | Flaw::Foreign => format!(
-                "It may hold tokens, and nobody else may choose yours. If you trust it, make it yours: {COPY_COMMAND} \"{path}\" \"{path}.mine\" {AND} {MOVE_COMMAND} \"{path}.mine\" \"{path}\""
+                "It may hold tokens, and nobody else may choose yours. If you trust it, make it yours: {COPY_COMMAND} {path} {mine} {AND} {MOVE_COMMAND} {mine} {path}"
             ),
             Flaw::PairHardLink => "Each name of a file has a lock of its own, and keeps its own tokens. Keep one of them, and make the others symbolic links to it.".to_owned(),
             Flaw::PairForeign => format!(

@@ -5,7 +5,7 @@ use crate::http::retry::retry_after;
 use crate::http::tcp::Kept;
 use crate::http::transport::{Limits, Transport, io_network_error};
 use crate::rotation::spendable::Spendable;
-use crate::tokens::credentials::is_whole_object;
+use crate::tokens::credentials::{decompressed, is_whole_object};
 use crate::tokens::journal_format::LARGEST;
 use crate::tokens::secret::redact;
 use serde_json::Value;
@@ -183,18 +183,20 @@ fn body_of(mut bytes: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
 /// Reads the body until it is a complete JSON object, or ends: anything after it may never come. Returns
 /// the bytes, and what is wrong with them if they are unusable.
 fn read_body(reader: &mut impl Read) -> (Zeroizing<Vec<u8>>, String) {
+    const TOO_LARGE: &str = "it is larger than 64 KiB";
     const PIECE: usize = 8 * 1024;
     let mut body = Zeroizing::new(Vec::with_capacity(LARGEST + PIECE));
     loop {
         let length = body.len();
         if length >= LARGEST {
             body.truncate(LARGEST);
-            return (body, "more than 64 KiB".to_owned());
+            return (body, TOO_LARGE.to_owned());
         }
         body.resize(length + PIECE, 0);
         let read = reader.read(&mut body[length..]);
         body.truncate(length + read.as_ref().map_or(0, |read| *read));
         match read {
+            Ok(0) if decompressed(&body).len() == LARGEST => return (body, TOO_LARGE.to_owned()),
             Ok(0) => return (body, "it holds no usable tokens".to_owned()),
             Ok(_) if is_whole_object(&body) => {
                 return (body, "it holds no usable tokens".to_owned());

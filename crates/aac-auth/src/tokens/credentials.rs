@@ -493,8 +493,8 @@ impl TokenResponse {
 }
 
 /// Decodes the body's content coding, recognized by its first bytes: a header may be missing or wrong.
-/// Returns as much as possible of a truncated body, or one with a bad trailer.
-fn decompressed(body: &[u8]) -> Zeroizing<Vec<u8>> {
+/// Returns as much as possible of a truncated body, or one with a bad trailer, but no more than 64 KiB.
+pub(crate) fn decompressed(body: &[u8]) -> Zeroizing<Vec<u8>> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(LARGEST + 1));
     let reader: &mut dyn Read = match body {
         [0x1f, 0x8b, ..] => &mut MultiGzDecoder::new(body),

@@ -165,10 +165,13 @@ impl Client {
         let mut response = sent.map_err(VaultProblem::Network)?;
         let mut body = Zeroizing::new(Vec::with_capacity(64 * 1024));
         let reader = response.body_mut().as_reader();
-        reader
-            .take(LARGEST)
+        let length = reader
+            .take(LARGEST + 1)
             .read_to_end(&mut body)
             .map_err(|error| VaultProblem::Network(io_network_error(&error)))?;
+        if length as u64 > LARGEST {
+            return Err(VaultProblem::BadResponse("larger than 4 MiB".to_owned()));
+        }
         let (head, _) = response.into_parts();
         Ok((head.status, head.headers, body))
     }

@@ -1,0 +1,63 @@
+//! Paths in commands that a user is told to copy.
+
+use crate::error::display::is_unsafe_on_terminal;
+use std::path::Path;
+
+/// The path as one word of the shell: of bash and zsh, or of PowerShell. It begins nothing else, and is the
+/// path itself though a terminal shows it.
+pub(crate) fn quoted(path: &Path) -> String {
+    let is_plain = |character: char| {
+        !"\"$`\\!".contains(character) || cfg!(windows) && matches!(character, '\\' | '!')
+    };
+    let is_plain = |character| is_plain(character) && !is_unsafe_on_terminal(character);
+    match path.to_str() {
+        Some(text) if text.chars().all(is_plain) => format!("\"{text}\""),
+        _ => escaped(path),
+    }
+}
+
+#[cfg(unix)]
+fn escaped(path: &Path) -> String {
+    let bytes = std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str());
+    let escape = |byte: &u8| match byte {
+        b'\'' | b'\\' => format!("\\{}", char::from(*byte)),
+        b' '..=b'~' => char::from(*byte).to_string(),
+        byte => format!("\\x{byte:02x}"),
+    };
+    format!("$'{}'", bytes.iter().map(escape).collect::<String>())
+}
+
+/// No name has a control character there.
+#[cfg(not(unix))]
+fn escaped(path: &Path) -> String {
+    format!("'{}'", path.to_string_lossy().replace('\'', "''"))
+}
+
+#[cfg(test)]
+#[cfg(unix)]
+mod tests {
+    use super::*;
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    use std::process::Command;
+
+    #[test]
+    fn a_shell_reads_the_path_itself() {
+        for bytes in [
+            &b"/tmp/a b/creds.json"[..],
+            "/tmp/J\u{fc}rgen's".as_bytes(),
+            b"/tmp/$(touch x)`touch y`\"; touch z #",
+            b"/tmp/a\x1b[31m\nb\\n!!\xff\x9b1",
+            "/tmp/\u{202e}abc".as_bytes(),
+        ] {
+            let word = quoted(Path::new(OsStr::from_bytes(bytes)));
+            assert!(!word.chars().any(is_unsafe_on_terminal), "{word:?}");
+            let command = format!("printf %s {word}");
+            let Ok(output) = Command::new("bash").args(["-c", &command]).output() else {
+                eprintln!("skipped: bash is not on the PATH");
+                return;
+            };
+            assert_eq!(output.stdout, bytes, "{word}");
+        }
+    }
+}
