@@ -5,9 +5,10 @@ use aac_sandbox::{Fault, FaultKind, Options};
 use acceptance::{Case, TokenServer, plain};
 use flate2::Compression;
 use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::fs;
 use std::io::Write;
+use std::thread;
 use std::time::{Duration, Instant};
 
 const NONE: [&str; 0] = [];
@@ -174,6 +175,136 @@ fn assert_counts(framings: impl IntoIterator<Item = Framing>) {
         assert_eq!(server.forms().len(), 1, "{name}: sent once");
         assert!(!case.path("creds.json.rotation").exists(), "{name}");
     }
+}
+
+/// The same response, with another status.
+fn with_status(status: &str, response: Vec<u8>) -> Vec<u8> {
+    let is_success = |part: &[u8]| part.starts_with(b"HTTP/1.") && part[9] == b'2';
+    let start = response.windows(12).position(is_success).unwrap() + 9;
+    [&response[..start], status.as_bytes(), &response[start + 3..]].concat()
+}
+
+#[test]
+fn a_refusal_is_known_in_every_form_of_a_response() {
+    let body = json!({ "error": "invalid_grant", "error_description": "it was revoked" });
+    let body = body.to_string().into_bytes();
+    let body = &body;
+    for status in ["400", "2xx"] {
+        // Each run waits for a while for others to save tokens.
+        thread::scope(|scope| {
+            for (name, frame) in FRAMINGS.into_iter().chain(HEADS) {
+                scope.spawn(move || {
+                    let framed = match status {
+                        "2xx" => frame(body),
+                        status => with_status(status, frame(body)),
+                    };
+                    let server = TokenServer::start(move |_| framed.clone());
+                    let run = server.case().run(NONE);
+                    let words = "is refused: invalid_grant: it was revoked (POST ";
+                    assert_eq!(run.code, Some(4), "{name}, {status}: {}", run.stderr);
+                    assert!(run.stderr.contains(words), "{name}, {status}: {}", run.stderr);
+                    let help = "used before, revoked or disabled";
+                    assert!(run.stderr.contains(help), "{name}, {status}: {}", run.stderr);
+                    assert_eq!(server.forms().len(), 1, "{name}, {status}: sent once");
+                });
+            }
+        });
+    }
+}
+
+#[test]
+fn an_error_in_place_of_tokens_is_told_and_the_token_is_sent_once_in_each_run() {
+    for (error, said) in [
+        (
+            json!({ "error": "server_error", "error_description": "try later" }),
+            ": server_error: try later (POST ",
+        ),
+        (json!({ "error": "server_error" }), ": server_error (POST "),
+        (json!({ "error": { "code": 7, "message": "no luck" } }), ": no luck (POST "),
+        (json!({ "error": "x", "access_token": "opaque" }), ": x (POST "),
+    ] {
+        let body = error.to_string();
+        let server = TokenServer::start(move |_| plain(200, body.as_bytes()));
+        let case = server.case();
+        for runs in 1..=2 {
+            case.run(NONE).assert_fails(1, &[said, "may have been used", "Run this again"]);
+            assert_eq!(server.forms().len(), runs, "{error}");
+        }
+    }
+    // With tokens, an error is only a word.
+    let server = TokenServer::start(|case| {
+        let mut pair: Value = serde_json::from_slice(&body(case)).unwrap();
+        pair["error"] = json!("none");
+        plain(200, pair.to_string().as_bytes())
+    });
+    server.case().run(NONE).assert_ok();
+    assert!(server.case().sandbox.is_live(&server.case().refresh_token()));
+}
+
+#[test]
+fn a_page_that_something_in_between_has_sent_is_told_by_its_title() {
+    let page = b"<!DOCTYPE html>\n<html><head><TITLE>Blocked by\n policy</TITLE></head></html>";
+    let json = br#"{"error":"invalid_client","error_description":"Unsupported method"}"#;
+    let odd = br#"{"error":"unauthorized_client"}"#;
+    let between = "Something between you and the server answered";
+    let client = "names the OAuth client";
+    for (status, body, code, words) in [
+        (
+            403,
+            &page[..],
+            4,
+            ["HTTP 403 Forbidden: Blocked by policy (POST ", "are unchanged", between],
+        ),
+        (404, page, 4, ["HTTP 404 Not Found: Blocked by policy", "are unchanged", between]),
+        (418, page, 4, ["HTTP 418 I'm a teapot: Blocked by policy", "are unchanged", between]),
+        (451, page, 4, ["HTTP 451 ", "are unchanged", between]),
+        (
+            403,
+            b"Access denied",
+            4,
+            ["HTTP 403 Forbidden: Access denied (", "are unchanged", between],
+        ),
+        (404, b"", 4, ["HTTP 404 Not Found (POST ", "are unchanged", between]),
+        (401, json, 4, ["HTTP 401 Unauthorized: invalid_client: Uns", "are unchanged", client]),
+        (
+            400,
+            odd,
+            4,
+            ["HTTP 400 Bad Request: unauthorized_client (", "are unchanged", "Alteryx support"],
+        ),
+        // It does not come from the server (RFC 6585 §6), whatever its body.
+        (
+            511,
+            page,
+            5,
+            ["HTTP 511 Network Authentication Required: Blocked", "are unchanged", "Sign in"],
+        ),
+        (511, json, 5, ["HTTP 511 Network Authentication Required: ", "are unchanged", "Sign in"]),
+    ] {
+        let server = TokenServer::start(move |_| plain(status, body));
+        let run = server.case().run(NONE);
+        run.assert_fails(code, &words);
+        for (words, is_said) in [(between, words[2] == between), (client, words[2] == client)] {
+            assert_eq!(run.stderr.contains(words), is_said, "{status}: {}", run.stderr);
+        }
+        assert!(!run.stderr.contains("Create new tokens"), "{}", run.stderr);
+        assert_eq!(server.forms().len(), 1, "{status}: sent once");
+    }
+    // Nobody knows what the server behind a gateway has done.
+    for (status, body) in [(500, &page[..]), (502, json), (503, page), (504, odd), (599, page)] {
+        let server = TokenServer::start(move |_| plain(status, body));
+        let status = format!("HTTP {status}");
+        server.case().run(NONE).assert_fails(5, &[&status, "may have been used"]);
+        assert_eq!(server.forms().len(), 2, "{status}");
+    }
+    // Nor what a page with 200 stands for.
+    let server = TokenServer::start(move |_| plain(200, page));
+    let words = [
+        "between you and the server answered with a web page: Blocked by policy",
+        "may have been used",
+    ];
+    server.case().run(NONE).assert_fails(1, &words);
+    assert_eq!(server.forms().len(), 2);
 }
 
 #[test]

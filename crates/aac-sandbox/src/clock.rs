@@ -21,6 +21,11 @@ impl Timestamp {
     pub(crate) fn seconds(self) -> i64 {
         self.millis.div_euclid(1000)
     }
+
+    /// As the `Date` header has it (RFC 9110 §5.6.7).
+    pub(crate) fn http_date(self) -> String {
+        http_date(self.seconds())
+    }
 }
 
 impl fmt::Display for Timestamp {
@@ -59,19 +64,21 @@ impl Nanos {
         self.0.div_euclid(Self::SECOND)
     }
 
-    /// As the `Date` header has it (RFC 9110 §5.6.7).
     pub(crate) fn http_date(self) -> String {
-        const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
-        const MONTHS: [&str; 12] =
-            ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-        let seconds = self.seconds();
-        let day = seconds.div_euclid(DAY);
-        let (year, month, of_month) = date(day);
-        let (hour, minute, second) = time(seconds);
-        let weekday = DAYS[day.rem_euclid(7) as usize];
-        let month = MONTHS[month as usize - 1];
-        format!("{weekday}, {of_month:02} {month} {year:04} {hour:02}:{minute:02}:{second:02} GMT")
+        http_date(self.seconds())
     }
+}
+
+fn http_date(seconds: i64) -> String {
+    const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let day = seconds.div_euclid(DAY);
+    let (year, month, of_month) = date(day);
+    let (hour, minute, second) = time(seconds);
+    let weekday = DAYS[day.rem_euclid(7) as usize];
+    let month = MONTHS[month as usize - 1];
+    format!("{weekday}, {of_month:02} {month} {year:04} {hour:02}:{minute:02}:{second:02} GMT")
 }
 
 impl fmt::Display for Nanos {

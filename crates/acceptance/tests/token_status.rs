@@ -242,6 +242,19 @@ fn dead_tokens_are_told_from_broken_ones() {
         assert_eq!(call(&copy, args).code, Some(10), "{args:?}");
     }
     assert_eq!(call(&copy, &["--online"]).code, Some(4));
+
+    // The newer pair is in the journal, and the next run puts it in place.
+    let copy = Case::expired(Options::default());
+    let old = fs::read(copy.creds()).unwrap();
+    copy.run([""; 0]).assert_ok();
+    copy.sandbox.revoke_access_tokens();
+    copy.interrupt(&mut copy.command()).assert_ok();
+    fs::write(copy.creds(), old).unwrap();
+    assert_eq!(state(&copy), ("interrupted".to_owned(), Some(0)));
+    // What is pasted over it badly is not replaced by it.
+    let pasted = creds_with(&copy.sandbox.issue()).replace("eyJ", "Bearer eyJ");
+    fs::write(copy.creds(), pasted).unwrap();
+    assert_eq!(state(&copy), ("broken".to_owned(), Some(1)));
 }
 
 #[test]
@@ -330,6 +343,75 @@ fn what_a_failed_run_has_left_is_explained() {
     let (name, meaning) = leftovers(&case).remove(0);
     assert_eq!(name, "creds.json.rotation");
     assert!(meaning.starts_with("the note of a refresh that failed ("), "{meaning}");
+}
+
+#[test]
+fn a_response_without_tokens_is_no_interrupted_refresh() {
+    for (fault, said) in [
+        // Half of a response, and then a refusal: the pair is dead.
+        (Fault::token(FaultKind::Cut), ("refused", Some(4), Some(10))),
+        // No more is known of a page than of nothing at all.
+        (Fault::token(FaultKind::HtmlPage).times(2), ("in_doubt", Some(0), Some(0))),
+    ] {
+        let case = Case::expired(Options::default());
+        case.sandbox.add_fault(fault);
+        assert_ne!(case.run([""; 0]).code, Some(0));
+        assert!(fs::read(case.path("creds.json.rotation")).unwrap().len() > 512);
+        let (name, code, ends) = said;
+        assert_eq!(state(&case), (name.to_owned(), code));
+        assert_eq!(call(&case, &["--fail-within", "14"]).code, ends, "{name}");
+        let meaning = status(&case, &[]).0["leftovers"][0]["meaning"].clone();
+        let meaning = meaning.as_str().unwrap();
+        assert!(meaning.starts_with("the note of a refresh that failed ("), "{meaning}");
+        // Nor is there anything to put in place of what is damaged.
+        fs::write(case.creds(), "{ no json").unwrap();
+        assert_eq!(state(&case), ("broken".to_owned(), Some(1)));
+        assert_eq!(call(&case, &["--fail-within", "14"]).code, Some(10), "{name}");
+    }
+    // In a vault.
+    let case = in_vault(Sandbox::issue_expired);
+    let leads = case.sandbox.vault().environment();
+    case.sandbox.add_fault(Fault::token(FaultKind::Cut));
+    let mut program = case.program("get_workspace");
+    assert_eq!(Run::of(program.envs(leads.clone())).code, Some(4));
+    let offline = call_with(&case, &leads, &[]);
+    assert!(offline.stdout.contains("the note of a refresh that failed ("), "{}", offline.stdout);
+    assert!(!offline.stdout.contains("puts its tokens in the vault"), "{}", offline.stdout);
+    let machines: [fn(&Case); 2] = [
+        |_| {},
+        // As on another machine: the secret tells it.
+        |case| fs::remove_file(case.path("creds.json.rotation")).unwrap(),
+    ];
+    for machine in machines {
+        machine(&case);
+        for (args, code) in [(&["--online"][..], 4), (&["--online", "--fail-within", "1"], 10)] {
+            let run = call_with(&case, &leads, args);
+            assert_eq!(run.code, Some(code), "{}", run.stderr);
+            assert!(run.stdout.starts_with("state                refused\n"), "{}", run.stdout);
+        }
+    }
+}
+
+#[test]
+fn who_asks_online_is_told_by_the_servers_clock() {
+    // By the local clock, the pair of a year ago has expired.
+    let options = Options { clock_offset: -400 * DAY, ..Options::default() };
+    let case = Case::fresh(options.clone());
+    assert_eq!(state(&case), ("expired".to_owned(), Some(4)));
+    let (described, code) = status(&case, &["--online"]);
+    assert_eq!((&described["state"], code), (&json!("usable"), Some(0)));
+    let text = call(&case, &["--online"]).stdout;
+    let line = text.lines().find(|line| line.starts_with("refresh token until")).unwrap();
+    assert!(line.contains(", in 36"), "{text}");
+    for (days, code) in [("364", 0), ("366", 10)] {
+        let run = call(&case, &["--online", "--fail-within", days]);
+        assert_eq!(run.code, Some(code), "{days}: {}", run.stderr);
+    }
+    // And the reverse.
+    let case = Case::fresh(Options { clock_offset: 0, ..options });
+    case.sandbox.set_clock_offset(364 * DAY);
+    let run = call(&case, &["--online", "--fail-within", "2"]);
+    assert_eq!(run.code, Some(10), "{}", run.stderr);
 }
 
 #[test]

@@ -10,7 +10,7 @@
 mod show;
 
 use aac_auth::{
-    Client, ConnectionOptions, Error, PairState, Timestamp, TokenStatus, Value, output,
+    Client, ConnectionOptions, Error, Method, PairState, Timestamp, TokenStatus, Value, output,
 };
 use clap::Parser;
 use std::io::{self, Write};
@@ -60,15 +60,18 @@ fn run(cli: &Cli) -> Result<ExitCode, Error> {
         Some(Ok(record)) => (record, None),
         Some(Err(error)) => (None, Some(error)),
     };
+    // The server's clock counts: the local one may be wrong.
+    let now = record.as_ref().and_then(|(_, date)| *date).unwrap_or_else(Timestamp::now);
+    let record = record.map(|(record, _)| record);
     // Asking may have refreshed the tokens, or found that they cannot be.
     let status = match cli.online {
-        true => client.token_status_online(),
+        true => client.token_status_online(now),
         false => client.token_status(),
     };
     // What can be told is told first.
     match cli.json {
         true => output::print_json(&show::json(&status, record.as_ref()))?,
-        false => output::print_text(&show::text(&status, record.as_ref()))?,
+        false => output::print_text(&show::text(&status, record.as_ref(), now))?,
     }
     let reported = failure.as_ref().or(status.problem.as_ref()).map(Error::report);
     let Some(days) = cli.fail_within else { return Ok(reported.unwrap_or(ExitCode::SUCCESS)) };
@@ -86,7 +89,7 @@ fn run(cli: &Cli) -> Result<ExitCode, Error> {
         return Ok(ENDS_SOON.into());
     }
     Ok(match end(&status, record.as_ref()) {
-        Some(end) if end.seconds_since(Timestamp::now()) < 86_400 * i64::from(days) => {
+        Some(end) if end.seconds_since(now) < 86_400 * i64::from(days) => {
             let renewal = &status.renewal;
             say(&format!(
                 "less than {days} days are left: the tokens are good until {end}\n  {renewal}"
@@ -110,16 +113,20 @@ fn run(cli: &Cli) -> Result<ExitCode, Error> {
     })
 }
 
-/// What the platform knows of the pair; none if no access token names a session.
-fn ask(client: &Client) -> Result<Option<Value>, Error> {
-    let mut status = client.token_status_online();
+/// What the platform knows of the pair, and its time; none if no access token names a session.
+fn ask(client: &Client) -> Result<Option<(Value, Option<Timestamp>)>, Error> {
+    let mut status = client.token_status_online(Timestamp::now());
     if status.session.is_none() && status.state == PairState::Interrupted {
         // Whose tokens these are is known once they are in place.
         client.access_token()?;
-        status = client.token_status_online();
+        status = client.token_status_online(Timestamp::now());
     }
-    let record =
-        |session| client.get(&format!("/v4/oAuth2ApiTokens/{session}?tokenType=Workspace"));
+    let record = |session| {
+        let path = format!("/v4/oAuth2ApiTokens/{session}?tokenType=Workspace");
+        let response = client.request(Method::GET, &path).send()?;
+        let date = response.date();
+        Ok((response.json()?, date))
+    };
     status.session.map(record).transpose()
 }
 

@@ -38,11 +38,14 @@ pub(crate) fn json(status: &TokenStatus, record: Option<&Value>) -> Value {
     })
 }
 
-/// As lines of text.
-pub(crate) fn text(status: &TokenStatus, record: Option<&Value>) -> String {
+/// As lines of text. `now` is the server's time, if it is known.
+pub(crate) fn text(status: &TokenStatus, record: Option<&Value>, now: Timestamp) -> String {
     let unknown = || "unknown".to_owned();
     let known = |text: &Option<String>| text.as_deref().map_or_else(unknown, one_line);
+    let since_or_until = |time| since_or_until(time, now);
     let dated = |time: Option<Timestamp>| time.map_or_else(unknown, since_or_until);
+    // By the local clock.
+    let refreshed = status.refreshed.map(|time| self::since_or_until(time, Timestamp::now()));
     let workspace = match &status.workspace_gid {
         Some(gid) => format!("{} ({})", known(&status.workspace), one_line(gid)),
         None => known(&status.workspace),
@@ -77,7 +80,7 @@ pub(crate) fn text(status: &TokenStatus, record: Option<&Value>) -> String {
             ("workspace", workspace),
             ("issued", dated(status.issued)),
             ("access token until", access),
-            ("last refresh", status.refreshed.map_or_else(|| "none".to_owned(), since_or_until)),
+            ("last refresh", refreshed.unwrap_or_else(|| "none".to_owned())),
             ("refresh token until", format!("{refresh}{chosen}")),
         ]);
     }
@@ -102,8 +105,8 @@ pub(crate) fn text(status: &TokenStatus, record: Option<&Value>) -> String {
 }
 
 /// A time, and how far away it is.
-fn since_or_until(time: Timestamp) -> String {
-    let left = time.seconds_since(Timestamp::now());
+fn since_or_until(time: Timestamp, now: Timestamp) -> String {
+    let left = time.seconds_since(now);
     let (amount, unit) = match left.abs() {
         seconds @ 0..=119 => (seconds, "s"),
         seconds @ 120..=7199 => (seconds / 60, "min"),

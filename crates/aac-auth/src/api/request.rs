@@ -2,11 +2,11 @@
 
 use crate::api::body::Body;
 use crate::api::connection::Connection;
-use crate::api::envelope;
 use crate::api::json_text;
 use crate::api::response::Response;
 use crate::error::{Cause, Error, HttpError, HttpErrorKind, NetworkError, Result, status_line};
 use crate::http::coding::Decoder;
+use crate::http::envelope;
 use crate::http::retry::retry_after;
 use crate::http::tcp::Progress;
 use crate::rotation::Fresh;

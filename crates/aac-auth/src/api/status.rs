@@ -12,18 +12,21 @@ use crate::error::place::Place;
 use crate::error::{Cause, Error, FileProblem, Result, make_new};
 use crate::platform;
 use crate::rotation::cancellation::Cancellation;
+use crate::rotation::recovery::{self, JournalState, PriorAttempt, Recovery, Saved, State};
 use crate::store::file_store;
 use crate::store::folder::Files;
 use crate::store::journal::Found;
+use crate::store::saved::{SavedPair, SavedPairs};
 use crate::store::spent::SpentTokens;
 use crate::store::{Store, Unusable};
 use crate::tokens::claims::{Claims, LocalTime};
-use crate::tokens::credentials::{Credentials, TokenResponse};
+use crate::tokens::credentials::{Credentials, lone_refresh_token};
 use crate::tokens::secret::{AccessToken, Digest, redact};
 use crate::tokens::timestamp::Timestamp;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use zeroize::Zeroizing;
 
 /// What can be said of a pair of tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,12 +134,13 @@ impl Client {
     /// missing, broken or dead is described as well. For a pair in a vault, only the place and what earlier
     /// runs have left on this machine are known.
     pub fn token_status(&self) -> TokenStatus {
-        TokenStatus::read(self.connection(), false)
+        TokenStatus::read(self.connection(), false, Timestamp::now())
     }
 
-    /// The same, and reads the vault if the pair is in one.
-    pub fn token_status_online(&self) -> TokenStatus {
-        TokenStatus::read(self.connection(), true)
+    /// The same, and reads the vault if the pair is in one. `now` is the server's time, if it is known
+    /// ([`Response::date`](crate::Response::date)): the local clock may be wrong.
+    pub fn token_status_online(&self, now: Timestamp) -> TokenStatus {
+        TokenStatus::read(self.connection(), true, now)
     }
 
     /// An access token that is valid for `min_life` at least, refreshed first if it is not: for a program
@@ -166,7 +170,7 @@ impl Client {
                 min_life.as_secs()
             )));
         }
-        let (_, pair) = pair(self.connection(), true);
+        let (_, pair, _) = pair(self.connection(), true);
         let is_long_enough = pair.is_ok_and(|pair| {
             pair.access_token == token
                 && pair.claims.life_left(pair.arrival, LocalTime::now()) >= min_life
@@ -178,33 +182,43 @@ impl Client {
     }
 }
 
-/// The pair as it is now, and where that is. If there is none to tell of: its state, and why.
+/// A state, and why the pair cannot be used if that is so.
+type Verdict = (PairState, Option<Error>);
+
+/// The pair as it is now, and where that is; and what a vault says of it. If there is none to tell of: its
+/// state, and why.
 fn pair(
     connection: &Connection,
     asks_vault: bool,
-) -> (Place, Result<Credentials, (PairState, Option<Error>)>) {
+) -> (Place, Result<Credentials, Verdict>, Option<Verdict>) {
     let Settings { creds, hosts, .. } = connection.settings();
     let path = match file_store::read(creds, hosts) {
         Err(FileProblem::InVault(path)) => path,
         pair => {
             let place = Place::from(creds);
             let pair = pair.map_err(|problem| without_pair(&place, Unusable::of(creds, problem)));
-            return (place, pair);
+            return (place, pair, None);
         }
     };
     match connection.vault_store(&path) {
         Ok(store) if asks_vault => {
             let place = store.place();
             let pair = store.read().map_err(|unusable| without_pair(&place, unusable));
-            (place, pair)
+            let noted = pair.as_ref().ok().and_then(|pair| match store.noted(pair) {
+                Some(error) if error.is_refusal() => Some((PairState::Refused, Some(error))),
+                _ => store.is_in_doubt(pair).then_some((PairState::InDoubt, None)),
+            });
+            (place, pair, noted)
         }
-        Ok(store) => (store.place(), Err((PairState::NotRead, None))),
+        Ok(store) => (store.place(), Err((PairState::NotRead, None)), None),
         // The environment does not lead to a vault.
-        Err(error) => (Place::Secret { path, vault: None }, Err((PairState::NotRead, Some(error)))),
+        Err(error) => {
+            (Place::Secret { path, vault: None }, Err((PairState::NotRead, Some(error))), None)
+        }
     }
 }
 
-fn without_pair(place: &Place, unusable: Unusable) -> (PairState, Option<Error>) {
+fn without_pair(place: &Place, unusable: Unusable) -> Verdict {
     let state = match &unusable {
         Unusable::Damaged(FileProblem::Missing | FileProblem::Empty | FileProblem::Vault(_)) => {
             PairState::Missing
@@ -217,40 +231,50 @@ fn without_pair(place: &Place, unusable: Unusable) -> (PairState, Option<Error>)
 }
 
 impl TokenStatus {
-    fn read(connection: &Connection, asks_vault: bool) -> Self {
+    fn read(connection: &Connection, asks_vault: bool, now: Timestamp) -> Self {
         let settings = connection.settings();
         let files = Files::of(&settings.creds);
-        let (place, pair) = pair(connection, asks_vault);
+        let (place, pair, noted) = pair(connection, asks_vault);
         // What else the file tells of its owner, if it cannot be used.
+        let bytes = match &pair {
+            Ok(_) => Zeroizing::default(),
+            Err(_) => text::read(&settings.creds).unwrap_or_default(),
+        };
         let claims = match &pair {
             Ok(pair) => Some(pair.claims.clone()),
-            Err(_) => text::read(&settings.creds)
-                .ok()
-                .and_then(|bytes| Claims::within(&String::from_utf8_lossy(&bytes))),
+            Err(_) => Claims::within(&String::from_utf8_lossy(&bytes)),
         };
         let token = pair.as_ref().ok().map(|pair| pair.refresh_token.digest());
-        let spent = SpentTokens::read(&files).unwrap_or_default();
-        let journal = Found::read(&files, &files.journal);
-        let now = LocalTime::now();
+        // A journal that cannot be read is among what is left.
+        let saved = SavedPairs::read(&files, &settings.hosts).unwrap_or_else(|_| SavedPairs {
+            spent: SpentTokens::read(&files).unwrap_or_default(),
+            ..SavedPairs::default()
+        });
 
         let refresh_token_until = pair
             .as_ref()
             .ok()
             .and_then(|pair| Timestamp::of(Claims::of(pair.refresh_token.expose())?.exp?));
         let (arrival, left) = match &pair {
-            Ok(pair) => (pair.arrival, pair.claims.life_left(pair.arrival, now)),
+            Ok(pair) => (pair.arrival, pair.claims.life_left(pair.arrival, LocalTime::now())),
             Err(_) => (None, Duration::ZERO),
         };
-        let until = refresh_token_until;
-        let is_saved = matches!(&journal, Ok(Some(found)) if !found.responses.is_empty());
-        let leftovers = leftovers(settings, &files, &spent, &place, token.as_ref());
+        let is_expired = refresh_token_until.is_some_and(|until| until <= now);
+        let leftovers = leftovers(settings, &files, &saved.spent, &place, token.as_ref());
         let (state, problem) = match pair {
             _ if files.are_in_use() => (PairState::Refreshing, None),
-            Ok(_) => judge(settings, &place, &spent, &journal, token.as_ref(), until),
             Err((PairState::NotRead, problem)) => (PairState::NotRead, problem),
-            // The next run restores it.
-            Err(_) if is_saved => (PairState::Interrupted, None),
-            Err(unusable) => unusable,
+            Ok(pair) => judge(settings, &place, &saved, Some(&pair), token.as_ref(), None)
+                .or(noted)
+                .or_else(|| is_expired.then(|| expired(settings, &place)))
+                .unwrap_or((PairState::Usable, None)),
+            Err(unusable) => {
+                let token = lone_refresh_token(&bytes).map(|token| token.digest());
+                match judge(settings, &place, &saved, None, token.as_ref(), claims.as_ref()) {
+                    Some((PairState::Interrupted, _)) => (PairState::Interrupted, None),
+                    _ => unusable,
+                }
+            }
         };
         let refreshed = arrival
             .filter(|arrival| claims.as_ref().is_some_and(|claims| claims.iat == Some(arrival.iat)))
@@ -282,42 +306,60 @@ impl TokenStatus {
     }
 }
 
-/// What speaks against a pair that can be read.
+/// What the next run would do about this token, in short, if there is anything to tell of it.
 fn judge(
     settings: &Settings,
     place: &Place,
-    spent: &SpentTokens,
-    journal: &Result<Option<Found>, FileProblem>,
+    saved: &SavedPairs,
+    pair: Option<&Credentials>,
     token: Option<&Digest>,
-    until: Option<Timestamp>,
-) -> (PairState, Option<Error>) {
+    owner: Option<&Claims>,
+) -> Option<Verdict> {
     let page = settings.hosts.token_page();
-    let found = journal.as_ref().ok().and_then(Option::as_ref);
-    // A journal that is not of this token says nothing about it.
-    let found = found.filter(|found| found.spent.is_none() || found.spent.as_ref() == token);
-    if let Some(found) = found {
-        if !found.responses.is_empty() {
-            return (PairState::Interrupted, None);
+    let set_aside: Vec<_> = saved.set_aside.iter().map(Saved::from).collect();
+    let journal = match (&saved.journal, &saved.received) {
+        (_, Some(received)) => {
+            let is_in_creds = pair.is_some_and(|pair| received.response.is_in(pair));
+            JournalState::Received { pair: received.into(), is_in_creds }
         }
-        return match &found.failure {
-            // Of all failures, only a refused token calls for new ones with this exit code.
-            Some(failure) if failure.exit_code == 4 && failure.help.contains(&page) => {
-                let error = Error::noted(&failure.message, &failure.help, failure.exit_code);
-                (PairState::Refused, Some(error))
+        // One that is not of this token says nothing about it.
+        (Some(found), None) if found.spent.is_none() || found.spent.as_ref() == token => {
+            JournalState::Unanswered {
+                spent: found.spent.as_ref(),
+                failure: found.failure.as_ref(),
             }
-            Some(failure) if !failure.in_doubt => (PairState::Usable, None),
-            _ => (PairState::InDoubt, None),
-        };
+        }
+        _ => JournalState::None,
+    };
+    let owner = owner.filter(|_| token.is_none());
+    let spent = &saved.spent;
+    match recovery::decide(&State { creds: token, owner, journal, set_aside: &set_aside, spent }) {
+        Recovery::CommitJournal { .. } | Recovery::Restore { .. } => {
+            Some((PairState::Interrupted, None))
+        }
+        Recovery::OlderCopy { since } => {
+            let error = Cause::OlderCopy { creds: place.clone(), used: since.to_string(), page };
+            Some((PairState::OlderCopy, Some(error.into())))
+        }
+        Recovery::Nothing(PriorAttempt { failure: Some(failure), .. })
+            // Of all failures, only a refused token calls for new ones with this exit code.
+            if failure.exit_code == 4 && failure.help.contains(&page) =>
+        {
+            let error = Error::noted(&failure.message, &failure.help, failure.exit_code);
+            Some((PairState::Refused, Some(error)))
+        }
+        Recovery::Nothing(prior) => prior.in_doubt.then_some((PairState::InDoubt, None)),
+        Recovery::DropJournal
+        | Recovery::SetJournalAside
+        | Recovery::SeveralAccounts
+        | Recovery::NoTokens => None,
     }
-    if let Some((_, used)) = token.and_then(|token| spent.newest(token)) {
-        let error = Cause::OlderCopy { creds: place.clone(), used: used.to_string(), page };
-        return (PairState::OlderCopy, Some(error.into()));
-    }
-    if until.is_some_and(|until| until <= Timestamp::now()) {
-        let message = format!("the refresh token in {place} has expired");
-        return (PairState::Expired, Some(Error::noted(&message, &make_new(&page, place), 4)));
-    }
-    (PairState::Usable, None)
+}
+
+fn expired(settings: &Settings, place: &Place) -> Verdict {
+    let message = format!("the refresh token in {place} has expired");
+    let help = make_new(&settings.hosts.token_page(), place);
+    (PairState::Expired, Some(Error::noted(&message, &help, 4)))
 }
 
 /// What stands beside creds.json, and is not always there.
@@ -369,9 +411,9 @@ fn of_journal(
         Ok(None) => "the journal of a refresh that has just ended".to_owned(),
         Ok(Some(found)) => {
             let began = Timestamp::from(found.time);
-            let next = next_of(&found, settings);
-            match (&found.failure, found.responses.is_empty()) {
-                (_, false) if next.is_some() && next.as_ref().map(|(next, _)| next) == token => {
+            let next = SavedPair::of(path, &found, &settings.hosts).map(|pair| pair.next);
+            match (&found.failure, next.is_none()) {
+                (_, false) if next.as_ref() == token => {
                     format!(
                         "the journal of a refresh that is complete ({began}); the next refresh removes it"
                     )
@@ -405,26 +447,16 @@ fn of_set_aside(settings: &Settings, files: &Files, path: &Path, spent: &SpentTo
         }
         Ok(found) => found,
     };
-    let pair = found.as_ref().and_then(|found| next_of(found, settings));
+    let pair = found.as_ref().and_then(|found| SavedPair::of(path, found, &settings.hosts));
     match pair {
         None => "set aside, and holds no tokens".to_owned(),
-        Some((next, _)) if spent.newest(&next).is_some() => {
+        Some(pair) if spent.newest(&pair.next).is_some() => {
             "tokens that were set aside and have been used since; the next refresh removes them"
                 .to_owned()
         }
-        Some((_, response)) => {
-            let account = response.claims().map(Claims::account);
-            let account = account.unwrap_or_else(|| "unknown user".to_owned());
-            format!(
-                "tokens that were set aside, because creds.json had others ({account}); they are used if those are refused"
-            )
-        }
+        Some(pair) => format!(
+            "tokens that were set aside, because creds.json had others ({}); they are used if those are refused",
+            pair.account()
+        ),
     }
-}
-
-/// The pair in a journal, and the digest of its refresh token.
-fn next_of(found: &Found, settings: &Settings) -> Option<(Digest, TokenResponse)> {
-    let responses = found.responses.iter();
-    let response = TokenResponse::of_any(responses, found.time, &settings.hosts)?;
-    Some((response.next(found.spent.as_ref()?), response))
 }

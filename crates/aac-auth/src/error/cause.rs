@@ -124,6 +124,8 @@ pub(crate) enum Cause {
         status: u16,
         /// Its message, without secrets.
         message: String,
+        /// Who refused it.
+        by: Refuser,
         /// Whether an earlier run may have used the refresh token.
         in_doubt: bool,
     },
@@ -244,6 +246,17 @@ pub(crate) enum Cause {
     /// Standard output could not be written. This includes a reader that stopped reading
     /// ([`io::ErrorKind::BrokenPipe`]), for which [`Error::report`](crate::Error::report) prints nothing.
     Output(io::Error),
+}
+
+/// Who refused a refresh.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refuser {
+    /// The authorization server refused the OAuth client (`invalid_client`).
+    Client,
+    /// The authorization server, for another reason.
+    Server,
+    /// Not the authorization server: what came is not JSON.
+    Between,
 }
 
 /// Why the server could not be reached.
@@ -488,7 +501,7 @@ impl fmt::Display for Cause {
                     None => Ok(()),
                 }
             }
-            Self::RefreshRefused { url, status, message, in_doubt } => write!(
+            Self::RefreshRefused { url, status, message, in_doubt, .. } => write!(
                 f,
                 "the tokens could not be refreshed: {}{} (POST {url}); {}",
                 status_line(*status),
@@ -849,11 +862,16 @@ impl Cause {
             },
             Self::Transport { reason, .. } => reason.help(),
             Self::AuthServerBusy { .. } => "Wait, and run this again.".to_owned(),
-            Self::RefreshRefused { status, .. } => match status {
-                300..=399 => "The token endpoint redirects, which is not followed. There may be a proxy or a login page in between.".to_owned(),
-                407 => "Your proxy requires a user name and password: HTTPS_PROXY=http://user:password@host:port.".to_owned(),
-                500.. => "Run this again later.".to_owned(),
-                _ => "If the problem persists, create new tokens: the access token in creds.json names the OAuth client that is refused.".to_owned(),
+            Self::RefreshRefused { url, status, by, .. } => match (status, by) {
+                (300..=399, _) => "The token endpoint redirects, which is not followed. There may be a proxy or a login page in between.".to_owned(),
+                (407, _) => "Your proxy requires a user name and password: HTTPS_PROXY=http://user:password@host:port.".to_owned(),
+                (511, _) => "Sign in to the network: open any web page in a browser. Then run this again.".to_owned(),
+                (_, Refuser::Client) => "If the problem persists, create new tokens: the access token in creds.json names the OAuth client that is refused.".to_owned(),
+                (_, Refuser::Server) => "Run this again later. If the problem persists, mention this message if you contact Alteryx support.".to_owned(),
+                (_, Refuser::Between) => format!(
+                    "Something between you and the server answered, such as a proxy, a firewall or a login page: the server itself answers in JSON.\n\
+                     Ask whoever runs your network to let requests to {url} pass."
+                ),
             },
             Self::TokensRefused { creds, page, lost, set_aside, .. } => {
                 let why = match lost {

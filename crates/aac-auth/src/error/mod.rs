@@ -13,9 +13,9 @@ pub(crate) mod vault;
 
 use crate::error::display::{one_line, visible};
 use crate::error::place::Place;
-pub(crate) use cause::{Cause, FileProblem, Limit, NetworkError, make_new};
+pub(crate) use cause::{Cause, FileProblem, Limit, NetworkError, Refuser, make_new};
 pub use http::HttpError;
-pub(crate) use http::{HttpErrorKind, status_line};
+pub(crate) use http::{HttpErrorKind, after_colon, status_line};
 pub use kind::ErrorKind;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -334,8 +334,13 @@ mod tests {
     fn what_a_program_can_decide_by() {
         let (creds, page, url, what) = (place, text, text, text);
         let placeholders = |fields| Cause::Placeholders { files: Vec::new(), fields };
-        let refresh_refused =
-            |status| Cause::RefreshRefused { url: url(), status, message: text(), in_doubt: false };
+        let refresh_refused = |status| Cause::RefreshRefused {
+            url: url(),
+            status,
+            message: text(),
+            by: Refuser::Server,
+            in_doubt: false,
+        };
         let unreachable =
             |reason| Cause::AuthServerUnreachable { url: url(), reason, in_doubt: false };
         let over_limit = |method: &str| Cause::OverLimit {
@@ -410,7 +415,7 @@ mod tests {
                 (AuthServer, false, true, false, 4),
             ),
             (refresh_refused(400), (AuthServer, false, false, false, 4)),
-            (refresh_refused(503), (AuthServer, false, true, false, 5)),
+            (refresh_refused(511), (AuthServer, false, true, false, 5)),
             (
                 Cause::ResponseLost {
                     url: url(),

@@ -28,6 +28,9 @@ pub(crate) enum Outcome {
     /// Sent, and the response was lost or unusable: the token may be used up. This includes 503, because
     /// the server behind a gateway may have done its work.
     InDoubt { wait: Option<Duration> },
+    /// Sent, and an error came in place of tokens, with a status of success: the token may be used up, but
+    /// the server has said all that it says.
+    Error,
 }
 
 /// What to do next.
@@ -70,6 +73,10 @@ impl Attempts {
                 let pause = wait.unwrap_or(DOUBT_PAUSE);
                 let may_wait = !std::mem::replace(&mut self.has_waited, true);
                 (may_wait && pause <= LONGEST_WAIT).then_some(pause)
+            }
+            Outcome::Error => {
+                self.lost_at.get_or_insert(now);
+                return Next::Fail;
             }
             // Sending again can only help: see `SendAgain`.
             Outcome::InDoubt { wait } => {
@@ -118,13 +125,16 @@ mod tests {
             (&[unavailable(9), LOST], &[after(9.0), Next::Fail]),
             (&[unavailable(0), LOST], &[after(1.0), Next::Fail]),
             (&[unavailable(11)], &[Next::Fail]),
+            (&[Outcome::Error], &[Next::Fail]),
+            (&[LOST, Outcome::Error], &[after(1.0), Next::Fail]),
             (&[busy(3), LOST, busy(3)], &[after(3.0), after(1.0), Next::Fail]),
         ] {
             let mut attempts = Attempts::default();
             let next: Vec<_> =
                 outcomes.iter().map(|&outcome| attempts.next(outcome, Duration::ZERO)).collect();
             assert_eq!(next, expected, "{outcomes:?}");
-            let is_lost = |outcome: &Outcome| matches!(outcome, Outcome::InDoubt { .. });
+            let is_lost =
+                |outcome: &Outcome| matches!(outcome, Outcome::InDoubt { .. } | Outcome::Error);
             assert_eq!(attempts.is_in_doubt(), outcomes.iter().any(is_lost));
         }
     }

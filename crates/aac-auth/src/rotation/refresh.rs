@@ -1,14 +1,14 @@
 //! One request to the token endpoint (RFC 6749 §6), and what its outcome means for the token.
 
-use crate::error::{NetworkError, status_line};
+use crate::error::{NetworkError, Refuser, after_colon, status_line};
+use crate::http::envelope;
 use crate::http::retry::retry_after;
 use crate::http::tcp::Kept;
 use crate::http::transport::{Limits, Transport, io_network_error};
 use crate::rotation::spendable::Spendable;
-use crate::tokens::credentials::{decompressed, is_whole_object};
+use crate::tokens::credentials::{Said, decompressed, is_whole_object};
 use crate::tokens::journal_format::LARGEST;
 use crate::tokens::secret::redact;
-use serde_json::Value;
 use std::io::{self, Read};
 use std::time::{Duration, Instant};
 use ureq::SendBody;
@@ -26,16 +26,27 @@ pub(crate) enum Outcome<'lock> {
     /// The token is dead.
     InvalidGrant { message: String },
     /// Rejected for another reason; the token is not used up.
-    Refused { status: u16, message: String },
-    /// 2xx, with a body, however it ended; and whether that is saved.
+    Refused { status: u16, message: String, by: Refuser },
+    /// 2xx, with a body, however it ended; and whether that is saved. Without tokens in it, `instead` tells
+    /// what it is.
     Received {
         body: Zeroizing<Vec<u8>>,
         saved: io::Result<()>,
-        what: String,
+        instead: Instead,
         again: SendAgain<'lock>,
     },
     /// Sent, and the response was lost: the token may be used up.
     InDoubt { what: String, status: Option<u16>, wait: Option<Duration>, again: SendAgain<'lock> },
+}
+
+/// What a response with a status of success holds if it holds no tokens.
+pub(crate) enum Instead {
+    /// `invalid_grant`: the token is dead.
+    InvalidGrant { message: String },
+    /// Another error.
+    Error { message: String },
+    /// Nothing that is of use, and why.
+    Nothing { what: String },
 }
 
 /// A token that may have been spent. Sending it again can only help: if it was not spent, that
@@ -89,14 +100,19 @@ impl<'lock> Spendable<'lock> {
                 return Outcome::NotSent { reason, spendable: self };
             }
             Err(reason) => {
-                let (what, again) = (reason.to_string(), SendAgain(self));
-                // A response that ureq cannot parse as HTTP may still hold the tokens.
-                return match body_of(&kept.bytes()) {
-                    Some(body) => {
+                let what = reason.to_string();
+                // A response that ureq cannot parse as HTTP may still hold the tokens, or a refusal.
+                return match response_in(&kept.bytes()) {
+                    Some((status @ (400 | 401), body)) => self.refused(status, &body),
+                    Some((200..300, body)) => {
                         let saved = save(&body);
-                        Outcome::Received { body, saved, what, again }
+                        let instead = self.instead(&body, what);
+                        Outcome::Received { body, saved, instead, again: SendAgain(self) }
                     }
-                    None => Outcome::InDoubt { what, status: None, wait: None, again },
+                    _ => {
+                        let again = SendAgain(self);
+                        Outcome::InDoubt { what, status: None, wait: None, again }
+                    }
                 };
             }
         };
@@ -112,16 +128,17 @@ impl<'lock> Spendable<'lock> {
             announced.and_then(|length| length.to_str().ok()?.parse().ok());
         let mut reader = response.body_mut().as_reader();
         let (mut body, what) = read_body(&mut reader);
-        if status.is_redirection() || status.is_client_error() {
-            return self.refused(code, &body);
-        }
-        let again = SendAgain(self);
-        if status.is_success()
+        if (status.is_success() || status.is_client_error())
             && !is_whole_object(&body)
-            && let Some(kept) = body_of(&kept.bytes())
+            && let Some((_, kept)) = response_in(&kept.bytes())
         {
             // Its length or framing did not match the head.
             body = kept;
+        }
+        // 511 never comes from the server itself (RFC 6585 §6).
+        let is_portal = status == StatusCode::NETWORK_AUTHENTICATION_REQUIRED;
+        if status.is_redirection() || status.is_client_error() || is_portal {
+            return self.refused(code, &body);
         }
         if status.is_success() && !body.is_empty() {
             let saved = save(&body);
@@ -129,53 +146,82 @@ impl<'lock> Spendable<'lock> {
                 // Nothing more comes: reading that makes the connection reusable for the call.
                 let _ = reader.read(&mut [0]);
             }
-            return Outcome::Received { body, saved, what, again };
+            let instead = self.instead(&body, what);
+            return Outcome::Received { body, saved, instead, again: SendAgain(self) };
         }
         let (what, status) = match status.is_success() {
             true => (what, None),
             false => {
                 let asks = |wait: Duration| format!(", with {} s to wait", wait.as_secs());
-                (status_line(code) + &wait.map_or_else(String::new, asks), Some(code))
+                let asks = wait.map_or_else(String::new, asks);
+                let message = after_colon(&self.message(&Said::in_body(&body)));
+                (status_line(code) + &asks + &message, Some(code))
             }
         };
-        Outcome::InDoubt { what, status, wait, again }
+        Outcome::InDoubt { what, status, wait, again: SendAgain(self) }
     }
 
-    /// The meaning of a 3xx or 4xx. Its body may be truncated: the status decides.
+    /// The meaning of a 3xx, a 4xx or 511. Its body may be truncated: the status decides.
     fn refused(&self, status: u16, body: &[u8]) -> Outcome<'lock> {
-        let error: Value = serde_json::from_slice(body).unwrap_or_default();
-        let text = |name: &str| error.get(name).and_then(Value::as_str).unwrap_or_default();
-        let message = match (text("error"), text("error_description")) {
-            (error, "") => error.to_owned(),
-            (error, description) => format!("{error}: {description}"),
+        let said = Said::in_body(body);
+        let message = self.message(&said);
+        let by = match said.error.as_ref().map(|error| &*error.code) {
+            Some("invalid_grant") if matches!(status, 400 | 401) => {
+                return Outcome::InvalidGrant { message };
+            }
+            Some("invalid_client") => Refuser::Client,
+            _ if said.is_object => Refuser::Server,
+            _ => Refuser::Between,
         };
-        let message = redact(&message, &[self.refresh_token.expose()], 300);
-        if matches!(status, 400 | 401) && text("error") == "invalid_grant" {
-            return Outcome::InvalidGrant { message };
+        Outcome::Refused { status, message, by }
+    }
+
+    /// What a body holds if it holds no tokens. `what` is wrong with it.
+    fn instead(&self, body: &[u8], what: String) -> Instead {
+        let said = Said::in_body(body);
+        let title = || envelope::title(&said.text, &[self.refresh_token.expose()]);
+        match &said.error {
+            Some(error) if error.code == "invalid_grant" => {
+                Instead::InvalidGrant { message: self.message(&said) }
+            }
+            Some(_) => Instead::Error { message: self.message(&said) },
+            None if said.is_object => Instead::Nothing { what },
+            None => Instead::Nothing {
+                what: title().map_or(what, |title| {
+                    format!(
+                        "something between you and the server answered with a web page: {title}"
+                    )
+                }),
+            },
         }
-        Outcome::Refused { status, message }
+    }
+
+    /// What a body says, without secrets.
+    fn message(&self, said: &Said) -> String {
+        let secrets = [self.refresh_token.expose()];
+        match &said.error {
+            Some(error) => redact(&error.message, &secrets, 300),
+            None => envelope::message(&said.text, &secrets),
+        }
     }
 }
 
-/// The body of the first successful response in these bytes, if it has a complete JSON object. The
-/// head only needs to begin with a status.
-fn body_of(mut bytes: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+/// The status and the body of the first final response in these bytes, if that has a complete JSON object.
+/// The head only needs to begin with a status.
+fn response_in(mut bytes: &[u8]) -> Option<(u16, Zeroizing<Vec<u8>>)> {
     loop {
         bytes = bytes.trim_ascii_start();
         let status = bytes.strip_prefix(b"HTTP/1.")?.get(2..5)?;
+        let status: u16 = str::from_utf8(status).ok()?.parse().ok()?;
         let end = |ending: &[u8]| {
             let at = bytes.windows(ending.len()).position(|window| window == ending)?;
             Some(at + ending.len())
         };
         let end = [end(b"\r\n\r\n"), end(b"\n\n")].into_iter().flatten().min()?;
         bytes = &bytes[end..];
-        match status[0] {
-            b'1' => {}
-            b'2' => {
-                let body = bytes.get(..LARGEST).unwrap_or(bytes);
-                return is_whole_object(body).then(|| Zeroizing::new(body.to_vec()));
-            }
-            _ => return None,
+        if !(100..200).contains(&status) {
+            let body = bytes.get(..LARGEST).unwrap_or(bytes);
+            return is_whole_object(body).then(|| (status, Zeroizing::new(body.to_vec())));
         }
     }
 }

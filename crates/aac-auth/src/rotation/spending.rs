@@ -1,12 +1,12 @@
 //! Makes a refresh: from the rehearsal to the commit of its response.
 
 use crate::error::place::Place;
-use crate::error::{Cause, Error, Result};
+use crate::error::{Cause, Error, Result, after_colon};
 use crate::platform::signals::SignalGuard;
 use crate::rotation::attempts::{self, Attempts, Next};
 use crate::rotation::commit::{Committed, Received};
 use crate::rotation::recovery::{self, PriorAttempt};
-use crate::rotation::refresh::Outcome;
+use crate::rotation::refresh::{Instead, Outcome};
 use crate::rotation::spendable::{Current, Spendable};
 use crate::rotation::{Fresh, Renewal};
 use crate::store::saved::SavedPairs;
@@ -218,6 +218,18 @@ impl Renewal<'_> {
     ) -> Result<Attempted<'lock>> {
         let url = || pair.credentials.token_endpoint.clone();
         let (hosts, in_doubt) = (&self.rotation.settings.hosts, prior.in_doubt);
+        let refused = |message: String| {
+            let earlier = || "an earlier run was interrupted, or lost the response".to_owned();
+            let lost = lost.map(|(what, _)| what.clone());
+            Error::from(Cause::TokensRefused {
+                url: url(),
+                message: message.into(),
+                creds: self.store.place(),
+                page: hosts.token_page().into(),
+                lost: lost.or_else(|| in_doubt.then(earlier)).map(String::into_boxed_str),
+                set_aside: Box::default(),
+            })
+        };
         let (outcome, error, again) = match outcome {
             Outcome::Withheld(spendable) => return Ok(Attempted::Withheld(spendable)),
             Outcome::NotSent { reason, spendable } => {
@@ -229,29 +241,27 @@ impl Renewal<'_> {
                 let error = Cause::AuthServerBusy { url: url(), status, wait, in_doubt };
                 (attempts::Outcome::Busy { wait }, error, Some(spendable))
             }
-            Outcome::InvalidGrant { message } => {
-                let earlier = || "an earlier run was interrupted, or lost the response".to_owned();
-                let lost = lost.map(|(what, _)| what.clone());
-                return Err(Cause::TokensRefused {
-                    url: url(),
-                    message: message.into(),
-                    creds: self.store.place(),
-                    page: hosts.token_page().into(),
-                    lost: lost.or_else(|| in_doubt.then(earlier)).map(String::into_boxed_str),
-                    set_aside: Box::default(),
-                }
-                .into());
-            }
-            Outcome::Refused { status, message } => {
-                let error = Cause::RefreshRefused { url: url(), status, message, in_doubt };
+            Outcome::InvalidGrant { message } => return Err(refused(message)),
+            Outcome::Refused { status, message, by } => {
+                let error = Cause::RefreshRefused { url: url(), status, message, by, in_doubt };
                 (attempts::Outcome::Refused, error, None)
             }
-            Outcome::Received { body, saved, what, again } => {
+            Outcome::Received { body, saved, instead, again } => {
                 if let Some(response) = TokenResponse::parse(&body, prepared.time(), hosts) {
                     return Ok(Attempted::Received(Received { response, body, saved }));
                 }
-                let error = self.lost(&(what, None), pair);
-                (attempts::Outcome::InDoubt { wait: None }, error, Some(again.once_more()))
+                match instead {
+                    Instead::InvalidGrant { message } => return Err(refused(message)),
+                    Instead::Error { message } => {
+                        let what = format!("an error came in its place{}", after_colon(&message));
+                        (attempts::Outcome::Error, self.lost(&(what, None), pair), None)
+                    }
+                    Instead::Nothing { what } => {
+                        let error = self.lost(&(what, None), pair);
+                        let again = Some(again.once_more());
+                        (attempts::Outcome::InDoubt { wait: None }, error, again)
+                    }
+                }
             }
             Outcome::InDoubt { what, status, wait, again } => {
                 let error = self.lost(&(what, status), pair);

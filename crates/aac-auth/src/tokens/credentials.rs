@@ -255,9 +255,10 @@ impl Document {
 
     /// The first JSON object in these bytes, whatever surrounds it.
     fn within(bytes: &[u8]) -> Option<Self> {
-        let bytes = decompressed(bytes);
-        let lossy = || Zeroizing::new(String::from_utf8_lossy(&bytes).into_owned());
-        let text = text::decode(&bytes).unwrap_or_else(|_| lossy());
+        Self::within_text(&text_of(bytes))
+    }
+
+    fn within_text(text: &str) -> Option<Self> {
         let object = &text[text.find('{')?..];
         serde_json::Deserializer::from_str(object).into_iter().next()?.ok().map(Self)
     }
@@ -323,22 +324,32 @@ impl Document {
         }
     }
 
-    /// The error of an authorization server (RFC 6749 §5.2) that a program wrote here.
+    /// The error of an authorization server that a program wrote here.
     fn oauth_error(&self) -> Option<String> {
-        let text = |field| self.0.get(field).and_then(Value::as_str);
         if self.0.contains_key(ACCESS) || self.0.contains_key(REFRESH) {
             return None;
         }
+        let error = self.error()?;
         // Anything else was not written by such a server, and may be a secret.
-        let error = text("error")?;
-        if !OAUTH_ERRORS.contains(&error) {
-            return Some(String::new());
+        match OAUTH_ERRORS.contains(&&*error.code) {
+            true => Some(redact(&error.message, &[], 200)),
+            false => Some(String::new()),
         }
-        let message = match text("error_description") {
-            Some(description) => format!("{error}: {description}"),
-            None => error.to_owned(),
+    }
+
+    fn error(&self) -> Option<OAuthError> {
+        let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
+        let error = self.0.get("error")?;
+        let code = match error {
+            Value::String(code) => code.clone(),
+            Value::Object(error) => text(error.get("message")).unwrap_or_default(),
+            _ => return None,
         };
-        Some(redact(&message, &[], 200))
+        let message = match text(self.0.get("error_description")) {
+            Some(description) if !description.is_empty() => format!("{code}: {description}"),
+            _ => code.clone(),
+        };
+        Some(OAuthError { code, message })
     }
 
     pub(crate) fn arrival(&self) -> Option<Arrival> {
@@ -380,6 +391,31 @@ fn line_of_broken_string(text: &str) -> Option<usize> {
 fn without_place(error: &serde_json::Error) -> String {
     let text = error.to_string();
     text.split(" at line ").next().unwrap_or_default().to_owned()
+}
+
+/// An error of the authorization server (RFC 6749 §5.2). It may quote what it was sent.
+pub(crate) struct OAuthError {
+    pub(crate) code: String,
+    /// The code and the description.
+    pub(crate) message: String,
+}
+
+/// What the body of a response says in place of tokens. It is read as tokens are, whatever its coding and
+/// framing.
+pub(crate) struct Said {
+    pub(crate) error: Option<OAuthError>,
+    /// Whether it is a JSON object, as all that an authorization server says.
+    pub(crate) is_object: bool,
+    pub(crate) text: Zeroizing<String>,
+}
+
+impl Said {
+    pub(crate) fn in_body(body: &[u8]) -> Self {
+        let text = text_of(body);
+        let document = Document::within_text(&text);
+        let is_object = document.is_some();
+        Self { error: document.and_then(|document| document.error()), is_object, text }
+    }
 }
 
 /// A usable successful response of the token endpoint (RFC 6749 §5.1).
@@ -490,6 +526,13 @@ impl TokenResponse {
         }
         document
     }
+}
+
+/// The text of a body, whatever its coding.
+fn text_of(body: &[u8]) -> Zeroizing<String> {
+    let bytes = decompressed(body);
+    let lossy = || Zeroizing::new(String::from_utf8_lossy(&bytes).into_owned());
+    text::decode(&bytes).unwrap_or_else(|_| lossy())
 }
 
 /// Decodes the body's content coding, recognized by its first bytes: a header may be missing or wrong.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::http::header::{CONNECTION, LOCATION, RETRY_AFTER};
+use axum::http::header::{CONNECTION, DATE, LOCATION, RETRY_AFTER};
 use axum::http::{HeaderValue, Response, StatusCode, Version};
 use hyper::body::Body as _;
 use serde_json::json;
@@ -30,6 +30,18 @@ pub(super) enum Outcome {
     Reset,
     /// Nothing, ever.
     Hang,
+}
+
+impl Outcome {
+    /// The same, with this `Date`.
+    pub(super) fn dated(self, date: String) -> Self {
+        let dated = |response| with_header(response, DATE.as_str(), date);
+        match self {
+            Self::Respond(response) => Self::Respond(dated(response)),
+            Self::RespondLate(delay, response) => Self::RespondLate(delay, dated(response)),
+            other => other,
+        }
+    }
 }
 
 /// The outcome of a request that is not handled because of the fault; `None` if it is to be handled.

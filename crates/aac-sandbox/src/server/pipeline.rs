@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
-use axum::http::header::DATE;
 use axum::http::request::Parts;
 use axum::http::{self, Method, Response};
 use hyper::body::{Body as _, Incoming};
@@ -17,7 +16,7 @@ use super::inject::{self, Outcome};
 use super::{authorization, gateway, vault};
 use crate::faults::{FaultKind, Target};
 use crate::http::body::MAX_BUFFERED;
-use crate::http::responses::{with_header, with_request_id};
+use crate::http::responses::with_request_id;
 use crate::kv::Operation;
 use crate::log::{self, Note};
 use crate::options::Options;
@@ -92,9 +91,12 @@ impl Server {
         if target == Target::Token {
             self.shared.responses.pass().await;
         }
-        if let Some(operation) = operation {
-            outcome = self.finish_vault(number, outcome);
-            self.shared.vault_responses(operation).pass().await;
+        match operation {
+            Some(operation) => {
+                outcome = self.finish_vault(number, outcome);
+                self.shared.vault_responses(operation).pass().await;
+            }
+            None => outcome = outcome.dated(self.shared.state().settings.now().http_date()),
         }
         match outcome {
             Outcome::Respond(response) => Ok(response),
@@ -149,13 +151,7 @@ impl Server {
     /// Records how the vault responds, and dates its response by its clock.
     fn finish_vault(&self, number: u64, outcome: Outcome) -> Outcome {
         let mut state = self.shared.state();
-        let date = state.vault.now().http_date();
-        let dated = |response| with_header(response, DATE.as_str(), date);
-        let outcome = match outcome {
-            Outcome::Respond(response) => Outcome::Respond(dated(response)),
-            Outcome::RespondLate(delay, response) => Outcome::RespondLate(delay, dated(response)),
-            other => other,
-        };
+        let outcome = outcome.dated(state.vault.now().http_date());
         if let Outcome::Respond(response) | Outcome::RespondLate(_, response) = &outcome {
             state.vault_log.finish(number, response.status().as_u16());
         }

@@ -332,6 +332,47 @@ impl<'a> VaultStore<'a> {
             }
         }
     }
+
+    /// What another program has noted about this token, if that still counts.
+    pub(crate) fn noted(&self, sent: &Credentials) -> Option<Error> {
+        let seen = self.seen.borrow();
+        let watched = self.watched.borrow();
+        let token = sent.refresh_token.digest();
+        let about = |note: &Option<Note>| note.clone().filter(|note| note.token == token);
+        let (refused, failed) = (about(&seen.notes.refused), about(&seen.notes.failed));
+        let failed = failed.filter(|note| {
+            watched.as_ref().is_some_and(|(_, claim, _)| claim.is_of_refresh(&note.nonce))
+        });
+        // The clocks of the vault's nodes may differ.
+        let age = |note: &Note| seen.now().abs_diff(note.time);
+        match told(refused.as_ref().map(age), failed.as_ref().map(age)) {
+            Told::Nothing => None,
+            Told::Refused => Some(
+                Cause::TokensRefused {
+                    url: sent.token_endpoint.clone(),
+                    message: refused?.message.into(),
+                    creds: self.place(),
+                    page: self.vault.hosts.token_page().into(),
+                    // Whoever sent it last knew why.
+                    lost: seen
+                        .notes
+                        .failed
+                        .as_ref()
+                        .filter(|note| note.token == token)
+                        .map(|note| note.message.clone().into()),
+                    set_aside: Box::default(),
+                }
+                .into(),
+            ),
+            Told::Failed => Some(Error::noted(&failed?.message, "Run this again.", 1)),
+        }
+    }
+
+    /// Whether a program has noted that it may have used the refresh token of this pair.
+    pub(crate) fn is_in_doubt(&self, pair: &Credentials) -> bool {
+        let seen = self.seen.borrow();
+        seen.notes.failed.as_ref().is_some_and(|note| note.token == pair.refresh_token.digest())
+    }
 }
 
 impl Store for VaultStore<'_> {
@@ -502,41 +543,6 @@ impl Claimant<'_> {
             }
         }
     }
-
-    /// What another program has noted about this token, if that still counts.
-    fn noted(&self, sent: &Credentials) -> Option<Error> {
-        let seen = self.store.seen.borrow();
-        let watched = self.store.watched.borrow();
-        let token = sent.refresh_token.digest();
-        let about = |note: &Option<Note>| note.clone().filter(|note| note.token == token);
-        let (refused, failed) = (about(&seen.notes.refused), about(&seen.notes.failed));
-        let failed = failed.filter(|note| {
-            watched.as_ref().is_some_and(|(_, claim, _)| claim.is_of_refresh(&note.nonce))
-        });
-        // The clocks of the vault's nodes may differ.
-        let age = |note: &Note| seen.now().abs_diff(note.time);
-        match told(refused.as_ref().map(age), failed.as_ref().map(age)) {
-            Told::Nothing => None,
-            Told::Refused => Some(
-                Cause::TokensRefused {
-                    url: sent.token_endpoint.clone(),
-                    message: refused?.message.into(),
-                    creds: self.store.place(),
-                    page: self.store.vault.hosts.token_page().into(),
-                    // Whoever sent it last knew why.
-                    lost: seen
-                        .notes
-                        .failed
-                        .as_ref()
-                        .filter(|note| note.token == token)
-                        .map(|note| note.message.clone().into()),
-                    set_aside: Box::default(),
-                }
-                .into(),
-            ),
-            Told::Failed => Some(Error::noted(&failed?.message, "Run this again.", 1)),
-        }
-    }
 }
 
 impl Exclusive for Claimant<'_> {
@@ -581,7 +587,7 @@ impl Exclusive for Claimant<'_> {
             if store.holder() == Holder::Alive {
                 return Ok(Preparation::LockLost);
             }
-            if let Some(error) = self.noted(sent) {
+            if let Some(error) = store.noted(sent) {
                 return Err(error);
             }
         }

@@ -13,15 +13,27 @@ const LIMIT: usize = 300;
 pub(crate) fn read(status: u16, body: &[u8], secrets: &[&str]) -> (String, HttpErrorKind) {
     let text = String::from_utf8_lossy(body);
     let json: Value = serde_json::from_slice(body).unwrap_or_default();
-    let parts = parts(&json);
-    let message = if !parts.is_empty() {
-        parts.join(": ")
-    } else if let Some(title) = html_title(&text) {
-        title
-    } else {
-        text.into_owned()
-    };
+    let message = known(&text, &json).unwrap_or_else(|| text.into_owned());
     (redact(&message, secrets, LIMIT), meaning(status, &json))
+}
+
+/// The same message where JSON of an unknown shape may hold tokens that nobody knows yet: it is not shown.
+pub(crate) fn message(text: &str, secrets: &[&str]) -> String {
+    let json: Value = serde_json::from_str(text).unwrap_or_default();
+    let unknown = || if json.is_null() { text.to_owned() } else { String::new() };
+    redact(&known(text, &json).unwrap_or_else(unknown), secrets, LIMIT)
+}
+
+/// The title of a web page, on one line and without secrets.
+pub(crate) fn title(text: &str, secrets: &[&str]) -> Option<String> {
+    html_title(text).map(|title| redact(&title, secrets, LIMIT))
+}
+
+fn known(text: &str, json: &Value) -> Option<String> {
+    match parts(json) {
+        parts if parts.is_empty() => html_title(text),
+        parts => Some(parts.join(": ")),
+    }
 }
 
 /// The meaningful parts of an error body; none if its shape is unknown.
