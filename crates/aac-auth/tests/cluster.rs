@@ -409,8 +409,6 @@ impl<'a> Fleet<'a> {
         command
             .arg("-v")
             .env("AAC_DIR", folder.path())
-            // Nobody's ~/.vault-token.
-            .env("HOME", folder.path().join("nobody"))
             .env("VAULT_ADDR", &way.address)
             .env("VAULT_TOKEN", cluster.token())
             .env("VAULT_CACERT", cluster.ca())
@@ -721,10 +719,7 @@ fn what_the_readme_says(lab: &Lab) {
     let mut path = vec![bin];
     path.extend(env::split_paths(&env::var_os("PATH").unwrap()));
     let bash = |script: &str| {
-        let mut command = Command::new("bash");
-        for (name, _) in env::vars_os().filter(|(name, _)| aac_sandbox::is_set_by_cargo(name)) {
-            command.env_remove(name);
-        }
+        let mut command = acceptance::clean("bash");
         let leader = lab.cluster.wait_for_leader();
         command
             .args(["-ec", script])
@@ -732,8 +727,7 @@ fn what_the_readme_says(lab: &Lab) {
             .env("PATH", env::join_paths(&path).unwrap())
             .env("BAO_ADDR", lab.cluster.address(leader))
             .env("BAO_CACERT", lab.cluster.ca())
-            .env("BAO_TOKEN", lab.cluster.root_token())
-            .env_remove("AAC_DIR");
+            .env("BAO_TOKEN", lab.cluster.root_token());
         let run = Run::from(command.output().unwrap());
         assert_eq!(run.code, Some(0), "{script}{}{}", run.stdout, run.stderr);
         lock(&lab.outputs).extend([run.stdout.clone(), run.stderr.clone()]);

@@ -35,7 +35,7 @@ fn strace(case: &Case, output: &Path, inject: Option<&str>) -> Command {
 
 /// The same, for calls on one of the files alone.
 fn strace_at(case: &Case, output: &Path, file: Option<&str>, inject: &[&str]) -> Command {
-    let mut command = Command::new("strace");
+    let mut command = acceptance::clean("strace");
     command.args(["-f", "-s", "64", "-o"]).arg(output);
     if let Some(file) = file {
         command.arg("-P").arg(case.path(file));
@@ -449,7 +449,7 @@ struct Mount(PathBuf);
 
 impl Mount {
     fn new(args: &[&str], target: &Path) -> Option<Self> {
-        let output = Command::new("mount").args(args).arg(target).output();
+        let output = acceptance::clean("mount").args(args).arg(target).output();
         match output {
             Ok(output) if output.status.success() => Some(Self(target.to_owned())),
             Ok(output) => {
@@ -466,7 +466,7 @@ impl Mount {
 
 impl Drop for Mount {
     fn drop(&mut self) {
-        let _ = Command::new("umount").arg(&self.0).status();
+        let _ = acceptance::clean("umount").arg(&self.0).status();
     }
 }
 
@@ -607,7 +607,7 @@ fn a_first_run_by_another_user_shuts_nobody_out() {
         );
     }
     case.sandbox.revoke_access_tokens();
-    let mut command = Command::new("setpriv");
+    let mut command = acceptance::clean("setpriv");
     command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(program);
     Run::of(command.env("AAC_DIR", case.folder.path())).assert_ok();
     assert_eq!(case.sandbox.counters().refreshes, 2);

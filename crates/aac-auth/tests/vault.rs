@@ -90,9 +90,6 @@ impl Fleet {
     fn program(&self, machine: usize, name: &str) -> Command {
         let mut command = acceptance::clean(program(name));
         command.env("AAC_DIR", self.machines[machine].path());
-        // Nobody's ~/.vault-token.
-        command.env("HOME", self.machines[machine].path().join("nobody"));
-        command.env("USERPROFILE", self.machines[machine].path().join("nobody"));
         command.envs(self.sandbox.vault().environment());
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
@@ -508,7 +505,11 @@ fn a_secret_or_an_engine_of_no_use_is_told_with_its_cure() {
             let secret = format!("{}/v1/secret/data/aac", vault.url());
             let tokens = acceptance::creds_with(&fleet.tokens);
             let token = vault.root_token();
-            ureq::post(&secret).header("x-vault-token", &token).send(&tokens).unwrap();
+            acceptance::agent()
+                .post(&secret)
+                .header("x-vault-token", &token)
+                .send(&tokens)
+                .unwrap();
             let fleet = fleet.with("VAULT_TOKEN", token);
             let pointer = json!({ "vault": "secret/data/aac" }).to_string();
             fs::write(fleet.path(0, "creds.json"), pointer).unwrap();
@@ -946,14 +947,14 @@ fn a_pair_in_the_journal_counts_where_the_folder_cannot_be_written_any_more() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_read_only_folder_will_do_though_it_has_a_lock_file() {
-    let able = Command::new("unshare").args(["-rm", "true"]).status();
+    let able = acceptance::clean("unshare").args(["-rm", "true"]).status();
     if !able.is_ok_and(|status| status.success()) {
         return eprintln!("skipped: unshare -rm does not work here");
     }
     let (fleet, _) = with_pair_in_journal(1);
     let run = || {
         let original = fleet.command(0);
-        let mut command = Command::new("unshare");
+        let mut command = acceptance::clean("unshare");
         let script =
             "mount --bind $AAC_DIR $AAC_DIR && mount -o remount,ro,bind $AAC_DIR && exec \"$0\" -v";
         command.args(["-rm", "sh", "-c", script]).arg(original.get_program());
