@@ -82,7 +82,10 @@ fn command(program: &str, folder: &Path) -> Command {
     command
         .current_dir(folder)
         .env("PATH", env::join_paths(path).unwrap())
-        .env("CARGO_TARGET_DIR", target);
+        .env("CARGO_TARGET_DIR", target)
+        // What is compiled in a copy is run a few times, and then thrown away.
+        .env("CARGO_INCREMENTAL", "0")
+        .env("CARGO_PROFILE_DEV_DEBUG", "0");
     command
 }
 
@@ -116,7 +119,7 @@ fn help(program: &str) -> String {
 }
 
 fn help_of_the_sandbox() -> String {
-    let output = command(env!("CARGO"), repository()).args(["sandbox", "--help"]).output().unwrap();
+    let output = acceptance::cargo().args(["sandbox", "--help"]).output().unwrap();
     stdout(output).trim_end().to_owned()
 }
 
