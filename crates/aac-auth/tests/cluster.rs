@@ -13,7 +13,7 @@
 
 use aac_sandbox::{Hold, Options, Sandbox, Tokens};
 use acceptance::cluster::{Cluster, SECRET};
-use acceptance::{Run, Running, answered, program, repository};
+use acceptance::{Run, Running, answered, in_other_times, program, repository};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::env;
@@ -405,7 +405,10 @@ impl<'a> Fleet<'a> {
     fn program(&self, machine: usize, name: &str) -> Command {
         let (folder, way) = &self.machines[machine];
         let cluster = &self.lab.cluster;
-        let mut command = acceptance::clean(program(name));
+        let is_in_other_times =
+            self.environment.iter().any(|(name, _)| [TAKEOVER, PATIENCE].contains(name));
+        let program = if is_in_other_times { in_other_times() } else { program(name) };
+        let mut command = acceptance::clean(program);
         command
             .arg("-v")
             .env("AAC_DIR", folder.path())

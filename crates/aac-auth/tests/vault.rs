@@ -2,12 +2,12 @@
 //! the same secret.
 
 use aac_sandbox::{Fault, FaultKind, Operation, Options, Sandbox, Tokens, VaultOptions};
-use acceptance::{Run, Running, names, program};
+use acceptance::{Run, Running, in_other_times, names, program};
 use serde_json::{Value, json};
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -15,9 +15,9 @@ use tempfile::TempDir;
 
 const PAGE: &str = "/cloud-portal/preferences/oauth2-api-tokens";
 const SOON: Duration = Duration::from_secs(30);
-/// Shortens the time until a holder counts as dead.
+/// Shortens the time until a holder counts as dead, for [`acceptance::in_other_times`].
 const TAKEOVER: &str = "AAC_TEST_TAKEOVER_SECONDS";
-/// Bounds how long the vault is tried.
+/// Bounds how long the vault is tried, for the same.
 const PATIENCE: &str = "AAC_TEST_PATIENCE_SECONDS";
 
 /// Machines that share the tokens of one secret.
@@ -88,7 +88,13 @@ impl Fleet {
     }
 
     fn program(&self, machine: usize, name: &str) -> Command {
-        let mut command = acceptance::clean(program(name));
+        let is_in_other_times =
+            self.environment.iter().any(|(name, _)| [TAKEOVER, PATIENCE].contains(name));
+        self.start_of(machine, if is_in_other_times { in_other_times() } else { program(name) })
+    }
+
+    fn start_of(&self, machine: usize, program: &Path) -> Command {
+        let mut command = acceptance::clean(program);
         command.env("AAC_DIR", self.machines[machine].path());
         command.envs(self.sandbox.vault().environment());
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
@@ -189,14 +195,12 @@ fn a_client_with_many_calls_asks_the_vault_once() {
 
 #[test]
 fn threads_that_wait_for_a_vault_do_not_wait_for_one_another() {
-    let fleet = Fleet::fresh(1);
+    let fleet = Fleet::fresh(1).with(PATIENCE, 2);
     fleet.sandbox.add_fault(Fault::vault(FaultKind::Sealed).always());
-    let mut program = acceptance::clean(acceptance::example("threads"));
-    program.env("AAC_DIR", fleet.machines[0].path());
-    program.envs(fleet.sandbox.vault().environment()).env(PATIENCE, "2");
-    program.args(["41", "42", "43", "44", "45", "46", "47", "48"]);
+    let mut command = fleet.command(0);
+    command.args(["--threads", "8"]);
     let start = Instant::now();
-    let run = fleet.check(Run::of(&mut program));
+    let run = fleet.check(Run::of(&mut command));
     assert_eq!(run.code, Some(1), "{}", run.stderr);
     assert!(run.stderr.contains("the vault is sealed"), "{}", run.stderr);
     assert!(start.elapsed() < Duration::from_secs(12), "{:?}", start.elapsed());
@@ -745,7 +749,7 @@ fn a_claim_that_may_be_applied_later_is_taken_away_by_whoever_gave_up() {
     for requests in [1000, 2] {
         let fleet = Fleet::expired(2);
         fleet.sandbox.add_fault(Fault::vault_write(FaultKind::AppliedLater(requests)));
-        let mut command = fleet.command(0);
+        let mut command = fleet.start_of(0, in_other_times());
         let run = fleet.check(Run::of(command.env(PATIENCE, "0")));
         run.assert_fails(1, &["HTTP 500", "your tokens are unchanged"]);
         fleet.sandbox.vault().apply_late_writes();
@@ -859,8 +863,11 @@ fn a_doubt_of_the_folders_days_outlives_a_claim_that_failed() {
     let vault = case.sandbox.vault();
     vault.put_tokens(&case.tokens);
     fs::write(case.creds(), json!({ "vault": vault.path() }).to_string()).unwrap();
-    let run =
-        |patience: &str| Run::of(case.command().envs(vault.environment()).env(PATIENCE, patience));
+    let run = |patience: &str| {
+        let mut command = acceptance::clean(in_other_times());
+        command.env("AAC_DIR", case.folder.path()).envs(vault.environment());
+        Run::of(command.env(PATIENCE, patience))
+    };
     case.sandbox.add_fault(Fault::vault_write(FaultKind::NoQuorum).always());
     run("0").assert_fails(1, &["an earlier run may have used the refresh token"]);
     case.sandbox.clear_faults();

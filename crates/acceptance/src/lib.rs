@@ -126,10 +126,16 @@ pub fn program(name: &str) -> &'static Path {
     &PATHS.get_or_init(|| build(["--bins"].into_iter().chain(packages)))[name]
 }
 
-/// One of the recipes, which are the examples of `aac-auth`.
+/// One of the recipes, which are examples of `aac-auth`.
 pub fn example(name: &str) -> &'static Path {
     static PATHS: OnceLock<HashMap<String, PathBuf>> = OnceLock::new();
     &PATHS.get_or_init(|| build(["--examples", "--package", "aac-auth"]))[name]
+}
+
+/// get_workspace with the times of a vault that variables of the test give it; no program of a user's has
+/// other times.
+pub fn in_other_times() -> &'static Path {
+    example("get_workspace")
 }
 
 /// The smallest program.
@@ -154,6 +160,11 @@ fn build<'a>(what: impl IntoIterator<Item = &'a str>) -> HashMap<String, PathBuf
         Some((message["target"]["name"].as_str()?.to_owned(), PathBuf::from(path)))
     });
     programs.collect()
+}
+
+/// Whether a program contains the name of a variable that is for tests.
+pub fn names_a_variable_of_tests(program: &Path) -> bool {
+    String::from_utf8_lossy(&fs::read(program).unwrap()).contains("AAC_TEST_")
 }
 
 /// A folder with the three files, connected to a sandbox.

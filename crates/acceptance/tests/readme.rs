@@ -319,6 +319,10 @@ fn everyday_tasks(folder: &Path) {
     let script = blocks("crates/run_plan/README.md", "bash").remove(0);
     let script = format!("cargo sandbox bash -c 'PATH=$PWD/installed/bin:$PATH; {script}'");
     assert_eq!(stdout(bash(folder, &script)), "run 701 is complete\n");
+    let installed = folder.join("installed").join("bin");
+    for name in names(&installed) {
+        assert!(!acceptance::names_a_variable_of_tests(&installed.join(&name)), "{name}");
+    }
 }
 
 /// "Use your account", and other languages after it. The account is the sandbox's, and the editor is

@@ -1,7 +1,10 @@
 //! The repository itself: a top level for users, and documents that name what is there.
 
 use acceptance::user::User;
-use acceptance::{Run, clean, crates, documents, have, names, read, repository, tracked};
+use acceptance::{
+    PROGRAMS, Run, clean, crates, documents, example, have, names, names_a_variable_of_tests,
+    program, read, repository, tracked,
+};
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -64,7 +67,9 @@ fn a_users_own_copy_and_a_licence_break_no_rule() {
     let crates = tree.join("crates");
     acceptance::copy(&crates.join("get_workspace"), &crates.join("my_call"));
     let mut tests = clean(env::current_exe().unwrap());
-    tests.args(["--skip", "a_users_own"]).env("CARGO_MANIFEST_DIR", crates.join("acceptance"));
+    // Nor is it to be built.
+    tests.args(["--skip", "a_users_own", "--skip", "no_program"]);
+    tests.env("CARGO_MANIFEST_DIR", crates.join("acceptance"));
     let run = Run::of(&mut tests);
     assert_eq!(run.code, Some(0), "{}", run.stdout);
 }
@@ -92,6 +97,18 @@ fn all_that_a_test_starts_is_started_by_one_function() {
     started.sort();
     let expected: Vec<_> = STARTS.iter().rev().map(PathBuf::from).collect();
     assert_eq!(started, expected, "take acceptance::clean");
+}
+
+#[test]
+fn no_program_obeys_a_variable_of_the_tests() {
+    let recipes = names(&repository().join("crates/aac-auth/examples"));
+    let recipes = recipes.iter().map(|name| example(name.strip_suffix(".rs").unwrap()));
+    let made: Vec<_> = PROGRAMS.into_iter().map(program).chain(recipes).collect();
+    assert_eq!(made.len(), 12);
+    for path in made {
+        assert!(!names_a_variable_of_tests(path), "{}", path.display());
+    }
+    assert!(names_a_variable_of_tests(acceptance::in_other_times()), "it would be seen");
 }
 
 /// Takes as long as all tests and their compilation.
