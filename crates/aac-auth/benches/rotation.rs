@@ -61,7 +61,7 @@ mod expired {
     fn naive_refresh_and_write(bencher: divan::Bencher) {
         let folder = Folder::new(Sandbox::issue_expired);
         let url = format!("{}/token", folder.sandbox.issuer());
-        let agent = ureq::Agent::new_with_defaults();
+        let agent = acceptance::agent();
         bencher.bench_local(|| {
             let creds: Value = serde_json::from_slice(&fs::read(folder.creds()).unwrap()).unwrap();
             let form = [

@@ -120,6 +120,9 @@ pub use api::json_text::JsonText;
 pub use api::page_hint::PageHint;
 pub use api::rows::Rows;
 
+#[doc(hidden)]
+pub use store::vault::set_times_of_tests;
+
 // What goes wrong.
 pub use error::{Error, ErrorKind, HttpError, Result};
 

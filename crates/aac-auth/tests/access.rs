@@ -131,7 +131,7 @@ fn started_as(
     programs: &tempfile::TempDir,
     case: &Case,
 ) -> Command {
-    let mut command = Command::new("setpriv");
+    let mut command = acceptance::clean("setpriv");
     let user = user.to_string();
     command.args(["--reuid", &user, "--regid", &user, "--groups", groups]).args(by);
     command.arg(programs.path().join("get_workspace"));
@@ -336,14 +336,14 @@ fn a_lock_file_has_its_rights_before_anyone_sees_it() {
 fn a_copy_on_write_disk_that_fills_up_loses_nothing() {
     let image = tempfile::NamedTempFile::new().unwrap();
     image.as_file().set_len(120 * 1024 * 1024).unwrap();
-    let made = Command::new("mkfs.btrfs").args(["-q", "-M"]).arg(image.path()).output();
+    let made = acceptance::clean("mkfs.btrfs").args(["-q", "-M"]).arg(image.path()).output();
     if !made.as_ref().is_ok_and(|made| made.status.success()) {
         eprintln!("skipped: mkfs.btrfs: {made:?}");
         return;
     }
     let disk = tempfile::tempdir().unwrap();
     let mount =
-        Command::new("mount").args(["-o", "loop"]).arg(image.path()).arg(disk.path()).output();
+        acceptance::clean("mount").args(["-o", "loop"]).arg(image.path()).arg(disk.path()).output();
     if !mount.as_ref().is_ok_and(|mount| mount.status.success()) {
         eprintln!("skipped: mount: {mount:?}");
         return;
@@ -377,7 +377,7 @@ fn a_copy_on_write_disk_that_fills_up_loses_nothing() {
             again.stderr,
         ));
     }
-    let unmounted = Command::new("umount").arg(disk.path()).status().unwrap();
+    let unmounted = acceptance::clean("umount").arg(disk.path()).status().unwrap();
     assert!(unmounted.success());
     for (code, again, refreshes, stderr, later) in &saved {
         assert_eq!((*code, *again, *refreshes), (Some(0), Some(0), 1), "{stderr} then {later}");

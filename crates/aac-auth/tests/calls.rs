@@ -8,7 +8,7 @@ use acceptance::{Case, DOCUMENTED, Run};
 use std::env;
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -79,7 +79,7 @@ fn what_is_sent_is_what_the_vendor_documents() {
 #[cfg(unix)]
 fn a_shell_sees_the_line_that_the_vendor_shows() {
     let case = Case::fresh(Options::default());
-    let output = Command::new("sh")
+    let output = acceptance::clean("sh")
         .args(["-c", "echo $(\"$0\")"])
         .arg(acceptance::get_workspace())
         .env("AAC_DIR", case.folder.path())
@@ -106,13 +106,12 @@ fn other_languages_parse_what_is_printed() {
             "{\n  id: 31429,\n  name: 'lukes-test-workspace',\n  state: 'active',\n  lastStateChange: null,\n",
         ),
     ] {
-        match Command::new(language).args([option, script, &printed]).output() {
-            Ok(output) => {
-                let shown = String::from_utf8(output.stdout).unwrap();
-                assert!(shown.starts_with(expected), "{shown}");
-            }
-            Err(error) => eprintln!("skipped: {language}: {error}"),
+        if !acceptance::have(language) {
+            continue;
         }
+        let output = acceptance::clean(language).args([option, script, &printed]).output().unwrap();
+        let shown = String::from_utf8(output.stdout).unwrap();
+        assert!(shown.starts_with(expected), "{shown}");
     }
 }
 
@@ -121,7 +120,7 @@ fn other_languages_parse_what_is_printed() {
 fn a_reader_that_has_had_enough_is_no_error_and_a_full_disk_is_one() {
     let case = Case::fresh(Options::default());
     let shell = |script: &str| {
-        let mut command = Command::new("sh");
+        let mut command = acceptance::clean("sh");
         command
             .args(["-c", script])
             .arg(acceptance::get_workspace())
@@ -363,7 +362,7 @@ fn a_command_line_that_is_wrong_ends_with_2() {
 #[cfg(unix)]
 fn closed_standard_streams_do_no_harm() {
     let case = Case::expired(Options::default());
-    let status = Command::new("sh")
+    let status = acceptance::clean("sh")
         .args(["-c", "\"$0\" -v 2>&- <&-"])
         .arg(acceptance::get_workspace())
         .env("AAC_DIR", case.folder.path())
@@ -396,7 +395,7 @@ fn default_options_look_at_the_environment() {
     let case = Case::fresh(Options::default());
     let elsewhere = tempfile::tempdir().unwrap();
     let open = |dir: &str, current: &Path| {
-        let output = Command::new(env::current_exe().unwrap())
+        let output = acceptance::clean(env::current_exe().unwrap())
             .args(["--exact", "open_with_default_options", "--ignored", "--nocapture"])
             .env("AAC_DIR", dir)
             .current_dir(current)

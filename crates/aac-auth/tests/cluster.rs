@@ -13,7 +13,7 @@
 
 use aac_sandbox::{Hold, Options, Sandbox, Tokens};
 use acceptance::cluster::{Cluster, SECRET};
-use acceptance::{Run, Running, answered, program, repository};
+use acceptance::{Run, Running, answered, in_other_times, program, repository};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::env;
@@ -405,12 +405,13 @@ impl<'a> Fleet<'a> {
     fn program(&self, machine: usize, name: &str) -> Command {
         let (folder, way) = &self.machines[machine];
         let cluster = &self.lab.cluster;
-        let mut command = acceptance::clean(program(name));
+        let is_in_other_times =
+            self.environment.iter().any(|(name, _)| [TAKEOVER, PATIENCE].contains(name));
+        let program = if is_in_other_times { in_other_times() } else { program(name) };
+        let mut command = acceptance::clean(program);
         command
             .arg("-v")
             .env("AAC_DIR", folder.path())
-            // Nobody's ~/.vault-token.
-            .env("HOME", folder.path().join("nobody"))
             .env("VAULT_ADDR", &way.address)
             .env("VAULT_TOKEN", cluster.token())
             .env("VAULT_CACERT", cluster.ca())
@@ -721,10 +722,7 @@ fn what_the_readme_says(lab: &Lab) {
     let mut path = vec![bin];
     path.extend(env::split_paths(&env::var_os("PATH").unwrap()));
     let bash = |script: &str| {
-        let mut command = Command::new("bash");
-        for (name, _) in env::vars_os().filter(|(name, _)| aac_sandbox::is_set_by_cargo(name)) {
-            command.env_remove(name);
-        }
+        let mut command = acceptance::clean("bash");
         let leader = lab.cluster.wait_for_leader();
         command
             .args(["-ec", script])
@@ -732,8 +730,7 @@ fn what_the_readme_says(lab: &Lab) {
             .env("PATH", env::join_paths(&path).unwrap())
             .env("BAO_ADDR", lab.cluster.address(leader))
             .env("BAO_CACERT", lab.cluster.ca())
-            .env("BAO_TOKEN", lab.cluster.root_token())
-            .env_remove("AAC_DIR");
+            .env("BAO_TOKEN", lab.cluster.root_token());
         let run = Run::from(command.output().unwrap());
         assert_eq!(run.code, Some(0), "{script}{}{}", run.stdout, run.stderr);
         lock(&lab.outputs).extend([run.stdout.clone(), run.stderr.clone()]);

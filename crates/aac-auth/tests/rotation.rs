@@ -144,8 +144,10 @@ fn foreign_turn(case: &Case) {
         ("refresh_token", creds["refresh_token"].as_str().unwrap()),
         ("client_id", case.sandbox.client_id()),
     ];
-    let mut answer =
-        ureq::post(format!("{}/token", case.sandbox.issuer())).send_form(form).unwrap();
+    let mut answer = acceptance::agent()
+        .post(format!("{}/token", case.sandbox.issuer()))
+        .send_form(form)
+        .unwrap();
     fs::write(case.creds(), answer.body_mut().read_to_string().unwrap()).unwrap();
 }
 

@@ -8,7 +8,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -143,7 +143,7 @@ fn real_terminals_and_timeout_lose_nothing() {
         let hold = case.sandbox.hold_token_responses();
         let socket = case.path("tmux");
         let tmux = || {
-            let mut command = Command::new("tmux");
+            let mut command = acceptance::clean("tmux");
             command.arg("-S").arg(&socket).env("AAC_DIR", case.folder.path());
             command
         };
@@ -160,7 +160,7 @@ fn real_terminals_and_timeout_lose_nothing() {
         // A terminal that is closed.
         let case = Case::expired(slow());
         let hold = case.sandbox.hold_token_responses();
-        let mut command = Command::new("setsid");
+        let mut command = acceptance::clean("setsid");
         command.args(["--ctty", program]).env("AAC_DIR", case.folder.path());
         let terminal = acceptance::Terminal::open(80);
         let mut child = terminal.start(&mut command);
@@ -174,7 +174,7 @@ fn real_terminals_and_timeout_lose_nothing() {
     }
     for round in 0..20 {
         let case = Case::expired(slow());
-        let mut command = Command::new("timeout");
+        let mut command = acceptance::clean("timeout");
         command.args(["0.5", program]).env("AAC_DIR", case.folder.path());
         command.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
         if case.sandbox.counters().refreshes > 0 {
@@ -224,7 +224,7 @@ fn a_response_is_read_however_late() {
 #[ignore = "needs unshare, and to be root: cargo test -p aac-auth --test signals -- --ignored --nocapture"]
 fn the_first_process_of_a_container_ends_as_if_by_the_signal() {
     let unshare = || {
-        let mut command = Command::new("unshare");
+        let mut command = acceptance::clean("unshare");
         command.args(["--pid", "--fork", "--kill-child"]);
         command
     };
@@ -264,7 +264,7 @@ fn the_first_process_of_a_container_ends_as_if_by_the_signal() {
 fn a_signal_that_was_ignored_stays_ignored() {
     let case = Case::expired(Options::default());
     let hold = case.sandbox.hold_token_endpoint();
-    let mut child = Command::new("sh")
+    let mut child = acceptance::clean("sh")
         .args(["-c", "trap '' HUP INT TERM; exec \"$0\""])
         .arg(acceptance::get_workspace())
         .env("AAC_DIR", case.folder.path())

@@ -2,12 +2,12 @@
 //! the same secret.
 
 use aac_sandbox::{Fault, FaultKind, Operation, Options, Sandbox, Tokens, VaultOptions};
-use acceptance::{Run, Running, names, program};
+use acceptance::{Run, Running, in_other_times, names, program};
 use serde_json::{Value, json};
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -15,9 +15,9 @@ use tempfile::TempDir;
 
 const PAGE: &str = "/cloud-portal/preferences/oauth2-api-tokens";
 const SOON: Duration = Duration::from_secs(30);
-/// Shortens the time until a holder counts as dead.
+/// Shortens the time until a holder counts as dead, for [`acceptance::in_other_times`].
 const TAKEOVER: &str = "AAC_TEST_TAKEOVER_SECONDS";
-/// Bounds how long the vault is tried.
+/// Bounds how long the vault is tried, for the same.
 const PATIENCE: &str = "AAC_TEST_PATIENCE_SECONDS";
 
 /// Machines that share the tokens of one secret.
@@ -88,11 +88,14 @@ impl Fleet {
     }
 
     fn program(&self, machine: usize, name: &str) -> Command {
-        let mut command = acceptance::clean(program(name));
+        let is_in_other_times =
+            self.environment.iter().any(|(name, _)| [TAKEOVER, PATIENCE].contains(name));
+        self.start_of(machine, if is_in_other_times { in_other_times() } else { program(name) })
+    }
+
+    fn start_of(&self, machine: usize, program: &Path) -> Command {
+        let mut command = acceptance::clean(program);
         command.env("AAC_DIR", self.machines[machine].path());
-        // Nobody's ~/.vault-token.
-        command.env("HOME", self.machines[machine].path().join("nobody"));
-        command.env("USERPROFILE", self.machines[machine].path().join("nobody"));
         command.envs(self.sandbox.vault().environment());
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
@@ -192,14 +195,12 @@ fn a_client_with_many_calls_asks_the_vault_once() {
 
 #[test]
 fn threads_that_wait_for_a_vault_do_not_wait_for_one_another() {
-    let fleet = Fleet::fresh(1);
+    let fleet = Fleet::fresh(1).with(PATIENCE, 2);
     fleet.sandbox.add_fault(Fault::vault(FaultKind::Sealed).always());
-    let mut program = acceptance::clean(acceptance::example("threads"));
-    program.env("AAC_DIR", fleet.machines[0].path());
-    program.envs(fleet.sandbox.vault().environment()).env(PATIENCE, "2");
-    program.args(["41", "42", "43", "44", "45", "46", "47", "48"]);
+    let mut command = fleet.command(0);
+    command.args(["--threads", "8"]);
     let start = Instant::now();
-    let run = fleet.check(Run::of(&mut program));
+    let run = fleet.check(Run::of(&mut command));
     assert_eq!(run.code, Some(1), "{}", run.stderr);
     assert!(run.stderr.contains("the vault is sealed"), "{}", run.stderr);
     assert!(start.elapsed() < Duration::from_secs(12), "{:?}", start.elapsed());
@@ -508,7 +509,11 @@ fn a_secret_or_an_engine_of_no_use_is_told_with_its_cure() {
             let secret = format!("{}/v1/secret/data/aac", vault.url());
             let tokens = acceptance::creds_with(&fleet.tokens);
             let token = vault.root_token();
-            ureq::post(&secret).header("x-vault-token", &token).send(&tokens).unwrap();
+            acceptance::agent()
+                .post(&secret)
+                .header("x-vault-token", &token)
+                .send(&tokens)
+                .unwrap();
             let fleet = fleet.with("VAULT_TOKEN", token);
             let pointer = json!({ "vault": "secret/data/aac" }).to_string();
             fs::write(fleet.path(0, "creds.json"), pointer).unwrap();
@@ -761,7 +766,7 @@ fn a_claim_that_may_be_applied_later_is_taken_away_by_whoever_gave_up() {
     for requests in [1000, 2] {
         let fleet = Fleet::expired(2);
         fleet.sandbox.add_fault(Fault::vault_write(FaultKind::AppliedLater(requests)));
-        let mut command = fleet.command(0);
+        let mut command = fleet.start_of(0, in_other_times());
         let run = fleet.check(Run::of(command.env(PATIENCE, "0")));
         run.assert_fails(1, &["HTTP 500", "your tokens are unchanged"]);
         fleet.sandbox.vault().apply_late_writes();
@@ -875,8 +880,11 @@ fn a_doubt_of_the_folders_days_outlives_a_claim_that_failed() {
     let vault = case.sandbox.vault();
     vault.put_tokens(&case.tokens);
     fs::write(case.creds(), json!({ "vault": vault.path() }).to_string()).unwrap();
-    let run =
-        |patience: &str| Run::of(case.command().envs(vault.environment()).env(PATIENCE, patience));
+    let run = |patience: &str| {
+        let mut command = acceptance::clean(in_other_times());
+        command.env("AAC_DIR", case.folder.path()).envs(vault.environment());
+        Run::of(command.env(PATIENCE, patience))
+    };
     case.sandbox.add_fault(Fault::vault_write(FaultKind::NoQuorum).always());
     run("0").assert_fails(1, &["an earlier run may have used the refresh token"]);
     case.sandbox.clear_faults();
@@ -963,14 +971,14 @@ fn a_pair_in_the_journal_counts_where_the_folder_cannot_be_written_any_more() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_read_only_folder_will_do_though_it_has_a_lock_file() {
-    let able = Command::new("unshare").args(["-rm", "true"]).status();
+    let able = acceptance::clean("unshare").args(["-rm", "true"]).status();
     if !able.is_ok_and(|status| status.success()) {
         return eprintln!("skipped: unshare -rm does not work here");
     }
     let (fleet, _) = with_pair_in_journal(1);
     let run = || {
         let original = fleet.command(0);
-        let mut command = Command::new("unshare");
+        let mut command = acceptance::clean("unshare");
         let script =
             "mount --bind $AAC_DIR $AAC_DIR && mount -o remount,ro,bind $AAC_DIR && exec \"$0\" -v";
         command.args(["-rm", "sh", "-c", script]).arg(original.get_program());

@@ -11,7 +11,7 @@ use std::io::{Seek, Write};
 use std::os::windows::fs::OpenOptionsExt;
 use std::os::windows::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -201,7 +201,7 @@ fn start_on_console(case: &Case) -> Child {
 
 /// Sends an event to the programs of a console, from a process that moves there.
 fn send(event: &str, child: &Child) {
-    let mut sender = Command::new(env::current_exe().unwrap());
+    let mut sender = acceptance::clean(env::current_exe().unwrap());
     sender.args(["--exact", "sender", "--ignored", "--nocapture"]);
     sender.env("SEND_EVENT", event).env("SEND_EVENT_TO", child.id().to_string());
     let sent = sender.creation_flags(acceptance::platform::OWN_CONSOLE).output().unwrap();
@@ -306,7 +306,7 @@ fn a_variable_is_named_as_it_was_set() {
     fs::write(case.path("aac_url.txt"), "https://api.us1.alteryxcloud.com").unwrap();
     for name in ["HTTPS_PROXY", "https_proxy", "Https_Proxy"] {
         // A command keeps the case of what it had before, even of what was removed from it.
-        let mut command = Command::new(acceptance::get_workspace());
+        let mut command = acceptance::clean(acceptance::get_workspace());
         let run = Run::of(command.env("AAC_DIR", case.folder.path()).env(name, "http://"));
         assert!(run.stderr.contains(&format!("{name} is not a proxy URL")), "{}", run.stderr);
     }

@@ -1,12 +1,16 @@
 //! The program as people run it.
 
 use std::net::{Ipv4Addr, TcpListener};
-use std::process::{Command, Output};
+use std::process::Output;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_aac-sandbox");
 
 fn run(arguments: &[&str]) -> Output {
-    Command::new(PROGRAM).args(arguments).env("CARGO", env!("CARGO")).output().expect("started")
+    acceptance::clean(PROGRAM)
+        .args(arguments)
+        .env("CARGO", env!("CARGO"))
+        .output()
+        .expect("started")
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -59,7 +63,7 @@ fn help_fits_on_a_screen() {
     assert!(help.contains("--list-faults"), "{help}");
     assert!(help.contains("Usage: cargo sandbox [OPTIONS]"), "{help}");
     let installed =
-        Command::new(PROGRAM).arg("--help").env_remove("CARGO").output().expect("it starts");
+        acceptance::clean(PROGRAM).arg("--help").env_remove("CARGO").output().expect("it starts");
     let help = text(&installed.stdout);
     assert!(help.contains("Usage: aac-sandbox [OPTIONS]"), "{help}");
     assert!(help.ends_with("Example: aac-sandbox --fault token:reset-after get_workspace\n"));
@@ -151,7 +155,7 @@ mod unix {
     use std::io::{BufRead as _, BufReader, Read as _};
     use std::os::unix::process::CommandExt as _;
     use std::path::{Path, PathBuf};
-    use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
+    use std::process::{Child, ChildStdout, ExitStatus, Output, Stdio};
 
     use super::{PROGRAM, run, text};
 
@@ -164,7 +168,7 @@ mod unix {
             test -n "$VAULT_TOKEN" -a "$VAULT_TOKEN" != other && echo token
             echo "${BAO_ADDR-none} ${VAULT_NAMESPACE-none}"
         "#;
-        let output = Command::new(PROGRAM)
+        let output = acceptance::clean(PROGRAM)
             .args(["--vault", "sh", "-c", script])
             .envs(["VAULT_TOKEN", "BAO_ADDR", "VAULT_NAMESPACE"].map(|name| (name, "other")))
             .output()
@@ -172,7 +176,7 @@ mod unix {
         let expected = "{\"vault\":\"secret/data/aac\"}\n-rw-------\nlocal\ntoken\nnone none\n";
         assert_eq!(text(&output.stdout), expected, "{output:?}");
         // Without it, the user's own vault stays.
-        let output = Command::new(PROGRAM)
+        let output = acceptance::clean(PROGRAM)
             .args(["sh", "-c", r#"echo "$VAULT_ADDR""#])
             .env("VAULT_ADDR", "https://vault.example")
             .output()
@@ -188,7 +192,7 @@ mod unix {
 
     impl Running {
         fn start(arguments: &[&str]) -> Self {
-            let mut child = Command::new(PROGRAM)
+            let mut child = acceptance::clean(PROGRAM)
                 .args(arguments)
                 .process_group(0)
                 .stdin(Stdio::piped())
@@ -231,7 +235,7 @@ mod unix {
     }
 
     fn kill(signal: &str, whom: &str) {
-        let status = Command::new("kill").args(["-s", signal, "--", whom]).status();
+        let status = acceptance::clean("kill").args(["-s", signal, "--", whom]).status();
         assert!(status.expect("kill runs").success());
     }
 
@@ -316,7 +320,7 @@ mod unix {
             echo "${CARGO_PKG_NAME-unset} ${CARGO_MANIFEST_DIR-unset} ${CARGO_HOME-unset}"
             echo "$AAC_DIR"
             exit 7"#;
-        let output = Command::new(PROGRAM)
+        let output = acceptance::clean(PROGRAM)
             .args(["sh", "-c", script, "--", "--help"])
             .env("CARGO_PKG_NAME", "set")
             .env("CARGO_MANIFEST_DIR", "set")
@@ -332,7 +336,7 @@ mod unix {
 
     /// Cargo names itself and the manifest of the sandbox to what it runs.
     fn run_by_cargo(cargo: &str, arguments: &[&str]) -> Output {
-        let mut command = Command::new(PROGRAM);
+        let mut command = acceptance::clean(PROGRAM);
         command.args(arguments).env("CARGO", cargo);
         command.env("CARGO_MANIFEST_DIR", env!("CARGO_MANIFEST_DIR"));
         command.output().expect("started")
@@ -358,7 +362,7 @@ mod unix {
             let output = run_by_cargo("echo", &[name]);
             assert_eq!(output.status.code(), Some(127), "{name}: {output:?}");
         }
-        let mut without_cargo = Command::new(PROGRAM);
+        let mut without_cargo = acceptance::clean(PROGRAM);
         let output = without_cargo.arg("list_users").env_remove("CARGO").output();
         assert_eq!(output.expect("started").status.code(), Some(127), "without cargo");
     }

@@ -3,7 +3,7 @@
 
 use aac_sandbox::{Options, Sandbox};
 use std::error::Error;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::{env, fs};
 
 const SYSTEM: &str = "/etc/ssl/certs/ca-certificates.crt";
@@ -17,8 +17,9 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     sandbox.write_files(folder.path(), &sandbox.issue())?;
     let bundle = folder.path().join("ca.pem");
     fs::write(&bundle, fs::read_to_string(SYSTEM)? + sandbox.ca_pem())?;
-    let status = Command::new(program)
+    let status = acceptance::clean(program)
         .args(args)
+        .current_dir(env::current_dir()?)
         .env("AAC_DIR", folder.path())
         .env("SSL_CERT_FILE", &bundle)
         .status()?;

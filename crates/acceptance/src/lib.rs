@@ -14,12 +14,13 @@
 pub mod cluster;
 #[cfg(windows)]
 pub mod platform;
+pub mod user;
 
 use aac_sandbox::{Options, Sandbox, Tokens, is_set_by_cargo};
 use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
 use std::env;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::mem;
@@ -33,6 +34,21 @@ use tempfile::TempDir;
 
 /// The documented workspace, as the vendor's bash example prints it.
 pub const DOCUMENTED: &str = r#"{ "id": 31429, "name": "lukes-test-workspace", "state": "active", "lastStateChange": null, "custom_url": "lukes-test-workspace.us1.alteryxcloud.com", "max_user_number": 5000, "gid": "01JKBMKPZ94N0GG5F8N9HY2FJA", "createdAt": "2025-02-05T18:05:29.000Z", "updatedAt": "2025-02-05T18:05:29.000Z", "workspacetiers": { "data": [ { "isSingleUser": false, "id": 31428, "name": "enterprise_cloud22", "startsAt": "2025-02-05T18:05:29.000Z", "trialState": "None", "workspace": { "id": 31429 } } ] }, "workspace_member_count": 2, "workspace_tier": "enterprise_cloud22", "emrCluster": null }"#;
+
+/// The three files as the repository has them. No test reads those that are there: they may hold a user's
+/// tokens, and a run of a program with these would spend one.
+pub const PLACEHOLDERS: [(&str, &str); 3] = [
+    ("aac_url.txt", "https://api.us1.alteryxcloud.com\n"),
+    ("client_id.txt", "Your client id here\n"),
+    (
+        "creds.json",
+        "{\n    \"access_token\": \"Your access token here\",\n    \
+         \"refresh_token\": \"Your refresh token here\"\n}\n",
+    ),
+];
+
+/// Where the programs are built, if not in the repository: in a copy of it, all would be compiled anew.
+const BUILT_IN: &str = "AAC_TEST_BUILT_IN";
 
 /// The repository's root.
 ///
@@ -48,10 +64,33 @@ pub fn repository() -> &'static Path {
     &TOP
 }
 
+/// What git has of the repository; `None` where it is no repository of git's.
+pub fn tracked() -> Option<Vec<String>> {
+    let mut git = clean("git");
+    let output = git.args(["ls-files", "-z"]).current_dir(repository()).output();
+    let output = output.ok().filter(|output| output.status.success());
+    let files = output.map(|output| String::from_utf8(output.stdout).unwrap());
+    // The repository may be ignored by another one, around it.
+    let files = files.filter(|files| !files.is_empty());
+    if files.is_none() {
+        eprintln!("skipped: no git here, or no repository");
+    }
+    Some(files?.split_terminator('\0').map(str::to_owned).collect())
+}
+
+/// The crates: those that git has, for a user's own copies are not held to the rules here.
+pub fn crates() -> Vec<String> {
+    let Some(files) = tracked() else { return names(&repository().join("crates")) };
+    let folders = files.iter().filter_map(|path| path.strip_prefix("crates/")?.split('/').next());
+    let mut crates: Vec<_> = folders.map(str::to_owned).collect();
+    crates.dedup();
+    crates
+}
+
 /// The documents: each README, and those for contributors.
 pub fn documents() -> Vec<PathBuf> {
     let mut documents = vec![PathBuf::from("README.md"), "crates/aac-auth/ROTATION.md".into()];
-    for name in names(&repository().join("crates")) {
+    for name in crates() {
         documents.push(Path::new("crates").join(name).join("README.md"));
     }
     for name in names(&repository().join(".github")).iter().filter(|name| name.ends_with(".md")) {
@@ -66,12 +105,10 @@ pub fn read(path: impl AsRef<Path>) -> String {
     fs::read_to_string(repository().join(path)).unwrap()
 }
 
-/// Cargo, without the variables that cargo sets for what it runs.
+/// Cargo, in the repository.
 pub fn cargo() -> Command {
-    let mut cargo = Command::new(env!("CARGO"));
-    for (name, _) in env::vars_os().filter(|(name, _)| is_set_by_cargo(name)) {
-        cargo.env_remove(name);
-    }
+    let mut cargo = clean(env!("CARGO"));
+    cargo.current_dir(repository());
     cargo
 }
 
@@ -89,10 +126,16 @@ pub fn program(name: &str) -> &'static Path {
     &PATHS.get_or_init(|| build(["--bins"].into_iter().chain(packages)))[name]
 }
 
-/// One of the recipes, which are the examples of `aac-auth`.
+/// One of the recipes, which are examples of `aac-auth`.
 pub fn example(name: &str) -> &'static Path {
     static PATHS: OnceLock<HashMap<String, PathBuf>> = OnceLock::new();
     &PATHS.get_or_init(|| build(["--examples", "--package", "aac-auth"]))[name]
+}
+
+/// get_workspace with the times of a vault that variables of the test give it; no program of a user's has
+/// other times.
+pub fn in_other_times() -> &'static Path {
+    example("get_workspace")
 }
 
 /// The smallest program.
@@ -105,7 +148,7 @@ fn build<'a>(what: impl IntoIterator<Item = &'a str>) -> HashMap<String, PathBuf
     let output = cargo()
         .args(["build", "--message-format", "json"])
         .args(what)
-        .current_dir(repository())
+        .current_dir(env::var_os(BUILT_IN).map_or(repository().to_owned(), PathBuf::from))
         .stderr(Stdio::inherit())
         .output()
         .unwrap();
@@ -117,6 +160,11 @@ fn build<'a>(what: impl IntoIterator<Item = &'a str>) -> HashMap<String, PathBuf
         Some((message["target"]["name"].as_str()?.to_owned(), PathBuf::from(path)))
     });
     programs.collect()
+}
+
+/// Whether a program contains the name of a variable that is for tests.
+pub fn names_a_variable_of_tests(program: &Path) -> bool {
+    String::from_utf8_lossy(&fs::read(program).unwrap()).contains("AAC_TEST_")
 }
 
 /// A folder with the three files, connected to a sandbox.
@@ -289,6 +337,20 @@ pub fn copy(from: &Path, to: &Path) {
     }
 }
 
+/// Copies the repository as a person would copy it, with the three files that git has.
+pub fn copy_of_the_repository(folder: &Path) {
+    let parts = ["Cargo.toml", "Cargo.lock", "README.md", ".cargo", ".ci", ".github", ".gitignore"];
+    let crates = crates().into_iter().map(|name| format!("crates/{name}"));
+    for part in parts.map(str::to_owned).into_iter().chain(crates) {
+        let to = folder.join(&part);
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        copy(&repository().join(part), &to);
+    }
+    for (name, text) in PLACEHOLDERS {
+        fs::write(folder.join(name), text).unwrap();
+    }
+}
+
 /// The names in a folder, sorted.
 pub fn names(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).unwrap();
@@ -303,19 +365,69 @@ pub fn command() -> Command {
     clean(get_workspace())
 }
 
-/// A program, without environment variables that could affect it.
-pub fn clean(program: &Path) -> Command {
+/// A program that has no way to anything of the user's: no variable, no home folder, and no current
+/// folder in or below that of the user's tokens.
+///
+/// All that a test starts is started by this: a test with a token of the user's would spend it.
+pub fn clean(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
-    for name in ["AAC_DIR", "SSL_CERT_FILE", "SSL_CERT_DIR"] {
-        command.env_remove(name);
+    // Not by removing some: Windows would remember how they were spelled.
+    command.env_clear().envs(env::vars_os().filter(|(name, _)| !is_of_the_user(name)));
+    let nobody = nobody();
+    for home in ["HOME", "USERPROFILE", "APPDATA", "LOCALAPPDATA"] {
+        command.env(home, nobody);
     }
-    for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"] {
-        command.env_remove(name).env_remove(name.to_lowercase());
-    }
-    for name in ["ADDR", "TOKEN", "NAMESPACE", "CACERT", "SKIP_VERIFY"] {
-        command.env_remove(format!("VAULT_{name}")).env_remove(format!("BAO_{name}"));
-    }
+    command.envs(of_cargo());
+    command.current_dir(env::temp_dir());
     command
+}
+
+/// Whether a variable leads to something of the user's, or is one of a cargo around the tests.
+fn is_of_the_user(name: &OsStr) -> bool {
+    const BEGINNINGS: [&str; 7] = ["AAC_", "BAO_", "CURL_", "GIT_", "SSL_CERT_", "VAULT_", "XDG_"];
+    const NAMES: [&str; 8] = [
+        "BAO",
+        "BASH_ENV",
+        // The keychain is there.
+        "DBUS_SESSION_BUS_ADDRESS",
+        "ENV",
+        "HOMEDRIVE",
+        "HOMEPATH",
+        "NETRC",
+        // With it, HTTP_PROXY does not count.
+        "REQUEST_METHOD",
+    ];
+    let upper = name.to_string_lossy().to_uppercase();
+    is_set_by_cargo(name)
+        || BEGINNINGS.iter().any(|beginning| upper.starts_with(beginning))
+        || NAMES.contains(&&*upper)
+        || upper.ends_with("_PROXY")
+}
+
+/// A home folder that is not there, so that nothing is found in it, and nothing left behind.
+fn nobody() -> &'static Path {
+    static NOBODY: LazyLock<PathBuf> =
+        LazyLock::new(|| env::current_exe().unwrap().with_file_name("nobody"));
+    &NOBODY
+}
+
+/// What cargo needs of the user's: its own folders, and the way to the registry.
+fn of_cargo() -> Vec<(&'static str, OsString)> {
+    let set = |name| env::var_os(name).filter(|value| !value.is_empty());
+    let at_home = |name| env::home_dir().map(|home| home.join(name).into_os_string());
+    let proxies = ["HTTPS_PROXY", "https_proxy", "http_proxy", "ALL_PROXY", "all_proxy"];
+    let variables = [
+        ("CARGO_HOME", set("CARGO_HOME").or_else(|| at_home(".cargo"))),
+        ("RUSTUP_HOME", set("RUSTUP_HOME").or_else(|| at_home(".rustup"))),
+        ("CARGO_HTTP_PROXY", set("CARGO_HTTP_PROXY").or_else(|| proxies.into_iter().find_map(set))),
+        ("CARGO_HTTP_CAINFO", set("CARGO_HTTP_CAINFO").or_else(|| set("SSL_CERT_FILE"))),
+    ];
+    variables.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+}
+
+/// An HTTP client for the servers of a test, which no proxy is asked for.
+pub fn agent() -> ureq::Agent {
+    ureq::Agent::config_builder().proxy(None).http_status_as_error(false).build().into()
 }
 
 /// Whether a program trusts the certificates of the file that SSL_CERT_FILE names. Elsewhere the system
@@ -332,7 +444,7 @@ pub fn can_trust_a_file() -> bool {
 pub fn have(tool: &str) -> bool {
     let is_there = ["-V", "--version"]
         .iter()
-        .any(|arg| Command::new(tool).arg(arg).output().is_ok_and(|run| run.status.success()));
+        .any(|arg| clean(tool).arg(arg).output().is_ok_and(|run| run.status.success()));
     if !is_there {
         eprintln!("skipped: {tool} is not on the PATH");
     }
@@ -343,7 +455,7 @@ pub fn have(tool: &str) -> bool {
 #[cfg(unix)]
 #[track_caller]
 pub fn kill(signal: &str, id: u32) {
-    let status = Command::new("kill").args(["-s", signal, &id.to_string()]).status().unwrap();
+    let status = clean("kill").args(["-s", signal, &id.to_string()]).status().unwrap();
     assert!(status.success());
 }
 
@@ -614,16 +726,19 @@ impl TokenServer {
         let issuer = Some(format!("http://{}/as", listener.local_addr().unwrap()));
         let case = Arc::new(Case::expired(Options { issuer, ..Options::default() }));
         let forms = Arc::<Mutex<Vec<Form>>>::default();
-        let (server, received) = (Arc::clone(&case), Arc::clone(&forms));
-        // It ends with the test process.
+        // It ends with the test process, and nothing drops what it keeps.
+        let (server, received) = (Arc::downgrade(&case), Arc::clone(&forms));
         thread::spawn(move || {
             let mut open = Vec::new();
             for client in listener.incoming() {
                 let mut client = client.unwrap();
                 if let Some(form) = read_form(&client) {
                     received.lock().unwrap().push(form);
+                    let Some(response) = server.upgrade().map(|case| respond(&case)) else {
+                        return;
+                    };
                     // The client may have stopped reading.
-                    let _ = client.write_all(&respond(&server));
+                    let _ = client.write_all(&response);
                 }
                 if stays_open {
                     open.push(client);

@@ -5,7 +5,6 @@
 use aac_sandbox::{Fault, FaultKind, Options, Sandbox, VaultOptions};
 use acceptance::{Case, Run};
 use std::fs::File;
-use std::process::Command;
 
 fn print(case: &Case) -> Run {
     Run::of(&mut case.program("access_token"))
@@ -71,7 +70,7 @@ print(urllib.request.urlopen(request).read().decode())' "$0""#,
         if !acceptance::have(program) {
             continue;
         }
-        let mut shell = Command::new("sh");
+        let mut shell = acceptance::clean("sh");
         shell
             .args(["-c", script])
             .arg(acceptance::program("access_token"))

@@ -7,7 +7,7 @@ use serde_json::Value;
 use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -268,13 +268,12 @@ for user, row in zip(users, rows):
         assert row[name] == text, (name, row[name], text)
 print(guarded)
 "#;
-    match Command::new("python3").args(["-c", script]).args([csv, json, jsonl]).output() {
-        Ok(output) => {
-            let said = String::from_utf8(output.stderr).unwrap();
-            assert_eq!(String::from_utf8(output.stdout).unwrap(), "6\n", "{said}");
-        }
-        Err(error) => eprintln!("skipped: python3: {error}"),
+    if !acceptance::have("python3") {
+        return;
     }
+    let mut python = acceptance::clean("python3");
+    let run = Run::of(python.args(["-c", script]).args([csv, json, jsonl]));
+    assert_eq!(run.stdout, "6\n", "{}", run.stderr);
 }
 
 #[test]
@@ -386,7 +385,7 @@ fn lists_that_move_while_they_are_read() {
 fn a_reader_that_has_had_enough_is_no_error_and_a_full_disk_is_one() {
     let case = users(1234);
     for format in ["table", "json", "jsonl", "csv"] {
-        let mut shell = Command::new("sh");
+        let mut shell = acceptance::clean("sh");
         shell
             .args(["-c", "{ \"$0\" --format $1; echo $? >&2; } | head -1 | wc -l"])
             .arg(acceptance::program("list_users"))

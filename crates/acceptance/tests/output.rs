@@ -77,7 +77,7 @@ fn a_file_that_is_open_already_is_written_where_it_is() {
         }
         fs::write(&log, "before\n").unwrap();
         let before = inode(&log);
-        let status = Command::new("bash")
+        let status = acceptance::clean("bash")
             .args(["-c", &format!("\"$0\" {PERSON} -o {output} {redirect}")])
             .arg(acceptance::program("raw_call"))
             .env("AAC_DIR", case.folder.path())
@@ -133,14 +133,14 @@ fn a_download_that_a_signal_cuts_off_leaves_nothing() {
 #[cfg(target_os = "linux")]
 fn without_unnamed_files(case: &Case, folder: &Path) -> Option<Command> {
     // With -D, strace is no parent of the program, which is then this child.
-    let mut command = Command::new("strace");
+    let mut command = acceptance::clean("strace");
     command.args(["-D", "-f", "-o"]).arg(case.path("trace")).arg("-P").arg(folder);
     command.args(["-e", "inject=openat:error=EOPNOTSUPP"]);
     if !command.arg("true").output().is_ok_and(|run| run.status.success()) {
         eprintln!("skipped: strace may not trace here");
         return None;
     }
-    let mut command = Command::new("strace");
+    let mut command = acceptance::clean("strace");
     command.args(["-D", "-f", "-o"]).arg(case.path("trace")).arg("-P").arg(folder);
     command.args(["-e", "inject=openat:error=EOPNOTSUPP"]).arg(acceptance::program("raw_call"));
     command.env("AAC_DIR", case.folder.path());
@@ -372,7 +372,7 @@ fn the_credentials_of_another_folder_are_not_overwritten_either() {
 fn a_reader_of_another_pipe_that_stops_reading_is_no_error() {
     let case = Case::expired(Options::default());
     let pipe = case.path("pipe");
-    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    assert!(acceptance::clean("mkfifo").arg(&pipe).status().unwrap().success());
     let mut list = case.program("list_users");
     list.args(["--format", "csv", "-o"]).arg(&pipe);
     // Without a reader, opening the pipe would wait.
@@ -416,7 +416,7 @@ fn a_standard_output_that_is_closed_is_an_error() {
         ("access_token", ""),
     ] {
         let run = |redirect: &str| {
-            let mut command = Command::new("bash");
+            let mut command = acceptance::clean("bash");
             command
                 .args(["-c", &format!("\"$0\" {arguments} {redirect}")])
                 .arg(acceptance::program(program))

@@ -9,7 +9,7 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::thread;
 
 const ECHO: &str = "/sandbox/echo";
@@ -609,7 +609,7 @@ fn a_long_upload_is_counted_on_a_terminal() {
 fn files_that_are_not_plain_ones_are_bodies_too() {
     let case = case();
     let pipe = case.path("pipe");
-    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    assert!(acceptance::clean("mkfifo").arg(&pipe).status().unwrap().success());
     let data = format!("@{}", pipe.display());
     for (text, words) in [("{\"a\": 1", Some("looks like JSON, but")), ("{\"a\": 1}", None)] {
         let to = pipe.clone();
@@ -880,7 +880,7 @@ fn the_curl_line_sends_what_the_program_sends() {
             "curl() {{ printf '%s\n' \"$@\" >&2; command curl -s \"$@\"; }}; {}",
             line.stdout
         );
-        let output = Command::new("bash")
+        let output = acceptance::clean("bash")
             .args(["-c", &watched])
             .env("ACCESS_TOKEN", &case.tokens.access_token)
             .env("WORKSPACE_ID", "31429")
@@ -930,7 +930,7 @@ fn the_curl_line_prints_what_the_program_prints() {
         (&["-i"], true, true),
     ] {
         let line = call(&case, &[&["v4/people/current", "--curl"], flags].concat()).stdout;
-        let by_curl = Command::new("bash")
+        let by_curl = acceptance::clean("bash")
             .args(["-c", &line])
             .env("ACCESS_TOKEN", &case.tokens.access_token)
             .output()

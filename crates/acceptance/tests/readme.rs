@@ -4,6 +4,7 @@
 #![cfg_attr(not(unix), allow(unused, reason = "some of it is for Unix"))]
 
 use aac_sandbox::{Fault, FaultKind, Options, Sandbox, Tokens};
+use acceptance::user::User;
 use acceptance::{Case, DOCUMENTED, PROGRAMS, Run, documents, have, names, read, repository};
 use saphyr::{LoadableYamlNode, Yaml};
 use serde_json::Value;
@@ -12,7 +13,6 @@ use std::env;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
-use tempfile::TempDir;
 
 /// The fences of a document, such as ```bash: the language and the text.
 fn fences(document: impl AsRef<Path>) -> Vec<(String, String)> {
@@ -71,23 +71,6 @@ fn nothing_is_shown_that_is_not_tested() {
     assert_eq!(shown, BTreeMap::from(tested));
 }
 
-/// The workspace, copied as a person would copy it, so that nothing here is touched.
-fn copy_of_the_workspace() -> TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    for name in [
-        "Cargo.toml",
-        "Cargo.lock",
-        ".cargo",
-        "crates",
-        "aac_url.txt",
-        "client_id.txt",
-        "creds.json",
-    ] {
-        acceptance::copy(&repository().join(name), &folder.path().join(name));
-    }
-    folder
-}
-
 /// A command in a folder, with the cargo that runs this test, and what it has built.
 fn command(program: &str, folder: &Path) -> Command {
     let cargo = Path::new(env!("CARGO"));
@@ -95,15 +78,14 @@ fn command(program: &str, folder: &Path) -> Command {
     path.extend(env::split_paths(&env::var_os("PATH").unwrap()));
     // …/debug/deps/readme-0123
     let target = env::current_exe().unwrap().ancestors().nth(3).unwrap().to_owned();
-    let mut command = Command::new(program);
-    for (name, _) in env::vars_os().filter(|(name, _)| aac_sandbox::is_set_by_cargo(name)) {
-        command.env_remove(name);
-    }
+    let mut command = acceptance::clean(program);
     command
         .current_dir(folder)
         .env("PATH", env::join_paths(path).unwrap())
         .env("CARGO_TARGET_DIR", target)
-        .env_remove("AAC_DIR");
+        // What is compiled in a copy is run a few times, and then thrown away.
+        .env("CARGO_INCREMENTAL", "0")
+        .env("CARGO_PROFILE_DEV_DEBUG", "0");
     command
 }
 
@@ -132,12 +114,12 @@ fn assert_shows_help(name: &str, help: &str) {
 }
 
 fn help(program: &str) -> String {
-    let output = Command::new(acceptance::program(program)).arg("--help").output().unwrap();
+    let output = acceptance::clean(acceptance::program(program)).arg("--help").output().unwrap();
     stdout(output).trim_end().to_owned()
 }
 
 fn help_of_the_sandbox() -> String {
-    let output = command(env!("CARGO"), repository()).args(["sandbox", "--help"]).output().unwrap();
+    let output = acceptance::cargo().args(["sandbox", "--help"]).output().unwrap();
     stdout(output).trim_end().to_owned()
 }
 
@@ -224,15 +206,24 @@ fn dots_stand_for_anything_and_nothing_else_does() {
     }
 }
 
+/// As a user runs it who has followed README to its end before.
 #[test]
 #[cfg(unix)]
 fn every_command_works_word_for_word() {
-    if !have("bash") || !have("git") {
-        return;
+    if have("bash") && have("git") {
+        User::default().run_these_tests(["--exact", "walk", "--ignored", "--nocapture"]);
     }
+}
+
+#[test]
+#[cfg(unix)]
+#[ignore = "a part of every_command_works_word_for_word"]
+fn walk() {
     // One copy for all of them, which is compiled once.
-    let workspace = copy_of_the_workspace();
+    let workspace = tempfile::tempdir().unwrap();
     let folder = workspace.path();
+    acceptance::copy_of_the_repository(folder);
+    stdout(bash(folder, "git init -q; git add -A"));
     sessions(folder);
     template(folder);
     everyday_tasks(folder);
@@ -275,6 +266,11 @@ fn template(folder: &Path) {
     let copy = "cp -r crates/get_workspace crates/my_call";
     assert!(section.contains(&format!("`{copy}`")));
     stdout(bash(folder, copy));
+    // The copy is the user's own, and the tests do not mind it.
+    let tests = env::current_exe().unwrap();
+    let mut tests = command(tests.to_str().unwrap(), folder);
+    tests.env("CARGO_MANIFEST_DIR", folder.join("crates").join("acceptance"));
+    stdout(tests.args(["--exact", "nothing_is_shown_that_is_not_tested"]).output().unwrap());
     let edits = edits();
     assert_eq!(edits.len(), 2, "two edits, no other file: {edits:?}");
     for (file, old, new) in edits {
@@ -323,8 +319,10 @@ fn everyday_tasks(folder: &Path) {
     let script = blocks("crates/run_plan/README.md", "bash").remove(0);
     let script = format!("cargo sandbox bash -c 'PATH=$PWD/installed/bin:$PATH; {script}'");
     assert_eq!(stdout(bash(folder, &script)), "run 701 is complete\n");
-    // It is large, and what follows puts the folder under version control.
-    fs::remove_dir_all(folder.join("installed")).unwrap();
+    let installed = folder.join("installed").join("bin");
+    for name in names(&installed) {
+        assert!(!acceptance::names_a_variable_of_tests(&installed.join(&name)), "{name}");
+    }
 }
 
 /// "Use your account", and other languages after it. The account is the sandbox's, and the editor is
@@ -342,7 +340,7 @@ fn account(folder: &Path) {
         fs::write(bin.join("nano"), editor).unwrap();
     };
     paste(&tokens);
-    stdout(bash(folder, "chmod +x bin/nano; git init -q; git add -A"));
+    stdout(bash(folder, "chmod +x bin/nano"));
     let setup = blocks("README.md", "bash")[0]
         .replace("https://api.us1.alteryxcloud.com", sandbox.url())
         .replace("Your client id here", sandbox.project_id());
@@ -420,7 +418,7 @@ fn the_examples_at_the_end_of_raw_calls_help_work_in_the_sandbox() {
 #[test]
 fn the_recipes_run() {
     let run = |case: &Case, name: &str, args: &[&str]| {
-        let mut command = Command::new(acceptance::example(name));
+        let mut command = acceptance::clean(acceptance::example(name));
         let run = Run::of(command.args(args).env("AAC_DIR", case.folder.path()));
         assert_eq!(run.code, Some(0), "{name}: {}", run.stderr);
         run.stdout
@@ -616,8 +614,8 @@ fn troubles() -> BTreeMap<&'static str, String> {
             let case = Case::fresh(Options::default());
             let url = format!("{}/v4/people/current", case.sandbox.url());
             let token = &case.tokens.access_token;
-            let bare = ureq::get(url).header("authorization", format!("Bearer {token}"));
-            let bare = bare.config().http_status_as_error(false).build().call();
+            let bearer = format!("Bearer {token}");
+            let bare = acceptance::agent().get(url).header("authorization", bearer).call();
             bare.unwrap().into_body().read_to_string().unwrap()
         }),
         ("a UUID, which is the OAuth client ID", with("client_id.txt", uuid)),

@@ -1,18 +1,20 @@
 //! The repository itself: a top level for users, and documents that name what is there.
 
-use acceptance::{documents, names, read, repository};
+use acceptance::user::User;
+use acceptance::{
+    PROGRAMS, Run, clean, crates, documents, example, have, names, names_a_variable_of_tests,
+    program, read, repository, tracked,
+};
+use std::env;
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 #[test]
 fn the_top_level_stays_bare() {
-    let output = Command::new("git").arg("ls-files").current_dir(repository()).output();
-    let Some(output) = output.ok().filter(|output| output.status.success()) else {
-        return eprintln!("skipped: no git here, or no repository");
-    };
-    let files = String::from_utf8(output.stdout).unwrap();
-    let mut top: Vec<_> = files.lines().map(|path| path.split('/').next().unwrap()).collect();
-    top.retain(|name| !name.starts_with('.'));
+    let Some(files) = tracked() else { return };
+    let mut top: Vec<_> = files.iter().map(|path| path.split('/').next().unwrap()).collect();
+    // A licence is looked for there.
+    top.retain(|name| ![".", "LICENSE", "NOTICE"].iter().any(|begin| name.starts_with(begin)));
     top.dedup();
     let bare = [
         "Cargo.lock",
@@ -41,10 +43,79 @@ fn every_folder_in_the_map_is_there() {
         }
         listed.push(folder);
     }
-    for name in names(&repository().join("crates")) {
+    for name in crates() {
         let folder = Path::new("crates").join(name);
         assert!(listed.contains(&folder), "{} is not in the map", folder.display());
     }
+}
+
+#[test]
+fn a_users_own_copy_and_a_licence_break_no_rule() {
+    if !have("git") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let tree = folder.path();
+    acceptance::copy_of_the_repository(tree);
+    for name in ["LICENSE", "LICENSE-MIT", "NOTICE"] {
+        fs::write(tree.join(name), "").unwrap();
+    }
+    for args in [&["init", "--quiet"][..], &["add", "--all"]] {
+        let run = Run::of(clean("git").args(args).current_dir(tree));
+        assert_eq!(run.code, Some(0), "{}", run.stderr);
+    }
+    let crates = tree.join("crates");
+    acceptance::copy(&crates.join("get_workspace"), &crates.join("my_call"));
+    let mut tests = clean(env::current_exe().unwrap());
+    // Nor is it to be built.
+    tests.args(["--skip", "a_users_own", "--skip", "no_program"]);
+    tests.env("CARGO_MANIFEST_DIR", crates.join("acceptance"));
+    let run = Run::of(&mut tests);
+    assert_eq!(run.code, Some(0), "{}", run.stdout);
+}
+
+/// Where a program starts another one, apart from tests: the command that runs against the sandbox.
+const STARTS: [&str; 2] = ["acceptance/src/lib.rs", "aac-sandbox/src/bin/aac-sandbox/child.rs"];
+
+#[test]
+fn all_that_a_test_starts_is_started_by_one_function() {
+    let (start, bare_client) = (["Command", "::new("].concat(), ["ureq::", "get("].concat());
+    let mut started = Vec::new();
+    let mut folders = vec![repository().join("crates")];
+    while let Some(folder) = folders.pop() {
+        for path in names(&folder).into_iter().map(|name| folder.join(name)) {
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                let path = path.strip_prefix(repository().join("crates")).unwrap().to_owned();
+                started.extend(text.matches(&start).map(|_| path.clone()));
+                assert!(!text.contains(&bare_client), "{}: take acceptance::agent", path.display());
+            }
+        }
+    }
+    started.sort();
+    let expected: Vec<_> = STARTS.iter().rev().map(PathBuf::from).collect();
+    assert_eq!(started, expected, "take acceptance::clean");
+}
+
+#[test]
+fn no_program_obeys_a_variable_of_the_tests() {
+    let recipes = names(&repository().join("crates/aac-auth/examples"));
+    let recipes = recipes.iter().map(|name| example(name.strip_suffix(".rs").unwrap()));
+    let made: Vec<_> = PROGRAMS.into_iter().map(program).chain(recipes).collect();
+    assert_eq!(made.len(), 12);
+    for path in made {
+        assert!(!names_a_variable_of_tests(path), "{}", path.display());
+    }
+    assert!(names_a_variable_of_tests(acceptance::in_other_times()), "it would be seen");
+}
+
+/// Takes as long as all tests and their compilation.
+#[test]
+#[ignore = "takes ten minutes: cargo test -p acceptance --test repository -- --ignored"]
+fn all_tests_leave_a_users_own_tokens_alone() {
+    User::default().run_all_tests();
 }
 
 /// What follows a word in the text, up to a blank: `after("x --test crash", "--test")` is crash.

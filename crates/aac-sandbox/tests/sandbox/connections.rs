@@ -1,7 +1,7 @@
 //! Connections, and what happens during a request.
 
 use std::io::ErrorKind;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -95,7 +95,7 @@ fn a_reset_reaches_the_client_though_a_program_was_started_meanwhile() {
     let stream = send_raw(&sandbox, &raw_refresh(&sandbox, "any"));
     assert!(hold.wait_for_request(LONG));
     let dir = tempfile::tempdir().expect("a temporary folder");
-    let mut other = Command::new(env!("CARGO_BIN_EXE_aac-sandbox"));
+    let mut other = acceptance::clean(env!("CARGO_BIN_EXE_aac-sandbox"));
     other.arg("--dir").arg(dir.path()).stdout(Stdio::null()).stderr(Stdio::null());
     let mut other = other.spawn().expect("started");
     hold.release();

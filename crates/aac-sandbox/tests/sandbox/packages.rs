@@ -1,7 +1,6 @@
 //! Packages, and other large bodies.
 
 use std::io::Read as _;
-use std::process::Command;
 
 use aac_sandbox::{Options, Sandbox};
 use serde_json::json;
@@ -54,13 +53,11 @@ fn a_package_is_an_archive_of_the_requested_size() {
                       assert archive.testzip() is None\n\
                       print(*archive.namelist())\n\
                       print(ascii(json.loads(archive.read('plan.json'))['name']))\n";
-        let output = match Command::new("python3").arg("-c").arg(script).arg(&file).output() {
-            Ok(output) => output,
-            Err(error) => {
-                println!("skipped: python3: {error}");
-                return;
-            }
-        };
+        if !acceptance::have("python3") {
+            return;
+        }
+        let mut python = acceptance::clean("python3");
+        let output = python.arg("-c").arg(script).arg(&file).output().expect("started");
         assert!(output.status.success(), "{output:?}");
         let expected = r"plan.json padding.bin 'Przegl\u0105d tygodnia \u9031\u5831'";
         let stdout = String::from_utf8(output.stdout).expect("text");

@@ -25,7 +25,7 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::{Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -221,16 +221,7 @@ impl Cluster {
     fn spawn(&self, node: usize) {
         let log =
             File::options().create(true).append(true).open(self.path(node, "server.log")).unwrap();
-        let mut command = Command::new(&self.bao);
-        for (name, _) in env::vars_os() {
-            let is_theirs = name.to_str().is_some_and(|name| {
-                name.starts_with("BAO_") || name.starts_with("VAULT_") || name.contains("PROXY")
-            });
-            if is_theirs {
-                command.env_remove(name);
-            }
-        }
-        let child = command
+        let child = crate::clean(&self.bao)
             .arg("server")
             .arg("-config=server.hcl")
             .current_dir(self.path(node, ""))

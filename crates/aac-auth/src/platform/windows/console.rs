@@ -59,7 +59,6 @@ mod tests {
     use crate::platform::signals::SignalGuard;
     use std::env;
     use std::fs;
-    use std::process::Command;
     use std::time::Duration;
 
     /// Calls the handler, as the system does.
@@ -96,7 +95,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         for event in [CTRL_CLOSE_EVENT, CTRL_LOGOFF_EVENT, CTRL_SHUTDOWN_EVENT, CTRL_BREAK_EVENT] {
             let saved = folder.path().join(event.to_string());
-            let mut run = Command::new(env::current_exe().unwrap());
+            let mut run = acceptance::clean(env::current_exe().unwrap());
             run.args(["--exact", &test]).env(NAME, &saved).env("AAC_TEST_EVENT", event.to_string());
             let output = run.output().unwrap();
             assert_eq!(output.status.code(), Some(STATUS_CONTROL_C_EXIT), "{event}: {output:?}");

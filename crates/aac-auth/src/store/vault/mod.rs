@@ -38,10 +38,10 @@ use crate::tokens::credentials::Credentials;
 use crate::tokens::secret::RefreshToken;
 use serde_json::{Map, Value};
 use std::cell::{Cell, RefCell};
-use std::env;
 use std::io;
 use std::path::Path;
 use std::process;
+use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -824,18 +824,23 @@ fn leaves_doubt(found: &Result<Option<Found>, FileProblem>) -> bool {
     found.as_ref().map_or(true, |found| found.as_ref().is_some_and(Found::leaves_doubt))
 }
 
+/// What a test has in place of [`TAKEOVER`], and the most that it has of each patience.
+static TIMES_OF_TESTS: OnceLock<[Duration; 2]> = OnceLock::new();
+
+/// Sets them, once for the process. No program does: a claim that is taken over too early is a token that
+/// is sent twice.
+#[doc(hidden)]
+pub fn set_times_of_tests(takeover: Option<Duration>, patience: Option<Duration>) {
+    let times = [takeover.unwrap_or(TAKEOVER), patience.unwrap_or(Duration::MAX)];
+    TIMES_OF_TESTS.set(times).expect("they are set once");
+}
+
 /// [`TAKEOVER`], unless a test has another.
 fn takeover() -> Duration {
-    for_tests("AAC_TEST_TAKEOVER_SECONDS").unwrap_or(TAKEOVER)
+    TIMES_OF_TESTS.get().map_or(TAKEOVER, |[takeover, _]| *takeover)
 }
 
 /// A patience, unless a test has less.
 fn bounded(patience: Duration) -> Duration {
-    for_tests("AAC_TEST_PATIENCE_SECONDS").map_or(patience, |bound| bound.min(patience))
-}
-
-/// A number of seconds that a debug build, for tests, reads from the environment.
-fn for_tests(name: &str) -> Option<Duration> {
-    let seconds = || env::var(name).ok()?.parse().ok().map(Duration::from_secs);
-    if cfg!(debug_assertions) { seconds() } else { None }
+    TIMES_OF_TESTS.get().map_or(patience, |[_, most]| patience.min(*most))
 }
