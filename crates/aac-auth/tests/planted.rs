@@ -114,7 +114,7 @@ fn too_few_files_are_told_as_such_and_lose_nothing() {
     for limit in 4..12 {
         case.sandbox.revoke_access_tokens();
         let before = case.sandbox.counters().token_requests;
-        let mut limited = acceptance::clean(Path::new("sh"));
+        let mut limited = acceptance::clean("sh");
         limited.arg("-c").arg(format!("ulimit -n {limit}; exec \"$0\""));
         limited.arg(program("get_workspace")).env("AAC_DIR", case.folder.path());
         let run = Run::of(&mut limited);

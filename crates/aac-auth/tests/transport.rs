@@ -347,7 +347,7 @@ fn bomb(length: usize, start: &str, repeated: &str, end: &str) -> Vec<u8> {
 fn in_little_memory(case: &Case, name: &str, args: &[&str]) -> Run {
     let mut command = case.program(name);
     if cfg!(target_os = "linux") {
-        command = acceptance::clean("sh".as_ref());
+        command = acceptance::clean("sh");
         command.args(["-c", r#"ulimit -v 1000000 && exec "$0" "$@""#]).arg(program(name));
         command.env("AAC_DIR", case.folder.path());
     }
