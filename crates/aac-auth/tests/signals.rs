@@ -8,7 +8,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -298,7 +298,7 @@ fn after_the_exchange_a_signal_acts_as_ever() {
 
 /// A program that the shell has set such a limit for (ulimit).
 fn limited(case: &Case, limit: &str, name: &str) -> Command {
-    let mut command = acceptance::clean("sh".as_ref());
+    let mut command = acceptance::clean("sh");
     command.args(["-c", &format!(r#"ulimit {limit} && exec "$0" "$@""#)]).arg(program(name));
     command.env("AAC_DIR", case.folder.path()).current_dir(case.folder.path());
     command
@@ -359,7 +359,7 @@ fn a_result_that_may_not_grow_is_told() {
 #[test]
 fn a_program_that_has_tokens_leaves_no_core() {
     let folder = tempfile::tempdir().unwrap();
-    let mut other = Command::new("sh");
+    let mut other = acceptance::clean("sh");
     other.args(["-c", "ulimit -c unlimited && kill -s QUIT $$"]).current_dir(folder.path());
     if !other.status().unwrap().core_dumped() {
         eprintln!("skipped: this system keeps no cores");

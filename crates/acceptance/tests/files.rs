@@ -722,7 +722,7 @@ mod trust {
         }
 
         fn command(&self, user: u32) -> Command {
-            let mut command = acceptance::clean(&self.programs.path().join("get_workspace"));
+            let mut command = acceptance::clean(self.programs.path().join("get_workspace"));
             command.env_remove("SUDO_UID").uid(user).gid(user);
             command
         }
