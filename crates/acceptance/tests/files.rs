@@ -14,13 +14,13 @@ const SANDBOX: &str = "in the project's folder: cargo sandbox cargo run -p get_w
 /// What may end up in one of the files by mistake, and is somebody's secret.
 const SECRETS: [&str; 14] = [
     "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhZGEifQ.c2lnbmF0dXJl",
-    "hvs.CAESIJ9vZpYyNTAxMjM0NTY3ODkw",
-    "hvb.AAAAAQJ9vZpYyNTAxMjM0NTY3ODkw",
-    "s.iyNUhq8Ov4hIAx6snw5mB2nL",
-    "ghp_16C7e42F292c6912E7710c838347Ae178B4a",
-    "sk-proj-Zp8Ovw4hIAx6snw5mB2nLT3BlbkFJ",
+    "hvs.thisIsNoTokenOfAVault0123",
+    "hvb.thisIsNoTokenOfAVault0123",
+    "s.thisIsNoTokenOfAVault0123",
+    "ghp_thisIsNoTokenOfGitHub0123",
+    "sk-thisIsNoSecretKey0123",
     "AKIAIOSFODNN7EXAMPLE",
-    "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAABG5vbmU\n-----END OPENSSH PRIVATE KEY-----",
+    "-----BEGIN CERTIFICATE-----\ndGhpcyBpcyBubyBjZXJ0aWZpY2F0ZQ\n-----END CERTIFICATE-----",
     "https://hooks.example.com/services/T0ZXCVBNM/B0ASDFGHJ/q1w2e3r4t5y6u7i8o9p0",
     "https://q1w2e3r4t5y6u7i8o9p0asdfgh",
     "https://q1w2e3r4t5y6u7i8o9p0.alteryxcloud.com",
@@ -584,7 +584,7 @@ fn a_token_of_the_cloud_does_not_go_to_this_machine() {
 }
 
 #[test]
-fn a_saved_pair_of_the_cloud_does_not_go_to_this_machine() {
+fn a_saved_pair_stays_as_it_is_while_aac_url_txt_is_wrong_for_it() {
     let case = Case::interrupted(Options::default());
     let asked = case.sandbox.counters().connections;
     let saved = fs::read(case.path("creds.json.rotation")).unwrap();

@@ -24,10 +24,13 @@ pub(crate) enum Trust {
 impl Trust {
     /// Checks one of the three files by its name. One that is absent is not checked.
     pub(crate) fn check(&self, path: &Path) -> Result<(), FileProblem> {
-        self.check_owners(path, || FileOwner::of(path))
+        match self.check_owners(path, || FileOwner::of(path)) {
+            Err(FileProblem::Missing) => Ok(()),
+            checked => checked,
+        }
     }
 
-    /// Checks the same file once it is open: its name may have led elsewhere in the meantime.
+    /// Checks the same file once it is open: its name may have led elsewhere in the meantime, or be gone.
     pub(crate) fn check_open(&self, path: &Path, file: &File) -> Result<(), FileProblem> {
         self.check_owners(path, || FileOwner::of_open(file))
     }
@@ -37,25 +40,16 @@ impl Trust {
         path: &Path,
         of_file: impl Fn() -> io::Result<FileOwner>,
     ) -> Result<(), FileProblem> {
-        let known = |owner: io::Result<FileOwner>| match owner {
-            Ok(owner) => Ok(Some(owner)),
-            Err(error) => match unreadable(error) {
-                FileProblem::Missing => Ok(None),
-                problem => Err(problem),
-            },
-        };
         if matches!(self, Self::ByHand) {
             return Ok(());
         }
         let folder = path.parent().unwrap_or(Path::new(""));
-        let Some(named) = known(FileOwner::of_name(path))? else { return Ok(()) };
+        let named = FileOwner::of_name(path).map_err(unreadable)?;
         if !is_trusted(&named, folder) {
-            return Err(FileProblem::OfAnother {
-                owner: named.to_string(),
-                command: by_hand(folder),
-            });
+            let owner = named.to_string();
+            return Err(FileProblem::OfAnother { owner, command: by_hand(folder) });
         }
-        let Some(owner) = known(of_file())? else { return Ok(()) };
+        let owner = of_file().map_err(unreadable)?;
         // The link of someone who cannot read a file must not have it read, and sent, by someone who can.
         // Users who make links themselves can, and so can administrators.
         if owner == named || (named.is_ours() && (owner.is_ours() || owner.stands_for_us())) {
@@ -111,5 +105,18 @@ mod tests {
         assert_eq!(FileOwner::of_open(&file).unwrap(), own);
         // Nothing can be made there.
         assert!(of_a_new_file(&folder.path().join("missing")).is_err());
+    }
+
+    #[test]
+    fn an_open_file_whose_name_is_gone_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("client_id.txt");
+        let file = File::create_new(&path).unwrap();
+        assert!(Trust::ByOwner.check_open(&path, &file).is_ok());
+        // Whoever may remove it may have put a link in its place before.
+        fs::rename(&path, folder.path().join("moved")).unwrap();
+        assert!(matches!(Trust::ByOwner.check_open(&path, &file), Err(FileProblem::Missing)));
+        assert!(Trust::ByOwner.check(&path).is_ok());
+        assert!(Trust::ByHand.check_open(&path, &file).is_ok());
     }
 }
