@@ -12,7 +12,7 @@
 use aac_sandbox::{Fault, FaultKind, Options};
 use acceptance::{Case, Run, Running};
 use serde_json::Value;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -245,6 +245,77 @@ fn a_copy_from_before_is_not_sent_wherever_the_refresh_was_killed() {
 
 #[test]
 #[ignore = "needs strace: see the head of this file"]
+fn everything_is_on_the_disk_before_the_next_step() {
+    if trace(&Case::expired(Options::default())).is_none() {
+        return;
+    }
+    let refresh = || Case::expired(Options::default());
+    assert_synced("a refresh", &refresh());
+    assert_synced("a refresh in place", &case_in_place());
+    let case = refresh();
+    let links = (0..4096).map(|number: u32| {
+        let [used, next] =
+            [number, number + 1].map(|number| acceptance::sha256(&number.to_le_bytes()));
+        format!("{used} {next} 7\n")
+    });
+    fs::write(case.path("creds.json.spent"), links.collect::<String>()).unwrap();
+    assert_synced("a refresh with a full record", &case);
+    let case = Case::interrupted(Options::default());
+    fs::write(case.creds(), "damaged").unwrap();
+    assert_synced("a recovery over damage", &case);
+    let case = Case::interrupted(Options::default());
+    fs::write(case.creds(), acceptance::creds_with(&case.sandbox.issue_expired())).unwrap();
+    fs::write(case.path("creds.json.spent"), "").unwrap();
+    assert_synced("a journal that is set aside", &case);
+}
+
+/// Checks that nothing is sent, no file gets its name and no saved pair goes before all that was written,
+/// and all names, are on the disk.
+#[track_caller]
+fn assert_synced(what: &str, case: &Case) {
+    let output = case.path("trace");
+    let mut command = Command::new("strace");
+    command.args(["-f", "-y", "-s", "64", "-o"]).arg(&output).arg(acceptance::get_workspace());
+    Run::of(command.env("AAC_DIR", case.folder.path())).assert_ok();
+    let trace = fs::read_to_string(output).unwrap();
+    let main = trace.split_whitespace().next().unwrap();
+    let folder = case.folder.path().canonicalize().unwrap().to_str().unwrap().to_owned();
+    let (mut unsynced, mut steps) = (HashSet::new(), 0);
+    for line in trace.lines().filter_map(|line| line.strip_prefix(main)).map(str::trim) {
+        let failed = line.contains(" = -1 ");
+        let Some((call, args)) = line.split_once('(').filter(|_| !failed) else { continue };
+        // The files of the call, by their names in the folder; the folder has none. What is written may
+        // name one as well.
+        let files = if call == "write" { args.split(',').next().unwrap() } else { args };
+        let names = files.match_indices(&folder).map(|(at, folder)| &files[at + folder.len()..]);
+        let names: Vec<_> = names.map(|name| name.split(['>', '"']).next().unwrap()).collect();
+        let is_step = match call {
+            "rename" => true,
+            "unlink" => names[0].contains(".rotation"),
+            _ => args.contains("grant_type="),
+        };
+        if is_step {
+            assert!(unsynced.is_empty(), "{what}: {unsynced:?} before {line}");
+            steps += 1;
+        }
+        match (call, &names[..]) {
+            ("write" | "ftruncate", [name]) => drop(unsynced.insert(*name)),
+            ("fsync", [name]) => drop(unsynced.remove(name)),
+            ("rename", _) => drop(unsynced.insert("")),
+            ("unlink", [name]) => drop(unsynced.remove(name)),
+            // The lock file is empty, and one that gets another name does not need this one.
+            ("openat", [name, ..]) if args.contains("O_CREAT") && !name.contains(".lock") => {
+                unsynced.extend([*name, if name.contains(".new") { *name } else { "" }]);
+            }
+            _ => {}
+        }
+    }
+    assert!(steps > 1, "{what}: {trace}");
+    assert!(unsynced.is_empty(), "{what}: {unsynced:?} at the end");
+}
+
+#[test]
+#[ignore = "needs strace: see the head of this file"]
 fn every_disk_call_fails_in_turn() {
     fail_in_turn(|| Case::expired(Options::default()));
 }
@@ -415,6 +486,31 @@ fn a_journal_that_was_read_is_not_set_aside_once_the_lock_is_lost() {
     assert!(case.sandbox.is_live(&case.refresh_token()));
     let counters = case.sandbox.counters();
     assert_eq!((counters.token_requests, counters.reused), (2, 0));
+}
+
+#[test]
+#[ignore = "needs strace: see the head of this file"]
+fn a_journal_of_another_run_is_not_removed_once_the_lock_is_lost() {
+    if trace(&Case::expired(Options::default())).is_none() {
+        return;
+    }
+    let case = Case::interrupted(Options::default());
+    // The first has committed what was in the journal, and recorded that.
+    let first = Stopped::at(&case, "first", "creds.json.spent", "fsync", 1);
+    fs::remove_file(case.path("creds.json.lock")).unwrap();
+    case.sandbox.revoke_access_tokens();
+    let second = Stopped::at(&case, "second", "creds.json.rotation", "fsync", 1);
+    let journal = || fs::read(case.path("creds.json.rotation")).unwrap_or_default();
+    let saved = journal();
+    let used = acceptance::sha256(case.refresh_token().as_bytes());
+    assert_eq!(acceptance::answered(&saved), [used]);
+
+    let mut first = first.go_on();
+    first.says("waiting for another program");
+    assert!(journal() == saved, "the journal of the second stays: {:?}", case.names());
+    second.go_on().end().assert_ok();
+    first.end().assert_ok();
+    assert_eq!(case.sandbox.counters().reused, 0);
 }
 
 #[test]
