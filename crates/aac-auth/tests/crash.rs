@@ -66,22 +66,48 @@ fn wait_until(is_so: impl Fn() -> bool) {
 struct Stopped {
     program: Option<Running>,
     id: u32,
+    trace: PathBuf,
+}
+
+/// The process that has stopped, once for each time.
+fn halts(trace: &Path) -> Vec<u32> {
+    let trace = fs::read_to_string(trace).unwrap_or_default();
+    let halts = trace.lines().filter(|line| line.contains("stopped by SIGSTOP"));
+    halts.map(|line| line.split_whitespace().next().unwrap().parse().unwrap()).collect()
 }
 
 impl Stopped {
     /// Waits until the program stands behind this call on this file.
     #[track_caller]
     fn at(case: &Case, trace: &str, file: &str, call: &str, nth: usize) -> Self {
-        let inject = format!("{call}:signal=STOP:when={nth}");
-        let mut command = strace_at(case, &case.path(trace), Some(file), &[&inject]);
+        Self::at_each(case, trace, file, call, nth, nth)
+    }
+
+    /// The same, for each of these calls.
+    #[track_caller]
+    fn at_each(
+        case: &Case,
+        trace: &str,
+        file: &str,
+        call: &str,
+        first: usize,
+        last: usize,
+    ) -> Self {
+        let inject = format!("{call}:signal=STOP:when={first}..{last}");
+        let trace = case.path(trace);
+        let mut command = strace_at(case, &trace, Some(file), &[&inject]);
         let program = Running::of(command.arg("-v"));
-        let stop = || {
-            let trace = fs::read_to_string(case.path(trace)).unwrap_or_default();
-            let line = trace.lines().find(|line| line.contains("stopped by SIGSTOP"))?;
-            line.split_whitespace().next()?.parse().ok()
-        };
-        wait_until(|| stop().is_some());
-        Self { program: Some(program), id: stop().unwrap() }
+        wait_until(|| !halts(&trace).is_empty());
+        let id = halts(&trace)[0];
+        Self { program: Some(program), id, trace }
+    }
+
+    /// Lets it go on as far as the next of the calls.
+    #[track_caller]
+    fn go_further(&self) {
+        let before = halts(&self.trace).len();
+        acceptance::kill("CONT", self.id);
+        wait_until(|| halts(&self.trace).len() > before);
     }
 
     fn go_on(mut self) -> Running {
@@ -531,31 +557,50 @@ fn tokens_that_are_pasted_while_the_next_creds_json_is_synced_stay() {
 
 #[test]
 #[ignore = "needs strace: see the head of this file"]
-fn programs_that_make_the_lock_file_at_once_keep_creds_json_whole() {
+fn no_file_gets_the_name_of_creds_json_before_it_is_written() {
     if trace(&Case::expired(Options::default())).is_none() {
         return;
     }
     let case = Case::expired(Options::default());
-    // The first has found no lock file, nor anyone at work: it is slow to clear creds.json.new away, and to
-    // give its own the name of the lock file.
-    let inject =
-        ["unlink,unlinkat:delay_enter=2000000:when=1", "link,linkat:delay_enter=4000000:when=1"];
-    let mut command = strace_at(&case, &case.path("first"), Some("creds.json.new"), &inject);
-    let mut first = start(&mut command);
-    // There is nothing to be seen of it until then.
-    thread::sleep(Duration::from_millis(1000));
-    // The second refreshes meanwhile, and is slow to rename what it has written.
-    let rename = "rename:delay_enter=3000000:when=1";
-    let mut second = start(&mut strace(&case, &case.path("second"), Some(rename)));
-    while first.try_wait().unwrap().is_none() || second.try_wait().unwrap().is_none() {
-        assert!(is_whole(&case.creds()), "{:?}", case.names());
-        thread::sleep(Duration::from_millis(5));
-    }
-    for child in [first, second] {
-        Run::from(child).assert_ok();
-    }
+    // The first has found no creds.json.new: it is about to clear the way for its own.
+    let first = Stopped::at_each(&case, "first", "creds.json.new", "openat", 2, 3);
+    fs::remove_file(case.path("creds.json.lock")).unwrap();
+    // The second has written its own. The first removes that, and has made another one.
+    let second = Stopped::at(&case, "second", "creds.json.new", "fsync", 1);
+    first.go_further();
+    assert_eq!(fs::read(case.path("creds.json.new")).unwrap(), b"");
+    let second = second.go_on();
+    second.end().assert_ok();
+    assert!(is_whole(&case.creds()), "{:?}", case.names());
+    first.go_on().end().assert_ok();
     assert!(case.sandbox.is_live(&case.refresh_token()));
-    assert_eq!(case.sandbox.counters().token_requests, 1);
+    let counters = case.sandbox.counters();
+    assert_eq!((counters.token_requests, counters.reused), (1, 0));
+}
+
+#[test]
+#[ignore = "needs strace: see the head of this file"]
+fn a_journal_of_another_run_is_not_replaced_once_the_lock_is_lost() {
+    if trace(&Case::expired(Options::default())).is_none() {
+        return;
+    }
+    let case = Case::expired(Options::default());
+    // The first has rehearsed, and is about to write its journal.
+    let first = Stopped::at(&case, "first", "creds.json.new", "rename", 1);
+    fs::remove_file(case.path("creds.json.lock")).unwrap();
+    let second = Stopped::at(&case, "second", "creds.json.rotation", "fsync", 1);
+    let journal = || fs::read(case.path("creds.json.rotation")).unwrap_or_default();
+    let saved = journal();
+    let used = acceptance::sha256(case.tokens.refresh_token.as_bytes());
+    assert_eq!(acceptance::answered(&saved), [used]);
+
+    let mut first = first.go_on();
+    first.says("waiting for another program");
+    assert!(journal() == saved, "the journal of the second stays: {:?}", case.names());
+    second.go_on().end().assert_ok();
+    first.end().assert_ok();
+    let counters = case.sandbox.counters();
+    assert_eq!((counters.token_requests, counters.reused), (1, 0));
 }
 
 #[test]
@@ -564,21 +609,13 @@ fn a_program_killed_while_it_makes_the_lock_file_shuts_nobody_out() {
     if trace(&Case::expired(Options::default())).is_none() {
         return;
     }
-    // At each of its calls on the file that becomes the lock file.
-    for call in ["unlink,unlinkat:signal=KILL:when=1", "unlink,unlinkat:signal=KILL:when=2"] {
+    // Before the file gets the name of the lock file, and before it loses its other one.
+    for call in ["link,linkat:signal=KILL:when=1", "unlink,unlinkat:signal=KILL:when=1"] {
         let case = Case::expired(Options::default());
-        let mut command = strace_at(&case, &case.path("trace"), Some("creds.json.new"), &[call]);
-        Run::of(&mut command);
-        let mut next = case.start(1).pop().unwrap();
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while next.try_wait().unwrap().is_none() {
-            if Instant::now() > deadline {
-                next.kill().unwrap();
-                panic!("{call}: the next program waits: {:?}", case.names());
-            }
-            thread::sleep(Duration::from_millis(5));
-        }
-        Run::from(next).assert_ok();
+        Run::of(&mut strace(&case, &case.path("trace"), Some(call)));
+        let is_made = |name: &String| name.starts_with("creds.json.lock.");
+        assert!(case.names().iter().any(is_made), "{:?}", case.names());
+        case.run([""; 0]).assert_ok();
     }
 }
 
