@@ -77,26 +77,14 @@ fn halts(trace: &Path) -> Vec<u32> {
 }
 
 impl Stopped {
-    /// Waits until the program stands behind this call on this file.
+    /// Waits until the program stands behind the first of these calls on this file.
     #[track_caller]
-    fn at(case: &Case, trace: &str, file: &str, call: &str, nth: usize) -> Self {
-        Self::at_each(case, trace, file, call, nth, nth)
-    }
-
-    /// The same, for each of these calls.
-    #[track_caller]
-    fn at_each(
-        case: &Case,
-        trace: &str,
-        file: &str,
-        call: &str,
-        first: usize,
-        last: usize,
-    ) -> Self {
-        let inject = format!("{call}:signal=STOP:when={first}..{last}");
+    fn at(case: &Case, trace: &str, file: &str, calls: &[&str]) -> Self {
+        let calls = calls.iter().map(|call| call.replacen(':', ":signal=STOP:when=", 1));
+        let calls: Vec<_> = calls.collect();
+        let calls: Vec<_> = calls.iter().map(String::as_str).collect();
         let trace = case.path(trace);
-        let mut command = strace_at(case, &trace, Some(file), &[&inject]);
-        let program = Running::of(command.arg("-v"));
+        let program = Running::of(strace_at(case, &trace, Some(file), &calls).arg("-v"));
         wait_until(|| !halts(&trace).is_empty());
         let id = halts(&trace)[0];
         Self { program: Some(program), id, trace }
@@ -495,10 +483,10 @@ fn a_journal_that_was_read_is_not_set_aside_once_the_lock_is_lost() {
     let pasted = case.sandbox.issue_expired();
     fs::write(case.creds(), acceptance::creds_with(&pasted)).unwrap();
     // The first has read the journal and, for the third time, creds.json: it is about to set the journal aside.
-    let first = Stopped::at(&case, "first", "creds.json", "close", 3);
+    let first = Stopped::at(&case, "first", "creds.json", &["close:3"]);
     fs::remove_file(case.path("creds.json.lock")).unwrap();
     // The second has done so, and has its own response in a journal of its own.
-    let second = Stopped::at(&case, "second", "creds.json.rotation", "fsync", 1);
+    let second = Stopped::at(&case, "second", "creds.json.rotation", &["fsync:1"]);
     let journal = || fs::read(case.path("creds.json.rotation")).unwrap_or_default();
     let saved = journal();
     let used = acceptance::sha256(pasted.refresh_token.as_bytes());
@@ -522,10 +510,10 @@ fn a_journal_of_another_run_is_not_removed_once_the_lock_is_lost() {
     }
     let case = Case::interrupted(Options::default());
     // The first has committed what was in the journal, and recorded that.
-    let first = Stopped::at(&case, "first", "creds.json.spent", "fsync", 1);
+    let first = Stopped::at(&case, "first", "creds.json.spent", &["fsync:1"]);
     fs::remove_file(case.path("creds.json.lock")).unwrap();
     case.sandbox.revoke_access_tokens();
-    let second = Stopped::at(&case, "second", "creds.json.rotation", "fsync", 1);
+    let second = Stopped::at(&case, "second", "creds.json.rotation", &["fsync:1"]);
     let journal = || fs::read(case.path("creds.json.rotation")).unwrap_or_default();
     let saved = journal();
     let used = acceptance::sha256(case.refresh_token().as_bytes());
@@ -547,7 +535,7 @@ fn tokens_that_are_pasted_while_the_next_creds_json_is_synced_stay() {
     }
     let case = Case::expired(Options::default());
     // The first of this name is that of the rehearsal, and the second becomes the journal.
-    let program = Stopped::at(&case, "trace", "creds.json.new", "fsync", 3);
+    let program = Stopped::at(&case, "trace", "creds.json.new", &["fsync:3"]);
     let pasted = case.sandbox.issue();
     fs::write(case.creds(), acceptance::creds_with(&pasted)).unwrap();
     program.go_on().end().assert_ok();
@@ -563,19 +551,44 @@ fn no_file_gets_the_name_of_creds_json_before_it_is_written() {
     }
     let case = Case::expired(Options::default());
     // The first has found no creds.json.new: it is about to clear the way for its own.
-    let first = Stopped::at_each(&case, "first", "creds.json.new", "openat", 2, 3);
+    let first = Stopped::at(&case, "first", "creds.json.new", &["openat:2..3"]);
     fs::remove_file(case.path("creds.json.lock")).unwrap();
     // The second has written its own. The first removes that, and has made another one.
-    let second = Stopped::at(&case, "second", "creds.json.new", "fsync", 1);
+    let second = Stopped::at(&case, "second", "creds.json.new", &["fsync:1", "rename:1"]);
     first.go_further();
     assert_eq!(fs::read(case.path("creds.json.new")).unwrap(), b"");
-    let second = second.go_on();
-    second.end().assert_ok();
+    second.go_further();
     assert!(is_whole(&case.creds()), "{:?}", case.names());
+    second.go_on().end().assert_ok();
     first.go_on().end().assert_ok();
     assert!(case.sandbox.is_live(&case.refresh_token()));
     let counters = case.sandbox.counters();
     assert_eq!((counters.token_requests, counters.reused), (1, 0));
+}
+
+#[test]
+#[ignore = "needs strace: see the head of this file"]
+fn no_file_gets_the_name_of_the_journal_before_it_is_written() {
+    if trace(&Case::expired(Options::default())).is_none() {
+        return;
+    }
+    let case = Case::expired(Options::default());
+    // As above, but the second has rehearsed, and has written its journal.
+    let first = Stopped::at(&case, "first", "creds.json.new", &["openat:2..3"]);
+    fs::remove_file(case.path("creds.json.lock")).unwrap();
+    let second = Stopped::at(&case, "second", "creds.json.new", &["fsync:2"]);
+    first.go_further();
+    assert_eq!(fs::read(case.path("creds.json.new")).unwrap(), b"");
+    let hold = case.sandbox.hold_token_responses();
+    let second = second.go_on();
+    assert!(hold.wait_for_request(Duration::from_secs(20)));
+    let journal = fs::read_to_string(case.path("creds.json.rotation")).unwrap();
+    let sent = acceptance::sha256(case.tokens.refresh_token.as_bytes());
+    assert!(journal.contains(&sent), "there is room for the response");
+    hold.release();
+    second.end().assert_ok();
+    first.go_on().end().assert_ok();
+    assert_eq!(case.sandbox.counters().token_requests, 1);
 }
 
 #[test]
@@ -586,9 +599,9 @@ fn a_journal_of_another_run_is_not_replaced_once_the_lock_is_lost() {
     }
     let case = Case::expired(Options::default());
     // The first has rehearsed, and is about to write its journal.
-    let first = Stopped::at(&case, "first", "creds.json.new", "rename", 1);
+    let first = Stopped::at(&case, "first", "creds.json.new", &["rename:1"]);
     fs::remove_file(case.path("creds.json.lock")).unwrap();
-    let second = Stopped::at(&case, "second", "creds.json.rotation", "fsync", 1);
+    let second = Stopped::at(&case, "second", "creds.json.rotation", &["fsync:1"]);
     let journal = || fs::read(case.path("creds.json.rotation")).unwrap_or_default();
     let saved = journal();
     let used = acceptance::sha256(case.tokens.refresh_token.as_bytes());
