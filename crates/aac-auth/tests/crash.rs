@@ -12,7 +12,7 @@
 use aac_sandbox::{Fault, FaultKind, Options};
 use acceptance::{Case, Run, Running};
 use serde_json::Value;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -66,22 +66,36 @@ fn wait_until(is_so: impl Fn() -> bool) {
 struct Stopped {
     program: Option<Running>,
     id: u32,
+    trace: PathBuf,
+}
+
+/// The process that has stopped, once for each time.
+fn halts(trace: &Path) -> Vec<u32> {
+    let trace = fs::read_to_string(trace).unwrap_or_default();
+    let halts = trace.lines().filter(|line| line.contains("stopped by SIGSTOP"));
+    halts.map(|line| line.split_whitespace().next().unwrap().parse().unwrap()).collect()
 }
 
 impl Stopped {
-    /// Waits until the program stands behind this call on this file.
+    /// Waits until the program stands behind the first of these calls on this file.
     #[track_caller]
-    fn at(case: &Case, trace: &str, file: &str, call: &str, nth: usize) -> Self {
-        let inject = format!("{call}:signal=STOP:when={nth}");
-        let mut command = strace_at(case, &case.path(trace), Some(file), &[&inject]);
-        let program = Running::of(command.arg("-v"));
-        let stop = || {
-            let trace = fs::read_to_string(case.path(trace)).unwrap_or_default();
-            let line = trace.lines().find(|line| line.contains("stopped by SIGSTOP"))?;
-            line.split_whitespace().next()?.parse().ok()
-        };
-        wait_until(|| stop().is_some());
-        Self { program: Some(program), id: stop().unwrap() }
+    fn at(case: &Case, trace: &str, file: &str, calls: &[&str]) -> Self {
+        let calls = calls.iter().map(|call| call.replacen(':', ":signal=STOP:when=", 1));
+        let calls: Vec<_> = calls.collect();
+        let calls: Vec<_> = calls.iter().map(String::as_str).collect();
+        let trace = case.path(trace);
+        let program = Running::of(strace_at(case, &trace, Some(file), &calls).arg("-v"));
+        wait_until(|| !halts(&trace).is_empty());
+        let id = halts(&trace)[0];
+        Self { program: Some(program), id, trace }
+    }
+
+    /// Lets it go on as far as the next of the calls.
+    #[track_caller]
+    fn go_further(&self) {
+        let before = halts(&self.trace).len();
+        acceptance::kill("CONT", self.id);
+        wait_until(|| halts(&self.trace).len() > before);
     }
 
     fn go_on(mut self) -> Running {
@@ -256,6 +270,77 @@ fn a_copy_from_before_is_not_sent_wherever_the_refresh_was_killed() {
 
 #[test]
 #[ignore = "needs strace: see the head of this file"]
+fn everything_is_on_the_disk_before_the_next_step() {
+    if trace(&Case::expired(Options::default())).is_none() {
+        return;
+    }
+    let refresh = || Case::expired(Options::default());
+    assert_synced("a refresh", &refresh());
+    assert_synced("a refresh in place", &case_in_place());
+    let case = refresh();
+    let links = (0..4096).map(|number: u32| {
+        let [used, next] =
+            [number, number + 1].map(|number| acceptance::sha256(&number.to_le_bytes()));
+        format!("{used} {next} 7\n")
+    });
+    fs::write(case.path("creds.json.spent"), links.collect::<String>()).unwrap();
+    assert_synced("a refresh with a full record", &case);
+    let case = Case::interrupted(Options::default());
+    fs::write(case.creds(), "damaged").unwrap();
+    assert_synced("a recovery over damage", &case);
+    let case = Case::interrupted(Options::default());
+    fs::write(case.creds(), acceptance::creds_with(&case.sandbox.issue_expired())).unwrap();
+    fs::write(case.path("creds.json.spent"), "").unwrap();
+    assert_synced("a journal that is set aside", &case);
+}
+
+/// Checks that nothing is sent, no file gets its name and no saved pair goes before all that was written,
+/// and all names, are on the disk.
+#[track_caller]
+fn assert_synced(what: &str, case: &Case) {
+    let output = case.path("trace");
+    let mut command = Command::new("strace");
+    command.args(["-f", "-y", "-s", "64", "-o"]).arg(&output).arg(acceptance::get_workspace());
+    Run::of(command.env("AAC_DIR", case.folder.path())).assert_ok();
+    let trace = fs::read_to_string(output).unwrap();
+    let main = trace.split_whitespace().next().unwrap();
+    let folder = case.folder.path().canonicalize().unwrap().to_str().unwrap().to_owned();
+    let (mut unsynced, mut steps) = (HashSet::new(), 0);
+    for line in trace.lines().filter_map(|line| line.strip_prefix(main)).map(str::trim) {
+        let failed = line.contains(" = -1 ");
+        let Some((call, args)) = line.split_once('(').filter(|_| !failed) else { continue };
+        // The files of the call, by their names in the folder; the folder has none. What is written may
+        // name one as well.
+        let files = if call == "write" { args.split(',').next().unwrap() } else { args };
+        let names = files.match_indices(&folder).map(|(at, folder)| &files[at + folder.len()..]);
+        let names: Vec<_> = names.map(|name| name.split(['>', '"']).next().unwrap()).collect();
+        let is_step = match call {
+            "rename" => true,
+            "unlink" => names[0].contains(".rotation"),
+            _ => args.contains("grant_type="),
+        };
+        if is_step {
+            assert!(unsynced.is_empty(), "{what}: {unsynced:?} before {line}");
+            steps += 1;
+        }
+        match (call, &names[..]) {
+            ("write" | "ftruncate", [name]) => drop(unsynced.insert(*name)),
+            ("fsync", [name]) => drop(unsynced.remove(name)),
+            ("rename", _) => drop(unsynced.insert("")),
+            ("unlink", [name]) => drop(unsynced.remove(name)),
+            // The lock file is empty, and one that gets another name does not need this one.
+            ("openat", [name, ..]) if args.contains("O_CREAT") && !name.contains(".lock") => {
+                unsynced.extend([*name, if name.contains(".new") { *name } else { "" }]);
+            }
+            _ => {}
+        }
+    }
+    assert!(steps > 1, "{what}: {trace}");
+    assert!(unsynced.is_empty(), "{what}: {unsynced:?} at the end");
+}
+
+#[test]
+#[ignore = "needs strace: see the head of this file"]
 fn every_disk_call_fails_in_turn() {
     fail_in_turn(|| Case::expired(Options::default()));
 }
@@ -409,10 +494,10 @@ fn a_journal_that_was_read_is_not_set_aside_once_the_lock_is_lost() {
     let pasted = case.sandbox.issue_expired();
     fs::write(case.creds(), acceptance::creds_with(&pasted)).unwrap();
     // The first has read the journal and, for the third time, creds.json: it is about to set the journal aside.
-    let first = Stopped::at(&case, "first", "creds.json", "close", 3);
+    let first = Stopped::at(&case, "first", "creds.json", &["close:3"]);
     fs::remove_file(case.path("creds.json.lock")).unwrap();
     // The second has done so, and has its own response in a journal of its own.
-    let second = Stopped::at(&case, "second", "creds.json.rotation", "fsync", 1);
+    let second = Stopped::at(&case, "second", "creds.json.rotation", &["fsync:1"]);
     let journal = || fs::read(case.path("creds.json.rotation")).unwrap_or_default();
     let saved = journal();
     let used = acceptance::sha256(pasted.refresh_token.as_bytes());
@@ -430,13 +515,38 @@ fn a_journal_that_was_read_is_not_set_aside_once_the_lock_is_lost() {
 
 #[test]
 #[ignore = "needs strace: see the head of this file"]
+fn a_journal_of_another_run_is_not_removed_once_the_lock_is_lost() {
+    if trace(&Case::expired(Options::default())).is_none() {
+        return;
+    }
+    let case = Case::interrupted(Options::default());
+    // The first has committed what was in the journal, and recorded that.
+    let first = Stopped::at(&case, "first", "creds.json.spent", &["fsync:1"]);
+    fs::remove_file(case.path("creds.json.lock")).unwrap();
+    case.sandbox.revoke_access_tokens();
+    let second = Stopped::at(&case, "second", "creds.json.rotation", &["fsync:1"]);
+    let journal = || fs::read(case.path("creds.json.rotation")).unwrap_or_default();
+    let saved = journal();
+    let used = acceptance::sha256(case.refresh_token().as_bytes());
+    assert_eq!(acceptance::answered(&saved), [used]);
+
+    let mut first = first.go_on();
+    first.says("waiting for another program");
+    assert!(journal() == saved, "the journal of the second stays: {:?}", case.names());
+    second.go_on().end().assert_ok();
+    first.end().assert_ok();
+    assert_eq!(case.sandbox.counters().reused, 0);
+}
+
+#[test]
+#[ignore = "needs strace: see the head of this file"]
 fn tokens_that_are_pasted_while_the_next_creds_json_is_synced_stay() {
     if trace(&Case::expired(Options::default())).is_none() {
         return;
     }
     let case = Case::expired(Options::default());
     // The first of this name is that of the rehearsal, and the second becomes the journal.
-    let program = Stopped::at(&case, "trace", "creds.json.new", "fsync", 3);
+    let program = Stopped::at(&case, "trace", "creds.json.new", &["fsync:3"]);
     let pasted = case.sandbox.issue();
     fs::write(case.creds(), acceptance::creds_with(&pasted)).unwrap();
     program.go_on().end().assert_ok();
@@ -446,31 +556,75 @@ fn tokens_that_are_pasted_while_the_next_creds_json_is_synced_stay() {
 
 #[test]
 #[ignore = "needs strace: see the head of this file"]
-fn programs_that_make_the_lock_file_at_once_keep_creds_json_whole() {
+fn no_file_gets_the_name_of_creds_json_before_it_is_written() {
     if trace(&Case::expired(Options::default())).is_none() {
         return;
     }
     let case = Case::expired(Options::default());
-    // The first has found no lock file, nor anyone at work: it is slow to clear creds.json.new away, and to
-    // give its own the name of the lock file.
-    let inject =
-        ["unlink,unlinkat:delay_enter=2000000:when=1", "link,linkat:delay_enter=4000000:when=1"];
-    let mut command = strace_at(&case, &case.path("first"), Some("creds.json.new"), &inject);
-    let mut first = start(&mut command);
-    // There is nothing to be seen of it until then.
-    thread::sleep(Duration::from_millis(1000));
-    // The second refreshes meanwhile, and is slow to rename what it has written.
-    let rename = "rename:delay_enter=3000000:when=1";
-    let mut second = start(&mut strace(&case, &case.path("second"), Some(rename)));
-    while first.try_wait().unwrap().is_none() || second.try_wait().unwrap().is_none() {
-        assert!(is_whole(&case.creds()), "{:?}", case.names());
-        thread::sleep(Duration::from_millis(5));
-    }
-    for child in [first, second] {
-        Run::from(child).assert_ok();
-    }
+    // The first has found no creds.json.new: it is about to clear the way for its own.
+    let first = Stopped::at(&case, "first", "creds.json.new", &["openat:2..3"]);
+    fs::remove_file(case.path("creds.json.lock")).unwrap();
+    // The second has written its own. The first removes that, and has made another one.
+    let second = Stopped::at(&case, "second", "creds.json.new", &["fsync:1", "rename:1"]);
+    first.go_further();
+    assert_eq!(fs::read(case.path("creds.json.new")).unwrap(), b"");
+    second.go_further();
+    assert!(is_whole(&case.creds()), "{:?}", case.names());
+    second.go_on().end().assert_ok();
+    first.go_on().end().assert_ok();
     assert!(case.sandbox.is_live(&case.refresh_token()));
+    let counters = case.sandbox.counters();
+    assert_eq!((counters.token_requests, counters.reused), (1, 0));
+}
+
+#[test]
+#[ignore = "needs strace: see the head of this file"]
+fn no_file_gets_the_name_of_the_journal_before_it_is_written() {
+    if trace(&Case::expired(Options::default())).is_none() {
+        return;
+    }
+    let case = Case::expired(Options::default());
+    // As above, but the second has rehearsed, and has written its journal.
+    let first = Stopped::at(&case, "first", "creds.json.new", &["openat:2..3"]);
+    fs::remove_file(case.path("creds.json.lock")).unwrap();
+    let second = Stopped::at(&case, "second", "creds.json.new", &["fsync:2"]);
+    first.go_further();
+    assert_eq!(fs::read(case.path("creds.json.new")).unwrap(), b"");
+    let hold = case.sandbox.hold_token_responses();
+    let second = second.go_on();
+    assert!(hold.wait_for_request(Duration::from_secs(20)));
+    let journal = fs::read_to_string(case.path("creds.json.rotation")).unwrap();
+    let sent = acceptance::sha256(case.tokens.refresh_token.as_bytes());
+    assert!(journal.contains(&sent), "there is room for the response");
+    hold.release();
+    second.end().assert_ok();
+    first.go_on().end().assert_ok();
     assert_eq!(case.sandbox.counters().token_requests, 1);
+}
+
+#[test]
+#[ignore = "needs strace: see the head of this file"]
+fn a_journal_of_another_run_is_not_replaced_once_the_lock_is_lost() {
+    if trace(&Case::expired(Options::default())).is_none() {
+        return;
+    }
+    let case = Case::expired(Options::default());
+    // The first has rehearsed, and is about to write its journal.
+    let first = Stopped::at(&case, "first", "creds.json.new", &["rename:1"]);
+    fs::remove_file(case.path("creds.json.lock")).unwrap();
+    let second = Stopped::at(&case, "second", "creds.json.rotation", &["fsync:1"]);
+    let journal = || fs::read(case.path("creds.json.rotation")).unwrap_or_default();
+    let saved = journal();
+    let used = acceptance::sha256(case.tokens.refresh_token.as_bytes());
+    assert_eq!(acceptance::answered(&saved), [used]);
+
+    let mut first = first.go_on();
+    first.says("waiting for another program");
+    assert!(journal() == saved, "the journal of the second stays: {:?}", case.names());
+    second.go_on().end().assert_ok();
+    first.end().assert_ok();
+    let counters = case.sandbox.counters();
+    assert_eq!((counters.token_requests, counters.reused), (1, 0));
 }
 
 #[test]
@@ -479,21 +633,13 @@ fn a_program_killed_while_it_makes_the_lock_file_shuts_nobody_out() {
     if trace(&Case::expired(Options::default())).is_none() {
         return;
     }
-    // At each of its calls on the file that becomes the lock file.
-    for call in ["unlink,unlinkat:signal=KILL:when=1", "unlink,unlinkat:signal=KILL:when=2"] {
+    // Before the file gets the name of the lock file, and before it loses its other one.
+    for call in ["link,linkat:signal=KILL:when=1", "unlink,unlinkat:signal=KILL:when=1"] {
         let case = Case::expired(Options::default());
-        let mut command = strace_at(&case, &case.path("trace"), Some("creds.json.new"), &[call]);
-        Run::of(&mut command);
-        let mut next = case.start(1).pop().unwrap();
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while next.try_wait().unwrap().is_none() {
-            if Instant::now() > deadline {
-                next.kill().unwrap();
-                panic!("{call}: the next program waits: {:?}", case.names());
-            }
-            thread::sleep(Duration::from_millis(5));
-        }
-        Run::from(next).assert_ok();
+        Run::of(&mut strace(&case, &case.path("trace"), Some(call)));
+        let is_made = |name: &String| name.starts_with("creds.json.lock.");
+        assert!(case.names().iter().any(is_made), "{:?}", case.names());
+        case.run([""; 0]).assert_ok();
     }
 }
 

@@ -4,7 +4,7 @@
 #![cfg(unix)]
 #![cfg_attr(not(target_os = "linux"), allow(unused, reason = "some of it is for Linux"))]
 
-use aac_sandbox::Options;
+use aac_sandbox::{Fault, FaultKind, Options};
 use acceptance::{Case, Run, Running};
 use rustix::fs::{OFlags, fcntl_setfl};
 use std::fs::{self, File};
@@ -129,24 +129,35 @@ fn stop(program: &Running) {
 
 #[test]
 fn tokens_that_are_pasted_right_before_the_commit_stay() {
-    let case = Case::expired(Options::default());
-    let hold = case.sandbox.hold_token_responses();
-    let stderr = FullPipe::new();
-    let child = case.command().stdout(Stdio::piped()).stderr(stderr.end()).spawn().unwrap();
-    assert!(hold.wait_for_request(SOON));
-    fs::write(case.creds(), "damaged").unwrap();
-    hold.release();
-    // It has read creds.json for the last time before it writes the next one. Before that it says so, and
-    // nobody listens.
-    wait_until(|| fs::read(case.path("creds.json.damaged")).is_ok_and(|kept| kept == b"damaged"));
-    let pasted = case.sandbox.issue();
-    fs::write(case.creds(), acceptance::creds_with(&pasted)).unwrap();
-    let said = stderr.read();
-    Run::from(child).assert_ok();
-    assert!(said.contains("creds.json.damaged"), "{said}");
-    assert_eq!(case.refresh_token(), pasted.refresh_token, "what was pasted stays");
-    assert!(case.path("creds.json.rotation.old").is_file(), "so does the response");
-    assert_eq!(case.sandbox.counters().token_requests, 1);
+    for is_recovery in [false, true] {
+        let case = match is_recovery {
+            true => Case::interrupted(Options::default()),
+            false => Case::expired(Options::default()),
+        };
+        let hold = case.sandbox.hold_token_responses();
+        let damage = || fs::write(case.creds(), "damaged").unwrap();
+        if is_recovery {
+            damage();
+        }
+        let stderr = FullPipe::new();
+        let child = case.command().stdout(Stdio::piped()).stderr(stderr.end()).spawn().unwrap();
+        if !is_recovery {
+            assert!(hold.wait_for_request(SOON));
+            damage();
+        }
+        hold.release();
+        // What it has found there is kept before it is replaced. It says so, and nobody listens.
+        let kept = || fs::read(case.path("creds.json.damaged")).unwrap_or_default();
+        wait_until(|| kept() == b"damaged");
+        let pasted = case.sandbox.issue();
+        fs::write(case.creds(), acceptance::creds_with(&pasted)).unwrap();
+        let said = stderr.read();
+        Run::from(child).assert_ok();
+        assert!(said.contains("creds.json.damaged"), "{said}");
+        assert_eq!(case.refresh_token(), pasted.refresh_token, "what was pasted stays");
+        assert!(case.path("creds.json.rotation.old").is_file(), "so does the response");
+        assert_eq!(case.sandbox.counters().token_requests, 1);
+    }
 }
 
 /// Whoever is stopped while it looks (Ctrl-Z) goes on as one who has lost the lock.
@@ -192,27 +203,33 @@ fn a_journal_that_was_read_is_not_set_aside_once_the_lock_is_lost() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_used_token_is_recorded_before_its_journal_goes() {
-    // In a refresh, in its recovery, and where only the journal was left.
-    for state in ["expired", "interrupted", "committed"] {
-        let case = match state {
-            "expired" => Case::expired(Options::default()),
-            _ => Case::interrupted(Options::default()),
-        };
-        if state == "committed" {
-            let journal = fs::read(case.path("creds.json.rotation")).unwrap();
-            case.run(NONE).assert_ok();
-            fs::remove_file(case.path("creds.json.spent")).unwrap();
-            fs::write(case.path("creds.json.rotation"), journal).unwrap();
-            case.sandbox.revoke_access_tokens();
-        }
+fn a_used_token_is_recorded_before_its_pair_goes() {
+    const JOURNAL: &str = "creds.json.rotation";
+    const ASIDE: &str = "creds.json.rotation.old";
+    let recorded_before_it_goes = |what: &str, case: &Case, name: &str, expected: usize| {
         let events = Events::of(case.folder.path());
         case.run(NONE).assert_ok();
-        // Whatever is before an event is before it on the disk, should the program be killed there.
-        let gone = events.wait_for("creds.json.rotation", GONE);
-        let recorded = gone
-            .iter()
-            .any(|(name, event)| name == "creds.json.spent" && event.intersects(WRITTEN));
-        assert!(recorded, "{state}: {gone:?}");
+        let before = events.wait_for(name, GONE).into_iter();
+        let records =
+            before.filter(|(name, event)| name == "creds.json.spent" && event.intersects(WRITTEN));
+        assert_eq!(records.count(), expected, "{what}");
+    };
+    recorded_before_it_goes("a refresh", &Case::expired(Options::default()), JOURNAL, 1);
+    for name in [JOURNAL, ASIDE] {
+        let case = Case::interrupted(Options::default());
+        let pair = fs::read(case.path(JOURNAL)).unwrap();
+        recorded_before_it_goes("its recovery", &case, JOURNAL, 1);
+        // What a run has left that was killed in between: the pair is in creds.json.
+        fs::write(case.path(name), &pair).unwrap();
+        fs::remove_file(case.path("creds.json.spent")).unwrap();
+        case.sandbox.revoke_access_tokens();
+        recorded_before_it_goes(name, &case, name, 1);
     }
+    // The pair is used because that of creds.json is refused. Its own token is recorded first.
+    let case = Case::interrupted(Options::default());
+    fs::rename(case.path(JOURNAL), case.path(ASIDE)).unwrap();
+    let pasted = case.sandbox.issue_expired();
+    fs::write(case.creds(), acceptance::creds_with(&pasted)).unwrap();
+    case.sandbox.add_fault(Fault::token(FaultKind::InvalidGrant));
+    recorded_before_it_goes("a pair that was set aside", &case, ASIDE, 2);
 }
