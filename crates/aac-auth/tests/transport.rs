@@ -298,7 +298,7 @@ fn drip_after(bytes: u64, server: u16) -> u16 {
             thread::spawn(move || io::copy(&mut from, &mut to));
             thread::spawn(move || {
                 io::copy(&mut (&server).take(bytes), &mut &client).unwrap();
-                for byte in server.bytes() {
+                for byte in io::BufReader::new(server).bytes() {
                     // The client may have had enough of it.
                     if (&client).write_all(&[byte.unwrap()]).is_err() {
                         break;
