@@ -286,6 +286,54 @@ fn a_body_that_is_cut_off_within_tls_is_an_error() {
     assert!(stderr.contains("the connection broke"), "{stderr}");
 }
 
+/// Lets the first so many bytes of the server through, and the rest one by one.
+fn drip_after(bytes: u64, server: u16) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for client in listener.incoming() {
+            let client = client.unwrap();
+            let server = TcpStream::connect(("127.0.0.1", server)).unwrap();
+            let (mut from, mut to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+            thread::spawn(move || io::copy(&mut from, &mut to));
+            thread::spawn(move || {
+                io::copy(&mut (&server).take(bytes), &mut &client).unwrap();
+                for byte in io::BufReader::new(server).bytes() {
+                    // The client may have had enough of it.
+                    if (&client).write_all(&[byte.unwrap()]).is_err() {
+                        break;
+                    }
+                    thread::sleep(Duration::from_millis(100));
+                }
+            });
+        }
+    });
+    port
+}
+
+#[test]
+fn a_part_of_tls_that_comes_byte_by_byte_is_not_waited_for() {
+    if !acceptance::can_trust_a_file() {
+        return;
+    }
+    let case = Case::fresh(Options { tls: true, package_size: 1 << 20, ..Options::default() });
+    let ca = case.path("ca.pem");
+    fs::write(&ca, case.sandbox.ca_pem()).unwrap();
+    // In the middle of the handshake, of the head, and of the body.
+    for bytes in [100, 1200, 1 << 19] {
+        let port = drip_after(bytes, case.sandbox.port());
+        fs::write(case.path("aac_url.txt"), format!("https://localhost:{port}")).unwrap();
+        let start = Instant::now();
+        let mut command = case.program("raw_call");
+        command.args(["/plans/v1/plans/7/package", "-o"]).arg(case.path("package"));
+        command.args(["--timeout", "1", "--retry", "0"]).env("SSL_CERT_FILE", &ca);
+        let run = Run::of(&mut command);
+        assert_eq!(run.code, Some(1), "{bytes}: {}", run.stderr);
+        assert!(run.stderr.contains("timed out"), "{bytes}: {}", run.stderr);
+        assert!((900..9000).contains(&start.elapsed().as_millis()), "{bytes}: {}", run.stderr);
+    }
+}
+
 fn gzip(text: &str) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(text.as_bytes()).unwrap();

@@ -659,6 +659,24 @@ fn a_namespace_and_a_token_from_the_file_of_a_login_are_used() {
     fleet.assert_settled(1);
 }
 
+#[test]
+#[cfg(unix)]
+fn what_cannot_be_the_file_of_a_login_is_not_read_to_its_end() {
+    let fleet = Fleet::expired(1);
+    let token = fleet.path(0, ".vault-token");
+    let run = || {
+        let mut command = fleet.command(0);
+        command.env_remove("VAULT_TOKEN").env("HOME", fleet.machines[0].path());
+        fleet.check(Run::of(command.env("VAULT_ADDR", "https://vault.invalid")))
+    };
+    // A pipe would be waited for.
+    assert!(Command::new("mkfifo").arg(&token).status().unwrap().success());
+    run().assert_fails(1, &["no token for the vault"]);
+    fs::remove_file(&token).unwrap();
+    fs::File::create(&token).unwrap().set_len(1 << 40).unwrap();
+    run().assert_fails(1, &["no token for the vault"]);
+}
+
 /// An agent on this machine, which adds its token to what it passes on to the vault, and perhaps its own date
 /// to what comes back.
 fn agent(fleet: &Fleet, date: Option<&'static str>) -> String {

@@ -7,6 +7,7 @@
 //!   write is not the end. (Windows drops what has arrived when the connection is reset, so there the
 //!   broken connection may be all that is told.)
 //! - A body delimited by the end of the connection is complete only if the connection ends properly.
+//! - A record of TLS that comes byte by byte has no more time than one that comes at once.
 //! - TCP keepalive detects a dead peer.
 //! - A name lookup that cannot be started is an error, not a panic.
 //!
@@ -86,6 +87,16 @@ fn keep(bytes: &[u8]) {
 thread_local! {
     static KEPT_BYTES: RefCell<Option<Zeroizing<Vec<u8>>>> = const { RefCell::new(None) };
     static PROGRESS: Cell<Progress> = const { Cell::new(Progress::Connecting) };
+    static WAITING_SINCE: Cell<Option<Instant>> = const { Cell::new(None) };
+}
+
+/// Has the time between reads counted from here on. TLS reads from the socket until it has a whole record, and
+/// each of these reads would have the whole time again.
+fn waiting<T>(wait: impl FnOnce() -> T) -> T {
+    WAITING_SINCE.set(Some(Instant::now()));
+    let came = wait();
+    WAITING_SINCE.set(None);
+    came
 }
 
 impl Progress {
@@ -260,7 +271,9 @@ impl Transport for Tcp {
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
-        let (left, reason) = time_left(&timeout, timeout.per_read, Timeout::PerRead);
+        let waited = WAITING_SINCE.get().map_or(Duration::ZERO, |since| since.elapsed());
+        let each = timeout.per_read.map(|each| (*each).saturating_sub(waited).into());
+        let (left, reason) = time_left(&timeout, each, Timeout::PerRead);
         let start = Instant::now();
         let mut remaining = left;
         let read = loop {
@@ -444,7 +457,7 @@ impl<T: Transport> Transport for Last<T> {
         let before = self.0.buffers().input().len();
         // ureq accepts these three as the proper end of a body without a length. They are not: with TLS
         // they mean a truncated body (RFC 9112 §9.8), and so does a reset.
-        let came = self.0.await_input(timeout).map_err(|error| match error {
+        let came = waiting(|| self.0.await_input(timeout)).map_err(|error| match error {
             Error::Io(error)
                 if matches!(error.kind(), ConnectionAborted | ConnectionReset | UnexpectedEof) =>
             {

@@ -1,6 +1,7 @@
 //! The vault's address and credentials, as `bao` and `vault` read them. They are never in creds.json: a
 //! repository that someone clones could send the reader's token anywhere.
 
+use crate::config::text;
 use crate::error::vault::VaultProblem;
 use crate::loopback::is_loopback;
 use std::fmt;
@@ -81,8 +82,9 @@ impl Environment {
             Some((variable, token)) => (variable.to_owned(), Zeroizing::new(token)),
             None => {
                 let path = env::home_dir().map(|home: PathBuf| home.join(".vault-token"));
-                let text = path.as_ref().and_then(|path| fs::read_to_string(path).ok());
-                let token = Zeroizing::new(text.unwrap_or_default().trim().to_owned());
+                let bytes = path.as_ref().and_then(|path| text::read(path).ok());
+                let text = bytes.and_then(|bytes| text::decode(&bytes).ok()).unwrap_or_default();
+                let token = Zeroizing::new(text.trim().to_owned());
                 (path.unwrap_or_default().display().to_string(), token)
             }
         };
