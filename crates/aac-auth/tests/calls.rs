@@ -161,7 +161,11 @@ fn every_error_of_the_api_is_told_in_words_that_help() {
             4,
             &["HTTP 403 Forbidden: User \"51\" does not have", "lacks a privilege"],
         ),
-        (K::InvalidKey, 4, &["HTTP 401 Unauthorized: Invalid ApiKey", "client_id.txt"]),
+        (
+            K::InvalidKey,
+            4,
+            &["HTTP 401 Unauthorized: Invalid ApiKey", "client_id.txt", "aac_url.txt"],
+        ),
         (K::ServerError, 5, &["HTTP 500 Internal Server Error"]),
         (K::BadGateway, 5, &["HTTP 502 Bad Gateway", "Try again later"]),
         (K::GatewayTimeout, 5, &["HTTP 504 Gateway Timeout"]),

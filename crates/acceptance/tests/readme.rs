@@ -54,7 +54,7 @@ fn nothing_is_shown_that_is_not_tested() {
     }
     let tested = [
         // The tests of this file.
-        ("README.md", "rust console bash powershell bash"),
+        ("README.md", "rust console bash powershell bash bash"),
         ("crates/aac-auth/README.md", "mermaid console bash bash hcl mermaid yaml bash toml"),
         ("crates/aac-sandbox/README.md", "console console console toml text"),
         ("crates/access_token/README.md", "bash python powershell text"),
@@ -182,6 +182,24 @@ fn edits() -> Vec<(String, String, String)> {
     edits.collect()
 }
 
+/// A block that is pasted as a whole is read by whatever runs then, and that is the editor, unless the
+/// shell has to read on first.
+#[test]
+fn no_line_follows_an_editor() {
+    let mut found = 0;
+    for document in documents() {
+        for block in blocks(&document, "bash") {
+            let mut lines = block.lines();
+            while let Some(line) = lines.find(|line| line.starts_with("nano ")) {
+                let is_safe = line.ends_with(" &&") || lines.clone().next().is_none();
+                assert!(is_safe, "{}: {block}", document.display());
+                found += 1;
+            }
+        }
+    }
+    assert_eq!(found, 2);
+}
+
 /// Whether a text is as shown, with … for what differs.
 fn is_shown_as(text: &str, shown: &str) -> bool {
     let mut parts = shown.split('…');
@@ -283,7 +301,7 @@ fn template(folder: &Path) {
     assert!(section.contains(&format!("`{run}`")));
     let person: Value = serde_json::from_str(&stdout(bash(folder, run))).unwrap();
     assert_eq!(person["email"], "ada.lovelace@example.com");
-    let recipes = &blocks("README.md", "bash")[1];
+    let recipes = &blocks("README.md", "bash")[2];
     assert_eq!(
         recipes.lines().count(),
         names(&repository().join("crates/aac-auth/examples")).len()
@@ -334,17 +352,21 @@ fn account(folder: &Path) {
     fs::create_dir(&bin).unwrap();
     let paste = |tokens: &Tokens| {
         let editor = format!(
-            "#!/bin/sh\nsed -i.bak -e 's/Your access token here/{}/' -e 's/Your refresh token here/{}/' \"$1\"\n",
-            tokens.access_token, tokens.refresh_token
+            "#!/bin/sh\nsed -i.bak -e 's/Your access token here/{}/' -e 's/Your refresh token here/{}/' \
+             -e 's/Your client id here/{}/' -e 's#https://api.us1.alteryxcloud.com#{}#' \"$@\"\n",
+            tokens.access_token,
+            tokens.refresh_token,
+            sandbox.project_id(),
+            sandbox.url()
         );
         fs::write(bin.join("nano"), editor).unwrap();
     };
     paste(&tokens);
     stdout(bash(folder, "chmod +x bin/nano"));
-    let setup = blocks("README.md", "bash")[0]
-        .replace("https://api.us1.alteryxcloud.com", sandbox.url())
-        .replace("Your client id here", sandbox.project_id());
+    let setup = blocks("README.md", "bash")[..2].join("\n");
     let printed = stdout(bash(folder, &setup));
+    // Run once more, the commands undo nothing.
+    assert_eq!(stdout(bash(folder, &setup)), printed);
     let workspace = blocks("crates/get_workspace/README.md", "console").remove(0);
     assert!(workspace.ends_with(&format!("\n{}", printed.trim_end())), "{printed}");
     assert_eq!(
@@ -359,9 +381,11 @@ fn account(folder: &Path) {
     paste(&sandbox.issue_expired());
     let elsewhere = blocks("crates/aac-auth/README.md", "bash")[0]
         .replace("https://api.eu1.alteryxcloud.com", sandbox.url())
-        .replace("Your client id here", sandbox.project_id())
         .replace('~', folder.to_str().unwrap());
     assert_eq!(stdout(bash(folder, &elsewhere)), printed);
+    let creds = || fs::read(folder.join("aac-eu1").join("creds.json")).unwrap();
+    let before = creds();
+    assert!(!bash(folder, &elsewhere).status.success() && creds() == before);
 
     // What curl is called with, any user of the machine can read.
     let watch = "curl() { printf '%s\n' \"$@\" >> arguments; command curl \"$@\"; };";

@@ -100,7 +100,7 @@ impl HttpError {
     pub(crate) fn help(&self) -> String {
         let mut help = match self.kind {
             HttpErrorKind::ApiKey => {
-                "client_id.txt is wrong: put the Client ID of your API project in it.".to_owned()
+                "Check client_id.txt, which must hold the Client ID of your API project, and aac_url.txt, which must name that project's region.".to_owned()
             }
             HttpErrorKind::ApiKeyForResource => {
                 "The API project in client_id.txt is not allowed to use this API. Choose another project, or ask for access.".to_owned()
