@@ -20,20 +20,24 @@ fn read_if(
     path: &Path,
     may_be_read: impl Fn(&File) -> Result<(), FileProblem>,
 ) -> Result<Zeroizing<Vec<u8>>, FileProblem> {
-    // Checked first, because opening a named pipe would wait for a writer.
+    // Windows has no right to open a folder, and would say so.
     let metadata = platform::patiently(path, || fs::metadata(path)).map_err(unreadable)?;
     if !metadata.is_file() {
         return Err(FileProblem::NotAFile);
     }
-    let file = platform::patiently(path, || File::open(path)).map_err(unreadable)?;
+    let file = platform::patiently(path, || platform::open_at_once(path)).map_err(unreadable)?;
     may_be_read(&file)?;
     read_open(path, &file)
 }
 
 /// Reads the bytes of this open file.
 pub(crate) fn read_open(path: &Path, mut file: &File) -> Result<Zeroizing<Vec<u8>>, FileProblem> {
+    let metadata = file.metadata().map_err(unreadable)?;
+    if !metadata.is_file() {
+        return Err(FileProblem::NotAFile);
+    }
     // Room for the whole file: a growing buffer would leave copies behind.
-    let room = file.metadata().map_err(unreadable)?.len().min(LIMIT) + 1;
+    let room = metadata.len().min(LIMIT) + 1;
     let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(room).unwrap_or(0)));
     let read = || {
         bytes.clear();

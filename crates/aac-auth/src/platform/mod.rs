@@ -15,7 +15,7 @@ mod windows;
 #[cfg(unix)]
 pub(crate) use owner::FileOwner;
 pub(crate) use patience::{Patience, patiently};
-pub(crate) use plain::{Flaw, Unfit, is_named, names, open_plain, other_readers};
+pub(crate) use plain::{Flaw, Unfit, is_named, names, open_at_once, open_plain, other_readers};
 pub(crate) use shell::quoted;
 #[cfg(windows)]
 use windows::access::Protection;

@@ -148,6 +148,18 @@ pub(crate) fn open_plain(path: &Path, options: &OpenOptions) -> io::Result<File>
     }
 }
 
+/// Opens what a name leads to, links included, to read it. A pipe is not waited for.
+pub(crate) fn open_at_once(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.read(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(
+        &mut options,
+        libc::O_NONBLOCK | libc::O_NOCTTY,
+    );
+    options.open(path)
+}
+
 #[cfg(unix)]
 fn open(path: &Path, mut options: OpenOptions) -> io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt;
