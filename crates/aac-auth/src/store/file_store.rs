@@ -15,7 +15,7 @@ use crate::store::{
 };
 use crate::tokens::claims::LocalTime;
 use crate::tokens::credentials::Credentials;
-use crate::tokens::secret::RefreshToken;
+use crate::tokens::secret::{Digest, RefreshToken};
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -174,6 +174,7 @@ impl Exclusive for Locked<'_> {
         old: Option<&[u8]>,
         new: &[u8],
         is_only_copy: bool,
+        _: Option<&Error>,
     ) -> Result<Replaced, StoreError> {
         let files = &self.store.files;
         match files.replace(old, new) {
@@ -209,6 +210,10 @@ impl Prepared for InJournal<'_> {
     fn note(&self, error: &Error, was_in_doubt: bool) {
         // Best effort: the note spares others the question, no more.
         let _ = self.journal.note(error, was_in_doubt);
+    }
+
+    fn note_unused(&self, error: &Error, token: &Digest) {
+        let _ = self.journal.note_unused(error, token);
     }
 
     fn withdraw(self: Box<Self>) {

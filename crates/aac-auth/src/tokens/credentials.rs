@@ -98,17 +98,7 @@ impl Credentials {
         if !is_access(&claims) && is_access(&Claims::of(refresh)) {
             return Err(FileProblem::Swapped);
         }
-        let claims = claims.ok_or(FileProblem::NotAJwt)?;
-        let iss = claims.iss.as_deref().ok_or(FileProblem::NoClaim("iss"))?;
-        let client_id = claims.client_id.clone().ok_or(FileProblem::NoClaim("client_id"))?;
-        if !hosts.allows_issuer(iss) {
-            let shown = redact(iss, &[access, refresh], 100);
-            let is_http = iss.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("http://"));
-            return Err(match is_http && hosts.allows_issuer(&format!("https://{}", &iss[7..])) {
-                true => FileProblem::IssuerNotHttps(shown),
-                false => FileProblem::Issuer(shown),
-            });
-        }
+        let (claims, client_id, iss) = usable(claims, &[access, refresh], hosts)?;
         Ok(Self {
             token_endpoint: format!("{}/token", iss.trim_end_matches('/')),
             client_id,
@@ -134,6 +124,26 @@ impl Credentials {
     pub(crate) fn is_alive(&self) -> bool {
         self.claims.is_alive(self.arrival, LocalTime::now())
     }
+}
+
+/// The claims of an access token that says where it can be refreshed, with the client and the issuer.
+fn usable(
+    claims: Option<Claims>,
+    secrets: &[&str],
+    hosts: &Hosts,
+) -> Result<(Claims, String, String), FileProblem> {
+    let claims = claims.ok_or(FileProblem::NotAJwt)?;
+    let iss = claims.iss.clone().ok_or(FileProblem::NoClaim("iss"))?;
+    let client_id = claims.client_id.clone().ok_or(FileProblem::NoClaim("client_id"))?;
+    if !hosts.allows_issuer(&iss) {
+        let shown = redact(&iss, secrets, 100);
+        let is_http = iss.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("http://"));
+        return Err(match is_http && hosts.allows_issuer(&format!("https://{}", &iss[7..])) {
+            true => FileProblem::IssuerNotHttps(shown),
+            false => FileProblem::Issuer(shown),
+        });
+    }
+    Ok((claims, client_id, iss))
 }
 
 /// The refresh token of a file that is otherwise unusable: it may be the only copy of one that someone
@@ -393,7 +403,8 @@ impl Said {
 /// A usable successful response of the token endpoint (RFC 6749 §5.1).
 pub(crate) struct TokenResponse {
     document: Document,
-    claims: Option<Claims>,
+    /// Those of the access token, if that is of use.
+    claims: Result<Claims, FileProblem>,
     arrival: Option<Arrival>,
     has_refresh_token: bool,
 }
@@ -406,15 +417,15 @@ impl TokenResponse {
     /// Without a new refresh token, the old one stays in force (RFC 6749 §6).
     pub(crate) fn parse(body: &[u8], sent: LocalTime, hosts: &Hosts) -> Option<Self> {
         let document = Document::within(body)?;
-        let claims = document.token(ACCESS).ok().and_then(Claims::of).filter(|claims| {
-            claims.client_id.is_some()
-                && claims.iss.as_ref().is_some_and(|iss| hosts.allows_issuer(iss))
-        });
+        let claims = document
+            .token(ACCESS)
+            .and_then(|access| usable(Claims::of(access), &[access], hosts))
+            .map(|(claims, ..)| claims);
         let has_refresh_token = document.verbatim_refresh_token().is_ok();
-        if claims.is_none() && !has_refresh_token {
+        if claims.is_err() && !has_refresh_token {
             return None;
         }
-        let iat = claims.as_ref().and_then(|claims| claims.iat);
+        let iat = claims.as_ref().ok().and_then(|claims| claims.iat);
         let arrival = iat.map(|iat| Arrival { iat, clock: sent });
         Some(Self { document, claims, arrival, has_refresh_token })
     }
@@ -429,11 +440,11 @@ impl TokenResponse {
     }
 
     pub(crate) fn has_access_token(&self) -> bool {
-        self.claims.is_some()
+        self.claims.is_ok()
     }
 
-    /// The claims of the access token, if there is one.
-    pub(crate) fn claims(&self) -> Option<&Claims> {
+    /// The claims of the access token, or why it is of no use.
+    pub(crate) fn claims(&self) -> Result<&Claims, &FileProblem> {
         self.claims.as_ref()
     }
 
