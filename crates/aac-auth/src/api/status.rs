@@ -135,7 +135,7 @@ impl Client {
     }
 
     /// The same, and reads the vault if the pair is in one. `now` is the server's time, if it is known
-    /// ([`Response::date`](crate::Response::date)): the local clock may be wrong.
+    /// ([`Timestamp::of_response`]): the local clock may be wrong.
     pub fn token_status_online(&self, now: Timestamp) -> TokenStatus {
         TokenStatus::read(self.connection(), true, now)
     }
