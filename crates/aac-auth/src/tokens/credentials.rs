@@ -316,7 +316,8 @@ impl Document {
         if self.0.contains_key(ACCESS) || self.0.contains_key(REFRESH) {
             return None;
         }
-        Some(redact(&self.error()?.message, &[], 200))
+        let error = self.error().filter(|error| !error.message.is_empty())?;
+        Some(redact(&error.message, &[], 200))
     }
 
     fn error(&self) -> Option<OAuthError> {
