@@ -898,3 +898,47 @@ fn the_fast_path_reads_once_and_writes_nothing() {
             .any(|call| of_disks.contains(&call.name.as_str()) || call.line.contains("O_CREAT"))
     );
 }
+
+#[test]
+#[ignore = "needs strace: see the head of this file"]
+fn killed_at_every_call_on_a_file_after_an_access_token_of_no_use() {
+    if !acceptance::have("strace") {
+        return;
+    }
+    let killed = AtomicUsize::new(0);
+    let files = ["creds.json", "creds.json.new", "creds.json.rotation", "creds.json.spent"];
+    let names = ["openat", "write", "fsync", "rename", "lseek", "fchmod", "flock"];
+    in_parallel(files.len() * names.len(), |index| {
+        let (file, name) = (files[index / names.len()], names[index % names.len()]);
+        for nth in 1.. {
+            let faults = vec![Fault::token(FaultKind::BadAccessToken)];
+            let case = Case::expired(Options { faults, ..Options::default() });
+            let inject = format!("{name}:signal=KILL:when={nth}");
+            let mut run = strace_at(&case, &case.path("trace"), Some(file), &[&inject]);
+            let run = run.output().unwrap();
+            if run.status.code() == Some(1) {
+                break;
+            }
+            killed.fetch_add(1, Ordering::SeqCst);
+            assert!(is_whole(&case.creds()), "{file} {inject}");
+            let is_sent = case.sandbox.counters().token_requests > 0;
+            let is_saved =
+                case.keeps(br#""state":"answered""#) || !case.path("creds.json.rotation").exists();
+            // It reports the same, puts what was saved in place and uses that, or begins anew.
+            let next = case.run([""; 0]);
+            if is_sent && !is_saved {
+                continue;
+            }
+            assert!(
+                case.sandbox.is_live(&case.refresh_token()),
+                "{file} {inject}: {}",
+                next.stderr
+            );
+            let counters = case.sandbox.counters();
+            let is_told = next.code == Some(1) && counters.token_requests == 1;
+            assert!(is_told || next.code == Some(0), "{file} {inject}: {}", next.stderr);
+            assert_eq!(counters.reused, 0, "{file} {inject}");
+        }
+    });
+    eprintln!("{} kills", killed.into_inner());
+}

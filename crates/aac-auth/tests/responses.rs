@@ -2,7 +2,9 @@
 //! whatever ended it.
 
 use aac_sandbox::{Fault, FaultKind, Options};
-use acceptance::{Case, TokenServer, plain};
+use acceptance::{Case, Run, TokenServer, plain};
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL;
 use flate2::Compression;
 use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
 use serde_json::{Value, json};
@@ -305,6 +307,148 @@ fn a_page_that_something_in_between_has_sent_is_told_by_its_title() {
     ];
     server.case().run(NONE).assert_fails(1, &words);
     assert_eq!(server.forms().len(), 2);
+}
+
+/// An access token of the sandbox with other claims.
+fn with_claims(token: &str, change: impl Fn(&mut Value)) -> String {
+    let [head, claims, signature] = token.split('.').collect::<Vec<_>>()[..] else { panic!() };
+    let mut claims: Value = serde_json::from_slice(&BASE64URL.decode(claims).unwrap()).unwrap();
+    change(&mut claims);
+    format!("{head}.{}.{signature}", BASE64URL.encode(claims.to_string()))
+}
+
+/// Makes the note in the journal so many seconds older.
+fn age_note(case: &Case, by: i64) {
+    const LINE: usize = 512;
+    const NOTE: usize = 2 * (LINE + 64 * 1024);
+    let mut journal = fs::read(case.path("creds.json.rotation")).unwrap();
+    let mut line: Value = serde_json::from_slice(&journal[NOTE..NOTE + LINE]).unwrap();
+    let length = usize::try_from(line["length"].as_u64().unwrap()).unwrap();
+    let note = &mut journal[NOTE + LINE..][..length];
+    let mut content: Value = serde_json::from_slice(note).unwrap();
+    content["time_ms"] = json!(content["time_ms"].as_i64().unwrap() - 1000 * by);
+    note.copy_from_slice(content.to_string().as_bytes());
+    line["sha256"] = json!(acceptance::sha256(note));
+    let line = format!("{:<width$}\n", line.to_string(), width = LINE - 1);
+    journal[NOTE..NOTE + LINE].copy_from_slice(line.as_bytes());
+    fs::write(case.path("creds.json.rotation"), journal).unwrap();
+}
+
+#[test]
+fn an_access_token_of_no_use_is_told_and_no_run_spends_a_token_for_it_again() {
+    type Change = fn(&str) -> Option<String>;
+    let cases: [(Change, &str); 5] = [
+        (
+            |token| {
+                Some(with_claims(token, |claims| claims["iss"] = json!("https://x.example/as")))
+            },
+            "the access token was issued by https://x.example/as, which is not Alteryx Cloud (POST ",
+        ),
+        (
+            |token| {
+                let change =
+                    |claims: &mut Value| drop(claims.as_object_mut().unwrap().remove("client_id"));
+                Some(with_claims(token, change))
+            },
+            "the access token has no \"client_id\" claim (POST ",
+        ),
+        (
+            |token| Some(with_claims(token, |claims| claims["iss"] = json!(7))),
+            "the access token has no \"iss\" claim (POST ",
+        ),
+        (|_| Some("opaque".to_owned()), "the access token is not a JWT"),
+        (|_| None, "no \"access_token\" (POST "),
+    ];
+    for (change, said) in cases {
+        let server = TokenServer::start(move |case| {
+            let mut pair: Value = serde_json::from_slice(&body(case)).unwrap();
+            pair["access_token"] = change(pair["access_token"].as_str().unwrap()).into();
+            plain(200, pair.to_string().as_bytes())
+        });
+        let case = server.case();
+        let run = case.run(NONE);
+        let saved = format!("it is saved in {} (user ada", case.creds().display());
+        run.assert_fails(
+            1,
+            &["without a usable access token", said, &saved, "ten minutes", "Create new tokens"],
+        );
+        let new = case.refresh_token();
+        assert!(new != case.tokens.refresh_token && case.sandbox.is_live(&new), "{said}");
+        for _ in 0..2 {
+            assert_eq!(case.run(NONE).stderr, run.stderr);
+            assert_eq!((server.forms().len(), case.refresh_token()), (1, new.clone()), "{said}");
+        }
+        let status = Run::of(case.program("token_status").arg("--json"));
+        let status: Value = serde_json::from_str(&status.stdout).unwrap();
+        assert_eq!(status["state"], "usable", "{status}");
+        let leftover = status["leftovers"][0]["meaning"].as_str().unwrap();
+        assert!(leftover.contains("failed") && leftover.contains(said), "{leftover}");
+        // An older copy leads to it as well, and so does damage.
+        for damage in [acceptance::creds_with(&case.tokens), "{}".to_owned()] {
+            fs::write(case.creds(), damage).unwrap();
+            case.run(NONE).assert_fails(1, &["without a usable access token"]);
+            assert_eq!((server.forms().len(), case.refresh_token()), (1, new.clone()), "{said}");
+        }
+        // The minutes end that, and so does a clock that is set back.
+        for (times, by) in [(2, 601), (3, -60)] {
+            let sent = case.refresh_token();
+            age_note(case, by);
+            case.run(NONE).assert_fails(1, &["without a usable access token"]);
+            let forms = server.forms();
+            assert_eq!(forms.len(), times, "{said}");
+            assert!(forms[times - 1].contains(&("refresh_token".to_owned(), sent)), "{said}");
+        }
+    }
+}
+
+#[test]
+fn tokens_that_are_pasted_end_the_wait_for_an_access_token_of_use() {
+    for is_expired in [false, true] {
+        let case = Case::expired(Options::default());
+        case.sandbox.add_fault(Fault::token(FaultKind::BadAccessToken));
+        case.run(NONE).assert_fails(1, &["without a usable access token"]);
+        case.run(NONE).assert_fails(1, &["without a usable access token"]);
+        assert_eq!(case.sandbox.counters().token_requests, 1);
+        let new = case.refresh_token();
+        let pasted = if is_expired { case.sandbox.issue_expired() } else { case.sandbox.issue() };
+        fs::write(case.creds(), acceptance::creds_with(&pasted)).unwrap();
+        case.run(NONE).assert_ok();
+        assert_eq!(case.sandbox.counters().token_requests, 1 + u64::from(is_expired));
+        assert!(case.keeps(new.as_bytes()), "what has come is kept beside it");
+        assert!(case.sandbox.is_live(&new) && case.sandbox.is_live(&case.refresh_token()));
+    }
+}
+
+#[test]
+fn whoever_waited_for_an_access_token_of_no_use_spends_nothing() {
+    let case = Case::expired(Options::default());
+    case.sandbox.add_fault(Fault::token(FaultKind::BadAccessToken));
+    let hold = case.sandbox.hold_token_responses();
+    let first = case.start(1).pop().unwrap();
+    assert!(hold.wait_for_request(Duration::from_secs(20)));
+    let others = case.start(8);
+    hold.release();
+    for child in others.into_iter().chain([first]) {
+        Run::from(child).assert_fails(1, &["without a usable access token"]);
+    }
+    assert_eq!(case.sandbox.counters().token_requests, 1);
+}
+
+#[test]
+fn an_access_token_that_is_still_good_is_used_meanwhile() {
+    let options = Options { token_lifetime: 300, clock_offset: -250, ..Options::default() };
+    let case = Case::fresh(options);
+    case.sandbox.add_fault(Fault::token(FaultKind::BadAccessToken));
+    for _ in 0..2 {
+        let run = case.run(NONE);
+        run.assert_ok();
+        assert!(
+            run.stderr.contains("the access token is still valid for a while"),
+            "{}",
+            run.stderr
+        );
+    }
+    assert_eq!(case.sandbox.counters().token_requests, 1);
 }
 
 #[test]

@@ -322,9 +322,12 @@ fn every_fault_of_the_token_endpoint_is_overcome_or_told() {
                         serde_json::from_slice(&fs::read(case.creds()).unwrap()).unwrap();
                     assert_eq!(now, serde_json::from_slice::<Value>(&before).unwrap(), "{kind:?}");
                 }
-                // What was not spent is good for the next run.
-                if code == 0 || is_saved || case.sandbox.is_live(&case.tokens.refresh_token) {
+                // What was not spent is good for the next run; but not a token that came alone.
+                if code == 0 || case.sandbox.is_live(&case.tokens.refresh_token) {
                     case.run(NONE).assert_ok();
+                } else if is_saved {
+                    case.run(NONE).assert_fails(1, words);
+                    assert_eq!(case.sandbox.counters().token_requests, requests, "{kind:?}");
                 }
                 for line in case.sandbox.requests() {
                     assert!(line.header("host").unwrap().starts_with("127.0.0.1"), "{kind:?}");

@@ -1298,6 +1298,46 @@ fn whoever_waited_behind_a_lost_response_is_told_and_sends_nothing() {
 }
 
 #[test]
+fn an_access_token_of_no_use_is_told_on_every_machine_and_spends_no_more() {
+    let fleet = Fleet::expired(3).without_lock_on(2);
+    let hold = fleet.sandbox.hold_token_responses();
+    fleet.sandbox.add_fault(Fault::token(FaultKind::BadAccessToken));
+    let first = fleet.start(0);
+    assert!(hold.wait_for_request(SOON));
+    let mut others: Vec<_> = [0, 1, 1, 2].map(|machine| fleet.start(machine)).into();
+    others.iter_mut().for_each(|other| other.says(WAITS));
+    hold.release();
+    let words = ["not a JWT", "it is saved in the secret secret/data/aac", "(user ", "ten minutes"];
+    fleet.end(first).assert_fails(1, &words);
+    for other in others {
+        fleet.end(other).assert_fails(1, &words);
+    }
+    for machine in 0..3 {
+        fleet.run(machine).assert_fails(1, &words);
+        assert!(!fleet.has_journal(machine));
+    }
+    assert_eq!(fleet.sandbox.counters().token_requests, 1);
+    let new = fleet.refresh_token();
+    assert!(fleet.sandbox.is_live(&new));
+    // The token has not been used, and nobody says so.
+    fleet.sandbox.vault().set_clock_offset(601);
+    fleet.sandbox.add_fault(Fault::token(FaultKind::TooManyRequests(60)));
+    fleet.run(1).assert_fails(4, &["your tokens are unchanged"]);
+    fleet.run(1).assert_ok();
+    assert_eq!(fleet.sandbox.counters().token_requests, 3);
+    fleet.assert_settled(2);
+
+    // New tokens end it, too.
+    let fleet = Fleet::expired(2);
+    fleet.sandbox.add_fault(Fault::token(FaultKind::BadAccessToken));
+    fleet.run(0).assert_fails(1, &words);
+    fleet.run(1).assert_fails(1, &words);
+    fleet.sandbox.vault().put_tokens(&fleet.sandbox.issue_expired());
+    fleet.run(1).assert_ok();
+    assert_eq!(fleet.sandbox.counters().token_requests, 2);
+}
+
+#[test]
 fn a_note_outlives_what_a_person_has_written_meanwhile() {
     let fleet = Fleet::expired(2);
     let hold = fleet.sandbox.hold_token_endpoint();

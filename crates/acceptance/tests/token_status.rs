@@ -407,6 +407,11 @@ fn who_asks_online_is_told_by_the_servers_clock() {
         let run = call(&case, &["--online", "--fail-within", days]);
         assert_eq!(run.code, Some(code), "{days}: {}", run.stderr);
     }
+    // So is who gets no more than an error.
+    case.sandbox.add_fault(Fault::api(FaultKind::ServerError).always());
+    let run = call(&case, &["--online", "--fail-within", "1"]);
+    assert_eq!(run.code, Some(5), "{}", run.stderr);
+    assert!(run.stdout.starts_with("state                usable\n"), "{}", run.stdout);
     // And the reverse.
     let case = Case::fresh(Options { clock_offset: 0, ..options });
     case.sandbox.set_clock_offset(364 * DAY);

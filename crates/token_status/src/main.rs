@@ -61,7 +61,9 @@ fn run(cli: &Cli) -> Result<ExitCode, Error> {
         Some(Err(error)) => (None, Some(error)),
     };
     // The server's clock counts: the local one may be wrong.
-    let now = record.as_ref().and_then(|(_, date)| *date).unwrap_or_else(Timestamp::now);
+    let refused = || Timestamp::of_response(failure.as_ref()?.http()?.headers());
+    let now = record.as_ref().and_then(|(_, date)| *date).or_else(refused);
+    let now = now.unwrap_or_else(Timestamp::now);
     let record = record.map(|(record, _)| record);
     // Asking may have refreshed the tokens, or found that they cannot be.
     let status = match cli.online {
@@ -124,7 +126,7 @@ fn ask(client: &Client) -> Result<Option<(Value, Option<Timestamp>)>, Error> {
     let record = |session| {
         let path = format!("/v4/oAuth2ApiTokens/{session}?tokenType=Workspace");
         let response = client.request(Method::GET, &path).send()?;
-        let date = response.date();
+        let date = Timestamp::of_response(response.headers());
         Ok((response.json()?, date))
     };
     status.session.map(record).transpose()

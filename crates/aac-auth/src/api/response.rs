@@ -3,8 +3,6 @@
 use crate::api::json_text;
 use crate::error::{Cause, Error, HttpError, Limit, NetworkError, Result};
 use crate::http::coding::Decoder;
-use crate::tokens::claims::LocalTime;
-use crate::tokens::timestamp::Timestamp;
 use serde_json::Value;
 use std::fmt;
 use std::io::{self, Read};
@@ -58,12 +56,6 @@ impl Response {
     /// The headers.
     pub fn headers(&self) -> &HeaderMap {
         &self.head.headers
-    }
-
-    /// When it was sent, by the server's clock (`Date`): the local clock may be wrong.
-    pub fn date(&self) -> Option<Timestamp> {
-        let date = self.headers().get(header::DATE)?.to_str().ok()?;
-        Some(LocalTime::of(httpdate::parse_http_date(date).ok()?).into())
     }
 
     pub(crate) fn method(&self) -> &Method {

@@ -15,7 +15,7 @@ use crate::rotation::cancellation::Cancellation;
 use crate::rotation::recovery::{self, JournalState, PriorAttempt, Recovery, Saved, State};
 use crate::store::file_store;
 use crate::store::folder::Files;
-use crate::store::journal::Found;
+use crate::store::journal::{Failure, Found};
 use crate::store::saved::{SavedPair, SavedPairs};
 use crate::store::spent::SpentTokens;
 use crate::store::{Store, Unusable};
@@ -138,7 +138,7 @@ impl Client {
     }
 
     /// The same, and reads the vault if the pair is in one. `now` is the server's time, if it is known
-    /// ([`Response::date`](crate::Response::date)): the local clock may be wrong.
+    /// ([`Timestamp::of_response`]): the local clock may be wrong.
     pub fn token_status_online(&self, now: Timestamp) -> TokenStatus {
         TokenStatus::read(self.connection(), true, now)
     }
@@ -320,7 +320,8 @@ fn judge(
     let journal = match (&saved.journal, &saved.received) {
         (_, Some(received)) => {
             let is_in_creds = pair.is_some_and(|pair| received.response.is_in(pair));
-            JournalState::Received { pair: received.into(), is_in_creds }
+            let failure = saved.journal.as_ref().and_then(|found| found.failure.as_ref());
+            JournalState::Received { pair: received.into(), is_in_creds, failure }
         }
         // One that is not of this token says nothing about it.
         (Some(found), None) if found.spent.is_none() || found.spent.as_ref() == token => {
@@ -331,9 +332,15 @@ fn judge(
         }
         _ => JournalState::None,
     };
-    let owner = owner.filter(|_| token.is_none());
-    let spent = &saved.spent;
-    match recovery::decide(&State { creds: token, owner, journal, set_aside: &set_aside, spent }) {
+    let state = State {
+        creds: token,
+        owner: owner.filter(|_| token.is_none()),
+        journal,
+        set_aside: &set_aside,
+        spent: &saved.spent,
+        now: LocalTime::now(),
+    };
+    match recovery::decide(&state) {
         Recovery::CommitJournal { .. } | Recovery::Restore { .. } => {
             Some((PairState::Interrupted, None))
         }
@@ -349,7 +356,8 @@ fn judge(
             Some((PairState::Refused, Some(error)))
         }
         Recovery::Nothing(prior) => prior.in_doubt.then_some((PairState::InDoubt, None)),
-        Recovery::DropJournal
+        Recovery::Report(_)
+        | Recovery::DropJournal
         | Recovery::SetJournalAside
         | Recovery::SeveralAccounts
         | Recovery::NoTokens => None,
@@ -412,7 +420,16 @@ fn of_journal(
         Ok(Some(found)) => {
             let began = Timestamp::from(found.time);
             let next = SavedPair::of(path, &found, &settings.hosts).map(|pair| pair.next);
+            let of_failure = |failure: &Failure| {
+                let (time, message) = (Timestamp::from(failure.time), &failure.message);
+                format!("the note of a refresh that failed ({time}): {message}")
+            };
             match (&found.failure, next.is_none()) {
+                (Some(failure), _)
+                    if failure.unused.is_some() && failure.unused.as_ref() == token =>
+                {
+                    of_failure(failure)
+                }
                 (_, false) if next.as_ref() == token => {
                     format!(
                         "the journal of a refresh that is complete ({began}); the next refresh removes it"
@@ -427,11 +444,7 @@ fn of_journal(
                 (_, false) => format!(
                     "the new tokens of a refresh ({began}); {place} has other ones, so the next run sets them aside"
                 ),
-                (Some(failure), true) => format!(
-                    "the note of a refresh that failed ({}): {}",
-                    Timestamp::from(failure.time),
-                    failure.message
-                ),
+                (Some(failure), true) => of_failure(failure),
                 (None, true) => format!(
                     "a refresh was cut off before a response arrived ({began}); the next run tries the refresh token once more"
                 ),

@@ -157,12 +157,18 @@ pub(crate) enum Cause {
         /// The page where new tokens are created.
         page: String,
     },
-    /// The server sent a new refresh token without an access token. It is saved.
+    /// The server sent a new refresh token without an access token that is of use. It is saved.
     NoAccessToken {
         /// The token endpoint.
         url: String,
+        /// What is wrong with the access token.
+        what: String,
+        /// Whose tokens these are.
+        account: String,
         /// The file that holds the refresh token.
         place: Place,
+        /// The page where new tokens are created, if the refresh token is not sent for a while.
+        page: Option<String>,
     },
     /// A new pair arrived and no disk could store it: it is lost when this program ends.
     NotSaved {
@@ -517,9 +523,9 @@ impl fmt::Display for Cause {
                 f,
                 "the response with the new tokens was lost: {what} (POST {url}); the refresh token in {creds} may have been used"
             ),
-            Self::NoAccessToken { url, place } => write!(
+            Self::NoAccessToken { url, what, account, place, .. } => write!(
                 f,
-                "the server sent a new refresh token without a usable access token (POST {url}); it is saved in {place}"
+                "the server sent a new refresh token without a usable access token: {what} (POST {url}); it is saved in {place} ({account})"
             ),
             Self::NotSaved { creds, source, .. } => {
                 write!(f, "{creds}: {source}; the new tokens could not be saved anywhere")
@@ -886,7 +892,8 @@ impl Cause {
                 "Run this again: that works if the server did not process the request, or has a grace period.\nIf the token is refused then: {}",
                 make_new(page, creds)
             ),
-            Self::NoAccessToken { .. } => "Run this again.".to_owned(),
+            Self::NoAccessToken { page: None, .. } => "Run this again.".to_owned(),
+            Self::NoAccessToken { page: Some(page), place, .. } => unused(page, place),
             Self::NotSaved { creds, page, .. } if creds.secret().is_some() => {
                 format!("The refresh token in it has been used. When the vault works again:\n{}", make_new(page, creds))
             }
@@ -1167,6 +1174,15 @@ pub(crate) fn make_new(page: &str, creds: &Place) -> String {
         );
     }
     format!("Create new tokens at {page} and paste both into {creds}.")
+}
+
+/// What to do where a refresh token is not sent for a while.
+pub(crate) fn unused(page: &str, creds: &Place) -> String {
+    format!(
+        "For ten minutes, all programs report this and send nothing. After that, the next one tries again.\n\
+         If the problem persists, mention this message if you contact Alteryx support. New tokens end the wait:\n{}",
+        make_new(page, creds)
+    )
 }
 
 fn status_code(status: u16) -> u8 {

@@ -13,7 +13,7 @@ pub(crate) mod vault;
 
 use crate::error::display::{one_line, visible};
 use crate::error::place::Place;
-pub(crate) use cause::{Cause, FileProblem, Limit, NetworkError, Refuser, make_new};
+pub(crate) use cause::{Cause, FileProblem, Limit, NetworkError, Refuser, make_new, unused};
 pub use http::HttpError;
 pub(crate) use http::{HttpErrorKind, after_colon, status_line};
 pub use kind::ErrorKind;
@@ -427,7 +427,13 @@ mod tests {
                 (AuthServer, false, true, false, 1),
             ),
             (
-                Cause::NoAccessToken { url: url(), place: creds() },
+                Cause::NoAccessToken {
+                    url: url(),
+                    what: what(),
+                    account: text(),
+                    place: creds(),
+                    page: None,
+                },
                 (AuthServer, false, true, false, 1),
             ),
             (

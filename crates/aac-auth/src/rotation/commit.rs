@@ -1,5 +1,6 @@
 //! Puts a response into the store, unless someone put other tokens there meanwhile: those stay.
 
+use crate::error::Error;
 use crate::rotation::recovery::{self, Commit, Now};
 use crate::rotation::spendable::Current;
 use crate::rotation::{Fresh, Renewal};
@@ -19,6 +20,8 @@ pub(super) struct Received {
     pub(super) body: Zeroizing<Vec<u8>>,
     /// Whether the journal has it.
     pub(super) saved: io::Result<()>,
+    /// Why its access token is of no use, if that is so.
+    pub(super) unused: Option<Error>,
 }
 
 /// What became of a response.
@@ -40,7 +43,7 @@ impl Renewal<'_> {
         pair: &Current<'_>,
         in_store: &Credentials,
     ) -> Committed {
-        let Received { response, saved, .. } = received;
+        let Received { response, saved, unused, .. } = received;
         let sent = &pair.credentials.refresh_token;
         let spent = sent.digest();
         let link = Link { next: response.next(&spent), spent, time: prepared.time() };
@@ -69,7 +72,7 @@ impl Renewal<'_> {
             let is_only_copy = saved.is_err() && damaged.is_none();
             let replaced = self
                 .keep_damaged(lock, damaged)
-                .and_then(|()| lock.replace(&now.bytes, &bytes, is_only_copy));
+                .and_then(|()| lock.replace(&now.bytes, &bytes, is_only_copy, unused.as_ref()));
             let replaced = match replaced {
                 Ok(Replaced::NotAsExpected) if looks < LOOKS => continue,
                 Ok(Replaced::NotAsExpected) => Err(StoreError {
@@ -88,8 +91,11 @@ impl Renewal<'_> {
                 return Committed::Failed(error, fresh);
             }
             self.record(lock, &link);
-            // Best effort: what stays is recognised as done with by the next run.
-            let _ = lock.files().map(|files| files.remove(&files.journal));
+            match unused {
+                Some(error) => prepared.note_unused(error, &link.next),
+                // Best effort: what stays is recognised as done with by the next run.
+                None => drop(lock.files().map(|files| files.remove(&files.journal))),
+            }
             let place = self.store.place();
             self.rotation.notices.step(format_args!("the new tokens are saved in {place}"));
             return Committed::Saved(fresh);

@@ -526,28 +526,38 @@ impl Explorer {
             exit_code: 1,
             in_doubt,
             time: LocalTime(0),
+            unused: None,
         });
         let journal = match (world.journal, received) {
             (None, _) => JournalState::None,
             (Some(_), Some(pair)) => JournalState::Received {
                 pair: self.saved(world, &pair),
                 is_in_creds: token == Some(self.digest(pair.next)),
+                failure: None,
             },
             (Some(journal), None) => JournalState::Unanswered {
                 spent: Some(self.digest(journal.pair.spent)),
                 failure: failure.as_ref(),
             },
         };
-        let state = State { creds: token, owner: None, journal, set_aside: &aside, spent: &spent };
+        let state = State {
+            creds: token,
+            owner: None,
+            journal,
+            set_aside: &aside,
+            spent: &spent,
+            now: LocalTime(0),
+        };
         let decision = match recovery::decide(&state) {
             Recovery::Nothing(prior) => Decision::Nothing { doubt: prior.in_doubt },
             Recovery::DropJournal => Decision::DropJournal,
             Recovery::SetJournalAside => Decision::SetJournalAside,
             Recovery::CommitJournal { .. } => Decision::CommitJournal,
             Recovery::Restore { index, .. } => Decision::Restore(index),
-            Recovery::OlderCopy { .. } | Recovery::SeveralAccounts | Recovery::NoTokens => {
-                Decision::Fail
-            }
+            Recovery::Report(_)
+            | Recovery::OlderCopy { .. }
+            | Recovery::SeveralAccounts
+            | Recovery::NoTokens => Decision::Fail,
         };
         self.decided.insert(found, (kept, decision));
         (kept, decision)
@@ -1183,6 +1193,7 @@ impl Explorer {
                             exit_code: 1,
                             in_doubt,
                             time: LocalTime(1),
+                            unused: None,
                         },
                         program.has_waited,
                         LocalTime(if program.has_news { 0 } else { 2 }),

@@ -6,7 +6,7 @@ use crate::rotation::Renewal;
 use crate::rotation::recovery::{self, JournalState, Recovery, Saved, State};
 use crate::store::saved::{SavedPair, SavedPairs};
 use crate::store::{Content, Exclusive};
-use crate::tokens::claims::Claims;
+use crate::tokens::claims::{Claims, LocalTime};
 use crate::tokens::secret::RefreshToken;
 
 /// What the store holds, and what earlier runs have saved.
@@ -60,10 +60,11 @@ impl Findings {
         let set_aside: Vec<_> = saved.set_aside.iter().map(Saved::from).collect();
         let journal = match (&saved.journal, &saved.received) {
             (None, _) => JournalState::None,
-            (Some(_), Some(received)) => JournalState::Received {
+            (Some(found), Some(received)) => JournalState::Received {
                 pair: received.into(),
                 is_in_creds: (content.pair.as_ref())
                     .is_ok_and(|pair| received.response.is_in(pair)),
+                failure: found.failure.as_ref(),
             },
             (Some(found), None) => JournalState::Unanswered {
                 spent: found.spent.as_ref(),
@@ -80,6 +81,7 @@ impl Findings {
             journal,
             set_aside: &set_aside,
             spent: &saved.spent,
+            now: LocalTime::now(),
         });
         match decided {
             // What another machine says of the token counts as well.

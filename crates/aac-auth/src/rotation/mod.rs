@@ -32,7 +32,7 @@ use crate::error::{Error, FileProblem, Result};
 use crate::http::retry::jittered;
 use crate::http::transport::Transport;
 use crate::rotation::cancellation::Cancellation;
-use crate::rotation::recovery::Recovery;
+use crate::rotation::recovery::{PriorAttempt, Recovery};
 use crate::rotation::spendable::Current;
 use crate::rotation::spending::Spent;
 use crate::rotation::turns::Turns;
@@ -329,8 +329,9 @@ impl<'a> Renewal<'a> {
                 return Ok(None);
             }
             let found = self.look(lock)?;
-            let prior = match found.decide() {
-                Recovery::Nothing(prior) => prior,
+            let (prior, report) = match found.decide() {
+                Recovery::Nothing(prior) => (prior, None),
+                Recovery::Report(failure) => (PriorAttempt::default(), Some(failure)),
                 recovery => match self.restore(lock, recovery, found)? {
                     Some(fresh) => return Ok(Some(fresh)),
                     None => continue,
@@ -340,9 +341,10 @@ impl<'a> Renewal<'a> {
             if self.is_acceptable(&pair) {
                 return Ok(Some(Fresh::old(pair)));
             }
-            if let Some(failure) = &prior.failure
-                && recovery::is_news(failure, has_waited, self.since, LocalTime::now())
-            {
+            let news = prior.failure.as_ref().filter(|failure| {
+                recovery::is_news(failure, has_waited, self.since, LocalTime::now())
+            });
+            if let Some(failure) = report.as_ref().or(news) {
                 return Err(Error::noted(&failure.message, &failure.help, failure.exit_code));
             }
             let current = Current::of(pair, lock);

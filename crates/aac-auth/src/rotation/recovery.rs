@@ -8,6 +8,9 @@ use crate::tokens::secret::Digest;
 
 /// How long a failure counts for runs that waited behind it, in milliseconds.
 const FAILURE_COUNTS: i64 = 60_000;
+/// How long a refresh token is not sent that came without an access token of use, in milliseconds. Each
+/// try costs a token.
+const UNUSED_COUNTS: i64 = 600_000;
 
 /// What was found beside the lock.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +24,7 @@ pub(crate) struct State<'a> {
     pub(crate) set_aside: &'a [Saved<'a>],
     /// Which tokens have been used, according to the record, the journal and the pairs set aside.
     pub(crate) spent: &'a SpentTokens,
+    pub(crate) now: LocalTime,
 }
 
 /// What the journal says.
@@ -36,6 +40,7 @@ pub(crate) enum JournalState<'a> {
     Received {
         pair: Saved<'a>,
         is_in_creds: bool,
+        failure: Option<&'a Failure>,
     },
 }
 
@@ -64,6 +69,9 @@ pub(crate) struct PriorAttempt {
 pub(crate) enum Recovery {
     /// Continue with creds.json.
     Nothing(PriorAttempt),
+    /// Report this once more, instead of sending the token in creds.json: it came without an access token
+    /// of use, and so would the next one.
+    Report(Failure),
     /// The journal's pair is in creds.json: remove the journal.
     DropJournal,
     /// creds.json has other tokens, which win: keep the journal's pair for later.
@@ -84,7 +92,7 @@ pub(crate) enum Recovery {
 /// Decides what a run does that found this state.
 pub(crate) fn decide(state: &State<'_>) -> Recovery {
     let received = match state.journal {
-        JournalState::Received { pair, is_in_creds } => Some((pair, is_in_creds)),
+        JournalState::Received { pair, is_in_creds, .. } => Some((pair, is_in_creds)),
         _ => None,
     };
     let Some(creds) = state.creds else {
@@ -94,7 +102,10 @@ pub(crate) fn decide(state: &State<'_>) -> Recovery {
         };
     };
     if matches!(received, Some((_, true))) {
-        return Recovery::DropJournal;
+        return match unused(creds, state) {
+            Some(failure) => Recovery::Report(failure.clone()),
+            None => Recovery::DropJournal,
+        };
     }
     let journal = received.map(|(pair, _)| pair);
     let Some((newest, since)) = state.spent.newest(creds) else {
@@ -106,7 +117,10 @@ pub(crate) fn decide(state: &State<'_>) -> Recovery {
             // The server kept the token in force, and sent a new access token.
             Some(pair) if pair.spent == creds => Recovery::CommitJournal { older_copy: None },
             Some(_) => Recovery::SetJournalAside,
-            None => Recovery::Nothing(prior_attempt(creds, &state.journal)),
+            None => match unused(creds, state) {
+                Some(failure) => Recovery::Report(failure.clone()),
+                None => Recovery::Nothing(prior_attempt(creds, &state.journal)),
+            },
         };
     };
     // The token in creds.json has been used, and must not be sent.
@@ -121,6 +135,20 @@ pub(crate) fn decide(state: &State<'_>) -> Recovery {
             None => Recovery::OlderCopy { since },
         },
     }
+}
+
+/// Why the token in creds.json is not to be sent yet, if it came without an access token of use.
+fn unused<'a>(creds: &Digest, state: &State<'a>) -> Option<&'a Failure> {
+    let (JournalState::Received { failure, .. } | JournalState::Unanswered { failure, .. }) =
+        state.journal
+    else {
+        return None;
+    };
+    // A clock that was set back ends it, too.
+    failure.filter(|failure| {
+        let age = state.now.0.saturating_sub(failure.time.0);
+        failure.unused.as_ref() == Some(creds) && (0..UNUSED_COUNTS).contains(&age)
+    })
 }
 
 /// Whether a pair that is set aside may still be good: it has not been used itself.
@@ -270,6 +298,7 @@ mod tests {
             Some(pair) => JournalState::Received {
                 pair: saved(pair),
                 is_in_creds: creds.as_ref() == Some(&pair.1) && pair.0 != pair.1,
+                failure: None,
             },
         };
         let state = State {
@@ -278,6 +307,7 @@ mod tests {
             journal,
             set_aside: &set_aside,
             spent: &spent,
+            now: LocalTime(9),
         };
         match decide(&state) {
             Recovery::CommitJournal { older_copy: Some(_) } => {
@@ -356,6 +386,45 @@ mod tests {
     }
 
     #[test]
+    fn a_token_that_came_without_an_access_token_of_use_is_not_sent_for_a_while() {
+        let (sent, next, pasted) = (digest("T"), digest("N"), digest("X"));
+        let failure = Failure {
+            message: String::new(),
+            help: String::new(),
+            exit_code: 1,
+            in_doubt: false,
+            time: LocalTime(1000),
+            unused: Some(next.clone()),
+        };
+        let pair = Saved { spent: &sent, next: &next, claims: None };
+        let mut spent = SpentTokens::default();
+        spent.add(Link { spent: sent.clone(), next: next.clone(), time: LocalTime(900) });
+        let failure = Some(&failure);
+        let unsaved = JournalState::Unanswered { spent: Some(&sent), failure };
+        let decided = |creds, journal, now| {
+            let now = LocalTime(now);
+            let state = State { creds, owner: None, journal, set_aside: &[], spent: &spent, now };
+            let decided = format!("{:?}", decide(&state));
+            decided.split(['(', ' ']).next().unwrap_or_default().to_owned()
+        };
+        for (creds, is_in_creds, now, expected, without_pair) in [
+            (Some(&next), true, 1000, "Report", "Report"),
+            (Some(&next), true, 1000 + UNUSED_COUNTS - 1, "Report", "Report"),
+            (Some(&next), true, 1000 + UNUSED_COUNTS, "DropJournal", "Nothing"),
+            (Some(&next), true, 999, "DropJournal", "Nothing"),
+            (Some(&pasted), false, 1000, "SetJournalAside", "Nothing"),
+            // Beside an access token that cannot even be refreshed.
+            (Some(&next), false, 1000, "CommitJournal", "Report"),
+            (Some(&sent), false, 1000, "CommitJournal", "OlderCopy"),
+            (None, false, 1000, "CommitJournal", "NoTokens"),
+        ] {
+            let journal = JournalState::Received { pair, is_in_creds, failure };
+            assert_eq!(decided(creds, journal, now), expected, "{creds:?} {now}");
+            assert_eq!(decided(creds, unsaved, now), without_pair, "{creds:?} {now}");
+        }
+    }
+
+    #[test]
     fn a_failure_is_news_to_those_who_waited_for_it() {
         let failure = Failure {
             message: String::new(),
@@ -363,6 +432,7 @@ mod tests {
             exit_code: 1,
             in_doubt: false,
             time: LocalTime(1000),
+            unused: None,
         };
         for (has_waited, since, now, expected) in [
             (true, 900, 1100, true),

@@ -28,7 +28,7 @@ impl Renewal<'_> {
         }
         let page = || self.rotation.settings.hosts.token_page();
         match recovery {
-            Recovery::Nothing(_) => Ok(None),
+            Recovery::Nothing(_) | Recovery::Report(_) => Ok(None),
             Recovery::DropJournal => self.drop_journal(lock, &found).map(|()| None),
             Recovery::SetJournalAside => self.set_journal_aside(lock, &found).map(|()| None),
             Recovery::CommitJournal { older_copy } => match found.saved.received.take() {
@@ -113,7 +113,7 @@ impl Renewal<'_> {
             content.token.is_none() && !is_torn && !content.bytes.trim_ascii().is_empty();
         let committed = self
             .keep_damaged(lock, Some(&content.bytes).filter(|_| is_damaged))
-            .and_then(|()| lock.replace(&content.bytes, &bytes, false));
+            .and_then(|()| lock.replace(&content.bytes, &bytes, false, None));
         match committed {
             Ok(Replaced::NotAsExpected) => return Ok(None),
             Ok(Replaced::Done) => {
@@ -121,8 +121,11 @@ impl Renewal<'_> {
                 if !lock.is_held()? {
                     return Ok(None);
                 }
-                // What stays is recognised by the next run as committed.
-                if let Some(files) = lock.files() {
+                // What stays is recognised by the next run as committed. A note on the token that is in it
+                // counts first.
+                let failure = found.saved.journal.as_ref().and_then(|found| found.failure.as_ref());
+                let is_noted = failure.is_some_and(|it| it.unused.as_ref() == Some(&pair.next));
+                if let Some(files) = lock.files().filter(|_| !is_noted) {
                     files.remove(&pair.path).map_err(not_writable)?;
                 }
             }

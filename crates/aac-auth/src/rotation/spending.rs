@@ -101,10 +101,18 @@ impl Renewal<'_> {
             }
         };
         drop(guard);
-        if !received.response.has_access_token() && matches!(spent, Spent::Saved(_)) {
-            return Err(Cause::NoAccessToken { url: endpoint.clone(), place }.into());
+        match (received.unused, &spent) {
+            (Some(mut error), Spent::Saved(_)) => {
+                if let Cause::NoAccessToken { place: saved, page, .. } = error.cause_mut()
+                    && *saved != place
+                {
+                    // The next run puts it in place, and tries it.
+                    (*saved, *page) = (place, None);
+                }
+                Err(error)
+            }
+            _ => Ok(spent),
         }
-        Ok(spent)
     }
 
     /// Sees to it that a response is saved that the store has not taken, and says where it is.
@@ -248,7 +256,17 @@ impl Renewal<'_> {
             }
             Outcome::Received { body, saved, instead, again } => {
                 if let Some(response) = TokenResponse::parse(&body, prepared.time(), hosts) {
-                    return Ok(Attempted::Received(Received { response, body, saved }));
+                    let unused = response.claims().err().map(|problem| {
+                        Error::from(Cause::NoAccessToken {
+                            url: url(),
+                            what: problem.to_string(),
+                            account: pair.credentials.claims.account(),
+                            place: self.store.place(),
+                            page: Some(hosts.token_page()),
+                        })
+                    });
+                    let received = Received { response, body, saved, unused };
+                    return Ok(Attempted::Received(received));
                 }
                 match instead {
                     Instead::InvalidGrant { message } => return Err(refused(message)),

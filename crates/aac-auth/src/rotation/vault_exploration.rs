@@ -577,11 +577,13 @@ impl Explorer {
             exit_code: 1,
             in_doubt,
             time: LocalTime(0),
+            unused: None,
         });
         let journal = match (machine.journal, &received) {
             (None, _) => JournalState::None,
             (Some(_), Some(pair)) => {
-                JournalState::Received { pair: saved(pair), is_in_creds: pair.next == token }
+                let is_in_creds = pair.next == token;
+                JournalState::Received { pair: saved(pair), is_in_creds, failure: None }
             }
             (Some(journal), None) => JournalState::Unanswered {
                 spent: Some(self.digest(journal.pair.spent)),
@@ -595,6 +597,7 @@ impl Explorer {
             journal,
             set_aside: &set_aside,
             spent: &spent,
+            now: LocalTime(0),
         };
         let decision = match recovery::decide(&state) {
             Recovery::Nothing(prior) => Decision::Nothing { doubt: prior.in_doubt },
@@ -602,9 +605,10 @@ impl Explorer {
             Recovery::SetJournalAside => Decision::SetJournalAside,
             Recovery::CommitJournal { .. } => Decision::CommitJournal,
             Recovery::Restore { index, .. } => Decision::Restore(index),
-            Recovery::OlderCopy { .. } | Recovery::SeveralAccounts | Recovery::NoTokens => {
-                Decision::Fail
-            }
+            Recovery::Report(_)
+            | Recovery::OlderCopy { .. }
+            | Recovery::SeveralAccounts
+            | Recovery::NoTokens => Decision::Fail,
         };
         self.decided.insert((token, machine), decision);
         decision
@@ -1027,7 +1031,7 @@ impl Explorer {
             && seen.failed_by == me.watched_nonce
             && me.watched_nonce != NONE;
         let failed = is_about.then_some(if seen.is_failure_old { 180 } else { 0 });
-        if told(refused, failed) != Told::Nothing {
+        if told(refused, None, failed) != Told::Nothing {
             next.programs[index] = Program::default();
             self.push(What::Happens("reports what it was told"), index, next);
             return;

@@ -15,7 +15,7 @@ use crate::store::{
 };
 use crate::tokens::claims::LocalTime;
 use crate::tokens::credentials::Credentials;
-use crate::tokens::secret::RefreshToken;
+use crate::tokens::secret::{Digest, RefreshToken};
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -165,7 +165,13 @@ impl Exclusive for Locked<'_> {
         }
     }
 
-    fn replace(&self, old: &[u8], new: &[u8], is_only_copy: bool) -> Result<Replaced, StoreError> {
+    fn replace(
+        &self,
+        old: &[u8],
+        new: &[u8],
+        is_only_copy: bool,
+        _: Option<&Error>,
+    ) -> Result<Replaced, StoreError> {
         let files = &self.store.files;
         let replaced = match files.replace(old, new) {
             // Torn or not, it is one of the last places left.
@@ -203,6 +209,10 @@ impl Prepared for InJournal<'_> {
     fn note(&self, error: &Error, was_in_doubt: bool) {
         // Best effort: the note spares others the question, no more.
         let _ = self.journal.note(error, was_in_doubt);
+    }
+
+    fn note_unused(&self, error: &Error, token: &Digest) {
+        let _ = self.journal.note_unused(error, token);
     }
 
     fn withdraw(self: Box<Self>) {

@@ -48,6 +48,8 @@ pub(crate) struct Failure {
     pub(crate) in_doubt: bool,
     /// When it was given up, by the local clock.
     pub(crate) time: LocalTime,
+    /// The refresh token that came, without an access token of use: it is not to be sent for a while.
+    pub(crate) unused: Option<Digest>,
 }
 
 impl Found {
@@ -107,6 +109,7 @@ impl Failure {
             exit_code: u8::try_from(note.get("exit_code")?.as_u64()?).ok()?,
             in_doubt: note.get("in_doubt")?.as_bool()?,
             time: LocalTime(note.get("time_ms")?.as_i64()?),
+            unused: text("unused").as_deref().and_then(Digest::parse),
         })
     }
 }
@@ -210,12 +213,27 @@ impl Journal {
 
     /// Notes a failure, for those that wait for the lock.
     pub(crate) fn note(&self, error: &Error, was_in_doubt: bool) -> Result<(), StoreError> {
+        self.write_note(error, was_in_doubt || error.cause().leaves_doubt(), None)
+    }
+
+    /// Notes why this refresh token, which has come, is not to be sent for a while.
+    pub(crate) fn note_unused(&self, error: &Error, token: &Digest) -> Result<(), StoreError> {
+        self.write_note(error, false, Some(token.to_string()))
+    }
+
+    fn write_note(
+        &self,
+        error: &Error,
+        in_doubt: bool,
+        unused: Option<String>,
+    ) -> Result<(), StoreError> {
         let note = json!({
             "message": error.to_string(),
             "help": error.help(),
             "exit_code": error.exit_code(),
-            "in_doubt": was_in_doubt || error.cause().leaves_doubt(),
+            "in_doubt": in_doubt,
             "time_ms": LocalTime::now().0,
+            "unused": unused,
         });
         let note = note.to_string();
         if note.len() > LARGEST_NOTE {

@@ -77,8 +77,14 @@ pub(crate) trait Exclusive {
     fn prepare<'a>(&'a self, current: &Credentials, sent: &Credentials) -> Result<Preparation<'a>>;
 
     /// Replaces what the store holds, if that still is `old`. `is_only_copy`: no other place has what is
-    /// written.
-    fn replace(&self, old: &[u8], new: &[u8], is_only_copy: bool) -> Result<Replaced, StoreError>;
+    /// written. `unused`: why its refresh token is not to be sent for a while.
+    fn replace(
+        &self,
+        old: &[u8],
+        new: &[u8],
+        is_only_copy: bool,
+        unused: Option<&Error>,
+    ) -> Result<Replaced, StoreError>;
 
     /// Tells all programs that would send this token that it is dead.
     fn refuse(&self, token: &RefreshToken, error: &Error);
@@ -105,6 +111,9 @@ pub(crate) trait Prepared {
 
     /// Leaves a note on a failure, for the programs that waited for this one.
     fn note(&self, error: &Error, was_in_doubt: bool);
+
+    /// Leaves a note beside tokens that are committed: this one is not to be sent for a while.
+    fn note_unused(&self, error: &Error, token: &Digest);
 
     /// Leaves no trace of a refresh whose token was not sent.
     fn withdraw(self: Box<Self>);

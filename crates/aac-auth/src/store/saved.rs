@@ -128,7 +128,7 @@ impl SavedPair {
     /// Whose it is: a refresh changes nothing about that.
     pub(crate) fn claims(&self) -> Option<&Claims> {
         let before = self.before.as_ref().map(|before| &before.claims);
-        self.response.claims().or(before)
+        self.response.claims().ok().or(before)
     }
 
     pub(crate) fn account(&self) -> String {

@@ -113,24 +113,12 @@ impl Credentials {
         if !is_access(&claims) && is_access(&Claims::of(refresh)) {
             return Err(FileProblem::Swapped);
         }
-        let claims = claims.ok_or(FileProblem::NotAJwt)?;
-        let iss = claims.iss.as_deref().ok_or(FileProblem::NoClaim("iss"))?;
-        let client_id = claims.client_id.clone().ok_or(FileProblem::NoClaim("client_id"))?;
-        let shown = || redact(iss, &[access, refresh], 100);
-        let Some(issuer) = Issuer::of(iss) else {
-            let is_http = iss.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("http://"));
-            return Err(match is_http && Issuer::of(&format!("https://{}", &iss[7..])).is_some() {
-                true => FileProblem::IssuerNotHttps(shown()),
-                false => FileProblem::Issuer(shown()),
-            });
-        };
-        if !hosts.go_with(&issuer) || hosts.are_elsewhere(&issuer) {
-            return Err(FileProblem::IssuerElsewhere {
-                iss: shown(),
-                api: hosts.api().to_owned(),
-                right: Hosts::api_of(&issuer),
-            });
+        let secrets = [access, refresh];
+        let (claims, client_id, issuer) = usable(claims, &secrets, hosts)?;
+        if hosts.are_elsewhere(&issuer) {
+            return Err(elsewhere(&claims, &issuer, &secrets, hosts));
         }
+        let iss = claims.iss.as_deref().unwrap_or_default();
         Ok(Self {
             token_endpoint: format!("{}/token", iss.trim_end_matches('/')),
             is_issuer_familiar: issuer.is_familiar(),
@@ -156,6 +144,38 @@ impl Credentials {
     /// Whether the access token may still be good.
     pub(crate) fn is_alive(&self) -> bool {
         self.claims.is_alive(self.arrival, LocalTime::now())
+    }
+}
+
+/// The claims of an access token that says where it can be refreshed, with the client and the issuer.
+fn usable(
+    claims: Option<Claims>,
+    secrets: &[&str],
+    hosts: &Hosts,
+) -> Result<(Claims, String, Issuer), FileProblem> {
+    let claims = claims.ok_or(FileProblem::NotAJwt)?;
+    let iss = claims.iss.as_deref().ok_or(FileProblem::NoClaim("iss"))?;
+    let client_id = claims.client_id.clone().ok_or(FileProblem::NoClaim("client_id"))?;
+    let Some(issuer) = Issuer::of(iss) else {
+        let shown = redact(iss, secrets, 100);
+        let is_http = iss.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("http://"));
+        return Err(match is_http && Issuer::of(&format!("https://{}", &iss[7..])).is_some() {
+            true => FileProblem::IssuerNotHttps(shown),
+            false => FileProblem::Issuer(shown),
+        });
+    };
+    match hosts.go_with(&issuer) {
+        true => Ok((claims, client_id, issuer)),
+        false => Err(elsewhere(&claims, &issuer, secrets, hosts)),
+    }
+}
+
+/// The issuer is not that of the API in aac_url.txt.
+fn elsewhere(claims: &Claims, issuer: &Issuer, secrets: &[&str], hosts: &Hosts) -> FileProblem {
+    FileProblem::IssuerElsewhere {
+        iss: redact(claims.iss.as_deref().unwrap_or_default(), secrets, 100),
+        api: hosts.api().to_owned(),
+        right: Hosts::api_of(issuer),
     }
 }
 
@@ -329,7 +349,7 @@ impl Document {
         if self.0.contains_key(ACCESS) || self.0.contains_key(REFRESH) {
             return None;
         }
-        let error = self.error()?;
+        let error = self.error().filter(|error| !error.message.is_empty())?;
         // Anything else was not written by such a server, and may be a secret.
         match OAUTH_ERRORS.contains(&&*error.code) {
             true => Some(redact(&error.message, &[], 200)),
@@ -421,7 +441,8 @@ impl Said {
 /// A usable successful response of the token endpoint (RFC 6749 §5.1).
 pub(crate) struct TokenResponse {
     document: Document,
-    claims: Option<Claims>,
+    /// Those of the access token, if that is of use.
+    claims: Result<Claims, FileProblem>,
     arrival: Option<Arrival>,
     has_refresh_token: bool,
 }
@@ -434,15 +455,15 @@ impl TokenResponse {
     /// Without a new refresh token, the old one stays in force (RFC 6749 §6).
     pub(crate) fn parse(body: &[u8], sent: LocalTime, hosts: &Hosts) -> Option<Self> {
         let document = Document::within(body)?;
-        let claims = document.token(ACCESS).ok().and_then(Claims::of).filter(|claims| {
-            claims.client_id.is_some()
-                && claims.iss.as_deref().and_then(Issuer::of).is_some_and(|iss| hosts.go_with(&iss))
-        });
+        let claims = document
+            .token(ACCESS)
+            .and_then(|access| usable(Claims::of(access), &[access], hosts))
+            .map(|(claims, ..)| claims);
         let has_refresh_token = document.verbatim_refresh_token().is_ok();
-        if claims.is_none() && !has_refresh_token {
+        if claims.is_err() && !has_refresh_token {
             return None;
         }
-        let iat = claims.as_ref().and_then(|claims| claims.iat);
+        let iat = claims.as_ref().ok().and_then(|claims| claims.iat);
         let arrival = iat.map(|iat| Arrival { iat, clock: sent });
         Some(Self { document, claims, arrival, has_refresh_token })
     }
@@ -457,11 +478,11 @@ impl TokenResponse {
     }
 
     pub(crate) fn has_access_token(&self) -> bool {
-        self.claims.is_some()
+        self.claims.is_ok()
     }
 
-    /// The claims of the access token, if there is one.
-    pub(crate) fn claims(&self) -> Option<&Claims> {
+    /// The claims of the access token, or why it is of no use.
+    pub(crate) fn claims(&self) -> Result<&Claims, &FileProblem> {
         self.claims.as_ref()
     }
 

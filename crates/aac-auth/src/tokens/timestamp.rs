@@ -3,6 +3,7 @@
 use crate::tokens::claims::LocalTime;
 use std::fmt;
 use std::str::FromStr;
+use ureq::http::{HeaderMap, header};
 
 const DAY: i64 = 86_400;
 
@@ -21,6 +22,12 @@ impl Timestamp {
     /// Now, by the local clock.
     pub fn now() -> Self {
         LocalTime::now().into()
+    }
+
+    /// When a response was sent, by the server's clock (`Date`): the local clock may be wrong.
+    pub fn of_response(headers: &HeaderMap) -> Option<Self> {
+        let date = headers.get(header::DATE)?.to_str().ok()?;
+        Some(LocalTime::of(httpdate::parse_http_date(date).ok()?).into())
     }
 
     /// From seconds since 1970; none before 1970 or after the year 9999, which no token means.

@@ -7,7 +7,7 @@ use crate::error::display::one_line;
 use crate::error::vault::VaultProblem;
 use crate::store::vault::client::Version;
 use crate::tokens::claims::{Arrival, Claims, LocalTime};
-use crate::tokens::credentials::{Document, wipe};
+use crate::tokens::credentials::{Document, lone_refresh_token, wipe};
 use crate::tokens::secret::{Digest, RefreshToken};
 use serde_json::{Map, Value};
 use std::fmt;
@@ -19,8 +19,10 @@ use zeroize::Zeroizing;
 const CLAIM: &str = "aac_claim";
 /// A token that is dead: `SHA256 TIME MESSAGE`.
 const REFUSED: &str = "aac_refused";
-/// A token that may have been used: `SHA256 TIME NONCE MESSAGE`.
+/// A token that may have been used: `SHA256 TIME NONCE MESSAGE`; or, with [`UNUSED`] as the nonce, one that
+/// came without an access token of use, and is not to be sent for a while.
 const FAILED: &str = "aac_failed";
+const UNUSED: &str = "unused";
 /// How old the access token was when this version was written, in seconds, its `iat`, and the number of
 /// the version, since others may keep what they do not know: `SECONDS IAT VERSION`.
 const AGE: &str = "aac_age";
@@ -52,6 +54,13 @@ pub(super) struct Note {
     /// Of the claim of the program that failed.
     pub(super) nonce: String,
     pub(super) message: String,
+}
+
+impl Note {
+    /// Whether the token has not been used, and is not to be sent for a while.
+    pub(super) fn is_of_unused(&self) -> bool {
+        self.nonce == UNUSED
+    }
 }
 
 /// What programs tell one another.
@@ -160,6 +169,12 @@ impl Secret {
         Self::of(Version { number, fields, expires: None, created, age, now })
     }
 
+    /// Whether a program has noted that it may have used this token.
+    pub(super) fn has_failed(&self, token: &Digest) -> bool {
+        let failed = self.notes.failed.as_ref();
+        failed.is_some_and(|note| note.token == *token && !note.is_of_unused())
+    }
+
     /// Its number, and when it was written.
     pub(super) fn version(&self) -> (u64, Option<f64>) {
         (self.number, self.created)
@@ -234,12 +249,16 @@ impl Secret {
         Fields(fields)
     }
 
-    /// The fields of a document that is committed as the next version: with no notes, and the age of its
-    /// access token.
-    pub(super) fn fields_of_file(&self, bytes: &[u8]) -> Fields {
+    /// The fields of a document that is committed as the next version: with the age of its access token, and
+    /// no notes but this one on its refresh token, which is not to be sent for a while.
+    pub(super) fn fields_of_file(&self, bytes: &[u8], unused: Option<String>) -> Fields {
         let document = Document::parse(bytes).unwrap_or_default();
         let arrival = document.arrival();
         let mut fields = document.without(|name| name == ARRIVAL).into_fields();
+        if let (Some(message), Some(token)) = (unused, lone_refresh_token(bytes)) {
+            let note = format!("{} {} {UNUSED} {message}", token.digest(), self.now());
+            fields.insert(FAILED.to_owned(), Value::from(note));
+        }
         if let Some(Arrival { iat, clock }) = arrival {
             let age = LocalTime::now().0.saturating_sub(clock.0).max(0).unsigned_abs();
             fields.insert(

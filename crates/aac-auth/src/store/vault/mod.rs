@@ -13,7 +13,7 @@ use crate::config::settings::Hosts;
 use crate::error::notices::Notices;
 use crate::error::place::Place;
 use crate::error::vault::VaultProblem;
-use crate::error::{Cause, Error, FileProblem, Result};
+use crate::error::{self, Cause, Error, FileProblem, Result};
 use crate::http::retry::jittered;
 use crate::platform;
 use crate::platform::signals::SignalGuard;
@@ -35,7 +35,7 @@ use crate::store::{
 };
 use crate::tokens::claims::LocalTime;
 use crate::tokens::credentials::Credentials;
-use crate::tokens::secret::RefreshToken;
+use crate::tokens::secret::{Digest, RefreshToken};
 use serde_json::{Map, Value};
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -321,9 +321,7 @@ impl<'a> VaultStore<'a> {
                     Err(problem) => Err(problem),
                 };
                 let mut content = Content::of(bytes, pair);
-                let token = content.digest();
-                let has_failed = token.is_some()
-                    && seen.notes.failed.as_ref().map(|note| &note.token) == token.as_ref();
+                let has_failed = content.digest().is_some_and(|token| seen.has_failed(&token));
                 content.in_doubt = is_in_doubt(seen.notes.claim.as_ref(), ours, has_failed);
                 content
             }
@@ -340,38 +338,40 @@ impl<'a> VaultStore<'a> {
         let token = sent.refresh_token.digest();
         let about = |note: &Option<Note>| note.clone().filter(|note| note.token == token);
         let (refused, failed) = (about(&seen.notes.refused), about(&seen.notes.failed));
-        let failed = failed.filter(|note| {
+        let (unused, doubt) = match failed {
+            Some(note) if note.is_of_unused() => (Some(note), None),
+            doubt => (None, doubt),
+        };
+        let failed = doubt.as_ref().filter(|note| {
             watched.as_ref().is_some_and(|(_, claim, _)| claim.is_of_refresh(&note.nonce))
         });
+        let page = || self.vault.hosts.token_page();
         // The clocks of the vault's nodes may differ.
         let age = |note: &Note| seen.now().abs_diff(note.time);
-        match told(refused.as_ref().map(age), failed.as_ref().map(age)) {
+        match told(refused.as_ref().map(age), unused.as_ref().map(age), failed.map(age)) {
             Told::Nothing => None,
             Told::Refused => Some(
                 Cause::TokensRefused {
                     url: sent.token_endpoint.clone(),
                     message: refused?.message.into(),
                     creds: self.place(),
-                    page: self.vault.hosts.token_page().into(),
+                    page: page().into(),
                     // Whoever sent it last knew why.
-                    lost: seen
-                        .notes
-                        .failed
-                        .as_ref()
-                        .filter(|note| note.token == token)
-                        .map(|note| note.message.clone().into()),
+                    lost: doubt.map(|note| note.message.into()),
                     set_aside: Box::default(),
                 }
                 .into(),
             ),
+            Told::Unused => {
+                Some(Error::noted(&unused?.message, &error::unused(&page(), &self.place()), 1))
+            }
             Told::Failed => Some(Error::noted(&failed?.message, "Run this again.", 1)),
         }
     }
 
     /// Whether a program has noted that it may have used the refresh token of this pair.
     pub(crate) fn is_in_doubt(&self, pair: &Credentials) -> bool {
-        let seen = self.seen.borrow();
-        seen.notes.failed.as_ref().is_some_and(|note| note.token == pair.refresh_token.digest())
+        self.seen.borrow().has_failed(&pair.refresh_token.digest())
     }
 }
 
@@ -637,14 +637,20 @@ impl Exclusive for Claimant<'_> {
         }
     }
 
-    fn replace(&self, old: &[u8], new: &[u8], is_only_copy: bool) -> Result<Replaced, StoreError> {
+    fn replace(
+        &self,
+        old: &[u8],
+        new: &[u8],
+        is_only_copy: bool,
+        unused: Option<&Error>,
+    ) -> Result<Replaced, StoreError> {
         let store = self.store;
         let fields = {
             let seen = store.seen.borrow();
             if *seen.bytes() != *old {
                 return Ok(Replaced::NotAsExpected);
             }
-            seen.fields_of_file(new)
+            seen.fields_of_file(new, unused.map(Error::to_string))
         };
         // A server may keep the refresh token in force.
         let is_ours = |secret: &Secret| {
@@ -774,6 +780,13 @@ impl Prepared for Refresh<'_> {
                 self.claimant.let_go(|notes, claim, now| notes.fail(token, now, claim, &message));
             }
             _ => self.claimant.let_go(|_, _, _| {}),
+        }
+    }
+
+    fn note_unused(&self, _: &Error, _: &Digest) {
+        // The commit has told it, to all machines.
+        if let Some(files) = self.claimant.files() {
+            let _ = files.remove(&files.journal);
         }
     }
 

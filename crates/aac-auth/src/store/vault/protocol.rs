@@ -13,6 +13,8 @@ pub(crate) const TAKEOVER: Duration = Duration::from_secs(180);
 pub(crate) const GATE: Duration = Duration::from_secs(5);
 /// How long a refusal of a token counts, in seconds: tokens can be disabled, and enabled again.
 const REFUSAL_COUNTS: u64 = 600;
+/// How long a token is not sent that came without an access token of use, in seconds.
+const UNUSED_COUNTS: u64 = 600;
 /// How long a failure counts for programs that waited behind it, in seconds.
 const FAILURE_COUNTS: u64 = 60;
 
@@ -98,16 +100,20 @@ pub(crate) enum Told {
     Nothing,
     /// It is dead.
     Refused,
+    /// It came without an access token of use.
+    Unused,
     /// The program that this one has waited for has failed with it.
     Failed,
 }
 
 /// What to report instead of sending a token. Each note about it is so many seconds old, by the vault's
 /// clock; `failed` only if this run has waited for the program that wrote it.
-pub(crate) fn told(refused: Option<u64>, failed: Option<u64>) -> Told {
+pub(crate) fn told(refused: Option<u64>, unused: Option<u64>, failed: Option<u64>) -> Told {
     let counts = |age: Option<u64>, seconds| age.is_some_and(|age| age < seconds);
     if counts(refused, REFUSAL_COUNTS) {
         Told::Refused
+    } else if counts(unused, UNUSED_COUNTS) {
+        Told::Unused
     } else if counts(failed, FAILURE_COUNTS) {
         Told::Failed
     } else {
@@ -189,14 +195,16 @@ mod tests {
 
     #[test]
     fn notes_count_for_a_while() {
-        for (refused, failed, expected) in [
-            (None, None, Told::Nothing),
-            (Some(0), None, Told::Refused),
-            (Some(599), Some(0), Told::Refused),
-            (Some(600), Some(59), Told::Failed),
-            (Some(600), Some(60), Told::Nothing),
+        for (refused, unused, failed, expected) in [
+            (None, None, None, Told::Nothing),
+            (Some(0), None, None, Told::Refused),
+            (Some(599), Some(0), Some(0), Told::Refused),
+            (Some(600), Some(599), Some(0), Told::Unused),
+            (Some(600), Some(600), Some(59), Told::Failed),
+            (Some(600), None, Some(60), Told::Nothing),
         ] {
-            assert_eq!(told(refused, failed), expected, "{refused:?} {failed:?}");
+            let found = told(refused, unused, failed);
+            assert_eq!(found, expected, "{refused:?} {unused:?} {failed:?}");
         }
     }
 
