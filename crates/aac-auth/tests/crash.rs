@@ -519,23 +519,32 @@ fn a_journal_of_another_run_is_not_removed_once_the_lock_is_lost() {
     if trace(&Case::expired(Options::default())).is_none() {
         return;
     }
-    let case = Case::interrupted(Options::default());
-    // The first has committed what was in the journal, and recorded that.
-    let first = Stopped::at(&case, "first", "creds.json.spent", &["fsync:1"]);
-    fs::remove_file(case.path("creds.json.lock")).unwrap();
-    case.sandbox.revoke_access_tokens();
-    let second = Stopped::at(&case, "second", "creds.json.rotation", &["fsync:1"]);
-    let journal = || fs::read(case.path("creds.json.rotation")).unwrap_or_default();
-    let saved = journal();
-    let used = acceptance::sha256(case.refresh_token().as_bytes());
-    assert_eq!(acceptance::answered(&saved), [used]);
+    for is_committed in [false, true] {
+        let case = Case::interrupted(Options::default());
+        if is_committed {
+            let journal = fs::read(case.path("creds.json.rotation")).unwrap();
+            case.run([""; 0]).assert_ok();
+            fs::write(case.path("creds.json.rotation"), journal).unwrap();
+            fs::remove_file(case.path("creds.json.spent")).unwrap();
+            case.sandbox.revoke_access_tokens();
+        }
+        // The first has seen to it that the journal's pair is in creds.json, and has recorded that.
+        let first = Stopped::at(&case, "first", "creds.json.spent", &["fsync:1"]);
+        fs::remove_file(case.path("creds.json.lock")).unwrap();
+        case.sandbox.revoke_access_tokens();
+        let second = Stopped::at(&case, "second", "creds.json.rotation", &["fsync:1"]);
+        let journal = || fs::read(case.path("creds.json.rotation")).unwrap_or_default();
+        let saved = journal();
+        let used = acceptance::sha256(case.refresh_token().as_bytes());
+        assert_eq!(acceptance::answered(&saved), [used]);
 
-    let mut first = first.go_on();
-    first.says("waiting for another program");
-    assert!(journal() == saved, "the journal of the second stays: {:?}", case.names());
-    second.go_on().end().assert_ok();
-    first.end().assert_ok();
-    assert_eq!(case.sandbox.counters().reused, 0);
+        let mut first = first.go_on();
+        first.says("waiting for another program");
+        assert!(journal() == saved, "the journal of the second stays: {:?}", case.names());
+        second.go_on().end().assert_ok();
+        first.end().assert_ok();
+        assert_eq!(case.sandbox.counters().reused, 0);
+    }
 }
 
 #[test]
@@ -544,14 +553,17 @@ fn tokens_that_are_pasted_while_the_next_creds_json_is_synced_stay() {
     if trace(&Case::expired(Options::default())).is_none() {
         return;
     }
-    let case = Case::expired(Options::default());
-    // The first of this name is that of the rehearsal, and the second becomes the journal.
-    let program = Stopped::at(&case, "trace", "creds.json.new", &["fsync:3"]);
-    let pasted = case.sandbox.issue();
-    fs::write(case.creds(), acceptance::creds_with(&pasted)).unwrap();
-    program.go_on().end().assert_ok();
-    assert_eq!(case.refresh_token(), pasted.refresh_token, "what was pasted stays");
-    assert!(case.path("creds.json.rotation.old").is_file(), "so does the response");
+    // That of the rehearsal, and that of the commit. The second of this name becomes the journal.
+    for (nth, is_commit) in [("fsync:1", false), ("fsync:3", true)] {
+        let case = Case::expired(Options::default());
+        let program = Stopped::at(&case, "trace", "creds.json.new", &[nth]);
+        let pasted = case.sandbox.issue();
+        fs::write(case.creds(), acceptance::creds_with(&pasted)).unwrap();
+        program.go_on().end().assert_ok();
+        assert_eq!(case.refresh_token(), pasted.refresh_token, "what was pasted stays");
+        let is_kept = case.path("creds.json.rotation.old").is_file();
+        assert_eq!(is_kept, is_commit, "so does the response");
+    }
 }
 
 #[test]
