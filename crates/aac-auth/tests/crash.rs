@@ -549,6 +549,34 @@ fn a_journal_of_another_run_is_not_removed_once_the_lock_is_lost() {
 
 #[test]
 #[ignore = "needs strace: see the head of this file"]
+fn a_pair_that_another_run_sets_aside_is_not_removed_once_the_lock_is_lost() {
+    if trace(&Case::expired(Options::default())).is_none() {
+        return;
+    }
+    let case = Case::interrupted(Options::default());
+    let pair = fs::read(case.path("creds.json.rotation")).unwrap();
+    case.run([""; 0]).assert_ok();
+    let aside = case.path("creds.json.rotation.old");
+    fs::write(&aside, pair).unwrap();
+    fs::remove_file(case.path("creds.json.spent")).unwrap();
+    case.sandbox.revoke_access_tokens();
+    // The first is about to remove the pair, since creds.json has it, and has recorded that.
+    let first = Stopped::at(&case, "first", "creds.json.spent", &["fsync:1"]);
+    fs::remove_file(case.path("creds.json.lock")).unwrap();
+    // The second has done so. For what it gets then, creds.json has no place.
+    let hold = case.sandbox.hold_token_responses();
+    let second = case.start(1).pop().unwrap();
+    assert!(hold.wait_for_request(Duration::from_secs(20)));
+    fs::write(case.creds(), acceptance::creds_with(&case.sandbox.issue())).unwrap();
+    hold.release();
+    Run::from(second).assert_ok();
+    let living = fs::read(&aside).unwrap();
+    first.go_on().end().assert_ok();
+    assert!(fs::read(&aside).ok() == Some(living), "it stays: {:?}", case.names());
+}
+
+#[test]
+#[ignore = "needs strace: see the head of this file"]
 fn tokens_that_are_pasted_while_the_next_creds_json_is_synced_stay() {
     if trace(&Case::expired(Options::default())).is_none() {
         return;

@@ -45,7 +45,10 @@ impl Renewal<'_> {
             let is_kept = recovery::is_kept(&pair.into(), current.as_ref(), &saved.spent);
             if !is_kept {
                 self.record(lock, &pair.link());
-                let _ = files.map(|files| files.remove(&pair.path));
+                // Another run may have given its name to a pair of its own by now.
+                if let Some(files) = files.filter(|_| lock.is_held().unwrap_or(false)) {
+                    let _ = files.remove(&pair.path);
+                }
             }
             is_kept
         });

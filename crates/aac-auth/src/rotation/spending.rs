@@ -349,7 +349,10 @@ impl Renewal<'_> {
             if is_refused || matches!(spent, Ok(Spent::Saved(_))) {
                 // Used, or dead as well, so there is nothing to keep.
                 self.record(lock, &pair.link());
-                let _ = lock.files().map(|files| files.remove(&pair.path));
+                // Another run may have given its name to a pair of its own by now.
+                if let Some(files) = lock.files().filter(|_| lock.is_held().unwrap_or(false)) {
+                    let _ = files.remove(&pair.path);
+                }
             }
             if !is_refused {
                 return spent;
