@@ -120,11 +120,11 @@ pub use api::json_text::JsonText;
 pub use api::page_hint::PageHint;
 pub use api::rows::Rows;
 
-#[doc(hidden)]
-pub use store::vault::set_times_of_tests;
-
 // What goes wrong.
 pub use error::{Error, ErrorKind, HttpError, Result};
+
+#[doc(hidden)]
+pub use store::vault::set_times_of_tests;
 
 // The types of `http` and `serde_json` that are part of the above.
 pub use serde_json::{Value, json};

@@ -166,14 +166,18 @@ mod unix {
             ls -l "$AAC_DIR/creds.json" | cut -c 1-10
             case "$VAULT_ADDR" in http://127.0.0.1:*) echo local;; esac
             test -n "$VAULT_TOKEN" -a "$VAULT_TOKEN" != other && echo token
-            echo "${BAO_ADDR-none} ${VAULT_NAMESPACE-none}"
+            echo "${BAO_ADDR-none} ${VAULT_NAMESPACE-none} ${BAO_SKIP_VERIFY-none}"
         "#;
         let output = acceptance::clean(PROGRAM)
             .args(["--vault", "sh", "-c", script])
-            .envs(["VAULT_TOKEN", "BAO_ADDR", "VAULT_NAMESPACE"].map(|name| (name, "other")))
+            .envs(
+                ["VAULT_TOKEN", "BAO_ADDR", "VAULT_NAMESPACE", "BAO_SKIP_VERIFY"]
+                    .map(|name| (name, "other")),
+            )
             .output()
             .expect("started");
-        let expected = "{\"vault\":\"secret/data/aac\"}\n-rw-------\nlocal\ntoken\nnone none\n";
+        let expected =
+            "{\"vault\":\"secret/data/aac\"}\n-rw-------\nlocal\ntoken\nnone none none\n";
         assert_eq!(text(&output.stdout), expected, "{output:?}");
         // Without it, the user's own vault stays.
         let output = acceptance::clean(PROGRAM)

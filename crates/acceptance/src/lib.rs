@@ -132,8 +132,7 @@ pub fn example(name: &str) -> &'static Path {
     &PATHS.get_or_init(|| build(["--examples", "--package", "aac-auth"]))[name]
 }
 
-/// get_workspace with the times of a vault that variables of the test give it; no program of a user's has
-/// other times.
+/// get_workspace, which takes the times of a vault from variables of a test. No other program does.
 pub fn in_other_times() -> &'static Path {
     example("get_workspace")
 }

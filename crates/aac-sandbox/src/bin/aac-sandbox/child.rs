@@ -11,18 +11,6 @@ use aac_sandbox::is_set_by_cargo;
 
 use crate::platform::{Signals, exit_code};
 
-/// Variables that would lead the command to another vault.
-const OTHER_VAULT: [&str; 8] = [
-    "BAO_ADDR",
-    "BAO_TOKEN",
-    "BAO_NAMESPACE",
-    "BAO_CACERT",
-    "VAULT_ADDR",
-    "VAULT_TOKEN",
-    "VAULT_NAMESPACE",
-    "VAULT_CACERT",
-];
-
 /// The variables of a command.
 pub(crate) type Environment = [(&'static str, OsString)];
 
@@ -72,16 +60,20 @@ fn spawn(program: &OsStr, arguments: &[OsString], environment: &Environment) -> 
 
 fn command(program: &OsStr, environment: &Environment) -> Command {
     let mut command = Command::new(program);
-    if environment.iter().any(|(name, _)| *name == "VAULT_ADDR") {
-        for name in OTHER_VAULT {
+    let has_vault = environment.iter().any(|(name, _)| *name == "VAULT_ADDR");
+    for (name, _) in env::vars_os() {
+        if is_set_by_cargo(&name) || has_vault && is_of_a_vault(&name) {
             command.env_remove(name);
         }
     }
     command.envs(environment.iter().map(|(name, value)| (name, value)));
-    for (name, _) in env::vars_os().filter(|(name, _)| is_set_by_cargo(name)) {
-        command.env_remove(name);
-    }
     command
+}
+
+/// Whether a variable would lead the command to another vault.
+fn is_of_a_vault(name: &OsStr) -> bool {
+    let name = name.to_string_lossy();
+    ["BAO_", "VAULT_"].iter().any(|beginning| name.starts_with(beginning))
 }
 
 /// Cargo, and the manifest of a program of this workspace. Cargo names both to what it runs, so
