@@ -618,14 +618,18 @@ fn a_refresh_takes_from_others_what_nobody_meant_to_give_them() {
     ] {
         let case = Case::expired(Options::default());
         fs::set_permissions(case.creds(), PermissionsExt::from_mode(mode)).unwrap();
+        let state = |name: &str| {
+            let found = fs::metadata(case.path(name)).unwrap();
+            (found.uid(), found.gid(), found.mode() & 0o7777)
+        };
+        let (uid, gid, _) = state("creds.json");
         let run = case.run(NONE);
         run.assert_ok();
         let is_told = run.stderr.contains("they no longer can");
         assert_eq!(is_told, mode & 0o007 != 0, "{mode:o}: {}", run.stderr);
         assert!(!run.stderr.contains("warning"), "{}", run.stderr);
         for name in ["creds.json", "creds.json.lock", "creds.json.spent"] {
-            let found = fs::metadata(case.path(name)).unwrap().mode() & 0o777;
-            assert_eq!(found, after, "{mode:o}: {name} is {found:o}");
+            assert_eq!(state(name), (uid, gid, after), "{mode:o}: {name}");
         }
     }
 }

@@ -72,29 +72,6 @@ fn other_fields_keep_their_place_and_their_digits() {
 
 #[test]
 #[cfg(unix)]
-fn the_files_are_as_private_as_creds_json() {
-    use std::os::unix::fs::{MetadataExt, PermissionsExt};
-    for (mode, expected) in
-        [(0o600, 0o600), (0o640, 0o640), (0o644, 0o640), (0o660, 0o660), (0o666, 0o660)]
-    {
-        let case = Case::expired(Options::default());
-        fs::set_permissions(case.creds(), PermissionsExt::from_mode(mode)).unwrap();
-        let owner = |name: &str| {
-            let metadata = fs::metadata(case.path(name)).unwrap();
-            (metadata.uid(), metadata.gid())
-        };
-        let before = owner("creds.json");
-        case.run(NONE).assert_ok();
-        for name in ["creds.json", "creds.json.lock", "creds.json.spent"] {
-            let now = fs::metadata(case.path(name)).unwrap().mode() & 0o7777;
-            assert_eq!(now, expected, "{name} from {mode:o}");
-            assert_eq!(owner(name), before);
-        }
-    }
-}
-
-#[test]
-#[cfg(unix)]
 fn a_chain_of_links_leads_to_one_file_and_one_lock() {
     use std::os::unix::fs::symlink;
     let case = Case::expired(Options::default());

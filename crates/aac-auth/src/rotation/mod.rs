@@ -31,6 +31,7 @@ use crate::error::notices::Notices;
 use crate::error::{Error, FileProblem, Result};
 use crate::http::retry::jittered;
 use crate::http::transport::Transport;
+use crate::platform::quoted;
 use crate::rotation::cancellation::Cancellation;
 use crate::rotation::recovery::{PriorAttempt, Recovery};
 use crate::rotation::spendable::Current;
@@ -268,8 +269,9 @@ impl Rotation {
         let creds = &self.settings.creds;
         if is_open_to_others(creds) && !self.has_told_of_others.swap(true, Ordering::Relaxed) {
             self.notices.warn(format_args!(
-                "every user of this machine can read or write {creds}; make it private: chmod o-rwx {creds}",
-                creds = creds.display()
+                "every user of this machine can read or write {}; make it private: chmod o-rwx {}",
+                creds.display(),
+                quoted(creds)
             ));
         }
     }
