@@ -534,3 +534,12 @@ fn tokens_are_said_to_be_saved_where_they_are() {
     run.assert_fails(1, &["it is saved in ", "creds.json.rotation\n"]);
     case.run(NONE).assert_ok();
 }
+
+#[test]
+fn a_server_that_a_test_starts_leaves_no_folder_behind() {
+    let server = TokenServer::start(|_| plain(503, b""));
+    let folder = server.case().folder.path().to_owned();
+    server.case().run(["--retry", "0"]).assert_fails(5, &["may have been used"]);
+    drop(server);
+    assert!(!folder.exists());
+}

@@ -18,6 +18,8 @@ use tempfile::TempDir;
 pub struct User {
     sandbox: Sandbox,
     folder: TempDir,
+    /// For temporary files.
+    temporary: TempDir,
     proxy: TcpListener,
     tokens: Vec<String>,
 }
@@ -44,7 +46,8 @@ impl Default for User {
         sandbox.vault().put_tokens(&issue());
         // In folders that a program could find by walking up.
         fs::write(folder.path().join("creds.json"), creds_with(&issue())).unwrap();
-        Self { sandbox, folder, proxy, tokens }
+        let temporary = tempfile::tempdir().unwrap();
+        Self { sandbox, folder, temporary, proxy, tokens }
     }
 }
 
@@ -102,6 +105,9 @@ impl User {
             .env("XDG_CONFIG_HOME", home.join(".config"))
             .env("AAC_DIR", &tree)
             .env("GIT_DIR", home.join("no-repository"));
+        for name in ["TMPDIR", "TMP", "TEMP"] {
+            tests.env(name, self.temporary.path());
+        }
         for name in ["VAULT", "BAO"] {
             tests.env(format!("{name}_ADDR"), vault.url());
             tests.env(format!("{name}_TOKEN"), vault.token());
@@ -117,6 +123,7 @@ impl User {
         assert!(self.proxy.accept().is_err(), "a test asks the user's proxy");
         assert!(self.own() == before, "a test changes what is the user's");
         assert_eq!(run.code, Some(0), "{}{}", run.stdout, run.stderr);
+        assert_eq!(names(self.temporary.path()), [""; 0], "temporary files stay");
         run
     }
 }
