@@ -274,7 +274,7 @@ fn a_pair_that_another_user_has_put_there_is_not_used_until_it_is_ones_own() {
     assert_eq!(fs::read(&journal).unwrap(), before);
     // The command in the error, as its owner.
     let command = &refused.stderr[refused.stderr.find("install ").unwrap()..];
-    let mut shell = Command::new("setpriv");
+    let mut shell = acceptance::clean("setpriv");
     shell.args(["--reuid", "12001", "--regid", "12001", "--groups", &group]);
     assert!(shell.args(["sh", "-c", command.trim()]).status().unwrap().success());
     run().assert_ok();

@@ -299,7 +299,7 @@ fn everything_is_on_the_disk_before_the_next_step() {
 #[track_caller]
 fn assert_synced(what: &str, case: &Case) {
     let output = case.path("trace");
-    let mut command = Command::new("strace");
+    let mut command = acceptance::clean("strace");
     command.args(["-f", "-y", "-s", "64", "-o"]).arg(&output).arg(acceptance::get_workspace());
     Run::of(command.env("AAC_DIR", case.folder.path())).assert_ok();
     let trace = fs::read_to_string(output).unwrap();

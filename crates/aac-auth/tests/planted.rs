@@ -9,7 +9,6 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
-use std::process::Command;
 
 const NONE: [&str; 0] = [];
 
@@ -36,7 +35,7 @@ fn command_in<'a>(help: &'a str, first: &str) -> &'a str {
 
 #[track_caller]
 fn shell(command: &str) {
-    assert!(Command::new("sh").args(["-c", command]).status().unwrap().success(), "{command}");
+    assert!(acceptance::clean("sh").args(["-c", command]).status().unwrap().success(), "{command}");
 }
 
 #[test]
@@ -48,7 +47,7 @@ fn what_is_no_file_of_ours_is_an_error_at_once_and_the_command_in_it_helps() {
             symlink(target.with_file_name("nothing"), path).unwrap();
         }),
         ("it is not a file", |path, _| {
-            assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
+            assert!(acceptance::clean("mkfifo").arg(path).status().unwrap().success());
         }),
         ("it is not a file", |path, _| drop(UnixListener::bind(path).unwrap())),
         ("it is not a file", |path, _| fs::create_dir(path).unwrap()),

@@ -670,7 +670,7 @@ fn what_cannot_be_the_file_of_a_login_is_not_read_to_its_end() {
         fleet.check(Run::of(command.env("VAULT_ADDR", "https://vault.invalid")))
     };
     // A pipe would be waited for.
-    assert!(Command::new("mkfifo").arg(&token).status().unwrap().success());
+    assert!(acceptance::clean("mkfifo").arg(&token).status().unwrap().success());
     run().assert_fails(1, &["no token for the vault"]);
     fs::remove_file(&token).unwrap();
     fs::File::create(&token).unwrap().set_len(1 << 40).unwrap();

@@ -39,7 +39,6 @@ mod tests {
     use super::*;
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
-    use std::process::Command;
 
     #[test]
     fn a_shell_reads_the_path_itself() {
@@ -53,7 +52,7 @@ mod tests {
             let word = quoted(Path::new(OsStr::from_bytes(bytes)));
             assert!(!word.chars().any(is_unsafe_on_terminal), "{word:?}");
             let command = format!("printf %s {word}");
-            let Ok(output) = Command::new("bash").args(["-c", &command]).output() else {
+            let Ok(output) = acceptance::clean("bash").args(["-c", &command]).output() else {
                 eprintln!("skipped: bash is not on the PATH");
                 return;
             };
