@@ -269,11 +269,15 @@ fn a_pair_that_another_user_has_put_there_is_not_used_until_it_is_ones_own() {
     give(&case.path("creds.json.lock"), OTHER);
     let run = || Run::of(&mut command_as(OWNER, &group, &programs, &case));
     let before = fs::read(&journal).unwrap();
+    fs::set_permissions(&journal, PermissionsExt::from_mode(0o600)).unwrap();
+    run().assert_fails(1, &["creds.json.rotation: it is another user's", "uid 12002", "mv "]);
+    give(&journal, OTHER);
     let refused = run();
     refused.assert_fails(1, &["creds.json.rotation: it is another user's", "uid 12002", "install"]);
     assert_eq!(fs::read(&journal).unwrap(), before);
     // The command in the error, as its owner.
     let command = &refused.stderr[refused.stderr.find("install ").unwrap()..];
+    let command = command.lines().next().unwrap();
     let mut shell = acceptance::clean("setpriv");
     shell.args(["--reuid", "12001", "--regid", "12001", "--groups", &group]);
     assert!(shell.args(["sh", "-c", command.trim()]).status().unwrap().success());

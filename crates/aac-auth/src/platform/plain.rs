@@ -53,7 +53,7 @@ impl Unfit {
                 "Programs that share these tokens never put that there, so it is not used. Move it away: {MOVE_COMMAND} {path} {other}"
             ),
             Flaw::HardLink | Flaw::Foreign => format!(
-                "It may hold tokens, and nobody else may choose yours. If you trust it, make it yours: {COPY_COMMAND} {path} {mine} {AND} {MOVE_COMMAND} {mine} {path}"
+                "It may hold tokens, and nobody else may choose yours. If you trust it, make it yours: {COPY_COMMAND} {path} {mine} {AND} {MOVE_COMMAND} {mine} {path}\nIf not, move it away: {MOVE_COMMAND} {path} {other}"
             ),
             Flaw::PairHardLink => "Each name of a file has a lock of its own, and keeps its own tokens. Keep one of them, and make the others symbolic links to it.".to_owned(),
             Flaw::PairForeign => format!(

@@ -88,11 +88,17 @@ impl Files {
     ///
     /// An [`Unfit`] if it is not a file, has another name, or belongs to somebody who has no say here.
     pub(crate) fn open(&self, path: &Path, options: &OpenOptions) -> io::Result<File> {
-        let file = open_single(path, options)?;
-        let owner = FileOwner::of_open(&file)?;
+        let opened = open_single(path, options);
+        let owner = match &opened {
+            Ok(file) => FileOwner::of_open(file)?,
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                FileOwner::of_name(path)?
+            }
+            Err(_) => return opened,
+        };
         match platform::OWNERS_COUNT && !self.is_trusted(&owner) {
             true => Err(Unfit::new(Flaw::Foreign, Ok(owner)).into()),
-            false => Ok(file),
+            false => opened,
         }
     }
 
