@@ -115,10 +115,15 @@ pub use api::body::Body;
 pub use api::request::{Preview, Request};
 pub use api::response::Response;
 
-// The rows of a list, and any JSON as the server wrote it.
-pub use api::json_text::JsonText;
-pub use api::page_hint::PageHint;
+// The rows of a list.
 pub use api::rows::Rows;
+
+/// JSON as the server wrote it, for programs that pass it on with every digit and escape. Others use
+/// [`Value`], or types of their own.
+pub mod raw {
+    pub use crate::api::json::{indented, members, string};
+    pub use serde_json::value::RawValue;
+}
 
 #[doc(hidden)]
 pub use store::vault::set_times_of_tests;
