@@ -42,6 +42,13 @@
 //! If creds.json names a secret in a vault, the tokens are there, and a claim in that secret takes the
 //! place of the lock.
 //!
+//! # Responses
+//!
+//! [`Client::get`], [`Response::json`] and [`Rows`] return a [`Value`]. [`Client::get_as`],
+//! [`Response::json_as`] and [`Rows::of`] return a type of the program, which derives serde's
+//! `Deserialize`. If a response does not fit, the error names the field. A program makes such an error of its
+//! own with [`Error::response`], or with `?` on a `serde_json::Error`.
+//!
 //! # Errors
 //!
 //! An [`Error`] says in one line what happened, [`Error::help`] what to do about it, and
