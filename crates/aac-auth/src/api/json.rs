@@ -46,8 +46,8 @@ fn misfit(
     first: &serde_json::Error,
     second: &serde_json::Error,
 ) -> String {
-    let (first, place, second) =
-        (first.to_string(), (first.line(), first.column()), second.to_string());
+    let (place, second) = ((first.line(), first.column()), second.to_string());
+    let first = first.to_string();
     let first = first.trim_end_matches(&format!(" at line {} column {}", place.0, place.1));
     // That is all a `Value` says of a number.
     if first != second && second != "invalid number" {
@@ -97,9 +97,10 @@ fn round(value: &mut Value) {
     }
 }
 
-/// The path to the value at a line and column, such as `data[3].name`.
+/// The path to the value at a line and column, such as `data[3].name`; empty for the whole, and for line 0,
+/// which is no place.
 fn path(json: &RawValue, text: &str, (line, column): (usize, usize)) -> String {
-    let start = text.split_inclusive('\n').take(line - 1).map(str::len).sum::<usize>();
+    let start = text.split_inclusive('\n').take(line.wrapping_sub(1)).map(str::len).sum::<usize>();
     let at = text.as_ptr() as usize + start + column;
     let is_there = |(_, value): &(String, &RawValue)| {
         let bytes = value.get().as_bytes().as_ptr_range();
@@ -465,6 +466,18 @@ mod tests {
         struct Owner {
             id: u64,
             name: Option<String>,
+            #[serde(default)]
+            state: State,
+        }
+        #[derive(Debug, Default, Deserialize)]
+        #[serde(try_from = "String")]
+        struct State;
+        impl TryFrom<String> for State {
+            type Error = String;
+
+            fn try_from(state: String) -> Result<Self, String> {
+                Err(format!("not a state: {state}"))
+            }
         }
         for (text, what) in [
             (
@@ -478,6 +491,7 @@ mod tests {
             (r#"{"data":[{"name":"x"}]}"#, "data[0]: missing field `id`"),
             (r#"{"data":{"id":1}}"#, "data: invalid type: map, expected a sequence"),
             (r#"{"rows":[]}"#, "missing field `data`"),
+            (r#"{"data":[{"id":1,"state":"odd"}]}"#, "data[0]: not a state: odd"),
             (
                 r#"{"data":[{"id":1,"name":[2]}]}"#,
                 "data[0].name: invalid type: sequence, expected a string",
@@ -490,6 +504,8 @@ mod tests {
             assert_eq!(error.to_string(), expected);
             assert_eq!((error.kind(), error.exit_code()), (crate::ErrorKind::Response, 1));
         }
+        let error = read::<State>(r#""odd""#).unwrap_err();
+        assert!(error.to_string().contains("expected: not a state: odd (GET"), "{error}");
         let error = read::<Page>("<html>").unwrap_err();
         assert!(error.to_string().starts_with("the response is not JSON: "), "{error}");
         let error = read::<Page>("{").unwrap_err();
