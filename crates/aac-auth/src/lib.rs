@@ -42,6 +42,13 @@
 //! If creds.json names a secret in a vault, the tokens are there, and a claim in that secret takes the
 //! place of the lock.
 //!
+//! # Responses
+//!
+//! [`Client::get`], [`Response::json`] and [`Rows`] return a [`Value`]. [`Client::get_as`],
+//! [`Response::json_as`] and [`Rows::of`] return a type of the program, which derives serde's
+//! `Deserialize`. If a response does not fit, the error names the field. A program makes such an error of its
+//! own with [`Error::response`], or with `?` on a `serde_json::Error`.
+//!
 //! # Errors
 //!
 //! An [`Error`] says in one line what happened, [`Error::help`] what to do about it, and
@@ -115,10 +122,15 @@ pub use api::body::Body;
 pub use api::request::{Preview, Request};
 pub use api::response::Response;
 
-// The rows of a list, and any JSON as the server wrote it.
-pub use api::json_text::JsonText;
-pub use api::page_hint::PageHint;
+// The rows of a list.
 pub use api::rows::Rows;
+
+/// JSON as the server wrote it, for programs that pass it on with every digit and escape. Others use
+/// [`Value`], or types of their own.
+pub mod raw {
+    pub use crate::api::json::{indented, members, string};
+    pub use serde_json::value::RawValue;
+}
 
 // What goes wrong.
 pub use error::{Error, ErrorKind, HttpError, Result};

@@ -1,51 +1,67 @@
 //! Lists as other servers may send them: without ids, without a count, all at once, on their heads.
 
-use aac_sandbox::{Fault, FaultKind, Options};
+use aac_auth::{Client, ConnectionOptions, Error, ErrorKind, Method};
+use aac_sandbox::Options;
 use acceptance::{Case, Run};
+use serde::Deserialize;
 use serde_json::{Value, json};
-use std::fs::{self, File};
+use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
-use std::process::Stdio;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread;
-use std::time::{Duration, Instant};
 
 /// A server that answers every request for a page with what the function says, as a folder in front
 /// of it. Exceptions are answers as well.
 fn server(page: impl Fn(u64, u64) -> String + Send + Sync + 'static) -> Case {
+    server_of(move |target| {
+        let number = |name: &str| {
+            let (_, query) = target.split_once('?').unwrap_or_default();
+            let value = query.split('&').find_map(|part| part.strip_prefix(name));
+            value.map_or(0, |value| value.trim_start_matches('=').parse().unwrap())
+        };
+        page(number("offset"), number("limit"))
+    })
+}
+
+/// The same for every target.
+fn server_of(body: impl Fn(&str) -> String + Send + Sync + 'static) -> Case {
     let case = Case::fresh(Options::default());
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     fs::write(case.path("aac_url.txt"), url).unwrap();
+    let body = Arc::new(body);
     thread::spawn(move || {
         for stream in listener.incoming() {
-            answer(&page, stream.unwrap());
+            let (body, stream) = (body.clone(), stream.unwrap());
+            thread::spawn(move || answer(&*body, stream));
         }
     });
     case
 }
 
 /// Answers the requests of a connection until it ends.
-fn answer(page: &impl Fn(u64, u64) -> String, stream: TcpStream) {
+fn answer(body: &impl Fn(&str) -> String, stream: TcpStream) {
     let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
     while let Some(Ok(first)) = lines.next() {
         let target = first.split(' ').nth(1).unwrap().to_owned();
-        let number = |name: &str| {
-            let (_, query) = target.split_once('?').unwrap_or_default();
-            let value = query.split('&').find_map(|part| part.strip_prefix(name));
-            value.map_or(0, |value| value.trim_start_matches('=').parse().unwrap())
-        };
         // The rest of the head.
         while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
-        let body = page(number("offset"), number("limit"));
+        let body = body(&target);
         let status = if body.starts_with("{\"exception\"") { "400 Bad Request" } else { "200 OK" };
-        let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n", body.len());
+        // Pages are asked for by offset, whatever a link says.
+        let head = format!(
+            "HTTP/1.1 {status}\r\nContent-Length: {}\r\nLink: </x?page=2>; rel=\"next\"\r\n\r\n",
+            body.len()
+        );
         if (&stream).write_all((head + &body).as_bytes()).is_err() {
             return;
         }
     }
+}
+
+fn numbered(rows: u64) -> Vec<Value> {
+    (0..rows).map(|id| json!({ "id": id })).collect()
 }
 
 /// Some of the rows, with a count.
@@ -80,9 +96,7 @@ fn a_list_that_is_not_cut_into_pages_is_whole_at_once() {
 fn rows_may_be_anything() {
     let rows = vec![
         json!({ "x": 1 }),
-        json!({ "x": 1 }),
-        json!({ "x": 1 }),
-        json!({ "x": 1 }),
+        json!({ "x": 2 }),
         json!({ "id": null }),
         json!({ "id": "01JKBMKPZ94N0GG5F8N9HY2FJA" }),
         json!({ "id": 51 }),
@@ -92,6 +106,8 @@ fn rows_may_be_anything() {
         json!("text"),
         json!(null),
         json!({ "id": { "a": 1 } }),
+        // A folder and a flow with one number.
+        json!({ "id": 51, "type": "folder" }),
     ];
     let expected = rows.clone();
     let case = server(move |offset, limit| part(&rows, offset, limit));
@@ -100,6 +116,10 @@ fn rows_may_be_anything() {
         assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""), "{size}");
         assert_eq!(printed, expected, "{size}");
     }
+    // On one page, rows may be the same.
+    let rows = vec![json!({ "x": 1 }); 4];
+    let case = server(move |offset, limit| part(&rows, offset, limit));
+    assert_eq!(all(&case, &[]).1.len(), 4);
 }
 
 #[test]
@@ -112,21 +132,20 @@ fn rows_that_the_server_indents_are_printed_on_one_line_each() {
 }
 
 #[test]
-fn a_list_that_becomes_shorter_is_told() {
-    // After the first page its first row is gone: what was the fourth is now the third.
-    let rows: Vec<_> = (0..10).map(|id| json!({ "id": id })).collect();
-    let case = server(move |offset, limit| {
-        part(if offset == 0 { &rows } else { &rows[1..] }, offset, limit)
-    });
-    let (run, printed) = all(&case, &["--page-size", "3"]);
-    assert_eq!((run.code, printed.len()), (Some(0), 9));
-    assert!(
-        run.stderr.contains(
-            "warning: the list became shorter while it was read; some rows may be missing"
-        ),
-        "{}",
-        run.stderr
-    );
+fn a_list_that_changes_is_told() {
+    // After the first page its first row is gone, or another has come before it.
+    for start in [1, 3] {
+        let rows = numbered(12);
+        let case = server(move |offset, limit| {
+            part(&rows[if offset == 0 { 2 } else { 4 - start }..], offset, limit)
+        });
+        let (run, printed) = all(&case, &["--page-size", "3"]);
+        assert_eq!((run.code, printed.len()), (Some(0), 9 + (start == 3) as usize));
+        assert_eq!(
+            run.stderr,
+            "raw_call: warning: the list changed while it was read; some rows may be missing\n"
+        );
+    }
 }
 
 #[test]
@@ -153,7 +172,7 @@ fn what_is_no_list_is_said_to_be_none() {
 
 #[test]
 fn a_list_may_have_any_name_or_none() {
-    let rows: Vec<_> = (0..250).map(|id| json!({ "id": id })).collect();
+    let rows = numbered(250);
     let expected = rows.clone();
     let case = server(move |offset, limit| {
         let page: Value = serde_json::from_str(&part(&rows, offset, limit)).unwrap();
@@ -162,7 +181,7 @@ fn a_list_may_have_any_name_or_none() {
     let (run, printed) = all(&case, &[]);
     assert_eq!((run.code, run.stderr.as_str(), &printed), (Some(0), "", &expected));
     // Beside other arrays, data is the list.
-    let case = server(|_, _| r#"{"errors":[],"data":[1,7],"links":[2,3]}"#.to_owned());
+    let case = server(|_, _| r#"{"errors":[],"data":[1,7],"links":[2,3],"count":2}"#.to_owned());
     let (run, printed) = all(&case, &[]);
     assert_eq!((run.code, run.stderr.as_str(), printed), (Some(0), "", vec![json!(1), json!(7)]));
     let case = server(|_, _| " [1, {}]\n".to_owned());
@@ -179,95 +198,189 @@ fn a_list_may_have_any_name_or_none() {
 }
 
 #[test]
-fn every_list_ends() {
-    let requests = Arc::new(AtomicU64::new(0));
-    let now = Arc::new(AtomicU64::new(0));
-    let servers: [fn(u64, u64, u64) -> String; 5] = [
-        |_, _, _| r#"{"data":[{"x":1}]}"#.to_owned(),
-        |_, _, _| r#"{"data":[{"x":1},{"x":1}]}"#.to_owned(),
-        |_, limit, _| json!({ "data": vec![json!({ "x": 1 }); limit as usize] }).to_string(),
-        |_, _, now| format!("{{\"data\":[{{\"now\":{now}}}]}}"),
-        |_, _, now| format!("{{\"data\":[{{\"id\":{now}}}]}}"),
-    ];
-    for (index, page) in servers.into_iter().enumerate() {
-        let (requests, now) = (requests.clone(), now.clone());
-        requests.store(0, Relaxed);
-        let counter = requests.clone();
-        let case = server(move |offset, limit| {
-            counter.fetch_add(1, Relaxed);
-            page(offset, limit, now.fetch_add(1, Relaxed))
-        });
-        let (run, _) = all(&case, &[]);
-        assert_eq!(run.code, Some(1), "{index} {}", run.stderr);
-        assert!(run.stderr.contains("; stopped after "), "{}", run.stderr);
-        assert!(run.stderr.contains("Call this endpoint without asking for pages"));
-        assert!(requests.load(Relaxed) < 30, "{index}");
-    }
+fn a_bare_array_has_pages_or_may_be_cut_off() {
+    let rows = |offset: u64, most: u64| {
+        let rows: Vec<_> = numbered(1000).into_iter().skip(offset as usize).collect();
+        json!(rows[..rows.len().min(most as usize)]).to_string()
+    };
+    // Pages of 25, whatever is asked for.
+    let case = server(move |offset, _| rows(offset, 25));
+    let (run, printed) = all(&case, &[]);
+    assert_eq!((run.code, run.stderr.as_str(), printed), (Some(0), "", numbered(1000)));
+    // The first page, whatever is asked for.
+    let case = server(move |_, _| rows(0, 25));
+    let (run, printed) = all(&case, &[]);
+    assert_eq!((run.code, printed.len()), (Some(0), 25));
+    assert_eq!(
+        run.stderr,
+        "raw_call: warning: the server ignores the offset: rows beyond the first 25, if there are any, are missing\n"
+    );
+    // As much as is asked for.
+    let case = server(move |_, limit| rows(0, limit));
+    let (run, printed) = all(&case, &[]);
+    assert_eq!((run.code, run.stdout.lines().count(), printed.len()), (Some(1), 101, 0));
+    assert!(
+        run.stderr.contains("rows beyond the first 100 may be missing (GET "),
+        "{}",
+        run.stderr
+    );
+    assert!(run.stderr.contains("with another --page-size"), "{}", run.stderr);
+    let (run, printed) = all(&case, &["--page-size", "1001"]);
+    assert_eq!((run.code, printed.len()), (Some(0), 1000), "{}", run.stderr);
 }
 
 #[test]
 fn a_list_that_ends_early_is_told() {
-    let rows = |count: u64| (0..count).map(|id| json!({ "id": id })).collect::<Vec<_>>();
     // The offset is ignored, on pages shorter than asked for.
-    for beside in
-        ["\"total\":1234", "\"totalCount\":1234", "\"nextPageToken\":\"a\"", "\"hasMore\":true"]
-    {
-        let body = format!("{{\"data\":{},{beside}}}", json!(rows(50)));
-        let case = server(move |_, _| body.clone());
-        let (run, _) = all(&case, &[]);
-        assert_eq!((run.code, run.stdout.lines().count()), (Some(1), 51), "{}", run.stderr);
-        assert!(
-            run.stderr.contains("the server ignores the offset; it announces "),
-            "{}",
-            run.stderr
-        );
-    }
+    let case = server(|_, _| json!({ "data": numbered(50), "count": 1234 }).to_string());
+    let (run, _) = all(&case, &[]);
+    assert_eq!((run.code, run.stdout.lines().count()), (Some(1), 51), "{}", run.stderr);
+    let words =
+        "the server ignores the offset; it announces 1234 rows (\"count\"), and has sent 50 (GET ";
+    assert!(run.stderr.contains(words), "{}", run.stderr);
     // By offset no more comes.
-    for (beside, words) in [
-        ("\"total\":1234", "the server announces 1234 rows (\"total\"), and has sent 50\n"),
-        ("\"meta\":{\"total\":1234}", "announces 1234 rows (\"meta.total\"), and has sent 50\n"),
-        ("\"next\":\"/x?page=2\"", "announces more rows (\"next\"), and has sent 50\n"),
-    ] {
-        let case = server(move |offset, _| {
-            let data = if offset == 0 { rows(50) } else { vec![] };
-            format!("{{\"data\":{},{beside}}}", json!(data))
-        });
-        let (run, printed) = all(&case, &[]);
-        assert_eq!((run.code, printed.len()), (Some(0), 50), "{}", run.stderr);
-        assert!(
-            run.stderr.starts_with("raw_call: warning: the server announces "),
-            "{}",
-            run.stderr
-        );
-        assert!(run.stderr.ends_with(words), "{}", run.stderr);
-    }
-    // Without a count: it could be all.
-    let case = server(move |_, limit| json!({ "data": rows(limit.min(50)) }).to_string());
-    let (run, printed) = all(&case, &[]);
-    assert_eq!((run.code, printed.len()), (Some(0), 50));
-    assert!(run.stderr.contains("rows beyond the first 50, if there are any, are missing"));
-    // A count of something else: all there is comes.
-    for count in [25_u64, 100, 0] {
-        let case = server(move |offset, limit| {
-            let mut page: Value = serde_json::from_str(&part(&rows(250), offset, limit)).unwrap();
-            page["count"] = json!(count);
-            page.to_string()
-        });
-        let (run, printed) = all(&case, &[]);
-        assert_eq!((run.code, run.stderr.as_str(), printed.len()), (Some(0), "", 250), "{count}");
-    }
+    let case = server(|offset, limit| {
+        let page: Value = serde_json::from_str(&part(&numbered(50), offset, limit)).unwrap();
+        json!({ "data": page["data"], "count": 1234 }).to_string()
+    });
+    let (run, _) = all(&case, &[]);
+    assert_eq!((run.code, run.stdout.lines().count()), (Some(1), 51));
+    let words = "the server announces 1234 rows (\"count\"), and has sent 50 different ones (GET ";
+    assert!(run.stderr.contains(words) && run.stderr.contains("sort=id"), "{}", run.stderr);
+    // A later page comes again.
+    let case = server(|offset, limit| {
+        json!({ "data": numbered(150).split_off(offset.min(50) as usize)[..limit.min(50) as usize] })
+            .to_string()
+    });
+    let (run, _) = all(&case, &["--page-size", "50"]);
+    assert_eq!((run.code, run.stdout.lines().count()), (Some(1), 101));
+    let words = "at offset 100, the server sends the same rows again (GET ";
+    assert!(run.stderr.contains(words), "{}", run.stderr);
+    assert!(run.stderr.contains("; stopped after 100 rows\n"), "{}", run.stderr);
+    // What was to be skipped comes.
+    let case = server(|_, _| json!({ "data": numbered(3) }).to_string());
+    let run = case.call("list_users", ["--workspace", "1", "--offset", "2"]);
+    assert_eq!(run.code, Some(1));
+    assert!(run.stderr.contains("sends users to be skipped (GET "), "{}", run.stderr);
+}
+
+/// 250 users, of whom each page has others unless they are sorted.
+fn unstable(refuses_to_sort: bool) -> Case {
+    server_of(move |target| {
+        let number = |name: &str| -> usize {
+            let value = target.split(['?', '&']).find_map(|part| part.strip_prefix(name));
+            value.unwrap().parse().unwrap()
+        };
+        let is_sorted = target.contains("sort=id&");
+        if is_sorted && refuses_to_sort {
+            return r#"{"exception":{"name":"ValidationFailed","message":"sort"}}"#.to_owned();
+        }
+        let (offset, limit) = (number("offset="), number("limit="));
+        let mut rows = numbered(250);
+        if !is_sorted {
+            rows.rotate_right(offset * 36 / 100);
+        }
+        part(&rows, offset as u64, limit as u64)
+    })
 }
 
 #[test]
-fn a_server_that_refuses_an_offset_beyond_the_end_heeds_it() {
-    let rows = vec![json!({ "x": 1 }); 5];
-    let case = server(move |offset, _| match offset {
-        0..10 => json!({ "data": rows }).to_string(),
-        10..1000 => r#"{"data":[]}"#.to_owned(),
-        _ => r#"{"exception":{"message":"offset is too large"}}"#.to_owned(),
+fn users_are_read_in_a_fixed_order() {
+    let case = unstable(false);
+    let run = case.call("list_users", ["--workspace", "1", "--format", "jsonl"]);
+    assert_eq!((run.code, run.stderr.as_str(), run.stdout.lines().count()), (Some(0), "", 250));
+    // Not every server knows one. Then rows may be missing, and a file is as it was.
+    let case = unstable(true);
+    let file = case.path("users");
+    fs::write(&file, "old").unwrap();
+    for (program, args) in [
+        ("list_users", &["--workspace", "1", "--format", "jsonl"][..]),
+        ("raw_call", &["/x", "--paginate"]),
+    ] {
+        let run = case.call(program, args);
+        assert_eq!(run.code, Some(1));
+        let words = " (\"count\"), and has sent 178 different ones (GET ";
+        assert!(run.stderr.contains(words), "{}", run.stderr);
+        let args = [args, &["-o", file.to_str().unwrap()]].concat();
+        assert_eq!(case.call(program, args).code, Some(1));
+        assert_eq!(fs::read_to_string(&file).unwrap(), "old");
+    }
+    // Another refusal is not one of the order.
+    let case = server_of(|_| r#"{"exception":{"message":"no such filter"}}"#.to_owned());
+    let run = case.call("list_users", ["--workspace", "1"]);
+    assert_eq!(run.code, Some(4));
+    assert!(run.stderr.contains("no such filter"), "{}", run.stderr);
+}
+
+#[test]
+fn a_response_is_read_as_a_type_of_the_program() {
+    #[derive(Debug, PartialEq, Deserialize)]
+    struct Plan {
+        id: u64,
+        name: String,
+    }
+    let plan = |id: u64| json!({ "id": id, "name": format!("plan {id}") });
+    let case = server_of(move |target| match target.split_once('?') {
+        // With a byte order mark.
+        None => format!("\u{feff}{}", plan(7)),
+        Some((path, query)) => {
+            assert_eq!((path, query.contains("sort=-id&")), ("/plans", true));
+            let first = json!({ "id": "1", "name": null });
+            format!("\u{feff}{}", json!({ "data": [plan(1), first, plan(2)], "count": 3 }))
+        }
     });
-    let (run, printed) = all(&case, &[]);
-    assert_eq!((run.code, run.stderr.as_str(), printed.len()), (Some(0), "", 10));
+    let options = ConnectionOptions::default().dir(case.folder.path());
+    let client = Client::open(&options, "test/1.0").unwrap();
+    let seventh = || Plan { id: 7, name: "plan 7".to_owned() };
+    assert_eq!(client.get("/plan").unwrap(), plan(7));
+    assert_eq!(client.get_as::<Plan>("/plan").unwrap(), seventh());
+    let request = client.request(Method::POST, "/plan").json(&json!({}));
+    assert_eq!(request.send().unwrap().json_as::<Plan>().unwrap(), seventh());
+
+    let mut plans = client.rows("/plans").query("sort", "-id").of::<Plan>();
+    assert_eq!(plans.next().unwrap().unwrap().id, 1);
+    let error = plans.next().unwrap().unwrap_err();
+    assert!(
+        error.to_string().starts_with(
+            "the response is not as expected: id: invalid type: string \"1\", expected u64 (GET http://127.0.0.1:"
+        ),
+        "{error}"
+    );
+    assert_eq!((error.kind(), error.exit_code()), (ErrorKind::Response, 1));
+    assert!(!error.help().contains("proxy"), "{}", error.help());
+    assert_eq!(plans.next().unwrap().unwrap().id, 2);
+    assert!(plans.next().is_none());
+
+    let error = client.get_as::<Vec<Plan>>("/plan").unwrap_err();
+    assert!(error.to_string().contains("expected: invalid type: map, expected a sequence (GET "));
+    let error = client.request(Method::POST, "/plan").send().unwrap().json_as::<u8>().unwrap_err();
+    assert!(
+        error.may_have_taken_effect() && error.help().contains("check before"),
+        "{}",
+        error.help()
+    );
+}
+
+#[test]
+fn a_program_says_that_a_response_is_not_as_expected() {
+    fn id(plan: Value) -> Result<u64, Error> {
+        match &plan["id"] {
+            Value::Null => Err(Error::response("the plan has no id")),
+            id => Ok(serde_json::from_value(id.clone())?),
+        }
+    }
+    assert_eq!(id(json!({ "id": 7 })).unwrap(), 7);
+    for (plan, words) in [
+        (json!({}), "the response is not as expected: the plan has no id"),
+        (
+            json!({ "id": "7" }),
+            "the response is not as expected: invalid type: string \"7\", expected u64",
+        ),
+    ] {
+        let error = id(plan).unwrap_err();
+        assert_eq!(error.to_string(), words);
+        assert_eq!((error.kind(), error.exit_code()), (ErrorKind::Response, 1));
+    }
 }
 
 #[test]
@@ -417,27 +530,4 @@ fn csv_says_what_it_leaves_out() {
         run.stderr,
         "list_users: warning: users have \"late\" as well, which is left out: --columns can name it\n"
     );
-}
-
-#[test]
-fn a_program_does_not_wait_for_a_lock_that_it_needs_no_more() {
-    let fault = Fault::api(FaultKind::Unauthorized).after(1);
-    let case = Case::fresh(Options { users: 1234, faults: vec![fault], ..Options::default() });
-    let lock = File::create(case.path("creds.json.lock")).unwrap();
-    lock.lock().unwrap();
-    let mut child = case
-        .program("list_users")
-        .args(["--format", "jsonl", "--page-size", "500", "--workspace", "31429", "-v"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut steps = BufReader::new(child.stderr.take().unwrap()).lines();
-    assert!(steps.any(|step| step.unwrap().contains("waiting for another program")));
-    let start = Instant::now();
-    drop(child.stdout.take());
-    assert!(child.wait().unwrap().success());
-    // It would have waited 150 s.
-    assert!(start.elapsed() < Duration::from_secs(60));
-    assert_eq!(case.sandbox.counters().token_requests, 0);
 }

@@ -130,7 +130,7 @@ def lists(release):
         # One curl, so one connection; the same pages.
         script = (
             'for offset in $(seq 0 1000 99000); do printf \'url = "%s/iam/v1/workspaces/31429/people'
-            '?limit=1000&offset=%s&includeCount=true"\\noutput = /dev/null\\n\' "$(cat $AAC_DIR/aac_url.txt)" $offset; '
+            '?sort=id&limit=1000&offset=%s&includeCount=true"\\noutput = /dev/null\\n\' "$(cat $AAC_DIR/aac_url.txt)" $offset; '
             f'done > {pages.name}; TOKEN=$({release}/access_token) exec "$@"'
         )
         curl = (

@@ -1,7 +1,9 @@
 //! A user's fields as columns.
 
+use aac_auth::Error;
 use aac_auth::output::one_line;
-use aac_auth::{Error, JsonText, Rows};
+use aac_auth::raw::{self, RawValue};
+use std::borrow::Cow;
 
 /// The columns of a table by default.
 pub(crate) const DEFAULT: &str = "name,email,state,lastLoginTime,id";
@@ -38,11 +40,11 @@ pub(crate) fn are_plain(columns: &[String]) -> bool {
 
 /// Rejects a column that is neither documented nor a field of a user on the first page, unless that
 /// page is empty.
-pub(crate) fn check(columns: &[String], users: &mut Rows) -> Result<(), Error> {
+pub(crate) fn check(columns: &[String], users: &[Box<RawValue>]) -> Result<(), Error> {
     let documented = of(&[ALL, PRIVILEGES].join(","));
     for column in columns.iter().filter(|column| !documented.contains(column)) {
         let mut seen = Vec::new();
-        for (name, _) in users.page()?.flat_map(JsonText::members) {
+        for (name, _) in users.iter().flat_map(|user| raw::members(user)) {
             if !seen.contains(&name) {
                 seen.push(name);
             }
@@ -55,4 +57,32 @@ pub(crate) fn check(columns: &[String], users: &mut Rows) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// The values of the columns, in their order, and the name of the user's first other field.
+pub(crate) fn pick<'a>(
+    user: &'a RawValue,
+    columns: &[String],
+) -> (Vec<Option<&'a RawValue>>, Option<Cow<'a, str>>) {
+    let (mut values, mut other, mut likely) = (vec![None; columns.len()], None, 0);
+    for (name, value) in raw::members(user) {
+        // Usually they come in the same order.
+        let is_likely = columns.get(likely).is_some_and(|column| *column == name);
+        let search = || columns.iter().position(|column| *column == name);
+        match is_likely.then_some(likely).or_else(search) {
+            Some(index) => {
+                values[index] = Some(value);
+                likely = index + 1;
+            }
+            None => {
+                other.get_or_insert(name);
+            }
+        }
+    }
+    (values, other)
+}
+
+/// A value for people: nothing for `null`.
+pub(crate) fn text(value: &RawValue) -> Cow<'_, str> {
+    if value.get() == "null" { Cow::default() } else { raw::string(value) }
 }

@@ -1,13 +1,15 @@
 //! Users as CSV (RFC 4180), for spreadsheets.
 
-use crate::progress::print_each;
+use crate::columns::{pick, text};
+use crate::users::{Users, print_each};
+use aac_auth::Error;
 use aac_auth::output::{self, Output, not_a_formula, one_line};
-use aac_auth::{Error, JsonText, Rows};
+use aac_auth::raw::RawValue;
 use std::borrow::Cow;
 
 /// Prints the given columns. If they are all the documented ones, a warning names other fields.
 pub(crate) fn print(
-    users: &mut Rows,
+    users: &mut Users,
     columns: &[String],
     is_all: bool,
     has_header: bool,
@@ -19,7 +21,7 @@ pub(crate) fn print(
     }
     let mut warns = is_all;
     print_each(users, &mut output, !is_terminal, |user, output| {
-        let (values, other) = user.pick(columns);
+        let (values, other) = pick(user, columns);
         output.write_csv(values.into_iter().map(cell))?;
         if let Some(name) = other.filter(|_| warns) {
             warns = false;
@@ -34,9 +36,9 @@ pub(crate) fn print(
 }
 
 /// Users choose their own names. A number such as -5 is not a formula.
-fn cell(value: Option<JsonText<'_>>) -> Cow<'_, str> {
-    match value.and_then(JsonText::string) {
-        Some(text) => not_a_formula(text),
-        None => value.map(JsonText::text).unwrap_or_default(),
+fn cell(value: Option<&RawValue>) -> Cow<'_, str> {
+    match value {
+        Some(string) if string.get().starts_with('"') => not_a_formula(text(string)),
+        value => value.map(text).unwrap_or_default(),
     }
 }

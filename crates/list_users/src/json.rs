@@ -1,14 +1,16 @@
 //! Users as JSON: exactly as the server wrote them, or only some fields.
 
-use crate::progress::print_each;
+use crate::columns::pick;
+use crate::users::{Users, print_each};
 use aac_auth::output::{JsonArray, Output};
-use aac_auth::{Error, JsonText, Rows, json};
+use aac_auth::raw::RawValue;
+use aac_auth::{Error, json};
 use std::borrow::Cow;
 
 /// Prints one array, which ends with the last user, so that a truncated list is not valid JSON; or one
 /// object per line.
 pub(crate) fn print(
-    users: &mut Rows,
+    users: &mut Users,
     columns: &[String],
     is_array: bool,
     mut output: Output,
@@ -30,14 +32,14 @@ pub(crate) fn print(
 }
 
 /// The chosen columns of a user, `null` if absent; without columns, the whole user.
-fn chosen<'user>(user: JsonText<'user>, columns: &[String]) -> Cow<'user, str> {
+fn chosen<'user>(user: &'user RawValue, columns: &[String]) -> Cow<'user, str> {
     if columns.is_empty() {
-        return user.as_str().into();
+        return user.get().into();
     }
-    let (values, _) = user.pick(columns);
+    let (values, _) = pick(user, columns);
     let members = columns
         .iter()
         .zip(values)
-        .map(|(name, value)| format!("{}:{}", json!(name), value.map_or("null", JsonText::as_str)));
+        .map(|(name, value)| format!("{}:{}", json!(name), value.map_or("null", RawValue::get)));
     format!("{{{}}}", members.collect::<Vec<_>>().join(",")).into()
 }

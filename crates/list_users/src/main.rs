@@ -11,14 +11,15 @@
 mod columns;
 mod csv;
 mod json;
-mod progress;
 mod table;
+mod users;
 
 use aac_auth::output::Output;
-use aac_auth::{Client, ConnectionOptions, Error, Method};
+use aac_auth::{Client, ConnectionOptions, Error};
 use clap::{Parser, ValueEnum};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use users::Users;
 
 const NOTES: &str = "\
 CSV has a column for each field that the API documents, or each of --columns.
@@ -123,24 +124,38 @@ fn run(cli: Cli) -> Result<(), Error> {
         Some(id) => format!("/iam/v1/workspaces/{id}/people"),
         None => "/iam/v1/workspaces/{workspaceId}/people".to_owned(),
     };
-    let mut request = client.request(Method::GET, &path);
-    if let Some(text) = &cli.filter {
-        request = request.query("filter", text);
-    }
-    if cli.include_privileges || has_privileges {
-        request = request.query("includePrivileges", "true");
-    }
-    let mut users = request.rows().named("users").page_size(cli.page_size).offset(cli.offset);
-    if let Some(limit) = cli.limit {
-        users = users.limit(limit);
-    }
+    let list = |order: &str| {
+        let mut users =
+            client.rows(&path).named("users").page_size(cli.page_size).offset(cli.offset);
+        if let Some(text) = &cli.filter {
+            users = users.query("filter", text);
+        }
+        if cli.include_privileges || has_privileges {
+            users = users.query("includePrivileges", "true");
+        }
+        if !order.is_empty() {
+            users = users.query("sort", order);
+        }
+        Users::of(match cli.limit {
+            Some(limit) => users.limit(limit),
+            None => users,
+        })
+    };
 
     // Before anything is sent: without a place for the result, there is no point in asking.
     let mut output = match &cli.output {
         Some(path) if path.as_os_str() != "-" => client.output_file(path)?,
         _ => Output::stdout(),
     };
-    columns::check(&chosen, &mut users)?;
+    // Without a fixed order, a user may be on two pages, or on none. Not every server knows one.
+    let is_refused = |error: &Error| {
+        error.http().is_some_and(|http| matches!(http.status().as_u16(), 400 | 422))
+    };
+    let mut users = match list("id") {
+        Err(error) if is_refused(&error) => list("")?,
+        users => users?,
+    };
+    columns::check(&chosen, users.first_page())?;
     let or_else = |names: &str| if chosen.is_empty() { columns::of(names) } else { chosen.clone() };
     match format {
         Format::Table => {

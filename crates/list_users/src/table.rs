@@ -1,8 +1,10 @@
 //! Users as a table, for people to read.
 
-use crate::progress::print_each;
+use crate::columns::{pick, text};
+use crate::users::{Users, print_each};
+use aac_auth::Error;
 use aac_auth::output::{self, Output, one_line};
-use aac_auth::{Error, JsonText, Rows};
+use aac_auth::raw::RawValue;
 use console::{Alignment, Term, measure_text_width, pad_str, truncate_str};
 
 /// The gap between two columns.
@@ -14,7 +16,7 @@ const DATE: usize = 10;
 
 /// Prints the given columns. On a terminal, no line is wider than the terminal.
 pub(crate) fn print(
-    users: &mut Rows,
+    users: &mut Users,
     columns: &[String],
     has_header: bool,
     mut output: Output,
@@ -24,9 +26,9 @@ pub(crate) fn print(
         rows.push(columns.iter().map(|name| title(name)).collect());
     }
     print_each(users, &mut output, true, |user, _| {
-        let text = |value: JsonText<'_>| one_line(&value.text()).into();
-        let (values, _) = user.pick(columns);
-        rows.push(values.into_iter().map(|value| value.map_or_else(Box::default, text)).collect());
+        let cell = |value: &RawValue| one_line(&text(value)).into();
+        let (values, _) = pick(user, columns);
+        rows.push(values.into_iter().map(|value| value.map_or_else(Box::default, cell)).collect());
         Ok(())
     })?;
     let mut widths = widths(&rows, columns.len());

@@ -12,7 +12,7 @@ mod request;
 mod show;
 
 use aac_auth::output::{self, JsonArray, Output};
-use aac_auth::{Client, ConnectionOptions, Error, Preview, Rows};
+use aac_auth::{Client, ConnectionOptions, Error, Method, Preview, Rows};
 use clap::{Args, Parser};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -107,7 +107,7 @@ fn run(cli: &Cli) -> Result<(), Error> {
     // Before anything is sent: without a place for the result, there is no point in asking.
     let output = cli.answer.to(&client)?;
     let response = show::upload(request)?;
-    show::answer(response, output, &cli.answer)
+    show::answer(response, output, &cli.answer, cli.request.method() == Method::GET)
 }
 
 fn preview(cli: &Cli, preview: Preview) -> Result<(), Error> {
@@ -119,8 +119,8 @@ fn preview(cli: &Cli, preview: Preview) -> Result<(), Error> {
 
 fn print_rows(mut rows: Rows, mut output: Output) -> Result<(), Error> {
     let mut array = JsonArray::default();
-    while let Some(row) = rows.next_text()? {
-        array.push(&row, &mut output)?;
+    while let Some(row) = rows.next_raw() {
+        array.push(row?.get(), &mut output)?;
         if rows.is_page_done() {
             output.flush()?;
         }

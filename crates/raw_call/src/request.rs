@@ -43,8 +43,7 @@ impl Options {
         path: &str,
         has_output: bool,
     ) -> Result<Request<'client>, Error> {
-        let default = if self.has_body() { Method::POST } else { Method::GET };
-        let mut request = client.request(self.method.clone().unwrap_or(default), path);
+        let mut request = client.request(self.method(), path);
         for (name, value) in &self.query {
             request = request.query(name, value);
         }
@@ -64,6 +63,11 @@ impl Options {
             request = request.multipart(body::of_parts(&self.part)?);
         }
         Ok(request)
+    }
+
+    pub(crate) fn method(&self) -> Method {
+        let default = if self.has_body() { Method::POST } else { Method::GET };
+        self.method.clone().unwrap_or(default)
     }
 
     pub(crate) fn has_body(&self) -> bool {

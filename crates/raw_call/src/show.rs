@@ -2,17 +2,18 @@
 
 use crate::Answer;
 use aac_auth::output::Output;
-use aac_auth::{
-    Error, HeaderMap, HttpError, JsonText, PageHint, Preview, Request, Response, StatusCode,
-    Version,
-};
+use aac_auth::raw::{self, RawValue};
+use aac_auth::{Error, HeaderMap, HttpError, Preview, Request, Response, StatusCode, Version};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
+use serde_core::de::IgnoredAny;
 use std::io::{self, IsTerminal, Write};
 use std::mem;
 use std::process::ExitCode;
 
 /// How much of a response is shown on a terminal, in bytes.
 const SHOWN: usize = 16 * 1024 * 1024;
+/// How much of one is looked at to tell a page of a list, in bytes. Without `limit`, it is far shorter.
+const PAGE: usize = 1024 * 1024;
 
 /// Shows a request that is not sent.
 pub(crate) fn request(preview: &Preview) -> Result<(), Error> {
@@ -55,23 +56,32 @@ pub(crate) fn upload(request: Request<'_>) -> Result<Response, Error> {
 }
 
 /// Shows a response as the flags ask.
-pub(crate) fn answer(mut response: Response, output: Output, flags: &Answer) -> Result<(), Error> {
+pub(crate) fn answer(
+    mut response: Response,
+    output: Output,
+    flags: &Answer,
+    is_get: bool,
+) -> Result<(), Error> {
     if flags.include {
         head(response.version(), response.status(), response.headers())?;
     }
     if flags.no_body {
         return Ok(());
     }
-    let mut hint = PageHint::new(&response);
+    let mut page = Vec::new();
     let bar = if flags.file().is_some() { bar(response.headers()) } else { ProgressBar::hidden() };
     let read = |buffer: &mut [u8]| {
         let length = response.read(buffer)?;
-        hint.see(&buffer[..length]);
+        if page.len() <= PAGE {
+            page.extend_from_slice(&buffer[..length]);
+        }
         Ok(length)
     };
     body(Vec::new(), read, output, flags, &bar)?;
     drop(bar);
-    tell(hint);
+    if let Some(what) = hint(&page).filter(|_| is_get && page.len() <= PAGE) {
+        let _ = writeln!(io::stderr(), "raw_call: {what}; --paginate prints all");
+    }
     Ok(())
 }
 
@@ -105,10 +115,24 @@ fn body(
     output.finish()
 }
 
-/// Tells the user if this is only one page of a list.
-fn tell(mut hint: PageHint) {
-    if let Some(what) = hint.tell() {
-        let _ = writeln!(io::stderr(), "raw_call: {what}; --paginate prints all");
+/// Words for a body that is one page of a longer list, or may be one: as long as pages are without `limit`,
+/// and without a `count`.
+fn hint(body: &[u8]) -> Option<String> {
+    let members = raw::members(serde_json::from_slice(body).ok()?);
+    let member = |wanted: &str| {
+        let member = members.iter().rfind(|(name, _)| name == wanted);
+        member.map(|(_, value)| value.get())
+    };
+    let mut arrays =
+        members.iter().map(|(_, value)| value.get()).filter(|value| value.starts_with('['));
+    let only = arrays.next().filter(|_| arrays.next().is_none() && member("id").is_none());
+    let rows: Vec<IgnoredAny> = serde_json::from_str(member("data").or(only)?).ok()?;
+    match (rows.len() as u64, member("count").and_then(|count| count.parse::<u64>().ok())) {
+        (rows @ 1.., Some(count)) if rows < count => {
+            Some(format!("this is {rows} of {count} rows"))
+        }
+        (rows @ (10 | 25), None) => Some(format!("this may be {rows} rows of a longer list")),
+        _ => None,
     }
 }
 
@@ -156,9 +180,9 @@ fn on_terminal(body: &[u8], output: &mut Output) -> Result<(), Error> {
     match text {
         Some("") => {}
         Some(text) if body.len() <= SHOWN => {
-            match JsonText::new(text) {
-                Some(json) => output.write_json(&format!("{json:#}"))?,
-                None => output.write_text(text.trim_end_matches('\n'))?,
+            match serde_json::from_str::<&RawValue>(text.trim_start_matches('\u{feff}')) {
+                Ok(json) => output.write_json(&raw::indented(json))?,
+                Err(_) => output.write_text(text.trim_end_matches('\n'))?,
             }
             output.write(b"\n")?;
         }

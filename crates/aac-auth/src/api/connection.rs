@@ -7,7 +7,6 @@ use crate::error::{Error, Result};
 use crate::http::retry::backoff;
 use crate::http::transport::{Limits, Transport};
 use crate::platform::process;
-use crate::rotation::cancellation::Cancellation;
 use crate::rotation::{Fresh, Rotation};
 use crate::store::folder;
 use crate::store::vault::VaultStore;
@@ -103,16 +102,17 @@ impl Connection {
     }
 
     /// A token for a call: any fresh one, or one other than the rejected one.
-    pub(crate) fn fresh(
-        &self,
-        cancellation: &Cancellation,
-        rejected: Option<&AccessToken>,
-    ) -> Result<Fresh> {
+    pub(crate) fn fresh(&self, rejected: Option<&AccessToken>) -> Result<Fresh> {
         let Inner { rotation, transport, .. } = &*self.inner;
         match rejected {
-            None => rotation.token(transport, cancellation),
-            Some(token) => rotation.token_instead_of(token, transport, cancellation),
+            None => rotation.token(transport),
+            Some(token) => rotation.token_instead_of(token, transport),
         }
+    }
+
+    /// A fresh token, if there is one without a refresh.
+    pub(crate) fn token_at_hand(&self) -> Option<AccessToken> {
+        self.inner.rotation.token_at_hand()
     }
 
     /// Waits before a retry: as long as the server asks, or longer each time.

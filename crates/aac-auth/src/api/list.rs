@@ -1,59 +1,13 @@
-//! Reads a list from a body: its rows, how many there are in all, whether there are more.
-//!
-//! The platform's own form is `{"data": […], "count": n}`. Other services choose their own names for the
-//! list, the total and the next page; the members beside the rows are matched against the usual names.
+//! Reads a list from a body: `{"data": […], "count": n}`, an object with one array of another name, or an
+//! array. Whatever else is in the object is skipped unread.
 
-use crate::api::json_text::{JsonText, Malformed, Scanner};
+use crate::api::json::Text;
 use crate::error::display::one_line;
+use serde_core::Deserialize;
+use serde_core::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
 use std::borrow::Cow;
-use std::ops::Range;
-
-/// Names for the total number of rows, normalized by [`plain`].
-const TOTALS: [&str; 12] = [
-    "count",
-    "total",
-    "totalcount",
-    "totalelements",
-    "totalitems",
-    "totalrecords",
-    "totalresults",
-    "totalrows",
-    "totalsize",
-    "recordcount",
-    "resultcount",
-    "rowcount",
-];
-
-/// Names for members that are only present, or only true, if there are more rows.
-const MORE: [&str; 23] = [
-    "next",
-    "nextcursor",
-    "nexthref",
-    "nextkey",
-    "nextlink",
-    "nextmarker",
-    "nextoffset",
-    "nextpage",
-    "nextpagelink",
-    "nextpagetoken",
-    "nextpageurl",
-    "nexttoken",
-    "nexturi",
-    "nexturl",
-    "odatanextlink",
-    "hasmore",
-    "hasnext",
-    "hasnextpage",
-    "more",
-    "moreavailable",
-    "istruncated",
-    "truncated",
-    "continuationtoken",
-];
-
-/// Names for an object that may contain such members.
-const HOLDERS: [&str; 8] =
-    ["links", "meta", "metadata", "page", "pageinfo", "pagination", "paging", "pages"];
+use std::fmt;
 
 /// How many member names a message shows.
 const SHOWN_NAMES: usize = 10;
@@ -61,175 +15,145 @@ const SHOWN_NAMES: usize = 10;
 /// A list, or a page of one.
 #[derive(Debug, Default)]
 pub(crate) struct List {
-    /// The ranges of the rows in the text.
-    pub(crate) rows: Vec<Range<usize>>,
+    pub(crate) rows: Vec<Box<RawValue>>,
     /// The member with the rows; `None` if the body is the array itself.
     pub(crate) member: Option<String>,
-    pub(crate) announced: Announced,
-}
-
-/// The members beside the rows.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Announced {
-    /// The total number of rows, and the member with it; the largest if there are several.
-    pub(crate) total: Option<(u64, String)>,
-    /// The member that says there are more.
-    pub(crate) more: Option<String>,
+    /// The total number of rows, if `count` is a number.
+    pub(crate) count: Option<u64>,
 }
 
 /// Why a body is not a list.
 #[derive(Debug)]
 pub(crate) enum NoList {
-    Malformed,
+    NotJson(serde_json::Error),
     Other(String),
 }
 
-impl From<Malformed> for NoList {
-    fn from(_: Malformed) -> Self {
-        Self::Malformed
+impl From<serde_json::Error> for NoList {
+    fn from(error: serde_json::Error) -> Self {
+        match error.is_data() {
+            true => Self::Other("its \"data\" is no array".to_owned()),
+            false => Self::NotJson(error),
+        }
     }
 }
 
 impl List {
-    /// Finds the list in a body: the body itself, its `data`, or its only array. An object with an `id`
-    /// is a single item, not a page, even if it has one array.
+    /// Finds the list in a body. An object with an `id` is a single item, not a page, even if it has one
+    /// array.
     pub(crate) fn read(text: &str) -> Result<Self, NoList> {
-        let mut scanner = Scanner::new(text);
-        let mut list = Self::default();
-        match scanner.peek() {
-            Some(b'[') => list.rows = rows(&mut scanner)?,
-            Some(b'{') => list.read_object(&mut scanner)?,
+        let mut source = serde_json::Deserializer::from_str(text);
+        let list = match text.trim_ascii_start().as_bytes().first() {
+            Some(b'[') => Ok(Self { rows: Vec::deserialize(&mut source)?, ..Self::default() }),
+            Some(b'{') => source.deserialize_map(ObjectVisitor)?.list(),
             _ => {
-                scanner.value()?;
-                scanner.end()?;
-                return Err(NoList::Other("it is neither an object nor an array".to_owned()));
+                IgnoredAny::deserialize(&mut source)?;
+                Err(NoList::Other("it is neither an object nor an array".to_owned()))
             }
-        }
-        scanner.end()?;
-        Ok(list)
-    }
-
-    fn read_object(&mut self, scanner: &mut Scanner<'_>) -> Result<(), NoList> {
-        let mut lists = Vec::new();
-        let mut others = Vec::new();
-        scanner.enter(b'{');
-        while scanner.advance(b'}')? {
-            let name = JsonText::trusted(scanner.name()?).string().unwrap_or_default();
-            match scanner.peek() {
-                Some(b'[') => lists.push((name, rows(scanner)?)),
-                _ => {
-                    let value = scanner.value_text()?;
-                    self.announced.note(&name, value);
-                    others.push(name);
-                }
-            }
-        }
-        let is_data = |(name, _): &(Cow<'_, str>, _)| name == "data";
-        if let Some(data) = lists.iter().rposition(is_data) {
-            lists.swap(0, data);
-        } else if others.iter().any(|name| name == "data") {
-            return Err(NoList::Other("its \"data\" is no array".to_owned()));
-        } else if others.iter().any(|name| name == "id") {
-            return Err(NoList::Other("it is one object, which has an \"id\"".to_owned()));
-        } else if lists.len() != 1 {
-            let names = |names: &mut dyn Iterator<Item = &Cow<'_, str>>| {
-                let names: Vec<_> =
-                    names.take(SHOWN_NAMES).map(|name| format!("\"{name}\"")).collect();
-                one_line(&names.join(", "))
-            };
-            return Err(NoList::Other(match (lists.len(), others.len()) {
-                (0, 0) => "it is an empty object".to_owned(),
-                (0, _) => format!("it has no array, only {}", names(&mut others.iter())),
-                (count, _) => {
-                    let lists = names(&mut lists.iter().map(|(name, _)| name));
-                    format!("it has {count} arrays, none of them named \"data\": {lists}")
-                }
-            }));
-        }
-        let (name, rows) = lists.swap_remove(0);
-        self.member = Some(name.into_owned());
-        self.rows = rows;
-        Ok(())
+        };
+        source.end()?;
+        list
     }
 }
 
-impl Announced {
-    /// Records a member beside the rows.
-    fn note(&mut self, name: &str, value: JsonText<'_>) {
-        let plain_name = plain(name);
-        if HOLDERS.contains(&&*plain_name) {
-            for (inner, value) in value.members() {
-                self.note_plain(&plain(&inner), || format!("{name}.{inner}"), value);
+/// An object that should have a list in it.
+#[derive(Default)]
+struct Object<'text> {
+    data: Option<Vec<Box<RawValue>>>,
+    count: Option<u64>,
+    arrays: Vec<(Cow<'text, str>, &'text RawValue)>,
+    others: Vec<Cow<'text, str>>,
+}
+
+impl Object<'_> {
+    fn list(self) -> Result<List, NoList> {
+        let Self { data, count, arrays, others } = self;
+        let names = |names: &mut dyn Iterator<Item = &Cow<'_, str>>| {
+            let names: Vec<_> = names.take(SHOWN_NAMES).map(|name| format!("\"{name}\"")).collect();
+            one_line(&names.join(", "))
+        };
+        let (member, rows) = match (data, &arrays[..]) {
+            (Some(rows), _) => ("data".to_owned(), rows),
+            _ if others.iter().any(|name| name == "id") => {
+                return Err(NoList::Other("it is one object, which has an \"id\"".to_owned()));
+            }
+            (None, [(name, array)]) => (name.to_string(), serde_json::from_str(array.get())?),
+            (None, []) if others.is_empty() => {
+                return Err(NoList::Other("it is an empty object".to_owned()));
+            }
+            (None, []) => {
+                let others = names(&mut others.iter());
+                return Err(NoList::Other(format!("it has no array, only {others}")));
+            }
+            (None, arrays) => {
+                let lists = names(&mut arrays.iter().map(|(name, _)| name));
+                let count = arrays.len();
+                return Err(NoList::Other(format!(
+                    "it has {count} arrays, none of them named \"data\": {lists}"
+                )));
+            }
+        };
+        Ok(List { rows, member: Some(member), count })
+    }
+}
+
+struct ObjectVisitor;
+
+impl<'de> Visitor<'de> for ObjectVisitor {
+    type Value = Object<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object<'de>, A::Error> {
+        let mut object = Object::default();
+        while let Some(Text(name)) = map.next_key()? {
+            if name == "data" {
+                // The last one counts.
+                object.data = Some(map.next_value()?);
+                continue;
+            }
+            let value: &RawValue = map.next_value()?;
+            if name == "count" {
+                object.count = value.get().parse().ok();
+            }
+            match value.get().starts_with('[') {
+                true => object.arrays.push((name, value)),
+                false => object.others.push(name),
             }
         }
-        self.note_plain(&plain_name, || name.to_owned(), value);
+        Ok(object)
     }
-
-    fn note_plain(&mut self, plain_name: &str, name: impl Fn() -> String, value: JsonText<'_>) {
-        if TOTALS.contains(&plain_name)
-            && let Ok(rows) = value.trim_matches('"').parse()
-            && self.total.as_ref().is_none_or(|(most, _)| rows > *most)
-        {
-            self.total = Some((rows, name()));
-        }
-        let is_nothing = ["null", "false", "\"false\"", "\"\"", "0", "-1"].contains(&&*value)
-            || (value.starts_with('{') && value.members().next().is_none());
-        if MORE.contains(&plain_name) && !is_nothing {
-            self.more = Some(name());
-        }
-    }
-}
-
-/// The ranges of the elements of the next array.
-fn rows(scanner: &mut Scanner<'_>) -> Result<Vec<Range<usize>>, Malformed> {
-    let mut rows = Vec::new();
-    scanner.enter(b'[');
-    while scanner.advance(b']')? {
-        rows.push(scanner.value()?);
-    }
-    Ok(rows)
-}
-
-/// `total_count` and `totalCount` as `totalcount`, `@odata.nextLink` as `odatanextlink`.
-fn plain(name: &str) -> String {
-    name.chars()
-        .filter(char::is_ascii_alphanumeric)
-        .map(|letter| letter.to_ascii_lowercase())
-        .collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn of(text: &str) -> (usize, Option<u64>, bool) {
-        let list = List::read(text).unwrap();
-        let Announced { total, more } = list.announced;
-        (list.rows.len(), total.map(|(total, _)| total), more.is_some())
-    }
-
     #[test]
     fn what_a_list_may_look_like() {
-        for (text, expected) in [
-            (r#"{"data":[]}"#, (0, None, false)),
-            (r#" {"x":{"data":[1]},"count":3,"data":[ {}, 1 ]} "#, (2, Some(3), false)),
-            (r#"{"errors":[],"data":[1]}"#, (1, None, false)),
-            (r#"{"groups":[1,2],"count":2}"#, (2, Some(2), false)),
-            ("[]", (0, None, false)),
-            ("[1,[2],{}]", (3, None, false)),
-            (r#"{"data":[1],"count":1,"total":"1234"}"#, (1, Some(1234), false)),
-            (r#"{"data":[1],"total_count":-1}"#, (1, None, false)),
-            (r#"{"data":[1],"meta":{"totalCount":7,"data":[2]}}"#, (1, Some(7), false)),
-            (r#"{"data":[1],"next":null,"hasMore":false}"#, (1, None, false)),
-            (r#"{"data":[1],"nextPageToken":""}"#, (1, None, false)),
-            (r#"{"data":[1],"nextPageToken":"a"}"#, (1, None, true)),
-            (r#"{"data":[1],"@odata.nextLink":"https://x"}"#, (1, None, true)),
-            (r#"{"data":[1],"has_more":true}"#, (1, None, true)),
-            (r#"{"data":[1],"_links":{"self":{},"next":{"href":"/x"}}}"#, (1, None, true)),
-            (r#"{"data":[1],"links":{"next":null}}"#, (1, None, false)),
+        for (text, rows, count) in [
+            (r#"{"data":[]}"#, 0, None),
+            (r#" {"x":{"data":[1]},"count":3,"data":[ {}, 1 ]} "#, 2, Some(3)),
+            (r#"{"data":[1],"errors":[],"data":[1,2],"count":9,"count":2}"#, 2, Some(2)),
+            (r#"{"groups":[1,2],"count":2}"#, 2, Some(2)),
+            ("[]", 0, None),
+            ("[1,[2],{}]", 3, None),
+            // Only a number counts, and only under this name.
+            (r#"{"data":[1],"count":{"flows":7}}"#, 1, None),
+            (r#"{"data":[1],"count":"7"}"#, 1, None),
+            (r#"{"data":[1],"count":-1}"#, 1, None),
+            (r#"{"data":[1],"total":1234,"nextPageToken":"a"}"#, 1, None),
+            // What is not known is not decoded.
+            (r#"{"\ud83d":"\ud83d","n":1E400,"data":["\udc00"],"d\u0061ta":[1,2]}"#, 2, None),
         ] {
-            assert_eq!(of(text), expected, "{text}");
+            let list = List::read(text).unwrap();
+            assert_eq!((list.rows.len(), list.count), (rows, count), "{text}");
         }
+        let deep =
+            format!("{{\"x\":{0},\"data\":[{0}]}}", "[".repeat(10_000) + &"]".repeat(10_000));
+        assert_eq!(List::read(&deep).unwrap().rows[0].get().len(), 20_000);
     }
 
     #[test]
@@ -239,6 +163,7 @@ mod tests {
             ("7", "it is neither an object nor an array"),
             ("{}", "it is an empty object"),
             (r#"{"data":{}}"#, "its \"data\" is no array"),
+            (r#"{"data":7}"#, "its \"data\" is no array"),
             (r#"{"data":null,"groups":[]}"#, "its \"data\" is no array"),
             (r#"{"id":1,"tags":[]}"#, "it is one object, which has an \"id\""),
             (r#"{"count":3,"x\n":1}"#, "it has no array, only \"count\", \"x\\n\""),
@@ -255,7 +180,7 @@ mod tests {
         for text in
             ["", "{", r#"{"data":[}"#, r#"{"data":[1,]}"#, r#"{"data":[]}}"#, "[1", "[1]]", "nul"]
         {
-            assert!(matches!(List::read(text), Err(NoList::Malformed)), "{text}");
+            assert!(matches!(List::read(text), Err(NoList::NotJson(_))), "{text}");
         }
     }
 }

@@ -3,9 +3,8 @@
 pub(crate) mod body;
 pub(crate) mod client;
 pub(crate) mod connection;
-pub(crate) mod json_text;
+pub(crate) mod json;
 pub(crate) mod list;
-pub(crate) mod page_hint;
 pub(crate) mod paging;
 pub(crate) mod request;
 pub(crate) mod response;

@@ -2,7 +2,7 @@
 
 use crate::api::body::Body;
 use crate::api::connection::Connection;
-use crate::api::json_text;
+use crate::api::json;
 use crate::api::response::Response;
 use crate::error::{Cause, Error, HttpError, HttpErrorKind, NetworkError, Result, status_line};
 use crate::http::coding::Decoder;
@@ -10,7 +10,6 @@ use crate::http::envelope;
 use crate::http::retry::retry_after;
 use crate::http::tcp::Progress;
 use crate::rotation::Fresh;
-use crate::rotation::cancellation::Cancellation;
 use crate::tokens::secret::{AccessToken, redact};
 use serde_json::Value;
 use std::fmt::{self, Write as _};
@@ -54,15 +53,15 @@ impl Connection {
             return Ok(id);
         }
         let (url, text) = Request::new(self, Method::GET, CURRENT).text()?;
-        let id = match json_text::parse(&text).ok().as_ref().map(|workspace| &workspace["id"]) {
-            Some(Value::Number(id)) => id.to_string(),
+        let workspace: Value = json::read(&text, Method::GET.as_str(), &url)?;
+        match &workspace["id"] {
+            Value::Number(id) => Ok(self.workspace().get_or_init(|| id.to_string())),
             _ => {
-                let what = "the workspace in the response has no number for an id".to_owned();
-                let method = Method::GET.to_string();
-                return Err(Cause::BadResponse { method, url, what }.into());
+                let what = "the workspace has no number for an id".to_owned();
+                let request = Some((Method::GET.to_string(), url));
+                Err(Cause::Unexpected { request, what }.into())
             }
-        };
-        Ok(self.workspace().get_or_init(|| id))
+        }
     }
 
     /// Puts the number of the current workspace into the path.
@@ -97,7 +96,6 @@ pub struct Request<'client> {
     pub(super) body: Option<Body>,
     on_upload: Option<OnUpload>,
     pub(super) retry: u32,
-    cancellation: Cancellation,
     /// The first thing that cannot be sent, reported by [`send`](Self::send).
     pub(super) invalid: Option<String>,
 }
@@ -138,7 +136,6 @@ impl<'client> Request<'client> {
             body: has_length.then(|| Vec::new().into()),
             on_upload: None,
             retry: connection.retry(),
-            cancellation: Cancellation::default(),
             invalid: None,
         }
     }
@@ -146,20 +143,7 @@ impl<'client> Request<'client> {
     /// Adds a query parameter, encoded as in a form; brackets stay as they are.
     #[must_use]
     pub fn query(mut self, name: &str, value: &str) -> Self {
-        self.path.push(if self.path.contains('?') { '&' } else { '?' });
-        for (separator, text) in [("", name), ("=", value)] {
-            self.path.push_str(separator);
-            for byte in text.bytes() {
-                match byte {
-                    // The platform expects `dateFilter[createdAt][gte]` unencoded.
-                    b'[' | b']' | b'-' | b'.' | b'_' | b'~' => self.path.push(char::from(byte)),
-                    byte if byte.is_ascii_alphanumeric() => self.path.push(char::from(byte)),
-                    byte => {
-                        let _ = write!(self.path, "%{byte:02X}");
-                    }
-                }
-            }
-        }
+        add_to_query(&mut self.path, name, value);
         self
     }
 
@@ -275,12 +259,31 @@ impl<'client> Request<'client> {
         self.run(|response| Ok((response.url().to_owned(), response.text()?)))
     }
 
+    /// The same, once and without a refresh; none where there is no fresh token, or the status is not 2xx.
+    pub(crate) fn text_at_once(mut self) -> Result<Option<(String, String)>> {
+        let connection = self.connection;
+        let Some(token) = connection.token_at_hand() else { return Ok(None) };
+        let uri = self.uri(&self.path)?;
+        let url = self.redacted_url(&uri, &token);
+        match self.send_once(&uri, &token)? {
+            Ok(response) if response.status().is_success() => {
+                let time = 10 * connection.limits().idle;
+                let response = Response::new(self.method, url.clone(), response, time);
+                Ok(Some((url, response.text()?)))
+            }
+            Ok(_) => Ok(None),
+            Err(reason) => {
+                Err(Cause::Transport { method: self.method.to_string(), url, reason }.into())
+            }
+        }
+    }
+
     /// Sends the request, retries where that is safe, and calls `finish` with a 2xx response.
     fn run<T>(mut self, finish: impl Fn(Response) -> Result<T>) -> Result<T> {
         self.check()?;
         let connection = self.connection;
         let uri = self.uri(&connection.fill_in(&self.path)?)?;
-        let mut fresh = connection.fresh(&self.cancellation, None)?;
+        let mut fresh = connection.fresh(None)?;
         let url = self.redacted_url(&uri, &fresh.token);
         let is_safe = self.method.is_safe();
         let mut tries = 0;
@@ -316,7 +319,7 @@ impl<'client> Request<'client> {
                         connection
                             .notices()
                             .step("the API rejects the access token; refreshing it");
-                        fresh = connection.fresh(&self.cancellation, Some(&fresh.token))?;
+                        fresh = connection.fresh(Some(&fresh.token))?;
                         // Whatever follows, there is no better token.
                         fresh.is_new = true;
                     }
@@ -342,11 +345,6 @@ impl<'client> Request<'client> {
         }
     }
 
-    pub(crate) fn cancelled_by(mut self, cancellation: &Cancellation) -> Self {
-        self.cancellation = cancellation.clone();
-        self
-    }
-
     pub(crate) fn with_headers(mut self, headers: &HeaderMap) -> Self {
         self.headers = headers.clone();
         self
@@ -367,7 +365,7 @@ impl<'client> Request<'client> {
 
     /// The same token, unless it went stale during the pause before a retry.
     fn latest_token(&self, fresh: Fresh) -> Result<Fresh> {
-        let now = self.connection.fresh(&self.cancellation, None)?;
+        let now = self.connection.fresh(None)?;
         Ok(if now.token == fresh.token { fresh } else { now })
     }
 
@@ -466,7 +464,8 @@ impl<'client> Request<'client> {
         let mut reader = body;
         let _ = reader.hold(&mut bytes, ERROR_BODY, 10 * self.connection.limits().idle);
         let secrets = self.secrets(token);
-        let (message, kind) = envelope::read(head.status.as_u16(), &bytes, &secrets);
+        let json = bytes.strip_prefix(json::MARK.as_bytes()).unwrap_or(&bytes);
+        let (message, kind) = envelope::read(head.status.as_u16(), json, &secrets);
         let redacted_body = redact(&String::from_utf8_lossy(&bytes), &secrets, SHOWN_BODY);
         let request_id = ["x-trifacta-request-id", "x-request-id"]
             .into_iter()
@@ -559,6 +558,24 @@ impl Read for Sending<'_> {
             watch(self.sent, self.length);
         }
         Ok(read)
+    }
+}
+
+/// Adds a query parameter to a path, encoded as in a form; brackets stay as they are.
+pub(super) fn add_to_query(path: &mut String, name: &str, value: &str) {
+    path.push(if path.contains('?') { '&' } else { '?' });
+    for (separator, text) in [("", name), ("=", value)] {
+        path.push_str(separator);
+        for byte in text.bytes() {
+            match byte {
+                // The platform expects `dateFilter[createdAt][gte]` unencoded.
+                b'[' | b']' | b'-' | b'.' | b'_' | b'~' => path.push(char::from(byte)),
+                byte if byte.is_ascii_alphanumeric() => path.push(char::from(byte)),
+                byte => {
+                    let _ = write!(path, "%{byte:02X}");
+                }
+            }
+        }
     }
 }
 

@@ -1,8 +1,9 @@
 //! The response to a request.
 
-use crate::api::json_text;
+use crate::api::json;
 use crate::error::{Cause, Error, HttpError, Limit, NetworkError, Result};
 use crate::http::coding::Decoder;
+use serde_core::de::DeserializeOwned;
 use serde_json::Value;
 use std::fmt;
 use std::io::{self, Read};
@@ -58,10 +59,6 @@ impl Response {
         &self.head.headers
     }
 
-    pub(crate) fn method(&self) -> &Method {
-        &self.method
-    }
-
     /// The URL as shown in messages.
     pub(crate) fn url(&self) -> &str {
         &self.url
@@ -78,12 +75,33 @@ impl Response {
     /// [`ErrorKind::Network`]: crate::ErrorKind::Network
     /// [`ErrorKind::Response`]: crate::ErrorKind::Response
     pub fn json(self) -> Result<Value> {
-        let (method, url) = (self.method.to_string(), self.url.clone());
-        let body = self.text()?;
-        json_text::parse(&body).map_err(|error| not_json(method, url, &error))
+        self.json_as()
     }
 
-    /// The body as text that should be JSON.
+    /// The same, as a type of the program.
+    ///
+    /// # Errors
+    ///
+    /// Also [`ErrorKind::Response`](crate::ErrorKind::Response), with the path to the value, if the body does
+    /// not fit the type.
+    ///
+    /// ```no_run
+    /// use aac_auth::{Method, json};
+    /// # let client = aac_auth::Client::open(&aac_auth::ConnectionOptions::default(), "demo/1.0")?;
+    /// # type Plan = aac_auth::Value;
+    ///
+    /// // #[derive(serde::Deserialize)]
+    /// // struct Plan { id: u64 }
+    /// let request = client.request(Method::POST, "/plans/v1/plans").json(&json!({ "name": "nightly" }));
+    /// let plan: Plan = request.send()?.json_as()?;
+    /// # Ok::<(), aac_auth::Error>(())
+    /// ```
+    pub fn json_as<T: DeserializeOwned>(self) -> Result<T> {
+        let (method, url) = (self.method.to_string(), self.url.clone());
+        json::read(&self.text()?, &method, &url)
+    }
+
+    /// The body as text that should be JSON, without a byte order mark.
     pub(crate) fn text(mut self) -> Result<String> {
         // Reserves the announced length: a growing buffer is copied, and fragments memory.
         let announced = self.headers().get(header::CONTENT_LENGTH);
@@ -107,7 +125,12 @@ impl Response {
         let what = match length {
             0 => "the response is empty, not JSON",
             _ => match String::from_utf8(body) {
-                Ok(body) => return Ok(body),
+                Ok(mut body) => {
+                    if body.starts_with(json::MARK) {
+                        body.drain(..json::MARK.len());
+                    }
+                    return Ok(body);
+                }
                 Err(_) => "the response is not JSON: it is not UTF-8",
             },
         };
@@ -165,15 +188,6 @@ fn body_error(method: String, url: String, error: &io::Error) -> Error {
         return Cause::OverLimit { method, url, limit: *limit }.into();
     }
     let what = format!("the response cannot be decompressed: {error}");
-    Cause::BadResponse { method, url, what }.into()
-}
-
-/// The error for a response that does not parse.
-pub(crate) fn not_json(method: String, url: String, error: &serde_json::Error) -> Error {
-    let what = match error.is_eof() {
-        true => "the response is truncated".to_owned(),
-        false => format!("the response is not JSON: {error}"),
-    };
     Cause::BadResponse { method, url, what }.into()
 }
 

@@ -1,27 +1,25 @@
 //! Lists of the API with any number of pages, requested with `limit` and `offset`.
 //!
 //! Pages are cut by position, so adding or removing a row while a list is read moves the rows behind it:
-//! a row may arrive twice, and is then given once. While the program works on a page, the next one is
-//! fetched. `paging` decides where a list ends.
+//! a row may arrive twice, and is then given once. `paging` decides where a list ends.
+//!
+//! While the program works on a page, a thread asks for the next one: once, and with a token that needs no
+//! refresh. If that fails, the page is asked for when it is needed. So nothing in the background has to be
+//! finished when a program ends.
 
 use crate::api::connection::Connection;
-use crate::api::json_text::{self, JsonText};
+use crate::api::json;
 use crate::api::list::{List, NoList};
-use crate::api::paging::{Arrival, Paging, Step};
-use crate::api::request::{Preview, Request};
-use crate::api::response::not_json;
+use crate::api::paging::{Arrival, Fault, Paging, Step};
+use crate::api::request::{Preview, Request, add_to_query};
 use crate::error::{Cause, Error, Result};
-use crate::rotation::cancellation::Cancellation;
-use ring::digest::{SHA256, digest};
+use serde_core::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use std::collections::HashSet;
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io;
-use std::mem;
-use std::ops::Range;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::hash::{BuildHasher, RandomState};
 use std::thread::{self, JoinHandle};
+use std::{iter, mem, vec};
 use ureq::http::{HeaderMap, Method};
 
 /// Rows per page by default. More would mean fewer calls, but a row of a user with privileges is
@@ -35,7 +33,7 @@ const PAGE_SIZE: u64 = 100;
 ///
 /// ```no_run
 /// # let client = aac_auth::Client::open(&aac_auth::ConnectionOptions::default(), "demo/1.0")?;
-/// for plan in client.rows("/plans/v1/plans").limit(10) {
+/// for plan in client.rows("/plans/v1/plans").query("sort", "-id").limit(10) {
 ///     println!("{}", plan?["name"]);
 /// }
 /// # Ok::<(), aac_auth::Error>(())
@@ -44,12 +42,15 @@ const PAGE_SIZE: u64 = 100;
 pub struct Rows {
     query: Query,
     paging: Paging,
-    fetching: Option<Fetching>,
-    page: Page,
-    /// The next row of the page.
-    next: usize,
+    /// The next page, on its way.
+    ahead: Option<JoinHandle<Result<Option<Page>>>>,
+    /// The rest of the current page, and its URL.
+    rows: vec::IntoIter<Box<RawValue>>,
+    url: String,
     given: u64,
-    ids: HashSet<u128>,
+    /// A hash of each row so far. One of 128 bits, so that no two rows have the same.
+    seen: HashSet<[u64; 2]>,
+    hashers: [RandomState; 2],
     /// The member with the rows, once a page has arrived.
     member: Option<Option<String>>,
     is_done: bool,
@@ -59,37 +60,16 @@ pub struct Rows {
 #[derive(Clone, Debug)]
 struct Query {
     connection: Connection,
-    cancellation: Cancellation,
     path: String,
     headers: HeaderMap,
     retry: u32,
     invalid: Option<String>,
 }
 
-/// A page, of which only new rows are given.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Page {
     url: String,
-    text: String,
-    rows: Vec<Range<usize>>,
-    /// How many rows the server sent.
-    received: u64,
-}
-
-/// The thread that fetches pages, one at a time.
-#[derive(Debug)]
-struct Fetching {
-    orders: Sender<Order>,
-    pages: Receiver<(Order, Result<Page>)>,
-    /// The offset of the page being fetched.
-    ordered: Option<u64>,
-    thread: Option<JoinHandle<()>>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Order {
-    offset: u64,
-    limit: u64,
+    list: List,
 }
 
 impl Request<'_> {
@@ -99,36 +79,39 @@ impl Request<'_> {
             let what = "the rows of a list are asked for with GET, without a body".to_owned();
             self.invalid.get_or_insert(what);
         }
-        Rows::new(self.connection.clone(), self.path, self.headers, self.retry, self.invalid)
+        Rows {
+            query: Query {
+                connection: self.connection.clone(),
+                path: self.path,
+                headers: self.headers,
+                retry: self.retry,
+                invalid: self.invalid,
+            },
+            paging: Paging::new(PAGE_SIZE),
+            ahead: None,
+            rows: Vec::new().into_iter(),
+            url: String::new(),
+            given: 0,
+            seen: HashSet::new(),
+            hashers: [RandomState::new(), RandomState::new()],
+            member: None,
+            is_done: false,
+        }
     }
 }
 
 impl Rows {
-    pub(crate) fn new(
-        connection: Connection,
-        path: String,
-        headers: HeaderMap,
-        retry: u32,
-        invalid: Option<String>,
-    ) -> Self {
-        let cancellation = Cancellation::new();
-        Self {
-            query: Query { connection, cancellation, path, headers, retry, invalid },
-            paging: Paging::new(PAGE_SIZE),
-            fetching: None,
-            page: Page::default(),
-            next: 0,
-            given: 0,
-            ids: HashSet::new(),
-            member: None,
-            is_done: false,
-        }
+    /// Adds a query parameter, such as a filter, encoded as [`Request::query`] does.
+    #[must_use]
+    pub fn query(mut self, name: &str, value: &str) -> Self {
+        add_to_query(&mut self.query.path, name, value);
+        self
     }
 
     /// Limits the number of rows.
     #[must_use]
     pub fn limit(mut self, rows: u64) -> Self {
-        self.paging.limit(rows);
+        self.paging.limit = Some(rows);
         self
     }
 
@@ -160,7 +143,7 @@ impl Rows {
     /// [`ErrorKind::Usage`](crate::ErrorKind::Usage) if it cannot be sent.
     pub fn preview(self) -> Result<Preview> {
         self.query.check()?;
-        self.query.request(self.paging.next().into()).preview()
+        self.query.request(self.paging.next()).preview()
     }
 
     /// The total number of rows to give, if the server has said.
@@ -168,56 +151,44 @@ impl Rows {
         self.paging.total()
     }
 
-    /// The remaining rows of the current page; none at the end of the list.
-    ///
-    /// # Errors
-    ///
-    /// As for [`next_text`](Self::next_text).
-    pub fn page(&mut self) -> Result<impl Iterator<Item = JsonText<'_>>> {
-        self.have_row()?;
-        let (text, rows) = (&self.page.text, &self.page.rows[self.next..]);
-        Ok(rows.iter().map(|row| JsonText::trusted(&text[row.clone()])))
-    }
-
     /// Whether the current page is used up and the next row may take a while: the moment to flush what
     /// has been printed.
     pub fn is_page_done(&self) -> bool {
-        self.next == self.page.rows.len()
+        self.rows.len() == 0
     }
 
-    /// The next row, on one line and otherwise as the server wrote it.
+    /// The rows, each as a type of the program. A row that does not fit is an error, and does not end the
+    /// list.
     ///
-    /// # Errors
-    ///
-    /// Of every [`ErrorKind`](crate::ErrorKind). After the first row, the message says how many there were.
+    /// ```no_run
+    /// # let client = aac_auth::Client::open(&aac_auth::ConnectionOptions::default(), "demo/1.0")?;
+    /// # type Plan = aac_auth::Value;
+    /// // #[derive(serde::Deserialize)]
+    /// // struct Plan { id: u64, name: String }
+    /// for plan in client.rows("/plans/v1/plans").of::<Plan>() {
+    ///     let plan = plan?;
+    /// }
+    /// # Ok::<(), aac_auth::Error>(())
+    /// ```
+    pub fn of<T: DeserializeOwned>(mut self) -> impl Iterator<Item = Result<T>> {
+        iter::from_fn(move || self.next_as())
+    }
+
+    /// The next row, on one line and otherwise as the server wrote it, for programs that pass it on.
     ///
     /// ```no_run
     /// # let client = aac_auth::Client::open(&aac_auth::ConnectionOptions::default(), "demo/1.0")?;
     /// let mut plans = client.rows("/plans/v1/plans");
-    /// while let Some(plan) = plans.next_text()? {
-    ///     aac_auth::output::print_line(&plan)?;
+    /// while let Some(plan) = plans.next_raw() {
+    ///     aac_auth::output::print_line(plan?.get())?;
     /// }
     /// # Ok::<(), aac_auth::Error>(())
     /// ```
-    pub fn next_text(&mut self) -> Result<Option<JsonText<'_>>> {
-        if !self.have_row()? {
-            return Ok(None);
-        }
-        let row = self.page.rows[self.next].clone();
-        self.next += 1;
-        self.given += 1;
-        Ok(Some(JsonText::trusted(&self.page.text[row])))
-    }
-
-    /// Moves to the next page if this one is used up; false at the end of the list.
-    fn have_row(&mut self) -> Result<bool> {
-        while self.is_page_done() {
-            if self.is_done || self.paging.left() == 0 {
-                return Ok(false);
-            }
+    pub fn next_raw(&mut self) -> Option<Result<Box<RawValue>>> {
+        while self.is_page_done() && !self.is_done && self.paging.left() > 0 {
             if let Err(source) = self.turn_page() {
                 self.is_done = true;
-                return Err(match self.given {
+                return Some(Err(match self.given {
                     0 => source,
                     after => Cause::ListInterrupted {
                         after,
@@ -226,127 +197,78 @@ impl Rows {
                         source: Box::new(source.into_cause()),
                     }
                     .into(),
-                });
+                }));
             }
         }
-        Ok(true)
+        let row = self.rows.next()?;
+        self.given += 1;
+        // Only blanks between tokens are control characters.
+        let is_on_lines = row.get().bytes().fold(false, |found, byte| found | (byte < b' '));
+        Some(Ok(if is_on_lines { json::compact(&row) } else { row }))
+    }
+
+    fn next_as<T: DeserializeOwned>(&mut self) -> Option<Result<T>> {
+        let row = self.next_raw()?;
+        Some(row.and_then(|row| json::read(row.get(), Method::GET.as_str(), &self.url)))
     }
 
     fn turn_page(&mut self) -> Result<()> {
-        // Frees the old page before the new one arrives.
-        let step = mem::take(&mut self.page).received;
-        self.next = 0;
-        let (asked, mut page) = self.fetch(step)?;
-        let list = page.list()?;
-        if let Some(member) = &self.member
-            && *member != list.member
-        {
-            return Err(page.unusable("its rows are not where those of the first page were"));
+        let (offset, asked) = self.paging.next();
+        let Page { url, list } = self.fetch((offset, asked))?;
+        let fail =
+            |Fault { what, help }| Error::from(Cause::NoList { url: url.clone(), what, help });
+        if self.member.get_or_insert_with(|| list.member.clone()) != &list.member {
+            let what = "its rows are not where those of the first page were".to_owned();
+            return Err(fail(Fault { what, help: NO_LIST }));
         }
-        self.member.get_or_insert(list.member.clone());
-        let arrival = self.look_through(&mut page, list, asked);
-        let step = match self.paging.arrived(arrival) {
-            Step::Probe => self.probe()?,
-            step => step,
-        };
-        let warning = match step {
-            Step::Fail(why) => return Err(page.unusable(&why)),
-            Step::Go | Step::Probe => self.paging.warning(),
-            Step::End(warning) => {
-                self.is_done = true;
-                warning.or_else(|| self.paging.warning())
-            }
-            Step::EndBefore(warning) => {
-                self.is_done = true;
-                page.rows.clear();
-                warning
-            }
-        };
-        if let Some(warning) = warning {
+        let (arrival, rows) = self.look_through(list, asked);
+        let step = self.paging.arrived(arrival).map_err(fail)?;
+        if let Some(warning) = self.paging.warning() {
             self.query.connection.notices().warn(warning);
         }
-        self.page = page;
-        // While the program works on this page, fetch only the next one.
-        let next = Order::from(self.paging.next());
-        if let Some(fetching) = &mut self.fetching
-            && !self.is_done
-            && next.limit > 0
-        {
-            fetching.order(next);
+        self.is_done = step != Step::Next;
+        if step != Step::EndBefore {
+            self.rows = rows.into_iter();
+        }
+        self.url = url;
+        if !self.is_done {
+            let (query, order) = (self.query.clone(), self.paging.next());
+            let ahead = thread::Builder::new().name("next page".to_owned());
+            self.ahead = ahead.spawn(move || query.fetch_ahead(order)).ok();
         }
         Ok(())
     }
 
     /// Picks the rows to give.
-    fn look_through(&mut self, page: &mut Page, list: List, asked: u64) -> Arrival {
-        let mut arrival = Arrival {
-            asked,
-            received: list.rows.len() as u64,
-            is_uniform: true,
-            is_bare: list.member.is_none(),
-            announced: list.announced,
-            ..Arrival::default()
+    fn look_through(&mut self, list: List, asked: u64) -> (Arrival, Vec<Box<RawValue>>) {
+        let List { mut rows, count, .. } = list;
+        let received = rows.len() as u64;
+        let hash =
+            |row: &RawValue| self.hashers.each_ref().map(|hasher| hasher.hash_one(row.get()));
+        let hashes: Vec<_> = rows.iter().map(|row| hash(row)).collect();
+        let ids: Option<Vec<_>> = rows.iter().map(|row| id_of(row)).collect();
+        let mark = match ids {
+            Some(ids) => self.hashers[0].hash_one(ids),
+            None => self.hashers[1].hash_one(&hashes),
         };
-        let left = self.paging.left();
-        let mut likeness = DefaultHasher::new();
-        let mut first = None;
-        for row in list.rows {
-            let text = &page.text[row.clone()];
-            let id = id_of(text);
-            let mut hasher = DefaultHasher::new();
-            match id {
-                Some(id) => id.hash(&mut hasher),
-                None => text.hash(&mut hasher),
-            }
-            let hash = hasher.finish();
-            hash.hash(&mut likeness);
-            arrival.is_uniform &= id.is_none() && *first.get_or_insert(hash) == hash;
-            if arrival.new < left && id.is_none_or(|id| self.ids.insert(id)) {
-                arrival.new += 1;
-                page.rows.push(row);
-            }
-        }
-        arrival.likeness = likeness.finish();
-        page.received = arrival.received;
-        // Indented by the server: each row must be one line.
-        if page.text.bytes().fold(false, |found, byte| found | (byte < b' ')) {
-            let mut lines = String::with_capacity(page.text.len());
-            for row in &mut page.rows {
-                let start = lines.len();
-                json_text::compact(&page.text[row.clone()], &mut lines);
-                *row = start..lines.len();
-            }
-            page.text = lines;
-        }
-        arrival
+        // Only a row of an earlier page has come before: on one page, rows may well be the same.
+        let mut of_rows = hashes.iter();
+        rows.retain(|_| of_rows.next().is_none_or(|hash| !self.seen.contains(hash)));
+        rows.truncate(usize::try_from(self.paging.left()).unwrap_or(usize::MAX));
+        self.seen.extend(hashes);
+        (Arrival { asked, received, new: rows.len() as u64, mark, count }, rows)
     }
 
-    /// Finds out whether the server respects the offset.
-    fn probe(&mut self) -> Result<Step> {
-        let fetching = Fetching::of(&mut self.fetching, &self.query)?;
-        let order = Order::from(self.paging.probe());
-        fetching.order(order);
-        let rows = match fetching.wait_for(order.offset) {
-            Ok((_, page)) => page.list().map_or(0, |list| list.rows.len() as u64),
-            // The offset is too large for the server, so it has looked at it.
-            Err(error) if error.http().is_some() => 0,
-            Err(error) => return Err(error),
-        };
-        Ok(self.paging.probed(rows))
-    }
-
-    /// The next page, and how many rows were requested. The page likely to follow is ordered before this
-    /// one is examined, so that the server does not wait for this program. `step` is the number of rows
-    /// on the page before: a server may send fewer than requested.
-    fn fetch(&mut self, step: u64) -> Result<(u64, Page)> {
-        let fetching = Fetching::of(&mut self.fetching, &self.query)?;
-        let this = Order::from(self.paging.next());
-        fetching.order(this);
-        let (order, page) = fetching.wait_for(this.offset)?;
-        if let Some(likely) = self.paging.after_next(step) {
-            fetching.order(likely.into());
+    fn fetch(&mut self, order: (u64, u64)) -> Result<Page> {
+        match self.ahead.take().map(JoinHandle::join) {
+            Some(Ok(Ok(Some(page)))) => return Ok(page),
+            // A server that did not respond in time gets no second chance.
+            Some(Ok(Err(error))) if error.is_timeout() => return Err(error),
+            _ => {}
         }
-        Ok((order.limit, page))
+        self.query.check()?;
+        self.query.path = self.query.connection.fill_in(&mem::take(&mut self.query.path))?;
+        Page::read(self.query.request(order).text()?)
     }
 }
 
@@ -354,19 +276,7 @@ impl Iterator for Rows {
     type Item = Result<Value>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let row = match self.next_text() {
-            Ok(row) => row.map(|row| json_text::parse(&row)),
-            Err(error) => return Some(Err(error)),
-        };
-        let wrong = |error| not_json(Method::GET.to_string(), self.page.url.clone(), &error);
-        row.map(|value| value.map_err(wrong))
-    }
-}
-
-impl Drop for Rows {
-    fn drop(&mut self) {
-        // The program may now end during a page, but not during a refresh.
-        self.query.cancellation.cancel();
+        self.next_as()
     }
 }
 
@@ -385,28 +295,12 @@ impl Query {
         query.split('&').any(|part| part.split('=').next() == Some(name))
     }
 
-    fn start(&self) -> Result<Fetching> {
-        self.check()?;
-        let query = Self { path: self.connection.fill_in(&self.path)?, ..self.clone() };
-        let (orders, ordered) = channel();
-        let (sender, pages) = channel();
-        let fetch = move || {
-            // Until nobody orders or waits for pages any more.
-            while let Ok(order) = ordered.recv()
-                && sender.send((order, query.fetch(order))).is_ok()
-            {}
-        };
-        let thread = thread::Builder::new().name("pages".to_owned()).spawn(fetch);
-        let thread = Some(thread.map_err(Cause::Thread)?);
-        Ok(Fetching { orders, pages, ordered: None, thread })
-    }
-
-    fn request(&self, order: Order) -> Request<'_> {
+    fn request(&self, (offset, limit): (u64, u64)) -> Request<'_> {
         let request = Request::new(&self.connection, Method::GET, &self.path)
             .with_headers(&self.headers)
             .retry(self.retry)
-            .query("limit", &order.limit.to_string())
-            .query("offset", &order.offset.to_string());
+            .query("limit", &limit.to_string())
+            .query("offset", &offset.to_string());
         // Given twice, it would be a list to the server, and no boolean.
         match self.has("includeCount") {
             true => request,
@@ -414,99 +308,29 @@ impl Query {
         }
     }
 
-    fn fetch(&self, order: Order) -> Result<Page> {
-        let (url, text) = self.request(order).cancelled_by(&self.cancellation).text()?;
-        Ok(Page { url, text, ..Page::default() })
+    fn fetch_ahead(&self, order: (u64, u64)) -> Result<Option<Page>> {
+        self.request(order).text_at_once()?.map(Page::read).transpose()
     }
 }
 
-impl Fetching {
-    /// Returns the thread, starting it if needed.
-    fn of<'a>(fetching: &'a mut Option<Self>, query: &Query) -> Result<&'a mut Self> {
-        Ok(match fetching {
-            Some(fetching) => fetching,
-            fetching => fetching.insert(query.start()?),
-        })
-    }
+const NO_LIST: &str = "Call this endpoint without asking for pages (raw_call: without --paginate).";
 
-    /// Orders the page, unless it is already on its way.
-    fn order(&mut self, order: Order) {
-        if self.ordered != Some(order.offset) {
-            // If the thread is gone, waiting for the page reports it.
-            let _ = self.orders.send(order);
-            self.ordered = Some(order.offset);
-        }
-    }
-
-    /// The page at the offset, and its order. Pages ordered on a wrong guess are discarded.
-    fn wait_for(&mut self, offset: u64) -> Result<(Order, Page)> {
-        loop {
-            let ended = |_| Cause::Thread(io::Error::other("it has ended"));
-            let (order, page) = self.pages.recv().map_err(ended)?;
-            if order.offset == offset {
-                self.ordered = None;
-                return page.map(|page| (order, page));
+impl Page {
+    fn read((url, text): (String, String)) -> Result<Self> {
+        match List::read(&text) {
+            Ok(list) => Ok(Self { url, list }),
+            Err(NoList::NotJson(error)) => {
+                Err(json::not_json(Method::GET.as_str(), &url, &error).into())
+            }
+            Err(NoList::Other(what)) => {
+                let what = format!("the response is not a list: {what}");
+                Err(Cause::NoList { url, what, help: NO_LIST }.into())
             }
         }
     }
 }
 
-impl Drop for Fetching {
-    fn drop(&mut self) {
-        // Windows ends the threads that are left when a program ends, and one that is ending itself may
-        // leave a lock behind. A page that is on its way is not waited for.
-        if self.ordered.is_none() {
-            drop(mem::replace(&mut self.orders, channel().0));
-            self.thread.take().map(JoinHandle::join);
-        }
-    }
-}
-
-impl From<(u64, u64)> for Order {
-    fn from((offset, limit): (u64, u64)) -> Self {
-        Self { offset, limit }
-    }
-}
-
-impl Page {
-    fn list(&self) -> Result<List> {
-        List::read(&self.text).map_err(|why| match why {
-            NoList::Other(what) => self.unusable(&format!("the response is not a list: {what}")),
-            NoList::Malformed => match serde_json::from_str::<&RawValue>(&self.text) {
-                Err(error) => not_json(Method::GET.to_string(), self.url.clone(), &error),
-                Ok(_) => self.unusable("the response is not JSON"),
-            },
-        })
-    }
-
-    fn unusable(&self, what: &str) -> Error {
-        Cause::NoList { url: self.url.clone(), what: what.to_owned() }.into()
-    }
-}
-
-/// A number for the row's `id`; `None` if it has none.
-fn id_of(row: &str) -> Option<u128> {
-    let (_, id) = JsonText::trusted(row).members().find(|(name, _)| name == "id")?;
-    // A whole number stands for itself; anything else gets a hash long enough to rule out collisions.
-    let of_text = |_| {
-        let digest = digest(&SHA256, id.as_bytes());
-        digest.as_ref()[..16].iter().fold(0, |number, byte| number << 8 | u128::from(*byte))
-    };
-    (&*id != "null").then(|| id.parse::<u64>().map_or_else(of_text, u128::from))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_row_is_known_by_its_id() {
-        assert_eq!(id_of(r#"{"id":7,"x":[{"id":8}]}"#), Some(7));
-        assert_eq!(id_of(r#"{"x":{"id":8},"id":18446744073709551615}"#), Some(u64::MAX.into()));
-        assert!(id_of(r#"{"id":"7"}"#) > Some(u64::MAX.into()));
-        assert_ne!(id_of(r#"{"id":"a"}"#), id_of(r#"{"id":"b"}"#));
-        for row in [r#"{"id":null}"#, "{}", "[1]", "7", "null", r#""id""#] {
-            assert_eq!(id_of(row), None, "{row}");
-        }
-    }
+/// The row's `id`; `None` if it has none.
+fn id_of(row: &RawValue) -> Option<&str> {
+    json::member(row, "id").map(RawValue::get).filter(|id| *id != "null")
 }

@@ -11,7 +11,6 @@ use crate::config::text;
 use crate::error::place::Place;
 use crate::error::{Cause, Error, FileProblem, Result, make_new};
 use crate::platform;
-use crate::rotation::cancellation::Cancellation;
 use crate::rotation::recovery::{self, JournalState, PriorAttempt, Recovery, Saved, State};
 use crate::store::file_store;
 use crate::store::folder::Files;
@@ -177,7 +176,7 @@ impl Client {
         });
         match is_long_enough {
             true => Ok(token),
-            false => Ok(self.connection().fresh(&Cancellation::default(), Some(&token))?.token),
+            false => Ok(self.connection().fresh(Some(&token))?.token),
         }
     }
 }

@@ -223,9 +223,16 @@ pub(crate) enum Cause {
         url: String,
         /// What is wrong with it.
         what: String,
+        /// What to do about it.
+        help: &'static str,
     },
-    /// The thread that fetches the pages of a list could not be started, or has ended.
-    Thread(io::Error),
+    /// The API's response is JSON, and not of the form that the program expects.
+    Unexpected {
+        /// The request's method and URL; `None` if the program itself said so.
+        request: Option<(String, String)>,
+        /// The field that is not as expected, and how.
+        what: String,
+    },
     /// The program's request cannot be sent.
     Request {
         /// The path, header or query that cannot be sent, and why.
@@ -535,8 +542,11 @@ impl fmt::Display for Cause {
             Self::Transport { method, url, reason } => write!(f, "{reason} ({method} {url})"),
             Self::BadResponse { method, url, what } => write!(f, "{what} ({method} {url})"),
             Self::OverLimit { method, url, limit } => write!(f, "{limit} ({method} {url})"),
-            Self::NoList { url, what } => write!(f, "{what} (GET {url})"),
-            Self::Thread(source) => write!(f, "the thread that fetches pages failed: {source}"),
+            Self::NoList { url, what, .. } => write!(f, "{what} (GET {url})"),
+            Self::Unexpected { request, what } => {
+                write!(f, "the response is not as expected: {what}")?;
+                request.iter().try_for_each(|(method, url)| write!(f, " ({method} {url})"))
+            }
             Self::Request { what } => f.write_str(what),
             Self::ListInterrupted { after, total, noun, source } => {
                 write!(f, "{source}; stopped after {after} ")?;
@@ -704,12 +714,13 @@ impl Cause {
             | Self::FailedElsewhere { .. } => ErrorKind::AuthServer,
             Self::Http(_) => ErrorKind::Http,
             Self::Transport { .. } => ErrorKind::Network,
-            Self::BadResponse { .. } | Self::OverLimit { .. } | Self::NoList { .. } => {
-                ErrorKind::Response
-            }
+            Self::BadResponse { .. }
+            | Self::OverLimit { .. }
+            | Self::NoList { .. }
+            | Self::Unexpected { .. } => ErrorKind::Response,
             Self::Request { .. } => ErrorKind::Usage,
             Self::ListInterrupted { source, .. } => source.kind(),
-            Self::Thread(_) | Self::UserFile { .. } | Self::Output(_) => ErrorKind::Io,
+            Self::UserFile { .. } | Self::Output(_) => ErrorKind::Io,
         }
     }
 
@@ -775,7 +786,9 @@ impl Cause {
     pub(crate) fn may_have_taken_effect(&self) -> bool {
         match self {
             Self::Transport { method, reason, .. } => !is_safe(method) && reason.is_sent(),
-            Self::BadResponse { method, .. } | Self::OverLimit { method, .. } => !is_safe(method),
+            Self::BadResponse { method, .. }
+            | Self::OverLimit { method, .. }
+            | Self::Unexpected { request: Some((method, _)), .. } => !is_safe(method),
             Self::Http(error) => error.may_have_taken_effect(),
             _ => false,
         }
@@ -916,15 +929,18 @@ impl Cause {
                 format!("{check}Ask for fewer rows at a time (--page-size N){time}. A file has no such limit (raw_call: -o FILE).")
             }
             Self::ListInterrupted { source, .. } => source.help(),
-            Self::NoList { .. } => "Call this endpoint without asking for pages (raw_call: without --paginate).".to_owned(),
+            Self::NoList { help, .. } => (*help).to_owned(),
+            Self::Unexpected { request, .. } => {
+                let check = request.as_ref().filter(|(method, _)| !is_safe(method));
+                let check = check.map_or(String::new(), |_| format!("{CHECK_FIRST}\n"));
+                format!("{check}The API may have changed: look at the response (raw_call PATH), and adapt the program.")
+            }
             Self::UserFile { source, .. } | Self::Output(source)
                 if source.kind() == io::ErrorKind::FileTooLarge =>
             {
                 FILE_LIMIT.to_owned()
             }
-            Self::Thread(_) | Self::Request { .. } | Self::UserFile { .. } | Self::Output(_) => {
-                String::new()
-            }
+            Self::Request { .. } | Self::UserFile { .. } | Self::Output(_) => String::new(),
         }
     }
 
@@ -960,7 +976,6 @@ impl Cause {
             | Self::SavedInJournal { source, .. }
             | Self::NotSaved { source, .. }
             | Self::UserFile { source, .. }
-            | Self::Thread(source)
             | Self::Output(source)
             | Self::File { problem: FileProblem::Unreadable(source), .. } => Some(source),
             _ => None,

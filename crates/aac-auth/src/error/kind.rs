@@ -20,10 +20,10 @@ pub enum ErrorKind {
     /// The API responded with a status other than 2xx. [`Error::http`](crate::Error::http) returns the
     /// response.
     Http,
-    /// The API's response is cut off, too large, not JSON, or not a list.
+    /// The API's response is cut off, too large, not JSON, not a list, or not as the program expects it.
     Response,
     /// The request, or a flag of the program, is wrong. Nothing was sent.
     Usage,
-    /// The operating system: a file that the user named, standard output, or a thread.
+    /// The operating system: a file that the user named, or standard output.
     Io,
 }

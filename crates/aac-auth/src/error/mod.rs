@@ -77,6 +77,26 @@ impl Error {
         Cause::UserFile { path: path.as_ref().to_owned(), source }.into()
     }
 
+    /// The error of a response that is not as the program expects it. Its exit code is 1, and its kind is
+    /// [`ErrorKind::Response`].
+    ///
+    /// ```no_run
+    /// use aac_auth::Error;
+    /// # let client = aac_auth::Client::open(&aac_auth::ConnectionOptions::default(), "demo/1.0")?;
+    ///
+    /// let plan = client.get("/plans/v1/plans/7")?;
+    /// let name = plan["name"].as_str().ok_or_else(|| Error::response("plan 7 has no name"))?;
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn response(what: impl Into<String>) -> Self {
+        Cause::Unexpected { request: None, what: what.into() }.into()
+    }
+
+    /// Whether the server did not respond in time.
+    pub(crate) fn is_timeout(&self) -> bool {
+        matches!(&*self.0, Cause::Transport { reason: NetworkError::Timeout(_), .. })
+    }
+
     /// One of the three files, or a file beside creds.json, cannot be used.
     pub(crate) fn unusable(place: impl Into<Place>, problem: FileProblem) -> Self {
         Cause::File { path: place.into(), problem }.into()
@@ -233,6 +253,13 @@ impl From<Cause> for Error {
     }
 }
 
+/// JSON that does not fit the program's type, as [`Error::response`].
+impl From<serde_json::Error> for Error {
+    fn from(error: serde_json::Error) -> Self {
+        Self::response(error.to_string())
+    }
+}
+
 /// One line, with nothing that a terminal would act on: names of files and messages of servers are in it.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -348,6 +375,10 @@ mod tests {
             url: url(),
             limit: Limit::Size(1 << 20),
         };
+        let unexpected = |method: Option<&str>| Cause::Unexpected {
+            request: method.map(|method| (method.to_owned(), url())),
+            what: what(),
+        };
         let wait = Some(Duration::from_secs(7));
         let server_error = HttpErrorKind::ServerError;
         // The kind, whether new tokens are needed, whether the call may be made again, whether it may
@@ -456,7 +487,13 @@ mod tests {
             (bad_response("PUT"), (Response, false, false, true, 1)),
             (over_limit("GET"), (Response, false, false, false, 1)),
             (over_limit("POST"), (Response, false, false, true, 1)),
-            (Cause::NoList { url: url(), what: what() }, (Response, false, false, false, 1)),
+            (
+                Cause::NoList { url: url(), what: what(), help: "" },
+                (Response, false, false, false, 1),
+            ),
+            (unexpected(None), (Response, false, false, false, 1)),
+            (unexpected(Some("GET")), (Response, false, false, false, 1)),
+            (unexpected(Some("POST")), (Response, false, false, true, 1)),
             (interrupted(http("GET", 500, server_error)), (Http, false, true, false, 5)),
             (interrupted(tokens_refused()), (Tokens, true, false, false, 4)),
             (Cause::Request { what: what() }, (Usage, false, false, false, 2)),
@@ -464,7 +501,6 @@ mod tests {
                 Cause::UserFile { path: PathBuf::new(), source: refused() },
                 (Io, false, false, false, 1),
             ),
-            (Cause::Thread(refused()), (Io, false, false, false, 1)),
             (Cause::Output(refused()), (Io, false, false, false, 1)),
             (Cause::Output(io::ErrorKind::BrokenPipe.into()), (Io, false, false, false, 0)),
         ] {

@@ -8,7 +8,7 @@
 mod atomic_file;
 
 use crate::api::client::Client;
-use crate::api::json_text::JsonText;
+use crate::api::json;
 use crate::error::display::{is_unsafe_on_terminal, visible};
 use crate::error::{Cause, Error, Result};
 use crate::platform;
@@ -460,9 +460,9 @@ impl JsonArray {
         output.write(if self.rows == 0 { b"[\n" } else { b",\n" })?;
         self.rows += 1;
         if output.is_terminal()
-            && let Some(row) = JsonText::new(row)
+            && let Ok(row) = serde_json::from_str(row)
         {
-            let text = format!("{row:#}").replace('\n', "\n  ");
+            let text = json::indented(row).replace('\n', "\n  ");
             return output.write_json(&format!("  {text}"));
         }
         output.write_json(row)

@@ -10,7 +10,6 @@
 //! `attempts`; `restoring`, `spending` and `commit` carry it out.
 
 pub(crate) mod attempts;
-pub(crate) mod cancellation;
 mod commit;
 #[cfg(test)]
 mod exploration;
@@ -32,7 +31,6 @@ use crate::error::{Error, FileProblem, Result};
 use crate::http::retry::jittered;
 use crate::http::transport::Transport;
 use crate::platform::quoted;
-use crate::rotation::cancellation::Cancellation;
 use crate::rotation::recovery::{PriorAttempt, Recovery};
 use crate::rotation::spendable::Current;
 use crate::rotation::spending::Spent;
@@ -112,11 +110,7 @@ impl Rotation {
 
     /// An access token that is good for a call: the one in the store, as long as it is fresh. This
     /// fast path takes no lock and writes nothing, so it works on a read-only disk.
-    pub(crate) fn token(
-        &self,
-        transport: &Transport,
-        cancellation: &Cancellation,
-    ) -> Result<Fresh> {
+    pub(crate) fn token(&self, transport: &Transport) -> Result<Fresh> {
         let Settings { creds, hosts, .. } = &self.settings;
         let unusable = match file_store::read(creds, hosts) {
             Ok(credentials) if credentials.is_fresh() => {
@@ -125,28 +119,19 @@ impl Rotation {
             }
             Ok(_) => None,
             Err(FileProblem::InVault(path)) => {
-                return self.token_in_vault(&path, transport, cancellation);
+                return self.token_in_vault(&path, transport);
             }
             Err(problem) => Some(Unusable::of(creds, problem)),
         };
         // Anew each time: a link may lead elsewhere since the last one.
         let store = FileStore::of(creds, hosts, self.notices);
-        self.token_of(&store, unusable, transport, cancellation)
+        self.token_of(&store, unusable, transport)
     }
 
     /// The same, from a vault. It is asked once, and again only when its token is no longer fresh.
-    fn token_in_vault(
-        &self,
-        path: &str,
-        transport: &Transport,
-        cancellation: &Cancellation,
-    ) -> Result<Fresh> {
-        // Not locked while the vault is asked: threads that wait for it do not wait for one another.
-        if let Some((secret, token, until)) = &*self.remembered()
-            && secret == path
-            && Instant::now() < *until
-        {
-            return Ok(Fresh { token: token.clone(), is_new: false });
+    fn token_in_vault(&self, path: &str, transport: &Transport) -> Result<Fresh> {
+        if let Some(token) = self.remembered_of(path) {
+            return Ok(Fresh { token, is_new: false });
         }
         let store = self.vault_store(path)?;
         let unusable = match store.read() {
@@ -160,9 +145,27 @@ impl Rotation {
             Err(unusable) => Some(unusable),
         };
         let start = Instant::now();
-        let fresh = self.token_of(&store, unusable, transport, cancellation)?;
+        let fresh = self.token_of(&store, unusable, transport)?;
         self.remember_new(path, &fresh, start);
         Ok(fresh)
+    }
+
+    /// A fresh token, if there is one without a refresh and without asking a vault.
+    pub(crate) fn token_at_hand(&self) -> Option<AccessToken> {
+        let Settings { creds, hosts, .. } = &self.settings;
+        match file_store::read(creds, hosts) {
+            Ok(credentials) => credentials.is_fresh().then_some(credentials.access_token),
+            Err(FileProblem::InVault(path)) => self.remembered_of(&path),
+            Err(_) => None,
+        }
+    }
+
+    /// The token that was read from this secret, while it is fresh.
+    fn remembered_of(&self, path: &str) -> Option<AccessToken> {
+        // Not locked while the vault is asked: threads that wait for it do not wait for one another.
+        let remembered = self.remembered();
+        let (secret, token, until) = remembered.as_ref()?;
+        (secret == path && Instant::now() < *until).then(|| token.clone())
     }
 
     fn remembered(&self) -> MutexGuard<'_, Option<(String, AccessToken, Instant)>> {
@@ -187,7 +190,6 @@ impl Rotation {
         store: &dyn Store,
         unusable: Option<Unusable>,
         transport: &Transport,
-        cancellation: &Cancellation,
     ) -> Result<Fresh> {
         match unusable {
             None => {}
@@ -195,7 +197,7 @@ impl Rotation {
             // Nothing can be recovered where nothing is saved, so nothing is touched.
             Some(unusable) => return Err(unusable.into_error(store.place())),
         }
-        self.renew(store, transport, None, cancellation)
+        self.renew(store, transport, None)
     }
 
     /// Another access token, after the API has rejected this one though it looked fresh.
@@ -203,19 +205,18 @@ impl Rotation {
         &self,
         rejected: &AccessToken,
         transport: &Transport,
-        cancellation: &Cancellation,
     ) -> Result<Fresh> {
         let Settings { creds, hosts, .. } = &self.settings;
         if let Err(FileProblem::InVault(path)) = file_store::read(creds, hosts) {
             self.remembered().take();
             let store = self.vault_store(&path)?;
             let start = Instant::now();
-            let fresh = self.renew(&store, transport, Some(rejected), cancellation)?;
+            let fresh = self.renew(&store, transport, Some(rejected))?;
             self.remember_new(&path, &fresh, start);
             return Ok(fresh);
         }
         let store = FileStore::of(creds, hosts, self.notices);
-        self.renew(&store, transport, Some(rejected), cancellation)
+        self.renew(&store, transport, Some(rejected))
     }
 
     pub(crate) fn vault_store<'a>(&'a self, path: &'a str) -> Result<VaultStore<'a>> {
@@ -240,14 +241,12 @@ impl Rotation {
         store: &dyn Store,
         transport: &Transport,
         rejected: Option<&AccessToken>,
-        cancellation: &Cancellation,
     ) -> Result<Fresh> {
         let renewal = Renewal {
             rotation: self,
             store,
             transport,
             rejected,
-            cancellation,
             since: LocalTime::now(),
             deadline: Instant::now() + store.patience(PATIENCE),
         };
@@ -284,7 +283,6 @@ struct Renewal<'a> {
     transport: &'a Transport,
     /// The token that will not do, though it looks fresh.
     rejected: Option<&'a AccessToken>,
-    cancellation: &'a Cancellation,
     since: LocalTime,
     /// For all waiting for others together.
     deadline: Instant,
@@ -308,7 +306,6 @@ impl<'a> Renewal<'a> {
                 Turn::Adopted(fresh) => return Ok(fresh),
                 Turn::Acquired(lock) => lock,
             };
-            let _inside = self.cancellation.enter()?;
             match self.renew_locked(&*lock, has_waited) {
                 Ok(Some(fresh)) => return Ok(fresh),
                 Ok(None) => {}

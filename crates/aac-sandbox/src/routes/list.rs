@@ -43,11 +43,13 @@ impl Window {
 }
 
 /// The indexes of the rows that match `filter`, `filterFields` and `filterType`, in the order of
-/// `sort`. Rows are made on demand, since most queries need only one page of them.
+/// `sort`. Rows are made on demand, since most queries need only one page of them. `order` is the field by
+/// which they are sorted already, if there is one.
 pub(super) fn select(
     query: &Query,
     len: usize,
     fields: &str,
+    order: &str,
     row: impl Fn(usize) -> Value,
 ) -> Result<Vec<usize>, Rejection> {
     let mut selected: Vec<usize> = (0..len).collect();
@@ -60,7 +62,9 @@ pub(super) fn select(
         if len > 0 && row(0).get(field).is_none() {
             return Err(invalid(&format!("sort: there is no field {field}")));
         }
-        selected.sort_by_cached_key(|&index| sort_key(&row(index)[field]));
+        if field != order {
+            selected.sort_by_cached_key(|&index| sort_key(&row(index)[field]));
+        }
         if sort.starts_with('-') {
             selected.reverse();
         }

@@ -97,7 +97,7 @@ fn page(workspace: &Workspace, query: &Query) -> Result<Value, Rejection> {
 
     let turned = workspace.turn_page(window.offset);
     let row = |index| person(index, false);
-    let selected = list::select(query, workspace.people(), "name,email", row)?;
+    let selected = list::select(query, workspace.people(), "name,email", "id", row)?;
 
     window.offset = match workspace.paging {
         Paging::IgnoresOffset => 0,

@@ -60,7 +60,7 @@ pub(super) async fn count(
 }
 
 fn select(query: &Query, rows: &[Value]) -> Result<Vec<usize>, Rejection> {
-    list::select(query, rows.len(), "name,description", |index| rows[index].clone())
+    list::select(query, rows.len(), "name,description", "", |index| rows[index].clone())
 }
 
 /// `GET /plans/v1/plans/{id}`: one plan.

@@ -98,7 +98,7 @@ fn page(
 ) -> Result<Response<Body>, Rejection> {
     let rows: Vec<Value> = rows.collect();
     let window = Window::of(query, workspace.max_page)?;
-    let selected = list::select(query, rows.len(), "status", |index| rows[index].clone())?;
+    let selected = list::select(query, rows.len(), "status", "", |index| rows[index].clone())?;
     let page = window.page(&selected, Some(selected.len()), |index| rows[index].clone());
     Ok(responses::json(StatusCode::OK, &page))
 }
