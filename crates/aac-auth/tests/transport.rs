@@ -235,6 +235,45 @@ fn a_refusal_is_heard_while_an_upload_is_sent() {
 }
 
 #[test]
+fn a_refusal_within_tls_is_heard_while_an_upload_is_sent() {
+    if !acceptance::can_trust_a_file() {
+        return;
+    }
+    let faults = vec![Fault::api(FaultKind::TooLarge).always()];
+    let case = Case::fresh(Options { tls: true, faults, ..Options::default() });
+    let ca = case.path("ca.pem");
+    fs::write(&ca, case.sandbox.ca_pem()).unwrap();
+    // Something in between takes no more than so much of what is sent, and keeps the connection.
+    let (server, listener) = (case.sandbox.port(), TcpListener::bind("127.0.0.1:0").unwrap());
+    let url = format!("https://localhost:{}", listener.local_addr().unwrap().port());
+    fs::write(case.path("aac_url.txt"), url).unwrap();
+    thread::spawn(move || {
+        for client in listener.incoming() {
+            let client = client.unwrap();
+            let server = TcpStream::connect(("127.0.0.1", server)).unwrap();
+            let (mut from, mut to) = (server.try_clone().unwrap(), client.try_clone().unwrap());
+            thread::spawn(move || io::copy(&mut from, &mut to));
+            thread::spawn(move || {
+                let _ = io::copy(&mut (&client).take(1 << 16), &mut &server);
+                fall_silent()
+            });
+        }
+    });
+    let package = case.path("package.zip");
+    File::create(&package).unwrap().set_len(64 << 20).unwrap();
+    let data = format!("@{}", package.to_str().unwrap());
+    for expect in ["100-continue", "nothing"] {
+        let start = Instant::now();
+        let mut command = case.program("raw_call");
+        command.args(["/x", "-d", &data, "-H", "content-type: x/y"]).env("SSL_CERT_FILE", &ca);
+        let run = Run::of(command.args(["-H", &format!("expect: {expect}")]));
+        assert_eq!(run.code, Some(4), "{expect}: {}", run.stderr);
+        assert!(run.stderr.contains("HTTP 413"), "{expect}: {}", run.stderr);
+        assert!(start.elapsed() < Duration::from_secs(20), "{expect}");
+    }
+}
+
+#[test]
 fn an_upload_goes_on_whatever_else_comes() {
     for early in ["HTTP/1.1 100 Continue\r\n\r\n", "HTTP/1.1 102 Processing\r\n\r\n", "HTTP/1.1 2"]
     {
