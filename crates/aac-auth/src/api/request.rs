@@ -24,6 +24,8 @@ const ERROR_BODY: u64 = 1024 * 1024;
 const SHOWN_BODY: usize = 2000;
 /// The longest wait between two tries that is obeyed; a longer one is reported to the user.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// When a person is told what a request waits for.
+const SLOW: Duration = Duration::from_secs(3);
 /// A longer body, in bytes, is sent only after the server has accepted the headers.
 const LONG_BODY: u64 = 1024 * 1024;
 /// The longest URL that the `http` crate accepts, in characters.
@@ -381,6 +383,7 @@ impl<'client> Request<'client> {
             *headers = self.headers_with(token.expose())?;
             self.log_request(uri, headers, token);
         }
+        let patience = connection.notices().after(SLOW, self.waiting_for(uri));
         let sent = match &mut self.body {
             Some(body) => builder
                 .body(SendBody::from_reader(&mut Sending {
@@ -394,6 +397,7 @@ impl<'client> Request<'client> {
                 .body(())
                 .map(|request| connection.transport().send(request, connection.limits())),
         };
+        drop(patience);
         if let Some(failure) = self.body.as_mut().and_then(Body::failure) {
             return Err(failure);
         }
@@ -402,6 +406,24 @@ impl<'client> Request<'client> {
             self.log_response(response, token);
         }
         Ok(answer)
+    }
+
+    /// Tells what this thread waits for, from another one.
+    fn waiting_for(&self, uri: &Uri) -> impl FnOnce() -> Option<String> + Send + 'static {
+        let progress = Progress::watch();
+        let host = uri.host().unwrap_or_default().to_owned();
+        let seconds = self.connection.limits().first_byte.as_secs_f64();
+        let is_upload = self.is_upload();
+        move || {
+            let what = match Progress::of(&progress) {
+                Progress::ToProxy => "the proxy".to_owned(),
+                Progress::Connecting => format!("a connection to {host}"),
+                // It may take as long as it takes.
+                _ if is_upload => return None,
+                _ => format!("the response of {host}"),
+            };
+            Some(format!("waiting for {what}, for up to {seconds} s"))
+        }
     }
 
     /// The URL of a path; it cannot lead to another host.
@@ -420,6 +442,11 @@ impl<'client> Request<'client> {
         url.parse().map_err(|_| refused("has a control character in it"))
     }
 
+    fn is_upload(&self) -> bool {
+        let length = self.body.as_ref().map(Body::length);
+        length.is_some_and(|length| length.is_none_or(|length| length > LONG_BODY))
+    }
+
     /// All headers except Host and those that frame a body of unknown length.
     fn headers_with(&self, token: &str) -> Result<HeaderMap> {
         let unusable = |_| Error::usage("a header cannot be sent");
@@ -432,11 +459,10 @@ impl<'client> Request<'client> {
         headers.insert("x-api-project-id", project_id.clone());
         // Its name until April 2025.
         headers.insert("x-client-id", project_id);
-        let length = self.body.as_ref().map(Body::length);
-        if let Some(Some(length)) = length {
+        if let Some(length) = self.body.as_ref().and_then(Body::length) {
             headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
         }
-        if length.is_some_and(|length| length.is_none_or(|length| length > LONG_BODY)) {
+        if self.is_upload() {
             headers.insert(header::EXPECT, HeaderValue::from_static("100-continue"));
         }
         for name in self.headers.keys() {
@@ -457,11 +483,10 @@ impl<'client> Request<'client> {
         response: http::Response<AnswerBody>,
         token: &AccessToken,
     ) -> HttpError {
-        let (mut head, body) = response.into_parts();
-        let body = Decoder::new(&self.method, &mut head, body).or_raw();
+        let (head, body) = response.into_parts();
+        let mut reader = Decoder::new(&head, body).or_raw();
         let mut bytes = Vec::new();
         // A truncated body may still be informative; the status counts.
-        let mut reader = body;
         let _ = reader.hold(&mut bytes, ERROR_BODY, 10 * self.connection.limits().idle);
         let secrets = self.secrets(token);
         let json = bytes.strip_prefix(json::MARK.as_bytes()).unwrap_or(&bytes);

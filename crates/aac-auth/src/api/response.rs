@@ -39,8 +39,8 @@ impl Response {
         response: http::Response<Body>,
         time: Duration,
     ) -> Self {
-        let (mut head, body) = response.into_parts();
-        let reader = Decoder::new(&method, &mut head, body);
+        let (head, body) = response.into_parts();
+        let reader = Decoder::new(&head, body);
         Self { method, url, head, reader, time }
     }
 

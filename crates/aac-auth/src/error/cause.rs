@@ -289,6 +289,8 @@ pub(crate) enum NetworkError {
     ProxyUnreachable(String),
     /// A wait timed out; the text says which.
     Timeout(String),
+    /// The head of the response is over a limit; the text says which.
+    LargeHead(String),
     /// The connection broke, or the data received was not HTTP.
     Broken(String),
 }
@@ -572,6 +574,7 @@ impl fmt::Display for NetworkError {
                 write!(f, "the proxy could not be used: {what}")
             }
             Self::Timeout(what) => write!(f, "timed out {what}"),
+            Self::LargeHead(what) => f.write_str(what),
             Self::Broken(what) => write!(f, "the connection broke: {what}"),
         }
     }
@@ -986,12 +989,12 @@ impl Cause {
 impl NetworkError {
     /// Whether another try would fail the same way.
     pub(crate) fn is_lasting(&self) -> bool {
-        matches!(self, Self::Certificate(_) | Self::NoRoots | Self::Proxy(_))
+        matches!(self, Self::Certificate(_) | Self::NoRoots | Self::Proxy(_) | Self::LargeHead(_))
     }
 
     /// Whether part of the request may have reached the server.
     fn is_sent(&self) -> bool {
-        matches!(self, Self::Timeout(_) | Self::Broken(_))
+        matches!(self, Self::Timeout(_) | Self::LargeHead(_) | Self::Broken(_))
     }
 
     fn help(&self) -> String {
@@ -1018,6 +1021,7 @@ impl NetworkError {
                 return help;
             }
             Self::Timeout(_) => "Run this again, or give it more time with --timeout SECS.",
+            Self::LargeHead(_) => "A proxy in between may have added to them: ask whoever runs your network.",
             Self::Broken(_) => "Run this again. If the problem persists, a proxy or a firewall may be in between.",
         }
         .to_owned()

@@ -32,16 +32,23 @@ impl Notices {
         }
     }
 
-    /// The same, but only after this time, unless the returned value is dropped first.
+    /// The same, but only after this time, unless the returned value is dropped first or there is nothing
+    /// to tell then.
     ///
     /// Runs in its own thread, so that a stopped terminal (Ctrl-S) stops nothing else.
-    pub(crate) fn after(self, time: Duration, text: &'static str) -> Option<Sender<Infallible>> {
+    pub(crate) fn after(
+        self,
+        time: Duration,
+        text: impl FnOnce() -> Option<String> + Send + 'static,
+    ) -> Option<Sender<Infallible>> {
         if !self.verbose && !io::stderr().is_terminal() {
             return None;
         }
         let (moment, ended) = channel();
         let wait = move || {
-            if ended.recv_timeout(time) == Err(RecvTimeoutError::Timeout) {
+            if ended.recv_timeout(time) == Err(RecvTimeoutError::Timeout)
+                && let Some(text) = text()
+            {
                 say(format_args!("{text}"));
             }
         };

@@ -1,11 +1,12 @@
 //! TCP connections for HTTP, instead of ureq's own. ureq's proxies and TLS run on top of them.
 //!
 //! Differences from ureq's:
+//! - Addresses are raced, so that a dead one costs a quarter of a second.
 //! - A response that has arrived is read even after its deadline, for example when the process was
 //!   stopped (SIGSTOP, `docker pause`).
-//! - If a server refuses an upload and closes the connection, its response is still read: a failed
-//!   write is not the end. (Windows drops what has arrived when the connection is reset, so there the
-//!   broken connection may be all that is told.)
+//! - A refusal of an upload is noticed while it is being sent, whether the server reads on, stops reading,
+//!   or closes the connection: a failed write is not the end. (Windows drops what has arrived when the
+//!   connection is reset, so there the broken connection may be all that is told.)
 //! - A body delimited by the end of the connection is complete only if the connection ends properly.
 //! - A record of TLS that comes byte by byte has no more time than one that comes at once.
 //! - TCP keepalive detects a dead peer.
@@ -14,13 +15,15 @@
 //! ureq works on the thread that sends the request and has no other way to report progress, so progress
 //! is kept per thread.
 
+use crate::error::Limit;
 use crate::platform;
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io::{self, Read, Write};
+use std::mem;
 use std::net::{SocketAddr, TcpStream};
-use std::ops::Range;
 use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 use ureq::config::Config;
@@ -28,7 +31,7 @@ use ureq::http::Uri;
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{
     Buffers, ConnectProxyConnector, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout,
-    RustlsConnector, SocksConnector, Transport,
+    RustlsConnector, SocksConnector, Transport, time::Duration as Time,
 };
 use ureq::{Agent, Error, Timeout};
 use zeroize::Zeroizing;
@@ -37,15 +40,24 @@ use zeroize::Zeroizing;
 /// real ones are kept here.
 pub(crate) const SLACK: Duration = Duration::from_secs(365 * 86_400);
 
+/// How long an address is waited for before the next one is tried as well (RFC 8305 §5).
+const HEAD_START: Duration = Duration::from_millis(250);
+/// How long a write may block before the server is heard.
+const MOMENT: Duration = Duration::from_millis(100);
+/// How often a server that accepts an upload is heard.
+const LOOK: Duration = Duration::from_millis(250);
+
 /// How far a thread's request got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Progress {
     /// No connection yet, or only one to a proxy.
     ToProxy,
-    /// No connection to the server yet.
+    /// No connection to the server yet, or one on which nothing was sent.
     Connecting,
-    /// Connected to the server itself; part of the request may have left.
+    /// Part of the request may have left for the server itself.
     Sending,
+    /// The same, and the server accepts no more of it at present.
+    Stuck,
     /// The server accepts no more of it.
     Refused,
 }
@@ -76,6 +88,8 @@ impl Drop for Kept {
 }
 
 fn keep(bytes: &[u8]) {
+    let tail = bytes[bytes.len().saturating_sub(16)..].iter();
+    TAIL.set(tail.fold(TAIL.get(), |tail, byte| tail << 8 | u128::from(*byte)));
     KEPT_BYTES.with_borrow_mut(|kept| {
         if let Some(kept) = kept {
             let room = KEPT.saturating_sub(kept.len());
@@ -84,33 +98,51 @@ fn keep(bytes: &[u8]) {
     });
 }
 
-thread_local! {
-    static KEPT_BYTES: RefCell<Option<Zeroizing<Vec<u8>>>> = const { RefCell::new(None) };
-    static PROGRESS: Cell<Progress> = const { Cell::new(Progress::Connecting) };
-    static WAITING_SINCE: Cell<Option<Instant>> = const { Cell::new(None) };
+/// Whether what came last was the head of a response, or a chunk that ends a body before it begins.
+pub(crate) fn has_no_body() -> bool {
+    let tail = TAIL.get().to_be_bytes();
+    tail.ends_with(b"\r\n\r\n0\r\n\r\n")
+        || (tail.ends_with(b"\r\n\r\n") && !tail.ends_with(b"\r\n0\r\n\r\n"))
 }
 
-/// Has the time between reads counted from here on. TLS reads from the socket until it has a whole record, and
-/// each of these reads would have the whole time again.
-fn waiting<T>(wait: impl FnOnce() -> T) -> T {
-    WAITING_SINCE.set(Some(Instant::now()));
-    let came = wait();
-    WAITING_SINCE.set(None);
+thread_local! {
+    static KEPT_BYTES: RefCell<Option<Zeroizing<Vec<u8>>>> = const { RefCell::new(None) };
+    static TAIL: Cell<u128> = const { Cell::new(0) };
+    static PROGRESS: Arc<Mutex<Progress>> = Arc::new(Mutex::new(Progress::Connecting));
+    static WAITING_SINCE: Cell<Option<Instant>> = const { Cell::new(None) };
+    static BODY_ENDS: Cell<Option<(Instant, Duration)>> = const { Cell::new(None) };
+}
+
+/// Calls what reads a body, which ends with [`Limit::Time`] after this time. This counts below a decoder,
+/// which may read for ever without a byte to return.
+pub(crate) fn within<T>(time: Duration, read: impl FnOnce() -> T) -> T {
+    BODY_ENDS.set(Some((Instant::now() + time, time)));
+    let came = read();
+    BODY_ENDS.set(None);
     came
 }
 
 impl Progress {
     pub(crate) fn get() -> Self {
-        PROGRESS.get()
+        PROGRESS.with(Self::of)
     }
 
     pub(crate) fn set(self) {
-        PROGRESS.set(self);
+        PROGRESS.with(|progress| *progress.lock().unwrap_or_else(PoisonError::into_inner) = self);
+    }
+
+    /// This thread's progress, for another thread.
+    pub(crate) fn watch() -> Arc<Mutex<Self>> {
+        PROGRESS.with(Arc::clone)
+    }
+
+    pub(crate) fn of(watched: &Arc<Mutex<Self>>) -> Self {
+        *watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the server may have received part of the request.
     pub(crate) fn is_sent(self) -> bool {
-        matches!(self, Self::Sending | Self::Refused)
+        matches!(self, Self::Sending | Self::Stuck | Self::Refused)
     }
 }
 
@@ -127,25 +159,21 @@ pub(crate) fn agent(config: Config) -> Agent {
 /// The time left of a timeout, and its reason, capped by the limit on each read or write.
 fn time_left(
     timeout: &NextTimeout,
-    each: Option<ureq::unversioned::transport::time::Duration>,
+    each: Option<Time>,
     each_reason: Timeout,
 ) -> (Option<Duration>, Timeout) {
-    use ureq::unversioned::transport::time::Duration as D;
+    let has_slack = matches!(timeout.reason, Timeout::RecvResponse | Timeout::Global);
     let after = match timeout.after {
-        D::NotHappening => None,
-        D::Exact(after) if has_slack(timeout.reason) => Some(after.saturating_sub(SLACK)),
-        D::Exact(after) => Some(after),
+        Time::NotHappening => None,
+        Time::Exact(after) if has_slack => Some(after.saturating_sub(SLACK)),
+        Time::Exact(after) => Some(after),
     };
     match (after, each) {
-        (after, Some(D::Exact(each))) if after.is_none_or(|after| each < after) => {
+        (after, Some(Time::Exact(each))) if after.is_none_or(|after| each < after) => {
             (Some(each), each_reason)
         }
         (after, _) => (after, timeout.reason),
     }
-}
-
-fn has_slack(reason: Timeout) -> bool {
-    matches!(reason, Timeout::RecvResponse | Timeout::Global)
 }
 
 /// Opens a connection unless a proxy already has.
@@ -168,75 +196,84 @@ impl<In: Transport> Connector<In> for TcpConnector {
             return Ok(Some(Either::A(chained)));
         }
         let (left, reason) = time_left(&details.timeout, None, details.timeout.reason);
-        let stream = connect(&details.addrs, left, reason)?;
+        let stream = race(&details.addrs, left.unwrap_or(SLACK), reason)?;
         stream.set_nodelay(true)?;
         // If the system cannot do it, go without.
         let _ = platform::keep_alive(&stream);
         let config = details.config;
-        let buffers = AlignedBuffers {
-            // Its own output is not used.
-            input: LazyBuffers::new(config.input_buffer_size(), 1),
-            output: Vec::new(),
-            output_size: config.output_buffer_size(),
-        };
         Ok(Some(Either::B(Tcp {
             stream,
-            buffers,
-            read_timeout: None,
-            write_timeout: None,
+            buffers: LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size()),
+            unsent: Vec::new(),
+            moved: Instant::now(),
             refusal: None,
         })))
     }
 }
 
-/// Connects to the first address that responds. Each address but the last gets half of the remaining
-/// time, so that a dead one does not use it up.
-fn connect(
-    addresses: &[SocketAddr],
-    left: Option<Duration>,
-    reason: Timeout,
-) -> Result<TcpStream, Error> {
+/// The addresses as they are tried: the two families take turns (RFC 8305 §4).
+fn in_turns(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
+    let mut seen = [0; 2];
+    let turn = |address: &SocketAddr| {
+        let turn = &mut seen[usize::from(address.is_ipv6())];
+        *turn += 1;
+        (*turn, *address)
+    };
+    let mut turns: Vec<_> = addresses.iter().map(turn).collect();
+    turns.sort_by_key(|(turn, _)| *turn);
+    turns.into_iter().map(|(_, address)| address).collect()
+}
+
+/// Connects to the address that responds first.
+fn race(addresses: &[SocketAddr], left: Duration, reason: Timeout) -> Result<TcpStream, Error> {
     let start = Instant::now();
-    let mut failure = Error::HostNotFound;
-    for (index, address) in addresses.iter().enumerate() {
-        let Some(left) = left else {
-            match TcpStream::connect(address) {
-                Ok(stream) => return Ok(stream),
-                Err(error) => failure = error.into(),
+    let failed = |error: io::Error| match error.kind() {
+        io::ErrorKind::TimedOut => Error::Timeout(reason),
+        _ => error.into(),
+    };
+    if let [only] = addresses {
+        return TcpStream::connect_timeout(only, left).map_err(failed);
+    }
+    let mut next = in_turns(addresses).into_iter().peekable();
+    let (sender, receiver) = mpsc::channel();
+    let (mut open, mut failure) = (0, Error::HostNotFound);
+    loop {
+        match next.next() {
+            Some(address) => {
+                let sender = sender.clone();
+                // Whoever comes late is dropped with the channel.
+                let dial = move || drop(sender.send(TcpStream::connect_timeout(&address, left)));
+                match thread::Builder::new().spawn(dial) {
+                    Ok(_) => open += 1,
+                    Err(error) => failure = error.into(),
+                }
             }
-            continue;
-        };
-        let left = left.saturating_sub(start.elapsed());
-        let time = if index + 1 == addresses.len() { left } else { left / 2 };
-        if time.is_zero() {
-            return Err(Error::Timeout(reason));
+            None if open == 0 => return Err(failure),
+            None => {}
         }
-        match TcpStream::connect_timeout(address, time) {
-            Ok(stream) => return Ok(stream),
-            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-                failure = Error::Timeout(reason);
+        let left = left.saturating_sub(start.elapsed());
+        let wait = if next.peek().is_some() { HEAD_START.min(left) } else { left };
+        match receiver.recv_timeout(wait) {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => {
+                open -= 1;
+                failure = failed(error);
             }
-            Err(error) => failure = error.into(),
+            Err(_) if wait == left => return Err(Error::Timeout(reason)),
+            Err(_) => {}
         }
     }
-    Err(failure)
 }
 
 /// A TCP connection.
 struct Tcp {
     stream: TcpStream,
-    buffers: AlignedBuffers,
-    /// The socket's current timeouts.
-    read_timeout: Option<Duration>,
-    write_timeout: Option<Duration>,
+    buffers: LazyBuffers,
+    /// What the peer does not accept yet, and since when it accepts nothing.
+    unsent: Vec<u8>,
+    moved: Instant,
     /// Why the peer stopped accepting data.
-    refusal: Option<Refusal>,
-}
-
-struct Refusal {
-    kind: io::ErrorKind,
-    text: String,
-    timeout: Option<Timeout>,
+    refusal: Option<Error>,
 }
 
 impl Transport for Tcp {
@@ -244,61 +281,61 @@ impl Transport for Tcp {
         &mut self.buffers
     }
 
+    /// Of a request, this leaves unsent what the server does not accept at once.
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
-        if self.refusal.is_none() {
-            let (left, reason) = time_left(&timeout, timeout.per_write, Timeout::PerWrite);
-            if left.is_some_and(|left| left.is_zero()) {
-                return Err(Error::Timeout(reason));
-            }
-            if left != self.write_timeout {
-                self.stream.set_write_timeout(left)?;
-                self.write_timeout = left;
-            }
-            let Err(error) = (&self.stream).write_all(&self.buffers.output()[..amount]) else {
-                return Ok(());
-            };
-            self.refusal = Some(Refusal {
-                kind: error.kind(),
-                text: error.to_string(),
-                timeout: is_timeout(&error).then_some(reason),
-            });
+        if self.refusal.is_some() {
+            return Ok(());
         }
-        // A response may say why: ureq looks for one once it has sent everything, or believes it has.
-        if Progress::get() == Progress::Sending {
-            Progress::Refused.set();
+        let output = &self.buffers.output()[..amount];
+        if self.unsent.is_empty() {
+            self.moved = Instant::now();
+            match send(&self.stream, output) {
+                Ok(sent) => self.unsent.extend_from_slice(&output[sent..]),
+                Err(error) => self.refuse(error.into()),
+            }
+        } else {
+            self.unsent.extend_from_slice(output);
         }
+        while !self.unsent.is_empty() && !Progress::get().is_sent() {
+            self.push(&timeout);
+        }
+        self.tell();
         Ok(())
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
+        let is_stuck = Progress::get() == Progress::Stuck;
+        if is_stuck {
+            self.push(&timeout);
+            self.tell();
+        }
         let waited = WAITING_SINCE.get().map_or(Duration::ZERO, |since| since.elapsed());
         let each = timeout.per_read.map(|each| (*each).saturating_sub(waited).into());
         let (left, reason) = time_left(&timeout, each, Timeout::PerRead);
         let start = Instant::now();
-        let mut remaining = left;
         let read = loop {
+            let left = left.map(|left| left.saturating_sub(start.elapsed()));
             // After a refusal, everything that the peer sent is already here.
-            if self.refusal.is_some() || remaining.is_some_and(|time| time.is_zero()) {
+            let is_last =
+                is_stuck || self.refusal.is_some() || left.is_some_and(|left| left.is_zero());
+            if is_last {
                 break self.read_now();
             }
-            if remaining != self.read_timeout {
-                self.stream.set_read_timeout(remaining)?;
-                self.read_timeout = remaining;
-            }
+            // macOS refuses it once the peer is gone; then there is nothing to wait for.
+            let _ = self.stream.set_read_timeout(left);
             match self.stream.read(self.buffers.input_append_buf()) {
                 // A signal or a timeout: in both cases the clock decides.
-                Err(error) if is_timeout(&error) || error.kind() == io::ErrorKind::Interrupted => {
-                    remaining = left.map(|left| left.saturating_sub(start.elapsed()));
-                }
+                Err(error) if is_timeout(&error) || error.kind() == io::ErrorKind::Interrupted => {}
                 read => break read,
             }
         };
-        match (read, &self.refusal) {
-            (Ok(length @ 1..), _) => {
+        match (read, self.refusal.take()) {
+            (Ok(length @ 1..), refusal) => {
+                self.refusal = refusal;
                 self.buffers.input_appended(length);
                 Ok(true)
             }
-            (_, Some(refusal)) => Err(refusal.error()),
+            (_, Some(refusal)) => Err(refusal),
             (Ok(_), None) => Ok(false),
             (Err(error), None) if is_timeout(&error) => Err(Error::Timeout(reason)),
             (Err(error), None) => Err(error.into()),
@@ -308,12 +345,49 @@ impl Transport for Tcp {
     fn is_open(&mut self) -> bool {
         // A server that sends data unasked cannot be trusted with the next request.
         self.refusal.is_none()
+            && self.unsent.is_empty()
             && self.buffers.input().is_empty()
             && self.read_now().is_err_and(|error| is_timeout(&error))
     }
 }
 
 impl Tcp {
+    /// Goes on to send what is unsent, for a moment.
+    fn push(&mut self, timeout: &NextTimeout) {
+        match send(&self.stream, &self.unsent) {
+            Ok(0) => {
+                let stuck = self.moved.elapsed();
+                let each = timeout.per_write.map(|each| (*each).saturating_sub(stuck).into());
+                let (left, reason) = time_left(timeout, each, Timeout::PerWrite);
+                if left.is_some_and(|left| left.is_zero()) {
+                    self.refuse(Error::Timeout(reason));
+                }
+            }
+            Ok(sent) => {
+                self.unsent.drain(..sent);
+                self.moved = Instant::now();
+            }
+            Err(error) => self.refuse(error.into()),
+        }
+    }
+
+    /// A response may say why: ureq looks for one once it has sent everything, or believes it has.
+    fn refuse(&mut self, why: Error) {
+        self.unsent.clear();
+        self.refusal = Some(why);
+    }
+
+    fn tell(&self) {
+        if Progress::get().is_sent() {
+            match self.refusal {
+                Some(_) => Progress::Refused,
+                None if self.unsent.is_empty() => Progress::Sending,
+                None => Progress::Stuck,
+            }
+            .set();
+        }
+    }
+
     /// Reads what is available without waiting; `WouldBlock` if that is nothing.
     fn read_now(&mut self) -> io::Result<usize> {
         self.stream.set_nonblocking(true)?;
@@ -329,74 +403,19 @@ impl Tcp {
     }
 }
 
-impl Refusal {
-    fn error(&self) -> Error {
-        match self.timeout {
-            Some(reason) => Error::Timeout(reason),
-            None => Error::Io(io::Error::new(self.kind, self.text.clone())),
-        }
+/// Sends what the peer accepts within a moment.
+fn send(mut stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+    // As for reads.
+    let _ = stream.set_write_timeout(Some(MOMENT));
+    match stream.write(bytes) {
+        Err(error) if is_timeout(&error) || error.kind() == io::ErrorKind::Interrupted => Ok(0),
+        sent => sent,
     }
 }
 
 impl fmt::Debug for Tcp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tcp").field("peer", &self.stream.peer_addr().ok()).finish()
-    }
-}
-
-/// ureq's buffers, with an output aligned to a cache line. Large vectors begin 16 bytes into a page,
-/// and then the system takes twice as long to copy a file into one and on to the socket.
-#[derive(Debug)]
-struct AlignedBuffers {
-    input: LazyBuffers,
-    output: Vec<u8>,
-    output_size: usize,
-}
-
-impl AlignedBuffers {
-    const CACHE_LINE: usize = 64;
-
-    /// Allocates the output if needed, and returns where it is.
-    fn output_range(&mut self) -> Range<usize> {
-        if self.output.is_empty() {
-            self.output = vec![0; self.output_size + Self::CACHE_LINE];
-        }
-        // The vector does not grow, so it stays in place.
-        let start = self.output.as_ptr().align_offset(Self::CACHE_LINE).min(Self::CACHE_LINE);
-        start..start + self.output_size
-    }
-}
-
-impl Buffers for AlignedBuffers {
-    fn output(&mut self) -> &mut [u8] {
-        let range = self.output_range();
-        &mut self.output[range]
-    }
-
-    fn tmp_and_output(&mut self) -> (&mut [u8], &mut [u8]) {
-        let range = self.output_range();
-        let (tmp, _) = self.input.tmp_and_output();
-        (tmp, &mut self.output[range])
-    }
-
-    fn input(&self) -> &[u8] {
-        self.input.input()
-    }
-
-    fn input_append_buf(&mut self) -> &mut [u8] {
-        self.input.input_append_buf()
-    }
-
-    fn input_appended(&mut self, amount: usize) {
-        self.input.input_appended(amount);
-    }
-
-    fn input_consume(&mut self, amount: usize) {
-        self.input.input_consume(amount);
-    }
-
-    fn can_use_input(&self) -> bool {
-        self.input.can_use_input()
     }
 }
 
@@ -431,50 +450,128 @@ impl<In: Transport> Connector<In> for LastConnector {
             run_connector: details.run_connector.clone(),
             register_shutdown: details.register_shutdown.clone(),
         };
-        let connection = self.0.connect(&details, chained)?;
-        if Progress::get() == Progress::Connecting {
-            Progress::Sending.set();
-        }
-        Ok(connection.map(Last))
+        let is_last = Progress::get() == Progress::Connecting;
+        let last = |transport| Last {
+            transport,
+            is_last,
+            looked: Instant::now(),
+            has_unseen: false,
+            is_refused: false,
+        };
+        Ok(self.0.connect(&details, chained)?.map(last))
     }
 }
 
 /// The connection to the server itself.
 #[derive(Debug)]
-struct Last<T>(T);
+struct Last<T> {
+    transport: T,
+    /// Whether it leads to the server itself. If not, it leads to a proxy, and such a connection runs on top.
+    is_last: bool,
+    /// When the server was last heard while it was sent something.
+    looked: Instant,
+    /// Whether ureq has yet to look at what came then.
+    has_unseen: bool,
+    /// Whether part of a request was not sent.
+    is_refused: bool,
+}
 
 impl<T: Transport> Transport for Last<T> {
     fn buffers(&mut self) -> &mut dyn Buffers {
-        self.0.buffers()
+        self.transport.buffers()
     }
 
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
-        self.0.transmit_output(amount, timeout)
+        match Progress::get() {
+            _ if !self.is_last => return self.transport.transmit_output(amount, timeout),
+            Progress::Refused => return Ok(()),
+            progress if !progress.is_sent() => Progress::Sending.set(),
+            _ => {}
+        }
+        self.transport.transmit_output(amount, timeout)?;
+        loop {
+            let after = match Progress::get() {
+                Progress::Stuck => timeout.after,
+                Progress::Sending if self.looked.elapsed() >= LOOK => Time::from_secs(0),
+                _ => return Ok(()),
+            };
+            let heard = self.hear(NextTimeout { after, ..timeout });
+            self.looked = Instant::now();
+            self.has_unseen = true;
+            if refuses(self.buffers().input()) {
+                Progress::Refused.set();
+            }
+            if Progress::get() == Progress::Refused {
+                self.is_refused = true;
+                return match heard {
+                    // There is nothing that says why.
+                    Err(error) if self.buffers().input().is_empty() => Err(error),
+                    _ => Ok(()),
+                };
+            }
+        }
     }
 
-    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
-        use io::ErrorKind::{ConnectionAborted, ConnectionReset, UnexpectedEof};
-        let before = self.0.buffers().input().len();
-        // ureq accepts these three as the proper end of a body without a length. They are not: with TLS
-        // they mean a truncated body (RFC 9112 §9.8), and so does a reset.
-        let came = waiting(|| self.0.await_input(timeout)).map_err(|error| match error {
-            Error::Io(error)
-                if matches!(error.kind(), ConnectionAborted | ConnectionReset | UnexpectedEof) =>
-            {
-                Error::Io(io::Error::other(error))
-            }
-            error => error,
-        })?;
-        keep(self.0.buffers().input().get(before..).unwrap_or_default());
-        Ok(came)
+    fn await_input(&mut self, mut timeout: NextTimeout) -> Result<bool, Error> {
+        if !self.is_last {
+            return self.transport.await_input(timeout);
+        }
+        let is_early = timeout.reason == Timeout::Await100;
+        // ureq leaves a response that comes before the body where it is, and would wait for more of it.
+        if !is_early && mem::take(&mut self.has_unseen) && !self.buffers().input().is_empty() {
+            return Ok(true);
+        }
+        if is_early {
+            self.has_unseen = true;
+            // Nothing need come.
+            timeout.per_read = None;
+        }
+        self.hear(timeout)
     }
 
     fn is_open(&mut self) -> bool {
-        self.0.is_open()
+        !self.is_refused && self.transport.is_open()
     }
 
     fn is_tls(&self) -> bool {
-        self.0.is_tls()
+        self.transport.is_tls()
+    }
+}
+
+impl<T: Transport> Last<T> {
+    fn hear(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
+        if let Some((end, time)) = BODY_ENDS.get()
+            && Instant::now() >= end
+        {
+            return Err(Error::Other(Box::new(Limit::Time(time))));
+        }
+        let before = self.buffers().input().len();
+        // The time between reads counts from here on: TLS reads from the socket until it has a whole record.
+        WAITING_SINCE.set(Some(Instant::now()));
+        let came = self.transport.await_input(timeout);
+        WAITING_SINCE.set(None);
+        // ureq accepts some errors as the proper end of a body without a length. They are not: with TLS they
+        // mean a truncated body (RFC 9112 §9.8), and so does a reset. And gzip would take them for its own.
+        let came = came.map_err(|error| match error {
+            Error::Io(error) => Error::Other(Box::new(error)),
+            error => error,
+        })?;
+        keep(self.buffers().input().get(before..).unwrap_or_default());
+        Ok(came)
+    }
+}
+
+/// Whether these bytes begin with a response that refuses the request, perhaps after interim ones.
+fn refuses(mut bytes: &[u8]) -> bool {
+    loop {
+        match bytes.strip_prefix(b"HTTP/1.").and_then(|line| line.get(2)) {
+            Some(b'3'..=b'5') => return true,
+            Some(b'1') => {}
+            _ => return false,
+        }
+        let end = bytes.windows(4).position(|window| window == b"\r\n\r\n");
+        let Some(end) = end else { return false };
+        bytes = &bytes[end + 4..];
     }
 }
 
@@ -522,3 +619,92 @@ impl fmt::Display for LookupFailed {
 }
 
 impl std::error::Error for LookupFailed {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    /// An address at which nothing answers: whoever listens there has room for no more connections. The
+    /// streams keep it so.
+    #[cfg(target_os = "linux")]
+    fn dead() -> (SocketAddr, TcpListener, Vec<TcpStream>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        rustix::net::listen(&listener, 0).unwrap();
+        let address = listener.local_addr().unwrap();
+        let connect = || TcpStream::connect_timeout(&address, Duration::from_millis(200));
+        let held = std::iter::from_fn(|| connect().ok()).collect();
+        (address, listener, held)
+    }
+
+    fn live() -> (SocketAddr, TcpListener) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        (listener.local_addr().unwrap(), listener)
+    }
+
+    fn closed() -> SocketAddr {
+        live().0
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_dead_address_costs_a_quarter_of_a_second() {
+        let (dead, _full, _held) = dead();
+        let (live, _listener) = live();
+        for (addresses, heads) in [
+            (&[dead, live][..], 1),
+            (&[dead, dead, dead, dead, live], 4),
+            (&[live, dead], 0),
+            // The next one need not be waited for.
+            (&[closed(), live], 0),
+            (&[dead, closed(), live], 1),
+        ] {
+            let start = Instant::now();
+            let stream = race(addresses, Duration::from_secs(50), Timeout::Connect).unwrap();
+            assert_eq!(stream.peer_addr().unwrap(), live);
+            let time = start.elapsed();
+            assert!(time >= heads * HEAD_START, "{addresses:?}: {time:?}");
+            assert!(time < heads * HEAD_START + Duration::from_secs(9), "{addresses:?}: {time:?}");
+        }
+        let start = Instant::now();
+        for addresses in [&[dead][..], &[dead, dead], &[dead, closed()]] {
+            let failure = race(addresses, Duration::from_millis(400), Timeout::Connect);
+            assert!(matches!(failure, Err(Error::Timeout(Timeout::Connect))), "{failure:?}");
+        }
+        assert!(start.elapsed() < Duration::from_secs(20));
+    }
+
+    #[test]
+    fn the_last_failure_is_told() {
+        for addresses in [&[closed()][..], &[closed(), closed()]] {
+            let failure = race(addresses, Duration::from_secs(50), Timeout::Connect);
+            let Err(Error::Io(error)) = failure else { panic!("{failure:?}") };
+            assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+        }
+    }
+
+    #[test]
+    fn families_take_turns() {
+        let [a, b, c, d] = ["[::1]:1", "[::1]:2", "127.0.0.1:3", "127.0.0.1:4"]
+            .map(|address| address.parse::<SocketAddr>().unwrap());
+        assert_eq!(in_turns(&[a, b, c, d]), [a, c, b, d]);
+        assert_eq!(in_turns(&[c, a, b]), [c, a, b]);
+        assert_eq!(in_turns(&[c, d]), [c, d]);
+    }
+
+    #[test]
+    fn a_refusal_is_told_from_what_else_may_come() {
+        for (bytes, expected) in [
+            ("HTTP/1.1 413 X\r\n", true),
+            ("HTTP/1.0 302", true),
+            ("HTTP/1.1 102 X\r\n\r\nHTTP/1.1 500 X", true),
+            ("HTTP/1.1 100 Continue\r\n\r\n", false),
+            ("HTTP/1.1 103 X\r\nA: b\r\n", false),
+            ("HTTP/1.1 200 OK\r\n\r\n", false),
+            ("HTTP/1.1 ", false),
+            ("", false),
+        ] {
+            assert_eq!(refuses(bytes.as_bytes()), expected, "{bytes:?}");
+        }
+    }
+}

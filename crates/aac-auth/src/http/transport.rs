@@ -9,9 +9,13 @@ use rustls::CertificateError;
 use std::io;
 use std::time::Duration;
 use std::{env, error};
+use ureq::config::AutoHeaderValue;
 use ureq::http::{Request, Response, Uri};
 use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, AsSendBody, Body, Proxy, Timeout};
+
+/// The largest head of a response that is read, in bytes.
+const LARGEST_HEAD: usize = 256 * 1024;
 
 /// Time limits for the parts of a request.
 #[derive(Clone, Copy, Debug)]
@@ -51,7 +55,10 @@ impl Transport {
             .allow_non_standard_methods(true)
             .user_agent(user_agent)
             // Some proxies add any number of cookies.
-            .max_response_header_size(256 * 1024)
+            .max_response_header_size(LARGEST_HEAD)
+            .input_buffer_size(LARGEST_HEAD + 16 * 1024)
+            // Calls ask for it themselves; a refresh and a vault do not.
+            .accept_encoding(AutoHeaderValue::None)
             // Decided per request: loopback hosts and those in NO_PROXY bypass it.
             .proxy(None)
             .tls_config(tls)
@@ -74,16 +81,9 @@ impl Transport {
         // Bounding a lookup takes a thread each time. Loopback does not need one.
         let is_here = is_loopback(request.uri().host().unwrap_or_default());
         let connect = limits.total.unwrap_or(limits.connect).min(limits.connect);
-        // A server may close an idle connection just as a request goes out on it. Then nobody knows
-        // whether the request was carried out, and an unsafe one cannot be sent again.
-        let is_new = !request.method().is_safe();
-        match (is_new, &proxy) {
-            (true, Some(_)) => Progress::ToProxy,
-            (true, None) => Progress::Connecting,
-            // There may already be a connection.
-            (false, _) => Progress::Sending,
-        }
-        .set();
+        let is_safe = request.method().is_safe();
+        let start = if proxy.is_some() { Progress::ToProxy } else { Progress::Connecting };
+        start.set();
         // What is looked up and connected to here is the proxy, unless it wants to be given addresses.
         let by_way_of = proxy.as_ref().map(|proxy| (proxy.resolve_target(), address(proxy)));
         let request = self
@@ -96,7 +96,9 @@ impl Transport {
             .timeout_per_read(Some(limits.idle.max(limits.first_byte)))
             .timeout_per_write(Some(limits.idle))
             .timeout_global(limits.total.map(|total| total + SLACK));
-        let request = if is_new { request.max_idle_age(Duration::ZERO) } else { request };
+        // A server may close an idle connection just as a request goes out on it. Then nobody knows
+        // whether the request was carried out, and an unsafe one cannot be sent again.
+        let request = if is_safe { request } else { request.max_idle_age(Duration::ZERO) };
         self.agent.run(request.build()).map_err(|error| match (network_error(&error), by_way_of) {
             (NetworkError::Lookup(what), Some((false, proxy)))
             | (NetworkError::Connect(what), Some((_, proxy))) => {
@@ -245,8 +247,19 @@ fn network_error(error: &ureq::Error) -> NetworkError {
         E::ConnectionFailed => NetworkError::Connect("the host did not respond".to_owned()),
         E::ConnectProxyFailed(what) => NetworkError::Proxy(what.clone()),
         E::InvalidProxyUrl => NetworkError::Proxy("its URL is not valid".to_owned()),
+        E::LargeResponseHeader(..) => NetworkError::LargeHead(format!(
+            "the headers of the response are larger than {} KiB",
+            LARGEST_HEAD >> 10
+        )),
+        E::Protocol(error) if error.to_string().contains("too many headers") => {
+            NetworkError::LargeHead("the response has more than 128 headers".to_owned())
+        }
         E::Rustls(error) => tls_network_error(error),
-        E::Io(error) => io_network_error(error),
+        E::Io(error) | E::Decompress(_, error) => io_network_error(error),
+        E::Other(error) => match error.downcast_ref::<io::Error>() {
+            Some(error) => io_network_error(error),
+            None => NetworkError::Broken(error.to_string()),
+        },
         other => NetworkError::Broken(other.to_string()),
     }
 }

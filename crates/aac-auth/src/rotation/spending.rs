@@ -168,7 +168,8 @@ impl Renewal<'_> {
                 }
                 prepared.confirm(is_first)
             };
-            let patience = notices.after(SLOW, if rotation.holds_signals { HELD } else { WAITING });
+            let text = if rotation.holds_signals { HELD } else { WAITING };
+            let patience = notices.after(SLOW, || Some(text.to_owned()));
             let deadline = start + attempts.deadline();
             let outcome =
                 spendable.send(self.transport, deadline, before, |body| prepared.record(body));
