@@ -7,8 +7,6 @@ use crate::api::response::not_json;
 use crate::api::rows::Rows;
 use crate::config::options::ConnectionOptions;
 use crate::error::Result;
-use crate::platform::farewell;
-use crate::platform::signals::SignalGuard;
 use crate::rotation::cancellation::Cancellation;
 use crate::tokens::secret::AccessToken;
 use serde_json::Value;
@@ -110,35 +108,7 @@ impl Client {
         Ok(self.connection.fresh(&Cancellation::default(), None)?.token)
     }
 
-    /// Prints `text` on standard error if a signal such as Ctrl-C ends the program before the returned
-    /// value is dropped, for example to say how to go on. There is one such text at a time. Needs
-    /// [`ConnectionOptions::hold_signals`].
-    ///
-    /// ```no_run
-    /// # let client = aac_auth::Client::open(&aac_auth::ConnectionOptions::default(), "demo/1.0")?;
-    /// let _farewell = client.say_if_interrupted("run 701 goes on without this program\n");
-    /// # Ok::<(), aac_auth::Error>(())
-    /// ```
-    pub fn say_if_interrupted(&self, text: &str) -> Farewell {
-        if self.connection.holds_signals() {
-            SignalGuard::prepare();
-            farewell::set(text);
-        }
-        Farewell(())
-    }
-
     pub(crate) fn connection(&self) -> &Connection {
         &self.connection
-    }
-}
-
-/// The text of [`Client::say_if_interrupted`] is in force until this is dropped.
-#[derive(Debug)]
-#[must_use = "dropping it removes the text"]
-pub struct Farewell(());
-
-impl Drop for Farewell {
-    fn drop(&mut self) {
-        farewell::set("");
     }
 }

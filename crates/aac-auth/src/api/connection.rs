@@ -30,7 +30,6 @@ struct Inner {
     transport: Transport,
     limits: Limits,
     retry: u32,
-    holds_signals: bool,
     notices: Notices,
     user_agent: HeaderValue,
     workspace: OnceLock<String>,
@@ -61,7 +60,6 @@ impl Connection {
                 total: None,
             },
             retry: options.retry,
-            holds_signals: options.hold_signals,
             notices,
             user_agent: agent,
             workspace: OnceLock::new(),
@@ -88,10 +86,6 @@ impl Connection {
 
     pub(crate) fn retry(&self) -> u32 {
         self.inner.retry
-    }
-
-    pub(crate) fn holds_signals(&self) -> bool {
-        self.inner.holds_signals
     }
 
     pub(crate) fn notices(&self) -> Notices {

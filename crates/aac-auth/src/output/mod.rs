@@ -124,14 +124,12 @@ pub struct Output {
     is_terminal: bool,
     /// Whether the last line written is incomplete.
     is_in_line: bool,
-    /// Kept from one record to the next.
-    line: String,
 }
 
 #[derive(Debug)]
 enum Sink {
     Stdout(BufWriter<StdoutLock<'static>>),
-    /// Standard output, which was closed when the program started.
+    /// Standard output that is not open for writing. The standard library ignores that.
     Closed,
     /// Written directly: a device, a pipe, a file that is already open.
     Special {
@@ -142,7 +140,11 @@ enum Sink {
 }
 
 impl Output {
-    /// Standard output. If it is closed, the first byte is an error.
+    fn new(sink: Sink, is_terminal: bool) -> Self {
+        Self { sink, is_terminal, is_in_line: false }
+    }
+
+    /// Standard output. If it is not open for writing, the first byte is an error.
     pub fn stdout() -> Self {
         let stdout = io::stdout();
         let is_terminal = stdout.is_terminal();
@@ -150,10 +152,10 @@ impl Output {
             true => Sink::Stdout(BufWriter::with_capacity(BUFFER, stdout.lock())),
             false => Sink::Closed,
         };
-        Self { sink, is_terminal, is_in_line: false, line: String::new() }
+        Self::new(sink, is_terminal)
     }
 
-    fn open(path: &Path, handles_signals: bool) -> Result<Self> {
+    fn open(path: &Path) -> Result<Self> {
         let failed = |source| Error::file(path, source);
         let is_folder = || {
             failed(io::Error::new(io::ErrorKind::IsADirectory, "is a folder: name a file in it"))
@@ -162,7 +164,7 @@ impl Output {
             let file = options.write(true).open(path).map_err(failed)?;
             let is_terminal = file.is_terminal();
             let sink = Sink::Special { path: path.to_owned(), file };
-            Ok(Self { sink, is_terminal, is_in_line: false, line: String::new() })
+            Ok(Self::new(sink, is_terminal))
         };
         match descriptor(path) {
             Some(Descriptor::Stdout) => return Ok(Self::stdout()),
@@ -187,20 +189,14 @@ impl Output {
             Ok(_) | Err(_) => return special(File::options()),
         }
         // A link stays a link: its target is replaced.
-        let file = AtomicFile::create(folder::real_path(path), BUFFER, handles_signals);
-        let file = file.map_err(failed)?;
+        let file = AtomicFile::create(folder::real_path(path), BUFFER).map_err(failed)?;
         if file.is_in_place() {
             warn(format_args!(
                 "{}: its folder cannot be written, so the file is written in place; an interruption leaves a part of it",
                 path.display()
             ));
         }
-        Ok(Self {
-            sink: Sink::File(file),
-            is_terminal: false,
-            is_in_line: false,
-            line: String::new(),
-        })
+        Ok(Self::new(Sink::File(file), false))
     }
 
     /// Whether a person sees the output as it is written.
@@ -249,8 +245,7 @@ impl Output {
     /// # Ok::<(), aac_auth::Error>(())
     /// ```
     pub fn write_csv(&mut self, cells: impl IntoIterator<Item: AsRef<str>>) -> Result<()> {
-        let mut line = mem::take(&mut self.line);
-        line.clear();
+        let mut line = String::new();
         for (column, cell) in cells.into_iter().enumerate() {
             let cell = match self.is_terminal {
                 true => Cow::from(one_line(cell.as_ref())),
@@ -264,9 +259,7 @@ impl Output {
         }
         // An empty line would not count as a record.
         line.push_str(if line.is_empty() { "\"\"\r\n" } else { "\r\n" });
-        let result = self.write(line.as_bytes());
-        self.line = line;
-        result
+        self.write(line.as_bytes())
     }
 
     /// Flushes what has been written so far.
@@ -346,8 +339,8 @@ impl Client {
     /// - If the file can be written but its folder cannot, it is written in place, with a warning: an
     ///   interruption leaves it incomplete.
     /// - A signal that ends the program leaves nothing behind on Linux. Elsewhere, and on file systems
-    ///   without `O_TMPFILE`, it leaves `aac-….part` in the folder, unless there is
-    ///   [`ConnectionOptions::hold_signals`](crate::ConnectionOptions::hold_signals).
+    ///   without `O_TMPFILE`, it leaves `aac-….part` in the folder. The next output to the same file
+    ///   removes that, unless a program is writing it.
     ///
     /// # Errors
     ///
@@ -368,7 +361,7 @@ impl Client {
             );
             return Err(Error::usage(what));
         }
-        Output::open(path, self.connection().holds_signals())
+        Output::open(path)
     }
 }
 
