@@ -144,7 +144,7 @@ impl Part {
 impl Drop for Part {
     fn drop(&mut self) {
         // Best effort: nobody needs the file, and usually it has been renamed by now.
-        let _ = platform::patiently(&self.path, || fs::remove_file(&self.path));
+        let _ = platform::patiently(|| fs::remove_file(&self.path));
     }
 }
 

@@ -23,8 +23,7 @@ pub(crate) use windows::console::{end_by, handle_signals, is_interrupt};
 pub(crate) use windows::owner::FileOwner;
 #[cfg(windows)]
 pub(crate) use windows::{
-    is_lookup_failure, is_sharing_violation, is_unclear, may_pass, open_to_lock, plain,
-    system_proxy,
+    is_lookup_failure, is_sharing_violation, may_pass, open_to_lock, plain, system_proxy,
 };
 
 use std::fs::{File, Metadata};
@@ -338,16 +337,9 @@ pub(crate) fn is_sharing_violation(_error: &io::Error) -> bool {
     false
 }
 
-/// Whether the failure of an operation on these files may be due to another program that has one of them
-/// open.
+/// Whether the failure may pass by itself, as soon as another program closes the file.
 #[cfg(not(windows))]
-pub(crate) fn may_pass(_error: &io::Error, _path: &Path, _to: Option<&Path>) -> bool {
-    false
-}
-
-/// Whether the failure has several causes, which only another look at the file tells apart.
-#[cfg(not(windows))]
-pub(crate) fn is_unclear(_error: &io::Error) -> bool {
+pub(crate) fn may_pass(_error: &io::Error) -> bool {
     false
 }
 
