@@ -4,7 +4,7 @@
 //! a row may arrive twice, and is then given once. While the program works on a page, the next one is
 //! fetched. `paging` decides where a list ends.
 
-use crate::api::connection::Connection;
+use crate::api::client::Client;
 use crate::api::json_text::{self, JsonText};
 use crate::api::list::{List, NoList};
 use crate::api::paging::{Arrival, Paging, Step};
@@ -58,7 +58,7 @@ pub struct Rows {
 /// The request for each page.
 #[derive(Clone, Debug)]
 struct Query {
-    connection: Connection,
+    connection: Client,
     cancellation: Cancellation,
     path: String,
     headers: HeaderMap,
@@ -105,7 +105,7 @@ impl Request<'_> {
 
 impl Rows {
     pub(crate) fn new(
-        connection: Connection,
+        connection: Client,
         path: String,
         headers: HeaderMap,
         retry: u32,

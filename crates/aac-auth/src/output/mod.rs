@@ -354,7 +354,7 @@ impl Client {
     /// # Ok::<(), aac_auth::Error>(())
     /// ```
     pub fn output_file(&self, path: &Path) -> Result<Output> {
-        if holds_credentials(path, &self.connection().settings().creds) {
+        if holds_credentials(path, &self.settings().creds) {
             let what = format!(
                 "{} is part of your credentials and is not overwritten: name another file",
                 path.display()
