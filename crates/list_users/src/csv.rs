@@ -10,13 +10,10 @@ pub(crate) fn print(
     users: &mut Rows,
     columns: &[String],
     is_all: bool,
-    has_header: bool,
     mut output: Output,
 ) -> Result<(), Error> {
     let is_terminal = output.is_terminal();
-    if has_header {
-        output.write_csv(columns.iter().map(|name| not_a_formula(name.as_str())))?;
-    }
+    output.write_csv(columns.iter().map(|name| not_a_formula(name.as_str())))?;
     let mut warns = is_all;
     print_each(users, &mut output, !is_terminal, |user, output| {
         let (values, other) = user.pick(columns);

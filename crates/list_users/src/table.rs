@@ -13,16 +13,8 @@ const NARROWEST: usize = 12;
 const DATE: usize = 10;
 
 /// Prints the given columns. On a terminal, no line is wider than the terminal.
-pub(crate) fn print(
-    users: &mut Rows,
-    columns: &[String],
-    has_header: bool,
-    mut output: Output,
-) -> Result<(), Error> {
-    let mut rows: Vec<Vec<Box<str>>> = Vec::new();
-    if has_header {
-        rows.push(columns.iter().map(|name| title(name)).collect());
-    }
+pub(crate) fn print(users: &mut Rows, columns: &[String], mut output: Output) -> Result<(), Error> {
+    let mut rows: Vec<Vec<Box<str>>> = vec![columns.iter().map(|name| title(name)).collect()];
     print_each(users, &mut output, true, |user, _| {
         let text = |value: JsonText<'_>| one_line(&value.text()).into();
         let (values, _) = user.pick(columns);
