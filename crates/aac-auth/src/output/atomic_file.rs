@@ -6,13 +6,13 @@ use crate::store::folder;
 use crate::tokens::secret::Digest;
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 #[derive(Debug)]
 pub(crate) struct AtomicFile {
     path: PathBuf,
-    file: BufWriter<File>,
+    file: File,
     place: Place,
 }
 
@@ -30,7 +30,7 @@ enum Place {
 
 impl AtomicFile {
     /// Creates the file's temporary place. `path` contains no symbolic link.
-    pub(crate) fn create(path: PathBuf, buffer: usize) -> io::Result<Self> {
+    pub(crate) fn create(path: PathBuf) -> io::Result<Self> {
         let old = match fs::metadata(&path) {
             Ok(old) => Some((old.permissions(), File::options().write(true).open(&path)?)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -51,11 +51,7 @@ impl AtomicFile {
             }
             (Err(error), _) => return Err(error),
         };
-        Ok(Self { path, file: BufWriter::with_capacity(buffer, file), place })
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
+        Ok(Self { path, file, place })
     }
 
     /// Whether the file itself is written, so that an interruption leaves it incomplete.
@@ -66,7 +62,7 @@ impl AtomicFile {
     /// Gives the content its name.
     pub(crate) fn commit(mut self) -> io::Result<()> {
         self.empty_itself()?;
-        let file = self.file.into_inner().map_err(io::IntoInnerError::into_error)?;
+        let file = self.file;
         let part = match self.place {
             Place::Itself { .. } => return Ok(()),
             Place::Part(part) => part,
@@ -95,7 +91,7 @@ impl AtomicFile {
 
     fn empty_itself(&mut self) -> io::Result<()> {
         if let Place::Itself { is_emptied: is_emptied @ false } = &mut self.place {
-            self.file.get_ref().set_len(0)?;
+            self.file.set_len(0)?;
             *is_emptied = true;
         }
         Ok(())
@@ -191,12 +187,12 @@ mod tests {
     /// As on a file system without unnamed files.
     fn with_part(path: &Path) -> AtomicFile {
         let (file, part) = Part::create(path).unwrap();
-        AtomicFile { path: path.to_owned(), file: BufWriter::new(file), place: Place::Part(part) }
+        AtomicFile { path: path.to_owned(), file, place: Place::Part(part) }
     }
 
     #[test]
     fn a_file_is_replaced_when_it_is_whole_and_not_before() {
-        let create = |path: &Path| AtomicFile::create(path.to_owned(), 1).unwrap();
+        let create = |path: &Path| AtomicFile::create(path.to_owned()).unwrap();
         for create in [create, with_part] {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("result");

@@ -120,7 +120,9 @@ const BUFFER: usize = 64 * 1024;
 /// ```
 #[derive(Debug)]
 pub struct Output {
-    sink: Sink,
+    sink: BufWriter<Sink>,
+    /// The file that it is written to; none for standard output.
+    path: Option<PathBuf>,
     is_terminal: bool,
     /// Whether the last line written is incomplete.
     is_in_line: bool,
@@ -128,20 +130,37 @@ pub struct Output {
 
 #[derive(Debug)]
 enum Sink {
-    Stdout(BufWriter<StdoutLock<'static>>),
+    Stdout(StdoutLock<'static>),
     /// Standard output that is not open for writing. The standard library ignores that.
     Closed,
     /// Written directly: a device, a pipe, a file that is already open.
-    Special {
-        path: PathBuf,
-        file: File,
-    },
+    Special(File),
     File(AtomicFile),
 }
 
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Stdout(stdout) => stdout.write(bytes),
+            Self::Closed => Err(io::Error::other("it is not open for writing")),
+            Self::Special(file) => file.write(bytes),
+            Self::File(file) => file.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Stdout(stdout) => stdout.flush(),
+            // Nothing is held back.
+            _ => Ok(()),
+        }
+    }
+}
+
 impl Output {
-    fn new(sink: Sink, is_terminal: bool) -> Self {
-        Self { sink, is_terminal, is_in_line: false }
+    fn new(sink: Sink, path: Option<&Path>, is_terminal: bool) -> Self {
+        let sink = BufWriter::with_capacity(BUFFER, sink);
+        Self { sink, path: path.map(Path::to_owned), is_terminal, is_in_line: false }
     }
 
     /// Standard output. If it is not open for writing, the first byte is an error.
@@ -149,54 +168,48 @@ impl Output {
         let stdout = io::stdout();
         let is_terminal = stdout.is_terminal();
         let sink = match platform::has_stdout() {
-            true => Sink::Stdout(BufWriter::with_capacity(BUFFER, stdout.lock())),
+            true => Sink::Stdout(stdout.lock()),
             false => Sink::Closed,
         };
-        Self::new(sink, is_terminal)
+        Self::new(sink, None, is_terminal)
     }
 
     fn open(path: &Path) -> Result<Self> {
         let failed = |source| Error::file(path, source);
-        let is_folder = || {
-            failed(io::Error::new(io::ErrorKind::IsADirectory, "is a folder: name a file in it"))
-        };
-        let special = |mut options: fs::OpenOptions| {
-            let file = options.write(true).open(path).map_err(failed)?;
+        let special = |options: &mut fs::OpenOptions| {
+            let file = options.open(path).map_err(failed)?;
             let is_terminal = file.is_terminal();
-            let sink = Sink::Special { path: path.to_owned(), file };
-            Ok(Self::new(sink, is_terminal))
+            Ok(Self::new(Sink::Special(file), Some(path), is_terminal))
         };
         match descriptor(path) {
             Some(Descriptor::Stdout) => return Ok(Self::stdout()),
-            Some(Descriptor::Other) => {
-                // Keep what another program has written there.
-                let mut options = File::options();
-                options.append(true);
-                return special(options);
-            }
+            // Keep what another program has written there.
+            Some(Descriptor::Other) => return special(File::options().append(true)),
             None => {}
         }
-        match fs::metadata(path) {
-            Ok(old) if old.is_dir() => return Err(is_folder()),
-            Ok(old) if old.is_file() => {}
+        let is_folder = match fs::metadata(path) {
+            Ok(old) if old.is_file() => false,
+            Ok(old) if old.is_dir() => true,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let text = path.to_string_lossy();
-                if text.ends_with(path::is_separator) {
-                    return Err(is_folder());
-                }
+                path.to_string_lossy().ends_with(path::is_separator)
             }
             // A device, a pipe, or something Windows reports nothing about, such as NUL.
-            Ok(_) | Err(_) => return special(File::options()),
+            _ => return special(File::options().write(true)),
+        };
+        if is_folder {
+            let what = "is a folder: name a file in it";
+            return Err(failed(io::Error::new(io::ErrorKind::IsADirectory, what)));
         }
         // A link stays a link: its target is replaced.
-        let file = AtomicFile::create(folder::real_path(path), BUFFER).map_err(failed)?;
+        let real = folder::real_path(path);
+        let file = AtomicFile::create(real.clone()).map_err(failed)?;
         if file.is_in_place() {
             warn(format_args!(
                 "{}: its folder cannot be written, so the file is written in place; an interruption leaves a part of it",
                 path.display()
             ));
         }
-        Ok(Self::new(Sink::File(file), false))
+        Ok(Self::new(Sink::File(file), Some(&real), false))
     }
 
     /// Whether a person sees the output as it is written.
@@ -270,13 +283,10 @@ impl Output {
     /// Completes the result: a file now gets its name.
     pub fn finish(mut self) -> Result<()> {
         self.flush()?;
-        match mem::replace(&mut self.sink, Sink::Closed) {
-            Sink::File(file) => {
-                let path = file.path().to_owned();
-                file.commit().map_err(|source| Error::file(path, source))
-            }
+        match mem::replace(self.sink.get_mut(), Sink::Closed) {
+            Sink::File(file) => file.commit().map_err(|error| self.error(error)),
             sink => {
-                self.sink = sink;
+                *self.sink.get_mut() = sink;
                 Ok(())
             }
         }
@@ -284,24 +294,10 @@ impl Output {
 
     /// Converts another library's error from writing here.
     pub fn error(&self, source: io::Error) -> Error {
-        let path = match &self.sink {
-            Sink::Stdout(_) | Sink::Closed => return Cause::Output(source).into(),
+        match &self.path {
             // `-o >(head)` is a reader that stops reading, as `| head` is.
-            Sink::Special { .. } if source.kind() == io::ErrorKind::BrokenPipe => {
-                return Cause::Output(source).into();
-            }
-            Sink::Special { path, .. } => path,
-            Sink::File(file) => file.path(),
-        };
-        Error::file(path, source)
-    }
-
-    fn writer(&mut self) -> io::Result<&mut dyn Write> {
-        match &mut self.sink {
-            Sink::Stdout(stdout) => Ok(stdout),
-            Sink::Closed => Err(io::Error::other("it is not open for writing")),
-            Sink::Special { file, .. } => Ok(file),
-            Sink::File(file) => Ok(file),
+            Some(path) if source.kind() != io::ErrorKind::BrokenPipe => Error::file(path, source),
+            _ => Cause::Output(source).into(),
         }
     }
 }
@@ -309,16 +305,15 @@ impl Output {
 /// For libraries that write by themselves; [`Output::error`] converts their errors to an [`Error`].
 impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.writer()?.write(bytes)?;
+        let written = self.sink.write(bytes)?;
         if let Some(last) = bytes[..written].last() {
             self.is_in_line = *last != b'\n';
         }
         Ok(written)
     }
 
-    /// Nothing has been written to a closed output.
     fn flush(&mut self) -> io::Result<()> {
-        self.writer().map_or(Ok(()), Write::flush)
+        self.sink.flush()
     }
 }
 
@@ -326,7 +321,7 @@ impl Drop for Output {
     fn drop(&mut self) {
         if self.is_terminal && self.is_in_line {
             // The next output, an error or the shell's prompt, begins on its own line.
-            let _ = Write::write_all(self, b"\n");
+            let _ = self.sink.write_all(b"\n");
         }
     }
 }
