@@ -108,7 +108,7 @@ pub mod output;
 pub mod recipes;
 
 // The client.
-pub use api::client::{Client, Farewell};
+pub use api::client::Client;
 pub use config::options::ConnectionOptions;
 pub use tokens::secret::AccessToken;
 

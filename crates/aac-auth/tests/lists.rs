@@ -414,7 +414,7 @@ fn json_is_taken_as_servers_send_it() {
         table.contains("\n1   half \u{fffd}  a@example.com\n") && table.contains(&deep),
         "{table}"
     );
-    let whole = case.call("list_users", ["--workspace", "1", "--json"]);
+    let whole = case.call("list_users", ["--workspace", "1", "--format", "json"]);
     assert_eq!(whole.stdout, format!("[\n{}\n]\n", rows.join(",\n")));
     assert_eq!(all(&case, &[]).0.stdout, whole.stdout);
 
@@ -512,10 +512,10 @@ fn json_is_shown_as_servers_send_it() {
 #[test]
 fn an_offset_beyond_all_numbers_is_the_end() {
     let case = server(|_, _| r#"{"data":[{"id":1}]}"#.to_owned());
-    let run =
-        case.call("list_users", ["--workspace", "1", "--offset", &u64::MAX.to_string(), "--json"]);
-    assert!(run.code == Some(0) || run.code == Some(1), "{}", run.stderr);
-    assert!(!run.stderr.contains("panicked"), "{}", run.stderr);
+    let options = ConnectionOptions::default().dir(case.folder.path());
+    let client = Client::open(&options, "test/1.0").unwrap();
+    // A row or an error, and no panic.
+    assert!(client.rows("/x").offset(u64::MAX).take(10).count() > 0);
 }
 
 #[test]

@@ -672,8 +672,8 @@ pub fn on_terminal(command: &mut Command, columns: u16) -> String {
 
 /// SHA-256 in hexadecimal.
 pub fn sha256(bytes: &[u8]) -> String {
-    use sha2::{Digest, Sha256};
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    use ring::digest::{SHA256, digest};
+    digest(&SHA256, bytes).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The hashes of the tokens for which a journal, or a pair that was set aside, holds a response.

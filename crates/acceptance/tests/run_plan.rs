@@ -154,52 +154,15 @@ fn a_run_that_is_there_can_be_watched() {
 }
 
 #[test]
-#[cfg(unix)]
-fn ctrl_c_leaves_the_run_going_and_says_how_to_watch_it() {
-    use std::os::unix::process::ExitStatusExt;
-    for (signal, number) in [("INT", 2), ("TERM", 15)] {
-        if acceptance::is_ignored(signal) {
-            continue;
-        }
-        let case = slow_case();
-        let (child, _stdout, run) = start(case.program("run_plan").arg("7"));
-        acceptance::kill(signal, child.id());
-        let output = child.wait_with_output().unwrap();
-        assert_eq!(output.status.signal(), Some(number));
-        let said = String::from_utf8(output.stderr).unwrap();
-        let resume = "run 701 goes on without this program. To watch it: run_plan --resume 701";
-        assert_eq!((&*run, said), ("701", format!("run_plan: {resume}\n")));
-        assert_eq!(starts(&case), (1, 1));
-    }
-}
-
-#[test]
-#[cfg(unix)]
-fn ctrl_c_in_the_middle_of_a_start_says_that_nobody_knows() {
-    use std::os::unix::process::ExitStatusExt;
-    let case = case();
-    case.sandbox.add_fault(Fault::run(FaultKind::HangAfter));
-    let mut program = case.program("run_plan");
-    program.arg("7").stdout(Stdio::piped()).stderr(Stdio::piped());
-    let child = program.spawn().unwrap();
-    let has_started = || case.sandbox.requests().iter().any(|request| request.method == "POST");
-    while !has_started() {
-        thread::sleep(Duration::from_millis(5));
-    }
-    acceptance::kill("TERM", child.id());
-    let output = child.wait_with_output().unwrap();
-    assert_eq!((output.status.signal(), &*output.stdout), (Some(15), &b""[..]));
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.contains("it is unknown whether a run has started"), "{said}");
-}
-
-#[test]
 #[cfg(target_os = "linux")]
-fn a_terminal_shows_how_the_run_is_doing() {
+fn a_terminal_shows_how_the_run_is_doing_and_what_ctrl_c_means() {
     let case = case();
     case.sandbox.add_fault(Fault::run(FaultKind::Hidden(1)));
     let shown = acceptance::on_terminal(case.program("run_plan").arg("7"), 80);
-    for words in ["701\r\n", "run 701: unknown", "run_plan: run 701 is complete\r\n"] {
+    let first = "701\r\nrun_plan: if you press Ctrl-C, run 701 goes on without this program. \
+                 To watch it: run_plan --resume 701\r\n";
+    assert!(shown.starts_with(first), "{shown:?}");
+    for words in ["run 701: unknown", "run_plan: run 701 is complete\r\n"] {
         assert!(shown.contains(words), "{words}: {shown:?}");
     }
 }

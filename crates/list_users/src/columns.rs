@@ -15,7 +15,7 @@ pub(crate) const ALL: &str = "lastLoginTime,id,agreementAcceptedAt,email,name,ss
     validateExportCompliance,outputHomeDir,uploadDir";
 
 /// The fields that are sent only on request.
-pub(crate) const PRIVILEGES: &str = "maximalPrivileges,maximalCapabilities,authorizationRoles";
+const PRIVILEGES: &str = "maximalPrivileges,maximalCapabilities,authorizationRoles";
 
 /// The names in a list such as those above, without duplicates.
 pub(crate) fn of(names: &str) -> Vec<String> {
@@ -28,14 +28,9 @@ pub(crate) fn of(names: &str) -> Vec<String> {
     columns
 }
 
-/// Whether one of the columns is in such a list.
-pub(crate) fn are_among(columns: &[String], names: &str) -> bool {
-    names.split(',').any(|name| columns.iter().any(|column| column == name))
-}
-
-/// Whether there are columns, all of which are sent without being asked for.
-pub(crate) fn are_plain(columns: &[String]) -> bool {
-    !columns.is_empty() && columns.iter().all(|column| of(ALL).contains(column))
+/// Whether one of the columns is sent only on request.
+pub(crate) fn have_privileges(columns: &[String]) -> bool {
+    PRIVILEGES.split(',').any(|name| columns.iter().any(|column| column == name))
 }
 
 /// Rejects a column that is neither documented nor a field of a user on the first page, unless that

@@ -12,13 +12,10 @@ pub(crate) fn print(
     users: &mut Users,
     columns: &[String],
     is_all: bool,
-    has_header: bool,
     mut output: Output,
 ) -> Result<(), Error> {
     let is_terminal = output.is_terminal();
-    if has_header {
-        output.write_csv(columns.iter().map(|name| not_a_formula(name.as_str())))?;
-    }
+    output.write_csv(columns.iter().map(|name| not_a_formula(name.as_str())))?;
     let mut warns = is_all;
     print_each(users, &mut output, !is_terminal, |user, output| {
         let (values, other) = pick(user, columns);

@@ -17,6 +17,7 @@ mod users;
 use aac_auth::output::Output;
 use aac_auth::{Client, ConnectionOptions, Error};
 use clap::{Parser, ValueEnum};
+use std::env;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use users::Users;
@@ -33,17 +34,9 @@ struct Cli {
     #[arg(long, value_enum, default_value_t = Format::Table, hide_possible_values = true)]
     format: Format,
 
-    /// Short for --format json
-    #[arg(long, conflicts_with = "format")]
-    json: bool,
-
     /// Fields to print, such as id,email
     #[arg(long, value_name = "NAMES")]
     columns: Vec<String>,
-
-    /// Leave out the header line (table, csv)
-    #[arg(long)]
-    no_headers: bool,
 
     /// Begin with a byte order mark, for Excel (csv)
     #[arg(long)]
@@ -57,10 +50,6 @@ struct Cli {
     #[arg(long, value_name = "TEXT")]
     filter: Option<String>,
 
-    /// Include what each user may do (json, jsonl, csv)
-    #[arg(long)]
-    include_privileges: bool,
-
     /// At most N users [default: all]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
@@ -68,10 +57,6 @@ struct Cli {
     /// Users per call
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
     page_size: u64,
-
-    /// Skip the first N users
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    offset: u64,
 
     /// Number of the workspace [default: the current one]
     #[arg(long, value_name = "ID", value_parser = workspace)]
@@ -89,33 +74,38 @@ enum Format {
     Csv,
 }
 
+/// Flags that are gone, and what does the same.
+const GONE: [(&str, &str); 4] = [
+    ("--json", "is --format json now"),
+    ("--no-headers", "is gone: tail -n +2 leaves out the header line"),
+    ("--offset", "is gone: raw_call takes it with --query offset=N"),
+    ("--include-privileges", PRIVILEGES),
+];
+const PRIVILEGES: &str =
+    "is gone: --columns maximalPrivileges,maximalCapabilities,authorizationRoles prints them";
+
 fn main() -> ExitCode {
-    match run(Cli::parse()) {
+    let gone = env::args_os().find_map(|argument| {
+        let name = argument.to_str()?.split('=').next()?;
+        GONE.into_iter().find(|(gone, _)| *gone == name)
+    });
+    let result = match gone {
+        Some((flag, instead)) => Err(Error::usage(format!("{flag} {instead}"))),
+        None => run(Cli::parse()),
+    };
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => error.report(),
     }
 }
 
 fn run(cli: Cli) -> Result<(), Error> {
-    let format = if cli.json { Format::Json } else { cli.format };
     let chosen = columns::of(&cli.columns.join(","));
-    let has_privileges = columns::are_among(&chosen, columns::PRIVILEGES);
-    let conflict = match format {
-        Format::Json | Format::Jsonl if cli.no_headers => {
-            "--no-headers goes with --format table or csv"
-        }
-        Format::Table | Format::Json | Format::Jsonl if cli.bom => "--bom goes with --format csv",
-        Format::Table if cli.include_privileges && !has_privileges => {
-            "--include-privileges goes with another --format, or with --columns authorizationRoles"
-        }
-        _ if cli.include_privileges && !has_privileges && columns::are_plain(&chosen) => {
-            "--include-privileges goes with --columns authorizationRoles, or without --columns"
-        }
-        _ if chosen.is_empty() && !cli.columns.is_empty() => "--columns names no column",
-        _ => "",
-    };
-    if !conflict.is_empty() {
-        return Err(Error::usage(conflict));
+    if cli.bom && cli.format != Format::Csv {
+        return Err(Error::usage("--bom goes with --format csv"));
+    }
+    if chosen.is_empty() && !cli.columns.is_empty() {
+        return Err(Error::usage("--columns names no column"));
     }
 
     let program = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
@@ -125,12 +115,11 @@ fn run(cli: Cli) -> Result<(), Error> {
         None => "/iam/v1/workspaces/{workspaceId}/people".to_owned(),
     };
     let list = |order: &str| {
-        let mut users =
-            client.rows(&path).named("users").page_size(cli.page_size).offset(cli.offset);
+        let mut users = client.rows(&path).named("users").page_size(cli.page_size);
         if let Some(text) = &cli.filter {
             users = users.query("filter", text);
         }
-        if cli.include_privileges || has_privileges {
+        if columns::have_privileges(&chosen) {
             users = users.query("includePrivileges", "true");
         }
         if !order.is_empty() {
@@ -157,19 +146,15 @@ fn run(cli: Cli) -> Result<(), Error> {
     };
     columns::check(&chosen, users.first_page())?;
     let or_else = |names: &str| if chosen.is_empty() { columns::of(names) } else { chosen.clone() };
-    match format {
-        Format::Table => {
-            table::print(&mut users, &or_else(columns::DEFAULT), !cli.no_headers, output)
-        }
+    match cli.format {
+        Format::Table => table::print(&mut users, &or_else(columns::DEFAULT), output),
         Format::Json => json::print(&mut users, &chosen, true, output),
         Format::Jsonl => json::print(&mut users, &chosen, false, output),
         Format::Csv => {
             if cli.bom {
                 output.write("\u{feff}".as_bytes())?;
             }
-            let privileges = if cli.include_privileges { columns::PRIVILEGES } else { "" };
-            let columns = or_else(&[columns::ALL, privileges].join(","));
-            csv::print(&mut users, &columns, chosen.is_empty(), !cli.no_headers, output)
+            csv::print(&mut users, &or_else(columns::ALL), chosen.is_empty(), output)
         }
     }
 }

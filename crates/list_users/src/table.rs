@@ -18,13 +18,9 @@ const DATE: usize = 10;
 pub(crate) fn print(
     users: &mut Users,
     columns: &[String],
-    has_header: bool,
     mut output: Output,
 ) -> Result<(), Error> {
-    let mut rows: Vec<Vec<Box<str>>> = Vec::new();
-    if has_header {
-        rows.push(columns.iter().map(|name| title(name)).collect());
-    }
+    let mut rows: Vec<Vec<Box<str>>> = vec![columns.iter().map(|name| title(name)).collect()];
     print_each(users, &mut output, true, |user, _| {
         let cell = |value: &RawValue| one_line(&text(value)).into();
         let (values, _) = pick(user, columns);

@@ -89,8 +89,6 @@ fn run(cli: &Cli) -> Result<ExitCode, Error> {
         (None, None) => unreachable!("clap requires one of them"),
     };
     let resume = format!("{run} goes on without this program. To watch it: {}", run.resume());
-    let line = if io::stderr().is_terminal() { "\n" } else { "" };
-    let _farewell = client.say_if_interrupted(&format!("{line}run_plan: {resume}\n"));
 
     // First of all: what follows may fail, and the number must not be lost then.
     if let Err(error) = output::print_line(&run.id.to_string()) {
@@ -98,10 +96,15 @@ fn run(cli: &Cli) -> Result<ExitCode, Error> {
         say(&resume);
         return Ok(ExitCode::FAILURE);
     }
+    // Ctrl-C ends this program as it ends any other: a person is told now what that means.
+    let is_watched = io::stderr().is_terminal();
+    if is_watched {
+        say(format_args!("if you press Ctrl-C, {resume}"));
+    }
     let max_wait = cli.max_wait.map(|seconds| Duration::from_secs(seconds.into()));
     match watch::watch(&client, &run, max_wait) {
         Ok(End::Complete) => {
-            if io::stderr().is_terminal() {
+            if is_watched {
                 say(format_args!("{run} is complete"));
             }
             Ok(ExitCode::SUCCESS)

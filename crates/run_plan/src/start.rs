@@ -28,9 +28,6 @@ pub(crate) fn start(client: &Client, kind: Kind, id: u64) -> Result<Started, Err
             (client.request(Method::POST, "/v4/jobGroups").json(&job), "id")
         }
     };
-    let _farewell = client.say_if_interrupted(
-        "\nrun_plan: it is unknown whether a run has started: look before you start another\n",
-    );
     match request.send().and_then(Response::json) {
         Ok(answer) => match (answer[field].as_u64(), answer["validationStatus"].as_str()) {
             (Some(id), _) => Ok(Started::Run(Run { kind, id, is_new: true })),

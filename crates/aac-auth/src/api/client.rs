@@ -1,24 +1,48 @@
 //! The client that all calls of a program share.
 
-use crate::api::connection::Connection;
 use crate::api::json;
 use crate::api::request::Request;
 use crate::api::rows::Rows;
 use crate::config::options::ConnectionOptions;
-use crate::error::Result;
-use crate::platform::farewell;
-use crate::platform::signals::SignalGuard;
+use crate::config::settings::{Folder, Settings};
+use crate::config::trust::Trust;
+use crate::error::notices::Notices;
+use crate::error::place::Place;
+use crate::error::{Cause, Error, Result};
+use crate::http::retry::backoff;
+use crate::http::transport::{Limits, Transport};
+use crate::platform::process;
+use crate::rotation::{Fresh, Rotation};
+use crate::store;
+use crate::store::vault::VaultStore;
+use crate::tokens::credentials;
 use crate::tokens::secret::AccessToken;
 use serde_core::de::DeserializeOwned;
 use serde_json::Value;
-use ureq::http::Method;
+use std::env;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::thread;
+use std::time::Duration;
+use ureq::http::{HeaderValue, Method};
 
 /// A connection to Alteryx Cloud. Threads may share it; a clone is the same connection.
 ///
 /// Each call uses the access token in creds.json, refreshed first if it is about to expire.
 #[derive(Clone, Debug)]
 pub struct Client {
-    connection: Connection,
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    rotation: Rotation,
+    transport: Transport,
+    limits: Limits,
+    retry: u32,
+    notices: Notices,
+    user_agent: HeaderValue,
+    workspace: OnceLock<String>,
 }
 
 impl Client {
@@ -37,7 +61,31 @@ impl Client {
     /// # Ok::<(), aac_auth::Error>(())
     /// ```
     pub fn open(options: &ConnectionOptions, program: &str) -> Result<Self> {
-        Ok(Self { connection: Connection::open(options, program)? })
+        if options.hold_signals {
+            // Before creds.json is read.
+            process::protect();
+        }
+        let settings = settings(options.named_dir())?;
+        let user_agent = format!("{program} aac-auth/{}", env!("CARGO_PKG_VERSION"));
+        let agent = HeaderValue::from_str(&user_agent)
+            .map_err(|_| Error::usage(format!("{program:?} cannot be the name of a program")))?;
+        let notices = Notices { verbose: options.verbose };
+        notices.step(format_args!("the tokens are in {}", settings.creds.display()));
+        let inner = Inner {
+            rotation: Rotation::new(settings, notices, options.hold_signals, &user_agent),
+            transport: Transport::new(&user_agent),
+            limits: Limits {
+                connect: options.timeout,
+                first_byte: options.timeout,
+                idle: options.timeout,
+                total: None,
+            },
+            retry: options.retry,
+            notices,
+            user_agent: agent,
+            workspace: OnceLock::new(),
+        };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Starts a request for a path such as `/iam/v1/workspaces/current`, with or without a query.
@@ -59,7 +107,7 @@ impl Client {
     /// # Ok::<(), aac_auth::Error>(())
     /// ```
     pub fn request(&self, method: Method, path: &str) -> Request<'_> {
-        Request::new(&self.connection, method, path)
+        Request::new(self, method, path)
     }
 
     /// Sends a `GET` and returns the JSON of the response.
@@ -129,38 +177,100 @@ impl Client {
     /// # Ok::<(), aac_auth::Error>(())
     /// ```
     pub fn access_token(&self) -> Result<AccessToken> {
-        Ok(self.connection.fresh(None)?.token)
+        Ok(self.fresh(None)?.token)
     }
 
-    /// Prints `text` on standard error if a signal such as Ctrl-C ends the program before the returned
-    /// value is dropped, for example to say how to go on. There is one such text at a time. Needs
-    /// [`ConnectionOptions::hold_signals`].
-    ///
-    /// ```no_run
-    /// # let client = aac_auth::Client::open(&aac_auth::ConnectionOptions::default(), "demo/1.0")?;
-    /// let _farewell = client.say_if_interrupted("run 701 goes on without this program\n");
-    /// # Ok::<(), aac_auth::Error>(())
-    /// ```
-    pub fn say_if_interrupted(&self, text: &str) -> Farewell {
-        if self.connection.holds_signals() {
-            SignalGuard::prepare();
-            farewell::set(text);
+    pub(crate) fn settings(&self) -> &Settings {
+        self.inner.rotation.settings()
+    }
+
+    /// The secret with the tokens, at this path in the vault that the environment names. Sends nothing.
+    pub(crate) fn vault_store<'a>(&'a self, path: &'a str) -> Result<VaultStore<'a>> {
+        self.inner.rotation.vault_store(path)
+    }
+
+    pub(crate) fn transport(&self) -> &Transport {
+        &self.inner.transport
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.inner.limits
+    }
+
+    pub(crate) fn retry(&self) -> u32 {
+        self.inner.retry
+    }
+
+    pub(crate) fn notices(&self) -> Notices {
+        self.inner.notices
+    }
+
+    pub(crate) fn user_agent(&self) -> HeaderValue {
+        self.inner.user_agent.clone()
+    }
+
+    /// A token for a call: any fresh one, or one other than the rejected one.
+    pub(crate) fn fresh(&self, rejected: Option<&AccessToken>) -> Result<Fresh> {
+        let Inner { rotation, transport, .. } = &*self.inner;
+        match rejected {
+            None => rotation.token(transport),
+            Some(token) => rotation.token_instead_of(token, transport),
         }
-        Farewell(())
     }
 
-    pub(crate) fn connection(&self) -> &Connection {
-        &self.connection
+    /// A fresh token, if there is one without a refresh.
+    pub(crate) fn token_at_hand(&self) -> Option<AccessToken> {
+        self.inner.rotation.token_at_hand()
+    }
+
+    /// Waits before a retry: as long as the server asks, or longer each time.
+    pub(crate) fn pause(&self, tries: &mut u32, wait: Option<Duration>, why: &str) {
+        let pause = wait.unwrap_or_else(|| backoff(*tries));
+        *tries += 1;
+        let seconds = pause.as_secs_f64();
+        let text = format_args!("{why}; trying again in {seconds:.1} s");
+        // A person at a terminal starts to wonder after a second.
+        match pause > Duration::from_secs(1) {
+            true => self.inner.notices.remark(text),
+            false => self.inner.notices.step(text),
+        }
+        thread::sleep(pause);
+    }
+
+    /// The number of the workspace, once known.
+    pub(crate) fn workspace(&self) -> &OnceLock<String> {
+        &self.inner.workspace
     }
 }
 
-/// The text of [`Client::say_if_interrupted`] is in force until this is dropped.
-#[derive(Debug)]
-#[must_use = "dropping it removes the text"]
-pub struct Farewell(());
-
-impl Drop for Farewell {
-    fn drop(&mut self) {
-        farewell::set("");
+/// Finds the folder, and reads the settings in it.
+fn settings(named: Option<PathBuf>) -> Result<Settings> {
+    let (settings, unfilled) = Settings::load(&folder(named)?)?;
+    let Some((path, page)) = unfilled else { return Ok(settings) };
+    // Whoever left one file unfilled probably left both: report them at once.
+    let mut files = vec![(Place::File(path), page)];
+    let fields = credentials::placeholders(&settings.creds);
+    if !fields.is_empty() {
+        files.push((Place::File(settings.creds), settings.hosts.token_page()));
     }
+    Err(Cause::Placeholders { files, fields }.into())
+}
+
+/// The named folder, or the nearest one with tokens, from the current folder upwards.
+fn folder(named: Option<PathBuf>) -> Result<Folder> {
+    let trust = if named.is_some() { Trust::ByHand } else { Trust::ByOwner };
+    let path = match named {
+        Some(named) if named.is_dir() => named,
+        Some(file) if file.is_file() => return Err(Cause::NotAFolder { file }.into()),
+        Some(folder) => return Err(Cause::NoFolder { folder, named: true }.into()),
+        None => {
+            let start = env::current_dir().unwrap_or_default();
+            let has_tokens = |folder: &&Path| store::folder::has_tokens(&folder.join("creds.json"));
+            match start.ancestors().find(has_tokens) {
+                Some(folder) => folder.to_owned(),
+                None => return Err(Cause::NoFolder { folder: start, named: false }.into()),
+            }
+        }
+    };
+    Ok(Folder { path, trust })
 }

@@ -2,7 +2,6 @@
 
 pub(crate) mod body;
 pub(crate) mod client;
-pub(crate) mod connection;
 pub(crate) mod json;
 pub(crate) mod list;
 pub(crate) mod paging;

@@ -1,7 +1,7 @@
 //! One request: built, sent with a fresh token, retried where that is safe.
 
 use crate::api::body::Body;
-use crate::api::connection::Connection;
+use crate::api::client::Client;
 use crate::api::json;
 use crate::api::response::Response;
 use crate::error::{Cause, Error, HttpError, HttpErrorKind, NetworkError, Result, status_line};
@@ -11,8 +11,9 @@ use crate::http::retry::retry_after;
 use crate::http::tcp::Progress;
 use crate::rotation::Fresh;
 use crate::tokens::secret::{AccessToken, redact};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::io::{self, Read};
 use std::time::Duration;
 use ureq::http::{self, HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
@@ -34,6 +35,12 @@ const LONGEST_URL: usize = 65_534;
 const WORKSPACE: &str = "{workspaceId}";
 /// Replaces `{workspaceId}` while a URL is checked, since URLs cannot contain braces.
 const PLACE: &str = "0workspaceId0";
+/// What is encoded in a query. The platform expects `dateFilter[createdAt][gte]` unencoded.
+const IN_QUERY: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'[').remove(b']').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+/// What is encoded in a URL.
+const IN_URL: &AsciiSet =
+    &AsciiSet::EMPTY.add(b' ').add(b'"').add(b'<').add(b'>').add(b'^').add(b'`').add(b'|');
 /// Headers that callers may not set: the target, the sender, the framing.
 const OWN_HEADERS: [HeaderName; 9] = [
     header::AUTHORIZATION,
@@ -47,7 +54,7 @@ const OWN_HEADERS: [HeaderName; 9] = [
     header::PROXY_AUTHORIZATION,
 ];
 
-impl Connection {
+impl Client {
     /// The number of the workspace that the tokens are for, requested once.
     fn workspace_id(&self) -> Result<&str> {
         const CURRENT: &str = "/iam/v1/workspaces/current";
@@ -91,7 +98,7 @@ impl Connection {
 /// ```
 #[derive(Debug)]
 pub struct Request<'client> {
-    pub(super) connection: &'client Connection,
+    pub(super) connection: &'client Client,
     pub(super) method: Method,
     pub(super) path: String,
     pub(super) headers: HeaderMap,
@@ -127,7 +134,7 @@ pub struct Preview {
 }
 
 impl<'client> Request<'client> {
-    pub(crate) fn new(connection: &'client Connection, method: Method, path: &str) -> Self {
+    pub(crate) fn new(connection: &'client Client, method: Method, path: &str) -> Self {
         // Some front ends insist on a length, even 0 (RFC 9110 §8.6).
         let has_length = matches!(method, Method::POST | Method::PUT | Method::PATCH);
         Self {
@@ -591,16 +598,7 @@ pub(super) fn add_to_query(path: &mut String, name: &str, value: &str) {
     path.push(if path.contains('?') { '&' } else { '?' });
     for (separator, text) in [("", name), ("=", value)] {
         path.push_str(separator);
-        for byte in text.bytes() {
-            match byte {
-                // The platform expects `dateFilter[createdAt][gte]` unencoded.
-                b'[' | b']' | b'-' | b'.' | b'_' | b'~' => path.push(char::from(byte)),
-                byte if byte.is_ascii_alphanumeric() => path.push(char::from(byte)),
-                byte => {
-                    let _ = write!(path, "%{byte:02X}");
-                }
-            }
-        }
+        path.extend(utf8_percent_encode(text, IN_QUERY));
     }
 }
 
@@ -608,18 +606,15 @@ pub(super) fn add_to_query(path: &mut String, name: &str, value: &str) {
 /// control character is probably a mistake, so it stays too and is then rejected.
 fn encoded(path: &str) -> String {
     let mut text = String::with_capacity(path.len());
-    for (index, byte) in path.bytes().enumerate() {
-        let is_code = || {
-            let digits = path.as_bytes().get(index + 1..index + 3);
-            digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
-        };
-        match byte {
-            b'%' if !is_code() => text.push_str("%25"),
-            b' ' | b'"' | b'<' | b'>' | b'^' | b'`' | b'|' | 0x80.. => {
-                let _ = write!(text, "%{byte:02X}");
-            }
-            byte => text.push(char::from(byte)),
-        }
+    for (number, part) in path.split('%').enumerate() {
+        let is_code =
+            part.as_bytes().get(..2).is_some_and(|code| code.iter().all(u8::is_ascii_hexdigit));
+        text.push_str(match number {
+            0 => "",
+            _ if is_code => "%",
+            _ => "%25",
+        });
+        text.extend(utf8_percent_encode(part, IN_URL));
     }
     text
 }

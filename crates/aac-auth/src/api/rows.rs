@@ -7,7 +7,7 @@
 //! refresh. If that fails, the page is asked for when it is needed. So nothing in the background has to be
 //! finished when a program ends.
 
-use crate::api::connection::Connection;
+use crate::api::client::Client;
 use crate::api::json;
 use crate::api::list::{List, NoList};
 use crate::api::paging::{Arrival, Fault, Paging, Step};
@@ -59,7 +59,7 @@ pub struct Rows {
 /// The request for each page.
 #[derive(Clone, Debug)]
 struct Query {
-    connection: Connection,
+    connection: Client,
     path: String,
     headers: HeaderMap,
     retry: u32,

@@ -5,7 +5,6 @@
 //! what it finds; this only describes it.
 
 use crate::api::client::Client;
-use crate::api::connection::Connection;
 use crate::config::settings::Settings;
 use crate::config::text;
 use crate::error::place::Place;
@@ -133,13 +132,13 @@ impl Client {
     /// missing, broken or dead is described as well. For a pair in a vault, only the place and what earlier
     /// runs have left on this machine are known.
     pub fn token_status(&self) -> TokenStatus {
-        TokenStatus::read(self.connection(), false, Timestamp::now())
+        TokenStatus::read(self, false, Timestamp::now())
     }
 
     /// The same, and reads the vault if the pair is in one. `now` is the server's time, if it is known
     /// ([`Timestamp::of_response`]): the local clock may be wrong.
     pub fn token_status_online(&self, now: Timestamp) -> TokenStatus {
-        TokenStatus::read(self.connection(), true, now)
+        TokenStatus::read(self, true, now)
     }
 
     /// An access token that is valid for `min_life` at least, refreshed first if it is not: for a program
@@ -169,14 +168,14 @@ impl Client {
                 min_life.as_secs()
             )));
         }
-        let (_, pair, _) = pair(self.connection(), true);
+        let (_, pair, _) = pair(self, true);
         let is_long_enough = pair.is_ok_and(|pair| {
             pair.access_token == token
                 && pair.claims.life_left(pair.arrival, LocalTime::now()) >= min_life
         });
         match is_long_enough {
             true => Ok(token),
-            false => Ok(self.connection().fresh(Some(&token))?.token),
+            false => Ok(self.fresh(Some(&token))?.token),
         }
     }
 }
@@ -187,10 +186,10 @@ type Verdict = (PairState, Option<Error>);
 /// The pair as it is now, and where that is; and what a vault says of it. If there is none to tell of: its
 /// state, and why.
 fn pair(
-    connection: &Connection,
+    client: &Client,
     asks_vault: bool,
 ) -> (Place, Result<Credentials, Verdict>, Option<Verdict>) {
-    let Settings { creds, hosts, .. } = connection.settings();
+    let Settings { creds, hosts, .. } = client.settings();
     let path = match file_store::read(creds, hosts) {
         Err(FileProblem::InVault(path)) => path,
         pair => {
@@ -199,7 +198,7 @@ fn pair(
             return (place, pair, None);
         }
     };
-    match connection.vault_store(&path) {
+    match client.vault_store(&path) {
         Ok(store) if asks_vault => {
             let place = store.place();
             let pair = store.read().map_err(|unusable| without_pair(&place, unusable));
@@ -230,10 +229,10 @@ fn without_pair(place: &Place, unusable: Unusable) -> Verdict {
 }
 
 impl TokenStatus {
-    fn read(connection: &Connection, asks_vault: bool, now: Timestamp) -> Self {
-        let settings = connection.settings();
+    fn read(client: &Client, asks_vault: bool, now: Timestamp) -> Self {
+        let settings = client.settings();
         let files = Files::of(&settings.creds);
-        let (place, pair, noted) = pair(connection, asks_vault);
+        let (place, pair, noted) = pair(client, asks_vault);
         // What else the file tells of its owner, if it cannot be used.
         let bytes = match &pair {
             Ok(_) => Zeroizing::default(),

@@ -1,11 +1,14 @@
 //! The options of a connection.
 
-use crate::config::TIMEOUTS;
 #[cfg(feature = "clap")]
-use crate::config::flags;
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use std::env;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
+
+/// What a timeout may be. No server waits longer than a day; a year would overflow some systems' timers.
+const TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(86_400);
 
 /// How a [`Client`](crate::Client) connects.
 ///
@@ -42,12 +45,12 @@ pub struct ConnectionOptions {
     // The flags' help. `--help` has one line for each.
     /// Folder of creds.json [env AAC_DIR; else here or above]
     #[cfg_attr(feature = "clap", arg(long, value_name = "DIR"))]
-    #[cfg_attr(feature = "clap", arg(value_parser = flags::folder()))]
+    #[cfg_attr(feature = "clap", arg(value_parser = folder()))]
     pub(crate) dir: Option<PathBuf>,
 
     /// Seconds for a response, and between reads
     #[cfg_attr(feature = "clap", arg(long, value_name = "SECS", default_value = "60"))]
-    #[cfg_attr(feature = "clap", arg(value_parser = flags::seconds))]
+    #[cfg_attr(feature = "clap", arg(value_parser = seconds))]
     pub(crate) timeout: Duration,
 
     /// Retries after 429; GET: 502-504, network
@@ -127,4 +130,19 @@ impl ConnectionOptions {
         self.hold_signals = hold;
         self
     }
+}
+
+/// A path that may be empty: in a shell, `AAC_DIR=` unsets it for one command.
+#[cfg(feature = "clap")]
+fn folder() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().map(PathBuf::from)
+}
+
+/// Parses a positive number of seconds, with or without a fraction.
+#[cfg(feature = "clap")]
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    seconds
+        .filter(|time| TIMEOUTS.contains(time))
+        .ok_or_else(|| "a number of seconds, more than 0 and at most 86400".to_owned())
 }

@@ -2,11 +2,9 @@
 
 use crate::config::text;
 use crate::config::trust::Trust;
-use crate::error::place::Place;
-use crate::error::{Cause, Error, FileProblem, Result};
+use crate::error::{Error, FileProblem, Result};
 use crate::loopback::is_loopback;
 use crate::tokens::secret::likely_secret;
-use std::env;
 use std::path::{Path, PathBuf};
 use ureq::http::Uri;
 
@@ -21,43 +19,31 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// Reads the settings from `dir`, or from the nearest folder whose creds.json `has_tokens`. A
-    /// creds.json with `placeholders` has not been filled in.
-    pub(crate) fn load(
-        dir: Option<&Path>,
-        has_tokens: fn(&Path) -> bool,
-        placeholders: fn(&Path) -> Vec<&'static str>,
-    ) -> Result<Self> {
-        let found = find_folder(dir, has_tokens)?;
-        let [url_file, creds] = ["aac_url.txt", "creds.json"].map(|name| found.folder.join(name));
-        found.trust.check(&creds).map_err(|problem| Error::unusable(&creds, problem))?;
-        let hosts = found
+    /// Reads the settings. If the API project ID has not been filled in, tells its file, and the page where
+    /// one is found.
+    pub(crate) fn load(folder: &Folder) -> Result<(Self, Option<(PathBuf, String)>)> {
+        let [url_file, creds] = ["aac_url.txt", "creds.json"].map(|name| folder.path.join(name));
+        folder.trust.check(&creds).map_err(|problem| Error::unusable(&creds, problem))?;
+        let hosts = folder
             .read(&url_file)
             .and_then(|text| Hosts::parse(&text))
             .map_err(|problem| Error::unusable(&url_file, problem))?;
-        let project_id = match project_id(&found, &hosts) {
-            Err((path, FileProblem::Placeholder(page))) => {
-                // Whoever left one file unfilled probably left both: report them at once.
-                let mut files = vec![(Place::File(path), page)];
-                let fields = placeholders(&creds);
-                if !fields.is_empty() {
-                    files.push((Place::File(creds), hosts.token_page()));
-                }
-                return Err(Cause::Placeholders { files, fields }.into());
-            }
-            result => result.map_err(|(path, problem)| Error::unusable(&path, problem))?,
+        let (project_id, unfilled) = match project_id(folder, &hosts) {
+            Ok(id) => (id, None),
+            Err((path, FileProblem::Placeholder(page))) => (String::new(), Some((path, page))),
+            Err((path, problem)) => return Err(Error::unusable(&path, problem)),
         };
-        Ok(Self { hosts, project_id, creds })
+        Ok((Self { hosts, project_id, creds }, unfilled))
     }
 }
 
 /// The folder of the three files, and whose they may be.
-struct Found {
-    folder: PathBuf,
-    trust: Trust,
+pub(crate) struct Folder {
+    pub(crate) path: PathBuf,
+    pub(crate) trust: Trust,
 }
 
-impl Found {
+impl Folder {
     /// Reads one of the files, without surrounding whitespace.
     fn read(&self, path: &Path) -> Result<String, FileProblem> {
         self.trust.check(path)?;
@@ -65,28 +51,12 @@ impl Found {
     }
 }
 
-/// Finds the named folder, or the nearest one with a creds.json, from the current folder upwards.
-fn find_folder(named: Option<&Path>, has_tokens: fn(&Path) -> bool) -> Result<Found> {
-    if let Some(named) = named {
-        return match named.is_dir() {
-            true => Ok(Found { folder: named.to_owned(), trust: Trust::ByHand }),
-            false if named.is_file() => Err(Cause::NotAFolder { file: named.to_owned() }.into()),
-            false => Err(Cause::NoFolder { folder: named.to_owned(), named: true }.into()),
-        };
-    }
-    let start = env::current_dir().unwrap_or_default();
-    match start.ancestors().find(|folder| has_tokens(&folder.join("creds.json"))) {
-        Some(folder) => Ok(Found { folder: folder.to_owned(), trust: Trust::ByOwner }),
-        None => Err(Cause::NoFolder { folder: start, named: false }.into()),
-    }
-}
-
 /// Reads the API project ID from client_id.txt. If that is absent or still a placeholder, reads
 /// api_project_id.txt, the name used since April 2025.
-fn project_id(found: &Found, hosts: &Hosts) -> Result<String, (PathBuf, FileProblem)> {
+fn project_id(folder: &Folder, hosts: &Hosts) -> Result<String, (PathBuf, FileProblem)> {
     let read = |name: &str| {
-        let path = found.folder.join(name);
-        found
+        let path = folder.path.join(name);
+        folder
             .read(&path)
             .and_then(|id| check_project_id(id, hosts))
             .map_err(|problem| (path, problem))

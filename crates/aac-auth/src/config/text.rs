@@ -21,17 +21,17 @@ fn read_if(
     may_be_read: impl Fn(&File) -> Result<(), FileProblem>,
 ) -> Result<Zeroizing<Vec<u8>>, FileProblem> {
     // Windows has no right to open a folder, and would say so.
-    let metadata = platform::patiently(path, || fs::metadata(path)).map_err(unreadable)?;
+    let metadata = platform::patiently(|| fs::metadata(path)).map_err(unreadable)?;
     if !metadata.is_file() {
         return Err(FileProblem::NotAFile);
     }
-    let file = platform::patiently(path, || platform::open_at_once(path)).map_err(unreadable)?;
+    let file = platform::patiently(|| platform::open_at_once(path)).map_err(unreadable)?;
     may_be_read(&file)?;
-    read_open(path, &file)
+    read_open(&file)
 }
 
 /// Reads the bytes of this open file.
-pub(crate) fn read_open(path: &Path, mut file: &File) -> Result<Zeroizing<Vec<u8>>, FileProblem> {
+pub(crate) fn read_open(mut file: &File) -> Result<Zeroizing<Vec<u8>>, FileProblem> {
     let metadata = file.metadata().map_err(unreadable)?;
     if !metadata.is_file() {
         return Err(FileProblem::NotAFile);
@@ -44,7 +44,7 @@ pub(crate) fn read_open(path: &Path, mut file: &File) -> Result<Zeroizing<Vec<u8
         file.rewind()?;
         file.take(LIMIT + 1).read_to_end(&mut bytes)
     };
-    platform::patiently(path, read).map_err(unreadable)?;
+    platform::patiently(read).map_err(unreadable)?;
     if bytes.len() as u64 > LIMIT {
         return Err(FileProblem::TooLarge);
     }

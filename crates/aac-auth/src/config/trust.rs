@@ -76,7 +76,7 @@ pub(crate) fn of_a_new_file(folder: &Path) -> io::Result<FileOwner> {
     let path = folder.join(format!("creds.json.lock.{}", random::name()));
     let owner = platform::create_new(&path, None).and_then(|file| FileOwner::of_open(&file));
     if owner.is_ok() {
-        platform::patiently(&path, || fs::remove_file(&path))?;
+        platform::patiently(|| fs::remove_file(&path))?;
     }
     owner
 }

@@ -1,18 +1,18 @@
 //! A file that gets its name once it is complete. Until then, any file of that name stays unchanged.
 
 use crate::platform;
-use crate::platform::cleanup::{self, Registration};
-use crate::platform::signals::SignalGuard;
 use crate::random;
 use crate::store::folder;
+use crate::tokens::secret::Digest;
+use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 #[derive(Debug)]
 pub(crate) struct AtomicFile {
     path: PathBuf,
-    file: BufWriter<File>,
+    file: File,
     place: Place,
 }
 
@@ -20,7 +20,7 @@ pub(crate) struct AtomicFile {
 #[derive(Debug)]
 enum Place {
     /// In a file without a name; it ends with the program, however that ends.
-    Unnamed { handles_signals: bool },
+    Unnamed,
     /// In a file beside it.
     Part(Part),
     /// In the file itself: it can be written, but its folder cannot. It is emptied only when the first
@@ -29,20 +29,16 @@ enum Place {
 }
 
 impl AtomicFile {
-    /// Creates the file's temporary place. `path` contains no symbolic link. With `handles_signals`, a
-    /// signal that ends the program leaves nothing beside it.
-    pub(crate) fn create(path: PathBuf, buffer: usize, handles_signals: bool) -> io::Result<Self> {
+    /// Creates the file's temporary place. `path` contains no symbolic link.
+    pub(crate) fn create(path: PathBuf) -> io::Result<Self> {
         let old = match fs::metadata(&path) {
             Ok(old) => Some((old.permissions(), File::options().write(true).open(&path)?)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(error),
         };
-        let folder = folder(&path);
-        let made = match platform::unnamed_file(folder) {
-            Some(file) => Ok((file, Place::Unnamed { handles_signals })),
-            None => {
-                Part::create(folder, handles_signals).map(|(file, part)| (file, Place::Part(part)))
-            }
+        let made = match platform::unnamed_file(folder(&path)) {
+            Some(file) => Ok((file, Place::Unnamed)),
+            None => Part::create(&path).map(|(file, part)| (file, Place::Part(part))),
         };
         let (file, place) = match (made, old) {
             (Ok((file, place)), Some((permissions, _))) => {
@@ -55,11 +51,7 @@ impl AtomicFile {
             }
             (Err(error), _) => return Err(error),
         };
-        Ok(Self { path, file: BufWriter::with_capacity(buffer, file), place })
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
+        Ok(Self { path, file, place })
     }
 
     /// Whether the file itself is written, so that an interruption leaves it incomplete.
@@ -70,32 +62,36 @@ impl AtomicFile {
     /// Gives the content its name.
     pub(crate) fn commit(mut self) -> io::Result<()> {
         self.empty_itself()?;
-        let file = self.file.into_inner().map_err(io::IntoInnerError::into_error)?;
-        let mut part = match self.place {
+        let file = self.file;
+        let part = match self.place {
             Place::Itself { .. } => return Ok(()),
             Place::Part(part) => part,
-            Place::Unnamed { handles_signals } => {
-                // A new name is taken in one step; an old file can only be replaced by a rename.
-                if platform::name_file(&file, &self.path).is_ok() {
-                    return Ok(());
-                }
-                let part = Part::unused(folder(&self.path), handles_signals);
+            // A new name is taken in one step; an old file can only be replaced by a rename.
+            Place::Unnamed if platform::name_file(&file, &self.path).is_ok() => return Ok(()),
+            Place::Unnamed => {
+                lock(&file);
+                let part = Part::unused(&self.path);
                 platform::name_file(&file, &part.path)?;
                 part
             }
         };
-        // Closed first: not every file system renames open files.
-        drop(file);
-        folder::rename(&part.path, &self.path).map_err(|error| {
-            // It is complete, so it is kept.
-            part.is_kept = true;
-            io::Error::other(format!("{error}; the result is in {}", part.path.display()))
+        // As long as it is locked, nobody takes it for a leftover. But not every file system renames
+        // open files.
+        let renamed = fs::rename(&part.path, &self.path).or_else(|_| {
+            drop(file);
+            folder::rename(&part.path, &self.path)
+        });
+        renamed.or_else(|error| {
+            // It is complete, so it is kept, under a name that the next download does not remove.
+            let kept = part.path.with_extension("kept");
+            fs::rename(&part.path, &kept)?;
+            Err(io::Error::other(format!("{error}; the result is in {}", kept.display())))
         })
     }
 
     fn empty_itself(&mut self) -> io::Result<()> {
         if let Place::Itself { is_emptied: is_emptied @ false } = &mut self.place {
-            self.file.get_ref().set_len(0)?;
+            self.file.set_len(0)?;
             *is_emptied = true;
         }
         Ok(())
@@ -113,39 +109,66 @@ impl Write for AtomicFile {
     }
 }
 
-/// A file beside the target. It does not use the target's name, which may be as long as names can be.
-/// It is removed when this is dropped.
+/// A file beside the target, locked while it is written and removed when this is dropped. A program that
+/// is ended leaves it behind; the next one with the same target finds it by its name, unlocked.
 #[derive(Debug)]
 struct Part {
     path: PathBuf,
-    is_kept: bool,
-    _registration: Option<Registration>,
 }
 
 impl Part {
-    fn create(folder: &Path, handles_signals: bool) -> io::Result<(File, Self)> {
-        let part = Self::unused(folder, handles_signals);
-        Ok((File::create_new(&part.path)?, part))
+    fn create(target: &Path) -> io::Result<(File, Self)> {
+        remove_leftovers(target);
+        loop {
+            let part = Self::unused(target);
+            let file = File::create_new(&part.path)?;
+            lock(&file);
+            // Another program may have taken it for a leftover before it was locked.
+            if part.path.try_exists()? {
+                return Ok((file, part));
+            }
+        }
     }
 
     /// An unused name, whoever else writes here. Creates no file yet.
-    fn unused(folder: &Path, handles_signals: bool) -> Self {
-        let path = folder.join(format!("aac-{}.part", random::name()));
-        let registration = handles_signals.then(|| {
-            SignalGuard::prepare();
-            cleanup::register(&path)
-        });
-        Self { path, is_kept: false, _registration: registration.flatten() }
+    fn unused(target: &Path) -> Self {
+        let name = format!("{}{}.part", prefix(target), random::name());
+        Self { path: folder(target).join(name) }
     }
 }
 
 impl Drop for Part {
     fn drop(&mut self) {
-        if !self.is_kept {
-            // Best effort: nobody needs the file, and usually it has been renamed by now.
-            let _ = platform::patiently(&self.path, || fs::remove_file(&self.path));
+        // Best effort: nobody needs the file, and usually it has been renamed by now.
+        let _ = platform::patiently(|| fs::remove_file(&self.path));
+    }
+}
+
+/// How the name of a target's parts begins. It is short: the target's own may be as long as names can be.
+fn prefix(target: &Path) -> String {
+    let name = target.file_name().unwrap_or_default();
+    format!("aac-{:.16}-", Digest::of(name.as_encoded_bytes()).to_string())
+}
+
+/// Removes the parts of a target that nobody has locked. Best effort: they are in nobody's way.
+fn remove_leftovers(target: &Path) {
+    let prefix = prefix(target);
+    for entry in fs::read_dir(folder(target)).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let is_part = path.extension() == Some(OsStr::new("part"))
+            && entry.file_name().to_string_lossy().starts_with(&prefix);
+        if is_part
+            && let Ok(file) = platform::open_plain(&path, File::options().write(true))
+            && file.try_lock().is_ok()
+        {
+            let _ = fs::remove_file(&path);
         }
     }
+}
+
+/// Best effort: where files cannot be locked, no part is taken for a leftover.
+fn lock(file: &File) {
+    let _ = file.lock();
 }
 
 fn folder(path: &Path) -> &Path {
@@ -159,16 +182,17 @@ fn is_forbidden(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::mem;
 
     /// As on a file system without unnamed files.
     fn with_part(path: &Path) -> AtomicFile {
-        let (file, part) = Part::create(folder(path), false).unwrap();
-        AtomicFile { path: path.to_owned(), file: BufWriter::new(file), place: Place::Part(part) }
+        let (file, part) = Part::create(path).unwrap();
+        AtomicFile { path: path.to_owned(), file, place: Place::Part(part) }
     }
 
     #[test]
     fn a_file_is_replaced_when_it_is_whole_and_not_before() {
-        let create = |path: &Path| AtomicFile::create(path.to_owned(), 1, false).unwrap();
+        let create = |path: &Path| AtomicFile::create(path.to_owned()).unwrap();
         for create in [create, with_part] {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("result");
@@ -200,5 +224,32 @@ mod tests {
         let error = file.commit().unwrap_err().to_string();
         let (_, part) = error.split_once("; the result is in ").unwrap();
         assert_eq!(fs::read(part).unwrap(), b"new");
+    }
+
+    #[test]
+    fn the_next_download_to_a_name_removes_what_an_interrupted_one_has_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let names = || fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+        let [path, other] = ["result", "other"].map(|name| folder.path().join(name));
+        // As where a signal ends the program.
+        let leave = |path: &Path| {
+            let (_, part) = Part::create(path).unwrap();
+            let left = part.path.clone();
+            mem::forget(part);
+            left
+        };
+        let [left, of_other] = [leave(&path), leave(&other)];
+        let mut kept = vec![of_other];
+        let mut being_written = with_part(&path);
+        assert!(!left.exists());
+        let Place::Part(part) = &being_written.place else { unreachable!() };
+        kept.push(part.path.clone());
+        let next = with_part(&path);
+        assert!(kept.iter().all(|path| path.exists()), "{:?}", names().collect::<Vec<_>>());
+        drop(next);
+        being_written.write_all(b"new").unwrap();
+        being_written.commit().unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert_eq!(names().count(), 2);
     }
 }

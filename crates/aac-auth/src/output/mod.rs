@@ -120,87 +120,96 @@ const BUFFER: usize = 64 * 1024;
 /// ```
 #[derive(Debug)]
 pub struct Output {
-    sink: Sink,
+    sink: BufWriter<Sink>,
+    /// The file that it is written to; none for standard output.
+    path: Option<PathBuf>,
     is_terminal: bool,
     /// Whether the last line written is incomplete.
     is_in_line: bool,
-    /// Kept from one record to the next.
-    line: String,
 }
 
 #[derive(Debug)]
 enum Sink {
-    Stdout(BufWriter<StdoutLock<'static>>),
-    /// Standard output, which was closed when the program started.
+    Stdout(StdoutLock<'static>),
+    /// Standard output that is not open for writing. The standard library ignores that.
     Closed,
     /// Written directly: a device, a pipe, a file that is already open.
-    Special {
-        path: PathBuf,
-        file: File,
-    },
+    Special(File),
     File(AtomicFile),
 }
 
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Stdout(stdout) => stdout.write(bytes),
+            Self::Closed => Err(io::Error::other("it is not open for writing")),
+            Self::Special(file) => file.write(bytes),
+            Self::File(file) => file.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Stdout(stdout) => stdout.flush(),
+            // Nothing is held back.
+            _ => Ok(()),
+        }
+    }
+}
+
 impl Output {
-    /// Standard output. If it is closed, the first byte is an error.
+    fn new(sink: Sink, path: Option<&Path>, is_terminal: bool) -> Self {
+        let sink = BufWriter::with_capacity(BUFFER, sink);
+        Self { sink, path: path.map(Path::to_owned), is_terminal, is_in_line: false }
+    }
+
+    /// Standard output. If it is not open for writing, the first byte is an error.
     pub fn stdout() -> Self {
         let stdout = io::stdout();
         let is_terminal = stdout.is_terminal();
         let sink = match platform::has_stdout() {
-            true => Sink::Stdout(BufWriter::with_capacity(BUFFER, stdout.lock())),
+            true => Sink::Stdout(stdout.lock()),
             false => Sink::Closed,
         };
-        Self { sink, is_terminal, is_in_line: false, line: String::new() }
+        Self::new(sink, None, is_terminal)
     }
 
-    fn open(path: &Path, handles_signals: bool) -> Result<Self> {
+    fn open(path: &Path) -> Result<Self> {
         let failed = |source| Error::file(path, source);
-        let is_folder = || {
-            failed(io::Error::new(io::ErrorKind::IsADirectory, "is a folder: name a file in it"))
-        };
-        let special = |mut options: fs::OpenOptions| {
-            let file = options.write(true).open(path).map_err(failed)?;
+        let special = |options: &mut fs::OpenOptions| {
+            let file = options.open(path).map_err(failed)?;
             let is_terminal = file.is_terminal();
-            let sink = Sink::Special { path: path.to_owned(), file };
-            Ok(Self { sink, is_terminal, is_in_line: false, line: String::new() })
+            Ok(Self::new(Sink::Special(file), Some(path), is_terminal))
         };
         match descriptor(path) {
             Some(Descriptor::Stdout) => return Ok(Self::stdout()),
-            Some(Descriptor::Other) => {
-                // Keep what another program has written there.
-                let mut options = File::options();
-                options.append(true);
-                return special(options);
-            }
+            // Keep what another program has written there.
+            Some(Descriptor::Other) => return special(File::options().append(true)),
             None => {}
         }
-        match fs::metadata(path) {
-            Ok(old) if old.is_dir() => return Err(is_folder()),
-            Ok(old) if old.is_file() => {}
+        let is_folder = match fs::metadata(path) {
+            Ok(old) if old.is_file() => false,
+            Ok(old) if old.is_dir() => true,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let text = path.to_string_lossy();
-                if text.ends_with(path::is_separator) {
-                    return Err(is_folder());
-                }
+                path.to_string_lossy().ends_with(path::is_separator)
             }
             // A device, a pipe, or something Windows reports nothing about, such as NUL.
-            Ok(_) | Err(_) => return special(File::options()),
+            _ => return special(File::options().write(true)),
+        };
+        if is_folder {
+            let what = "is a folder: name a file in it";
+            return Err(failed(io::Error::new(io::ErrorKind::IsADirectory, what)));
         }
         // A link stays a link: its target is replaced.
-        let file = AtomicFile::create(folder::real_path(path), BUFFER, handles_signals);
-        let file = file.map_err(failed)?;
+        let real = folder::real_path(path);
+        let file = AtomicFile::create(real.clone()).map_err(failed)?;
         if file.is_in_place() {
             warn(format_args!(
                 "{}: its folder cannot be written, so the file is written in place; an interruption leaves a part of it",
                 path.display()
             ));
         }
-        Ok(Self {
-            sink: Sink::File(file),
-            is_terminal: false,
-            is_in_line: false,
-            line: String::new(),
-        })
+        Ok(Self::new(Sink::File(file), Some(&real), false))
     }
 
     /// Whether a person sees the output as it is written.
@@ -249,8 +258,7 @@ impl Output {
     /// # Ok::<(), aac_auth::Error>(())
     /// ```
     pub fn write_csv(&mut self, cells: impl IntoIterator<Item: AsRef<str>>) -> Result<()> {
-        let mut line = mem::take(&mut self.line);
-        line.clear();
+        let mut line = String::new();
         for (column, cell) in cells.into_iter().enumerate() {
             let cell = match self.is_terminal {
                 true => Cow::from(one_line(cell.as_ref())),
@@ -264,9 +272,7 @@ impl Output {
         }
         // An empty line would not count as a record.
         line.push_str(if line.is_empty() { "\"\"\r\n" } else { "\r\n" });
-        let result = self.write(line.as_bytes());
-        self.line = line;
-        result
+        self.write(line.as_bytes())
     }
 
     /// Flushes what has been written so far.
@@ -277,13 +283,10 @@ impl Output {
     /// Completes the result: a file now gets its name.
     pub fn finish(mut self) -> Result<()> {
         self.flush()?;
-        match mem::replace(&mut self.sink, Sink::Closed) {
-            Sink::File(file) => {
-                let path = file.path().to_owned();
-                file.commit().map_err(|source| Error::file(path, source))
-            }
+        match mem::replace(self.sink.get_mut(), Sink::Closed) {
+            Sink::File(file) => file.commit().map_err(|error| self.error(error)),
             sink => {
-                self.sink = sink;
+                *self.sink.get_mut() = sink;
                 Ok(())
             }
         }
@@ -291,24 +294,10 @@ impl Output {
 
     /// Converts another library's error from writing here.
     pub fn error(&self, source: io::Error) -> Error {
-        let path = match &self.sink {
-            Sink::Stdout(_) | Sink::Closed => return Cause::Output(source).into(),
+        match &self.path {
             // `-o >(head)` is a reader that stops reading, as `| head` is.
-            Sink::Special { .. } if source.kind() == io::ErrorKind::BrokenPipe => {
-                return Cause::Output(source).into();
-            }
-            Sink::Special { path, .. } => path,
-            Sink::File(file) => file.path(),
-        };
-        Error::file(path, source)
-    }
-
-    fn writer(&mut self) -> io::Result<&mut dyn Write> {
-        match &mut self.sink {
-            Sink::Stdout(stdout) => Ok(stdout),
-            Sink::Closed => Err(io::Error::other("it is not open for writing")),
-            Sink::Special { file, .. } => Ok(file),
-            Sink::File(file) => Ok(file),
+            Some(path) if source.kind() != io::ErrorKind::BrokenPipe => Error::file(path, source),
+            _ => Cause::Output(source).into(),
         }
     }
 }
@@ -316,16 +305,15 @@ impl Output {
 /// For libraries that write by themselves; [`Output::error`] converts their errors to an [`Error`].
 impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.writer()?.write(bytes)?;
+        let written = self.sink.write(bytes)?;
         if let Some(last) = bytes[..written].last() {
             self.is_in_line = *last != b'\n';
         }
         Ok(written)
     }
 
-    /// Nothing has been written to a closed output.
     fn flush(&mut self) -> io::Result<()> {
-        self.writer().map_or(Ok(()), Write::flush)
+        self.sink.flush()
     }
 }
 
@@ -333,7 +321,7 @@ impl Drop for Output {
     fn drop(&mut self) {
         if self.is_terminal && self.is_in_line {
             // The next output, an error or the shell's prompt, begins on its own line.
-            let _ = Write::write_all(self, b"\n");
+            let _ = self.sink.write_all(b"\n");
         }
     }
 }
@@ -346,8 +334,8 @@ impl Client {
     /// - If the file can be written but its folder cannot, it is written in place, with a warning: an
     ///   interruption leaves it incomplete.
     /// - A signal that ends the program leaves nothing behind on Linux. Elsewhere, and on file systems
-    ///   without `O_TMPFILE`, it leaves `aac-….part` in the folder, unless there is
-    ///   [`ConnectionOptions::hold_signals`](crate::ConnectionOptions::hold_signals).
+    ///   without `O_TMPFILE`, it leaves `aac-….part` in the folder. The next output to the same file
+    ///   removes that, unless a program is writing it.
     ///
     /// # Errors
     ///
@@ -361,14 +349,14 @@ impl Client {
     /// # Ok::<(), aac_auth::Error>(())
     /// ```
     pub fn output_file(&self, path: &Path) -> Result<Output> {
-        if holds_credentials(path, &self.connection().settings().creds) {
+        if holds_credentials(path, &self.settings().creds) {
             let what = format!(
                 "{} is part of your credentials and is not overwritten: name another file",
                 path.display()
             );
             return Err(Error::usage(what));
         }
-        Output::open(path, self.connection().holds_signals())
+        Output::open(path)
     }
 }
 

@@ -1,7 +1,5 @@
 //! Everything that differs between systems: owners and modes, durable renames, signals, proxies.
 
-pub(crate) mod cleanup;
-pub(crate) mod farewell;
 #[cfg(unix)]
 mod owner;
 mod patience;
@@ -25,8 +23,7 @@ pub(crate) use windows::console::{end_by, handle_signals, is_interrupt};
 pub(crate) use windows::owner::FileOwner;
 #[cfg(windows)]
 pub(crate) use windows::{
-    is_lookup_failure, is_sharing_violation, is_unclear, may_pass, open_to_lock, plain,
-    system_proxy,
+    is_lookup_failure, is_sharing_violation, may_pass, open_to_lock, plain, system_proxy,
 };
 
 use std::fs::{File, Metadata};
@@ -340,16 +337,9 @@ pub(crate) fn is_sharing_violation(_error: &io::Error) -> bool {
     false
 }
 
-/// Whether the failure of an operation on these files may be due to another program that has one of them
-/// open.
+/// Whether the failure may pass by itself, as soon as another program closes the file.
 #[cfg(not(windows))]
-pub(crate) fn may_pass(_error: &io::Error, _path: &Path, _to: Option<&Path>) -> bool {
-    false
-}
-
-/// Whether the failure has several causes, which only another look at the file tells apart.
-#[cfg(not(windows))]
-pub(crate) fn is_unclear(_error: &io::Error) -> bool {
+pub(crate) fn may_pass(_error: &io::Error) -> bool {
     false
 }
 
@@ -450,8 +440,8 @@ pub(crate) fn handle_signals() {
                 }
             };
             // SAFETY: a handler may not allocate, lock or print (signal-safety(7)). This one reads and
-            // writes atomics, asks for the time, removes files with `unlink`, writes with `write`, and calls `exit` or
-            // `emulate_default_handler`, all of which are allowed.
+            // writes atomics, asks for the time, and calls `exit` or `emulate_default_handler`, all of
+            // which are allowed.
             let handled = unsafe { signal_hook::low_level::register(signal, handle) };
             // A signal that cannot be handled cannot be held.
             let _ = handled;
@@ -517,36 +507,6 @@ pub(crate) fn keep_alive(stream: &TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-/// Removes a file in a signal handler, without allocating or locking. The path ends with a zero
-/// byte.
-#[cfg(unix)]
-pub(crate) fn unlink(path: &[u8]) {
-    if let Ok(path) = std::ffi::CStr::from_bytes_until_nul(path) {
-        let _ = rustix::fs::unlink(path);
-    }
-}
-
-#[cfg(not(unix))]
-pub(crate) fn unlink(path: &[u8]) {
-    let path = path.split(|byte| *byte == 0).next().unwrap_or_default();
-    if let Ok(path) = str::from_utf8(path) {
-        let _ = std::fs::remove_file(path);
-    }
-}
-
-/// Writes to standard error in a signal handler, without allocating or locking.
-#[cfg(unix)]
-pub(crate) fn write_stderr(bytes: &[u8]) {
-    // Best effort: it may be closed.
-    let _ = rustix::io::write(rustix::stdio::stderr(), bytes);
-}
-
-/// Windows runs the handler in a thread of its own, which may wait for a lock.
-#[cfg(not(unix))]
-pub(crate) fn write_stderr(bytes: &[u8]) {
-    let _ = io::Write::write_all(&mut io::stderr(), bytes);
-}
-
 /// A file without a name in this folder; it ends with the program, however that ends. `None` if the
 /// file system does not support it, or the file could not be named later.
 #[cfg(target_os = "linux")]
@@ -580,41 +540,15 @@ fn descriptor(file: &File) -> PathBuf {
     format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(file)).into()
 }
 
-/// Whether the process was started with a writable standard output. The standard library ignores one
-/// that is not.
+/// Whether standard output is open for writing. The standard library ignores one that is not.
 #[cfg(unix)]
 pub(crate) fn has_stdout() -> bool {
+    use rustix::fs::OFlags;
     let flags = rustix::fs::fcntl_getfl(rustix::stdio::stdout());
-    !stdout::WAS_CLOSED.load(std::sync::atomic::Ordering::Relaxed)
-        && flags
-            .is_ok_and(|flags| (flags & rustix::fs::OFlags::ACCMODE) != rustix::fs::OFlags::RDONLY)
+    flags.is_ok_and(|flags| (flags & OFlags::ACCMODE) != OFlags::RDONLY)
 }
 
 #[cfg(not(unix))]
 pub(crate) fn has_stdout() -> bool {
     !std::os::windows::io::AsRawHandle::as_raw_handle(&io::stdout()).is_null()
-}
-
-/// A closed standard output must be detected before `main`: the runtime replaces it with /dev/null,
-/// which then looks deliberate.
-#[cfg(unix)]
-mod stdout {
-    use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-
-    pub(super) static WAS_CLOSED: AtomicBool = AtomicBool::new(false);
-
-    #[used]
-    #[expect(unsafe_code, reason = "the loader runs what stands in this section before `main`")]
-    // SAFETY: the section holds pointers to functions of this type. This one makes a single system call.
-    #[cfg_attr(
-        target_vendor = "apple",
-        unsafe(link_section = "__DATA,__mod_init_func,mod_init_funcs")
-    )]
-    #[cfg_attr(not(target_vendor = "apple"), unsafe(link_section = ".init_array"))]
-    static LOOK: extern "C" fn() = look;
-
-    extern "C" fn look() {
-        let is_closed = rustix::io::fcntl_getfd(rustix::stdio::stdout()).is_err();
-        WAS_CLOSED.store(is_closed, Relaxed);
-    }
 }

@@ -3,7 +3,6 @@
 
 use crate::platform;
 use std::io;
-use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -20,16 +19,10 @@ pub(crate) struct Patience {
 }
 
 impl Patience {
-    /// Waits a little if this failure may be due to another program that has the file open, and will not
-    /// have it open for long; otherwise returns false at once. A rename has a second file, `to`.
-    pub(crate) fn waits_for(&mut self, error: &io::Error, path: &Path, to: Option<&Path>) -> bool {
-        // What was in the way may be gone before its cause can be found.
-        let is_worth_a_try = || self.deadline.is_none() && platform::is_unclear(error);
-        if !platform::may_pass(error, path, to) && !is_worth_a_try() {
-            return false;
-        }
+    /// Waits a little if this failure may pass; otherwise returns false at once.
+    pub(crate) fn waits_for(&mut self, error: &io::Error) -> bool {
         let now = Instant::now();
-        if now >= *self.deadline.get_or_insert(now + LONGEST) {
+        if !platform::may_pass(error) || now >= *self.deadline.get_or_insert(now + LONGEST) {
             return false;
         }
         self.pause = (2 * self.pause).clamp(FIRST_PAUSE, LONGEST_PAUSE);
@@ -38,16 +31,12 @@ impl Patience {
     }
 }
 
-/// Does something with the file at this path, and again as long as another program's hold on it is in
-/// the way.
-pub(crate) fn patiently<T>(
-    path: &Path,
-    mut operation: impl FnMut() -> io::Result<T>,
-) -> io::Result<T> {
+/// Does something with a file, and again as long as another program's hold on it may be in the way.
+pub(crate) fn patiently<T>(mut operation: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     let mut patience = Patience::default();
     loop {
         match operation() {
-            Err(error) if patience.waits_for(&error, path, None) => {}
+            Err(error) if patience.waits_for(&error) => {}
             result => return result,
         }
     }

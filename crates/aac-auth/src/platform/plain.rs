@@ -118,7 +118,7 @@ pub(crate) fn is_named(file: &File, path: &Path) -> io::Result<bool> {
     };
     #[cfg(not(unix))]
     let named = || -> io::Result<bool> {
-        let named = crate::platform::patiently(path, || same_file::Handle::from_path(path))?;
+        let named = crate::platform::patiently(|| same_file::Handle::from_path(path))?;
         Ok(same_file::Handle::from_file(file.try_clone()?)? == named)
     };
     match named() {

@@ -9,7 +9,6 @@
 //! Windows has console events instead of signals, and calls their handler on a thread of its own.
 
 use crate::platform;
-use crate::platform::{cleanup, farewell};
 use std::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Once, OnceLock};
 use std::time::Instant;
@@ -60,7 +59,6 @@ impl Drop for SignalGuard {
             PENDING_SINCE.store(0, SeqCst);
             let signal = PENDING.swap(0, SeqCst);
             if signal != 0 {
-                leave();
                 platform::end_by(signal);
             }
         }
@@ -76,16 +74,8 @@ pub(crate) fn is_pending() -> bool {
 /// What a handler asks when a signal comes: whether it is to end the program now. Everything called here
 /// must be signal-safe: see [`platform::handle_signals`].
 pub(crate) fn ends_program(signal: i32) -> bool {
-    let ends = !is_held(signal);
-    if ends {
-        leave();
-    }
-    ends
-}
-
-fn is_held(signal: i32) -> bool {
     if GUARDS.load(SeqCst) == 0 {
-        return false;
+        return true;
     }
     let elapsed = START.get().map_or(0, |start| start.elapsed().as_millis());
     let now = u64::try_from(elapsed).unwrap_or(u64::MAX - 1) + 1;
@@ -93,14 +83,8 @@ fn is_held(signal: i32) -> bool {
         Ok(_) => {
             PENDING.store(signal, SeqCst);
             // On another thread, the last guard may have been dropped without seeing the signal.
-            GUARDS.load(SeqCst) != 0
+            GUARDS.load(SeqCst) == 0
         }
-        Err(since) => !platform::is_interrupt(signal) || now - since < INSISTS_AFTER,
+        Err(since) => platform::is_interrupt(signal) && now - since >= INSISTS_AFTER,
     }
-}
-
-/// What remains to be done before a signal ends the program.
-fn leave() {
-    cleanup::remove_files();
-    farewell::say();
 }

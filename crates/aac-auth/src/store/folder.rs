@@ -73,7 +73,7 @@ impl Files {
     fn access(&self) -> Result<Option<Access>, StoreError> {
         let of = |file: io::Result<File>| file.and_then(Access::of);
         let options = reading();
-        let creds = patiently(&self.creds, || of(platform::open_plain(&self.creds, &options)));
+        let creds = patiently(|| of(platform::open_plain(&self.creds, &options)));
         match creds {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             access => return access.map(Some).map_err(at(&self.creds)),
@@ -104,8 +104,8 @@ impl Files {
 
     /// Reads one of the files beside creds.json.
     pub(crate) fn read(&self, path: &Path) -> Result<Zeroizing<Vec<u8>>, FileProblem> {
-        let file = patiently(path, || self.open(path, &reading())).map_err(text::unreadable)?;
-        text::read_open(path, &file)
+        let file = patiently(|| self.open(path, &reading())).map_err(text::unreadable)?;
+        text::read_open(&file)
     }
 
     /// Whether a file of this user's may hold a pair: this process's user, root, the owner of creds.json, or
@@ -200,7 +200,7 @@ impl Files {
     pub(crate) fn create_new(&self, path: &Path) -> Result<File, StoreError> {
         let access = self.access()?;
         let create = || platform::create_new(path, access.as_ref());
-        let file = patiently(path, create).map_err(at(path))?;
+        let file = patiently(create).map_err(at(path))?;
         let Some(access) = access else { return Ok(file) };
         match access.give_to(&file, self.may_inherit(&access)) {
             Ok(()) => Ok(file),
@@ -299,7 +299,7 @@ impl Files {
         let write = || {
             let mut options = reading();
             let open = || open_single(&self.creds, options.write(true));
-            let mut file = patiently(&self.creds, open)?;
+            let mut file = patiently(open)?;
             let mut now = Zeroizing::new(Vec::with_capacity(old.len() + 1));
             (&file).take(old.len() as u64 + 1).read_to_end(&mut now)?;
             if *now != old {
@@ -363,7 +363,7 @@ impl Files {
 
     /// Removes one of the files beside creds.json; it may be gone already.
     pub(crate) fn remove(&self, path: &Path) -> Result<(), StoreError> {
-        match patiently(path, || fs::remove_file(path)) {
+        match patiently(|| fs::remove_file(path)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(at(path)(error)),
             _ => Ok(()),
         }
@@ -519,7 +519,7 @@ fn rename_while(from: &Path, to: &Path, holds: impl Fn() -> io::Result<bool>) ->
     let mut patience = Patience::default();
     loop {
         match fs::rename(from, to) {
-            Err(error) if patience.waits_for(&error, from, Some(to)) => {}
+            Err(error) if patience.waits_for(&error) => {}
             renamed => return renamed.map(|()| true),
         }
         if !holds()? {

@@ -3,7 +3,6 @@
 //! The kernel drops the lock when the process that holds it ends, however it ends. There is no
 //! stale lock to judge, and so no lock is ever stolen.
 
-use crate::error::place::Place;
 use crate::platform;
 use crate::store::StoreError;
 use crate::store::folder::{Files, at, is_in_use};
@@ -26,11 +25,7 @@ impl Lock {
             // The lock file was deleted, and its holder is at work.
             Err(error) if error.is_taken() => return Ok(None),
             // Whoever holds it open will let go of it, as one who holds the lock will.
-            Err(StoreError { place: Place::File(path), source })
-                if platform::may_pass(&source, &path, None) =>
-            {
-                return Ok(None);
-            }
+            Err(error) if platform::is_sharing_violation(&error.source) => return Ok(None),
             opened => opened?,
         };
         match file.try_lock() {
@@ -58,7 +53,7 @@ impl Lock {
 /// rights before anyone sees it. It stays for ever.
 fn open(files: &Files) -> Result<File, StoreError> {
     let path = &files.lock;
-    let open = || platform::open_to_lock(path);
+    let open = || platform::patiently(|| platform::open_to_lock(path));
     match open() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         opened => return opened.map_err(at(path)),

@@ -44,12 +44,12 @@ impl SpentTokens {
     pub(crate) fn read(files: &Files) -> Result<Self, FileProblem> {
         // Of another user's, too: it can only keep tokens from being sent.
         let open = || open_single(&files.spent, &reading());
-        let file = match platform::patiently(&files.spent, open).map_err(text::unreadable) {
+        let file = match platform::patiently(open).map_err(text::unreadable) {
             Ok(file) => file,
             Err(FileProblem::Missing) => return Ok(Self::default()),
             Err(problem) => return Err(problem),
         };
-        let bytes = text::read_open(&files.spent, &file)?;
+        let bytes = text::read_open(&file)?;
         let text = String::from_utf8_lossy(&bytes);
         Ok(Self { links: text.lines().filter_map(parse).collect() })
     }
@@ -88,7 +88,7 @@ impl SpentTokens {
             return Ok(());
         }
         let append = || files.open(path, File::options().read(true).append(true));
-        let (mut file, is_new) = match platform::patiently(path, append) {
+        let (mut file, is_new) = match platform::patiently(append) {
             Ok(_) if known.links.len() >= MOST_LINES => {
                 return known.write(MOST_LINES / 2, link, files);
             }

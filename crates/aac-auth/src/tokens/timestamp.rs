@@ -3,9 +3,12 @@
 use crate::tokens::claims::LocalTime;
 use std::fmt;
 use std::str::FromStr;
+use std::time::{Duration, UNIX_EPOCH};
 use ureq::http::{HeaderMap, header};
 
-const DAY: i64 = 86_400;
+/// As HTTP writes them: between `Wed, 05 ` and ` 2025 18:05:29 GMT`.
+const MONTHS: [&str; 12] =
+    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 /// A point in time, to the second. Its text form is that of RFC 3339, in UTC.
 ///
@@ -49,17 +52,10 @@ impl From<LocalTime> for Timestamp {
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (day, second) = (self.0.div_euclid(DAY), self.0.rem_euclid(DAY));
-        let mut year = 1970 + day / 366;
-        while days_before(year + 1) <= day {
-            year += 1;
-        }
-        let in_year = day - days_before(year);
-        let month = (1..=12).rev().find(|month| days_before_month(year, *month) <= in_year);
-        let month = month.unwrap_or(1);
-        let day = in_year - days_before_month(year, month) + 1;
-        let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+        let http = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(self.0.unsigned_abs()));
+        let (day, month, year, time) = (&http[5..7], &http[8..11], &http[12..16], &http[17..25]);
+        let month = MONTHS.iter().position(|name| *name == month).map_or(0, |month| month + 1);
+        write!(f, "{year}-{month:02}-{day}T{time}Z")
     }
 }
 
@@ -68,46 +64,23 @@ impl FromStr for Timestamp {
 
     /// Reads a time in UTC, such as `2025-02-05T18:05:29.000Z`. Fractions of a second are dropped.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const WRONG: &str = "a time in UTC such as 2025-02-05T18:05:29Z";
         let read = || {
             let time = text.strip_suffix('Z')?;
             let (time, fraction) = time.split_once('.').unwrap_or((time, "0"));
-            let is_shaped = time.bytes().enumerate().all(|(at, byte)| match at {
-                4 | 7 => byte == b'-',
-                10 => byte == b'T',
-                13 | 16 => byte == b':',
-                _ => byte.is_ascii_digit(),
-            });
             let is_fraction = !fraction.is_empty() && fraction.bytes().all(|b| b.is_ascii_digit());
-            if time.len() != 19 || !is_shaped || !is_fraction {
-                return None;
-            }
-            let number = |from: usize, to: usize| time[from..to].parse::<i64>().ok();
+            let number = |from, to| time.get(from..to)?.parse::<i64>().ok();
             let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
             let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
-            let is_month = (1..=12).contains(&month);
-            let days =
-                days_before(year) + days_before_month(year, is_month.then_some(month)?) + day - 1;
-            Self::of(DAY * days + 3600 * hour + 60 * minute + second)
+            // Counted from March on, a leap day is the last of its year.
+            let (year, month) = if month < 3 { (year - 1, month + 9) } else { (year, month - 3) };
+            let leap_days = year / 4 - year / 100 + year / 400;
+            let days = 365 * year + leap_days + (153 * month + 2) / 5 + day - 719_469;
+            let read = Self::of(86_400 * days + 3600 * hour + 60 * minute + second)?;
+            // What is written in another way is no such time, nor is the 30th of February.
+            (is_fraction && read.to_string().strip_suffix('Z') == Some(time)).then_some(read)
         };
-        read().ok_or(WRONG)
+        read().ok_or("a time in UTC such as 2025-02-05T18:05:29Z")
     }
-}
-
-fn is_leap(year: i64) -> bool {
-    year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)
-}
-
-/// Days from 1970-01-01 to the first day of a year.
-fn days_before(year: i64) -> i64 {
-    let leap_days = |years: i64| years / 4 - years / 100 + years / 400;
-    365 * (year - 1970) + leap_days(year - 1) - leap_days(1969)
-}
-
-/// Days of a year before a month.
-fn days_before_month(year: i64, month: i64) -> i64 {
-    const DAYS: [i64; 12] = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334];
-    DAYS[month as usize - 1] + i64::from(month > 2 && is_leap(year))
 }
 
 #[cfg(test)]
@@ -131,7 +104,7 @@ mod tests {
         }
         // Every day of four centuries.
         for day in 0..146_097 {
-            let time = Timestamp(DAY * day + 1);
+            let time = Timestamp(86_400 * day + 1);
             assert_eq!(time.to_string().parse(), Ok(time));
         }
     }
@@ -147,6 +120,10 @@ mod tests {
             "2025-02-05T18:05:29.Z",
             "2025-02-05T18:05:29+01:00",
             "2025-00-05T18:05:29Z",
+            "2025-02-29T18:05:29Z",
+            "2025-02-05 18:05:29Z",
+            "2025-02-05T18:05:60Z",
+            "2025-02-05T24:00:00Z",
             "+025-02-05T18:05:29Z",
         ] {
             assert!(text.parse::<Timestamp>().is_err(), "{text}");

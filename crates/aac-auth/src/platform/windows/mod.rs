@@ -11,15 +11,14 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::windows::fs::OpenOptionsExt;
 use std::path::{self, Path, PathBuf};
+use std::slice;
 use windows_sys::Win32::Foundation::{
     ERROR_ACCESS_DENIED, ERROR_DELETE_PENDING, ERROR_LOCK_VIOLATION, ERROR_SHARING_VIOLATION,
-    ERROR_USER_MAPPED_FILE,
+    ERROR_USER_MAPPED_FILE, LocalFree,
 };
 use windows_sys::Win32::Networking::WinSock::{WSAHOST_NOT_FOUND, WSANO_DATA};
-use windows_sys::Win32::Storage::FileSystem::{
-    DELETE, FILE_FLAG_BACKUP_SEMANTICS, FILE_FLAG_OPEN_REPARSE_POINT, FILE_READ_ATTRIBUTES,
-    FILE_SHARE_READ, FILE_SHARE_WRITE,
-};
+use windows_sys::Win32::Storage::FileSystem::{FILE_SHARE_READ, FILE_SHARE_WRITE};
+use windows_sys::core::{BOOL, PWSTR};
 use winreg::RegKey;
 use winreg::enums::{HKEY_CURRENT_USER, HKEY_LOCAL_MACHINE};
 
@@ -34,41 +33,36 @@ pub(crate) fn is_sharing_violation(error: &io::Error) -> bool {
         .any(|code| is(error, code))
 }
 
-/// Whether the failure has several causes, which only another look at the file tells apart.
-pub(crate) fn is_unclear(error: &io::Error) -> bool {
-    is(error, ERROR_ACCESS_DENIED)
+/// Whether another program may have the file open: to replace a file that others have open, or to open one
+/// that was removed while they have it open, is denied. So is what this user has no right to; only time tells
+/// the two apart.
+pub(crate) fn may_pass(error: &io::Error) -> bool {
+    is_sharing_violation(error) || is(error, ERROR_ACCESS_DENIED)
 }
 
-/// Whether the failure of an operation on these files may be due to another program that has one of them
-/// open. A rename has two files: `to` is the one that is replaced.
-///
-/// "Access denied" has several causes. A file that was removed while others have it open cannot be opened
-/// even for its attributes. A file that cannot be replaced because others have it open can be opened for
-/// deletion. Everything else is a matter of rights, which do not change by themselves.
-pub(crate) fn may_pass(error: &io::Error, path: &Path, to: Option<&Path>) -> bool {
-    if is_sharing_violation(error) {
-        return true;
+/// The result of a system call that returns zero where it has failed.
+fn succeeded(result: BOOL) -> io::Result<()> {
+    match result {
+        0 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
     }
-    let is_held = |found: io::Result<File>| {
-        found.is_err_and(|error| is_sharing_violation(&error) || is_unclear(&error))
-    };
-    let is_going = |path| is_held(probe(path, FILE_READ_ATTRIBUTES));
-    let is_replaceable = |path: &Path| {
-        let is_plain = path
-            .symlink_metadata()
-            .is_ok_and(|found| found.is_file() && !found.permissions().readonly());
-        is_plain && probe(path, DELETE).map_or_else(|error| is_sharing_violation(&error), |_| true)
-    };
-    is_unclear(error) && (is_going(path) || to.is_some_and(|to| is_going(to) || is_replaceable(to)))
 }
 
-/// Opens what has this path for these rights alone, and only for a moment: as long as it is open for
-/// deletion, those who do not share that cannot open it.
-fn probe(path: &Path, rights: u32) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.access_mode(rights);
-    options.custom_flags(FILE_FLAG_BACKUP_SEMANTICS | FILE_FLAG_OPEN_REPARSE_POINT);
-    options.open(path)
+/// Takes over a text of the system's.
+///
+/// # Safety
+///
+/// The pointer leads to UTF-16 that ends with a zero, is to be freed with LocalFree, and belongs to nobody
+/// else.
+#[expect(unsafe_code, reason = "the system hands over texts in memory of its own")]
+unsafe fn take(text: PWSTR) -> String {
+    // SAFETY: it is read up to its zero, then freed, once.
+    unsafe {
+        let length = (0..).take_while(|at| *text.add(*at) != 0).count();
+        let taken = String::from_utf16_lossy(slice::from_raw_parts(text, length));
+        LocalFree(text.cast());
+        taken
+    }
 }
 
 /// Whether a name lookup has failed: std has no kind for it. The four codes follow one another.
@@ -154,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_that_stays_is_told_from_one_that_passes() {
+    fn what_another_program_may_be_the_cause_of_is_known() {
         let folder = tempfile::tempdir().unwrap();
         let [from, to, other] = ["from", "to", "other"].map(|name| folder.path().join(name));
         for path in [&from, &to] {
@@ -166,7 +160,7 @@ mod tests {
             fs::rename(&from, &to).unwrap_err(),
             fs::remove_file(&to).unwrap_err(),
         ] {
-            assert!(may_pass(&error, &from, Some(&to)), "{error}");
+            assert!(may_pass(&error), "{error}");
         }
         drop(held);
         // Removed, and still open: some systems keep the name until it is closed.
@@ -174,15 +168,12 @@ mod tests {
         fs::remove_file(&to).unwrap();
         let again = [File::open(&to), OpenOptions::new().write(true).open(&to)];
         for error in again.into_iter().filter_map(Result::err) {
-            let is_gone = error.kind() == io::ErrorKind::NotFound;
-            assert!(is_gone || may_pass(&error, &to, None), "{error}");
+            assert!(error.kind() == io::ErrorKind::NotFound || may_pass(&error), "{error}");
         }
         drop(open);
-        // A folder in the way.
-        fs::create_dir(&other).unwrap();
-        for error in [fs::rename(&from, &other).unwrap_err(), File::open(&other).unwrap_err()] {
-            assert!(!may_pass(&error, &from, Some(&other)), "{error}");
+        // Neither of these passes by itself.
+        for error in [File::open(&other).unwrap_err(), File::create_new(&from).unwrap_err()] {
+            assert!(!may_pass(&error), "{error}");
         }
-        assert!(!may_pass(&io::ErrorKind::NotFound.into(), &from, None));
     }
 }

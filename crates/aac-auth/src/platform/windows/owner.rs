@@ -1,24 +1,27 @@
 //! Who owns a file.
 
+use crate::platform::windows::{succeeded, take};
 use std::fs::{File, OpenOptions};
 use std::os::windows::fs::OpenOptionsExt;
 use std::os::windows::io::AsRawHandle;
 use std::path::Path;
 use std::ptr::null_mut;
-use std::{fmt, io, slice};
+use std::{fmt, io};
 use windows_sys::Win32::Foundation::{HANDLE, LocalFree};
-use windows_sys::Win32::Security::Authorization::{GetSecurityInfo, SE_FILE_OBJECT};
+use windows_sys::Win32::Security::Authorization::{
+    ConvertSidToStringSidW, GetSecurityInfo, SE_FILE_OBJECT,
+};
 use windows_sys::Win32::Security::{
-    GetLengthSid, GetTokenInformation, IsWellKnownSid, OWNER_SECURITY_INFORMATION, TOKEN_USER,
-    TokenUser, WinBuiltinAdministratorsSid, WinLocalSystemSid,
+    GetTokenInformation, OWNER_SECURITY_INFORMATION, PSID, TOKEN_USER, TokenUser,
 };
 use windows_sys::Win32::Storage::FileSystem::{
     FILE_FLAG_BACKUP_SEMANTICS, FILE_FLAG_OPEN_REPARSE_POINT, READ_CONTROL,
 };
 
-/// The owner of a file: a security identifier as the system has it, empty where a file system has none.
+/// The owner of a file: a security identifier as Windows writes it, such as `S-1-5-32-544`; empty where a
+/// file system has none.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct FileOwner(Vec<u8>);
+pub(crate) struct FileOwner(String);
 
 impl FileOwner {
     /// Of the file that this path leads to.
@@ -57,24 +60,16 @@ impl FileOwner {
             if code != 0 {
                 return Err(io::Error::from_raw_os_error(code.cast_signed()));
             }
-            let id = copy(owner);
+            let id = text(owner);
             LocalFree(descriptor);
-            Ok(Self(id))
+            id.map(Self)
         }
     }
 
-    /// Whether it is this process's user, or the administrators, who may do everything anyway.
-    #[expect(unsafe_code, reason = "no safe interface compares identifiers")]
+    /// Whether it is this process's user, or the administrators or the system, who may do everything anyway.
     pub(crate) fn is_ours(&self) -> bool {
-        let is_known = |kind| {
-            // SAFETY: the bytes are an identifier, which the call only reads.
-            let known = unsafe { IsWellKnownSid(self.0.as_ptr().cast_mut().cast(), kind) };
-            known != 0
-        };
-        !self.0.is_empty()
-            && (is_known(WinBuiltinAdministratorsSid)
-                || is_known(WinLocalSystemSid)
-                || user().is_some_and(|user| user == self.0))
+        ["S-1-5-32-544", "S-1-5-18"].contains(&&*self.0)
+            || !self.0.is_empty() && user().is_ok_and(|user| user == self.0)
     }
 
     /// An administrator here is no other user.
@@ -85,7 +80,7 @@ impl FileOwner {
 
 /// This process's user.
 #[expect(unsafe_code, reason = "no safe interface tells the user of a process")]
-fn user() -> Option<Vec<u8>> {
+fn user() -> io::Result<String> {
     // What GetCurrentProcessToken, an inline function, returns.
     let token = -4_isize as HANDLE;
     // Room for a TOKEN_USER, aligned as one, and the identifier behind it, which has 68 bytes at the most.
@@ -94,40 +89,33 @@ fn user() -> Option<Vec<u8>> {
     // SAFETY: the room is writable and as long as it says. On success it begins with a TOKEN_USER, whose
     // identifier is within the room.
     unsafe {
-        match GetTokenInformation(token, TokenUser, room.as_mut_ptr().cast(), size, &mut length) {
-            0 => None,
-            _ => Some(copy((*room.as_ptr().cast::<TOKEN_USER>()).User.Sid)),
-        }
+        let room = room.as_mut_ptr();
+        succeeded(GetTokenInformation(token, TokenUser, room.cast(), size, &mut length))?;
+        text((*room.cast::<TOKEN_USER>()).User.Sid)
     }
 }
 
-/// The bytes of an identifier.
+/// An identifier as Windows writes it.
 ///
 /// # Safety
 ///
 /// The pointer is null or leads to a valid identifier.
-#[expect(unsafe_code, reason = "the length of an identifier is within it")]
-unsafe fn copy(id: *mut std::ffi::c_void) -> Vec<u8> {
+#[expect(unsafe_code, reason = "no safe interface writes identifiers")]
+unsafe fn text(id: PSID) -> io::Result<String> {
     if id.is_null() {
-        return Vec::new();
+        return Ok(String::new());
     }
-    // SAFETY: a valid identifier is as long as GetLengthSid says.
-    unsafe { slice::from_raw_parts(id.cast::<u8>(), GetLengthSid(id) as usize).to_vec() }
+    let mut text = null_mut();
+    // SAFETY: the identifier is valid. On success `text` belongs to `take`.
+    unsafe {
+        succeeded(ConvertSidToStringSidW(id, &mut text))?;
+        Ok(take(text))
+    }
 }
 
-/// As Windows writes it: `S-1-5-32-544`.
 impl fmt::Display for FileOwner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [revision, _, authority @ .., a, b, c, d] = &self.0[..self.0.len().min(8)] else {
-            return f.write_str("nobody");
-        };
-        let authority = authority.iter().chain([a, b, c, d]);
-        let authority = authority.fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
-        write!(f, "S-{revision}-{authority}")?;
-        for part in self.0[8..].as_chunks().0 {
-            write!(f, "-{}", u32::from_le_bytes(*part))?;
-        }
-        Ok(())
+        f.write_str(if self.0.is_empty() { "nobody" } else { &self.0 })
     }
 }
 
@@ -136,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_new_file_is_ours_and_an_identifier_is_shown_as_windows_writes_it() {
+    fn a_new_file_is_ours() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("creds.json");
         let file = File::create(&path).unwrap();
@@ -145,12 +133,10 @@ mod tests {
             (&FileOwner::of(&path).unwrap(), &FileOwner::of_name(&path).unwrap()),
             (&owner, &owner)
         );
-        assert!(owner.is_ours(), "{owner}");
-        let administrators = [1, 2, 0, 0, 0, 0, 0, 5, 32, 0, 0, 0, 32, 2, 0, 0];
-        let administrators = FileOwner(administrators.to_vec());
-        assert_eq!(administrators.to_string(), "S-1-5-32-544");
-        assert!(administrators.is_ours());
-        let users = FileOwner([1, 2, 0, 0, 0, 0, 0, 5, 32, 0, 0, 0, 33, 2, 0, 0].to_vec());
-        assert!(!users.is_ours());
+        assert!(owner.is_ours() && owner.to_string().starts_with("S-1-5-"), "{owner}");
+        assert!(FileOwner("S-1-5-32-544".to_owned()).is_ours());
+        for other in ["S-1-5-32-545", ""] {
+            assert!(!FileOwner(other.to_owned()).is_ours());
+        }
     }
 }
