@@ -154,6 +154,23 @@ fn a_run_that_is_there_can_be_watched() {
 }
 
 #[test]
+#[cfg(unix)]
+fn a_signal_ends_the_program_and_not_the_run() {
+    use std::os::unix::process::ExitStatusExt;
+    for (signal, number) in [("INT", 2), ("TERM", 15)] {
+        if acceptance::is_ignored(signal) {
+            continue;
+        }
+        let case = slow_case();
+        let (child, _stdout, run) = start(case.program("run_plan").arg("7"));
+        acceptance::kill(signal, child.id());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!((output.status.signal(), &*output.stderr), (Some(number), &b""[..]));
+        assert_eq!((&*run, starts(&case)), ("701", (1, 1)));
+    }
+}
+
+#[test]
 #[cfg(target_os = "linux")]
 fn a_terminal_shows_how_the_run_is_doing_and_what_ctrl_c_means() {
     let case = case();
