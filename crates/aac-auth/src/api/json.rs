@@ -166,9 +166,10 @@ fn elements(json: &RawValue) -> Vec<&RawValue> {
 /// surrogate pair becomes U+FFFD.
 pub fn string(json: &RawValue) -> Cow<'_, str> {
     let text = json.get();
-    match serde_json::from_str::<Text<'_>>(text) {
-        Ok(Text(text)) if json.get().starts_with('"') => text,
-        _ => text.into(),
+    match text.strip_prefix('"').and_then(|text| text.strip_suffix('"')) {
+        None => text.into(),
+        Some(plain) if !plain.contains('\\') => plain.into(),
+        Some(_) => serde_json::from_str(text).map_or(text.into(), |Text(text)| text),
     }
 }
 

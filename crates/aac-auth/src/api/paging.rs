@@ -69,8 +69,9 @@ pub(crate) struct Paging {
     pages: u64,
     count: Option<u64>,
     has_changed: bool,
-    /// The mark of the latest page.
+    /// The mark of the latest page, and how many rows it had.
     mark: Option<u64>,
+    received: u64,
     warning: Option<String>,
 }
 
@@ -87,6 +88,7 @@ impl Paging {
             count: None,
             has_changed: false,
             mark: None,
+            received: 0,
             warning: None,
         }
     }
@@ -98,6 +100,14 @@ impl Paging {
     /// The offset and limit of the next page.
     pub(crate) fn next(&self) -> (u64, u64) {
         (self.offset, self.left().min(self.page_size))
+    }
+
+    /// The same for the page after it, if the next one has as many rows as the latest, and is not the last.
+    pub(crate) fn after_next(&self) -> Option<(u64, u64)> {
+        let offset = self.offset.saturating_add(self.received);
+        let left = self.left().saturating_sub(self.received);
+        let is_likely = self.received > 0 && left > 0 && offset < self.count?;
+        is_likely.then(|| (offset, left.min(self.page_size)))
     }
 
     /// How many more rows the program wants.
@@ -134,6 +144,7 @@ impl Paging {
         if self.mark.replace(page.mark) == Some(page.mark) {
             return self.again(page);
         }
+        self.received = page.received;
         self.offset = self.offset.saturating_add(page.received);
         self.given += page.new;
         match self.count {

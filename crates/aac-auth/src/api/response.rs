@@ -111,10 +111,12 @@ impl Response {
         let mut body = Vec::with_capacity(room + 1);
         let read = self.reader.hold(&mut body, JSON_BODY + 1, self.time);
         let length = read.map_err(|error| self.error(&error))?;
-        let begins_value = |byte: &&u8| matches!(byte, b',' | b'[' | b'{');
+        // Counted in bytes, sixteen and more at once.
+        let begins_value = |byte: &u8| u8::from(matches!(byte, b',' | b'[' | b'{'));
+        let values = |chunk: &[u8]| usize::from(chunk.iter().map(begins_value).sum::<u8>());
         let limit = match length as u64 > JSON_BODY {
             true => Some(Limit::Size(JSON_BODY)),
-            false if body.iter().filter(begins_value).count() > JSON_VALUES => {
+            false if body.chunks(128).map(values).sum::<usize>() > JSON_VALUES => {
                 Some(Limit::Values(JSON_VALUES))
             }
             false => None,

@@ -19,7 +19,7 @@ use serde_json::value::RawValue;
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
 use std::thread::{self, JoinHandle};
-use std::{iter, mem, vec};
+use std::{iter, vec};
 use ureq::http::{HeaderMap, Method};
 
 /// Rows per page by default. More would mean fewer calls, but a row of a user with privileges is
@@ -28,8 +28,8 @@ const PAGE_SIZE: u64 = 100;
 
 /// The rows of a list, each as a JSON value; an error is the last item.
 ///
-/// Holds two pages in memory, each within the limits of [`Response::json`](crate::Response::json), and 20
-/// to 40 bytes for each row given so far.
+/// Holds two pages in memory, each within the limits of [`Response::json`](crate::Response::json), and 10
+/// to 20 bytes for each row given so far.
 ///
 /// ```no_run
 /// # let client = aac_auth::Client::open(&aac_auth::ConnectionOptions::default(), "demo/1.0")?;
@@ -43,14 +43,14 @@ pub struct Rows {
     query: Query,
     paging: Paging,
     /// The next page, on its way.
-    ahead: Option<JoinHandle<Result<Option<Page>>>>,
+    ahead: Option<(Order, JoinHandle<Result<Option<Body>>>)>,
     /// The rest of the current page, and its URL.
     rows: vec::IntoIter<Box<RawValue>>,
     url: String,
     given: u64,
-    /// A hash of each row so far. One of 128 bits, so that no two rows have the same.
-    seen: HashSet<[u64; 2]>,
-    hashers: [RandomState; 2],
+    /// A hash of each row so far. Among a million rows, two have the same one once in 30 million lists.
+    seen: HashSet<u64>,
+    hasher: RandomState,
     /// The member with the rows, once a page has arrived.
     member: Option<Option<String>>,
     is_done: bool,
@@ -66,11 +66,11 @@ struct Query {
     invalid: Option<String>,
 }
 
-#[derive(Debug)]
-struct Page {
-    url: String,
-    list: List,
-}
+/// The offset and limit of a page.
+type Order = (u64, u64);
+
+/// A URL, and the text of its response.
+type Body = (String, String);
 
 impl Request<'_> {
     /// The rows of a list, page by page: see [`Client::rows`](crate::Client::rows).
@@ -93,7 +93,7 @@ impl Request<'_> {
             url: String::new(),
             given: 0,
             seen: HashSet::new(),
-            hashers: [RandomState::new(), RandomState::new()],
+            hasher: RandomState::new(),
             member: None,
             is_done: false,
         }
@@ -213,15 +213,21 @@ impl Rows {
     }
 
     fn turn_page(&mut self) -> Result<()> {
-        let (offset, asked) = self.paging.next();
-        let Page { url, list } = self.fetch((offset, asked))?;
+        let order = self.paging.next();
+        let (url, text) = self.fetch(order)?;
+        // Asked for now, the next page comes while this one is read.
+        if let Some(likely) = self.paging.after_next() {
+            self.ask_ahead(likely);
+        }
+        let list = read(&text, &url)?;
+        drop(text);
         let fail =
             |Fault { what, help }| Error::from(Cause::NoList { url: url.clone(), what, help });
         if self.member.get_or_insert_with(|| list.member.clone()) != &list.member {
             let what = "its rows are not where those of the first page were".to_owned();
             return Err(fail(Fault { what, help: NO_LIST }));
         }
-        let (arrival, rows) = self.look_through(list, asked);
+        let (arrival, rows) = self.look_through(list, order.1);
         let step = self.paging.arrived(arrival).map_err(fail)?;
         if let Some(warning) = self.paging.warning() {
             self.query.connection.notices().warn(warning);
@@ -232,24 +238,30 @@ impl Rows {
         }
         self.url = url;
         if !self.is_done {
-            let (query, order) = (self.query.clone(), self.paging.next());
-            let ahead = thread::Builder::new().name("next page".to_owned());
-            self.ahead = ahead.spawn(move || query.fetch_ahead(order)).ok();
+            self.ask_ahead(self.paging.next());
         }
         Ok(())
+    }
+
+    /// Starts a thread that asks for a page, unless there is one.
+    fn ask_ahead(&mut self, order: Order) {
+        if self.ahead.as_ref().is_none_or(|(asked, _)| *asked != order) {
+            let query = self.query.clone();
+            let thread = thread::Builder::new().name("next page".to_owned());
+            let thread = thread.spawn(move || query.request(order).text_at_once());
+            self.ahead = thread.ok().map(|thread| (order, thread));
+        }
     }
 
     /// Picks the rows to give.
     fn look_through(&mut self, list: List, asked: u64) -> (Arrival, Vec<Box<RawValue>>) {
         let List { mut rows, count, .. } = list;
         let received = rows.len() as u64;
-        let hash =
-            |row: &RawValue| self.hashers.each_ref().map(|hasher| hasher.hash_one(row.get()));
-        let hashes: Vec<_> = rows.iter().map(|row| hash(row)).collect();
+        let hashes: Vec<_> = rows.iter().map(|row| self.hasher.hash_one(row.get())).collect();
         let ids: Option<Vec<_>> = rows.iter().map(|row| id_of(row)).collect();
         let mark = match ids {
-            Some(ids) => self.hashers[0].hash_one(ids),
-            None => self.hashers[1].hash_one(&hashes),
+            Some(ids) => self.hasher.hash_one(ids),
+            None => self.hasher.hash_one(&hashes),
         };
         // Only a row of an earlier page has come before: on one page, rows may well be the same.
         let mut of_rows = hashes.iter();
@@ -259,16 +271,17 @@ impl Rows {
         (Arrival { asked, received, new: rows.len() as u64, mark, count }, rows)
     }
 
-    fn fetch(&mut self, order: (u64, u64)) -> Result<Page> {
-        match self.ahead.take().map(JoinHandle::join) {
-            Some(Ok(Ok(Some(page)))) => return Ok(page),
+    fn fetch(&mut self, order: Order) -> Result<Body> {
+        let ahead = self.ahead.take().filter(|(asked, _)| *asked == order);
+        match ahead.map(|(_, thread)| thread.join()) {
+            Some(Ok(Ok(Some(body)))) => return Ok(body),
             // A server that did not respond in time gets no second chance.
             Some(Ok(Err(error))) if error.is_timeout() => return Err(error),
             _ => {}
         }
         self.query.check()?;
-        self.query.path = self.query.connection.fill_in(&mem::take(&mut self.query.path))?;
-        Page::read(self.query.request(order).text()?)
+        self.query.path = self.query.connection.fill_in(&self.query.path)?;
+        self.query.request(order).text()
     }
 }
 
@@ -295,7 +308,7 @@ impl Query {
         query.split('&').any(|part| part.split('=').next() == Some(name))
     }
 
-    fn request(&self, (offset, limit): (u64, u64)) -> Request<'_> {
+    fn request(&self, (offset, limit): Order) -> Request<'_> {
         let request = Request::new(&self.connection, Method::GET, &self.path)
             .with_headers(&self.headers)
             .retry(self.retry)
@@ -307,27 +320,18 @@ impl Query {
             false => request.query("includeCount", "true"),
         }
     }
-
-    fn fetch_ahead(&self, order: (u64, u64)) -> Result<Option<Page>> {
-        self.request(order).text_at_once()?.map(Page::read).transpose()
-    }
 }
 
 const NO_LIST: &str = "Call this endpoint without asking for pages (raw_call: without --paginate).";
 
-impl Page {
-    fn read((url, text): (String, String)) -> Result<Self> {
-        match List::read(&text) {
-            Ok(list) => Ok(Self { url, list }),
-            Err(NoList::NotJson(error)) => {
-                Err(json::not_json(Method::GET.as_str(), &url, &error).into())
-            }
-            Err(NoList::Other(what)) => {
-                let what = format!("the response is not a list: {what}");
-                Err(Cause::NoList { url, what, help: NO_LIST }.into())
-            }
+fn read(text: &str, url: &str) -> Result<List> {
+    List::read(text).map_err(|why| match why {
+        NoList::NotJson(error) => json::not_json(Method::GET.as_str(), url, &error).into(),
+        NoList::Other(what) => {
+            let what = format!("the response is not a list: {what}");
+            Cause::NoList { url: url.to_owned(), what, help: NO_LIST }.into()
         }
-    }
+    })
 }
 
 /// The row's `id`; `None` if it has none.
