@@ -259,9 +259,10 @@ fn a_list_that_ends_early_is_told() {
     assert!(run.stderr.contains("; stopped after 100 rows\n"), "{}", run.stderr);
     // What was to be skipped comes.
     let case = server(|_, _| json!({ "data": numbered(3) }).to_string());
-    let run = case.call("list_users", ["--workspace", "1", "--offset", "2"]);
-    assert_eq!(run.code, Some(1));
-    assert!(run.stderr.contains("sends users to be skipped (GET "), "{}", run.stderr);
+    let options = ConnectionOptions::default().dir(case.folder.path());
+    let mut rows = Client::open(&options, "test/1").unwrap().rows("/x").offset(2);
+    let error = rows.find_map(Result::err).unwrap().to_string();
+    assert!(error.contains("sends rows to be skipped (GET "), "{error}");
 }
 
 /// 250 users, of whom each page has others unless they are sorted.
