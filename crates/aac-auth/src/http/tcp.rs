@@ -5,8 +5,9 @@
 //! - A response that has arrived is read even after its deadline, for example when the process was
 //!   stopped (SIGSTOP, `docker pause`).
 //! - A refusal of an upload is noticed while it is being sent, whether the server reads on, stops reading,
-//!   or closes the connection: a failed write is not the end. (Windows drops what has arrived when the
-//!   connection is reset, so there the broken connection may be all that is told.)
+//!   or closes the connection: a failed write is not the end. (On Windows, a server that stops reading is
+//!   heard at the deadline of the write; and what has arrived is dropped when the connection is reset, so the
+//!   broken connection may be all that is told.)
 //! - A body delimited by the end of the connection is complete only if the connection ends properly.
 //! - A record of TLS that comes byte by byte has no more time than one that comes at once.
 //! - TCP keepalive detects a dead peer.
@@ -15,7 +16,7 @@
 //! ureq works on the thread that sends the request and has no other way to report progress, so progress
 //! is kept per thread.
 
-use crate::error::Limit;
+use crate::error::{Limit, NetworkError};
 use crate::platform;
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -42,7 +43,7 @@ pub(crate) const SLACK: Duration = Duration::from_secs(365 * 86_400);
 
 /// How long an address is waited for before the next one is tried as well (RFC 8305 §5).
 const HEAD_START: Duration = Duration::from_millis(250);
-/// How long a write may block before the server is heard.
+/// How long a write may block before the server is heard, where a write can be resumed.
 const MOMENT: Duration = Duration::from_millis(100);
 /// How often a server that accepts an upload is heard.
 const LOOK: Duration = Duration::from_millis(250);
@@ -245,7 +246,10 @@ fn race(addresses: &[SocketAddr], left: Duration, reason: Timeout) -> Result<Tcp
                 let dial = move || drop(sender.send(TcpStream::connect_timeout(&address, left)));
                 match thread::Builder::new().spawn(dial) {
                     Ok(_) => open += 1,
-                    Err(error) => failure = error.into(),
+                    Err(error) => {
+                        failure = error.into();
+                        continue;
+                    }
                 }
             }
             None if open == 0 => return Err(failure),
@@ -286,15 +290,19 @@ impl Transport for Tcp {
         if self.refusal.is_some() {
             return Ok(());
         }
-        let output = &self.buffers.output()[..amount];
-        if self.unsent.is_empty() {
+        let is_first = self.unsent.is_empty();
+        if is_first {
             self.moved = Instant::now();
-            match send(&self.stream, output) {
-                Ok(sent) => self.unsent.extend_from_slice(&output[sent..]),
-                Err(error) => self.refuse(error.into()),
-            }
-        } else {
-            self.unsent.extend_from_slice(output);
+        }
+        let time = self.time_to_send(&timeout);
+        let output = &self.buffers.output()[..amount];
+        let sent = match is_first {
+            true => time.and_then(|time| send(&self.stream, output, time)),
+            false => Ok(0),
+        };
+        match sent {
+            Ok(sent) => self.unsent.extend_from_slice(&output[sent..]),
+            Err(error) => self.refuse(error),
         }
         while !self.unsent.is_empty() && !Progress::get().is_sent() {
             self.push(&timeout);
@@ -354,20 +362,27 @@ impl Transport for Tcp {
 impl Tcp {
     /// Goes on to send what is unsent, for a moment.
     fn push(&mut self, timeout: &NextTimeout) {
-        match send(&self.stream, &self.unsent) {
-            Ok(0) => {
-                let stuck = self.moved.elapsed();
-                let each = timeout.per_write.map(|each| (*each).saturating_sub(stuck).into());
-                let (left, reason) = time_left(timeout, each, Timeout::PerWrite);
-                if left.is_some_and(|left| left.is_zero()) {
-                    self.refuse(Error::Timeout(reason));
-                }
-            }
+        let time = self.time_to_send(timeout);
+        match time.and_then(|time| send(&self.stream, &self.unsent, time)) {
+            Ok(0) => {}
             Ok(sent) => {
                 self.unsent.drain(..sent);
                 self.moved = Instant::now();
             }
-            Err(error) => self.refuse(error.into()),
+            Err(error) => self.refuse(error),
+        }
+    }
+
+    /// How long the peer has to accept something.
+    fn time_to_send(&self, timeout: &NextTimeout) -> Result<Option<Duration>, Error> {
+        let stuck = self.moved.elapsed();
+        let each = timeout.per_write.map(|each| (*each).saturating_sub(stuck).into());
+        match time_left(timeout, each, Timeout::PerWrite) {
+            (Some(Duration::ZERO), reason) => Err(Error::Timeout(reason)),
+            (left, _) if platform::RESUMES_WRITES => {
+                Ok(Some(left.map_or(MOMENT, |left| left.min(MOMENT))))
+            }
+            (left, _) => Ok(left),
         }
     }
 
@@ -403,13 +418,13 @@ impl Tcp {
     }
 }
 
-/// Sends what the peer accepts within a moment.
-fn send(mut stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+/// Sends what the peer accepts within this time.
+fn send(mut stream: &TcpStream, bytes: &[u8], time: Option<Duration>) -> Result<usize, Error> {
     // As for reads.
-    let _ = stream.set_write_timeout(Some(MOMENT));
+    let _ = stream.set_write_timeout(time);
     match stream.write(bytes) {
         Err(error) if is_timeout(&error) || error.kind() == io::ErrorKind::Interrupted => Ok(0),
-        sent => sent,
+        sent => Ok(sent?),
     }
 }
 
@@ -592,7 +607,7 @@ impl Resolver for ThreadResolver {
         };
         let (uri, config) = (uri.clone(), config.clone());
         let (sender, receiver) = mpsc::sync_channel(1);
-        let failed = |text: String| Error::Io(io::Error::other(LookupFailed(text)));
+        let failed = |text| Error::Other(Box::new(NetworkError::Lookup(text)));
         thread::Builder::new()
             .spawn(move || {
                 let found =
@@ -607,18 +622,6 @@ impl Resolver for ThreadResolver {
         })
     }
 }
-
-/// A lookup that failed on this machine.
-#[derive(Debug)]
-pub(crate) struct LookupFailed(String);
-
-impl fmt::Display for LookupFailed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for LookupFailed {}
 
 #[cfg(test)]
 mod tests {

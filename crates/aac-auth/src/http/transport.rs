@@ -2,7 +2,7 @@
 //! system's certificates, and errors that say how far a request got.
 
 use crate::error::NetworkError;
-use crate::http::tcp::{self, LookupFailed, Progress, SLACK};
+use crate::http::tcp::{self, Progress, SLACK};
 use crate::loopback::is_loopback;
 use crate::platform::{self, SystemProxy};
 use rustls::CertificateError;
@@ -256,9 +256,11 @@ fn network_error(error: &ureq::Error) -> NetworkError {
         }
         E::Rustls(error) => tls_network_error(error),
         E::Io(error) | E::Decompress(_, error) => io_network_error(error),
-        E::Other(error) => match error.downcast_ref::<io::Error>() {
-            Some(error) => io_network_error(error),
-            None => NetworkError::Broken(error.to_string()),
+        // Ours.
+        E::Other(error) => match (error.downcast_ref(), error.downcast_ref()) {
+            (Some(reason), _) => NetworkError::clone(reason),
+            (_, Some(error)) => io_network_error(error),
+            _ => NetworkError::Broken(error.to_string()),
         },
         other => NetworkError::Broken(other.to_string()),
     }
@@ -272,12 +274,6 @@ pub(crate) fn io_network_error(error: &io::Error) -> NetworkError {
     }
     if let Some(inner) = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
         return tls_network_error(inner);
-    }
-    if let Some(inner) = inner.and_then(|inner| inner.downcast_ref::<io::Error>()) {
-        return io_network_error(inner);
-    }
-    if let Some(inner) = inner.and_then(|inner| inner.downcast_ref::<LookupFailed>()) {
-        return NetworkError::Lookup(inner.to_string());
     }
     let text = error.to_string();
     match error.kind() {

@@ -497,6 +497,10 @@ pub(crate) fn system_proxy() -> Option<SystemProxy> {
     None
 }
 
+/// Whether a write to a socket that times out says how much it has sent. On Windows, it is the end of the
+/// connection (SO_SNDTIMEO).
+pub(crate) const RESUMES_WRITES: bool = cfg!(unix);
+
 /// Makes the system probe an idle peer, and break the connection some 20 s after the peer is gone.
 pub(crate) fn keep_alive(stream: &TcpStream) -> io::Result<()> {
     use rustix::net::sockopt;
