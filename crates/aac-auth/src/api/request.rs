@@ -57,9 +57,8 @@ impl Connection {
         let id = match json_text::parse(&text).ok().as_ref().map(|workspace| &workspace["id"]) {
             Some(Value::Number(id)) => id.to_string(),
             _ => {
-                let what = "the workspace in the response has no number for an id".to_owned();
-                let method = Method::GET.to_string();
-                return Err(Cause::BadResponse { method, url, what }.into());
+                let what = "the workspace in the response has no number for an id";
+                return Err(Error::bad_response("GET", &url, what));
             }
         };
         Ok(self.workspace().get_or_init(|| id))
@@ -291,7 +290,7 @@ impl<'client> Request<'client> {
                     let response = Response::new(self.method.clone(), url.clone(), response, time);
                     let finished = finish(response);
                     match finished.as_ref().map_err(Error::cause) {
-                        Err(Cause::Transport { reason, .. }) if is_safe && tries < self.retry => {
+                        Err(Cause::Transport(reason)) if is_safe && tries < self.retry => {
                             connection.pause(&mut tries, None, &reason.to_string());
                             fresh = self.latest_token(fresh)?;
                             continue;
@@ -309,7 +308,7 @@ impl<'client> Request<'client> {
                     let is_too_long = error.retry_after.is_some_and(|wait| wait > PATIENCE);
                     let is_rejected = error.kind == HttpErrorKind::Unauthorized;
                     if !may_retry || (!is_rejected && (tries == self.retry || is_too_long)) {
-                        return Err(Cause::Http(error).into());
+                        return Err(Error::status(error));
                     }
                     error.body_consumed = !self.body.as_mut().map_or(Ok(true), Body::rewind)?;
                     if is_rejected {
@@ -321,7 +320,7 @@ impl<'client> Request<'client> {
                         fresh.is_new = true;
                     }
                     if error.body_consumed {
-                        return Err(Cause::Http(error).into());
+                        return Err(Error::status(error));
                     }
                     if !is_rejected {
                         connection.pause(&mut tries, error.retry_after, &error.to_string());
@@ -334,8 +333,7 @@ impl<'client> Request<'client> {
             // A server that did not respond in time gets no second chance.
             let is_final = reason.is_lasting() || matches!(reason, NetworkError::Timeout(_));
             if !is_safe || is_final || tries == self.retry {
-                let method = self.method.to_string();
-                return Err(Cause::Transport { method, url, reason }.into());
+                return Err(Error::transport(self.method.as_str(), &url, reason));
             }
             connection.pause(&mut tries, None, &reason.to_string());
             fresh = self.latest_token(fresh)?;

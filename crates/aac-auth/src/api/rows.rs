@@ -10,7 +10,7 @@ use crate::api::list::{List, NoList};
 use crate::api::paging::{Arrival, Paging, Step};
 use crate::api::request::{Preview, Request};
 use crate::api::response::not_json;
-use crate::error::{Cause, Error, Result};
+use crate::error::{Error, Result};
 use crate::rotation::cancellation::Cancellation;
 use ring::digest::{SHA256, digest};
 use serde_json::Value;
@@ -219,13 +219,7 @@ impl Rows {
                 self.is_done = true;
                 return Err(match self.given {
                     0 => source,
-                    after => Cause::ListInterrupted {
-                        after,
-                        total: self.total(),
-                        noun: self.paging.noun,
-                        source: Box::new(source.into_cause()),
-                    }
-                    .into(),
+                    after => Error::list_interrupted(after, self.total(), self.paging.noun, source),
                 });
             }
         }
@@ -397,7 +391,7 @@ impl Query {
             {}
         };
         let thread = thread::Builder::new().name("pages".to_owned()).spawn(fetch);
-        let thread = Some(thread.map_err(Cause::Thread)?);
+        let thread = Some(thread.map_err(Error::thread)?);
         Ok(Fetching { orders, pages, ordered: None, thread })
     }
 
@@ -441,7 +435,7 @@ impl Fetching {
     /// The page at the offset, and its order. Pages ordered on a wrong guess are discarded.
     fn wait_for(&mut self, offset: u64) -> Result<(Order, Page)> {
         loop {
-            let ended = |_| Cause::Thread(io::Error::other("it has ended"));
+            let ended = |_| Error::thread(io::Error::other("it has ended"));
             let (order, page) = self.pages.recv().map_err(ended)?;
             if order.offset == offset {
                 self.ordered = None;
@@ -480,7 +474,7 @@ impl Page {
     }
 
     fn unusable(&self, what: &str) -> Error {
-        Cause::NoList { url: self.url.clone(), what: what.to_owned() }.into()
+        Error::no_list(&self.url, what)
     }
 }
 

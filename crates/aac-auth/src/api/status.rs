@@ -9,7 +9,7 @@ use crate::api::connection::Connection;
 use crate::config::settings::Settings;
 use crate::config::text;
 use crate::error::place::Place;
-use crate::error::{Cause, Error, FileProblem, Result, make_new};
+use crate::error::{Error, FileProblem, Result, make_new};
 use crate::platform;
 use crate::rotation::cancellation::Cancellation;
 use crate::rotation::recovery::{self, JournalState, PriorAttempt, Recovery, Saved, State};
@@ -345,13 +345,10 @@ fn judge(
             Some((PairState::Interrupted, None))
         }
         Recovery::OlderCopy { since } => {
-            let error = Cause::OlderCopy { creds: place.clone(), used: since.to_string(), page };
-            Some((PairState::OlderCopy, Some(error.into())))
+            let error = Error::older_copy(place, &since.to_string(), &page);
+            Some((PairState::OlderCopy, Some(error)))
         }
-        Recovery::Nothing(PriorAttempt { failure: Some(failure), .. })
-            // Of all failures, only a refused token calls for new ones with this exit code.
-            if failure.exit_code == 4 && failure.help.contains(&page) =>
-        {
+        Recovery::Nothing(PriorAttempt { failure: Some(failure), .. }) if failure.is_refusal => {
             let error = Error::noted(&failure.message, &failure.help, failure.exit_code);
             Some((PairState::Refused, Some(error)))
         }

@@ -3,7 +3,7 @@
 use crate::config::text;
 use crate::config::trust::Trust;
 use crate::error::place::Place;
-use crate::error::{Cause, Error, FileProblem, Result};
+use crate::error::{Error, FileProblem, Result};
 use crate::loopback::is_loopback;
 use crate::tokens::secret::likely_secret;
 use std::env;
@@ -43,7 +43,7 @@ impl Settings {
                 if !fields.is_empty() {
                     files.push((Place::File(creds), hosts.token_page()));
                 }
-                return Err(Cause::Placeholders { files, fields }.into());
+                return Err(Error::placeholders(&files, &fields));
             }
             result => result.map_err(|(path, problem)| Error::unusable(&path, problem))?,
         };
@@ -70,14 +70,14 @@ fn find_folder(named: Option<&Path>, has_tokens: fn(&Path) -> bool) -> Result<Fo
     if let Some(named) = named {
         return match named.is_dir() {
             true => Ok(Found { folder: named.to_owned(), trust: Trust::ByHand }),
-            false if named.is_file() => Err(Cause::NotAFolder { file: named.to_owned() }.into()),
-            false => Err(Cause::NoFolder { folder: named.to_owned(), named: true }.into()),
+            false if named.is_file() => Err(Error::not_a_folder(named)),
+            false => Err(Error::no_folder(named, true)),
         };
     }
     let start = env::current_dir().unwrap_or_default();
     match start.ancestors().find(|folder| has_tokens(&folder.join("creds.json"))) {
         Some(folder) => Ok(Found { folder: folder.to_owned(), trust: Trust::ByOwner }),
-        None => Err(Cause::NoFolder { folder: start, named: false }.into()),
+        None => Err(Error::no_folder(&start, false)),
     }
 }
 
@@ -109,19 +109,19 @@ fn check_project_id(id: String, hosts: &Hosts) -> Result<String, FileProblem> {
         return Err(FileProblem::Placeholder(hosts.project_page()));
     }
     if let Some(what) = likely_secret(&id) {
-        return Err(FileProblem::IdIsSecret(what));
+        return Err(FileProblem::id_is_secret(what));
     }
     if id.contains(char::is_whitespace) {
-        return Err(FileProblem::IdWithBlanks);
+        return Err(FileProblem::id_with_blanks());
     }
     if !id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)) {
-        return Err(FileProblem::IdNotPlain);
+        return Err(FileProblem::id_not_plain());
     }
     if !(8..=128).contains(&id.len()) {
-        return Err(FileProblem::IdLength);
+        return Err(FileProblem::id_length());
     }
     if is_uuid(&id) {
-        return Err(FileProblem::OAuthClientId(hosts.project_page()));
+        return Err(FileProblem::oauth_client_id(&hosts.project_page()));
     }
     Ok(id)
 }
@@ -215,27 +215,25 @@ impl Hosts {
     /// Parses the content of aac_url.txt.
     pub(crate) fn parse(text: &str) -> Result<Self, FileProblem> {
         if text.lines().count() > 1 {
-            return Err(FileProblem::SeveralLines);
+            return Err(FileProblem::several_lines());
         }
         if is_placeholder(text) {
-            return Err(FileProblem::NotAUrl);
+            return Err(FileProblem::not_a_url());
         }
         if !text.contains("://") {
             let url = format!("https://{text}");
             return Err(match Self::parse(&url) {
-                Ok(_) => FileProblem::NoScheme(url.trim_end_matches('/').to_owned()),
-                Err(FileProblem::WebAddress(url) | FileProblem::WorkspaceAddress(url)) => {
-                    FileProblem::NoScheme(url)
-                }
-                Err(_) => FileProblem::NotAUrl,
+                Ok(_) => FileProblem::no_scheme(url.trim_end_matches('/')),
+                Err(FileProblem::OtherAddress { api, .. }) => FileProblem::no_scheme(&api),
+                Err(_) => FileProblem::not_a_url(),
             });
         }
-        let uri: Uri = text.parse().map_err(|_| FileProblem::NotAUrl)?;
+        let uri: Uri = text.parse().map_err(|_| FileProblem::not_a_url())?;
         let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
-            return Err(FileProblem::NotAUrl);
+            return Err(FileProblem::not_a_url());
         };
         if authority.as_str().contains('@') {
-            return Err(FileProblem::UserInfo);
+            return Err(FileProblem::user_info());
         }
         let host = authority.host().to_ascii_lowercase();
         let is_loopback = is_loopback(&host);
@@ -244,21 +242,21 @@ impl Hosts {
             let is_region = |name: &str| name.len() <= 12 && !name.starts_with("pingauth");
             let api = |region: &str| format!("https://api.{region}.{DOMAIN}");
             match names_below_domain(&host).unwrap_or_default()[..] {
-                ["api" | "www"] => return Err(FileProblem::OutsideCloud),
+                ["api" | "www"] => return Err(FileProblem::outside_cloud()),
                 ["api", region] if is_region(region) => {}
                 [region] if is_region(region) => {
-                    return Err(FileProblem::WebAddress(api(region)));
+                    return Err(FileProblem::web_address(api(region)));
                 }
                 [_, .., region] if is_region(region) => {
-                    return Err(FileProblem::WorkspaceAddress(api(region)));
+                    return Err(FileProblem::workspace_address(api(region)));
                 }
-                _ => return Err(FileProblem::OutsideCloud),
+                _ => return Err(FileProblem::outside_cloud()),
             }
         }
         let scheme = match scheme.to_ascii_lowercase().as_str() {
             "https" => "https",
             "http" if is_loopback => "http",
-            _ => return Err(FileProblem::NotHttps),
+            _ => return Err(FileProblem::not_https()),
         };
         let port = authority.port_u16().filter(|_| is_loopback);
         let port = port.map_or(String::new(), |port| format!(":{port}"));
@@ -269,7 +267,7 @@ impl Hosts {
             || uri.query().is_some()
             || text.contains('#')
         {
-            return Err(FileProblem::NotJustHost(api));
+            return Err(FileProblem::not_just_host(&api));
         }
         let platform = match host.strip_prefix("api.") {
             Some(host) => format!("{scheme}://{host}{port}"),

@@ -164,6 +164,16 @@ pub(crate) fn after_colon(message: &str) -> String {
     if message.is_empty() { String::new() } else { format!(": {message}") }
 }
 
+/// The exit code of a program that ends with this status.
+pub(crate) fn status_code(status: u16) -> u8 {
+    match status {
+        300..=399 => 3,
+        400..=499 => 4,
+        500..=599 => 5,
+        _ => 1,
+    }
+}
+
 /// Whether a method is safe (RFC 9110 §9.2.1).
 pub(crate) fn is_safe(method: &str) -> bool {
     matches!(method, "GET" | "HEAD" | "OPTIONS" | "TRACE")

@@ -10,7 +10,7 @@ mod atomic_file;
 use crate::api::client::Client;
 use crate::api::json_text::JsonText;
 use crate::error::display::{is_unsafe_on_terminal, visible};
-use crate::error::{Cause, Error, Result};
+use crate::error::{Error, Result};
 use crate::platform;
 use crate::store::folder;
 use atomic_file::AtomicFile;
@@ -292,10 +292,10 @@ impl Output {
     /// Converts another library's error from writing here.
     pub fn error(&self, source: io::Error) -> Error {
         let path = match &self.sink {
-            Sink::Stdout(_) | Sink::Closed => return Cause::Output(source).into(),
+            Sink::Stdout(_) | Sink::Closed => return Error::output(source),
             // `-o >(head)` is a reader that stops reading, as `| head` is.
             Sink::Special { .. } if source.kind() == io::ErrorKind::BrokenPipe => {
-                return Cause::Output(source).into();
+                return Error::output(source);
             }
             Sink::Special { path, .. } => path,
             Sink::File(file) => file.path(),

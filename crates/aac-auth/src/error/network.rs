@@ -1,0 +1,276 @@
+//! What goes wrong on the way to the API and back, and with its response.
+
+use crate::error::file::limit_of_files;
+use crate::error::http::{CHECK_FIRST, HttpError, is_safe, status_code};
+use crate::error::kind::ErrorKind;
+use crate::error::{Cause, Details, Error};
+use crate::loopback::is_loopback;
+use crate::platform;
+use std::time::Duration;
+use std::{error, fmt, io};
+use ureq::http::Uri;
+
+/// Why the server could not be reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum NetworkError {
+    /// The host name could not be resolved.
+    Lookup(String),
+    /// No connection could be made.
+    Connect(String),
+    /// The server's certificate is not trusted.
+    Certificate(String),
+    /// The system's certificate store is empty.
+    NoRoots,
+    /// The proxy could not be used.
+    Proxy(String),
+    /// The proxy could not be reached; the text names it.
+    ProxyUnreachable(String),
+    /// A wait timed out; the text says which.
+    Timeout(String),
+    /// The connection broke, or the data received was not HTTP.
+    Broken(String),
+}
+
+impl NetworkError {
+    /// Whether another try would fail the same way.
+    pub(crate) fn is_lasting(&self) -> bool {
+        matches!(self, Self::Certificate(_) | Self::NoRoots | Self::Proxy(_))
+    }
+
+    /// Whether part of the request may have reached the server.
+    fn is_sent(&self) -> bool {
+        matches!(self, Self::Timeout(_) | Self::Broken(_))
+    }
+
+    /// What happened, and what to do about it. The address that may be wrong is named if it has a file.
+    fn texts(&self, address: &str) -> (String, String) {
+        let reach = || {
+            format!(
+                "Check the network, {address}and whether you need a proxy (HTTPS_PROXY=http://host:port)."
+            )
+        };
+        let (message, help) = match self {
+            Self::Lookup(what) => {
+                return (format!("the host's name could not be looked up: {what}"), reach());
+            }
+            Self::Connect(what) => {
+                return (format!("no connection could be made: {what}"), reach());
+            }
+            Self::Certificate(what) => (
+                format!("the server's certificate is not trusted: {what}"),
+                "If your company inspects TLS, its CA must be in this system's certificate store; \
+                 on Linux, SSL_CERT_FILE=/path/to/ca.pem names it for one run. Also check the system clock.",
+            ),
+            Self::NoRoots => (
+                "this system has no certificates to trust".to_owned(),
+                "Install the package ca-certificates, or name a file of certificates: SSL_CERT_FILE=/path/to/ca.pem.",
+            ),
+            Self::Proxy(what) | Self::ProxyUnreachable(what) => (
+                format!("the proxy could not be used: {what}"),
+                "Check HTTPS_PROXY and ALL_PROXY (http://user:password@host:port), and NO_PROXY for hosts that need none.",
+            ),
+            Self::Timeout(what) => (
+                format!("timed out {what}"),
+                "Run this again, or give it more time with --timeout SECS.",
+            ),
+            Self::Broken(what) => (
+                format!("the connection broke: {what}"),
+                "Run this again. If the problem persists, a proxy or a firewall may be in between.",
+            ),
+        };
+        (message, help.to_owned())
+    }
+
+    /// What to do about it, with what the system's settings say of a proxy.
+    pub(super) fn help(&self, address: &str) -> String {
+        let mut help = self.texts(address).1;
+        match self {
+            Self::Lookup(_) | Self::Connect(_)
+                if platform::system_proxy().is_some_and(|proxy| proxy.has_script) =>
+            {
+                help.push_str("\nThe system's settings choose the proxy by a script (PAC), which is not supported: name the proxy in HTTPS_PROXY.");
+            }
+            Self::Proxy(_) | Self::ProxyUnreachable(_)
+                if platform::system_proxy().is_some_and(|proxy| !proxy.servers.is_empty()) =>
+            {
+                help.push_str("\nIf neither of the first two is set, the proxy is that of the system's settings.");
+            }
+            _ => {}
+        }
+        help
+    }
+
+    /// What to do if this address may be that of a sandbox: nothing else is on this machine.
+    pub(super) fn help_for_sandbox(&self, url: &str) -> Option<&'static str> {
+        let uri = url.parse::<Uri>();
+        let is_local = uri.is_ok_and(|uri| uri.host().is_some_and(is_loopback));
+        (is_local && matches!(self, Self::Connect(_))).then_some(
+            "The folder is that of a sandbox that no longer runs. Start a sandbox (cargo sandbox), or name another folder with --dir or AAC_DIR.",
+        )
+    }
+}
+
+impl fmt::Display for NetworkError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.texts("").0)
+    }
+}
+
+impl error::Error for NetworkError {}
+
+/// A limit of what is held in memory of a response.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Limit {
+    /// So many bytes, decompressed.
+    Size(u64),
+    /// So many values.
+    Values(usize),
+    /// So long from its first byte to its last.
+    Time(Duration),
+}
+
+impl Limit {
+    /// What happened, and what else to do than to ask for less.
+    fn texts(self) -> (String, &'static str) {
+        match self {
+            Self::Size(bytes) => (format!("the response is larger than {} MiB", bytes >> 20), ""),
+            Self::Values(values) => {
+                (format!("the response has more than {} million values", values / 1_000_000), "")
+            }
+            Self::Time(time) => (
+                format!(
+                    "the response is not complete after {} s, ten times --timeout",
+                    time.as_secs_f64()
+                ),
+                ", or give it more time with --timeout SECS",
+            ),
+        }
+    }
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.texts().0)
+    }
+}
+
+impl error::Error for Limit {}
+
+impl Error {
+    /// The API responded with a status other than 2xx.
+    pub(crate) fn status(error: HttpError) -> Self {
+        let details = Details::of(ErrorKind::Http, error.to_string(), error.help());
+        Details {
+            exit_code: status_code(error.status.as_u16()),
+            is_retryable: error.is_retryable(),
+            may_have_taken_effect: error.may_have_taken_effect(),
+            retry_after: error.retry_after,
+            http: Some(error),
+            ..details
+        }
+        .into()
+    }
+
+    /// The API could not be reached, or the connection broke.
+    pub(crate) fn transport(method: &str, url: &str, reason: NetworkError) -> Self {
+        let is_safe = is_safe(method);
+        let cure = || match reason.help_for_sandbox(url) {
+            Some(help) => help.to_owned(),
+            None => reason.help("the address in aac_url.txt, "),
+        };
+        let help = match reason.is_sent() {
+            _ if is_safe => cure(),
+            true if matches!(reason, NetworkError::Timeout(_)) => {
+                format!("{CHECK_FIRST}\nGive it more time with --timeout SECS.")
+            }
+            true => CHECK_FIRST.to_owned(),
+            false => format!("The request was not sent.\n{}", cure()),
+        };
+        let details = Details::of(ErrorKind::Network, format!("{reason} ({method} {url})"), help);
+        Details {
+            is_retryable: !reason.is_lasting() && (is_safe || !reason.is_sent()),
+            may_have_taken_effect: !is_safe && reason.is_sent(),
+            cause: Cause::Transport(reason),
+            ..details
+        }
+        .into()
+    }
+
+    /// The API's response is cut off, or not JSON.
+    pub(crate) fn bad_response(method: &str, url: &str, what: &str) -> Self {
+        let help = match is_safe(method) {
+            true => {
+                "Run this again. If the problem persists, a proxy or a login page may be in between."
+            }
+            false => CHECK_FIRST,
+        };
+        Details {
+            may_have_taken_effect: !is_safe(method),
+            ..Details::of(ErrorKind::Response, format!("{what} ({method} {url})"), help)
+        }
+        .into()
+    }
+
+    /// The API's response does not fit into what is held in memory of one.
+    pub(crate) fn over_limit(method: &str, url: &str, limit: Limit) -> Self {
+        let check = match is_safe(method) {
+            true => String::new(),
+            false => format!("{CHECK_FIRST}\n"),
+        };
+        let (what, time) = limit.texts();
+        Details {
+            may_have_taken_effect: !is_safe(method),
+            ..Details::of(
+                ErrorKind::Response,
+                format!("{what} ({method} {url})"),
+                format!("{check}Ask for fewer rows at a time (--page-size N){time}. A file has no such limit (raw_call: -o FILE)."),
+            )
+        }
+        .into()
+    }
+
+    /// Rows were requested, and the response is not a list, or not one that can be read page by page.
+    pub(crate) fn no_list(url: &str, what: &str) -> Self {
+        Details::of(
+            ErrorKind::Response,
+            format!("{what} (GET {url})"),
+            "Call this endpoint without asking for pages (raw_call: without --paginate).",
+        )
+        .into()
+    }
+
+    /// A list was interrupted after so many of its rows.
+    pub(crate) fn list_interrupted(
+        after: u64,
+        total: Option<u64>,
+        noun: &str,
+        source: Self,
+    ) -> Self {
+        let of = total.map_or_else(String::new, |total| format!("of {total} "));
+        Details {
+            message: format!("{}; stopped after {after} {of}{noun}", source.0),
+            in_doubt: None,
+            may_have_taken_effect: false,
+            ..*source.0
+        }
+        .into()
+    }
+
+    /// The thread that fetches the pages of a list could not be started, or has ended.
+    pub(crate) fn thread(source: io::Error) -> Self {
+        let message = format!("the thread that fetches pages failed: {source}");
+        Details::of(ErrorKind::Io, message, "").with(source)
+    }
+
+    /// Standard output could not be written. If its reader stopped reading ([`io::ErrorKind::BrokenPipe`]),
+    /// that is no failure, and [`Error::report`] prints nothing.
+    pub(crate) fn output(source: io::Error) -> Self {
+        let (cause, exit_code) = match source.kind() {
+            io::ErrorKind::BrokenPipe => (Cause::BrokenPipe, 0),
+            _ => (Cause::Other, 1),
+        };
+        let message = format!("standard output: {source}");
+        let details = Details::of(ErrorKind::Io, message, limit_of_files(&source));
+        Details { cause, exit_code, ..details }.with(source)
+    }
+}
