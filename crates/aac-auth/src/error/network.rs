@@ -42,20 +42,13 @@ impl NetworkError {
         matches!(self, Self::Timeout(_) | Self::Broken(_))
     }
 
-    /// What happened, and what to do about it. The address that may be wrong is named if it has a file.
-    fn texts(&self, address: &str) -> (String, String) {
-        let reach = || {
-            format!(
-                "Check the network, {address}and whether you need a proxy (HTTPS_PROXY=http://host:port)."
-            )
-        };
-        let (message, help) = match self {
+    /// What happened, and what to do about it.
+    fn texts(&self) -> (String, &'static str) {
+        match self {
             Self::Lookup(what) => {
-                return (format!("the host's name could not be looked up: {what}"), reach());
+                (format!("the host's name could not be looked up: {what}"), CHECK_NETWORK)
             }
-            Self::Connect(what) => {
-                return (format!("no connection could be made: {what}"), reach());
-            }
+            Self::Connect(what) => (format!("no connection could be made: {what}"), CHECK_NETWORK),
             Self::Certificate(what) => (
                 format!("the server's certificate is not trusted: {what}"),
                 "If your company inspects TLS, its CA must be in this system's certificate store; \
@@ -77,46 +70,41 @@ impl NetworkError {
                 format!("the connection broke: {what}"),
                 "Run this again. If the problem persists, a proxy or a firewall may be in between.",
             ),
-        };
-        (message, help.to_owned())
-    }
-
-    /// What to do about it, with what the system's settings say of a proxy.
-    pub(super) fn help(&self, address: &str) -> String {
-        let mut help = self.texts(address).1;
-        match self {
-            Self::Lookup(_) | Self::Connect(_)
-                if platform::system_proxy().is_some_and(|proxy| proxy.has_script) =>
-            {
-                help.push_str("\nThe system's settings choose the proxy by a script (PAC), which is not supported: name the proxy in HTTPS_PROXY.");
-            }
-            Self::Proxy(_) | Self::ProxyUnreachable(_)
-                if platform::system_proxy().is_some_and(|proxy| !proxy.servers.is_empty()) =>
-            {
-                help.push_str("\nIf neither of the first two is set, the proxy is that of the system's settings.");
-            }
-            _ => {}
         }
-        help
     }
 
-    /// What to do if this address may be that of a sandbox: nothing else is on this machine.
-    pub(super) fn help_for_sandbox(&self, url: &str) -> Option<&'static str> {
-        let uri = url.parse::<Uri>();
-        let is_local = uri.is_ok_and(|uri| uri.host().is_some_and(is_loopback));
-        (is_local && matches!(self, Self::Connect(_))).then_some(
-            "The folder is that of a sandbox that no longer runs. Start a sandbox (cargo sandbox), or name another folder with --dir or AAC_DIR.",
-        )
+    /// What to do about it where this URL was requested; `check` is what else may be wrong.
+    pub(super) fn help_for(&self, url: &str, check: &str) -> String {
+        let is_local = |uri: Uri| uri.host().is_some_and(is_loopback);
+        let proxy = || platform::system_proxy().unwrap_or_default();
+        let help = self.texts().1;
+        match self {
+            // Nothing else is on this machine.
+            Self::Connect(_) if url.parse().is_ok_and(is_local) => "The folder is that of a sandbox that no longer runs. Start a sandbox (cargo sandbox), or name another folder with --dir or AAC_DIR.".to_owned(),
+            Self::Lookup(_) | Self::Connect(_) => {
+                let script = match proxy().has_script {
+                    true => "\nThe system's settings choose the proxy by a script (PAC), which is not supported: name the proxy in HTTPS_PROXY.",
+                    false => "",
+                };
+                format!("Check the network, {check}{help}{script}")
+            }
+            Self::Proxy(_) | Self::ProxyUnreachable(_) if !proxy().servers.is_empty() => {
+                format!("{help}\nIf neither of the first two is set, the proxy is that of the system's settings.")
+            }
+            _ => help.to_owned(),
+        }
     }
 }
 
 impl fmt::Display for NetworkError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.texts("").0)
+        f.write_str(&self.texts().0)
     }
 }
 
 impl error::Error for NetworkError {}
+
+const CHECK_NETWORK: &str = "and whether you need a proxy (HTTPS_PROXY=http://host:port).";
 
 /// A limit of what is held in memory of a response.
 #[derive(Clone, Copy, Debug)]
@@ -174,10 +162,7 @@ impl Error {
     /// The API could not be reached, or the connection broke.
     pub(crate) fn transport(method: &str, url: &str, reason: NetworkError) -> Self {
         let is_safe = is_safe(method);
-        let cure = || match reason.help_for_sandbox(url) {
-            Some(help) => help.to_owned(),
-            None => reason.help("the address in aac_url.txt, "),
-        };
+        let cure = || reason.help_for(url, "the address in aac_url.txt, ");
         let help = match reason.is_sent() {
             _ if is_safe => cure(),
             true if matches!(reason, NetworkError::Timeout(_)) => {
@@ -204,39 +189,26 @@ impl Error {
             }
             false => CHECK_FIRST,
         };
-        Details {
-            may_have_taken_effect: !is_safe(method),
-            ..Details::of(ErrorKind::Response, format!("{what} ({method} {url})"), help)
-        }
-        .into()
+        let details = Details::of(ErrorKind::Response, format!("{what} ({method} {url})"), help);
+        Details { may_have_taken_effect: !is_safe(method), ..details }.into()
     }
 
     /// The API's response does not fit into what is held in memory of one.
     pub(crate) fn over_limit(method: &str, url: &str, limit: Limit) -> Self {
-        let check = match is_safe(method) {
-            true => String::new(),
-            false => format!("{CHECK_FIRST}\n"),
-        };
+        let check = if is_safe(method) { String::new() } else { format!("{CHECK_FIRST}\n") };
         let (what, time) = limit.texts();
-        Details {
-            may_have_taken_effect: !is_safe(method),
-            ..Details::of(
-                ErrorKind::Response,
-                format!("{what} ({method} {url})"),
-                format!("{check}Ask for fewer rows at a time (--page-size N){time}. A file has no such limit (raw_call: -o FILE)."),
-            )
-        }
-        .into()
+        let message = format!("{what} ({method} {url})");
+        let help = format!(
+            "{check}Ask for fewer rows at a time (--page-size N){time}. A file has no such limit (raw_call: -o FILE)."
+        );
+        let details = Details::of(ErrorKind::Response, message, help);
+        Details { may_have_taken_effect: !is_safe(method), ..details }.into()
     }
 
     /// Rows were requested, and the response is not a list, or not one that can be read page by page.
     pub(crate) fn no_list(url: &str, what: &str) -> Self {
-        Details::of(
-            ErrorKind::Response,
-            format!("{what} (GET {url})"),
-            "Call this endpoint without asking for pages (raw_call: without --paginate).",
-        )
-        .into()
+        let help = "Call this endpoint without asking for pages (raw_call: without --paginate).";
+        Details::of(ErrorKind::Response, format!("{what} (GET {url})"), help).into()
     }
 
     /// A list was interrupted after so many of its rows.

@@ -26,21 +26,16 @@ pub(crate) enum Refuser {
 impl Error {
     /// Another program held the lock beside creds.json for too long.
     pub(crate) fn locked(path: &Place, waited: Duration) -> Self {
-        Details {
-            is_retryable: true,
-            ..Details::of(
-                ErrorKind::Storage,
-                format!("{path}: held by another program for {} s", waited.as_secs()),
-                format!(
-                    "Find the program that has {path} open. Do not delete the file: the lock ends with the program that holds it."
-                ),
-            )
-        }
-        .into()
+        let message = format!("{path}: held by another program for {} s", waited.as_secs());
+        let help = format!(
+            "Find the program that has {path} open. Do not delete the file: the lock ends with the program that holds it."
+        );
+        Details { is_retryable: true, ..Details::of(ErrorKind::Storage, message, help) }.into()
     }
 
     /// The disk cannot store a new pair of tokens. This was detected before anything was sent.
     pub(crate) fn not_writable(path: &Place, source: io::Error, in_doubt: bool) -> Self {
+        let message = format!("{path}: {source}");
         let help = match (Unfit::of(&source), source.kind()) {
             _ if platform::is_sharing_violation(&source) => format!(
                 "Another program has {path} open, and does not share it. Close that program, and run this again."
@@ -53,87 +48,61 @@ impl Error {
                 "Tokens are refreshed only where the new ones can be saved. Give yourself permission to write {path} and its folder, and free up disk space."
             ),
         };
-        Details {
-            cause: Cause::NotWritable,
-            in_doubt: Some(in_doubt),
-            ..Details::of(ErrorKind::Storage, format!("{path}: {source}"), help)
-        }
-        .with(source)
+        let details = Details::of(ErrorKind::Storage, message, help);
+        Details { cause: Cause::NotWritable, in_doubt: Some(in_doubt), ..details }.with(source)
     }
 
     /// creds.json was replaced by an older copy: its refresh token was used then, and must not be sent again.
     /// The newer pair is not on this machine.
     pub(crate) fn older_copy(creds: &Place, used: &str, page: &str) -> Self {
-        Details {
-            exit_code: 4,
-            needs_new_tokens: true,
-            ..Details::of(
-                ErrorKind::Tokens,
-                format!(
-                    "{creds}: it was replaced by an older copy, whose refresh token was used on {used}"
-                ),
-                format!(
-                    "Restore the newer file if you have it. Otherwise:\n{}",
-                    make_new(page, creds)
-                ),
-            )
-        }
-        .into()
+        let message = format!(
+            "{creds}: it was replaced by an older copy, whose refresh token was used on {used}"
+        );
+        let new = make_new(page, creds);
+        let help = format!("Restore the newer file if you have it. Otherwise:\n{new}");
+        let details = Details::of(ErrorKind::Tokens, message, help);
+        Details { exit_code: 4, needs_new_tokens: true, ..details }.into()
     }
 
     /// creds.json holds no tokens, and pairs of several accounts are set aside: in these files, each with its
     /// account.
     pub(crate) fn several_pairs(creds: &Place, pairs: &[(PathBuf, String)]) -> Self {
+        let message = format!(
+            "{creds}: it holds no usable tokens, and the tokens that are set aside belong to several accounts, or to another one"
+        );
         let lines: Vec<_> = pairs.iter().map(|pair| put_back(pair, creds)).collect();
-        Details::of(
-            ErrorKind::Storage,
-            format!(
-                "{creds}: it holds no usable tokens, and the tokens that are set aside belong to several accounts, or to another one"
-            ),
-            lines.join("\n"),
-        )
-        .into()
+        Details::of(ErrorKind::Storage, message, lines.join("\n")).into()
     }
 
     /// An earlier run's pair of tokens is in the journal and cannot be moved to creds.json.
     /// Nothing is lost.
     pub(crate) fn saved_in_journal(journal: &Place, creds: &Place, source: io::Error) -> Self {
-        let (on, help) = match (creds.secret(), Unfit::of(&source)) {
+        let on = if creds.secret().is_some() { " on this machine" } else { "" };
+        let message = format!("{creds}: {source}; the new tokens are saved in {journal}{on}");
+        let help = match (creds.secret(), Unfit::of(&source)) {
             (Some(_), _) => {
-                let inner = source.get_ref();
-                let problem = inner.and_then(|inner| inner.downcast_ref::<VaultProblem>());
+                let problem = source.get_ref().and_then(|it| it.downcast_ref::<VaultProblem>());
                 let cure = problem.map(|problem| problem.help(creds) + "\n").unwrap_or_default();
-                (
-                    " on this machine",
-                    format!("{cure}Run this again on this machine: it moves them there."),
-                )
+                format!("{cure}Run this again on this machine: it moves them there.")
             }
-            (None, Some(unfit)) => ("", help_of(unfit, creds)),
-            (None, None) => (
-                "",
-                format!(
-                    "Give yourself permission to write {creds} and its folder, and run this again: it moves them there."
-                ),
+            (None, Some(unfit)) => help_of(unfit, creds),
+            (None, None) => format!(
+                "Give yourself permission to write {creds} and its folder, and run this again: it moves them there."
             ),
         };
-        let message = format!("{creds}: {source}; the new tokens are saved in {journal}{on}");
         Details::of(ErrorKind::Storage, message, help).with(source)
     }
 
     /// A new pair arrived and no disk could store it: it is lost when this program ends.
     pub(crate) fn not_saved(creds: &Place, source: io::Error, page: &str) -> Self {
-        let new = make_new(page, creds);
-        let help = match creds.secret() {
-            Some(_) => {
-                format!("The refresh token in it has been used. When the vault works again:\n{new}")
-            }
-            None => {
-                format!("The tokens in the file have been used. When the disk works again: {new}")
-            }
-        };
         let message = format!("{creds}: {source}; the new tokens could not be saved anywhere");
-        Details { needs_new_tokens: true, ..Details::of(ErrorKind::Storage, message, help) }
-            .with(source)
+        let used = match creds.secret() {
+            Some(_) => "The refresh token in it has been used. When the vault works again:\n",
+            None => "The tokens in the file have been used. When the disk works again: ",
+        };
+        let help = used.to_owned() + &make_new(page, creds);
+        let details = Details::of(ErrorKind::Storage, message, help);
+        Details { needs_new_tokens: true, ..details }.with(source)
     }
 }
 
@@ -145,20 +114,14 @@ impl Error {
         reason: &NetworkError,
         in_doubt: bool,
     ) -> Self {
-        let help = match reason.help_for_sandbox(url) {
-            Some(help) => help.to_owned(),
-            // The host comes from the access token, not from aac_url.txt.
-            None => reason.help(""),
-        };
+        let message = format!("the tokens could not be refreshed: {reason} (POST {url})");
+        // The host comes from the access token, not from aac_url.txt.
+        let help = reason.help_for(url, "");
         Details {
             cause: Cause::Unsent,
             is_retryable: !reason.is_lasting(),
             in_doubt: Some(in_doubt),
-            ..Details::of(
-                ErrorKind::AuthServer,
-                format!("the tokens could not be refreshed: {reason} (POST {url})"),
-                help,
-            )
+            ..Details::of(ErrorKind::AuthServer, message, help)
         }
         .into()
     }
@@ -171,17 +134,14 @@ impl Error {
         wait: Option<Duration>,
         in_doubt: bool,
     ) -> Self {
-        let status_line = status_line(status);
+        let line = status_line(status);
+        let message = format!("the tokens could not be refreshed yet: {line} (POST {url})");
         Details {
             exit_code: status_code(status),
             is_retryable: true,
             retry_after: wait,
             in_doubt: Some(in_doubt),
-            ..Details::of(
-                ErrorKind::AuthServer,
-                format!("the tokens could not be refreshed yet: {status_line} (POST {url})"),
-                "Wait, and run this again.",
-            )
+            ..Details::of(ErrorKind::AuthServer, message, "Wait, and run this again.")
         }
         .into()
     }
@@ -206,16 +166,13 @@ impl Error {
                  Ask whoever runs your network to let requests to {url} pass."
             ),
         };
-        let message = status_line(status) + &after_colon(message);
+        let said = status_line(status) + &after_colon(message);
+        let message = format!("the tokens could not be refreshed: {said} (POST {url})");
         Details {
             exit_code: status_code(status),
             is_retryable: status >= 500,
             in_doubt: Some(in_doubt),
-            ..Details::of(
-                ErrorKind::AuthServer,
-                format!("the tokens could not be refreshed: {message} (POST {url})"),
-                help,
-            )
+            ..Details::of(ErrorKind::AuthServer, message, help)
         }
         .into()
     }
@@ -230,18 +187,14 @@ impl Error {
         page: &str,
         lost: Option<&str>,
     ) -> Self {
+        let said = after_colon(&message);
+        let what = format!("the refresh token in {creds} is refused{said} (POST {url})");
         let why = match lost {
             Some(what) => format!("It was sent before, and the response was lost: {what}."),
             None => "It was used before, revoked or disabled, or it has expired.".to_owned(),
         };
-        let details = Details::of(
-            ErrorKind::Tokens,
-            format!(
-                "the refresh token in {creds} is refused{} (POST {url})",
-                after_colon(&message)
-            ),
-            format!("{why}\n{}", make_new(page, creds)),
-        );
+        let help = format!("{why}\n{}", make_new(page, creds));
+        let details = Details::of(ErrorKind::Tokens, what, help);
         let cause = Cause::TokensRefused { message, was_lost: lost.is_some() };
         Details { cause, exit_code: 4, needs_new_tokens: true, ..details }.into()
     }
@@ -262,20 +215,18 @@ impl Error {
         creds: &Place,
         page: &str,
     ) -> Self {
+        let message = format!(
+            "the response with the new tokens was lost: {what} (POST {url}); the refresh token in {creds} may have been used"
+        );
+        let help = format!(
+            "Run this again: that works if the server did not process the request, or has a grace period.\nIf the token is refused then: {}",
+            make_new(page, creds)
+        );
         Details {
             cause: Cause::ResponseLost { what: what.to_owned(), status },
             exit_code: status.map_or(1, status_code),
             is_retryable: true,
-            ..Details::of(
-                ErrorKind::AuthServer,
-                format!(
-                    "the response with the new tokens was lost: {what} (POST {url}); the refresh token in {creds} may have been used"
-                ),
-                format!(
-                    "Run this again: that works if the server did not process the request, or has a grace period.\nIf the token is refused then: {}",
-                    make_new(page, creds)
-                ),
-            )
+            ..Details::of(ErrorKind::AuthServer, message, help)
         }
         .into()
     }
@@ -299,13 +250,9 @@ impl Error {
     /// The error of a run that held the lock before this one and failed moments ago with the same token, or
     /// of a program on another machine.
     pub(crate) fn noted(message: &str, help: &str, exit_code: u8) -> Self {
-        Details {
-            exit_code,
-            // What the other run met may have passed. If not, this run gets the server's own word.
-            is_retryable: true,
-            ..Details::of(ErrorKind::AuthServer, message, help)
-        }
-        .into()
+        let details = Details::of(ErrorKind::AuthServer, message, help);
+        // What the other run met may have passed. If not, this run gets the server's own word.
+        Details { exit_code, is_retryable: true, ..details }.into()
     }
 }
 

@@ -241,12 +241,14 @@ impl Document {
             Ok(_) => Err(FileProblem::not_an_object()),
             Err(error) => Err(match line_of_broken_string(&text) {
                 Some(line) => FileProblem::token_on_several_lines(line),
-                None => FileProblem::not_json(
-                    error.line(),
-                    error.column(),
-                    &without_place(&error),
-                    text.contains(['\u{201C}', '\u{201D}', '\u{201E}']),
-                ),
+                None => {
+                    let (line, column) = (error.line(), error.column());
+                    let reason = without_place(&error);
+                    match text.contains(['\u{201C}', '\u{201D}', '\u{201E}']) {
+                        true => FileProblem::curly_quotes(line, column, &reason),
+                        false => FileProblem::not_json(line, column, &reason),
+                    }
+                }
             }),
         }
     }

@@ -12,7 +12,7 @@ pub(crate) mod protocol;
 use crate::config::settings::Hosts;
 use crate::error::notices::Notices;
 use crate::error::place::Place;
-use crate::error::vault::{Nature, VaultProblem};
+use crate::error::vault::VaultProblem;
 use crate::error::{self, Cause, Error, FileProblem, Result};
 use crate::http::retry::jittered;
 use crate::platform;
@@ -239,7 +239,7 @@ impl<'a> VaultStore<'a> {
                     self.seen.replace(Secret::written(written, fields, now));
                     return Ok(Settled::Applied);
                 }
-                Err(problem) if problem.nature == Nature::Version1 => return Err(problem),
+                Err(problem @ VaultProblem::Version1(_)) => return Err(problem),
                 Err(problem) => problem,
             };
             let problem = match self.look_once() {
@@ -501,7 +501,7 @@ impl Claimant<'_> {
             }
             Ok(_) => Ok(None),
             Err(problem) => {
-                if problem.nature != Nature::Denied {
+                if !matches!(problem, VaultProblem::Denied(_)) {
                     // It may be applied yet.
                     self.doubtful.replace(Some(claim));
                 }
@@ -827,7 +827,11 @@ fn this_program() -> String {
 /// Whether a problem may pass by itself: that of a request which was first made at `start`. A node whose
 /// leader is gone leads there until it knows the next one.
 fn may_pass(problem: &VaultProblem, start: Instant) -> bool {
-    problem.is_passing() || problem.is_redirect_to_leader() && start.elapsed() < bounded(READING)
+    match problem {
+        VaultProblem::Passing(_) => true,
+        VaultProblem::RedirectToLeader(_) => start.elapsed() < bounded(READING),
+        _ => false,
+    }
 }
 
 /// Whether a journal says that a token may have been used, or cannot be read.
