@@ -362,9 +362,8 @@ fn judge(
 }
 
 fn expired(settings: &Settings, place: &Place) -> Verdict {
-    let message = format!("the refresh token in {place} has expired");
-    let help = make_new(&settings.hosts.token_page(), place);
-    (PairState::Expired, Some(Error::noted(&message, &help, 4)))
+    let error = Error::expired(place, &settings.hosts.token_page());
+    (PairState::Expired, Some(error))
 }
 
 /// What stands beside creds.json, and is not always there.

@@ -430,6 +430,7 @@ mod tests {
             (Error::saved_in_journal(creds, creds, refused()), (Storage, false, false, false, 1)),
             (Error::not_saved(creds, refused(), ""), (Storage, true, false, false, 1)),
             (Error::older_copy(creds, "", ""), (Tokens, true, false, false, 4)),
+            (Error::expired(creds, ""), (Tokens, true, false, false, 4)),
             (tokens_refused(), (Tokens, true, false, false, 4)),
             (
                 Error::vault(creds, &VaultProblem::denied(), false),

@@ -199,6 +199,13 @@ impl Error {
         Details { cause, exit_code: 4, needs_new_tokens: true, ..details }.into()
     }
 
+    /// The refresh token in `creds` says itself that it is dead.
+    pub(crate) fn expired(creds: &Place, page: &str) -> Self {
+        let message = format!("the refresh token in {creds} has expired");
+        let details = Details::of(ErrorKind::Tokens, message, make_new(page, creds));
+        Details { exit_code: 4, needs_new_tokens: true, ..details }.into()
+    }
+
     /// Adds the files with pairs that are set aside and were not tried, each with its account.
     pub(crate) fn name_set_aside(&mut self, creds: &Place, pairs: &[(PathBuf, String)]) {
         for pair in pairs {
