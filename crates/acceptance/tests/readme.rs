@@ -618,7 +618,7 @@ fn troubles() -> BTreeMap<&'static str, String> {
         case.run(["-v"; 0]).stderr
     };
     // The wait itself takes minutes, and is tested where the turns are.
-    let locked = read("crates/aac-auth/src/error/cause.rs");
+    let locked = read("crates/aac-auth/src/error/refresh.rs");
     let placeholders = "{\"access_token\":\"Your access token here\",\"refresh_token\":\"Your refresh token here\"}";
     let uuid = "af1b5321-afe0-48c2-966a-c77d74e98085";
     let oauth_error = "{\"error\":\"invalid_grant\",\"error_description\":\"no\"}";

@@ -8,7 +8,7 @@ use crate::config::settings::{Folder, Settings};
 use crate::config::trust::Trust;
 use crate::error::notices::Notices;
 use crate::error::place::Place;
-use crate::error::{Cause, Error, Result};
+use crate::error::{Error, Result};
 use crate::http::retry::backoff;
 use crate::http::transport::{Limits, Transport};
 use crate::platform::process;
@@ -253,7 +253,7 @@ fn settings(named: Option<PathBuf>) -> Result<Settings> {
     if !fields.is_empty() {
         files.push((Place::File(settings.creds), settings.hosts.token_page()));
     }
-    Err(Cause::Placeholders { files, fields }.into())
+    Err(Error::placeholders(&files, &fields))
 }
 
 /// The named folder, or the nearest one with tokens, from the current folder upwards.
@@ -261,14 +261,14 @@ fn folder(named: Option<PathBuf>) -> Result<Folder> {
     let trust = if named.is_some() { Trust::ByHand } else { Trust::ByOwner };
     let path = match named {
         Some(named) if named.is_dir() => named,
-        Some(file) if file.is_file() => return Err(Cause::NotAFolder { file }.into()),
-        Some(folder) => return Err(Cause::NoFolder { folder, named: true }.into()),
+        Some(file) if file.is_file() => return Err(Error::not_a_folder(&file)),
+        Some(folder) => return Err(Error::no_folder(&folder, true)),
         None => {
             let start = env::current_dir().unwrap_or_default();
             let has_tokens = |folder: &&Path| store::folder::has_tokens(&folder.join("creds.json"));
             match start.ancestors().find(has_tokens) {
                 Some(folder) => folder.to_owned(),
-                None => return Err(Cause::NoFolder { folder: start, named: false }.into()),
+                None => return Err(Error::no_folder(&start, false)),
             }
         }
     };

@@ -3,7 +3,7 @@
 //! JavaScript writes half of a surrogate pair as an escape, `"\ud83d"`, and a server may nest deeper than
 //! serde_json parses. A [`RawValue`] has both.
 
-use crate::error::{Cause, Result};
+use crate::error::{Error, Result};
 use serde_core::de::{DeserializeOwned, Deserializer, MapAccess, Visitor};
 use serde_core::{Deserialize, de};
 use serde_json::value::RawValue;
@@ -34,8 +34,7 @@ pub(crate) fn read<T: DeserializeOwned>(text: &str, method: &str, url: &str) -> 
         T::deserialize(&value)
     });
     read.map_err(|error| {
-        let what = misfit(json, text, &direct, &error);
-        Cause::Unexpected { request: Some((method.to_owned(), url.to_owned())), what }.into()
+        Error::unexpected(Some((method, url)), &misfit(json, text, &direct, &error))
     })
 }
 
@@ -60,12 +59,12 @@ fn misfit(
 }
 
 /// The error for a response that does not parse.
-pub(crate) fn not_json(method: &str, url: &str, error: &serde_json::Error) -> Cause {
+pub(crate) fn not_json(method: &str, url: &str, error: &serde_json::Error) -> Error {
     let what = match error.is_eof() {
         true => "the response is truncated".to_owned(),
         false => format!("the response is not JSON: {error}"),
     };
-    Cause::BadResponse { method: method.to_owned(), url: url.to_owned(), what }
+    Error::bad_response(method, url, &what)
 }
 
 fn value_of(json: &RawValue, levels: usize) -> Value {

@@ -66,9 +66,8 @@ impl Client {
         match &workspace["id"] {
             Value::Number(id) => Ok(self.workspace().get_or_init(|| id.to_string())),
             _ => {
-                let what = "the workspace has no number for an id".to_owned();
-                let request = Some((Method::GET.to_string(), url));
-                Err(Cause::Unexpected { request, what }.into())
+                let what = "the workspace has no number for an id";
+                Err(Error::unexpected(Some(("GET", &url)), what))
             }
         }
     }
@@ -281,9 +280,7 @@ impl<'client> Request<'client> {
                 Ok(Some((url, response.text()?)))
             }
             Ok(_) => Ok(None),
-            Err(reason) => {
-                Err(Cause::Transport { method: self.method.to_string(), url, reason }.into())
-            }
+            Err(reason) => Err(Error::transport(self.method.as_str(), &url, reason)),
         }
     }
 
@@ -303,7 +300,7 @@ impl<'client> Request<'client> {
                     let response = Response::new(self.method.clone(), url.clone(), response, time);
                     let finished = finish(response);
                     match finished.as_ref().map_err(Error::cause) {
-                        Err(Cause::Transport { reason, .. }) if is_safe && tries < self.retry => {
+                        Err(Cause::Transport(reason)) if is_safe && tries < self.retry => {
                             connection.pause(&mut tries, None, &reason.to_string());
                             fresh = self.latest_token(fresh)?;
                             continue;
@@ -321,7 +318,7 @@ impl<'client> Request<'client> {
                     let is_too_long = error.retry_after.is_some_and(|wait| wait > PATIENCE);
                     let is_rejected = error.kind == HttpErrorKind::Unauthorized;
                     if !may_retry || (!is_rejected && (tries == self.retry || is_too_long)) {
-                        return Err(Cause::Http(error).into());
+                        return Err(Error::status(error));
                     }
                     error.body_consumed = !self.body.as_mut().map_or(Ok(true), Body::rewind)?;
                     if is_rejected {
@@ -333,7 +330,7 @@ impl<'client> Request<'client> {
                         fresh.is_new = true;
                     }
                     if error.body_consumed {
-                        return Err(Cause::Http(error).into());
+                        return Err(Error::status(error));
                     }
                     if !is_rejected {
                         connection.pause(&mut tries, error.retry_after, &error.to_string());
@@ -346,8 +343,7 @@ impl<'client> Request<'client> {
             // A server that did not respond in time gets no second chance.
             let is_final = reason.is_lasting() || matches!(reason, NetworkError::Timeout(_));
             if !is_safe || is_final || tries == self.retry {
-                let method = self.method.to_string();
-                return Err(Cause::Transport { method, url, reason }.into());
+                return Err(Error::transport(self.method.as_str(), &url, reason));
             }
             connection.pause(&mut tries, None, &reason.to_string());
             fresh = self.latest_token(fresh)?;

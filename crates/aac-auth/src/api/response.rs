@@ -1,7 +1,7 @@
 //! The response to a request.
 
 use crate::api::json;
-use crate::error::{Cause, Error, HttpError, Limit, NetworkError, Result};
+use crate::error::{Error, HttpError, Limit, NetworkError, Result};
 use crate::http::coding::Decoder;
 use serde_core::de::DeserializeOwned;
 use serde_json::Value;
@@ -137,7 +137,7 @@ impl Response {
             },
         };
         let (method, url) = (self.method.to_string(), self.url);
-        Err(Cause::BadResponse { method, url, what: what.to_owned() }.into())
+        Err(Error::bad_response(&method, &url, what))
     }
 
     /// Reads the next part of the body; 0 at its end. For bodies of any size.
@@ -184,13 +184,13 @@ impl Response {
 fn body_error(method: String, url: String, error: &io::Error) -> Error {
     let inner = error.get_ref();
     if let Some(reason) = inner.and_then(|inner| inner.downcast_ref::<NetworkError>()) {
-        return Cause::Transport { method, url, reason: reason.clone() }.into();
+        return Error::transport(&method, &url, reason.clone());
     }
     if let Some(limit) = inner.and_then(|inner| inner.downcast_ref::<Limit>()) {
-        return Cause::OverLimit { method, url, limit: *limit }.into();
+        return Error::over_limit(&method, &url, *limit);
     }
     let what = format!("the response cannot be decompressed: {error}");
-    Cause::BadResponse { method, url, what }.into()
+    Error::bad_response(&method, &url, &what)
 }
 
 impl fmt::Debug for Response {

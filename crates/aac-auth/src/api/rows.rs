@@ -12,7 +12,7 @@ use crate::api::json;
 use crate::api::list::{List, NoList};
 use crate::api::paging::{Arrival, Fault, Paging, Step};
 use crate::api::request::{Preview, Request, add_to_query};
-use crate::error::{Cause, Error, Result};
+use crate::error::{Error, Result};
 use serde_core::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -190,13 +190,7 @@ impl Rows {
                 self.is_done = true;
                 return Some(Err(match self.given {
                     0 => source,
-                    after => Cause::ListInterrupted {
-                        after,
-                        total: self.total(),
-                        noun: self.paging.noun,
-                        source: Box::new(source.into_cause()),
-                    }
-                    .into(),
+                    after => Error::list_interrupted(after, self.total(), self.paging.noun, source),
                 }));
             }
         }
@@ -221,8 +215,7 @@ impl Rows {
         }
         let list = read(&text, &url)?;
         drop(text);
-        let fail =
-            |Fault { what, help }| Error::from(Cause::NoList { url: url.clone(), what, help });
+        let fail = |Fault { what, help }| Error::no_list(&url, &what, help);
         if self.member.get_or_insert_with(|| list.member.clone()) != &list.member {
             let what = "its rows are not where those of the first page were".to_owned();
             return Err(fail(Fault { what, help: NO_LIST }));
@@ -326,10 +319,10 @@ const NO_LIST: &str = "Call this endpoint without asking for pages (raw_call: wi
 
 fn read(text: &str, url: &str) -> Result<List> {
     List::read(text).map_err(|why| match why {
-        NoList::NotJson(error) => json::not_json(Method::GET.as_str(), url, &error).into(),
+        NoList::NotJson(error) => json::not_json(Method::GET.as_str(), url, &error),
         NoList::Other(what) => {
             let what = format!("the response is not a list: {what}");
-            Cause::NoList { url: url.to_owned(), what, help: NO_LIST }.into()
+            Error::no_list(url, &what, NO_LIST)
         }
     })
 }

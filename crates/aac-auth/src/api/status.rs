@@ -8,7 +8,7 @@ use crate::api::client::Client;
 use crate::config::settings::Settings;
 use crate::config::text;
 use crate::error::place::Place;
-use crate::error::{Cause, Error, FileProblem, Result, make_new};
+use crate::error::{Error, FileProblem, Result, make_new};
 use crate::platform;
 use crate::rotation::recovery::{self, JournalState, PriorAttempt, Recovery, Saved, State};
 use crate::store::file_store;
@@ -343,13 +343,10 @@ fn judge(
             Some((PairState::Interrupted, None))
         }
         Recovery::OlderCopy { since } => {
-            let error = Cause::OlderCopy { creds: place.clone(), used: since.to_string(), page };
-            Some((PairState::OlderCopy, Some(error.into())))
+            let error = Error::older_copy(place, &since.to_string(), &page);
+            Some((PairState::OlderCopy, Some(error)))
         }
-        Recovery::Nothing(PriorAttempt { failure: Some(failure), .. })
-            // Of all failures, only a refused token calls for new ones with this exit code.
-            if failure.exit_code == 4 && failure.help.contains(&page) =>
-        {
+        Recovery::Nothing(PriorAttempt { failure: Some(failure), .. }) if failure.is_refusal => {
             let error = Error::noted(&failure.message, &failure.help, failure.exit_code);
             Some((PairState::Refused, Some(error)))
         }
@@ -363,9 +360,8 @@ fn judge(
 }
 
 fn expired(settings: &Settings, place: &Place) -> Verdict {
-    let message = format!("the refresh token in {place} has expired");
-    let help = make_new(&settings.hosts.token_page(), place);
-    (PairState::Expired, Some(Error::noted(&message, &help, 4)))
+    let error = Error::expired(place, &settings.hosts.token_page());
+    (PairState::Expired, Some(error))
 }
 
 /// What stands beside creds.json, and is not always there.

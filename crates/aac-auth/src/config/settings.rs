@@ -79,19 +79,19 @@ fn check_project_id(id: String, hosts: &Hosts) -> Result<String, FileProblem> {
         return Err(FileProblem::Placeholder(hosts.project_page()));
     }
     if let Some(what) = likely_secret(&id) {
-        return Err(FileProblem::IdIsSecret(what));
+        return Err(FileProblem::id_is_secret(what));
     }
     if id.contains(char::is_whitespace) {
-        return Err(FileProblem::IdWithBlanks);
+        return Err(FileProblem::id_with_blanks());
     }
     if !id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)) {
-        return Err(FileProblem::IdNotPlain);
+        return Err(FileProblem::id_not_plain());
     }
     if !(8..=128).contains(&id.len()) {
-        return Err(FileProblem::IdLength);
+        return Err(FileProblem::id_length());
     }
     if is_uuid(&id) {
-        return Err(FileProblem::OAuthClientId(hosts.project_page()));
+        return Err(FileProblem::oauth_client_id(&hosts.project_page()));
     }
     Ok(id)
 }
@@ -185,27 +185,25 @@ impl Hosts {
     /// Parses the content of aac_url.txt.
     pub(crate) fn parse(text: &str) -> Result<Self, FileProblem> {
         if text.lines().count() > 1 {
-            return Err(FileProblem::SeveralLines);
+            return Err(FileProblem::several_lines());
         }
         if is_placeholder(text) {
-            return Err(FileProblem::NotAUrl);
+            return Err(FileProblem::not_a_url());
         }
         if !text.contains("://") {
             let url = format!("https://{text}");
             return Err(match Self::parse(&url) {
-                Ok(_) => FileProblem::NoScheme(url.trim_end_matches('/').to_owned()),
-                Err(FileProblem::WebAddress(url) | FileProblem::WorkspaceAddress(url)) => {
-                    FileProblem::NoScheme(url)
-                }
-                Err(_) => FileProblem::NotAUrl,
+                Ok(_) => FileProblem::no_scheme(url.trim_end_matches('/')),
+                Err(FileProblem::OtherAddress { api, .. }) => FileProblem::no_scheme(&api),
+                Err(_) => FileProblem::not_a_url(),
             });
         }
-        let uri: Uri = text.parse().map_err(|_| FileProblem::NotAUrl)?;
+        let uri: Uri = text.parse().map_err(|_| FileProblem::not_a_url())?;
         let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
-            return Err(FileProblem::NotAUrl);
+            return Err(FileProblem::not_a_url());
         };
         if authority.as_str().contains('@') {
-            return Err(FileProblem::UserInfo);
+            return Err(FileProblem::user_info());
         }
         let host = authority.host().to_ascii_lowercase();
         let is_loopback = is_loopback(&host);
@@ -214,21 +212,21 @@ impl Hosts {
             let is_region = |name: &str| name.len() <= 12 && !name.starts_with("pingauth");
             let api = |region: &str| format!("https://api.{region}.{DOMAIN}");
             match names_below_domain(&host).unwrap_or_default()[..] {
-                ["api" | "www"] => return Err(FileProblem::OutsideCloud),
+                ["api" | "www"] => return Err(FileProblem::outside_cloud()),
                 ["api", region] if is_region(region) => {}
                 [region] if is_region(region) => {
-                    return Err(FileProblem::WebAddress(api(region)));
+                    return Err(FileProblem::web_address(api(region)));
                 }
                 [_, .., region] if is_region(region) => {
-                    return Err(FileProblem::WorkspaceAddress(api(region)));
+                    return Err(FileProblem::workspace_address(api(region)));
                 }
-                _ => return Err(FileProblem::OutsideCloud),
+                _ => return Err(FileProblem::outside_cloud()),
             }
         }
         let scheme = match scheme.to_ascii_lowercase().as_str() {
             "https" => "https",
             "http" if is_loopback => "http",
-            _ => return Err(FileProblem::NotHttps),
+            _ => return Err(FileProblem::not_https()),
         };
         let port = authority.port_u16().filter(|_| is_loopback);
         let port = port.map_or(String::new(), |port| format!(":{port}"));
@@ -239,7 +237,7 @@ impl Hosts {
             || uri.query().is_some()
             || text.contains('#')
         {
-            return Err(FileProblem::NotJustHost(api));
+            return Err(FileProblem::not_just_host(&api));
         }
         let platform = match host.strip_prefix("api.") {
             Some(host) => format!("{scheme}://{host}{port}"),

@@ -23,7 +23,7 @@ fn read_if(
     // Windows has no right to open a folder, and would say so.
     let metadata = platform::patiently(|| fs::metadata(path)).map_err(unreadable)?;
     if !metadata.is_file() {
-        return Err(FileProblem::NotAFile);
+        return Err(FileProblem::not_a_file());
     }
     let file = platform::patiently(|| platform::open_at_once(path)).map_err(unreadable)?;
     may_be_read(&file)?;
@@ -34,7 +34,7 @@ fn read_if(
 pub(crate) fn read_open(mut file: &File) -> Result<Zeroizing<Vec<u8>>, FileProblem> {
     let metadata = file.metadata().map_err(unreadable)?;
     if !metadata.is_file() {
-        return Err(FileProblem::NotAFile);
+        return Err(FileProblem::not_a_file());
     }
     // Room for the whole file: a growing buffer would leave copies behind.
     let room = metadata.len().min(LIMIT) + 1;
@@ -46,7 +46,7 @@ pub(crate) fn read_open(mut file: &File) -> Result<Zeroizing<Vec<u8>>, FileProbl
     };
     platform::patiently(read).map_err(unreadable)?;
     if bytes.len() as u64 > LIMIT {
-        return Err(FileProblem::TooLarge);
+        return Err(FileProblem::too_large());
     }
     Ok(bytes)
 }
@@ -71,7 +71,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Zeroizing<String>, FileProblem> {
         bytes => utf8(bytes)?,
     };
     if text.contains('\0') {
-        return Err(FileProblem::NotText);
+        return Err(FileProblem::not_text());
     }
     if text.trim().is_empty() {
         return Err(FileProblem::Empty);
@@ -88,18 +88,18 @@ pub(crate) fn read_trimmed(
 }
 
 fn utf8(bytes: &[u8]) -> Result<Zeroizing<String>, FileProblem> {
-    let text = str::from_utf8(bytes).map_err(|_| FileProblem::NotText)?;
+    let text = str::from_utf8(bytes).map_err(|_| FileProblem::not_text())?;
     Ok(Zeroizing::new(text.to_owned()))
 }
 
 fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Result<Zeroizing<String>, FileProblem> {
     let (units, rest) = bytes.as_chunks::<2>();
     if !rest.is_empty() {
-        return Err(FileProblem::NotText);
+        return Err(FileProblem::not_text());
     }
     let mut text = Zeroizing::new(String::with_capacity(3 * units.len()));
     for character in char::decode_utf16(units.iter().map(|&pair| unit(pair))) {
-        text.push(character.map_err(|_| FileProblem::NotText)?);
+        text.push(character.map_err(|_| FileProblem::not_text())?);
     }
     Ok(text)
 }
@@ -128,7 +128,7 @@ mod tests {
         for bytes in
             [&b"\xFF\xFEa"[..], b"\xFF\xFE\x00\xD8", b"a\0b", b"\x80", b"\x7fELF\x02\x01\xff"]
         {
-            assert!(matches!(decode(bytes), Err(FileProblem::NotText)), "{bytes:?}");
+            assert!(matches!(decode(bytes), Err(FileProblem::Content(_))), "{bytes:?}");
         }
         for bytes in [&b""[..], b"\xEF\xBB\xBF", b"\xFF\xFE", b" \r\n\t\n"] {
             assert!(matches!(decode(bytes), Err(FileProblem::Empty)), "{bytes:?}");

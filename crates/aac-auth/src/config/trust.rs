@@ -47,7 +47,7 @@ impl Trust {
         let named = FileOwner::of_name(path).map_err(unreadable)?;
         if !is_trusted(&named, folder) {
             let owner = named.to_string();
-            return Err(FileProblem::OfAnother { owner, command: by_hand(folder) });
+            return Err(FileProblem::of_another(&owner, &by_hand(folder)));
         }
         let owner = of_file().map_err(unreadable)?;
         // The link of someone who cannot read a file must not have it read, and sent, by someone who can.
@@ -56,7 +56,7 @@ impl Trust {
             return Ok(());
         }
         let (link, owner) = (named.to_string(), owner.to_string());
-        Err(FileProblem::LinkToAnother { link, owner, command: by_hand(folder) })
+        Err(FileProblem::link_to_another(&link, &owner, &by_hand(folder)))
     }
 }
 

@@ -99,28 +99,16 @@ impl HttpError {
 
     pub(crate) fn help(&self) -> String {
         let mut help = match self.kind {
-            HttpErrorKind::ApiKey => {
-                "Check client_id.txt, which must hold the Client ID of your API project, and aac_url.txt, which must name that project's region.".to_owned()
-            }
-            HttpErrorKind::ApiKeyForResource => {
-                "The API project in client_id.txt is not allowed to use this API. Choose another project, or ask for access.".to_owned()
-            }
-            HttpErrorKind::Unauthorized => {
-                "The server does not accept the access token. Check that aac_url.txt names the region in which the tokens were created.".to_owned()
-            }
-            HttpErrorKind::Forbidden => {
-                "Your user lacks a privilege for this, or the ID belongs to another workspace. Ask an admin of the workspace.".to_owned()
-            }
-            HttpErrorKind::NoRoute => {
-                "Check the path and the method; ids in a path are numbers.".to_owned()
-            }
+            HttpErrorKind::ApiKey => "Check client_id.txt, which must hold the Client ID of your API project, and aac_url.txt, which must name that project's region.".to_owned(),
+            HttpErrorKind::ApiKeyForResource => "The API project in client_id.txt is not allowed to use this API. Choose another project, or ask for access.".to_owned(),
+            HttpErrorKind::Unauthorized => "The server does not accept the access token. Check that aac_url.txt names the region in which the tokens were created.".to_owned(),
+            HttpErrorKind::Forbidden => "Your user lacks a privilege for this, or the ID belongs to another workspace. Ask an admin of the workspace.".to_owned(),
+            HttpErrorKind::NoRoute => "Check the path and the method; ids in a path are numbers.".to_owned(),
             HttpErrorKind::Throttled => match self.retry_after {
                 Some(wait) => format!("Too many requests: run this again in {} s.", wait.as_secs().max(1)),
                 None => "Too many requests: run this again in a minute.".to_owned(),
             },
-            HttpErrorKind::Redirect => {
-                "Redirects are not followed, so that the token is sent nowhere else. Check aac_url.txt.".to_owned()
-            }
+            HttpErrorKind::Redirect => "Redirects are not followed, so that the token is sent nowhere else. Check aac_url.txt.".to_owned(),
             HttpErrorKind::ServerError if self.may_have_taken_effect() => CHECK_FIRST.to_owned(),
             HttpErrorKind::ServerError => "The server failed. Try again later.".to_owned(),
             HttpErrorKind::Refused => String::new(),
@@ -162,6 +150,16 @@ pub(crate) const CHECK_FIRST: &str =
 
 pub(crate) fn after_colon(message: &str) -> String {
     if message.is_empty() { String::new() } else { format!(": {message}") }
+}
+
+/// The exit code of a program that ends with this status.
+pub(crate) fn status_code(status: u16) -> u8 {
+    match status {
+        300..=399 => 3,
+        400..=499 => 4,
+        500..=599 => 5,
+        _ => 1,
+    }
 }
 
 /// Whether a method is safe (RFC 9110 §9.2.1).

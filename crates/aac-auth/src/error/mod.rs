@@ -1,22 +1,26 @@
 //! Every error: what happened, what to do about it, and its exit code.
 //!
 //! [`Display`](fmt::Display) is one line that says what happened and names the file or URL;
-//! [`Error::help`] says what to do. All these texts are in [`cause`] and [`http`].
+//! [`Error::help`] says what to do. One function makes an error, and has all of that side by side: in
+//! [`file`], [`vault`], [`refresh`] and [`network`], or for a response with a status in [`http`].
 
-mod cause;
 pub(crate) mod display;
+mod file;
 mod http;
 mod kind;
+mod network;
 pub(crate) mod notices;
 pub(crate) mod place;
+mod refresh;
 pub(crate) mod vault;
 
 use crate::error::display::{one_line, visible};
-use crate::error::place::Place;
-pub(crate) use cause::{Cause, FileProblem, Limit, NetworkError, Refuser, make_new, unused};
+pub(crate) use file::FileProblem;
 pub use http::HttpError;
 pub(crate) use http::{HttpErrorKind, after_colon, status_line};
 pub use kind::ErrorKind;
+pub(crate) use network::{Limit, NetworkError};
+pub(crate) use refresh::{Refuser, make_new, unused};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -48,7 +52,97 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// ```
 ///
 /// No message and no `Debug` output contains a token or part of one.
-pub struct Error(Box<Cause>);
+pub struct Error(Box<Details>);
+
+#[derive(Debug)]
+struct Details {
+    cause: Cause,
+    kind: ErrorKind,
+    /// What happened, on one line.
+    message: String,
+    help: String,
+    exit_code: u8,
+    needs_new_tokens: bool,
+    is_retryable: bool,
+    may_have_taken_effect: bool,
+    retry_after: Option<Duration>,
+    /// If this run did not use the refresh token: whether an earlier one may have.
+    in_doubt: Option<bool>,
+    source: Option<io::Error>,
+    http: Option<HttpError>,
+}
+
+/// What this crate tells errors apart by.
+#[derive(Debug)]
+pub(crate) enum Cause {
+    /// The disk cannot store a new pair of tokens.
+    NotWritable,
+    /// The authorization server was never reached.
+    Unsent,
+    /// The server has refused the refresh token itself.
+    TokensRefused {
+        /// Its message, without secrets.
+        message: String,
+        /// Whether the token was sent before, and the response lost.
+        was_lost: bool,
+    },
+    /// The refresh token may have been used and its response lost.
+    ResponseLost {
+        /// What happened to the response.
+        what: String,
+        /// The HTTP status, if one arrived.
+        status: Option<u16>,
+    },
+    /// The API could not be reached, or the connection broke.
+    Transport(NetworkError),
+    /// A reader of standard output has stopped reading (`| head`), which is no failure.
+    BrokenPipe,
+    Other,
+}
+
+impl Details {
+    fn of(kind: ErrorKind, message: impl Into<String>, help: impl Into<String>) -> Self {
+        Self {
+            cause: Cause::Other,
+            kind,
+            message: message.into(),
+            help: help.into(),
+            exit_code: 1,
+            needs_new_tokens: false,
+            is_retryable: false,
+            may_have_taken_effect: false,
+            retry_after: None,
+            in_doubt: None,
+            source: None,
+            http: None,
+        }
+    }
+
+    fn with(self, source: io::Error) -> Error {
+        Self { source: Some(source), ..self }.into()
+    }
+}
+
+impl From<Details> for Error {
+    fn from(details: Details) -> Self {
+        Self(Box::new(details))
+    }
+}
+
+impl fmt::Display for Details {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        match self.in_doubt {
+            Some(false) => f.write_str("; your tokens are unchanged")?,
+            Some(true) => f.write_str("; an earlier run may have used the refresh token")?,
+            None => return Ok(()),
+        }
+        match self.retry_after {
+            Some(wait) => write!(f, ", try again in {} s", wait.as_secs()),
+            None => Ok(()),
+        }
+    }
+}
 
 impl Error {
     /// An error in how the program was called, such as two flags that exclude each other. Its exit code
@@ -61,20 +155,7 @@ impl Error {
     /// assert_eq!((error.to_string().as_str(), error.exit_code()), ("--bom goes with --format csv", 2));
     /// ```
     pub fn usage(what: impl Into<String>) -> Self {
-        Cause::Request { what: what.into() }.into()
-    }
-
-    /// The error of a file that the user named, which could not be read or written.
-    ///
-    /// ```no_run
-    /// use aac_auth::Error;
-    ///
-    /// let path = "body.json";
-    /// let body = std::fs::read(path).map_err(|source| Error::file(path, source))?;
-    /// # Ok::<(), Error>(())
-    /// ```
-    pub fn file(path: impl AsRef<Path>, source: io::Error) -> Self {
-        Cause::UserFile { path: path.as_ref().to_owned(), source }.into()
+        Details { exit_code: 2, ..Details::of(ErrorKind::Usage, what, "") }.into()
     }
 
     /// The error of a response that is not as the program expects it. Its exit code is 1, and its kind is
@@ -89,70 +170,66 @@ impl Error {
     /// # Ok::<(), Error>(())
     /// ```
     pub fn response(what: impl Into<String>) -> Self {
-        Cause::Unexpected { request: None, what: what.into() }.into()
+        Self::unexpected(None, &what.into())
     }
 
     /// Whether the server did not respond in time.
     pub(crate) fn is_timeout(&self) -> bool {
-        matches!(&*self.0, Cause::Transport { reason: NetworkError::Timeout(_), .. })
-    }
-
-    /// One of the three files, or a file beside creds.json, cannot be used.
-    pub(crate) fn unusable(place: impl Into<Place>, problem: FileProblem) -> Self {
-        Cause::File { path: place.into(), problem }.into()
-    }
-
-    /// The error of a run that held the lock before this one.
-    pub(crate) fn noted(message: &str, help: &str, exit_code: u8) -> Self {
-        let (message, help) = (message.to_owned(), help.to_owned());
-        Cause::FailedElsewhere { message, help, exit_code }.into()
+        matches!(self.0.cause, Cause::Transport(NetworkError::Timeout(_)))
     }
 
     pub(crate) fn cause(&self) -> &Cause {
-        &self.0
+        &self.0.cause
     }
 
-    pub(crate) fn cause_mut(&mut self) -> &mut Cause {
-        &mut self.0
-    }
-
-    pub(crate) fn into_cause(self) -> Cause {
-        *self.0
+    /// The error of a run that has sent nothing, after one that may have.
+    pub(crate) fn after_doubt(mut self) -> Self {
+        self.0.in_doubt = self.0.in_doubt.map(|_| true);
+        self
     }
 
     /// Whether the server has refused the refresh token itself.
     pub(crate) fn is_refusal(&self) -> bool {
-        matches!(*self.0, Cause::TokensRefused { .. })
+        matches!(self.0.cause, Cause::TokensRefused { .. })
     }
 
     /// Whether another program is at work on a file of ours.
     pub(crate) fn is_taken(&self) -> bool {
-        matches!(&*self.0, Cause::NotWritable { source, .. } if source.kind() == io::ErrorKind::WouldBlock)
+        let is_blocked = |source: &io::Error| source.kind() == io::ErrorKind::WouldBlock;
+        matches!(self.0.cause, Cause::NotWritable) && self.0.source.as_ref().is_some_and(is_blocked)
     }
 
     /// Whether the authorization server was never reached.
     pub(crate) fn is_unsent(&self) -> bool {
-        matches!(*self.0, Cause::AuthServerUnreachable { .. })
+        matches!(self.0.cause, Cause::Unsent)
+    }
+
+    /// Whether the refresh token may have been used and its response lost.
+    pub(crate) fn leaves_doubt(&self) -> bool {
+        matches!(
+            self.0.cause,
+            Cause::ResponseLost { .. } | Cause::TokensRefused { was_lost: true, .. }
+        )
     }
 
     /// Roughly what went wrong.
     pub fn kind(&self) -> ErrorKind {
-        self.0.kind()
+        self.0.kind
     }
 
     /// The API's response, if its status is the error; for a list too.
     pub fn http(&self) -> Option<&HttpError> {
-        self.0.http()
+        self.0.http.as_ref()
     }
 
     /// The same, to [`read`](HttpError::read) a long body to its end.
     pub fn http_mut(&mut self) -> Option<&mut HttpError> {
-        self.0.http_mut()
+        self.0.http.as_mut()
     }
 
     /// Whether a person has to create new tokens before any call can succeed.
     pub fn needs_new_tokens(&self) -> bool {
-        self.0.needs_new_tokens()
+        self.0.needs_new_tokens
     }
 
     /// Whether the same call may succeed later, and does no harm if the server has done it already: after
@@ -176,12 +253,12 @@ impl Error {
     /// # Ok::<(), aac_auth::Error>(())
     /// ```
     pub fn is_retryable(&self) -> bool {
-        self.0.is_retryable()
+        self.0.is_retryable
     }
 
     /// How long the server asks to wait, if it does.
     pub fn retry_after(&self) -> Option<Duration> {
-        self.0.retry_after()
+        self.0.retry_after
     }
 
     /// Whether the request may have taken effect although no response says so: after a timeout, a broken
@@ -200,19 +277,19 @@ impl Error {
     /// # Ok::<(), aac_auth::Error>(())
     /// ```
     pub fn may_have_taken_effect(&self) -> bool {
-        self.0.may_have_taken_effect()
+        self.0.may_have_taken_effect
     }
 
     /// What to do about it: whole sentences, one per line; empty if there is nothing to add.
     pub fn help(&self) -> String {
-        visible(&self.0.help(), |character| character == '\n')
+        visible(&self.0.help, |character| character == '\n')
     }
 
     /// The exit code of a program that ends with this error: 1 for a file, the network or a response; 2 for
     /// the command line or a request that cannot be sent; 3 for a redirect; 4 for HTTP 4xx, or if the
     /// tokens are refused; 5 for HTTP 5xx. It is 0 if a reader of standard output stopped reading.
     pub fn exit_code(&self) -> u8 {
-        self.0.exit_code()
+        self.0.exit_code
     }
 
     /// Prints on standard error what happened and what to do, and returns the exit code for `main`.
@@ -234,7 +311,7 @@ impl Error {
     /// }
     /// ```
     pub fn report(&self) -> ExitCode {
-        if self.0.is_broken_pipe() {
+        if matches!(self.0.cause, Cause::BrokenPipe) {
             return ExitCode::SUCCESS;
         }
         let mut text = format!("{}: {self}\n", program());
@@ -244,12 +321,6 @@ impl Error {
         // If standard error is closed, the exit code still tells.
         let _ = io::stderr().write_all(text.as_bytes());
         ExitCode::from(self.exit_code())
-    }
-}
-
-impl From<Cause> for Error {
-    fn from(cause: Cause) -> Self {
-        Self(Box::new(cause))
     }
 }
 
@@ -267,7 +338,7 @@ impl fmt::Display for Error {
     }
 }
 
-/// Shows the cause, as `Display` does without secrets.
+/// Shows the details, as `Display` does without secrets.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&self.0, f)
@@ -276,7 +347,8 @@ impl fmt::Debug for Error {
 
 impl error::Error for Error {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
-        self.0.source()
+        let source = self.0.source.as_ref();
+        source.map(|source| source as &(dyn error::Error + 'static))
     }
 }
 
@@ -291,6 +363,7 @@ pub(crate) fn program() -> String {
 mod tests {
     use super::*;
     use crate::error::display::is_unsafe_on_terminal;
+    use crate::error::place::Place;
     use crate::error::vault::VaultProblem;
     use ErrorKind::*;
     use std::error::Error as _;
@@ -312,20 +385,20 @@ mod tests {
         String::new()
     }
 
-    fn file(problem: FileProblem) -> Cause {
-        Cause::File { path: place(), problem }
+    fn file(problem: FileProblem) -> Error {
+        Error::unusable(place(), problem)
     }
 
-    fn transport(method: &str, reason: NetworkError) -> Cause {
-        Cause::Transport { method: method.to_owned(), url: text(), reason }
+    fn transport(method: &str, reason: NetworkError) -> Error {
+        Error::transport(method, "", reason)
     }
 
-    fn bad_response(method: &str) -> Cause {
-        Cause::BadResponse { method: method.to_owned(), url: text(), what: text() }
+    fn bad_response(method: &str) -> Error {
+        Error::bad_response(method, "", "")
     }
 
-    fn http(method: &str, status: u16, kind: HttpErrorKind) -> Cause {
-        Cause::Http(HttpError {
+    fn http(method: &str, status: u16, kind: HttpErrorKind) -> Error {
+        Error::status(HttpError {
             method: method.to_owned(),
             url: text(),
             status: StatusCode::from_u16(status).unwrap(),
@@ -342,135 +415,66 @@ mod tests {
         })
     }
 
-    fn tokens_refused() -> Cause {
-        Cause::TokensRefused {
-            url: text(),
-            message: "".into(),
-            creds: place(),
-            page: "".into(),
-            lost: None,
-            set_aside: [].into(),
-        }
+    fn tokens_refused() -> Error {
+        Error::tokens_refused("", text(), &place(), "", None)
     }
 
-    fn interrupted(source: Cause) -> Cause {
-        Cause::ListInterrupted { after: 1, total: None, noun: "rows", source: Box::new(source) }
+    fn interrupted(source: Error) -> Error {
+        Error::list_interrupted(1, None, "rows", source)
     }
 
     #[test]
     fn what_a_program_can_decide_by() {
-        let (creds, page, url, what) = (place, text, text, text);
-        let placeholders = |fields| Cause::Placeholders { files: Vec::new(), fields };
-        let refresh_refused = |status| Cause::RefreshRefused {
-            url: url(),
-            status,
-            message: text(),
-            by: Refuser::Server,
-            in_doubt: false,
-        };
-        let unreachable =
-            |reason| Cause::AuthServerUnreachable { url: url(), reason, in_doubt: false };
-        let over_limit = |method: &str| Cause::OverLimit {
-            method: method.to_owned(),
-            url: url(),
-            limit: Limit::Size(1 << 20),
-        };
-        let unexpected = |method: Option<&str>| Cause::Unexpected {
-            request: method.map(|method| (method.to_owned(), url())),
-            what: what(),
-        };
+        let creds = &place();
+        let refresh_refused =
+            |status| Error::refresh_refused("", status, "", Refuser::Server, false);
+        let unreachable = |reason| Error::auth_server_unreachable("", reason, false);
+        let over_limit = |method| Error::over_limit(method, "", Limit::Size(1 << 20));
+        let unexpected =
+            |method: Option<&'static str>| Error::unexpected(method.map(|it| (it, "")), "");
         let wait = Some(Duration::from_secs(7));
         let server_error = HttpErrorKind::ServerError;
+        let broken_pipe = io::ErrorKind::BrokenPipe.into();
         // The kind, whether new tokens are needed, whether the call may be made again, whether it may
         // have taken effect, the exit code.
-        for (cause, expected) in [
-            (
-                Cause::NoFolder { folder: PathBuf::new(), named: true },
-                (Config, false, false, false, 1),
-            ),
-            (Cause::NotAFolder { file: PathBuf::new() }, (Config, false, false, false, 1)),
-            (placeholders(vec![]), (Config, false, false, false, 1)),
-            (placeholders(vec!["access_token"]), (Config, true, false, false, 1)),
+        for (error, expected) in [
+            (Error::no_folder(Path::new(""), true), (Config, false, false, false, 1)),
+            (Error::not_a_folder(Path::new("")), (Config, false, false, false, 1)),
+            (Error::placeholders(&[], &[]), (Config, false, false, false, 1)),
+            (Error::placeholders(&[], &["access_token"]), (Config, true, false, false, 1)),
             (file(FileProblem::Missing), (Config, false, false, false, 1)),
             (
-                file(FileProblem::PlaceholderTokens { fields: vec![], page: page() }),
+                file(FileProblem::PlaceholderTokens { fields: vec![], page: text() }),
                 (Config, true, false, false, 1),
             ),
             (
-                file(FileProblem::OAuthError { message: text(), page: page() }),
+                file(FileProblem::OAuthError { message: text(), page: text() }),
                 (Config, true, false, false, 1),
             ),
             (file(FileProblem::Torn), (Storage, false, false, false, 1)),
             (file(FileProblem::UnknownJournal), (Storage, false, false, false, 1)),
-            (
-                Cause::Locked { path: creds(), waited: Duration::ZERO },
-                (Storage, false, true, false, 1),
-            ),
-            (
-                Cause::NotWritable { path: creds(), source: refused(), in_doubt: false },
-                (Storage, false, false, false, 1),
-            ),
-            (
-                Cause::SeveralPairs { creds: creds(), pairs: vec![] },
-                (Storage, false, false, false, 1),
-            ),
-            (
-                Cause::SavedInJournal { journal: creds(), creds: creds(), source: refused() },
-                (Storage, false, false, false, 1),
-            ),
-            (
-                Cause::NotSaved { creds: creds(), source: refused(), page: page() },
-                (Storage, true, false, false, 1),
-            ),
-            (
-                Cause::OlderCopy { creds: creds(), used: text(), page: page() },
-                (Tokens, true, false, false, 4),
-            ),
+            (Error::locked(creds, Duration::ZERO), (Storage, false, true, false, 1)),
+            (Error::not_writable(creds, refused(), false), (Storage, false, false, false, 1)),
+            (Error::several_pairs(creds, &[]), (Storage, false, false, false, 1)),
+            (Error::saved_in_journal(creds, creds, refused()), (Storage, false, false, false, 1)),
+            (Error::not_saved(creds, refused(), ""), (Storage, true, false, false, 1)),
+            (Error::older_copy(creds, "", ""), (Tokens, true, false, false, 4)),
+            (Error::expired(creds, ""), (Tokens, true, false, false, 4)),
             (tokens_refused(), (Tokens, true, false, false, 4)),
             (
-                Cause::Vault { secret: place(), problem: VaultProblem::Denied, in_doubt: false },
+                Error::vault(creds, &VaultProblem::denied(), false),
                 (Storage, false, false, false, 1),
             ),
-            (
-                Cause::Vault { secret: place(), problem: VaultProblem::Sealed, in_doubt: false },
-                (Storage, false, true, false, 1),
-            ),
-            (
-                Cause::Claimed { secret: place(), holder: text(), since: text() },
-                (Storage, false, true, false, 1),
-            ),
-            (unreachable(broken()), (AuthServer, false, true, false, 1)),
-            (unreachable(NetworkError::NoRoots), (AuthServer, false, false, false, 1)),
-            (
-                Cause::AuthServerBusy { url: url(), status: 429, wait, in_doubt: false },
-                (AuthServer, false, true, false, 4),
-            ),
+            (Error::vault(creds, &VaultProblem::sealed(), false), (Storage, false, true, false, 1)),
+            (Error::claimed(creds, "", ""), (Storage, false, true, false, 1)),
+            (unreachable(&broken()), (AuthServer, false, true, false, 1)),
+            (unreachable(&NetworkError::NoRoots), (AuthServer, false, false, false, 1)),
+            (Error::auth_server_busy("", 429, wait, false), (AuthServer, false, true, false, 4)),
             (refresh_refused(400), (AuthServer, false, false, false, 4)),
             (refresh_refused(511), (AuthServer, false, true, false, 5)),
-            (
-                Cause::ResponseLost {
-                    url: url(),
-                    what: what(),
-                    status: None,
-                    creds: creds(),
-                    page: page(),
-                },
-                (AuthServer, false, true, false, 1),
-            ),
-            (
-                Cause::NoAccessToken {
-                    url: url(),
-                    what: what(),
-                    account: text(),
-                    place: creds(),
-                    page: None,
-                },
-                (AuthServer, false, true, false, 1),
-            ),
-            (
-                Cause::FailedElsewhere { message: text(), help: text(), exit_code: 4 },
-                (AuthServer, false, true, false, 4),
-            ),
+            (Error::response_lost("", "", None, creds, ""), (AuthServer, false, true, false, 1)),
+            (Error::no_access_token("", "", "", creds, None), (AuthServer, false, true, false, 1)),
+            (Error::noted("", "", 4), (AuthServer, false, true, false, 4)),
             (transport("GET", broken()), (Network, false, true, false, 1)),
             (transport("POST", broken()), (Network, false, false, true, 1)),
             (transport("POST", NetworkError::Connect(text())), (Network, false, true, false, 1)),
@@ -487,24 +491,17 @@ mod tests {
             (bad_response("PUT"), (Response, false, false, true, 1)),
             (over_limit("GET"), (Response, false, false, false, 1)),
             (over_limit("POST"), (Response, false, false, true, 1)),
-            (
-                Cause::NoList { url: url(), what: what(), help: "" },
-                (Response, false, false, false, 1),
-            ),
+            (Error::no_list("", "", ""), (Response, false, false, false, 1)),
             (unexpected(None), (Response, false, false, false, 1)),
             (unexpected(Some("GET")), (Response, false, false, false, 1)),
             (unexpected(Some("POST")), (Response, false, false, true, 1)),
             (interrupted(http("GET", 500, server_error)), (Http, false, true, false, 5)),
             (interrupted(tokens_refused()), (Tokens, true, false, false, 4)),
-            (Cause::Request { what: what() }, (Usage, false, false, false, 2)),
-            (
-                Cause::UserFile { path: PathBuf::new(), source: refused() },
-                (Io, false, false, false, 1),
-            ),
-            (Cause::Output(refused()), (Io, false, false, false, 1)),
-            (Cause::Output(io::ErrorKind::BrokenPipe.into()), (Io, false, false, false, 0)),
+            (Error::usage(""), (Usage, false, false, false, 2)),
+            (Error::file("", refused()), (Io, false, false, false, 1)),
+            (Error::output(refused()), (Io, false, false, false, 1)),
+            (Error::output(broken_pipe), (Io, false, false, false, 0)),
         ] {
-            let error = Error::from(cause);
             let decided = (
                 error.kind(),
                 error.needs_new_tokens(),
@@ -519,7 +516,7 @@ mod tests {
 
     #[test]
     fn the_response_and_the_wait_are_those_of_an_interrupted_list_too() {
-        let mut error = Error::from(interrupted(http("GET", 429, HttpErrorKind::Throttled)));
+        let mut error = interrupted(http("GET", 429, HttpErrorKind::Throttled));
         assert_eq!(error.http().map(HttpError::status), Some(StatusCode::TOO_MANY_REQUESTS));
         assert_eq!(error.http_mut().unwrap().read(&mut [0; 8]).unwrap(), 0);
         assert_eq!(error.retry_after(), Some(Duration::from_secs(7)));
@@ -538,20 +535,16 @@ mod tests {
     fn what_a_terminal_would_act_on_is_escaped_wherever_it_comes_from() {
         let text = "a\u{1b}[31m\u{9b}1m\r\u{202e}";
         let path = PathBuf::from(text);
-        let set_aside = vec![(path.clone(), "a person".to_owned())];
-        for cause in [
+        let (creds, set_aside) = (Place::from(&path), [(path.clone(), "a person".to_owned())]);
+        let secret = Place::Secret { path: text.into(), vault: None };
+        for error in [
             // As a journal, or the note in a vault, may have it.
-            Cause::FailedElsewhere { message: text.into(), help: text.into(), exit_code: 1 },
-            Cause::SeveralPairs { creds: Place::from(&path), pairs: set_aside },
-            Cause::NotAFolder { file: path.join("file") },
-            Cause::Vault {
-                secret: Place::Secret { path: text.into(), vault: None },
-                problem: VaultProblem::Deleted(text.into()),
-                in_doubt: false,
-            },
-            Cause::UserFile { path, source: io::Error::other(text) },
+            Error::noted(text, text, 1),
+            Error::several_pairs(&creds, &set_aside),
+            Error::not_a_folder(&path.join("file")),
+            Error::vault(&secret, &VaultProblem::deleted(text), false),
+            Error::file(&path, io::Error::other(text)),
         ] {
-            let error = Error::from(cause);
             let shown = format!("{error}\n{}", error.help());
             let is_unsafe = |character| character != '\n' && is_unsafe_on_terminal(character);
             assert!(!shown.chars().any(is_unsafe), "{shown:?}");
@@ -562,7 +555,7 @@ mod tests {
     #[test]
     fn a_held_lock_is_named_with_the_wait() {
         let path = Place::from(Path::new("creds.json.lock"));
-        let error = Error::from(Cause::Locked { path, waited: Duration::from_secs(300) });
+        let error = Error::locked(&path, Duration::from_secs(300));
         let text = "creds.json.lock: held by another program for 300 s";
         assert_eq!(error.to_string(), text);
     }

@@ -10,7 +10,7 @@ mod atomic_file;
 use crate::api::client::Client;
 use crate::api::json;
 use crate::error::display::{is_unsafe_on_terminal, visible};
-use crate::error::{Cause, Error, Result};
+use crate::error::{Error, Result};
 use crate::platform;
 use crate::store::folder;
 use atomic_file::AtomicFile;
@@ -297,7 +297,7 @@ impl Output {
         match &self.path {
             // `-o >(head)` is a reader that stops reading, as `| head` is.
             Some(path) if source.kind() != io::ErrorKind::BrokenPipe => Error::file(path, source),
-            _ => Cause::Output(source).into(),
+            _ => Error::output(source),
         }
     }
 }

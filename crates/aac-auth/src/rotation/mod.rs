@@ -227,8 +227,7 @@ impl Rotation {
                 let vault =
                     Vault::connect(hosts, self.notices, self.holds_signals, &self.user_agent)
                         .map_err(|problem| {
-                            let path = path.to_owned();
-                            Error::unusable(creds, FileProblem::VaultUnusable { path, problem })
+                            Error::unusable(creds, FileProblem::vault_unusable(path, &problem))
                         })?;
                 self.vault.get_or_init(|| vault)
             }

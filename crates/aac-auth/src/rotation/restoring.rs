@@ -1,7 +1,7 @@
 //! Carries out what recovery has decided, without the network.
 
 use crate::error::place::Place;
-use crate::error::{Cause, Error, FileProblem, Result};
+use crate::error::{Error, FileProblem, Result};
 use crate::rotation::findings::Findings;
 use crate::rotation::recovery::Recovery;
 use crate::rotation::{Fresh, Renewal};
@@ -41,19 +41,13 @@ impl Renewal<'_> {
             }
             // The newer pair may be there by now.
             Recovery::OlderCopy { .. } if !lock.is_current()? => Ok(None),
-            Recovery::OlderCopy { since } => Err(Cause::OlderCopy {
-                creds: self.store.place(),
-                used: since.to_string(),
-                page: page(),
+            Recovery::OlderCopy { since } => {
+                Err(Error::older_copy(&self.store.place(), &since.to_string(), &page()))
             }
-            .into()),
             Recovery::SeveralAccounts => {
                 let pairs = found.saved.set_aside.iter();
-                Err(Cause::SeveralPairs {
-                    creds: self.store.place(),
-                    pairs: pairs.map(|pair| (pair.path.clone(), pair.account())).collect(),
-                }
-                .into())
+                let pairs: Vec<_> = pairs.map(|pair| (pair.path.clone(), pair.account())).collect();
+                Err(Error::several_pairs(&self.store.place(), &pairs))
             }
             Recovery::NoTokens => match (found.saved.unreadable.pop(), found.content.pair) {
                 // It may hold the only copy of a pair.
@@ -131,7 +125,7 @@ impl Renewal<'_> {
             }
             Err(StoreError { place, source }) => {
                 let journal = Place::from(&pair.path);
-                let error = Error::from(Cause::SavedInJournal { journal, creds: place, source });
+                let error = Error::saved_in_journal(&journal, &place, source);
                 if restored.is_alive() && self.rejected != Some(&restored.access_token) {
                     self.rotation.notices.warn(&error);
                     return Ok(Some(Fresh::old(restored)));

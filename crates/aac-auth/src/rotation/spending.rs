@@ -33,13 +33,13 @@ pub(super) enum Spent {
 
 /// What an attempt has led to.
 enum Attempted<'lock> {
-    Received(Received),
+    Received(Box<Received>),
     /// The token was not sent, because it may not be any more.
     Withheld(Spendable<'lock>),
     Failed {
         outcome: attempts::Outcome,
         /// Where it is sent again, what this means is told by `--verbose` alone.
-        error: Cause,
+        error: Error,
         /// The right to send it again.
         again: Option<Spendable<'lock>>,
     },
@@ -59,7 +59,7 @@ impl Renewal<'_> {
             Ok(Preparation::Ready(prepared)) => prepared,
             Ok(Preparation::Superseded) => return Ok(Spent::Superseded),
             Ok(Preparation::LockLost) => return Ok(Spent::LockLost),
-            Err(error) if prior.in_doubt => return Err(in_doubt(error)),
+            Err(error) if prior.in_doubt => return Err(error.after_doubt()),
             Err(error) => return Err(error),
         };
         let endpoint = &pair.credentials.token_endpoint;
@@ -103,11 +103,9 @@ impl Renewal<'_> {
         drop(guard);
         match (received.unused, &spent) {
             (Some(mut error), Spent::Saved(_)) => {
-                if let Cause::NoAccessToken { place: saved, page, .. } = error.cause_mut()
-                    && *saved != place
-                {
+                if place != self.store.place() {
                     // The next run puts it in place, and tries it.
-                    (*saved, *page) = (place, None);
+                    error = self.unused(&received.response, pair, &place, None).unwrap_or(error);
                 }
                 Err(error)
             }
@@ -128,17 +126,13 @@ impl Renewal<'_> {
         };
         match saved {
             Ok(journal) => {
-                let error =
-                    Cause::SavedInJournal { journal: journal.clone(), creds: place, source };
-                self.rotation.notices.warn(Error::from(error));
+                self.rotation.notices.warn(Error::saved_in_journal(&journal, &place, source));
                 Ok(journal)
             }
-            Err(_) => Err(Cause::NotSaved {
-                creds: self.store.place(),
-                source,
-                page: self.rotation.settings.hosts.token_page(),
+            Err(_) => {
+                let page = self.rotation.settings.hosts.token_page();
+                Err(Error::not_saved(&self.store.place(), source, &page))
             }
-            .into()),
         }
     }
 
@@ -176,14 +170,14 @@ impl Renewal<'_> {
             drop(patience);
             let (outcome, error, again) =
                 match self.judge(outcome, pair, prepared, prior, lost.as_ref())? {
-                    Attempted::Received(received) => return Ok(Some(received)),
+                    Attempted::Received(received) => return Ok(Some(*received)),
                     Attempted::Withheld(again) => match (prepared.confirm_anew(), &lost) {
                         (Ok(true), _) if Instant::now() < deadline => {
                             spendable = again;
                             continue;
                         }
-                        (_, Some(lost)) => return Err(self.lost(lost, pair).into()),
-                        (Err(error), None) if prior.in_doubt => return Err(in_doubt(error)),
+                        (_, Some(lost)) => return Err(self.lost(lost, pair)),
+                        (Err(error), None) if prior.in_doubt => return Err(error.after_doubt()),
                         (Err(error), None) => return Err(error),
                         (Ok(_), None) => return Ok(None),
                     },
@@ -194,21 +188,21 @@ impl Renewal<'_> {
                 // Nothing is on its way: a signal that came meanwhile ends the run now.
                 *guard = None;
             }
-            let error = match (error, &lost) {
-                (Cause::ResponseLost { what, status, .. }, _) => {
-                    let what = lost.insert((what, status));
-                    self.lost(what, pair)
+            let error = match (error.cause(), &lost) {
+                (Cause::ResponseLost { what, status }, _) => {
+                    lost = Some((what.clone(), *status));
+                    error
                 }
                 // That an earlier attempt may have used the token is the graver news.
                 (_, Some(lost)) => self.lost(lost, pair),
-                (error, None) => error,
+                (_, None) => error,
             };
             let (Next::SendAfter(pause), Some(again)) = (next, again) else {
-                return Err(error.into());
+                return Err(error);
             };
             if !attempts.is_in_doubt() && SignalGuard::is_pending() {
                 // It ends the run once what is prepared is undone.
-                return Err(error.into());
+                return Err(error);
             }
             notices.step(format_args!("{error}; trying again in {:.1} s", pause.as_secs_f64()));
             thread::sleep(pause);
@@ -225,49 +219,37 @@ impl Renewal<'_> {
         prior: &PriorAttempt,
         lost: Option<&(String, Option<u16>)>,
     ) -> Result<Attempted<'lock>> {
-        let url = || pair.credentials.token_endpoint.clone();
+        let url = &pair.credentials.token_endpoint;
         let (hosts, in_doubt) = (&self.rotation.settings.hosts, prior.in_doubt);
         let refused = |message: String| {
             let earlier = || "an earlier run was interrupted, or lost the response".to_owned();
             let lost = lost.map(|(what, _)| what.clone());
-            Error::from(Cause::TokensRefused {
-                url: url(),
-                message: message.into(),
-                creds: self.store.place(),
-                page: hosts.token_page().into(),
-                lost: lost.or_else(|| in_doubt.then(earlier)).map(String::into_boxed_str),
-                set_aside: Box::default(),
-            })
+            let lost = lost.or_else(|| in_doubt.then(earlier));
+            let (creds, page) = (self.store.place(), hosts.token_page());
+            Error::tokens_refused(url, message, &creds, &page, lost.as_deref())
         };
         let (outcome, error, again) = match outcome {
             Outcome::Withheld(spendable) => return Ok(Attempted::Withheld(spendable)),
             Outcome::NotSent { reason, spendable } => {
                 let outcome = attempts::Outcome::NotSent { is_lasting: reason.is_lasting() };
-                let error = Cause::AuthServerUnreachable { url: url(), reason, in_doubt };
+                let error = Error::auth_server_unreachable(url, &reason, in_doubt);
                 (outcome, error, Some(spendable))
             }
             Outcome::Busy { status, wait, spendable } => {
-                let error = Cause::AuthServerBusy { url: url(), status, wait, in_doubt };
+                let error = Error::auth_server_busy(url, status, wait, in_doubt);
                 (attempts::Outcome::Busy { wait }, error, Some(spendable))
             }
             Outcome::InvalidGrant { message } => return Err(refused(message)),
             Outcome::Refused { status, message, by } => {
-                let error = Cause::RefreshRefused { url: url(), status, message, by, in_doubt };
+                let error = Error::refresh_refused(url, status, &message, by, in_doubt);
                 (attempts::Outcome::Refused, error, None)
             }
             Outcome::Received { body, saved, instead, again } => {
                 if let Some(response) = TokenResponse::parse(&body, prepared.time(), hosts) {
-                    let unused = response.claims().err().map(|problem| {
-                        Error::from(Cause::NoAccessToken {
-                            url: url(),
-                            what: problem.to_string(),
-                            account: pair.credentials.claims.account(),
-                            place: self.store.place(),
-                            page: Some(hosts.token_page()),
-                        })
-                    });
+                    let (place, page) = (self.store.place(), hosts.token_page());
+                    let unused = self.unused(&response, pair, &place, Some(&page));
                     let received = Received { response, body, saved, unused };
-                    return Ok(Attempted::Received(received));
+                    return Ok(Attempted::Received(Box::new(received)));
                 }
                 match instead {
                     Instead::InvalidGrant { message } => return Err(refused(message)),
@@ -290,14 +272,23 @@ impl Renewal<'_> {
         Ok(Attempted::Failed { outcome, error, again })
     }
 
-    fn lost(&self, (what, status): &(String, Option<u16>), pair: &Current<'_>) -> Cause {
-        Cause::ResponseLost {
-            url: pair.credentials.token_endpoint.clone(),
-            what: what.clone(),
-            status: *status,
-            creds: self.store.place(),
-            page: self.rotation.settings.hosts.token_page(),
-        }
+    fn lost(&self, (what, status): &(String, Option<u16>), pair: &Current<'_>) -> Error {
+        let url = &pair.credentials.token_endpoint;
+        let page = self.rotation.settings.hosts.token_page();
+        Error::response_lost(url, what, *status, &self.store.place(), &page)
+    }
+
+    /// The error of a response whose access token is of no use, if it is one.
+    fn unused(
+        &self,
+        response: &TokenResponse,
+        pair: &Current<'_>,
+        place: &Place,
+        page: Option<&str>,
+    ) -> Option<Error> {
+        let problem = response.claims().err()?.to_string();
+        let Credentials { token_endpoint, claims, .. } = &pair.credentials;
+        Some(Error::no_access_token(token_endpoint, &problem, &claims.account(), place, page))
     }
 
     /// Whether the store gets another refresh token within two seconds: a program that takes no lock
@@ -361,19 +352,8 @@ impl Renewal<'_> {
         }
         let unreadable = saved.unreadable.iter();
         others.extend(unreadable.map(|(path, problem)| (path.clone(), problem.to_string())));
-        if let Cause::TokensRefused { set_aside, .. } = refused.cause_mut() {
-            *set_aside = others.into();
-        }
+        refused.name_set_aside(&self.store.place(), &others);
         lock.refuse(&in_store.refresh_token, &refused);
         Err(refused)
     }
-}
-
-/// The error of a run that has sent nothing, after one that may have.
-fn in_doubt(error: Error) -> Error {
-    let mut error = error;
-    if let Cause::NotWritable { in_doubt, .. } | Cause::Vault { in_doubt, .. } = error.cause_mut() {
-        *in_doubt = true;
-    }
-    error
 }

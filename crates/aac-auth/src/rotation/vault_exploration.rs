@@ -575,6 +575,7 @@ impl Explorer {
             message: String::new(),
             help: String::new(),
             exit_code: 1,
+            is_refusal: false,
             in_doubt,
             time: LocalTime(0),
             unused: None,

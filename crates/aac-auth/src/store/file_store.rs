@@ -4,7 +4,7 @@ use crate::config::settings::Hosts;
 use crate::config::text;
 use crate::error::notices::Notices;
 use crate::error::place::Place;
-use crate::error::{Cause, Error, FileProblem, Result};
+use crate::error::{Error, FileProblem, Result};
 use crate::platform;
 use crate::store::folder::{Files, Written};
 use crate::store::journal::{Found, Journal};
@@ -48,10 +48,10 @@ impl<'a> FileStore<'a> {
         if let Ok(Some(found)) = &found
             && SavedPair::of(journal, found, self.hosts).is_some()
         {
-            return Cause::SavedInJournal { journal: journal.into(), creds: place, source }.into();
+            return Error::saved_in_journal(&journal.into(), &place, source);
         }
         let in_doubt = !matches!(found, Ok(None));
-        Cause::NotWritable { path: place, source, in_doubt }.into()
+        Error::not_writable(&place, source, in_doubt)
     }
 }
 
@@ -79,7 +79,7 @@ impl Store for FileStore<'_> {
     }
 
     fn locked(&self, waited: Duration) -> Error {
-        Cause::Locked { path: (&self.files.lock).into(), waited }.into()
+        Error::locked(&(&self.files.lock).into(), waited)
     }
 }
 
@@ -238,5 +238,5 @@ pub(crate) fn is_open_to_others(path: &Path) -> bool {
 }
 
 pub(crate) fn not_writable(StoreError { place, source }: StoreError) -> Error {
-    Cause::NotWritable { path: place, source, in_doubt: false }.into()
+    Error::not_writable(&place, source, false)
 }

@@ -44,6 +44,8 @@ pub(crate) struct Failure {
     pub(crate) message: String,
     pub(crate) help: String,
     pub(crate) exit_code: u8,
+    /// Whether the server refused the token itself.
+    pub(crate) is_refusal: bool,
     /// Whether the token may have been used all the same.
     pub(crate) in_doubt: bool,
     /// When it was given up, by the local clock.
@@ -107,6 +109,7 @@ impl Failure {
             message: text("message")?,
             help: text("help")?,
             exit_code: u8::try_from(note.get("exit_code")?.as_u64()?).ok()?,
+            is_refusal: note.get("refused").and_then(Value::as_bool).unwrap_or_default(),
             in_doubt: note.get("in_doubt")?.as_bool()?,
             time: LocalTime(note.get("time_ms")?.as_i64()?),
             unused: text("unused").as_deref().and_then(Digest::parse),
@@ -213,7 +216,7 @@ impl Journal {
 
     /// Notes a failure, for those that wait for the lock.
     pub(crate) fn note(&self, error: &Error, was_in_doubt: bool) -> Result<(), StoreError> {
-        self.write_note(error, was_in_doubt || error.cause().leaves_doubt(), None)
+        self.write_note(error, was_in_doubt || error.leaves_doubt(), None)
     }
 
     /// Notes why this refresh token, which has come, is not to be sent for a while.
@@ -231,6 +234,7 @@ impl Journal {
             "message": error.to_string(),
             "help": error.help(),
             "exit_code": error.exit_code(),
+            "refused": error.is_refusal(),
             "in_doubt": in_doubt,
             "time_ms": LocalTime::now().0,
             "unused": unused,

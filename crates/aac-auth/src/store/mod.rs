@@ -184,11 +184,7 @@ impl Unusable {
             // What names a secret in a vault is nobody's to replace by tokens.
             FileProblem::Unreadable(_)
             | FileProblem::Unfit(_)
-            | FileProblem::NotAFile
-            | FileProblem::TooLarge
-            // A good pair, which only aac_url.txt is wrong for.
-            | FileProblem::IssuerElsewhere { .. }
-            | FileProblem::NotAVaultPath
+            | FileProblem::Kept(_)
             | FileProblem::InVault(_) => Self::Unreadable(Error::unusable(place, problem)),
             problem => Self::Damaged(problem),
         }

@@ -61,7 +61,7 @@ impl Credentials {
         let mut tries = 0;
         loop {
             let may_settle = |problem: &FileProblem| match problem {
-                FileProblem::Empty | FileProblem::NotJson { .. } => true,
+                FileProblem::Empty | FileProblem::NotJson(_) => true,
                 FileProblem::Unreadable(error) => platform::is_sharing_violation(error),
                 _ => false,
             };
@@ -87,9 +87,9 @@ impl Credentials {
             let is_path =
                 path.contains('/') && !path.contains("://") && likely_secret(path).is_none();
             return Err(match has_tokens {
-                true => FileProblem::TokensAndVault,
+                true => FileProblem::tokens_and_vault(),
                 false if is_path => FileProblem::InVault(path.to_owned()),
-                false => FileProblem::NotAVaultPath,
+                false => FileProblem::not_a_vault_path(),
             });
         }
         let access = document.token(ACCESS)?;
@@ -104,14 +104,14 @@ impl Credentials {
             false => document.token(REFRESH)?,
         };
         if access == refresh {
-            return Err(FileProblem::SameTwice);
+            return Err(FileProblem::same_twice());
         }
         // Only access tokens contain the client id.
         let is_access = |claims: &Option<Claims>| {
             claims.as_ref().is_some_and(|claims| claims.client_id.is_some())
         };
         if !is_access(&claims) && is_access(&Claims::of(refresh)) {
-            return Err(FileProblem::Swapped);
+            return Err(FileProblem::swapped());
         }
         let secrets = [access, refresh];
         let (claims, client_id, issuer) = usable(claims, &secrets, hosts)?;
@@ -153,15 +153,15 @@ fn usable(
     secrets: &[&str],
     hosts: &Hosts,
 ) -> Result<(Claims, String, Issuer), FileProblem> {
-    let claims = claims.ok_or(FileProblem::NotAJwt)?;
-    let iss = claims.iss.as_deref().ok_or(FileProblem::NoClaim("iss"))?;
-    let client_id = claims.client_id.clone().ok_or(FileProblem::NoClaim("client_id"))?;
+    let claims = claims.ok_or_else(FileProblem::not_a_jwt)?;
+    let iss = claims.iss.as_deref().ok_or_else(|| FileProblem::no_claim("iss"))?;
+    let client_id = claims.client_id.clone().ok_or_else(|| FileProblem::no_claim("client_id"))?;
     let Some(issuer) = Issuer::of(iss) else {
         let shown = redact(iss, secrets, 100);
         let is_http = iss.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("http://"));
         return Err(match is_http && Issuer::of(&format!("https://{}", &iss[7..])).is_some() {
-            true => FileProblem::IssuerNotHttps(shown),
-            false => FileProblem::Issuer(shown),
+            true => FileProblem::issuer_not_https(&shown),
+            false => FileProblem::issuer(&shown),
         });
     };
     match hosts.go_with(&issuer) {
@@ -172,11 +172,8 @@ fn usable(
 
 /// The issuer is not that of the API in aac_url.txt.
 fn elsewhere(claims: &Claims, issuer: &Issuer, secrets: &[&str], hosts: &Hosts) -> FileProblem {
-    FileProblem::IssuerElsewhere {
-        iss: redact(claims.iss.as_deref().unwrap_or_default(), secrets, 100),
-        api: hosts.api().to_owned(),
-        right: Hosts::api_of(issuer),
-    }
+    let iss = redact(claims.iss.as_deref().unwrap_or_default(), secrets, 100);
+    FileProblem::issuer_elsewhere(&iss, hosts.api(), Hosts::api_of(issuer))
 }
 
 /// The refresh token of a file that is otherwise unusable: it may be the only copy of one that someone
@@ -241,22 +238,24 @@ impl Document {
         let text = text::decode(bytes)?;
         match serde_json::from_str(&text) {
             Ok(Value::Object(fields)) => Ok(Self(fields)),
-            Ok(_) => Err(FileProblem::NotAnObject),
+            Ok(_) => Err(FileProblem::not_an_object()),
             Err(error) => Err(match line_of_broken_string(&text) {
-                Some(line) => FileProblem::TokenOnSeveralLines { line },
-                None => FileProblem::NotJson {
-                    line: error.line(),
-                    column: error.column(),
-                    reason: without_place(&error),
-                    curly_quotes: text.contains(['\u{201C}', '\u{201D}', '\u{201E}']),
-                },
+                Some(line) => FileProblem::token_on_several_lines(line),
+                None => {
+                    let (line, column) = (error.line(), error.column());
+                    let reason = without_place(&error);
+                    match text.contains(['\u{201C}', '\u{201D}', '\u{201E}']) {
+                        true => FileProblem::curly_quotes(line, column, &reason),
+                        false => FileProblem::not_json(line, column, &reason),
+                    }
+                }
             }),
         }
     }
 
     /// The pair of a journal: its response, with missing fields taken from the previous creds.json.
     fn of_journal(pair: &PairWithin<'_>) -> Result<Self, FileProblem> {
-        let mut document = Self::within(pair.response).ok_or(FileProblem::NotAnObject)?;
+        let mut document = Self::within(pair.response).ok_or_else(FileProblem::not_an_object)?;
         if let Some(mut before) = pair.creds.and_then(Self::within)
             && before.verbatim_refresh_token().is_ok_and(|token| {
                 [token, token.trim()].iter().any(|token| Digest::of(token.as_bytes()) == pair.spent)
@@ -306,12 +305,12 @@ impl Document {
 
     fn text(&self, field: &'static str) -> Result<&str, FileProblem> {
         match self.0.get(field) {
-            None | Some(Value::Null) => Err(FileProblem::NoToken(field)),
+            None | Some(Value::Null) => Err(FileProblem::no_token(field)),
             Some(Value::String(token)) if token.trim().is_empty() => {
-                Err(FileProblem::TokenEmpty(field))
+                Err(FileProblem::token_empty(field))
             }
             Some(Value::String(token)) => Ok(token),
-            Some(_) => Err(FileProblem::TokenNotText(field)),
+            Some(_) => Err(FileProblem::token_not_text(field)),
         }
     }
 
@@ -326,8 +325,8 @@ impl Document {
         };
         match is_clean {
             true => Ok(token),
-            false if token.contains(['\n', '\r']) => Err(FileProblem::TokenHasLineBreak(field)),
-            false => Err(FileProblem::TokenUnclean(field)),
+            false if token.contains(['\n', '\r']) => Err(FileProblem::token_has_line_break(field)),
+            false => Err(FileProblem::token_unclean(field)),
         }
     }
 

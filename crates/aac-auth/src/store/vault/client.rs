@@ -71,11 +71,11 @@ impl Client {
                 && name.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#%\\\"".contains(&byte))
         };
         if !path.split('/').all(is_plain) || path.starts_with("v1/") {
-            return Err(VaultProblem::NotADataPath);
+            return Err(VaultProblem::not_a_data_path());
         }
         // A policy for data/ refuses it with 403, as if the policy were to blame.
         if !path.contains("/data/") {
-            return Err(VaultProblem::NoData);
+            return Err(VaultProblem::no_data());
         }
         let query = number.map_or_else(String::new, |number| format!("?version={number}"));
         let (status, headers, body) = self.send(Method::GET, &format!("{path}{query}"), "")?;
@@ -84,16 +84,16 @@ impl Client {
             StatusCode::OK | StatusCode::NOT_FOUND if body.0["data"]["metadata"].is_object() => {
                 version(body, &headers).map(Seen::Version)
             }
-            StatusCode::OK if body.0["data"].is_object() => Err(VaultProblem::Version1),
+            StatusCode::OK if body.0["data"].is_object() => Err(VaultProblem::version1()),
             StatusCode::NOT_FOUND if body.0["warnings"].is_array() => {
-                Err(VaultProblem::NotADataPath)
+                Err(VaultProblem::not_a_data_path())
             }
             StatusCode::NOT_FOUND if body.0["errors"].as_array().is_some_and(Vec::is_empty) => {
                 Ok(Seen::Nothing)
             }
             StatusCode::NOT_FOUND if body.0["errors"].is_array() => Err(problem(status, &body.0)),
             StatusCode::OK | StatusCode::NOT_FOUND => {
-                Err(VaultProblem::BadResponse(status_line(status.as_u16())))
+                Err(VaultProblem::bad_response(&status_line(status.as_u16())))
             }
             status => Err(problem(status, &body.0)),
         }
@@ -120,8 +120,8 @@ impl Client {
                 Ok((number, body.0["data"]["created_time"].as_str().and_then(unix_time)))
             }
             // Version 1 ignores check-and-set.
-            (StatusCode::NO_CONTENT, _) => Err(VaultProblem::Version1),
-            (StatusCode::OK, None) => Err(VaultProblem::BadResponse("no version in it".to_owned())),
+            (StatusCode::NO_CONTENT, _) => Err(VaultProblem::version1()),
+            (StatusCode::OK, None) => Err(VaultProblem::bad_response("no version in it")),
             (status, _) => Err(problem(status, &body.0)),
         }
     }
@@ -162,15 +162,15 @@ impl Client {
                 .map_err(broken)
                 .and_then(|request| self.transport.send(request, &LIMITS)),
         };
-        let mut response = sent.map_err(VaultProblem::Network)?;
+        let mut response = sent.map_err(|reason| VaultProblem::network(&reason))?;
         let mut body = Zeroizing::new(Vec::with_capacity(64 * 1024));
         let reader = response.body_mut().as_reader();
         let length = reader
             .take(LARGEST + 1)
             .read_to_end(&mut body)
-            .map_err(|error| VaultProblem::Network(io_network_error(&error)))?;
+            .map_err(|error| VaultProblem::network(&io_network_error(&error)))?;
         if length as u64 > LARGEST {
-            return Err(VaultProblem::BadResponse("larger than 4 MiB".to_owned()));
+            return Err(VaultProblem::bad_response("larger than 4 MiB"));
         }
         let (head, _) = response.into_parts();
         Ok((head.status, head.headers, body))
@@ -197,7 +197,7 @@ fn version(mut body: Json, headers: &HeaderMap) -> Result<Version, VaultProblem>
     let metadata = &data["metadata"];
     let text = |name: &str| metadata[name].as_str().filter(|text| !text.is_empty());
     let Some(number) = metadata["version"].as_u64() else {
-        return Err(VaultProblem::BadResponse("no version in it".to_owned()));
+        return Err(VaultProblem::bad_response("no version in it"));
     };
     let seconds = |time: SystemTime| {
         let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -215,10 +215,8 @@ fn version(mut body: Json, headers: &HeaderMap) -> Result<Version, VaultProblem>
     let mut data = Json(data);
     let fields = match data.0["data"].take() {
         Value::Object(fields) => Ok(fields),
-        _ if data.0["metadata"]["destroyed"] == true => Err(VaultProblem::Destroyed),
-        _ => Err(VaultProblem::Deleted(
-            expires.clone().unwrap_or_else(|| "an unknown time".to_owned()),
-        )),
+        _ if data.0["metadata"]["destroyed"] == true => Err(VaultProblem::destroyed()),
+        _ => Err(VaultProblem::deleted(expires.as_deref().unwrap_or("an unknown time"))),
     };
     let now = seconds(date.unwrap_or_else(SystemTime::now));
     Ok(Version { number: number_of_deleted, fields, expires, created, age, now })
@@ -247,16 +245,13 @@ fn unix_time(text: &str) -> Option<f64> {
 /// What another status means.
 fn problem(status: StatusCode, body: &Value) -> VaultProblem {
     match status {
-        StatusCode::FORBIDDEN => VaultProblem::Denied,
-        StatusCode::SERVICE_UNAVAILABLE => VaultProblem::Sealed,
-        StatusCode::TOO_MANY_REQUESTS => VaultProblem::RateLimited,
+        StatusCode::FORBIDDEN => VaultProblem::denied(),
+        StatusCode::SERVICE_UNAVAILABLE => VaultProblem::sealed(),
+        StatusCode::TOO_MANY_REQUESTS => VaultProblem::rate_limited(),
         status => {
             let errors = body["errors"].as_array().into_iter().flatten();
             let errors: Vec<_> = errors.filter_map(Value::as_str).collect();
-            VaultProblem::Status {
-                status: status.as_u16(),
-                message: redact(&errors.join("; "), &[], 200),
-            }
+            VaultProblem::status(status.as_u16(), &redact(&errors.join("; "), &[], 200))
         }
     }
 }

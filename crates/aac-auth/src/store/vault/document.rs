@@ -126,7 +126,7 @@ impl Default for Secret {
     fn default() -> Self {
         Self {
             number: 0,
-            fields: Err(VaultProblem::NoSecret),
+            fields: Err(VaultProblem::no_secret()),
             notes: Notes::default(),
             expires: None,
             created: None,

@@ -38,36 +38,36 @@ fn first(names: [&'static str; 2]) -> Option<(&'static str, String)> {
 impl Environment {
     pub(crate) fn read() -> Result<Self, VaultProblem> {
         let (variable, address) =
-            first(["BAO_ADDR", "VAULT_ADDR"]).ok_or(VaultProblem::NoAddress)?;
-        let uri: Uri = address.parse().map_err(|_| VaultProblem::NotAUrl(variable))?;
+            first(["BAO_ADDR", "VAULT_ADDR"]).ok_or_else(VaultProblem::no_address)?;
+        let uri: Uri = address.parse().map_err(|_| VaultProblem::not_a_url(variable))?;
         let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
-            return Err(VaultProblem::NotAUrl(variable));
+            return Err(VaultProblem::not_a_url(variable));
         };
         let is_here = is_loopback(authority.host());
         let is_plain = !uri.path().trim_matches('/').is_empty()
             || uri.query().is_some()
             || authority.as_str().contains('@');
         match scheme {
-            _ if is_plain => return Err(VaultProblem::NotAUrl(variable)),
+            _ if is_plain => return Err(VaultProblem::not_a_url(variable)),
             "https" => {}
             "http" if is_here => {}
-            "http" => return Err(VaultProblem::NotHttps(variable)),
-            _ => return Err(VaultProblem::NotAUrl(variable)),
+            "http" => return Err(VaultProblem::not_https(variable)),
+            _ => return Err(VaultProblem::not_a_url(variable)),
         }
         if let Some((variable, value)) = first(["BAO_SKIP_VERIFY", "VAULT_SKIP_VERIFY"])
             && !["0", "f", "false"].contains(&value.to_ascii_lowercase().as_str())
         {
-            return Err(VaultProblem::SkipsVerification(variable));
+            return Err(VaultProblem::skips_verification(variable));
         }
         let namespace = match first(["BAO_NAMESPACE", "VAULT_NAMESPACE"]) {
             Some((variable, value)) => Some(
-                HeaderValue::from_str(&value).map_err(|_| VaultProblem::NotAHeader(variable))?,
+                HeaderValue::from_str(&value).map_err(|_| VaultProblem::not_a_header(variable))?,
             ),
             None => None,
         };
         let roots = match first(["BAO_CACERT", "VAULT_CACERT"]) {
             Some((variable, path)) => RootCerts::from(certificates(&path).map_err(|what| {
-                VaultProblem::NoCertificates { variable, what: format!("{path}: {what}") }
+                VaultProblem::no_certificates(variable, &format!("{path}: {what}"))
             })?),
             None => RootCerts::PlatformVerifier,
         };
@@ -89,10 +89,10 @@ impl Environment {
             }
         };
         if token.is_empty() {
-            return if self.is_here { Ok(None) } else { Err(VaultProblem::NoToken) };
+            return if self.is_here { Ok(None) } else { Err(VaultProblem::no_token()) };
         }
         let value = HeaderValue::from_str(&token).ok().filter(|_| !token.contains(' '));
-        let mut value = value.ok_or(VaultProblem::TokenUnclean(place))?;
+        let mut value = value.ok_or_else(|| VaultProblem::token_unclean(&place))?;
         value.set_sensitive(true);
         Ok(Some(value))
     }

@@ -136,7 +136,7 @@ impl<'a> VaultStore<'a> {
     }
 
     fn error(&self, problem: VaultProblem) -> Error {
-        Cause::Vault { secret: self.place(), problem, in_doubt: false }.into()
+        Error::vault(&self.place(), &problem, false)
     }
 
     /// The same, with what an earlier run of this machine has left.
@@ -147,10 +147,10 @@ impl<'a> VaultStore<'a> {
             && SavedPair::of(journal, found, &self.vault.hosts).is_some()
         {
             let StoreError { place, source } = self.store_error(problem);
-            return Cause::SavedInJournal { journal: journal.into(), creds: place, source }.into();
+            return Error::saved_in_journal(&journal.into(), &place, source);
         }
         let in_doubt = leaves_doubt(&found);
-        Cause::Vault { secret: self.place(), problem, in_doubt }.into()
+        Error::vault(&self.place(), &problem, in_doubt)
     }
 
     fn store_error(&self, problem: VaultProblem) -> StoreError {
@@ -166,7 +166,7 @@ impl<'a> VaultStore<'a> {
             let problem = match self.look_once() {
                 Ok(()) if self.seen.borrow().number > 0 => return Ok(()),
                 Ok(()) if missing.is_certain() => return Ok(()),
-                Ok(()) => VaultProblem::NoSecret,
+                Ok(()) => VaultProblem::no_secret(),
                 Err(problem) if may_pass(&problem, start) && start.elapsed() < patience => problem,
                 Err(problem) => return Err(problem),
             };
@@ -239,7 +239,7 @@ impl<'a> VaultStore<'a> {
                     self.seen.replace(Secret::written(written, fields, now));
                     return Ok(Settled::Applied);
                 }
-                Err(VaultProblem::Version1) => return Err(VaultProblem::Version1),
+                Err(problem @ VaultProblem::Version1(_)) => return Err(problem),
                 Err(problem) => problem,
             };
             let problem = match self.look_once() {
@@ -317,7 +317,7 @@ impl<'a> VaultStore<'a> {
                         Ok(pair)
                     }
                     // There is but one step from creds.json to a secret.
-                    Err(FileProblem::InVault(_)) => Err(FileProblem::NoToken("refresh_token")),
+                    Err(FileProblem::InVault(_)) => Err(FileProblem::no_token("refresh_token")),
                     Err(problem) => Err(problem),
                 };
                 let mut content = Content::of(bytes, pair);
@@ -351,16 +351,14 @@ impl<'a> VaultStore<'a> {
         match told(refused.as_ref().map(age), unused.as_ref().map(age), failed.map(age)) {
             Told::Nothing => None,
             Told::Refused => Some(
-                Cause::TokensRefused {
-                    url: sent.token_endpoint.clone(),
-                    message: refused?.message.into(),
-                    creds: self.place(),
-                    page: page().into(),
-                    // Whoever sent it last knew why.
-                    lost: doubt.map(|note| note.message.into()),
-                    set_aside: Box::default(),
-                }
-                .into(),
+                // Whoever sent it last knew why.
+                Error::tokens_refused(
+                    &sent.token_endpoint,
+                    refused?.message,
+                    &self.place(),
+                    &page(),
+                    doubt.as_ref().map(|note| &*note.message),
+                ),
             ),
             Told::Unused => {
                 Some(Error::noted(&unused?.message, &error::unused(&page(), &self.place()), 1))
@@ -435,11 +433,11 @@ impl Store for VaultStore<'_> {
         match (claim, self.failure.take()) {
             (Some(claim), _) => {
                 let (holder, since) = (claim.holder.clone(), seen.written_at().to_string());
-                Cause::Claimed { secret: self.place(), holder, since }.into()
+                Error::claimed(&self.place(), &holder, &since)
             }
             (None, Some(problem)) => self.error(problem),
             // It is about to claim them, or fails to.
-            (None, None) => Cause::Locked { path: (&self.files.lock).into(), waited }.into(),
+            (None, None) => Error::locked(&(&self.files.lock).into(), waited),
         }
     }
 }
@@ -503,7 +501,7 @@ impl Claimant<'_> {
             }
             Ok(_) => Ok(None),
             Err(problem) => {
-                if problem != VaultProblem::Denied {
+                if !matches!(problem, VaultProblem::Denied(_)) {
                     // It may be applied yet.
                     self.doubtful.replace(Some(claim));
                 }
@@ -746,7 +744,7 @@ impl Prepared for Refresh<'_> {
             return Ok(false);
         }
         if self.late.replace(self.late.get() + 1) >= MOST_LATE {
-            return Err(store.error(VaultProblem::TooSlow));
+            return Err(store.error(VaultProblem::too_slow()));
         }
         match self.claimant.claim(&self.token, READING) {
             Ok(Some(claimed)) => {
@@ -775,7 +773,7 @@ impl Prepared for Refresh<'_> {
         match error {
             // A pair that is set aside may do. If none does, `refuse` tells it.
             error if error.is_refusal() => {}
-            error if error.cause().leaves_doubt() => {
+            error if error.leaves_doubt() => {
                 let (message, token) = (error.to_string(), &self.token);
                 self.claimant.let_go(|notes, claim, now| notes.fail(token, now, claim, &message));
             }
@@ -829,7 +827,11 @@ fn this_program() -> String {
 /// Whether a problem may pass by itself: that of a request which was first made at `start`. A node whose
 /// leader is gone leads there until it knows the next one.
 fn may_pass(problem: &VaultProblem, start: Instant) -> bool {
-    problem.is_passing() || problem.is_redirect_to_leader() && start.elapsed() < bounded(READING)
+    match problem {
+        VaultProblem::Passing(_) => true,
+        VaultProblem::RedirectToLeader(_) => start.elapsed() < bounded(READING),
+        _ => false,
+    }
 }
 
 /// Whether a journal says that a token may have been used, or cannot be read.
