@@ -477,6 +477,7 @@ mod tests {
             (Error::noted("", "", 4), (AuthServer, false, true, false, 4)),
             (transport("GET", broken()), (Network, false, true, false, 1)),
             (transport("POST", broken()), (Network, false, false, true, 1)),
+            (transport("POST", NetworkError::Timeout(text())), (Network, false, false, true, 1)),
             (transport("POST", NetworkError::Connect(text())), (Network, false, true, false, 1)),
             (
                 transport("GET", NetworkError::Certificate(text())),

@@ -375,6 +375,25 @@ mod tests {
     }
 
     #[test]
+    fn a_host_that_needs_no_proxy_gets_none() {
+        let transport = Transport {
+            proxy: Err("used".to_owned()),
+            no_proxy: "eu1.alteryxcloud.com".to_owned(),
+            exempt: "*.us1.alteryxcloud.com".to_owned(),
+            ..Transport::new("test/1.0")
+        };
+        for (host, has_proxy) in [
+            ("api.eu1.alteryxcloud.com", false),
+            ("api.us1.alteryxcloud.com", false),
+            ("127.0.0.1:8080", false),
+            ("api.au1.alteryxcloud.com", true),
+        ] {
+            let uri = format!("https://{host}/").parse().unwrap();
+            assert_eq!(transport.proxy_for(&uri).is_err(), has_proxy, "{host}");
+        }
+    }
+
+    #[test]
     fn no_proxy_is_read_as_curl_reads_it() {
         let host = "pingauth.alteryxcloud.com";
         for covering in [
