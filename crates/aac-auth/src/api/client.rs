@@ -1,8 +1,5 @@
 //! The client that all calls of a program share.
 
-use crate::api::json;
-use crate::api::request::Request;
-use crate::api::rows::Rows;
 use crate::config::options::ConnectionOptions;
 use crate::config::settings::{Folder, Settings};
 use crate::config::trust::Trust;
@@ -17,14 +14,12 @@ use crate::store;
 use crate::store::vault::VaultStore;
 use crate::tokens::credentials;
 use crate::tokens::secret::AccessToken;
-use serde_core::de::DeserializeOwned;
-use serde_json::Value;
 use std::env;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
-use ureq::http::{HeaderValue, Method};
+use ureq::http::HeaderValue;
 
 /// A connection to Alteryx Cloud. Threads may share it; a clone is the same connection.
 ///
@@ -86,82 +81,6 @@ impl Client {
             workspace: OnceLock::new(),
         };
         Ok(Self { inner: Arc::new(inner) })
-    }
-
-    /// Starts a request for a path such as `/iam/v1/workspaces/current`, with or without a query.
-    ///
-    /// The path also selects the host: the platform host serves `/v4/…` and `/svc-workflow/…`, the API
-    /// host everything else. A whole URL is accepted if it is on one of these two. `{workspaceId}` is
-    /// replaced by the number of the current workspace. Spaces and characters outside ASCII are
-    /// percent-encoded; existing percent-encoding is kept.
-    ///
-    /// ```no_run
-    /// use aac_auth::Method;
-    /// # let client = aac_auth::Client::open(&aac_auth::ConnectionOptions::default(), "demo/1.0")?;
-    ///
-    /// let plan = client
-    ///     .request(Method::POST, "/plans/v1/plans")
-    ///     .json(&serde_json::json!({ "name": "nightly" }))
-    ///     .send()?
-    ///     .json()?;
-    /// # Ok::<(), aac_auth::Error>(())
-    /// ```
-    pub fn request(&self, method: Method, path: &str) -> Request<'_> {
-        Request::new(self, method, path)
-    }
-
-    /// Sends a `GET` and returns the JSON of the response.
-    ///
-    /// # Errors
-    ///
-    /// Of every [`ErrorKind`](crate::ErrorKind); [`Http`](crate::ErrorKind::Http) for a response other than 2xx.
-    ///
-    /// ```no_run
-    /// # let client = aac_auth::Client::open(&aac_auth::ConnectionOptions::default(), "demo/1.0")?;
-    /// let workspace = client.get("/iam/v1/workspaces/current")?;
-    /// println!("{}", workspace["name"]);
-    /// # Ok::<(), aac_auth::Error>(())
-    /// ```
-    pub fn get(&self, path: &str) -> Result<Value> {
-        self.get_as(path)
-    }
-
-    /// The same, as a type of the program.
-    ///
-    /// # Errors
-    ///
-    /// Also [`ErrorKind::Response`](crate::ErrorKind::Response), with the path to the value, if the response
-    /// does not fit the type.
-    ///
-    /// ```no_run
-    /// # let client = aac_auth::Client::open(&aac_auth::ConnectionOptions::default(), "demo/1.0")?;
-    /// # type Workspace = aac_auth::Value;
-    /// // #[derive(serde::Deserialize)]
-    /// // struct Workspace { id: u64, name: String }
-    /// let workspace: Workspace = client.get_as("/iam/v1/workspaces/current")?;
-    /// # Ok::<(), aac_auth::Error>(())
-    /// ```
-    pub fn get_as<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
-        let (url, text) = self.request(Method::GET, path).text()?;
-        json::read(&text, Method::GET.as_str(), &url)
-    }
-
-    /// The rows of a list of any number of pages. The endpoint must take `limit` and `offset`, and return
-    /// `{"data": […]}`, an object with one array of another name, or an array.
-    ///
-    /// A list that lacks rows ends with an error, such as one with fewer rows than its `count`. If rows may be
-    /// missing, there is a warning on standard error. Without a fixed order, pages overlap and leave gaps: ask
-    /// for one, with `.query("sort", "id")`, where the endpoint knows it.
-    ///
-    /// ```no_run
-    /// # let client = aac_auth::Client::open(&aac_auth::ConnectionOptions::default(), "demo/1.0")?;
-    /// for user in client.rows("/iam/v1/workspaces/{workspaceId}/people") {
-    ///     println!("{}", user?["email"]);
-    /// }
-    /// # Ok::<(), aac_auth::Error>(())
-    /// ```
-    pub fn rows(&self, path: &str) -> Rows {
-        self.request(Method::GET, path).rows()
     }
 
     /// A valid access token, refreshed first if it is about to expire.

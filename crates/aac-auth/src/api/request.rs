@@ -12,6 +12,7 @@ use crate::http::tcp::Progress;
 use crate::rotation::Fresh;
 use crate::tokens::secret::{AccessToken, redact};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_core::de::DeserializeOwned;
 use serde_json::Value;
 use std::fmt;
 use std::io::{self, Read};
@@ -55,6 +56,64 @@ const OWN_HEADERS: [HeaderName; 9] = [
 ];
 
 impl Client {
+    /// Starts a request for a path such as `/iam/v1/workspaces/current`, with or without a query.
+    ///
+    /// The path also selects the host: the platform host serves `/v4/…` and `/svc-workflow/…`, the API
+    /// host everything else. A whole URL is accepted if it is on one of these two. `{workspaceId}` is
+    /// replaced by the number of the current workspace. Spaces and characters outside ASCII are
+    /// percent-encoded; existing percent-encoding is kept.
+    ///
+    /// ```no_run
+    /// use aac_auth::Method;
+    /// # let client = aac_auth::Client::open(&aac_auth::ConnectionOptions::default(), "demo/1.0")?;
+    ///
+    /// let plan = client
+    ///     .request(Method::POST, "/plans/v1/plans")
+    ///     .json(&serde_json::json!({ "name": "nightly" }))
+    ///     .send()?
+    ///     .json()?;
+    /// # Ok::<(), aac_auth::Error>(())
+    /// ```
+    pub fn request(&self, method: Method, path: &str) -> Request<'_> {
+        Request::new(self, method, path)
+    }
+
+    /// Sends a `GET` and returns the JSON of the response.
+    ///
+    /// # Errors
+    ///
+    /// Of every [`ErrorKind`](crate::ErrorKind); [`Http`](crate::ErrorKind::Http) for a response other than 2xx.
+    ///
+    /// ```no_run
+    /// # let client = aac_auth::Client::open(&aac_auth::ConnectionOptions::default(), "demo/1.0")?;
+    /// let workspace = client.get("/iam/v1/workspaces/current")?;
+    /// println!("{}", workspace["name"]);
+    /// # Ok::<(), aac_auth::Error>(())
+    /// ```
+    pub fn get(&self, path: &str) -> Result<Value> {
+        self.get_as(path)
+    }
+
+    /// The same, as a type of the program.
+    ///
+    /// # Errors
+    ///
+    /// Also [`ErrorKind::Response`](crate::ErrorKind::Response), with the path to the value, if the response
+    /// does not fit the type.
+    ///
+    /// ```no_run
+    /// # let client = aac_auth::Client::open(&aac_auth::ConnectionOptions::default(), "demo/1.0")?;
+    /// # type Workspace = aac_auth::Value;
+    /// // #[derive(serde::Deserialize)]
+    /// // struct Workspace { id: u64, name: String }
+    /// let workspace: Workspace = client.get_as("/iam/v1/workspaces/current")?;
+    /// # Ok::<(), aac_auth::Error>(())
+    /// ```
+    pub fn get_as<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
+        let (url, text) = self.request(Method::GET, path).text()?;
+        json::read(&text, Method::GET.as_str(), &url)
+    }
+
     /// The number of the workspace that the tokens are for, requested once.
     fn workspace_id(&self) -> Result<&str> {
         const CURRENT: &str = "/iam/v1/workspaces/current";

@@ -72,6 +72,26 @@ type Order = (u64, u64);
 /// A URL, and the text of its response.
 type Body = (String, String);
 
+impl Client {
+    /// The rows of a list of any number of pages. The endpoint must take `limit` and `offset`, and return
+    /// `{"data": […]}`, an object with one array of another name, or an array.
+    ///
+    /// A list that lacks rows ends with an error, such as one with fewer rows than its `count`. If rows may be
+    /// missing, there is a warning on standard error. Without a fixed order, pages overlap and leave gaps: ask
+    /// for one, with `.query("sort", "id")`, where the endpoint knows it.
+    ///
+    /// ```no_run
+    /// # let client = aac_auth::Client::open(&aac_auth::ConnectionOptions::default(), "demo/1.0")?;
+    /// for user in client.rows("/iam/v1/workspaces/{workspaceId}/people") {
+    ///     println!("{}", user?["email"]);
+    /// }
+    /// # Ok::<(), aac_auth::Error>(())
+    /// ```
+    pub fn rows(&self, path: &str) -> Rows {
+        self.request(Method::GET, path).rows()
+    }
+}
+
 impl Request<'_> {
     /// The rows of a list, page by page: see [`Client::rows`](crate::Client::rows).
     pub fn rows(mut self) -> Rows {

@@ -1,5 +1,7 @@
 //! Makes text from elsewhere safe for a terminal.
 
+use crate::platform::is_unsafe_on_terminal;
+
 /// The text on one line, with every character escaped that a terminal would act on.
 ///
 /// ```
@@ -23,15 +25,4 @@ pub(crate) fn visible(text: &str, is_harmless: impl Fn(char) -> bool) -> String 
         }
     }
     shown
-}
-
-/// Whether a terminal would act on the character instead of showing it: controls, and marks that
-/// reorder or hide text (Unicode TR 36, "bidirectional text spoofing"). The two joiners, U+200C and
-/// U+200D, are allowed: Persian and Indic names need them, and so do emoji.
-pub(crate) fn is_unsafe_on_terminal(character: char) -> bool {
-    character.is_control()
-        || matches!(character,
-            '\u{061C}' | '\u{200B}' | '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}'
-            | '\u{2060}'..='\u{2069}' | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}'
-            | '\u{E0000}'..='\u{E007F}')
 }

@@ -3,68 +3,12 @@
 use crate::error::http::after_colon;
 use crate::error::kind::ErrorKind;
 use crate::error::place::Place;
+use crate::error::problem::{Cure, Problem, problems};
 use crate::error::vault::VaultProblem;
 use crate::error::{Details, Error, make_new};
 use crate::platform::{self, Unfit, quoted};
 use std::path::Path;
 use std::{error, fmt, io};
-
-/// What is wrong, and what to do about it.
-#[derive(Clone, Debug)]
-pub(crate) struct Problem {
-    message: String,
-    help: Cure,
-}
-
-#[derive(Clone, Debug)]
-pub(super) enum Cure {
-    Text(String),
-    /// It depends on where the problem is.
-    At(fn(&Place) -> String),
-}
-
-impl From<&str> for Cure {
-    fn from(text: &str) -> Self {
-        Self::Text(text.to_owned())
-    }
-}
-
-impl From<String> for Cure {
-    fn from(text: String) -> Self {
-        Self::Text(text)
-    }
-}
-
-impl Problem {
-    pub(super) fn new(message: String, help: impl Into<Cure>) -> Self {
-        Self { message, help: help.into() }
-    }
-
-    pub(super) fn help(&self, place: &Place) -> String {
-        match &self.help {
-            Cure::Text(help) => help.clone(),
-            Cure::At(help) => help(place),
-        }
-    }
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-/// Makes a function of each problem: its name, what is wrong, and what to do about it.
-macro_rules! problems {
-    ($($(#[$doc:meta])* $name:ident($($arg:ident: $type:ty),*) =>
-        $variant:ident($message:literal, $help:expr);)*) => {
-        $($(#[$doc])*
-        pub(crate) fn $name($($arg: $type),*) -> Self {
-            Self::$variant(Problem::new(format!($message), $help))
-        })*
-    };
-}
-pub(super) use problems;
 
 /// What can be wrong with a file of ours. A variant is what some code tells apart; all else is
 /// [`Content`](Self::Content) or [`Kept`](Self::Kept).

@@ -11,6 +11,7 @@ mod kind;
 mod network;
 pub(crate) mod notices;
 pub(crate) mod place;
+mod problem;
 mod refresh;
 pub(crate) mod vault;
 
@@ -362,9 +363,9 @@ pub(crate) fn program() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::display::is_unsafe_on_terminal;
     use crate::error::place::Place;
     use crate::error::vault::VaultProblem;
+    use crate::platform::is_unsafe_on_terminal;
     use ErrorKind::*;
     use std::error::Error as _;
     use ureq::http::{HeaderMap, StatusCode, Version};

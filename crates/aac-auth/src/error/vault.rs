@@ -1,10 +1,10 @@
 //! What keeps a secret in a vault from being of use, and what to do about it.
 
 use crate::error::NetworkError;
-use crate::error::file::{Cure, Problem, problems};
 use crate::error::http::{after_colon, status_line};
 use crate::error::kind::ErrorKind;
 use crate::error::place::Place;
+use crate::error::problem::{Cure, Problem, problems};
 use crate::error::{Details, Error};
 use std::{error, fmt};
 

@@ -9,9 +9,10 @@ mod atomic_file;
 
 use crate::api::client::Client;
 use crate::api::json;
-use crate::error::display::{is_unsafe_on_terminal, visible};
+use crate::error::display::visible;
 use crate::error::{Error, Result};
 use crate::platform;
+use crate::platform::is_unsafe_on_terminal;
 use crate::store::folder;
 use atomic_file::AtomicFile;
 use serde_json::Value;

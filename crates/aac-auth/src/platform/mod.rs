@@ -14,7 +14,7 @@ mod windows;
 pub(crate) use owner::FileOwner;
 pub(crate) use patience::{Patience, patiently};
 pub(crate) use plain::{Flaw, Unfit, is_named, names, open_at_once, open_plain, other_readers};
-pub(crate) use shell::quoted;
+pub(crate) use shell::{is_unsafe_on_terminal, quoted};
 #[cfg(windows)]
 use windows::access::Protection;
 #[cfg(windows)]

@@ -1,6 +1,5 @@
-//! Paths in commands that a user is told to copy.
+//! Paths in commands that a user is told to copy, and what a terminal does not show.
 
-use crate::error::display::is_unsafe_on_terminal;
 use std::path::Path;
 
 /// The path as one word of the shell: of bash and zsh, or of PowerShell. It begins nothing else, and is the
@@ -31,6 +30,17 @@ fn escaped(path: &Path) -> String {
 #[cfg(not(unix))]
 fn escaped(path: &Path) -> String {
     format!("'{}'", path.to_string_lossy().replace('\'', "''"))
+}
+
+/// Whether a terminal would act on the character instead of showing it: controls, and marks that
+/// reorder or hide text (Unicode TR 36, "bidirectional text spoofing"). The two joiners, U+200C and
+/// U+200D, are allowed: Persian and Indic names need them, and so do emoji.
+pub(crate) fn is_unsafe_on_terminal(character: char) -> bool {
+    character.is_control()
+        || matches!(character,
+            '\u{061C}' | '\u{200B}' | '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}'
+            | '\u{2060}'..='\u{2069}' | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}'
+            | '\u{E0000}'..='\u{E007F}')
 }
 
 #[cfg(test)]

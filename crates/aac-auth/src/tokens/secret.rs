@@ -3,7 +3,7 @@
 //! Only the memory that this crate holds is wiped. It cannot wipe the copies that the HTTP and TLS
 //! layers make while writing a request.
 
-use crate::error::display::is_unsafe_on_terminal;
+use crate::platform::is_unsafe_on_terminal;
 use ring::digest::{SHA256, digest};
 use std::fmt::{self, Write as _};
 use zeroize::Zeroizing;
