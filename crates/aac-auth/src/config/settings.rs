@@ -4,7 +4,6 @@ use crate::config::text;
 use crate::config::trust::Trust;
 use crate::error::{Error, FileProblem, Result};
 use crate::loopback::is_loopback;
-use crate::tokens::secret::likely_secret;
 use std::path::{Path, PathBuf};
 use ureq::http::Uri;
 
@@ -78,7 +77,7 @@ fn check_project_id(id: String, hosts: &Hosts) -> Result<String, FileProblem> {
     if is_placeholder(&id) {
         return Err(FileProblem::Placeholder(hosts.project_page()));
     }
-    if let Some(what) = likely_secret(&id) {
+    if let Some(what) = text::likely_secret(&id) {
         return Err(FileProblem::id_is_secret(what));
     }
     if id.contains(char::is_whitespace) {

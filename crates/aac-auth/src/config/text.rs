@@ -87,6 +87,24 @@ pub(crate) fn read_trimmed(
     Ok(decode(&read_if(path, may_be_read)?)?.trim().to_owned())
 }
 
+/// What a text is that looks like a secret: for one that ought to be none.
+pub(crate) fn likely_secret(text: &str) -> Option<&'static str> {
+    const BEGINNINGS: [(&str, &str); 7] = [
+        ("hvs.", "a token of a vault"),
+        ("hvb.", "a token of a vault"),
+        ("s.", "a token of a vault"),
+        ("ghp_", "a token of GitHub"),
+        ("sk-", "a secret key (sk-)"),
+        ("AKIA", "an access key of AWS"),
+        ("-----BEGIN ", "a key or a certificate (PEM)"),
+    ];
+    let known = BEGINNINGS.iter().find(|(beginning, _)| text.starts_with(beginning));
+    let parts: Vec<_> = text.split('.').collect();
+    let is_jwt = parts.len() == 3
+        && parts.iter().all(|part| !part.is_empty() && !part.contains(char::is_whitespace));
+    known.map(|(_, what)| *what).or(is_jwt.then_some("a token (a JWT)"))
+}
+
 fn utf8(bytes: &[u8]) -> Result<Zeroizing<String>, FileProblem> {
     let text = str::from_utf8(bytes).map_err(|_| FileProblem::not_text())?;
     Ok(Zeroizing::new(text.to_owned()))

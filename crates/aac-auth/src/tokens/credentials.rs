@@ -6,7 +6,7 @@ use crate::error::FileProblem;
 use crate::platform;
 use crate::tokens::claims::{Arrival, Claims, LocalTime};
 use crate::tokens::journal_format::{LARGEST, PairWithin, pair_within};
-use crate::tokens::secret::{AccessToken, Digest, RefreshToken, likely_secret, redact};
+use crate::tokens::secret::{AccessToken, Digest, RefreshToken, redact};
 use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use serde_json::{Map, Value, json};
 use std::io::Read;
@@ -85,7 +85,7 @@ impl Credentials {
             let has_tokens = [ACCESS, REFRESH].iter().any(|field| document.0.contains_key(*field));
             // What else stands here may be a secret, and the path of one is shown.
             let is_path =
-                path.contains('/') && !path.contains("://") && likely_secret(path).is_none();
+                path.contains('/') && !path.contains("://") && text::likely_secret(path).is_none();
             return Err(match has_tokens {
                 true => FileProblem::tokens_and_vault(),
                 false if is_path => FileProblem::InVault(path.to_owned()),

@@ -148,24 +148,6 @@ pub(crate) fn redact(text: &str, secrets: &[&str], limit: usize) -> String {
     shown
 }
 
-/// What a text is that looks like a secret: for one that ought to be none.
-pub(crate) fn likely_secret(text: &str) -> Option<&'static str> {
-    const BEGINNINGS: [(&str, &str); 7] = [
-        ("hvs.", "a token of a vault"),
-        ("hvb.", "a token of a vault"),
-        ("s.", "a token of a vault"),
-        ("ghp_", "a token of GitHub"),
-        ("sk-", "a secret key (sk-)"),
-        ("AKIA", "an access key of AWS"),
-        ("-----BEGIN ", "a key or a certificate (PEM)"),
-    ];
-    let known = BEGINNINGS.iter().find(|(beginning, _)| text.starts_with(beginning));
-    let parts: Vec<_> = text.split('.').collect();
-    let is_jwt = parts.len() == 3
-        && parts.iter().all(|part| !part.is_empty() && !part.contains(char::is_whitespace));
-    known.map(|(_, what)| *what).or(is_jwt.then_some("a token (a JWT)"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
