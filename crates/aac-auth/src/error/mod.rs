@@ -2,7 +2,7 @@
 //!
 //! [`Display`](fmt::Display) is one line that says what happened and names the file or URL;
 //! [`Error::help`] says what to do. One function makes an error, and has all of that side by side: in
-//! [`file`], [`vault`], [`refresh`] and [`network`], or for a response with a status in [`http`].
+//! [`mod@file`], [`vault`], [`refresh`] and [`network`], or for a response with a status in [`http`].
 
 pub(crate) mod display;
 mod file;
