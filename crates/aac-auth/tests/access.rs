@@ -180,6 +180,11 @@ fn tokens_of_another_user_are_used_and_not_refreshed() {
             // They use what its owner has refreshed.
             run(OTHER).assert_ok();
         }
+        // Also where the folder is not for them to write.
+        fs::set_permissions(case.folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
+        case.sandbox.revoke_access_tokens();
+        run(OTHER).assert_fails(1, &["creds.json: it is another user's", "uid 12001", "unchanged"]);
+        fs::set_permissions(case.folder.path(), PermissionsExt::from_mode(0o2770)).unwrap();
         // Root refreshes anybody's, and gives it back.
         case.sandbox.revoke_access_tokens();
         case.run(NONE).assert_ok();

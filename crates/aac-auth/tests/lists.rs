@@ -263,6 +263,12 @@ fn a_list_that_ends_early_is_told() {
     let mut rows = Client::open(&options, "test/1").unwrap().rows("/x").offset(2);
     let error = rows.find_map(Result::err).unwrap().to_string();
     assert!(error.contains("sends rows to be skipped (GET "), "{error}");
+    // So does a count show it: fewer rows are left than came.
+    let case = server(|_, _| json!({ "data": numbered(100), "count": 234 }).to_string());
+    let options = ConnectionOptions::default().dir(case.folder.path());
+    let mut rows = Client::open(&options, "test/1").unwrap().rows("/x").offset(200);
+    let error = rows.find_map(Result::err).unwrap().to_string();
+    assert!(error.contains("sends rows to be skipped (GET "), "{error}");
 }
 
 /// 250 users, of whom each page has others unless they are sorted.

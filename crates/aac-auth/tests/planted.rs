@@ -75,6 +75,17 @@ fn what_is_no_file_of_ours_is_an_error_at_once_and_the_command_in_it_helps() {
 }
 
 #[test]
+fn a_pipe_in_the_place_of_creds_json_is_not_waited_for() {
+    let case = Case::expired(Options::default());
+    fs::remove_file(case.creds()).unwrap();
+    assert!(acceptance::clean("mkfifo").arg(case.creds()).status().unwrap().success());
+    case.run(NONE).assert_fails(1, &["creds.json: not a file"]);
+    let status = case.call("token_status", ["--json"]);
+    assert_eq!(status.code, Some(1), "{}", status.stderr);
+    assert!(status.stdout.contains("\"broken\""), "{}", status.stdout);
+}
+
+#[test]
 fn a_file_with_another_name_is_not_written_and_can_be_made_ones_own() {
     // Not the lock file: it is born with two names, is empty, and is only locked.
     for name in &NAMES[1..] {

@@ -593,6 +593,11 @@ fn a_file_that_others_can_use_is_told() {
     assert!(
         run.stderr.contains("every user of this machine") && run.stderr.contains("chmod o-rwx")
     );
+    // Where the group merely has what everyone has, it goes as well.
+    fs::set_permissions(case.creds(), PermissionsExt::from_mode(0o644)).unwrap();
+    let run = case.run(NONE);
+    assert!(run.stderr.contains("chmod go-rwx"), "{}", run.stderr);
+    fs::set_permissions(case.creds(), PermissionsExt::from_mode(0o664)).unwrap();
     case.sandbox.revoke_access_tokens();
     let run = case.run(NONE);
     run.assert_ok();

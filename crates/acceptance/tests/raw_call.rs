@@ -473,6 +473,8 @@ fn one_page_of_a_list_is_said_to_be_one() {
         // All, or none, or as many as were asked for.
         ("?includeCount=true&limit=1000", ""),
         ("?limit=26", ""),
+        ("?limit=25", ""),
+        ("?includeCount=true&limit=50&offset=200", ""),
         ("?filter=nothing&includeCount=true", ""),
     ] {
         let run = call(&case, &[&format!("{people}{path}")]);

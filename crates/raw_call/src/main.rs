@@ -107,7 +107,12 @@ fn run(cli: &Cli) -> Result<(), Error> {
     // Before anything is sent: without a place for the result, there is no point in asking.
     let output = cli.answer.to(&client)?;
     let response = show::upload(request)?;
-    show::answer(response, output, &cli.answer, cli.request.method() == Method::GET)
+    let asked = |name| cli.request.asked(&cli.path, name);
+    let page = (cli.request.method() == Method::GET).then(|| show::Page {
+        offset: asked("offset").and_then(|offset| offset.parse().ok()).unwrap_or(0),
+        has_limit: asked("limit").is_some(),
+    });
+    show::answer(response, output, &cli.answer, page)
 }
 
 fn preview(cli: &Cli, preview: Preview) -> Result<(), Error> {

@@ -65,6 +65,14 @@ impl Options {
         Ok(request)
     }
 
+    /// A parameter of the query, in the path or beside it.
+    pub(crate) fn asked<'a>(&'a self, path: &'a str, name: &str) -> Option<&'a str> {
+        let query = path.split_once('?').map_or("", |(_, query)| query);
+        let in_path = query.split('&').filter_map(|part| part.split_once('='));
+        let beside = self.query.iter().map(|(name, value)| (&**name, &**value));
+        in_path.chain(beside).find_map(|(asked, value)| (asked == name).then_some(value))
+    }
+
     pub(crate) fn method(&self) -> Method {
         let default = if self.has_body() { Method::POST } else { Method::GET };
         self.method.clone().unwrap_or(default)

@@ -60,7 +60,7 @@ pub(crate) fn answer(
     mut response: Response,
     output: Output,
     flags: &Answer,
-    is_get: bool,
+    page: Option<Page>,
 ) -> Result<(), Error> {
     if flags.include {
         head(response.version(), response.status(), response.headers())?;
@@ -68,18 +68,19 @@ pub(crate) fn answer(
     if flags.no_body {
         return Ok(());
     }
-    let mut page = Vec::new();
+    let mut start = Vec::new();
     let bar = if flags.file().is_some() { bar(response.headers()) } else { ProgressBar::hidden() };
     let read = |buffer: &mut [u8]| {
         let length = response.read(buffer)?;
-        if page.len() <= PAGE {
-            page.extend_from_slice(&buffer[..length]);
+        if start.len() <= PAGE {
+            start.extend_from_slice(&buffer[..length]);
         }
         Ok(length)
     };
     body(Vec::new(), read, output, flags, &bar)?;
     drop(bar);
-    if let Some(what) = hint(&page).filter(|_| is_get && page.len() <= PAGE) {
+    let page = page.filter(|_| start.len() <= PAGE);
+    if let Some(what) = page.and_then(|page| page.hint(&start)) {
         let _ = writeln!(io::stderr(), "raw_call: {what}; --paginate prints all");
     }
     Ok(())
@@ -115,24 +116,34 @@ fn body(
     output.finish()
 }
 
-/// Words for a body that is one page of a longer list, or may be one: as long as pages are without `limit`,
-/// and without a `count`.
-fn hint(body: &[u8]) -> Option<String> {
-    let members = raw::members(serde_json::from_slice(body).ok()?);
-    let member = |wanted: &str| {
-        let member = members.iter().rfind(|(name, _)| name == wanted);
-        member.map(|(_, value)| value.get())
-    };
-    let mut arrays =
-        members.iter().map(|(_, value)| value.get()).filter(|value| value.starts_with('['));
-    let only = arrays.next().filter(|_| arrays.next().is_none() && member("id").is_none());
-    let rows: Vec<IgnoredAny> = serde_json::from_str(member("data").or(only)?).ok()?;
-    match (rows.len() as u64, member("count").and_then(|count| count.parse::<u64>().ok())) {
-        (rows @ 1.., Some(count)) if rows < count => {
-            Some(format!("this is {rows} of {count} rows"))
+/// What was asked for with GET: perhaps one page of a list.
+pub(crate) struct Page {
+    pub(crate) offset: u64,
+    pub(crate) has_limit: bool,
+}
+
+impl Page {
+    /// Words for a body that is one page of a longer list, or may be one: as long as pages are without `limit`,
+    /// and without a `count`.
+    fn hint(&self, body: &[u8]) -> Option<String> {
+        let members = raw::members(serde_json::from_slice(body).ok()?);
+        let member = |wanted: &str| {
+            let member = members.iter().rfind(|(name, _)| name == wanted);
+            member.map(|(_, value)| value.get())
+        };
+        let mut arrays =
+            members.iter().map(|(_, value)| value.get()).filter(|value| value.starts_with('['));
+        let only = arrays.next().filter(|_| arrays.next().is_none() && member("id").is_none());
+        let rows: Vec<IgnoredAny> = serde_json::from_str(member("data").or(only)?).ok()?;
+        match (rows.len() as u64, member("count").and_then(|count| count.parse::<u64>().ok())) {
+            (rows @ 1.., Some(count)) if rows.saturating_add(self.offset) < count => {
+                Some(format!("this is {rows} of {count} rows"))
+            }
+            (rows @ (10 | 25), None) if !self.has_limit => {
+                Some(format!("this may be {rows} rows of a longer list"))
+            }
+            _ => None,
         }
-        (rows @ (10 | 25), None) => Some(format!("this may be {rows} rows of a longer list")),
-        _ => None,
     }
 }
 

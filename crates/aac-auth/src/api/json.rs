@@ -4,6 +4,7 @@
 //! serde_json parses. A [`RawValue`] has both.
 
 use crate::error::{Error, Result};
+use crate::tokens::secret::redact;
 use serde_core::de::{DeserializeOwned, Deserializer, MapAccess, Visitor};
 use serde_core::{Deserialize, de};
 use serde_json::value::RawValue;
@@ -34,9 +35,21 @@ pub(crate) fn read<T: DeserializeOwned>(text: &str, method: &str, url: &str) -> 
         T::deserialize(&value)
     });
     read.map_err(|error| {
-        Error::unexpected(Some((method, url)), &misfit(json, text, &direct, &error))
+        // A value that does not fit is in it, and may be a token.
+        let what = redact(&misfit(json, text, &direct, &error), &[], SHOWN);
+        Error::unexpected(Some((method, url)), &what)
     })
 }
+
+/// JSON that does not fit the program's type, as [`Error::response`].
+impl From<serde_json::Error> for Error {
+    fn from(error: serde_json::Error) -> Self {
+        Self::response(redact(&error.to_string(), &[], SHOWN))
+    }
+}
+
+/// How much is shown of what does not fit, in characters.
+const SHOWN: usize = 300;
 
 /// What does not fit, and where. The first error knows the place, unless only the second one is true.
 fn misfit(

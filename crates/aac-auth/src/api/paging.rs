@@ -145,6 +145,13 @@ impl Paging {
             return self.again(page);
         }
         self.received = page.received;
+        let to_come = page.count.map(|count| count.saturating_sub(self.start));
+        if self.start > 0
+            && self.pages == 1
+            && to_come.is_some_and(|to_come| page.received > to_come)
+        {
+            return Err(self.skipped_nothing());
+        }
         self.offset = self.offset.saturating_add(page.received);
         self.given += page.new;
         match self.count {
@@ -168,6 +175,13 @@ impl Paging {
         }
     }
 
+    fn skipped_nothing(&self) -> Fault {
+        Fault {
+            what: format!("the server ignores the offset, and sends {} to be skipped", self.noun),
+            help: "Read the list from its beginning.",
+        }
+    }
+
     /// The page is the one before again.
     fn again(&mut self, page: Arrival) -> Result<Step, Fault> {
         const HELP: &str =
@@ -180,10 +194,7 @@ impl Paging {
             });
         }
         if self.start > 0 {
-            return Err(Fault {
-                what: format!("the server ignores the offset, and sends {noun} to be skipped"),
-                help: "Read the list from its beginning.",
-            });
+            return Err(self.skipped_nothing());
         }
         let what = match self.count {
             Some(count) if count > offset => {

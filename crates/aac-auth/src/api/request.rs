@@ -4,7 +4,9 @@ use crate::api::body::Body;
 use crate::api::client::Client;
 use crate::api::json;
 use crate::api::response::Response;
-use crate::error::{Cause, Error, HttpError, HttpErrorKind, NetworkError, Result, status_line};
+use crate::error::{
+    Cause, Error, ErrorKind, HttpError, HttpErrorKind, NetworkError, Result, status_line,
+};
 use crate::http::coding::Decoder;
 use crate::http::envelope;
 use crate::http::retry::retry_after;
@@ -336,7 +338,12 @@ impl<'client> Request<'client> {
             Ok(response) if response.status().is_success() => {
                 let time = 10 * connection.limits().idle;
                 let response = Response::new(self.method, url.clone(), response, time);
-                Ok(Some((url, response.text()?)))
+                match response.text() {
+                    Ok(text) => Ok(Some((url, text))),
+                    // It would be the same again.
+                    Err(error) if error.kind() == ErrorKind::Response => Err(error),
+                    Err(_) => Ok(None),
+                }
             }
             Ok(_) => Ok(None),
             Err(reason) => Err(Error::transport(self.method.as_str(), &url, reason)),

@@ -12,7 +12,7 @@ use crate::api::json;
 use crate::api::list::{List, NoList};
 use crate::api::paging::{Arrival, Fault, Paging, Step};
 use crate::api::request::{Preview, Request, add_to_query};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use serde_core::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -288,8 +288,11 @@ impl Rows {
         let ahead = self.ahead.take().filter(|(asked, _)| *asked == order);
         match ahead.map(|(_, thread)| thread.join()) {
             Some(Ok(Ok(Some(body)))) => return Ok(body),
-            // A server that did not respond in time gets no second chance.
-            Some(Ok(Err(error))) if error.is_timeout() => return Err(error),
+            // What is wrong with a response stays so. A server that did not respond in time gets no second
+            // chance.
+            Some(Ok(Err(error))) if error.is_timeout() || error.kind() == ErrorKind::Response => {
+                return Err(error);
+            }
             _ => {}
         }
         self.query.check()?;

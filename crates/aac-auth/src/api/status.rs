@@ -244,10 +244,7 @@ impl TokenStatus {
         };
         let token = pair.as_ref().ok().map(|pair| pair.refresh_token.digest());
         // A journal that cannot be read is among what is left.
-        let saved = SavedPairs::read(&files, &settings.hosts).unwrap_or_else(|_| SavedPairs {
-            spent: SpentTokens::read(&files).unwrap_or_default(),
-            ..SavedPairs::default()
-        });
+        let saved = SavedPairs::read(&files, &settings.hosts);
 
         let refresh_token_until = pair
             .as_ref()

@@ -325,13 +325,6 @@ impl Error {
     }
 }
 
-/// JSON that does not fit the program's type, as [`Error::response`].
-impl From<serde_json::Error> for Error {
-    fn from(error: serde_json::Error) -> Self {
-        Self::response(error.to_string())
-    }
-}
-
 /// One line, with nothing that a terminal would act on: names of files and messages of servers are in it.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

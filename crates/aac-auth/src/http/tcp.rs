@@ -504,16 +504,29 @@ impl<T: Transport> Transport for Last<T> {
             _ => {}
         }
         self.transport.transmit_output(amount, timeout)?;
+        let start = Instant::now();
         loop {
             let after = match Progress::get() {
                 Progress::Stuck => timeout.after,
                 Progress::Sending if self.looked.elapsed() >= LOOK => Time::from_secs(0),
                 _ => return Ok(()),
             };
+            let known = self.buffers().input().len();
             let heard = self.hear(NextTimeout { after, ..timeout });
             self.looked = Instant::now();
             self.has_unseen = true;
-            if refuses(self.buffers().input()) {
+            let is_over = match heard {
+                _ if Progress::get() != Progress::Stuck => false,
+                // The server sends nothing more, and so no reason.
+                Ok(false) => true,
+                // What has come and is no refusal may keep TLS from asking the connection.
+                Ok(true) if self.buffers().input().len() == known => {
+                    thread::sleep(Duration::from_millis(10));
+                    timeout.per_write.is_some_and(|time| start.elapsed() >= 10 * *time)
+                }
+                _ => false,
+            };
+            if is_over || refuses(self.buffers().input()) {
                 Progress::Refused.set();
             }
             if Progress::get() == Progress::Refused {
@@ -521,6 +534,7 @@ impl<T: Transport> Transport for Last<T> {
                 return match heard {
                     // There is nothing that says why.
                     Err(error) if self.buffers().input().is_empty() => Err(error),
+                    _ if self.buffers().input().is_empty() => Err(Error::ConnectionFailed),
                     _ => Ok(()),
                 };
             }

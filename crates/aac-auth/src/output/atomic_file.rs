@@ -7,6 +7,7 @@ use crate::tokens::secret::Digest;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::mem;
 use std::path::{Path, PathBuf};
 
 #[derive(Debug)]
@@ -81,11 +82,15 @@ impl AtomicFile {
             drop(file);
             folder::rename(&part.path, &self.path)
         });
-        renamed.or_else(|error| {
+        renamed.map_err(|error| {
             // It is complete, so it is kept, under a name that the next download does not remove.
             let kept = part.path.with_extension("kept");
-            fs::rename(&part.path, &kept)?;
-            Err(io::Error::other(format!("{error}; the result is in {}", kept.display())))
+            let kept = match fs::rename(&part.path, &kept) {
+                Ok(()) => kept,
+                Err(_) => part.path.clone(),
+            };
+            mem::forget(part);
+            io::Error::other(format!("{error}; the result is in {}", kept.display()))
         })
     }
 

@@ -160,7 +160,9 @@ impl Write for Sink {
 
 impl Output {
     fn new(sink: Sink, path: Option<&Path>, is_terminal: bool) -> Self {
-        let sink = BufWriter::with_capacity(BUFFER, sink);
+        // A reader at the other end of a pipe waits for what is there.
+        let is_direct = matches!(sink, Sink::Special(_) | Sink::Closed);
+        let sink = BufWriter::with_capacity(if is_direct { 0 } else { BUFFER }, sink);
         Self { sink, path: path.map(Path::to_owned), is_terminal, is_in_line: false }
     }
 
@@ -297,7 +299,12 @@ impl Output {
     pub fn error(&self, source: io::Error) -> Error {
         match &self.path {
             // `-o >(head)` is a reader that stops reading, as `| head` is.
-            Some(path) if source.kind() != io::ErrorKind::BrokenPipe => Error::file(path, source),
+            Some(path)
+                if source.kind() != io::ErrorKind::BrokenPipe
+                    || matches!(self.sink.get_ref(), Sink::File(_)) =>
+            {
+                Error::file(path, source)
+            }
             _ => Error::output(source),
         }
     }

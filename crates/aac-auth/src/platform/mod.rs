@@ -169,6 +169,19 @@ fn kept_mode(mode: u32, has_list: bool) -> u32 {
     mode & if is_meant { 0o770 } else { 0o700 }
 }
 
+/// What makes a file private by chmod(1), as the next refresh does.
+pub(crate) fn closing_mode(path: &Path) -> &'static str {
+    #[cfg(unix)]
+    if let Ok(access) = open_at_once(path).and_then(Access::of) {
+        let mode = std::os::unix::fs::MetadataExt::mode(&access.metadata);
+        if kept_mode(mode, access.has_list()) & 0o070 == 0 {
+            return "go-rwx";
+        }
+    }
+    let _ = path;
+    "o-rwx"
+}
+
 /// Whether users other than the file's owner and group may read or write it.
 pub(crate) fn is_open_to_others(metadata: &Metadata) -> bool {
     #[cfg(unix)]

@@ -92,8 +92,9 @@ pub(crate) fn other_readers(path: &Path) -> Vec<String> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt;
-        let Ok(metadata) = path.metadata() else { return Vec::new() };
-        let access = File::open(path).and_then(super::Access::of);
+        let opened = open_at_once(path).and_then(|file| Ok((file.metadata()?, file)));
+        let Ok((metadata, file)) = opened else { return Vec::new() };
+        let access = super::Access::of(file);
         if metadata.mode() & 0o004 != 0 {
             vec!["every user of this machine".to_owned()]
         } else if access.is_ok_and(|access| access.has_list()) {

@@ -21,11 +21,11 @@ impl Renewal<'_> {
     pub(super) fn look(&self, lock: &dyn Exclusive) -> Result<Findings> {
         let (settings, notices) = (&self.rotation.settings, self.rotation.notices);
         let files = lock.files();
-        let mut saved = match files {
-            Some(files) => SavedPairs::read(files, &settings.hosts)?,
-            // They may be another user's.
-            None => SavedPairs::read(self.store.files(), &settings.hosts).unwrap_or_default(),
-        };
+        let mut saved = SavedPairs::read(files.unwrap_or(self.store.files()), &settings.hosts);
+        // Where nothing can be written, only what can be read counts.
+        if let Some(obstacle) = saved.obstacle.take().filter(|_| files.is_some()) {
+            return Err(obstacle);
+        }
         if let (Some(files), Some(problem)) = (files, &saved.record_problem) {
             notices.warn(format_args!("{}: {problem}", files.spent.display()));
         }

@@ -30,7 +30,7 @@ use crate::error::notices::Notices;
 use crate::error::{Error, FileProblem, Result};
 use crate::http::retry::jittered;
 use crate::http::transport::Transport;
-use crate::platform::quoted;
+use crate::platform::{self, quoted};
 use crate::rotation::recovery::{PriorAttempt, Recovery};
 use crate::rotation::spendable::Current;
 use crate::rotation::spending::Spent;
@@ -267,8 +267,9 @@ impl Rotation {
         let creds = &self.settings.creds;
         if is_open_to_others(creds) && !self.has_told_of_others.swap(true, Ordering::Relaxed) {
             self.notices.warn(format_args!(
-                "every user of this machine can read or write {}; make it private: chmod o-rwx {}",
+                "every user of this machine can read or write {}; make it private: chmod {} {}",
                 creds.display(),
+                platform::closing_mode(creds),
                 quoted(creds)
             ));
         }

@@ -112,7 +112,7 @@ impl Renewal<'_> {
             Ok(Replaced::NotAsExpected) => return Ok(None),
             Ok(Replaced::Done) => {
                 self.record(lock, &pair.link());
-                if !lock.is_held()? {
+                if !lock.is_held().unwrap_or(false) {
                     return Ok(None);
                 }
                 // What stays is recognised by the next run as committed. A note on the token that is in it

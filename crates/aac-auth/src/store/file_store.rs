@@ -36,13 +36,18 @@ impl<'a> FileStore<'a> {
         Self { creds, files: Files::of(creds), hosts, notices }
     }
 
-    /// The error, without a claim that an earlier run may have made false.
-    fn as_an_earlier_run_left_it(&self, error: StoreError) -> Error {
-        // Who may not even lock what is another user's need not be let in.
-        let StoreError { place, source } = match error.source.kind() {
+    /// The error; where a right is missing because the tokens are another user's, that one: who may not refresh
+    /// them need not be let in.
+    fn as_who_may_not(&self, error: StoreError) -> StoreError {
+        match error.source.kind() {
             io::ErrorKind::PermissionDenied => self.files.foreign().unwrap_or(error),
             _ => error,
-        };
+        }
+    }
+
+    /// The error, without a claim that an earlier run may have made false.
+    fn as_an_earlier_run_left_it(&self, error: StoreError) -> Error {
+        let StoreError { place, source } = self.as_who_may_not(error);
         let journal = &self.files.journal;
         let found = Found::read(&self.files, journal);
         if let Ok(Some(found)) = &found
@@ -100,13 +105,14 @@ impl Locked<'_> {
     fn rehearse(&self, current: &Credentials) -> Result<Written> {
         let files = &self.store.files;
         files.check().map_err(not_writable)?;
-        files.replace(&current.bytes, &current.bytes).map_err(not_writable)
+        let replaced = files.replace(&current.bytes, &current.bytes);
+        replaced.map_err(|error| not_writable(self.store.as_who_may_not(error)))
     }
 }
 
 impl Exclusive for Locked<'_> {
     fn is_held(&self) -> Result<bool> {
-        self.lock.is_named().map_err(not_writable)
+        self.lock.is_named().map_err(|error| self.store.as_an_earlier_run_left_it(error))
     }
 
     fn files(&self) -> Option<&Files> {

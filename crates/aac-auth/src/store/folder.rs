@@ -102,6 +102,13 @@ impl Files {
         }
     }
 
+    /// Whether the journal is another user's, who shares a pointer to a vault.
+    pub(crate) fn is_journal_foreign(&self) -> bool {
+        let opened = self.open(&self.journal, &reading());
+        let unfit = opened.as_ref().err().and_then(Unfit::of);
+        unfit.is_some_and(|unfit| unfit.flaw == Flaw::Foreign)
+    }
+
     /// Reads one of the files beside creds.json.
     pub(crate) fn read(&self, path: &Path) -> Result<Zeroizing<Vec<u8>>, FileProblem> {
         let file = patiently(|| self.open(path, &reading())).map_err(text::unreadable)?;
@@ -300,8 +307,13 @@ impl Files {
             let mut options = reading();
             let open = || open_single(&self.creds, options.write(true));
             let mut file = patiently(open)?;
-            let mut now = Zeroizing::new(Vec::with_capacity(old.len() + 1));
-            (&file).take(old.len() as u64 + 1).read_to_end(&mut now)?;
+            let room = old.len().max(new.len()) + 1;
+            let mut now = Zeroizing::new(Vec::with_capacity(room));
+            (&file).take(room as u64).read_to_end(&mut now)?;
+            if *now == new {
+                // Written before, by a try whose end failed.
+                return platform::sync(&file).map(|()| Written::OverMount);
+            }
             if *now != old {
                 return Ok(Written::NotAsExpected);
             }

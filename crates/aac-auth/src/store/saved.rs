@@ -1,7 +1,7 @@
 //! The pairs that earlier runs have saved: in the journal, or in one that was set aside.
 
 use crate::config::settings::Hosts;
-use crate::error::{Error, FileProblem, Result};
+use crate::error::{Error, FileProblem};
 use crate::platform::Flaw;
 use crate::store::StoreError;
 use crate::store::folder::Files;
@@ -27,44 +27,50 @@ pub(crate) struct SavedPairs {
     pub(crate) spent: SpentTokens,
     /// Why the record could not be read.
     pub(crate) record_problem: Option<FileProblem>,
+    /// Why nothing may be begun beside them: the journal cannot be read, or is another version's, and may hold the
+    /// only copy of a pair. Or something else has the name of a file of ours.
+    pub(crate) obstacle: Option<Error>,
 }
 
 impl SavedPairs {
-    /// Reads them all.
-    ///
-    /// # Errors
-    ///
-    /// The journal cannot be read, or is another version's: it may hold the only copy of a pair. Or something
-    /// else has the name of a file of ours.
-    pub(crate) fn read(files: &Files, hosts: &Hosts) -> Result<Self> {
-        let journal = Found::read(files, &files.journal)
-            .map_err(|problem| Error::unusable(&files.journal, problem))?;
+    /// Reads them all, or as many as can be read.
+    pub(crate) fn read(files: &Files, hosts: &Hosts) -> Self {
+        let mut obstacle = None;
+        let mut hinders = |path: &Path, problem| {
+            obstacle.get_or_insert_with(|| Error::unusable(path, problem));
+        };
+        let journal = match Found::read(files, &files.journal) {
+            Ok(found) => found,
+            Err(problem) => {
+                hinders(&files.journal, problem);
+                None
+            }
+        };
         let received =
             journal.as_ref().and_then(|found| SavedPair::of(&files.journal, found, hosts));
         let (mut set_aside, mut unreadable) = (Vec::new(), Vec::new());
-        let paths = files.set_aside().map_err(|StoreError { place, source }| {
-            Error::unusable(place, FileProblem::Unreadable(source))
-        })?;
+        let paths = files.set_aside().unwrap_or_else(|StoreError { place, source }| {
+            let place = place.file().unwrap_or(&files.creds);
+            hinders(place, FileProblem::Unreadable(source));
+            Vec::new()
+        });
         for path in paths {
             match Found::read(files, &path) {
                 Ok(found) => {
                     set_aside.extend(found.and_then(|found| SavedPair::of(&path, &found, hosts)));
                 }
-                Err(problem) if is_planted(&problem) => {
-                    return Err(Error::unusable(&path, problem));
-                }
+                Err(problem) if is_planted(&problem) => hinders(&path, problem),
                 Err(problem) => unreadable.push((path, problem)),
             }
         }
-        let (mut spent, record_problem) = match SpentTokens::read(files) {
-            Ok(spent) => (spent, None),
-            Err(problem) if is_planted(&problem) => {
-                return Err(Error::unusable(&files.spent, problem));
-            }
-            Err(problem) => (SpentTokens::default(), Some(problem)),
-        };
+        let (mut spent, mut record_problem) = (SpentTokens::default(), None);
+        match SpentTokens::read(files) {
+            Ok(found) => spent = found,
+            Err(problem) if is_planted(&problem) => hinders(&files.spent, problem),
+            Err(problem) => record_problem = Some(problem),
+        }
         received.iter().chain(&set_aside).for_each(|pair| spent.add(pair.link()));
-        Ok(Self { journal, received, set_aside, unreadable, spent, record_problem })
+        Self { journal, received, set_aside, unreadable, spent, record_problem, obstacle }
     }
 
     /// What of it counts where the files cannot be written: they stay as they are, so only what came of this

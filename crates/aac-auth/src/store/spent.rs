@@ -83,7 +83,9 @@ impl SpentTokens {
             return Ok(());
         }
         let path = &files.spent;
-        let known = Self::read(files).unwrap_or_default();
+        let read = Self::read(files);
+        let is_readable = read.is_ok();
+        let known = read.unwrap_or_default();
         if known.links.contains(link) {
             return Ok(());
         }
@@ -95,7 +97,10 @@ impl SpentTokens {
             Ok(file) => (file, false),
             Err(error) if error.kind() == io::ErrorKind::NotFound => (files.create(path)?, true),
             // To write it is its owner's.
-            Err(error) if Unfit::of(&error).is_some_and(|unfit| unfit.flaw == Flaw::Foreign) => {
+            Err(error)
+                if is_readable
+                    && Unfit::of(&error).is_some_and(|unfit| unfit.flaw == Flaw::Foreign) =>
+            {
                 return known.write(0, link, files);
             }
             Err(error) => return Err(at(path)(error)),

@@ -298,10 +298,9 @@ impl<'a> VaultStore<'a> {
             return false;
         }
         let Some(token) = self.content(None).digest() else { return false };
-        SavedPairs::read(&self.files, &self.vault.hosts).is_ok_and(|saved| {
-            let mut pairs = saved.received.iter().chain(&saved.set_aside);
-            pairs.any(|pair| pair.spent == token && pair.next != token)
-        })
+        let saved = SavedPairs::read(&self.files, &self.vault.hosts);
+        let mut pairs = saved.received.iter().chain(&saved.set_aside);
+        pairs.any(|pair| pair.spent == token && pair.next != token)
     }
 
     /// The version that was seen, for a program with this claim.
@@ -397,7 +396,9 @@ impl Store for VaultStore<'_> {
         // written, the claim alone is enough.
         let lock = match Lock::try_acquire(&self.files) {
             Ok(None) => return Ok(None),
-            Ok(lock) => lock.filter(|_| self.files.can_be_made()),
+            Ok(lock) => {
+                lock.filter(|_| self.files.can_be_made() && !self.files.is_journal_foreign())
+            }
             Err(_) => None,
         };
         if holder == Holder::Alive {
