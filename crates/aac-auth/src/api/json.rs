@@ -468,6 +468,29 @@ mod tests {
     }
 
     #[test]
+    fn a_token_that_does_not_fit_is_not_shown() {
+        let token = format!("eyJhbGciOiJSUzI1NiJ9.{}.{}", "a1B2".repeat(100), "c3D4".repeat(80));
+        let text = format!("{{\"id\":\"{token}\"}}");
+        #[derive(Debug, Deserialize)]
+        #[expect(dead_code, reason = "only its form counts")]
+        struct Row {
+            id: u64,
+        }
+        let of_response = super::read::<Row>(&text, "GET", "https://x").unwrap_err();
+        let of_program = Error::from(serde_json::from_str::<Row>(&text).unwrap_err());
+        for error in [of_response, of_program] {
+            let shown = format!("{error} {error:?}");
+            assert!(shown.contains("expected u64") || shown.contains("not as expected"), "{shown}");
+            assert!(
+                !token
+                    .as_bytes()
+                    .windows(12)
+                    .any(|part| { shown.contains(str::from_utf8(part).unwrap()) })
+            );
+        }
+    }
+
+    #[test]
     fn what_does_not_fit_is_told_with_its_path() {
         #[derive(Debug, Deserialize)]
         #[expect(dead_code, reason = "only its form counts")]
