@@ -5,7 +5,7 @@ use crate::api::client::Client;
 use crate::api::json;
 use crate::api::response::Response;
 use crate::error::{
-    Cause, Error, ErrorKind, HttpError, HttpErrorKind, NetworkError, Result, status_line,
+    self, Cause, Error, HttpError, HttpErrorKind, NetworkError, Result, status_line,
 };
 use crate::http::coding::Decoder;
 use crate::http::envelope;
@@ -341,7 +341,7 @@ impl<'client> Request<'client> {
                 match response.text() {
                     Ok(text) => Ok(Some((url, text))),
                     // It would be the same again.
-                    Err(error) if error.kind() == ErrorKind::Response => Err(error),
+                    Err(error) if error.kind() == error::ErrorKind::Response => Err(error),
                     Err(_) => Ok(None),
                 }
             }

@@ -12,7 +12,7 @@ use crate::api::json;
 use crate::api::list::{List, NoList};
 use crate::api::paging::{Arrival, Fault, Paging, Step};
 use crate::api::request::{Preview, Request, add_to_query};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{self, Error, Result};
 use serde_core::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -290,7 +290,9 @@ impl Rows {
             Some(Ok(Ok(Some(body)))) => return Ok(body),
             // What is wrong with a response stays so. A server that did not respond in time gets no second
             // chance.
-            Some(Ok(Err(error))) if error.is_timeout() || error.kind() == ErrorKind::Response => {
+            Some(Ok(Err(error)))
+                if error.is_timeout() || error.kind() == error::ErrorKind::Response =>
+            {
                 return Err(error);
             }
             _ => {}
