@@ -694,10 +694,10 @@ fn while_a_response_is_on_its_way(lab: &Lab) {
     println!("vault token revoked for good: journal, and committed by the next run there");
 }
 
-/// A fence of bash in the library's README, the first below a heading.
+/// A fence of bash in VAULT.md, the first below a heading.
 fn block(heading: &str) -> String {
-    let readme = acceptance::read("crates/aac-auth/README.md");
-    let (_, section) = readme.split_once(&format!("## {heading}\n")).unwrap();
+    let readme = acceptance::read("crates/aac-auth/VAULT.md");
+    let (_, section) = readme.split_once(&format!("# {heading}\n")).unwrap();
     let (_, block) = section.split_once("```bash\n").unwrap();
     block.split("```").next().unwrap().to_owned()
 }
@@ -736,7 +736,7 @@ fn what_the_readme_says(lab: &Lab) {
         lock(&lab.outputs).extend([run.stdout.clone(), run.stderr.clone()]);
         run
     };
-    let run = bash(&block("Many machines"));
+    let run = bash(&block("Many machines, one pair in a vault"));
     // Below what `bao kv put` prints.
     assert!(run.stdout.contains("\"name\": \"lukes-test-workspace\""), "{}", run.stdout);
     fleet.assert_settled(1);

@@ -89,14 +89,14 @@ pub fn crates() -> Vec<String> {
 
 /// The documents: each README, and those for contributors.
 pub fn documents() -> Vec<PathBuf> {
-    let mut documents = vec![PathBuf::from("README.md"), "crates/aac-auth/ROTATION.md".into()];
-    for name in crates() {
-        documents.push(Path::new("crates").join(name).join("README.md"));
+    let mut documents = vec![PathBuf::from("README.md")];
+    let folders = crates().into_iter().map(|name| Path::new("crates").join(name));
+    for folder in folders.chain([".github".into()]) {
+        let names = names(&repository().join(&folder));
+        documents.extend(
+            names.iter().filter(|name| name.ends_with(".md")).map(|name| folder.join(name)),
+        );
     }
-    for name in names(&repository().join(".github")).iter().filter(|name| name.ends_with(".md")) {
-        documents.push(Path::new(".github").join(name));
-    }
-    documents.retain(|path| repository().join(path).is_file());
     documents
 }
 
