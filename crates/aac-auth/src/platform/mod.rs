@@ -506,8 +506,8 @@ pub(crate) struct SystemProxy {
 
 /// The proxy settings of the system, where there are any that can be read.
 #[cfg(not(windows))]
-pub(crate) fn system_proxy() -> Option<SystemProxy> {
-    None
+pub(crate) fn system_proxy() -> SystemProxy {
+    SystemProxy::default()
 }
 
 /// Whether a write to a socket that times out says how much it has sent. On Windows, it is the end of the

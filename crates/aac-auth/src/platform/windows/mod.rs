@@ -99,21 +99,21 @@ pub(crate) fn plain(path: PathBuf) -> PathBuf {
 
 /// The proxy in the settings of the current user, or in those of the machine where its administrator has
 /// made them count for all users (the policy "Make proxy settings per-machine").
-pub(crate) fn system_proxy() -> Option<SystemProxy> {
+pub(crate) fn system_proxy() -> SystemProxy {
     const SETTINGS: &str = r"Software\Microsoft\Windows\CurrentVersion\Internet Settings";
     const POLICY: &str = r"Software\Policies\Microsoft\Windows\CurrentVersion\Internet Settings";
     let [user, machine] = [HKEY_CURRENT_USER, HKEY_LOCAL_MACHINE].map(RegKey::predef);
     let policy = machine.open_subkey(POLICY);
     let is_per_user = policy.and_then(|policy| policy.get_value("ProxySettingsPerUser"));
     let hive = if matches!(is_per_user, Ok(0_u32)) { machine } else { user };
-    let settings = hive.open_subkey(SETTINGS).ok()?;
+    let Ok(settings) = hive.open_subkey(SETTINGS) else { return SystemProxy::default() };
     let text = |name: &str| settings.get_value::<String, _>(name).unwrap_or_default();
     let is_enabled = settings.get_value::<u32, _>("ProxyEnable").is_ok_and(|value| value != 0);
-    Some(SystemProxy {
+    SystemProxy {
         servers: if is_enabled { text("ProxyServer") } else { String::new() },
         exempt: text("ProxyOverride"),
         has_script: !text("AutoConfigURL").is_empty(),
-    })
+    }
 }
 
 #[cfg(test)]
