@@ -13,39 +13,37 @@ use ureq::{Body, BodyReader};
 ///
 /// An error of the connection holds a [`NetworkError`](crate::error::NetworkError), and one of
 /// [`hold`](Self::hold) may hold a [`Limit`]. Any other error means that the body cannot be decoded.
-pub(crate) struct Decoder {
-    coded: Coded,
-    /// A coding that was not requested.
-    unknown: Option<String>,
-}
-
-enum Coded {
-    No(Raw),
+pub(crate) enum Decoder {
+    Plain(Raw),
     Gzip(Box<MultiGzDecoder<Raw>>),
+    /// A coding that was not requested.
+    Unknown(String, Raw),
 }
 
 impl Decoder {
-    /// Takes a response apart. The headers no longer tell of a coding that is undone.
+    /// Takes a response apart. Its headers no longer tell of a coding that is undone.
     pub(crate) fn of(response: Response<Body>) -> (Parts, Self) {
         let (mut head, body) = response.into_parts();
         let raw = Raw { body: body.into_reader(), is_wanted: false, has_come: false, end: None };
-        let (coded, unknown) = match codings(&head.headers) {
-            codings if codings.eq_ignore_ascii_case("gzip") => {
+        let coding = coding(&head.headers);
+        let decoder = match &*coding {
+            "" | "identity" => Self::Plain(raw),
+            "gzip" => {
                 head.headers.remove(header::CONTENT_ENCODING);
                 head.headers.remove(header::CONTENT_LENGTH);
-                (Coded::Gzip(Box::new(MultiGzDecoder::new(raw))), None)
+                Self::Gzip(Box::new(MultiGzDecoder::new(raw)))
             }
-            codings => {
-                let is_known = codings.is_empty() || codings.eq_ignore_ascii_case("identity");
-                (Coded::No(raw), (!is_known).then_some(codings))
-            }
+            _ => Self::Unknown(coding, raw),
         };
-        (head, Self { coded, unknown })
+        (head, decoder)
     }
 
     /// Reads a body that cannot be decoded as it is.
     pub(crate) fn or_raw(self) -> Self {
-        Self { unknown: None, ..self }
+        match self {
+            Self::Unknown(_, raw) => Self::Plain(raw),
+            known => known,
+        }
     }
 
     /// Reads the body into memory: up to so many decoded bytes, and for so long.
@@ -62,58 +60,57 @@ impl Decoder {
     }
 
     fn raw(&mut self) -> &mut Raw {
-        match &mut self.coded {
-            Coded::No(raw) => raw,
-            Coded::Gzip(decoder) => decoder.get_mut(),
+        match self {
+            Self::Plain(raw) | Self::Unknown(_, raw) => raw,
+            Self::Gzip(decoder) => decoder.get_mut(),
         }
     }
 }
 
-fn codings(headers: &HeaderMap) -> String {
+/// The codings in lower case, in the order in which they were applied.
+fn coding(headers: &HeaderMap) -> String {
     let codings = headers.get_all(header::CONTENT_ENCODING).iter();
     let codings = codings.map(|value| String::from_utf8_lossy(value.as_bytes()));
-    codings.collect::<Vec<_>>().join(", ")
+    codings.collect::<Vec<_>>().join(", ").to_ascii_lowercase()
 }
 
 impl Read for Decoder {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.raw().is_wanted = true;
-        let read = match &mut self.coded {
-            Coded::No(raw) => raw.read(buffer),
-            Coded::Gzip(decoder) => decoder.read(buffer),
-        };
-        let has_come = self.raw().has_come;
-        match (read, &self.unknown) {
-            (Ok(1..), Some(name)) => {
-                Err(io::Error::other(format!("its content-encoding is {name:?}")))
-            }
-            // Servers name a coding even if there is nothing to encode.
-            (Err(error), _) if error.kind() == io::ErrorKind::UnexpectedEof && !has_come => Ok(0),
-            (read, _) => read,
+        match self {
+            Self::Plain(raw) => raw.read(buffer),
+            Self::Gzip(decoder) => decoder.read(buffer).or_else(|error| match error.kind() {
+                // Servers name a coding even if there is nothing to encode.
+                io::ErrorKind::UnexpectedEof if !decoder.get_ref().has_come => Ok(0),
+                _ => Err(error),
+            }),
+            Self::Unknown(name, raw) => match raw.read(buffer)? {
+                0 => Ok(0),
+                _ => Err(io::Error::other(format!("its content-encoding is {name:?}"))),
+            },
         }
     }
 }
 
 /// The body as it comes.
-struct Raw {
+pub(crate) struct Raw {
     body: BodyReader<'static>,
-    /// A decoder of gzip reads its header as soon as it is made, and that may take its time.
+    /// Whether it is to be read: a decoder of gzip would do that as soon as it is made.
     is_wanted: bool,
     has_come: bool,
-    /// When the body must have come, and how long it may take. This counts below a decoder, which may read
-    /// for ever without a byte to return.
+    /// When it must have come, and how long that may take. A decoder may read for ever without a byte to
+    /// return.
     end: Option<(Instant, Duration)>,
 }
 
 impl Read for Raw {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if !self.is_wanted {
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
-        if let Some((end, time)) = self.end
-            && Instant::now() >= end
-        {
-            return Err(io::Error::other(Limit::Time(time)));
+        match self.end {
+            _ if !self.is_wanted => return Err(io::ErrorKind::WouldBlock.into()),
+            Some((end, time)) if Instant::now() >= end => {
+                return Err(io::Error::other(Limit::Time(time)));
+            }
+            _ => {}
         }
         let read = self.body.read(buffer);
         let length = read.map_err(|error| io::Error::other(io_network_error(&error)))?;

@@ -12,7 +12,7 @@ use std::{error, io};
 use ureq::config::AutoHeaderValue;
 use ureq::http::{Request, Response};
 use ureq::tls::{RootCerts, TlsConfig};
-use ureq::{Agent, AsSendBody, Body, Proxy, Timeout};
+use ureq::{Agent, AsSendBody, Body, Timeout};
 
 /// The largest head of a response that is read, in bytes.
 const LARGEST_HEAD: usize = 256 * 1024;
@@ -77,7 +77,10 @@ impl Transport {
         let start = if proxy.is_some() { Progress::ToProxy } else { Progress::Connecting };
         start.set();
         // What is looked up and connected to here is the proxy, unless it wants to be given addresses.
-        let by_way_of = proxy.as_ref().map(|proxy| (proxy.resolve_target(), address(proxy)));
+        let by_way_of = proxy.as_ref().map(|proxy| {
+            let address = format!("{}:{}", proxy.host(), proxy.port());
+            (proxy.resolve_target(), address)
+        });
         let request = self
             .agent
             .configure_request(request)
@@ -105,11 +108,6 @@ impl Transport {
     }
 }
 
-/// The host and port of a proxy, without its user and password.
-fn address(proxy: &Proxy) -> String {
-    format!("{}:{}", proxy.host(), proxy.port())
-}
-
 /// What ureq's error means to a user.
 fn network_error(error: &ureq::Error) -> NetworkError {
     use ureq::Error as E;
@@ -120,14 +118,12 @@ fn network_error(error: &ureq::Error) -> NetworkError {
         E::Timeout(Timeout::RecvResponse) => {
             NetworkError::Timeout("waiting for the response".to_owned())
         }
-        E::Timeout(Timeout::PerRead | Timeout::RecvBody) => {
+        E::Timeout(Timeout::PerRead) => {
             NetworkError::Timeout("while receiving the response".to_owned())
         }
         E::Timeout(Timeout::Global) => NetworkError::Timeout("overall".to_owned()),
         E::Timeout(_) => NetworkError::Timeout("sending the request".to_owned()),
-        E::ConnectionFailed => NetworkError::Connect("the host did not respond".to_owned()),
         E::ConnectProxyFailed(what) => NetworkError::Proxy(what.clone()),
-        E::InvalidProxyUrl => NetworkError::Proxy("its URL is not valid".to_owned()),
         E::LargeResponseHeader(..) => NetworkError::LargeHead(format!(
             "the headers of the response are larger than {} KiB",
             LARGEST_HEAD >> 10

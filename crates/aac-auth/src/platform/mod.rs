@@ -23,10 +23,6 @@ use unix as system;
 #[cfg(windows)]
 use windows as system;
 
-use std::io;
-use std::net::TcpStream;
-use std::time::Duration;
-
 /// This machine's name, for people.
 pub(crate) fn host_name() -> String {
     let name = system::node_name();
@@ -56,13 +52,3 @@ pub(crate) struct SystemProxy {
 /// Whether a write to a socket that times out says how much it has sent. On Windows, it is the end of the
 /// connection (SO_SNDTIMEO).
 pub(crate) const RESUMES_WRITES: bool = cfg!(unix);
-
-/// Makes the system probe an idle peer, and break the connection some 20 s after the peer is gone.
-pub(crate) fn keep_alive(stream: &TcpStream) -> io::Result<()> {
-    use rustix::net::sockopt;
-    sockopt::set_socket_keepalive(stream, true)?;
-    sockopt::set_tcp_keepidle(stream, Duration::from_secs(10))?;
-    sockopt::set_tcp_keepintvl(stream, Duration::from_secs(3))?;
-    sockopt::set_tcp_keepcnt(stream, 3)?;
-    Ok(())
-}

@@ -2,6 +2,7 @@
 
 use crate::http::connection::{Progress, race};
 use crate::platform;
+use rustix::net::sockopt;
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -38,7 +39,7 @@ impl<In: Transport> Connector<In> for TcpConnector {
             })?;
         stream.set_nodelay(true)?;
         // If the system cannot do it, go without.
-        let _ = platform::keep_alive(&stream);
+        let _ = keep_alive(&stream);
         let config = details.config;
         Ok(Some(Either::B(Tcp {
             stream,
@@ -48,6 +49,15 @@ impl<In: Transport> Connector<In> for TcpConnector {
             refusal: None,
         })))
     }
+}
+
+/// Makes the system probe an idle peer, and break the connection some 20 s after the peer is gone.
+fn keep_alive(stream: &TcpStream) -> io::Result<()> {
+    sockopt::set_socket_keepalive(stream, true)?;
+    sockopt::set_tcp_keepidle(stream, Duration::from_secs(10))?;
+    sockopt::set_tcp_keepintvl(stream, Duration::from_secs(3))?;
+    sockopt::set_tcp_keepcnt(stream, 3)?;
+    Ok(())
 }
 
 pub(super) struct Tcp {
