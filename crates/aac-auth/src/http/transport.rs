@@ -154,10 +154,7 @@ pub(crate) fn io_network_error(error: &io::Error) -> NetworkError {
     }
     let text = error.to_string();
     match error.kind() {
-        // std has no kind for a failed lookup.
-        _ if text.starts_with("failed to lookup address") || platform::is_lookup_failure(error) => {
-            NetworkError::Lookup(text)
-        }
+        _ if platform::is_lookup_failure(error) => NetworkError::Lookup(text),
         io::ErrorKind::ConnectionRefused
         | io::ErrorKind::HostUnreachable
         | io::ErrorKind::NetworkUnreachable

@@ -1,5 +1,9 @@
 //! Everything that differs between systems: owners and modes, durable renames, signals, proxies.
 
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(not(target_os = "linux"))]
+mod not_linux;
 mod patience;
 mod plain;
 mod shell;
@@ -9,13 +13,17 @@ mod unix;
 #[cfg(windows)]
 mod windows;
 
+#[cfg(target_os = "linux")]
+pub(crate) use linux::{keep_in_place, name_file, unnamed_file};
+#[cfg(not(target_os = "linux"))]
+pub(crate) use not_linux::{keep_in_place, name_file, unnamed_file};
 pub(crate) use patience::{Patience, patiently};
 pub(crate) use plain::{Flaw, Unfit, is_named, open_plain, open_to_lock};
 pub(crate) use shell::{MOVE_COMMAND, is_unsafe_on_terminal, quoted};
 pub(crate) use system::{
     Access, FileOwner, closing_mode, create_new, end_by, handle_signals, has_stdout, is_interrupt,
-    is_lookup_failure, is_open_to_others, is_sharing_violation, keep_in_place, name_file, names,
-    open_at_once, other_readers, plain, protect, sync, sync_folder, system_proxy, unnamed_file,
+    is_lookup_failure, is_open_to_others, is_sharing_violation, names, open_at_once, other_readers,
+    plain, protect, sync, sync_folder, system_proxy,
 };
 
 #[cfg(unix)]

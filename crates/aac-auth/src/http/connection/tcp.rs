@@ -28,6 +28,7 @@ impl<In: Transport> Connector<In> for TcpConnector {
         chained: Option<In>,
     ) -> Result<Option<Self::Out>, Error> {
         if let Some(chained) = chained {
+            // From here on it is the server that is waited for.
             Progress::Connecting.set();
             return Ok(Some(Either::A(chained)));
         }

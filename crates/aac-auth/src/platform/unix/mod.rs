@@ -84,9 +84,9 @@ pub(super) fn may_pass(_error: &io::Error) -> bool {
     false
 }
 
-/// Whether this is what the system says of a name lookup that has failed, and std has no words for.
-pub(crate) fn is_lookup_failure(_error: &io::Error) -> bool {
-    false
+/// Whether a name lookup has failed: std has no kind for it.
+pub(crate) fn is_lookup_failure(error: &io::Error) -> bool {
+    error.to_string().starts_with("failed to lookup address")
 }
 
 /// The path as people write it.
@@ -102,53 +102,6 @@ pub(super) fn node_name() -> String {
 /// The proxy settings of the system: there are none that can be read.
 pub(crate) fn system_proxy() -> SystemProxy {
     SystemProxy::default()
-}
-
-/// Has an empty file written in place on file systems that copy on write (btrfs): its space then stays
-/// reserved even if the disk fills up.
-pub(crate) fn keep_in_place(file: &File) {
-    #[cfg(target_os = "linux")]
-    {
-        use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
-        // Other file systems refuse, and do not need it.
-        if let Ok(flags) = ioctl_getflags(file) {
-            let _ = ioctl_setflags(file, flags | IFlags::NOCOW);
-        }
-    }
-    #[cfg(not(target_os = "linux"))]
-    let _ = file;
-}
-
-/// A file without a name in this folder; it ends with the program, however that ends. `None` if the
-/// file system does not support it, or the file could not be named later.
-#[cfg(target_os = "linux")]
-pub(crate) fn unnamed_file(folder: &Path) -> Option<File> {
-    let mut options = File::options();
-    let file = options.write(true).custom_flags(libc::O_TMPFILE).open(folder).ok()?;
-    descriptor(&file).exists().then_some(file)
-}
-
-#[cfg(not(target_os = "linux"))]
-pub(crate) fn unnamed_file(_folder: &Path) -> Option<File> {
-    None
-}
-
-/// Gives an unnamed file a name that is not in use.
-#[cfg(target_os = "linux")]
-pub(crate) fn name_file(file: &File, path: &Path) -> io::Result<()> {
-    use rustix::fs::{AtFlags, CWD, linkat};
-    Ok(linkat(CWD, descriptor(file), CWD, path, AtFlags::SYMLINK_FOLLOW)?)
-}
-
-#[cfg(not(target_os = "linux"))]
-pub(crate) fn name_file(_file: &File, _path: &Path) -> io::Result<()> {
-    Err(io::ErrorKind::Unsupported.into())
-}
-
-/// See open(2): how a process without privileges names the file.
-#[cfg(target_os = "linux")]
-fn descriptor(file: &File) -> PathBuf {
-    format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(file)).into()
 }
 
 /// Whether standard output is open for writing. The standard library ignores one that is not.

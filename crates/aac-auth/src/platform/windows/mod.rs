@@ -109,15 +109,12 @@ pub(crate) fn sync(file: &File) -> io::Result<()> {
     file.sync_all()
 }
 
-/// No file system here copies on write.
-pub(crate) fn keep_in_place(_file: &File) {}
-
-/// An access list is not judged.
+/// Access lists are judged by [`other_readers`] alone.
 pub(crate) fn is_open_to_others(_metadata: &Metadata) -> bool {
     false
 }
 
-/// There are no modes.
+/// Nothing asks, as nothing is open to others.
 pub(crate) fn closing_mode(_path: &Path) -> &'static str {
     "o-rwx"
 }
@@ -128,15 +125,6 @@ pub(crate) fn protect() {}
 /// This machine's name.
 pub(super) fn node_name() -> String {
     env::var("COMPUTERNAME").unwrap_or_default()
-}
-
-/// There are no files without names.
-pub(crate) fn unnamed_file(_folder: &Path) -> Option<File> {
-    None
-}
-
-pub(crate) fn name_file(_file: &File, _path: &Path) -> io::Result<()> {
-    Err(io::ErrorKind::Unsupported.into())
 }
 
 /// Whether standard output is open for writing. The standard library ignores one that is not.
