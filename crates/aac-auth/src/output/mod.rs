@@ -105,7 +105,7 @@ const BUFFER: usize = 64 * 1024;
 /// Where a program's result goes. If it is dropped without [`finish`](Self::finish), output already
 /// written to standard output stays, and a file is unchanged.
 ///
-/// [`Client::output_file`] gives one for a file.
+/// [`Client::output_file`](crate::Client::output_file) gives one for a file.
 ///
 /// ```
 /// use aac_auth::output::Output;

@@ -6,7 +6,7 @@ use std::io;
 use std::mem;
 use std::time::{Duration, Instant};
 use ureq::unversioned::transport::{
-    Buffers, ConnectionDetails, Connector, NextTimeout, RustlsConnector, Transport,
+    Buffers, ConnectionDetails, Connector, Either, NextTimeout, RustlsConnector, Transport,
     time::Duration as Time,
 };
 use ureq::{Error, Timeout};
@@ -14,12 +14,14 @@ use ureq::{Error, Timeout};
 /// How often a server that accepts an upload is heard.
 const LOOK: Duration = Duration::from_millis(250);
 
+type Tls<In> = <RustlsConnector as Connector<In>>::Out;
+
 /// Adds TLS if the URL asks for it, and ends the chain.
 #[derive(Debug)]
 pub(super) struct ServerConnector(pub(super) RustlsConnector);
 
 impl<In: Transport> Connector<In> for ServerConnector {
-    type Out = Server<<RustlsConnector as Connector<In>>::Out>;
+    type Out = Either<Tls<In>, Server<Tls<In>>>;
 
     fn connect(
         &self,
@@ -36,24 +38,23 @@ impl<In: Transport> Connector<In> for ServerConnector {
             register_shutdown: details.register_shutdown.clone(),
             ..*details
         };
-        let is_server = Progress::get() == Progress::Connecting;
-        let server = |transport| Server {
-            transport,
-            is_server,
-            heard: Instant::now(),
-            has_unseen: false,
-            is_refused: false,
-        };
-        Ok(self.0.connect(&details, chained)?.map(server))
+        let transport = self.0.connect(&details, chained)?;
+        Ok(transport.map(|transport| match Progress::get() {
+            Progress::Connecting => Either::B(Server {
+                transport,
+                heard: Instant::now(),
+                has_unseen: false,
+                is_refused: false,
+            }),
+            // ureq runs the chain for a proxy, too. The connection to the server then runs on top.
+            _ => Either::A(transport),
+        }))
     }
 }
 
 #[derive(Debug)]
 pub(super) struct Server<T> {
     transport: T,
-    /// If not, it leads to a proxy: ureq runs the chain for that as well, and the connection to the server
-    /// runs on top.
-    is_server: bool,
     /// When the server was last heard while it was sent something.
     heard: Instant,
     /// Whether ureq has yet to look at what came then.
@@ -69,7 +70,6 @@ impl<T: Transport> Transport for Server<T> {
 
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
         match Progress::get() {
-            _ if !self.is_server => return self.transport.transmit_output(amount, timeout),
             Progress::Refused => return Ok(()),
             progress if !progress.is_sent() => Progress::Sending.set(),
             _ => {}
@@ -103,9 +103,6 @@ impl<T: Transport> Transport for Server<T> {
     }
 
     fn await_input(&mut self, mut timeout: NextTimeout) -> Result<bool, Error> {
-        if !self.is_server {
-            return self.transport.await_input(timeout);
-        }
         if timeout.reason == Timeout::Await100 {
             // Nothing need come. What comes and is a response, ureq leaves where it is, and would then wait
             // for more of it.
@@ -127,6 +124,7 @@ impl<T: Transport> Transport for Server<T> {
 }
 
 impl<T: Transport> Server<T> {
+    /// Waits for what the server sends.
     fn hear(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
         let before = self.buffers().input().len();
         // TLS reads until it has a whole record, however often, so the time of a read is that of all of them.

@@ -28,17 +28,14 @@ impl Descriptor {
         // SAFETY: the handle is open for the whole call, and each pointer is null or leads to a variable of
         // its type. On success `descriptor` is memory to be freed with LocalFree, once.
         let code = unsafe {
-            let [owner, group] = [null_mut(); 2];
-            let [list, audit] = [null_mut(); 2];
-            let handle = file.as_raw_handle();
             GetSecurityInfo(
-                handle,
+                file.as_raw_handle(),
                 SE_FILE_OBJECT,
                 part,
-                owner,
-                group,
-                list,
-                audit,
+                null_mut(),
+                null_mut(),
+                null_mut(),
+                null_mut(),
                 &mut descriptor,
             )
         };
