@@ -118,3 +118,40 @@ impl Read for Raw {
         Ok(length)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::NetworkError;
+
+    struct Breaks;
+
+    impl Read for Breaks {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::ConnectionReset.into())
+        }
+    }
+
+    #[test]
+    fn a_broken_connection_is_told_from_a_broken_coding() {
+        const START: &[u8] = b"\x1f\x8b\x08\0\0\0\0\0\0\xff\x01";
+        for length in [0, 5, START.len()] {
+            let start = &START[..length];
+            let broken = Body::builder().reader(start.chain(Breaks));
+            let short = Body::builder().reader(start);
+            for (body, is_broken) in [(broken, true), (short, false)] {
+                let response = Response::builder().header("content-encoding", "GZIP").body(body);
+                let (head, mut decoder) = Decoder::of(response.unwrap());
+                assert!(head.headers.is_empty());
+                match decoder.read(&mut [0; 9]) {
+                    Ok(read) => assert_eq!((read, length, is_broken), (0, 0, false)),
+                    Err(error) => {
+                        let inner = error.get_ref();
+                        let is_network = inner.is_some_and(|inner| inner.is::<NetworkError>());
+                        assert_eq!(is_network, is_broken, "{length}: {error:?}");
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,4 +1,5 @@
-//! Everything that differs between systems: owners and modes, durable renames, signals, proxies.
+//! Everything that differs between systems: owners and modes, durable renames, signals, proxies. `unix` and
+//! `windows` offer the same, and so do `linux` and `not_linux`.
 
 #[cfg(target_os = "linux")]
 mod linux;
