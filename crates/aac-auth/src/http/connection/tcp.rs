@@ -105,22 +105,10 @@ impl Transport for Tcp {
             self.tell();
         }
         let timeout = timeout.for_read();
-        let start = Instant::now();
-        let read = loop {
-            let left = timeout.after.saturating_sub(start.elapsed());
-            // After a refusal, everything that the peer sent is already here.
-            if left.is_zero() || is_stuck || self.refusal.is_some() {
-                break self.read_now();
-            }
-            // macOS refuses it once the peer is gone; then there is nothing to wait for.
-            let _ = self.stream.set_read_timeout(Some(left));
-            match self.stream.read(self.buffers.input_append_buf()) {
-                // A signal or a timeout: in both cases the clock decides.
-                Err(error) if is_timeout(&error) || error.kind() == io::ErrorKind::Interrupted => {}
-                read => break read,
-            }
-        };
-        match (read, self.refusal.take()) {
+        // After a refusal, everything that the peer sent is already here.
+        let is_here = is_stuck || self.refusal.is_some();
+        let time = if is_here { Duration::ZERO } else { *timeout.after };
+        match (self.read(time), self.refusal.take()) {
             (Ok(length @ 1..), refusal) => {
                 self.refusal = refusal;
                 self.buffers.input_appended(length);
@@ -138,7 +126,7 @@ impl Transport for Tcp {
         self.refusal.is_none()
             && self.unsent.is_empty()
             && self.buffers.input().is_empty()
-            && self.read_now().is_err_and(|error| is_timeout(&error))
+            && self.read(Duration::ZERO).is_err_and(|error| is_timeout(&error))
     }
 }
 
@@ -179,18 +167,28 @@ impl Tcp {
         }
     }
 
-    /// Reads what is available without waiting; `WouldBlock` if that is nothing.
-    fn read_now(&mut self) -> io::Result<usize> {
-        self.stream.set_nonblocking(true)?;
-        let buffer = self.buffers.input_append_buf();
-        let read = loop {
-            match self.stream.read(buffer) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                read => break read,
+    /// Reads what comes within this time, or is already here.
+    fn read(&mut self, time: Duration) -> io::Result<usize> {
+        let start = Instant::now();
+        loop {
+            let left = time.saturating_sub(start.elapsed());
+            if left.is_zero() {
+                self.stream.set_nonblocking(true)?;
+            } else {
+                // macOS refuses it once the peer is gone; then there is nothing to wait for.
+                let _ = self.stream.set_read_timeout(Some(left));
             }
-        };
-        self.stream.set_nonblocking(false)?;
-        read
+            let read = self.stream.read(self.buffers.input_append_buf());
+            if left.is_zero() {
+                self.stream.set_nonblocking(false)?;
+            }
+            match read {
+                // A signal or a timeout: in both cases the clock decides.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if is_timeout(&error) && !left.is_zero() => {}
+                read => return read,
+            }
+        }
     }
 }
 
