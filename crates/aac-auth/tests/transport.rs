@@ -316,6 +316,21 @@ fn a_server_that_stops_to_read_and_says_nothing_is_given_up() {
 }
 
 #[test]
+fn a_server_that_hangs_up_while_it_does_not_read_may_have_acted() {
+    let case = server(|mut stream| {
+        head(&stream);
+        stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").unwrap();
+        (&stream).read_exact(&mut [0; 4096]).unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        fall_silent();
+    });
+    let run = long_upload(&case);
+    assert_eq!(run.code, Some(1), "{}", run.stderr);
+    assert!(run.stderr.contains("the server closed it early"), "{}", run.stderr);
+    assert!(run.stderr.contains("check before you run this again"), "{}", run.stderr);
+}
+
+#[test]
 fn many_headers_are_read_and_too_many_are_told() {
     for (number, length, words) in [
         (100, 2500, ""),
@@ -708,6 +723,23 @@ fn a_response_without_a_body_may_name_a_coding() {
         });
         let run = case.call("raw_call", ["/x", "-X", method]);
         assert_eq!((run.code, run.stdout.as_str(), run.stderr.as_str()), (Some(0), "", ""));
+    }
+}
+
+#[test]
+fn a_body_is_read_on_whatever_thread() {
+    let empty = ["Content-Length: 0\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"];
+    for rest in empty {
+        let case = server(move |mut stream| {
+            head(&stream);
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n{rest}");
+            stream.write_all(head.as_bytes()).unwrap();
+        });
+        let options = ConnectionOptions::default().dir(case.folder.path()).retry(0);
+        let client = Client::open(&options, "test/1.0").unwrap();
+        let mut response = client.request(Method::GET, "/x").send().unwrap();
+        let read = thread::spawn(move || response.read(&mut [0; 16])).join().unwrap();
+        assert_eq!(read.unwrap(), 0, "{rest:?}");
     }
 }
 

@@ -8,7 +8,7 @@ use crate::error::place::Place;
 use crate::error::{Error, Result};
 use crate::http::retry::backoff;
 use crate::http::transport::{Limits, Transport};
-use crate::platform::process;
+use crate::platform;
 use crate::rotation::{Fresh, Rotation};
 use crate::store;
 use crate::store::vault::VaultStore;
@@ -58,7 +58,7 @@ impl Client {
     pub fn open(options: &ConnectionOptions, program: &str) -> Result<Self> {
         if options.hold_signals {
             // Before creds.json is read.
-            process::protect();
+            platform::protect();
         }
         let settings = settings(options.named_dir())?;
         let user_agent = format!("{program} aac-auth/{}", env!("CARGO_PKG_VERSION"));

@@ -8,9 +8,9 @@ use crate::error::{
     self, Cause, Error, HttpError, HttpErrorKind, NetworkError, Result, status_line,
 };
 use crate::http::coding::Decoder;
+use crate::http::connection::Progress;
 use crate::http::envelope;
 use crate::http::retry::retry_after;
-use crate::http::tcp::Progress;
 use crate::rotation::Fresh;
 use crate::tokens::secret::{AccessToken, redact};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -484,7 +484,7 @@ impl<'client> Request<'client> {
         let seconds = self.connection.limits().first_byte.as_secs_f64();
         let is_upload = self.is_upload();
         move || {
-            let what = match Progress::of(&progress) {
+            let what = match progress() {
                 Progress::ToProxy => "the proxy".to_owned(),
                 Progress::Connecting => format!("a connection to {host}"),
                 // It may take as long as it takes.
@@ -552,8 +552,8 @@ impl<'client> Request<'client> {
         response: http::Response<AnswerBody>,
         token: &AccessToken,
     ) -> HttpError {
-        let (head, body) = response.into_parts();
-        let mut reader = Decoder::new(&head, body).or_raw();
+        let (head, reader) = Decoder::of(response);
+        let mut reader = reader.or_raw();
         let mut bytes = Vec::new();
         // A truncated body may still be informative; the status counts.
         let _ = reader.hold(&mut bytes, ERROR_BODY, 10 * self.connection.limits().idle);

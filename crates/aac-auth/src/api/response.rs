@@ -39,8 +39,7 @@ impl Response {
         response: http::Response<Body>,
         time: Duration,
     ) -> Self {
-        let (head, body) = response.into_parts();
-        let reader = Decoder::new(&head, body);
+        let (head, reader) = Decoder::of(response);
         Self { method, url, head, reader, time }
     }
 

@@ -82,7 +82,7 @@ impl NetworkError {
     /// What to do about it where this URL was requested; `check` is what else may be wrong.
     pub(super) fn help_for(&self, url: &str, check: &str) -> String {
         let is_local = |uri: Uri| uri.host().is_some_and(is_loopback);
-        let proxy = || platform::system_proxy().unwrap_or_default();
+        let proxy = platform::system_proxy;
         let help = self.texts().1;
         match self {
             // Nothing else is on this machine.

@@ -1,37 +1,49 @@
-//! The body of a response as it is read. ureq undoes its content coding (RFC 9110 §8.4).
+//! The body of a response as it is read: its content coding (RFC 9110 §8.4) is undone.
 
 use crate::error::Limit;
-use crate::http::tcp::{has_no_body, within};
 use crate::http::transport::io_network_error;
+use flate2::read::MultiGzDecoder;
 use std::io::{self, Read};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use ureq::http::response::Parts;
-use ureq::http::{HeaderMap, header};
+use ureq::http::{HeaderMap, Response, header};
 use ureq::{Body, BodyReader};
-
-/// What ureq says of a connection that ended early.
-const DISCONNECTED: &str = "Peer disconnected";
 
 /// The decoded body of a response.
 ///
 /// An error of the connection holds a [`NetworkError`](crate::error::NetworkError), and one of
 /// [`hold`](Self::hold) may hold a [`Limit`]. Any other error means that the body cannot be decoded.
-pub(crate) struct Decoder {
-    /// Until it is read: creating the reader already reads.
-    body: Option<Body>,
-    reader: Option<BodyReader<'static>>,
+pub(crate) enum Decoder {
+    Plain(Raw),
+    Gzip(Box<MultiGzDecoder<Raw>>),
     /// A coding that was not requested.
-    unknown: Option<String>,
+    Unknown(String, Raw),
 }
 
 impl Decoder {
-    pub(crate) fn new(head: &Parts, body: Body) -> Self {
-        Self { body: Some(body), reader: None, unknown: unknown_coding(&head.headers) }
+    /// Takes a response apart. Its headers no longer tell of a coding that is undone.
+    pub(crate) fn of(response: Response<Body>) -> (Parts, Self) {
+        let (mut head, body) = response.into_parts();
+        let raw = Raw { body: body.into_reader(), is_wanted: false, has_come: false, end: None };
+        let coding = coding(&head.headers);
+        let decoder = match &*coding {
+            "" | "identity" => Self::Plain(raw),
+            "gzip" => {
+                head.headers.remove(header::CONTENT_ENCODING);
+                head.headers.remove(header::CONTENT_LENGTH);
+                Self::Gzip(Box::new(MultiGzDecoder::new(raw)))
+            }
+            _ => Self::Unknown(coding, raw),
+        };
+        (head, decoder)
     }
 
     /// Reads a body that cannot be decoded as it is.
     pub(crate) fn or_raw(self) -> Self {
-        Self { unknown: None, ..self }
+        match self {
+            Self::Unknown(_, raw) => Self::Plain(raw),
+            known => known,
+        }
     }
 
     /// Reads the body into memory: up to so many decoded bytes, and for so long.
@@ -41,46 +53,105 @@ impl Decoder {
         most: u64,
         time: Duration,
     ) -> io::Result<usize> {
-        within(time, || self.take(most).read_to_end(body))
+        self.raw().end = Some((Instant::now() + time, time));
+        let read = self.take(most).read_to_end(body);
+        self.raw().end = None;
+        read
+    }
+
+    fn raw(&mut self) -> &mut Raw {
+        match self {
+            Self::Plain(raw) | Self::Unknown(_, raw) => raw,
+            Self::Gzip(decoder) => decoder.get_mut(),
+        }
     }
 }
 
-/// The codings of a body that ureq has not decoded. Otherwise it removes the header.
-fn unknown_coding(headers: &HeaderMap) -> Option<String> {
+/// The codings in lower case, in the order in which they were applied.
+fn coding(headers: &HeaderMap) -> String {
     let codings = headers.get_all(header::CONTENT_ENCODING).iter();
     let codings = codings.map(|value| String::from_utf8_lossy(value.as_bytes()));
-    let codings = codings.collect::<Vec<_>>().join(", ");
-    (!codings.is_empty() && !codings.eq_ignore_ascii_case("identity")).then_some(codings)
+    codings.collect::<Vec<_>>().join(", ").to_ascii_lowercase()
 }
 
 impl Read for Decoder {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let is_first = self.body.is_some();
-        if let Some(body) = self.body.take() {
-            self.reader = Some(body.into_reader());
-        }
-        let Some(reader) = &mut self.reader else { return Ok(0) };
-        let error = match (reader.read(buffer), &self.unknown) {
-            (Ok(1..), Some(name)) => {
-                return Err(io::Error::other(format!("its content-encoding is {name:?}")));
-            }
-            (Ok(length), _) => return Ok(length),
-            (Err(error), _) => error,
-        };
-        let network = || io::Error::new(error.kind(), io_network_error(&error));
-        Err(match error.get_ref().and_then(|inner| inner.downcast_ref()) {
-            // The early end of a connection comes through the decoder as well.
-            Some(ureq::Error::Decompress(_, cause)) if cause.to_string() != DISCONNECTED => {
+        self.raw().is_wanted = true;
+        match self {
+            Self::Plain(raw) => raw.read(buffer),
+            Self::Gzip(decoder) => decoder.read(buffer).or_else(|error| match error.kind() {
                 // Servers name a coding even if there is nothing to encode.
-                if is_first && has_no_body() {
-                    return Ok(0);
+                io::ErrorKind::UnexpectedEof if !decoder.get_ref().has_come => Ok(0),
+                _ => Err(error),
+            }),
+            Self::Unknown(name, raw) => match raw.read(buffer)? {
+                0 => Ok(0),
+                _ => Err(io::Error::other(format!("its content-encoding is {name:?}"))),
+            },
+        }
+    }
+}
+
+/// The body as it comes.
+pub(crate) struct Raw {
+    body: BodyReader<'static>,
+    /// Whether it is to be read: a decoder of gzip would do that as soon as it is made.
+    is_wanted: bool,
+    has_come: bool,
+    /// When it must have come, and how long that may take. A decoder may read for ever without a byte to
+    /// return.
+    end: Option<(Instant, Duration)>,
+}
+
+impl Read for Raw {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.end {
+            _ if !self.is_wanted => return Err(io::ErrorKind::WouldBlock.into()),
+            Some((end, time)) if Instant::now() >= end => {
+                return Err(io::Error::other(Limit::Time(time)));
+            }
+            _ => {}
+        }
+        let read = self.body.read(buffer);
+        let length = read.map_err(|error| io::Error::other(io_network_error(&error)))?;
+        self.has_come |= length > 0;
+        Ok(length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::NetworkError;
+
+    struct Breaks;
+
+    impl Read for Breaks {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::ConnectionReset.into())
+        }
+    }
+
+    #[test]
+    fn a_broken_connection_is_told_from_a_broken_coding() {
+        const START: &[u8] = b"\x1f\x8b\x08\0\0\0\0\0\0\xff\x01";
+        for length in [0, 5, START.len()] {
+            let start = &START[..length];
+            let broken = Body::builder().reader(start.chain(Breaks));
+            let short = Body::builder().reader(start);
+            for (body, is_broken) in [(broken, true), (short, false)] {
+                let response = Response::builder().header("content-encoding", "GZIP").body(body);
+                let (head, mut decoder) = Decoder::of(response.unwrap());
+                assert!(head.headers.is_empty());
+                match decoder.read(&mut [0; 9]) {
+                    Ok(read) => assert_eq!((read, length, is_broken), (0, 0, false)),
+                    Err(error) => {
+                        let inner = error.get_ref();
+                        let is_network = inner.is_some_and(|inner| inner.is::<NetworkError>());
+                        assert_eq!(is_network, is_broken, "{length}: {error:?}");
+                    }
                 }
-                io::Error::other(cause.to_string())
             }
-            Some(ureq::Error::Other(cause)) => {
-                cause.downcast_ref::<Limit>().map_or_else(network, |limit| io::Error::other(*limit))
-            }
-            _ => network(),
-        })
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! HTTP on top of ureq, and when to retry.
 
 pub(crate) mod coding;
+pub(crate) mod connection;
 pub(crate) mod envelope;
+mod proxy;
 pub(crate) mod retry;
-pub(crate) mod tcp;
 pub(crate) mod transport;

@@ -32,25 +32,24 @@ enum Place {
 impl AtomicFile {
     /// Creates the file's temporary place. `path` contains no symbolic link.
     pub(crate) fn create(path: PathBuf) -> io::Result<Self> {
-        let old = match fs::metadata(&path) {
-            Ok(old) => Some((old.permissions(), File::options().write(true).open(&path)?)),
+        let old = match File::options().write(true).open(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(error),
+            old => Some(old?),
         };
         let made = match platform::unnamed_file(folder(&path)) {
             Some(file) => Ok((file, Place::Unnamed)),
             None => Part::create(&path).map(|(file, part)| (file, Place::Part(part))),
         };
         let (file, place) = match (made, old) {
-            (Ok((file, place)), Some((permissions, _))) => {
-                file.set_permissions(permissions)?;
-                (file, place)
-            }
-            (Ok(made), None) => made,
-            (Err(error), Some((_, old))) if is_forbidden(&error) => {
+            (Err(error), Some(old)) if is_forbidden(&error) => {
                 (old, Place::Itself { is_emptied: false })
             }
-            (Err(error), _) => return Err(error),
+            (made, None) => made?,
+            (made, Some(old)) => {
+                let made = made?;
+                made.0.set_permissions(old.metadata()?.permissions())?;
+                made
+            }
         };
         Ok(Self { path, file, place })
     }

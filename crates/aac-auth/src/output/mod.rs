@@ -6,26 +6,24 @@
 //! failure: [`Error::report`] says nothing then.
 
 mod atomic_file;
+mod file;
+mod json_array;
 
-use crate::api::client::Client;
-use crate::api::json;
 use crate::error::display::visible;
 use crate::error::{Error, Result};
-use crate::platform;
-use crate::platform::is_unsafe_on_terminal;
-use crate::store::folder;
+use crate::platform::{self, is_unsafe_on_terminal};
 use atomic_file::AtomicFile;
 use serde_json::Value;
 use std::borrow::Cow;
-use std::ffi::OsStr;
 use std::fmt::Write as _;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
 use std::mem;
-use std::path::{self, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 pub use crate::error::display::one_line;
 pub use crate::error::notices::warn;
+pub use json_array::JsonArray;
 
 /// Prints a value as indented JSON: keys in the order they came, numbers digit for digit.
 ///
@@ -42,10 +40,7 @@ pub use crate::error::notices::warn;
 /// # Ok::<(), aac_auth::Error>(())
 /// ```
 pub fn print_json(value: &Value) -> Result<()> {
-    let mut output = Output::stdout();
-    output.write_json(&indented(value))?;
-    output.write(b"\n")?;
-    output.finish()
+    print(|output| output.write_json(&format!("{value:#}\n")))
 }
 
 /// Prints a line of text as it is.
@@ -59,10 +54,7 @@ pub fn print_json(value: &Value) -> Result<()> {
 /// # Ok::<(), aac_auth::Error>(())
 /// ```
 pub fn print_line(text: &str) -> Result<()> {
-    let mut output = Output::stdout();
-    output.write(text.as_bytes())?;
-    output.write(b"\n")?;
-    output.finish()
+    print(|output| output.write(format!("{text}\n").as_bytes()))
 }
 
 /// Puts a `'` in front of text that a spreadsheet would run because it begins like a formula.
@@ -98,8 +90,12 @@ pub fn not_a_formula<'a>(text: impl Into<Cow<'a, str>>) -> Cow<'a, str> {
 /// # Ok::<(), aac_auth::Error>(())
 /// ```
 pub fn print_text(text: &str) -> Result<()> {
+    print(|output| output.write_text(text))
+}
+
+fn print(write: impl FnOnce(&mut Output) -> Result<()>) -> Result<()> {
     let mut output = Output::stdout();
-    output.write_text(text)?;
+    write(&mut output)?;
     output.finish()
 }
 
@@ -109,7 +105,7 @@ const BUFFER: usize = 64 * 1024;
 /// Where a program's result goes. If it is dropped without [`finish`](Self::finish), output already
 /// written to standard output stays, and a file is unchanged.
 ///
-/// [`Client::output_file`] gives one for a file.
+/// [`Client::output_file`](crate::Client::output_file) gives one for a file.
 ///
 /// ```
 /// use aac_auth::output::Output;
@@ -175,44 +171,6 @@ impl Output {
             false => Sink::Closed,
         };
         Self::new(sink, None, is_terminal)
-    }
-
-    fn open(path: &Path) -> Result<Self> {
-        let failed = |source| Error::file(path, source);
-        let special = |options: &mut fs::OpenOptions| {
-            let file = options.open(path).map_err(failed)?;
-            let is_terminal = file.is_terminal();
-            Ok(Self::new(Sink::Special(file), Some(path), is_terminal))
-        };
-        match descriptor(path) {
-            Some(Descriptor::Stdout) => return Ok(Self::stdout()),
-            // Keep what another program has written there.
-            Some(Descriptor::Other) => return special(File::options().append(true)),
-            None => {}
-        }
-        let is_folder = match fs::metadata(path) {
-            Ok(old) if old.is_file() => false,
-            Ok(old) if old.is_dir() => true,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                path.to_string_lossy().ends_with(path::is_separator)
-            }
-            // A device, a pipe, or something Windows reports nothing about, such as NUL.
-            _ => return special(File::options().write(true)),
-        };
-        if is_folder {
-            let what = "is a folder: name a file in it";
-            return Err(failed(io::Error::new(io::ErrorKind::IsADirectory, what)));
-        }
-        // A link stays a link: its target is replaced.
-        let real = folder::real_path(path);
-        let file = AtomicFile::create(real.clone()).map_err(failed)?;
-        if file.is_in_place() {
-            warn(format_args!(
-                "{}: its folder cannot be written, so the file is written in place; an interruption leaves a part of it",
-                path.display()
-            ));
-        }
-        Ok(Self::new(Sink::File(file), Some(&real), false))
     }
 
     /// Whether a person sees the output as it is written.
@@ -334,147 +292,6 @@ impl Drop for Output {
     }
 }
 
-impl Client {
-    /// A file, which gets its content only when [`Output::finish`] is called. Its permissions stay.
-    ///
-    /// - A device, a pipe or a file that is already open (`/dev/stdout`, `/dev/fd/3`) is written
-    ///   directly.
-    /// - If the file can be written but its folder cannot, it is written in place, with a warning: an
-    ///   interruption leaves it incomplete.
-    /// - A signal that ends the program leaves nothing behind on Linux. Elsewhere, and on file systems
-    ///   without `O_TMPFILE`, it leaves `aac-….part` in the folder. The next output to the same file
-    ///   removes that, unless a program is writing it.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Io`](crate::ErrorKind::Io) if it cannot be written there;
-    /// [`ErrorKind::Usage`](crate::ErrorKind::Usage) for creds.json and the files that belong to it, also of
-    /// another folder than this client's.
-    ///
-    /// ```no_run
-    /// # let client = aac_auth::Client::open(&aac_auth::ConnectionOptions::default(), "demo/1.0")?;
-    /// let mut output = client.output_file("users.txt".as_ref())?;
-    /// # Ok::<(), aac_auth::Error>(())
-    /// ```
-    pub fn output_file(&self, path: &Path) -> Result<Output> {
-        if holds_credentials(path, &self.settings().creds) {
-            let what = format!(
-                "{} is part of your credentials and is not overwritten: name another file",
-                path.display()
-            );
-            return Err(Error::usage(what));
-        }
-        Output::open(path)
-    }
-}
-
-/// Whether the path leads to creds.json, a file that belongs to it, or one of the two other files. Those of
-/// another folder count if it has a creds.json: with `AAC_DIR` set, the tokens in the current folder are easy
-/// to forget.
-fn holds_credentials(path: &Path, creds: &Path) -> bool {
-    let real = folder::real_path(creds);
-    let names = [creds, &real].map(|creds| creds.file_name().unwrap_or_default());
-    // As seen by a file system that ignores case.
-    let names = names.map(|name| name.to_string_lossy().to_lowercase());
-    let is_one = |name: Option<&OsStr>| {
-        let name = name.unwrap_or_default().to_string_lossy().to_lowercase();
-        let mut creds = names.iter().filter_map(|creds| name.strip_prefix(creds.as_str()));
-        creds.any(|suffix| suffix.is_empty() || suffix.starts_with('.'))
-            || ["aac_url.txt", "client_id.txt", "api_project_id.txt"].contains(&&*name)
-    };
-    let named = path::absolute(path).unwrap_or_default();
-    let path = folder::real_path(&named);
-    let is_same = |a: &Path, b: &Path| same_file::is_same_file(a, b).unwrap_or(false);
-    let is_in_another = [&named, &path].into_iter().any(|path| {
-        is_one(path.file_name()) && folder::has_tokens(&path.with_file_name("creds.json"))
-    });
-    is_in_another
-        || [creds, &real].into_iter().filter_map(Path::parent).any(|folder| {
-            let is_inside = path.parent().is_some_and(|parent| is_same(parent, folder));
-            let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-            let mut own = entries.filter(|entry| is_one(Some(&entry.file_name())));
-            // Through a hard link, whatever its name.
-            is_inside && is_one(path.file_name())
-                || path.is_file()
-                    && own.any(|entry| entry.path().is_file() && is_same(&entry.path(), &path))
-        })
-}
-
-enum Descriptor {
-    Stdout,
-    Other,
-}
-
-/// Whether the path leads to a file that is already open. Following the last link would lead to the
-/// file's name and lose the position of the next byte.
-fn descriptor(path: &Path) -> Option<Descriptor> {
-    let mut path = path::absolute(path).ok()?;
-    // As many links as Linux follows.
-    for _ in 0..40 {
-        let folder = path.parent()?.canonicalize().ok()?;
-        if folder == Path::new("/dev/fd") || folder.starts_with("/proc") && folder.ends_with("fd") {
-            let is_own = Path::new("/dev/fd").canonicalize().is_ok_and(|own| own == folder);
-            return Some(match path.file_name() {
-                Some(name) if is_own && name == "1" => Descriptor::Stdout,
-                _ => Descriptor::Other,
-            });
-        }
-        path = folder.join(fs::read_link(&path).ok()?);
-    }
-    None
-}
-
-/// A JSON array that is written row by row. [`end`](Self::end) writes the `]`, so a truncated list
-/// cannot pass for a complete one.
-///
-/// One row per line for programs, indented for people.
-///
-/// ```
-/// use aac_auth::output::{JsonArray, Output};
-///
-/// let mut output = Output::stdout();
-/// let mut array = JsonArray::default();
-/// for row in [r#"{"id":1}"#, r#"{"id":2}"#] {
-///     array.push(row, &mut output)?;
-/// }
-/// array.end(&mut output)?;
-/// output.finish()?;
-/// # Ok::<(), aac_auth::Error>(())
-/// ```
-#[derive(Debug, Default)]
-pub struct JsonArray {
-    rows: u64,
-}
-
-impl JsonArray {
-    /// Writes a row, which is JSON.
-    ///
-    /// # Errors
-    ///
-    /// As [`Output::write`]; the same for `end`.
-    pub fn push(&mut self, row: &str, output: &mut Output) -> Result<()> {
-        output.write(if self.rows == 0 { b"[\n" } else { b",\n" })?;
-        self.rows += 1;
-        if output.is_terminal()
-            && let Ok(row) = serde_json::from_str(row)
-        {
-            let text = json::indented(row).replace('\n', "\n  ");
-            return output.write_json(&format!("  {text}"));
-        }
-        output.write_json(row)
-    }
-
-    /// Ends the array.
-    pub fn end(self, output: &mut Output) -> Result<()> {
-        output.write(if self.rows == 0 { b"[]\n" } else { b"\n]\n" })
-    }
-}
-
-/// A value as indented JSON.
-fn indented(value: &Value) -> String {
-    format!("{value:#}")
-}
-
 /// Escapes raw characters in JSON strings that are unsafe for a terminal. Outside strings, JSON's only
 /// such characters are line ends.
 fn escape_unsafe(json: &str) -> String {
@@ -498,7 +315,7 @@ mod tests {
     #[test]
     fn what_a_terminal_would_act_on_is_escaped_and_means_the_same() {
         let value = Value::from("a\u{9b}31m\u{202e}é😀\u{e0041}\u{7f}");
-        let shown = escape_unsafe(&indented(&value));
+        let shown = escape_unsafe(&format!("{value:#}"));
         assert_eq!(shown, r#""a\u009b31m\u202eé😀\udb40\udc41\u007f""#);
         assert_eq!(serde_json::from_str::<Value>(&shown).unwrap(), value);
     }

@@ -1,7 +1,7 @@
 //! Patience with other programs: on Windows a file cannot be opened, replaced or removed as long as a
 //! virus scanner, a backup or an editor has it open and does not share it.
 
-use crate::platform;
+use crate::platform::system;
 use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -22,7 +22,7 @@ impl Patience {
     /// Waits a little if this failure may pass; otherwise returns false at once.
     pub(crate) fn waits_for(&mut self, error: &io::Error) -> bool {
         let now = Instant::now();
-        if !platform::may_pass(error) || now >= *self.deadline.get_or_insert(now + LONGEST) {
+        if !system::may_pass(error) || now >= *self.deadline.get_or_insert(now + LONGEST) {
             return false;
         }
         self.pause = (2 * self.pause).clamp(FIRST_PAUSE, LONGEST_PAUSE);

@@ -1,6 +1,7 @@
 //! Opens files that stand where others can put theirs: a link is not followed, and nothing is waited for.
 
-use crate::platform::{AND, COPY_COMMAND, FileOwner, MOVE_COMMAND, quoted};
+use crate::platform::shell::{AND, COPY_COMMAND, MOVE_COMMAND, quoted};
+use crate::platform::{Access, FileOwner, system};
 use std::fs::{File, OpenOptions};
 use std::path::Path;
 use std::{error, fmt, io};
@@ -87,53 +88,26 @@ impl From<Unfit> for io::Error {
     }
 }
 
-/// Who can read this file beside its owner, root and the administrators, as far as it says so itself.
-pub(crate) fn other_readers(path: &Path) -> Vec<String> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt;
-        let opened = open_at_once(path).and_then(|file| Ok((file.metadata()?, file)));
-        let Ok((metadata, file)) = opened else { return Vec::new() };
-        let access = super::Access::of(file);
-        if metadata.mode() & 0o004 != 0 {
-            vec!["every user of this machine".to_owned()]
-        } else if access.is_ok_and(|access| access.has_list()) {
-            vec!["those whom its access control list names (getfacl)".to_owned()]
-        } else if metadata.mode() & 0o040 != 0 {
-            vec![format!("the members of {}", super::owner::GroupName(metadata.gid()))]
-        } else {
-            Vec::new()
+impl Access {
+    /// What of creds.json keeps its tokens from being refreshed.
+    pub(crate) fn check(&self) -> io::Result<()> {
+        if self.metadata.permissions().readonly() {
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, "read-only"));
         }
+        // A rename would leave the other names behind.
+        if self.links > 1 {
+            return Err(Unfit { flaw: Flaw::PairHardLink, owner: None }.into());
+        }
+        Ok(())
     }
-    #[cfg(windows)]
-    super::windows::access::wide_readers(path)
 }
 
 /// Whether this name leads to this open file.
 pub(crate) fn is_named(file: &File, path: &Path) -> io::Result<bool> {
-    #[cfg(unix)]
-    let named = || -> io::Result<bool> {
-        use std::os::unix::fs::MetadataExt;
-        let [own, named] = [file.metadata()?, path.symlink_metadata()?];
-        Ok((own.dev(), own.ino()) == (named.dev(), named.ino()))
-    };
-    #[cfg(not(unix))]
-    let named = || -> io::Result<bool> {
-        let named = crate::platform::patiently(|| same_file::Handle::from_path(path))?;
-        Ok(same_file::Handle::from_file(file.try_clone()?)? == named)
-    };
-    match named() {
+    match system::is_same(file, path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         named => named,
     }
-}
-
-/// How many names a file has.
-pub(crate) fn names(file: &File) -> io::Result<u64> {
-    #[cfg(unix)]
-    return Ok(std::os::unix::fs::MetadataExt::nlink(&file.metadata()?));
-    #[cfg(windows)]
-    Ok(winapi_util::file::information(file)?.number_of_links())
 }
 
 /// Opens the file of this name. What is opened is judged, not what had the name before.
@@ -142,55 +116,25 @@ pub(crate) fn names(file: &File) -> io::Result<u64> {
 ///
 /// An [`Unfit`] if it is a link, or no file.
 pub(crate) fn open_plain(path: &Path, options: &OpenOptions) -> io::Result<File> {
-    let file = open(path, options.clone())?;
+    let file = system::open_itself(path, options.clone())?;
     match file.metadata()?.is_file() {
         true => Ok(file),
         false => Err(Unfit::new(Flaw::NotAFile, FileOwner::of_open(&file)).into()),
     }
 }
 
-/// Opens what a name leads to, links included, to read it. A pipe is not waited for.
-pub(crate) fn open_at_once(path: &Path) -> io::Result<File> {
-    let mut options = File::options();
-    options.read(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::custom_flags(
-        &mut options,
-        libc::O_NONBLOCK | libc::O_NOCTTY,
-    );
-    options.open(path)
-}
-
-#[cfg(unix)]
-fn open(path: &Path, mut options: OpenOptions) -> io::Result<File> {
-    use std::os::unix::fs::OpenOptionsExt;
-    options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY);
-    options.open(path).map_err(|error| unfit(path).map_or(error, io::Error::from))
+/// Opens a file that is to be locked, to write it if that is allowed.
+pub(crate) fn open_to_lock(path: &Path) -> io::Result<File> {
+    let options = system::for_lock();
+    open_plain(path, options.clone().write(true)).or_else(|error| match Unfit::of(&error) {
+        Some(_) => Err(error),
+        None => open_plain(path, &options),
+    })
 }
 
 /// What has this name and cannot be opened: a link, or a socket, or a pipe without a reader.
-fn unfit(path: &Path) -> Option<Unfit> {
+pub(super) fn unfit(path: &Path) -> Option<Unfit> {
     let found = path.symlink_metadata().ok()?;
     let flaw = if found.is_symlink() { Flaw::Link } else { Flaw::NotAFile };
     (!found.is_file()).then(|| Unfit::new(flaw, FileOwner::of_name(path)))
-}
-
-#[cfg(windows)]
-fn open(path: &Path, options: OpenOptions) -> io::Result<File> {
-    use std::os::windows::fs::{MetadataExt, OpenOptionsExt};
-    use windows_sys::Win32::Storage::FileSystem::{
-        FILE_ATTRIBUTE_REPARSE_POINT, FILE_FLAG_OPEN_REPARSE_POINT,
-    };
-    let mut itself = options.clone();
-    itself.custom_flags(FILE_FLAG_OPEN_REPARSE_POINT);
-    let file = itself.open(path).map_err(|error| unfit(path).map_or(error, io::Error::from))?;
-    let metadata = file.metadata()?;
-    if metadata.is_symlink() {
-        return Err(Unfit::new(Flaw::Link, FileOwner::of_open(&file)).into());
-    }
-    match metadata.file_attributes() & FILE_ATTRIBUTE_REPARSE_POINT {
-        0 => Ok(file),
-        // A file that is compressed, or in OneDrive, is an ordinary one.
-        _ => options.open(path),
-    }
 }

@@ -1,6 +1,13 @@
-//! Paths in commands that a user is told to copy, and what a terminal does not show.
+//! Commands that a user is told to copy, and what a terminal does not show.
 
 use std::path::Path;
+
+/// The shell command that moves a file over another.
+pub(crate) const MOVE_COMMAND: &str = if cfg!(windows) { "Move-Item -Force" } else { "mv" };
+/// The one that makes a private copy of a file.
+pub(super) const COPY_COMMAND: &str = if cfg!(windows) { "Copy-Item" } else { "install -m 600" };
+/// What stands between two commands.
+pub(super) const AND: &str = if cfg!(windows) { ";" } else { "&&" };
 
 /// The path as one word of the shell: of bash and zsh, or of PowerShell. It begins nothing else, and is the
 /// path itself though a terminal shows it.

@@ -65,12 +65,6 @@ impl Drop for SignalGuard {
     }
 }
 
-/// Whether a signal waits for the end of a refresh.
-#[cfg(all(test, windows))]
-pub(crate) fn is_pending() -> bool {
-    PENDING.load(SeqCst) != 0
-}
-
 /// What a handler asks when a signal comes: whether it is to end the program now. Everything called here
 /// must be signal-safe: see [`platform::handle_signals`].
 pub(crate) fn ends_program(signal: i32) -> bool {

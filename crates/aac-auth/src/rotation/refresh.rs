@@ -1,9 +1,9 @@
 //! One request to the token endpoint (RFC 6749 §6), and what its outcome means for the token.
 
 use crate::error::{NetworkError, Refuser, after_colon, status_line};
+use crate::http::connection::Kept;
 use crate::http::envelope;
 use crate::http::retry::retry_after;
-use crate::http::tcp::Kept;
 use crate::http::transport::{Limits, Transport, io_network_error};
 use crate::rotation::spendable::Spendable;
 use crate::tokens::credentials::{Said, decompressed, is_whole_object};

@@ -4,20 +4,15 @@
 //! that name, and the tokens would be on the disk before their protection is.
 
 use crate::platform::patiently;
-use crate::platform::windows::{succeeded, take};
-use std::fs::{self, File, OpenOptions};
+use crate::platform::windows::descriptor::Descriptor;
+use crate::platform::windows::{names, succeeded};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
 use std::os::windows::fs::{MetadataExt, OpenOptionsExt};
 use std::os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle};
 use std::path::Path;
-use std::ptr::null_mut;
 use windows_sys::Win32::Foundation::{
-    GENERIC_ALL, GENERIC_READ, GENERIC_WRITE, INVALID_HANDLE_VALUE, LocalFree,
-};
-use windows_sys::Win32::Security::Authorization::{
-    ConvertSecurityDescriptorToStringSecurityDescriptorW,
-    ConvertStringSecurityDescriptorToSecurityDescriptorW, GetSecurityInfo, SDDL_REVISION_1,
-    SE_FILE_OBJECT,
+    GENERIC_ALL, GENERIC_READ, GENERIC_WRITE, INVALID_HANDLE_VALUE,
 };
 use windows_sys::Win32::Security::{DACL_SECURITY_INFORMATION, SetKernelObjectSecurity};
 use windows_sys::Win32::Storage::FileSystem::{
@@ -32,43 +27,57 @@ const KEPT: u32 = FILE_ATTRIBUTE_HIDDEN
     | FILE_ATTRIBUTE_NOT_CONTENT_INDEXED
     | FILE_ATTRIBUTE_ENCRYPTED;
 
-/// What protects creds.json.
+/// Creates a file for those who may use creds.json: nobody else can open it at any moment.
+pub(crate) fn create_new(path: &Path, access: Option<&Access>) -> io::Result<File> {
+    let Some(access) = access else {
+        return File::options().read(true).write(true).create_new(true).open(path);
+    };
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create_new(true).share_mode(0).attributes(access.attributes());
+    let mut create = |more| options.access_mode(GENERIC_READ | GENERIC_WRITE | more).open(path);
+    let file = match create(WRITE_DAC) {
+        // A network share may let nobody change access lists. Usually the folder's will do.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => create(0)?,
+        created => created?,
+    };
+    let protected = access.protect(&file);
+    drop(file);
+    // Whoever opens it in between is one who may.
+    let open = || File::options().read(true).write(true).open(path);
+    let created = protected.and_then(|()| patiently(open));
+    if created.is_err() {
+        // Best effort: it is empty.
+        let _ = patiently(|| fs::remove_file(path));
+    }
+    created
+}
+
+/// Who may use creds.json, and the attributes that protect it.
 #[derive(Debug)]
-pub(crate) struct Protection {
-    attributes: u32,
+pub(crate) struct Access {
+    pub(in crate::platform) metadata: Metadata,
+    pub(in crate::platform) links: u64,
     list: AccessList,
 }
 
-impl Protection {
-    pub(crate) fn of(file: &File) -> io::Result<Self> {
-        let attributes = file.metadata()?.file_attributes() & KEPT;
-        Ok(Self { attributes, list: AccessList::of(file)? })
+impl Access {
+    /// Reads who may use a file.
+    pub(crate) fn of(file: File) -> io::Result<Self> {
+        let list = AccessList::of(&file)?;
+        Ok(Self { metadata: file.metadata()?, links: names(&file)?, list })
     }
 
-    /// Creates a file that nobody else can open before it is protected like creds.json.
-    pub(crate) fn create(&self, path: &Path) -> io::Result<File> {
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create_new(true).share_mode(0).attributes(self.attributes);
-        let mut create = |more| options.access_mode(GENERIC_READ | GENERIC_WRITE | more).open(path);
-        let file = match create(WRITE_DAC) {
-            // A network share may let nobody change access lists. Usually the folder's will do.
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => create(0)?,
-            created => created?,
-        };
-        let protected = self.protect(&file);
-        drop(file);
-        // Whoever opens it in between is one who may.
-        let open = || File::options().read(true).write(true).open(path);
-        let created = protected.and_then(|()| patiently(open));
-        if created.is_err() {
-            // Best effort: it is empty.
-            let _ = patiently(|| fs::remove_file(path));
-        }
-        created
+    /// There is no such user.
+    pub(crate) fn is_of_root(&self) -> bool {
+        false
+    }
+
+    fn attributes(&self) -> u32 {
+        self.metadata.file_attributes() & KEPT
     }
 
     fn protect(&self, file: &File) -> io::Result<()> {
-        let missing = self.attributes & !file.metadata()?.file_attributes();
+        let missing = self.attributes() & !file.metadata()?.file_attributes();
         if missing & FILE_ATTRIBUTE_ENCRYPTED != 0 {
             return Err(io::Error::new(
                 io::ErrorKind::Unsupported,
@@ -78,8 +87,9 @@ impl Protection {
         self.list.give_to(file)
     }
 
-    /// Gives an older file, such as the lock, the access list that creds.json has by now.
-    pub(crate) fn give_to(&self, file: &File) -> io::Result<()> {
+    /// Gives a file, which may be older, such as the lock, the access list that creds.json has by now. Its
+    /// owner need not be the same.
+    pub(crate) fn give_to(&self, file: &File, _may_inherit: bool) -> io::Result<()> {
         // The list itself may forbid even the owner to change it (OWNER RIGHTS).
         if self.list.lets_in_the_same(&AccessList::of(file)?) {
             return Ok(());
@@ -108,36 +118,8 @@ fn reopen(file: &File, rights: u32) -> io::Result<File> {
 struct AccessList(String);
 
 impl AccessList {
-    #[expect(unsafe_code, reason = "no safe interface reads access lists")]
     fn of(file: &File) -> io::Result<Self> {
-        let (mut descriptor, mut text) = (null_mut(), null_mut());
-        // SAFETY: the handle is open for the whole call, and each pointer is null or leads to a variable of
-        // its type. On success `descriptor` is memory to be freed with LocalFree, once, and `text` belongs
-        // to `take`.
-        unsafe {
-            let code = GetSecurityInfo(
-                file.as_raw_handle(),
-                SE_FILE_OBJECT,
-                DACL_SECURITY_INFORMATION,
-                null_mut(),
-                null_mut(),
-                null_mut(),
-                null_mut(),
-                &mut descriptor,
-            );
-            if code != 0 {
-                return Err(io::Error::from_raw_os_error(code.cast_signed()));
-            }
-            let written = succeeded(ConvertSecurityDescriptorToStringSecurityDescriptorW(
-                descriptor,
-                SDDL_REVISION_1,
-                DACL_SECURITY_INFORMATION,
-                &mut text,
-                null_mut(),
-            ));
-            LocalFree(descriptor);
-            written.map(|()| Self(take(text)))
-        }
+        Descriptor::of(file, DACL_SECURITY_INFORMATION)?.list().map(Self)
     }
 
     /// Gives the file this list, unless it has it already, as is usual within a folder. Nobody needs what
@@ -162,23 +144,12 @@ impl AccessList {
     fn set(&self, file: &File) -> io::Result<()> {
         // The system keeps the mark that entries have been handed down (AI) only if asked to (AR).
         let text = self.0.replacen("AI(", "ARAI(", 1);
-        let text: Vec<u16> = text.encode_utf16().chain([0]).collect();
-        let mut descriptor = null_mut();
-        // SAFETY: the handle is open, and the text, which ends with a zero, exists for the whole call. On
-        // success `descriptor` is memory to be freed with LocalFree, once.
-        unsafe {
-            succeeded(ConvertStringSecurityDescriptorToSecurityDescriptorW(
-                text.as_ptr(),
-                SDDL_REVISION_1,
-                &mut descriptor,
-                null_mut(),
-            ))?;
-            let handle = file.as_raw_handle();
-            let set =
-                succeeded(SetKernelObjectSecurity(handle, DACL_SECURITY_INFORMATION, descriptor));
-            LocalFree(descriptor);
-            set
-        }
+        let descriptor = Descriptor::of_list(&text)?;
+        let handle = file.as_raw_handle();
+        // SAFETY: the handle is open, and the descriptor exists for the whole call.
+        succeeded(unsafe {
+            SetKernelObjectSecurity(handle, DACL_SECURITY_INFORMATION, descriptor.as_ptr())
+        })
     }
 
     /// Whether there is no list, so that everyone may do everything. File systems without lists say so, too.
@@ -218,7 +189,7 @@ impl AccessList {
 
 /// The wide groups that may read a file, by entries of its own or by those that its folder hands down. A
 /// group that is also denied it is named all the same.
-pub(crate) fn wide_readers(path: &Path) -> Vec<String> {
+pub(crate) fn other_readers(path: &Path) -> Vec<String> {
     /// Groups that most users of a machine are in.
     const GROUPS: [(&str, &str); 4] =
         [("WD", "Everyone"), ("AU", "Authenticated Users"), ("IU", "Interactive"), ("BU", "Users")];
@@ -272,12 +243,12 @@ mod tests {
         let mut options = OpenOptions::new();
         options.write(true).read(true).create_new(true).attributes(FILE_ATTRIBUTE_HIDDEN);
         let model = options.open(model).unwrap();
-        let protection = Protection::of(&model).unwrap();
-        assert!(protection.list.0.starts_with("D:"), "{protection:?}");
-        let file = protection.create(&next).unwrap();
-        assert!(protection.list.lets_in_the_same(&AccessList::of(&file).unwrap()));
+        let access = Access::of(model.try_clone().unwrap()).unwrap();
+        assert!(access.list.0.starts_with("D:"), "{access:?}");
+        let file = create_new(&next, Some(&access)).unwrap();
+        assert!(access.list.lets_in_the_same(&AccessList::of(&file).unwrap()));
         assert_ne!(file.metadata().unwrap().file_attributes() & FILE_ATTRIBUTE_HIDDEN, 0);
-        protection.give_to(&file).unwrap();
+        access.give_to(&file, false).unwrap();
         // Open for others now, as any file.
         assert!(File::open(&next).is_ok());
     }
@@ -294,18 +265,18 @@ mod tests {
         for (number, flags) in [("1", "D:PAI(A;;FA;;;"), ("2", "D:AI(A;ID;FA;;;")] {
             let kept = list(&format!("{flags}{owner})"));
             kept.set(&model).unwrap();
-            let protection = Protection::of(&model).unwrap();
-            if !kept.lets_in_the_same(&protection.list) {
+            let access = Access::of(model.try_clone().unwrap()).unwrap();
+            if !kept.lets_in_the_same(&access.list) {
                 eprintln!("skipped: this system does not keep access lists");
                 return;
             }
             let new = |name: &str| folder.path().join(name.to_owned() + number);
-            let file = protection.create(&new("creds.json.new")).unwrap();
-            assert_eq!(AccessList::of(&file).unwrap(), protection.list);
+            let file = create_new(&new("creds.json.new"), Some(&access)).unwrap();
+            assert_eq!(AccessList::of(&file).unwrap(), access.list);
             // An older file as well.
             let older = File::create_new(new("creds.json.lock")).unwrap();
-            protection.give_to(&older).unwrap();
-            assert_eq!(AccessList::of(&older).unwrap(), protection.list);
+            access.give_to(&older, false).unwrap();
+            assert_eq!(AccessList::of(&older).unwrap(), access.list);
         }
     }
 }

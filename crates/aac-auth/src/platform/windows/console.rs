@@ -78,7 +78,7 @@ mod tests {
             let event = env::var("AAC_TEST_EVENT").unwrap().parse().unwrap();
             let guard = SignalGuard::new();
             let sender = thread::spawn(move || send(event));
-            while !signals::is_pending() {
+            while !SignalGuard::is_pending() {
                 thread::yield_now();
             }
             if event == CTRL_BREAK_EVENT {

@@ -2,23 +2,32 @@
 //!
 //! What Wine cannot show is in `access`, `owner` and `console`: each calls the system in few places.
 
-pub(crate) mod access;
-pub(crate) mod console;
-pub(crate) mod owner;
+mod access;
+mod console;
+mod descriptor;
+mod owner;
 
-use crate::platform::{SystemProxy, Unfit, open_plain};
-use std::fs::{File, OpenOptions};
+pub(crate) use access::{Access, create_new, other_readers};
+pub(crate) use console::{end_by, handle_signals, is_interrupt};
+pub(crate) use owner::FileOwner;
+
+use crate::platform::plain::unfit;
+use crate::platform::{Flaw, SystemProxy, Unfit, patiently};
+use std::env;
+use std::fs::{File, Metadata, OpenOptions};
 use std::io;
-use std::os::windows::fs::OpenOptionsExt;
+use std::os::windows::fs::{MetadataExt, OpenOptionsExt};
+use std::os::windows::io::AsRawHandle;
 use std::path::{self, Path, PathBuf};
-use std::slice;
 use windows_sys::Win32::Foundation::{
     ERROR_ACCESS_DENIED, ERROR_DELETE_PENDING, ERROR_LOCK_VIOLATION, ERROR_SHARING_VIOLATION,
-    ERROR_USER_MAPPED_FILE, LocalFree,
+    ERROR_USER_MAPPED_FILE,
 };
 use windows_sys::Win32::Networking::WinSock::{WSAHOST_NOT_FOUND, WSANO_DATA};
-use windows_sys::Win32::Storage::FileSystem::{FILE_SHARE_READ, FILE_SHARE_WRITE};
-use windows_sys::core::{BOOL, PWSTR};
+use windows_sys::Win32::Storage::FileSystem::{
+    FILE_ATTRIBUTE_REPARSE_POINT, FILE_FLAG_OPEN_REPARSE_POINT, FILE_SHARE_READ, FILE_SHARE_WRITE,
+};
+use windows_sys::core::BOOL;
 use winreg::RegKey;
 use winreg::enums::{HKEY_CURRENT_USER, HKEY_LOCAL_MACHINE};
 
@@ -36,7 +45,7 @@ pub(crate) fn is_sharing_violation(error: &io::Error) -> bool {
 /// Whether another program may have the file open: to replace a file that others have open, or to open one
 /// that was removed while they have it open, is denied. So is what this user has no right to; only time tells
 /// the two apart.
-pub(crate) fn may_pass(error: &io::Error) -> bool {
+pub(super) fn may_pass(error: &io::Error) -> bool {
     is_sharing_violation(error) || is(error, ERROR_ACCESS_DENIED)
 }
 
@@ -48,36 +57,79 @@ fn succeeded(result: BOOL) -> io::Result<()> {
     }
 }
 
-/// Takes over a text of the system's.
-///
-/// # Safety
-///
-/// The pointer leads to UTF-16 that ends with a zero, is to be freed with LocalFree, and belongs to nobody
-/// else.
-#[expect(unsafe_code, reason = "the system hands over texts in memory of its own")]
-unsafe fn take(text: PWSTR) -> String {
-    // SAFETY: it is read up to its zero, then freed, once.
-    unsafe {
-        let length = (0..).take_while(|at| *text.add(*at) != 0).count();
-        let taken = String::from_utf16_lossy(slice::from_raw_parts(text, length));
-        LocalFree(text.cast());
-        taken
-    }
-}
-
 /// Whether a name lookup has failed: std has no kind for it. The four codes follow one another.
 pub(crate) fn is_lookup_failure(error: &io::Error) -> bool {
     error.raw_os_error().is_some_and(|code| (WSAHOST_NOT_FOUND..=WSANO_DATA).contains(&code))
 }
 
-/// Opens a file so that nobody can remove or rename it meanwhile.
-pub(crate) fn open_to_lock(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.read(true).share_mode(FILE_SHARE_READ | FILE_SHARE_WRITE);
-    open_plain(path, options.clone().write(true)).or_else(|error| match Unfit::of(&error) {
-        Some(_) => Err(error),
-        None => open_plain(path, &options),
-    })
+/// Opens what a name leads to, links included, to read it.
+pub(crate) fn open_at_once(path: &Path) -> io::Result<File> {
+    File::open(path)
+}
+
+/// Opens what has this name, unless that is a link.
+pub(super) fn open_itself(path: &Path, options: OpenOptions) -> io::Result<File> {
+    let mut itself = options.clone();
+    itself.custom_flags(FILE_FLAG_OPEN_REPARSE_POINT);
+    let file = itself.open(path).map_err(|error| unfit(path).map_or(error, io::Error::from))?;
+    let metadata = file.metadata()?;
+    if metadata.is_symlink() {
+        return Err(Unfit::new(Flaw::Link, FileOwner::of_open(&file)).into());
+    }
+    match metadata.file_attributes() & FILE_ATTRIBUTE_REPARSE_POINT {
+        0 => Ok(file),
+        // A file that is compressed, or in OneDrive, is an ordinary one.
+        _ => options.open(path),
+    }
+}
+
+/// How a file is opened that is to be locked: nobody can remove or rename it meanwhile.
+pub(super) fn for_lock() -> OpenOptions {
+    File::options().read(true).share_mode(FILE_SHARE_READ | FILE_SHARE_WRITE).clone()
+}
+
+/// Whether this name leads to this open file.
+pub(super) fn is_same(file: &File, path: &Path) -> io::Result<bool> {
+    let named = patiently(|| same_file::Handle::from_path(path))?;
+    Ok(same_file::Handle::from_file(file.try_clone()?)? == named)
+}
+
+/// How many names a file has.
+pub(crate) fn names(file: &File) -> io::Result<u64> {
+    Ok(winapi_util::file::information(file)?.number_of_links())
+}
+
+/// Renames and removals are in the file system's log.
+pub(crate) fn sync_folder(_folder: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+/// Writes what the system holds of a file to the disk.
+pub(crate) fn sync(file: &File) -> io::Result<()> {
+    file.sync_all()
+}
+
+/// Access lists are judged by [`other_readers`] alone.
+pub(crate) fn is_open_to_others(_metadata: &Metadata) -> bool {
+    false
+}
+
+/// Nothing asks, as nothing is open to others.
+pub(crate) fn closing_mode(_path: &Path) -> &'static str {
+    "o-rwx"
+}
+
+/// A crash leaves no copy of the memory, and files have no limit of their own.
+pub(crate) fn protect() {}
+
+/// This machine's name.
+pub(super) fn node_name() -> String {
+    env::var("COMPUTERNAME").unwrap_or_default()
+}
+
+/// Whether standard output is open for writing. The standard library ignores one that is not.
+pub(crate) fn has_stdout() -> bool {
+    !io::stdout().as_raw_handle().is_null()
 }
 
 /// The path without the `\\?\` that `canonicalize` puts before it, which many programs and most people do
@@ -99,21 +151,21 @@ pub(crate) fn plain(path: PathBuf) -> PathBuf {
 
 /// The proxy in the settings of the current user, or in those of the machine where its administrator has
 /// made them count for all users (the policy "Make proxy settings per-machine").
-pub(crate) fn system_proxy() -> Option<SystemProxy> {
+pub(crate) fn system_proxy() -> SystemProxy {
     const SETTINGS: &str = r"Software\Microsoft\Windows\CurrentVersion\Internet Settings";
     const POLICY: &str = r"Software\Policies\Microsoft\Windows\CurrentVersion\Internet Settings";
     let [user, machine] = [HKEY_CURRENT_USER, HKEY_LOCAL_MACHINE].map(RegKey::predef);
     let policy = machine.open_subkey(POLICY);
     let is_per_user = policy.and_then(|policy| policy.get_value("ProxySettingsPerUser"));
     let hive = if matches!(is_per_user, Ok(0_u32)) { machine } else { user };
-    let settings = hive.open_subkey(SETTINGS).ok()?;
+    let Ok(settings) = hive.open_subkey(SETTINGS) else { return SystemProxy::default() };
     let text = |name: &str| settings.get_value::<String, _>(name).unwrap_or_default();
     let is_enabled = settings.get_value::<u32, _>("ProxyEnable").is_ok_and(|value| value != 0);
-    Some(SystemProxy {
+    SystemProxy {
         servers: if is_enabled { text("ProxyServer") } else { String::new() },
         exempt: text("ProxyOverride"),
         has_script: !text("AutoConfigURL").is_empty(),
-    })
+    }
 }
 
 #[cfg(test)]

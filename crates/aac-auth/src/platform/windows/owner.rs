@@ -1,18 +1,17 @@
 //! Who owns a file.
 
-use crate::platform::windows::{succeeded, take};
+use crate::platform::windows::descriptor::{Descriptor, take};
+use crate::platform::windows::succeeded;
 use std::fs::{File, OpenOptions};
 use std::os::windows::fs::OpenOptionsExt;
-use std::os::windows::io::AsRawHandle;
 use std::path::Path;
 use std::ptr::null_mut;
 use std::{fmt, io};
-use windows_sys::Win32::Foundation::{HANDLE, LocalFree};
-use windows_sys::Win32::Security::Authorization::{
-    ConvertSidToStringSidW, GetSecurityInfo, SE_FILE_OBJECT,
-};
+use windows_sys::Win32::Foundation::HANDLE;
+use windows_sys::Win32::Security::Authorization::ConvertSidToStringSidW;
 use windows_sys::Win32::Security::{
-    GetTokenInformation, OWNER_SECURITY_INFORMATION, PSID, TOKEN_USER, TokenUser,
+    GetSecurityDescriptorOwner, GetTokenInformation, OWNER_SECURITY_INFORMATION, PSID, TOKEN_USER,
+    TokenUser,
 };
 use windows_sys::Win32::Storage::FileSystem::{
     FILE_FLAG_BACKUP_SEMANTICS, FILE_FLAG_OPEN_REPARSE_POINT, READ_CONTROL,
@@ -42,27 +41,14 @@ impl FileOwner {
     /// Of an open file.
     #[expect(unsafe_code, reason = "no safe interface reads the owner")]
     pub(crate) fn of_open(file: &File) -> io::Result<Self> {
-        let (mut owner, mut descriptor) = (null_mut(), null_mut());
-        // SAFETY: the handle is open for the whole call, and each pointer is null or leads to a variable of
-        // its type. On success `descriptor` is memory to be freed with LocalFree, once, and `owner` is null
-        // or leads to an identifier within it. Nothing refers to it afterwards.
+        let descriptor = Descriptor::of(file, OWNER_SECURITY_INFORMATION)?;
+        let (mut owner, mut is_default) = (null_mut(), 0);
+        // SAFETY: the descriptor is valid, and each pointer leads to a variable of its type. On success
+        // `owner` is null or leads to an identifier within the descriptor.
         unsafe {
-            let code = GetSecurityInfo(
-                file.as_raw_handle(),
-                SE_FILE_OBJECT,
-                OWNER_SECURITY_INFORMATION,
-                &mut owner,
-                null_mut(),
-                null_mut(),
-                null_mut(),
-                &mut descriptor,
-            );
-            if code != 0 {
-                return Err(io::Error::from_raw_os_error(code.cast_signed()));
-            }
-            let id = text(owner);
-            LocalFree(descriptor);
-            id.map(Self)
+            let read = GetSecurityDescriptorOwner(descriptor.as_ptr(), &mut owner, &mut is_default);
+            succeeded(read)?;
+            text(owner).map(Self)
         }
     }
 

@@ -1,22 +1,21 @@
 //! What holds for the whole process, and is therefore done only where a program asks for it.
 
+use crate::platform::unix::is_ignored;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::sync::Once;
+
 /// From now on, the process leaves no copy of its memory when it crashes, and a limit of the size of files
 /// (`ulimit -f`) is an error instead of its end.
 pub(crate) fn protect() {
-    #[cfg(unix)]
-    {
-        static ONCE: std::sync::Once = std::sync::Once::new();
-        ONCE.call_once(|| {
-            refuse_cores();
-            outlive_file_limits();
-        });
-    }
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        refuse_cores();
+        outlive_file_limits();
+    });
 }
 
 /// Best effort.
-#[cfg(unix)]
 fn refuse_cores() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let maximum = getrlimit(Resource::Core).maximum;
     let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum });
     // The limit is not one of cores that are piped to a program (core(5)).
@@ -37,10 +36,9 @@ fn is_traced() -> bool {
 }
 
 /// A handler, and not SIG_IGN: a program that this one starts then has the default again (execve(2)).
-#[cfg(unix)]
 #[expect(unsafe_code, reason = "what a signal handler may do is not for the compiler to check")]
 fn outlive_file_limits() {
-    if !super::is_ignored(libc::SIGXFSZ) {
+    if !is_ignored(libc::SIGXFSZ) {
         // SAFETY: the handler does nothing.
         let handled = unsafe { signal_hook::low_level::register(libc::SIGXFSZ, || ()) };
         // Without it, the first write beyond the limit ends the program, before anything is sent.

@@ -1,0 +1,35 @@
+//! What only Linux can do.
+
+use rustix::fs::{AtFlags, CWD, IFlags, ioctl_getflags, ioctl_setflags, linkat};
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+/// Has an empty file written in place on file systems that copy on write (btrfs): its space then stays
+/// reserved even if the disk fills up.
+pub(crate) fn keep_in_place(file: &File) {
+    // Other file systems refuse, and do not need it.
+    if let Ok(flags) = ioctl_getflags(file) {
+        let _ = ioctl_setflags(file, flags | IFlags::NOCOW);
+    }
+}
+
+/// A file without a name in this folder; it ends with the program, however that ends. `None` if the
+/// file system does not support it, or the file could not be named later.
+pub(crate) fn unnamed_file(folder: &Path) -> Option<File> {
+    let mut options = File::options();
+    let file = options.write(true).custom_flags(libc::O_TMPFILE).open(folder).ok()?;
+    descriptor(&file).exists().then_some(file)
+}
+
+/// Gives an unnamed file a name that is not in use.
+pub(crate) fn name_file(file: &File, path: &Path) -> io::Result<()> {
+    Ok(linkat(CWD, descriptor(file), CWD, path, AtFlags::SYMLINK_FOLLOW)?)
+}
+
+/// See open(2): how a process without privileges names the file.
+fn descriptor(file: &File) -> PathBuf {
+    format!("/proc/self/fd/{}", file.as_raw_fd()).into()
+}

@@ -1,0 +1,15 @@
+//! Without what only Linux can do.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+pub(crate) fn keep_in_place(_file: &File) {}
+
+pub(crate) fn unnamed_file(_folder: &Path) -> Option<File> {
+    None
+}
+
+pub(crate) fn name_file(_file: &File, _path: &Path) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
