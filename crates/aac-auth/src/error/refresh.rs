@@ -1,11 +1,11 @@
 //! What keeps tokens from being refreshed or kept safe.
 
-use crate::error::file::{help_of, limit_of_files};
+use crate::error::file::{HELD, help_of, limit_of_files};
 use crate::error::http::{after_colon, status_code, status_line};
 use crate::error::kind::ErrorKind;
 use crate::error::place::Place;
 use crate::error::vault::{VaultProblem, put_command};
-use crate::error::{Cause, Details, Error, NetworkError};
+use crate::error::{Cause, Error, NetworkError};
 use crate::platform::{self, Unfit, quoted};
 use std::io;
 use std::path::PathBuf;
@@ -30,26 +30,25 @@ impl Error {
         let help = format!(
             "Find the program that has {path} open. Do not delete the file: the lock ends with the program that holds it."
         );
-        Details { is_retryable: true, ..Details::of(ErrorKind::Storage, message, help) }.into()
+        Self::new(ErrorKind::Storage, message, help).retryable(true)
     }
 
     /// The disk cannot store a new pair of tokens. This was detected before anything was sent.
     pub(crate) fn not_writable(path: &Place, source: io::Error, in_doubt: bool) -> Self {
-        let message = format!("{path}: {source}");
         let help = match (Unfit::of(&source), source.kind()) {
-            _ if platform::is_sharing_violation(&source) => format!(
-                "Another program has {path} open, and does not share it. Close that program, and run this again."
-            ),
             (Some(unfit), _) => help_of(unfit, path),
+            _ if platform::is_sharing_violation(&source) => HELD.to_owned(),
             // Network shares and the folders of WSL, as Windows sees them, may have no locks.
-            (None, io::ErrorKind::Unsupported) => "Move aac_url.txt, client_id.txt and creds.json to a folder on a local disk, and name that with --dir or AAC_DIR.".to_owned(),
-            (None, io::ErrorKind::FileTooLarge) => limit_of_files(&source).to_owned(),
+            (_, io::ErrorKind::Unsupported) => "Move aac_url.txt, client_id.txt and creds.json to a folder on a local disk, and name that with --dir or AAC_DIR.".to_owned(),
+            (_, io::ErrorKind::FileTooLarge) => limit_of_files(&source).to_owned(),
             _ => format!(
                 "Tokens are refreshed only where the new ones can be saved. Give yourself permission to write {path} and its folder, and free up disk space."
             ),
         };
-        let details = Details::of(ErrorKind::Storage, message, help);
-        Details { cause: Cause::NotWritable, in_doubt: Some(in_doubt), ..details }.with(source)
+        Self::new(ErrorKind::Storage, format!("{path}: {source}"), help)
+            .because(Cause::NotWritable)
+            .unspent(in_doubt)
+            .from_system(source)
     }
 
     /// creds.json was replaced by an older copy: its refresh token was used then, and must not be sent again.
@@ -59,9 +58,7 @@ impl Error {
             "{creds}: it was replaced by an older copy, whose refresh token was used on {used}"
         );
         let new = make_new(page, creds);
-        let help = format!("Restore the newer file if you have it. Otherwise:\n{new}");
-        let details = Details::of(ErrorKind::Tokens, message, help);
-        Details { exit_code: 4, needs_new_tokens: true, ..details }.into()
+        Self::dead(message, format!("Restore the newer file if you have it. Otherwise:\n{new}"))
     }
 
     /// creds.json holds no tokens, and pairs of several accounts are set aside: in these files, each with its
@@ -71,7 +68,7 @@ impl Error {
             "{creds}: it holds no usable tokens, and the tokens that are set aside belong to several accounts, or to another one"
         );
         let lines: Vec<_> = pairs.iter().map(|pair| put_back(pair, creds)).collect();
-        Details::of(ErrorKind::Storage, message, lines.join("\n")).into()
+        Self::new(ErrorKind::Storage, message, lines.join("\n"))
     }
 
     /// An earlier run's pair of tokens is in the journal and cannot be moved to creds.json.
@@ -83,14 +80,14 @@ impl Error {
             (Some(_), _) => {
                 let problem = source.get_ref().and_then(|it| it.downcast_ref::<VaultProblem>());
                 let cure = problem.map(|problem| problem.help(creds) + "\n").unwrap_or_default();
-                format!("{cure}Run this again on this machine: it moves them there.")
+                cure + "Run this again on this machine: it moves them there."
             }
             (None, Some(unfit)) => help_of(unfit, creds),
             (None, None) => format!(
                 "Give yourself permission to write {creds} and its folder, and run this again: it moves them there."
             ),
         };
-        Details::of(ErrorKind::Storage, message, help).with(source)
+        Self::new(ErrorKind::Storage, message, help).from_system(source)
     }
 
     /// A new pair arrived and no disk could store it: it is lost when this program ends.
@@ -101,8 +98,7 @@ impl Error {
             None => "The tokens in the file have been used. When the disk works again: ",
         };
         let help = used.to_owned() + &make_new(page, creds);
-        let details = Details::of(ErrorKind::Storage, message, help);
-        Details { needs_new_tokens: true, ..details }.with(source)
+        Self::new(ErrorKind::Storage, message, help).new_tokens(true).from_system(source)
     }
 }
 
@@ -116,14 +112,10 @@ impl Error {
     ) -> Self {
         let message = format!("the tokens could not be refreshed: {reason} (POST {url})");
         // The host comes from the access token, not from aac_url.txt.
-        let help = reason.help_for(url, "");
-        Details {
-            cause: Cause::Unsent,
-            is_retryable: !reason.is_lasting(),
-            in_doubt: Some(in_doubt),
-            ..Details::of(ErrorKind::AuthServer, message, help)
-        }
-        .into()
+        Self::new(ErrorKind::AuthServer, message, reason.help_for(url, ""))
+            .because(Cause::Unsent)
+            .retryable(!reason.is_lasting())
+            .unspent(in_doubt)
     }
 
     /// The authorization server is rate limiting (HTTP 429), and may have said how long to wait. The refresh
@@ -135,15 +127,15 @@ impl Error {
         in_doubt: bool,
     ) -> Self {
         let line = status_line(status);
-        let message = format!("the tokens could not be refreshed yet: {line} (POST {url})");
-        Details {
-            exit_code: status_code(status),
-            is_retryable: true,
-            retry_after: wait,
-            in_doubt: Some(in_doubt),
-            ..Details::of(ErrorKind::AuthServer, message, "Wait, and run this again.")
-        }
-        .into()
+        let again = wait.map(|wait| format!(", try again in {} s", wait.as_secs()));
+        let again = again.unwrap_or_default();
+        let message = format!("the tokens could not be refreshed yet: {line} (POST {url}){again}");
+        let mut error = Self::new(ErrorKind::AuthServer, message, "Wait, and run this again.")
+            .exit(status_code(status))
+            .retryable(true)
+            .unspent(in_doubt);
+        error.0.retry_after = wait;
+        error
     }
 
     /// The authorization server refused the request, not the token. The token is not used up. The message is
@@ -168,13 +160,10 @@ impl Error {
         };
         let said = status_line(status) + &after_colon(message);
         let message = format!("the tokens could not be refreshed: {said} (POST {url})");
-        Details {
-            exit_code: status_code(status),
-            is_retryable: status >= 500,
-            in_doubt: Some(in_doubt),
-            ..Details::of(ErrorKind::AuthServer, message, help)
-        }
-        .into()
+        Self::new(ErrorKind::AuthServer, message, help)
+            .exit(status_code(status))
+            .retryable(status >= 500)
+            .unspent(in_doubt)
     }
 
     /// The refresh token in `creds` is dead (`invalid_grant`, RFC 6749 §5.2): new tokens are needed. The
@@ -193,17 +182,18 @@ impl Error {
             Some(what) => format!("It was sent before, and the response was lost: {what}."),
             None => "It was used before, revoked or disabled, or it has expired.".to_owned(),
         };
-        let help = format!("{why}\n{}", make_new(page, creds));
-        let details = Details::of(ErrorKind::Tokens, what, help);
-        let cause = Cause::TokensRefused { message, was_lost: lost.is_some() };
-        Details { cause, exit_code: 4, needs_new_tokens: true, ..details }.into()
+        Self::dead(what, format!("{why}\n{}", make_new(page, creds)))
+            .because(Cause::TokensRefused { message, was_lost: lost.is_some() })
     }
 
     /// The refresh token in `creds` says itself that it is dead.
     pub(crate) fn expired(creds: &Place, page: &str) -> Self {
-        let message = format!("the refresh token in {creds} has expired");
-        let details = Details::of(ErrorKind::Tokens, message, make_new(page, creds));
-        Details { exit_code: 4, needs_new_tokens: true, ..details }.into()
+        Self::dead(format!("the refresh token in {creds} has expired"), make_new(page, creds))
+    }
+
+    /// Only new tokens help.
+    fn dead(message: String, help: String) -> Self {
+        Self::new(ErrorKind::Tokens, message, help).new_tokens(true).exit(4)
     }
 
     /// Adds the files with pairs that are set aside and were not tried, each with its account.
@@ -229,13 +219,10 @@ impl Error {
             "Run this again: that works if the server did not process the request, or has a grace period.\nIf the token is refused then: {}",
             make_new(page, creds)
         );
-        Details {
-            cause: Cause::ResponseLost { what: what.to_owned(), status },
-            exit_code: status.map_or(1, status_code),
-            is_retryable: true,
-            ..Details::of(ErrorKind::AuthServer, message, help)
-        }
-        .into()
+        Self::new(ErrorKind::AuthServer, message, help)
+            .because(Cause::ResponseLost { what: what.to_owned(), status })
+            .exit(status.map_or(1, status_code))
+            .retryable(true)
     }
 
     /// The server sent a new refresh token without an access token that is of use. It is saved in `place`.
@@ -251,15 +238,14 @@ impl Error {
             "the server sent a new refresh token without a usable access token: {what} (POST {url}); it is saved in {place} ({account})"
         );
         let help = page.map_or_else(|| "Run this again.".to_owned(), |page| unused(page, place));
-        Details { is_retryable: true, ..Details::of(ErrorKind::AuthServer, message, help) }.into()
+        Self::new(ErrorKind::AuthServer, message, help).retryable(true)
     }
 
     /// The error of a run that held the lock before this one and failed moments ago with the same token, or
     /// of a program on another machine.
     pub(crate) fn noted(message: &str, help: &str, exit_code: u8) -> Self {
-        let details = Details::of(ErrorKind::AuthServer, message, help);
         // What the other run met may have passed. If not, this run gets the server's own word.
-        Details { exit_code, is_retryable: true, ..details }.into()
+        Self::new(ErrorKind::AuthServer, message, help).exit(exit_code).retryable(true)
     }
 }
 
@@ -281,13 +267,13 @@ fn put_back((path, account): &(PathBuf, String), creds: &Place) -> String {
 
 /// How to replace the tokens in this place.
 pub(crate) fn make_new(page: &str, creds: &Place) -> String {
-    if let Some(path) = creds.secret() {
-        return format!(
+    match creds.secret() {
+        None => format!("Create new tokens at {page} and paste both into {creds}."),
+        Some(path) => format!(
             "Create new tokens at {page}, paste both into a file as creds.json has them, and put them into the vault: {}.",
             put_command(path)
-        );
+        ),
     }
-    format!("Create new tokens at {page} and paste both into {creds}.")
 }
 
 /// What to do where a refresh token is not sent for a while.

@@ -1,11 +1,11 @@
 //! What keeps a secret in a vault from being of use, and what to do about it.
 
-use crate::error::NetworkError;
+use crate::error::display::one_line;
 use crate::error::http::{after_colon, status_line};
 use crate::error::kind::ErrorKind;
 use crate::error::place::Place;
-use crate::error::problem::{Cure, Problem, problems};
-use crate::error::{Details, Error};
+use crate::error::problem::{Problem, problems};
+use crate::error::{Error, NetworkError};
 use std::{error, fmt};
 
 /// Why a vault did not do what it was asked for. A variant is what it means for another try.
@@ -22,6 +22,8 @@ pub(crate) enum VaultProblem {
     Version1(Problem),
 }
 
+/// In what to do, `{path}` stands for the path of the secret, `{engine}` for its engine, and `{put}` for the
+/// command that puts tokens there.
 impl VaultProblem {
     problems! {
         no_address() => Lasting(
@@ -58,34 +60,34 @@ impl VaultProblem {
             "{variable}: {what}",
             format!("Set {variable} to a PEM file with the certificate of your vault's CA.")
         );
-        not_a_data_path() => Lasting("not the path of a secret's data", Cure::At(|place| format!(
-            "Put the path of the API in creds.json, with data/ behind the name of the engine: {{\"vault\": \"secret/data/aac\"}} is bao kv put secret/aac. Yours is {:?}.",
-            path(place)
-        )));
+        not_a_data_path() => Lasting(
+            "not the path of a secret's data",
+            "Put the path of the API in creds.json, with data/ behind the name of the engine: {\"vault\": \"secret/data/aac\"} is bao kv put secret/aac. Yours is \"{path}\"."
+        );
         /// It is the path of the command line.
-        no_data() => Lasting("the path lacks data/", Cure::At(|place| format!(
-            "Yours is {:?}. Put data/ behind the name of the engine in creds.json: {{\"vault\": \"secret/data/aac\"}} is bao kv put secret/aac.\n\
-             The engine must be KV version 2. To turn one of version 1 into that: bao kv enable-versioning secret.",
-            path(place)
-        )));
-        version1() => Version1("the engine is KV version 1; version 2 is needed", Cure::At(|place| format!(
-            "Version 1 ignores check-and-set, so two programs would use one token. Enable version 2: bao kv enable-versioning {}.",
-            path(place).split_once("/data/").map_or(path(place), |(engine, _)| engine)
-        )));
-        denied() => Denied("permission denied (HTTP 403)", Cure::At(|place| format!(
+        no_data() => Lasting(
+            "the path lacks data/",
+            "Yours is \"{path}\". Put data/ behind the name of the engine in creds.json: {\"vault\": \"secret/data/aac\"} is bao kv put secret/aac.\n\
+             The engine must be KV version 2. To turn one of version 1 into that: bao kv enable-versioning secret."
+        );
+        version1() => Version1(
+            "the engine is KV version 1; version 2 is needed",
+            "Version 1 ignores check-and-set, so two programs would use one token. Enable version 2: bao kv enable-versioning {engine}."
+        );
+        denied() => Denied(
+            "permission denied (HTTP 403)",
             "The vault's token is wrong or has expired, or its policy lacks this line:\n\
-             path \"{}\" {{ capabilities = [\"read\", \"update\"] }}\n\
-             Log in again (bao login), or have the policy changed.",
-            path(place)
-        )));
-        no_secret() => Lasting("there is no such secret (HTTP 404)", Cure::At(|place| format!(
-            "Put the tokens there, from a file with both as creds.json has them: {}. The vault may also hide the secret from you.",
-            put_command(path(place))
-        )));
+             path \"{path}\" { capabilities = [\"read\", \"update\"] }\n\
+             Log in again (bao login), or have the policy changed."
+        );
+        no_secret() => Lasting(
+            "there is no such secret (HTTP 404)",
+            "Put the tokens there, from a file with both as creds.json has them: {put}. The vault may also hide the secret from you."
+        );
         /// Its newest version was deleted then.
-        deleted(time: &str) => Lasting("it was deleted at {time}", Cure::At(put_new));
+        deleted(time: &str) => Lasting("it was deleted at {time}", PUT_NEW);
         /// Its newest version is gone for good.
-        destroyed() => Lasting("it was destroyed", Cure::At(put_new));
+        destroyed() => Lasting("it was destroyed", PUT_NEW);
         /// Or about to be.
         sealed() => Passing(
             "the vault is sealed or has no leader (HTTP 503)",
@@ -112,32 +114,24 @@ impl VaultProblem {
             }
             _ => "Check VAULT_ADDR and the network, and run this again.",
         };
-        let problem = Problem::new(format!("the vault cannot be reached: {reason}"), help);
+        let message = format!("the vault cannot be reached: {reason}");
+        let problem = Problem { message, help: help.to_owned() };
         if reason.is_lasting() { Self::Lasting(problem) } else { Self::Passing(problem) }
     }
 
     /// Another status, and the vault's message.
     pub(crate) fn status(status: u16, message: &str) -> Self {
         let message = status_line(status) + &after_colon(message);
-        let problem = match status {
-            300..=399 => Problem::new(
-                message,
-                "Redirects are not followed, so that the vault's token goes nowhere else. Set VAULT_ADDR to the address that it leads to, or to that of the cluster. If the vault has lost its leader, run this again when it has one.",
-            ),
-            404 => Problem::new(
-                message,
-                Cure::At(|place| {
-                    let path = path(place);
-                    format!(
-                        "Does creds.json name the right engine (yours is {path:?}), and VAULT_NAMESPACE the right namespace?"
-                    )
-                }),
-            ),
-            _ => Problem::new(
-                message,
-                "Run this again. If the problem persists, ask whoever runs the vault.",
-            ),
+        let help = match status {
+            300..=399 => {
+                "Redirects are not followed, so that the vault's token goes nowhere else. Set VAULT_ADDR to the address that it leads to, or to that of the cluster. If the vault has lost its leader, run this again when it has one."
+            }
+            404 => {
+                "Does creds.json name the right engine (yours is \"{path}\"), and VAULT_NAMESPACE the right namespace?"
+            }
+            _ => "Run this again. If the problem persists, ask whoever runs the vault.",
         };
+        let problem = Problem { message, help: help.to_owned() };
         match status {
             307 => Self::RedirectToLeader(problem),
             // 400 is the refusal of a check-and-set, of which a standby may be wrong. 412 asks to wait for
@@ -159,13 +153,16 @@ impl VaultProblem {
 
     /// What to do about it, in whole sentences.
     pub(crate) fn help(&self, secret: &Place) -> String {
-        self.problem().help(secret)
+        let path = one_line(secret.secret().unwrap_or_default());
+        let engine = path.split_once("/data/").map_or(&*path, |(engine, _)| engine);
+        let help = self.problem().help.replace("{engine}", engine).replace("{path}", &path);
+        help.replace("{put}", &put_command(&path))
     }
 }
 
 impl fmt::Display for VaultProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.problem().fmt(f)
+        f.write_str(&self.problem().message)
     }
 }
 
@@ -174,10 +171,9 @@ impl error::Error for VaultProblem {}
 impl Error {
     /// The vault that has the tokens cannot be used. Nothing was sent.
     pub(crate) fn vault(secret: &Place, problem: &VaultProblem, in_doubt: bool) -> Self {
-        let message = format!("{secret}: {problem}");
-        let details = Details::of(ErrorKind::Storage, message, problem.help(secret));
-        let is_retryable = matches!(problem, VaultProblem::Passing(_));
-        Details { is_retryable, in_doubt: Some(in_doubt), ..details }.into()
+        Self::new(ErrorKind::Storage, format!("{secret}: {problem}"), problem.help(secret))
+            .retryable(matches!(problem, VaultProblem::Passing(_)))
+            .unspent(in_doubt)
     }
 
     /// A program on this machine or another has claimed the tokens in a vault for too long: its host and
@@ -187,20 +183,11 @@ impl Error {
         let help = format!(
             "See whether {holder} (host and process) still runs. Three minutes after it has ended, another program takes over."
         );
-        Details { is_retryable: true, ..Details::of(ErrorKind::Storage, message, help) }.into()
+        Self::new(ErrorKind::Storage, message, help).retryable(true)
     }
 }
 
-fn path(place: &Place) -> &str {
-    place.secret().unwrap_or_default()
-}
-
-fn put_new(place: &Place) -> String {
-    format!(
-        "Put new tokens there, from a file with both as creds.json has them: {}. Do not undelete it: its refresh token has been used.",
-        put_command(path(place))
-    )
-}
+const PUT_NEW: &str = "Put new tokens there, from a file with both as creds.json has them: {put}. Do not undelete it: its refresh token has been used.";
 
 /// The command that puts tokens into a secret. creds.json itself only names it. PowerShell needs the
 /// quotation marks: without them, the @ is its own.
