@@ -29,7 +29,12 @@ impl Trust {
             return Ok(());
         }
         let folder = path.parent().unwrap_or(Path::new(""));
-        let named = FileOwner::of_name(path).map_err(unreadable)?;
+        let named = match open {
+            None => FileOwner::of_name(path).map_err(unreadable)?,
+            Some(file) => {
+                owner_of_name(path, file).map_err(unreadable)?.ok_or_else(FileProblem::exchanged)?
+            }
+        };
         if !is_trusted(&named, folder) {
             return Err(FileProblem::of_another(&named.to_string(), &by_hand(folder)));
         }
@@ -42,6 +47,15 @@ impl Trust {
         }
         let (link, owner) = (named.to_string(), owner.to_string());
         Err(FileProblem::link_to_another(&link, &owner, &by_hand(folder)))
+    }
+}
+
+/// The owner of the name that leads to this open file: of a link, or of the file itself. None if the name
+/// is another file's by now.
+fn owner_of_name(path: &Path, file: &File) -> io::Result<Option<FileOwner>> {
+    match FileOwner::of_link(path)? {
+        None if platform::is_named(file, path)? => FileOwner::of_open(file).map(Some),
+        link => Ok(link),
     }
 }
 
@@ -90,6 +104,17 @@ mod tests {
         assert_eq!(FileOwner::of_open(&file).unwrap(), own);
         // Nothing can be made there.
         assert!(of_a_new_file(&folder.path().join("missing")).is_err());
+    }
+
+    #[test]
+    fn an_open_file_whose_name_has_gone_to_another_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("client_id.txt");
+        let secret = File::create_new(folder.path().join("secret")).unwrap();
+        // It was opened through somebody's link, which an own file has replaced.
+        let own = File::create_new(&path).unwrap();
+        assert!(Trust::ByOwner.check(&path, Some(&secret)).is_err());
+        assert!(Trust::ByOwner.check(&path, Some(&own)).is_ok());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use crate::error::http::after_colon;
 use crate::error::kind::ErrorKind;
 use crate::error::place::Place;
-use crate::error::problem::{Problem, problems};
+use crate::error::table::{Problem, errors, problems};
 use crate::error::vault::VaultProblem;
 use crate::error::{Error, make_new};
 use crate::platform::{self, Unfit, quoted};
@@ -53,6 +53,7 @@ impl FileProblem {
         too_large() => Kept("larger than 1 MiB", CONTENT);
 
         // The folder was found, not named. The command names it.
+        exchanged() => Kept("another file has taken its name", "Run this again.");
         of_another(owner: &str, command: &str) =>
             Content("it belongs to another user, {owner}", trust(command));
         link_to_another(link: &str, owner: &str, command: &str) =>
@@ -193,38 +194,34 @@ impl fmt::Display for FileProblem {
 
 impl error::Error for FileProblem {}
 
-/// A file that the program was to find or to write.
 impl Error {
-    /// No creds.json in this folder or above it.
-    pub(crate) fn no_creds(folder: &Path) -> Self {
-        let message = format!("no creds.json in {} or any folder above it", folder.display());
-        let help = format!(
-            "Run this in the folder that holds aac_url.txt, client_id.txt and creds.json, or below it, \
-             or name the folder with --dir or AAC_DIR.\n{TRY_IT}"
+    errors! {
+        /// No creds.json in this folder or above it.
+        no_creds(folder: &Path) => Config(
+            format!("no creds.json in {} or any folder above it", folder.display()),
+            format!(
+                "Run this in the folder that holds aac_url.txt, client_id.txt and creds.json, or below it, \
+                 or name the folder with --dir or AAC_DIR.\n{TRY_IT}"
+            )
         );
-        Self::new(ErrorKind::Config, message, help)
-    }
 
-    /// `--dir` or `AAC_DIR` names no folder.
-    pub(crate) fn no_folder(folder: &Path) -> Self {
-        let shown = folder.display().to_string();
-        let help = match shown.contains('"') {
-            true => {
-                "The name has a quotation mark in it. In cmd: set AAC_DIR=C:\\folder, without quotation marks, or --dir \"C:\\folder\", without a \\ at the end."
+        /// `--dir` or `AAC_DIR` names no folder.
+        no_folder(folder: &Path) => Config(
+            format!("{}: no such folder", folder.display()),
+            match folder.display().to_string().contains('"') {
+                true => "The name has a quotation mark in it. In cmd: set AAC_DIR=C:\\folder, without quotation marks, or --dir \"C:\\folder\", without a \\ at the end.",
+                false => "Name the folder that holds aac_url.txt, client_id.txt and creds.json with --dir or AAC_DIR.",
             }
-            false => {
-                "Name the folder that holds aac_url.txt, client_id.txt and creds.json with --dir or AAC_DIR."
-            }
-        };
-        Self::new(ErrorKind::Config, format!("{shown}: no such folder"), help)
-    }
+        );
 
-    /// `--dir` or `AAC_DIR` names a file.
-    pub(crate) fn not_a_folder(file: &Path) -> Self {
-        let message = format!("{}: it is a file, not a folder", file.display());
-        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let folder = quoted(folder.unwrap_or(Path::new(".")));
-        Self::new(ErrorKind::Config, message, format!("Name its folder instead: --dir {folder}"))
+        /// `--dir` or `AAC_DIR` names a file.
+        not_a_folder(file: &Path) => Config(
+            format!("{}: it is a file, not a folder", file.display()),
+            {
+                let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+                format!("Name its folder instead: --dir {}", quoted(folder.unwrap_or(Path::new("."))))
+            }
+        );
     }
 
     /// Files still contain the placeholders that the repository ships: each with the page where its content

@@ -143,8 +143,8 @@ impl Error {
         let mut made = Self::new(ErrorKind::Http, error.to_string(), error.help())
             .exit(status_code(error.status.as_u16()))
             .retryable(error.is_retryable())
-            .perhaps_done(error.may_have_taken_effect());
-        made.0.retry_after = error.retry_after;
+            .perhaps_done(error.may_have_taken_effect())
+            .after(error.retry_after);
         made.0.http = Some(error);
         made
     }

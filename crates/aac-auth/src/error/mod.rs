@@ -11,8 +11,8 @@ mod kind;
 mod network;
 pub(crate) mod notices;
 pub(crate) mod place;
-mod problem;
 mod refresh;
+mod table;
 pub(crate) mod vault;
 
 use crate::error::display::{one_line, visible};
@@ -20,6 +20,7 @@ pub(crate) use file::FileProblem;
 pub use http::HttpError;
 pub(crate) use http::{HttpErrorKind, after_colon, status_line};
 pub use kind::ErrorKind;
+use network::ADAPT;
 pub(crate) use network::{Limit, NetworkError};
 pub(crate) use refresh::{Refuser, make_new, unused};
 use std::io::{self, Write};
@@ -144,6 +145,11 @@ impl Error {
         self
     }
 
+    fn after(mut self, wait: Option<Duration>) -> Self {
+        self.0.retry_after = wait;
+        self
+    }
+
     /// This run did not use the refresh token.
     fn unspent(mut self, in_doubt: bool) -> Self {
         self.0.in_doubt = Some(in_doubt);
@@ -182,7 +188,8 @@ impl Error {
     /// # Ok::<(), Error>(())
     /// ```
     pub fn response(what: impl Into<String>) -> Self {
-        Self::unexpected(None, &what.into())
+        let message = format!("the response is not as expected: {}", what.into());
+        Self::new(ErrorKind::Response, message, ADAPT)
     }
 
     pub(crate) fn cause(&self) -> &Cause {
@@ -430,8 +437,7 @@ mod tests {
             |status| Error::refresh_refused("", status, "", Refuser::Server, false);
         let unreachable = |reason| Error::auth_server_unreachable("", reason, false);
         let over_limit = |method| Error::over_limit(method, "", Limit::Size(1 << 20));
-        let unexpected =
-            |method: Option<&'static str>| Error::unexpected(method.map(|it| (it, "")), "");
+        let unexpected = |method| Error::unexpected(method, "", "");
         let wait = Some(Duration::from_secs(7));
         let server_error = HttpErrorKind::ServerError;
         let broken_pipe = io::ErrorKind::BrokenPipe.into();
@@ -491,9 +497,9 @@ mod tests {
             (over_limit("GET"), (Response, false, false, false, 1)),
             (over_limit("POST"), (Response, false, false, true, 1)),
             (Error::no_list("", "", ""), (Response, false, false, false, 1)),
-            (unexpected(None), (Response, false, false, false, 1)),
-            (unexpected(Some("GET")), (Response, false, false, false, 1)),
-            (unexpected(Some("POST")), (Response, false, false, true, 1)),
+            (Error::response(""), (Response, false, false, false, 1)),
+            (unexpected("GET"), (Response, false, false, false, 1)),
+            (unexpected("POST"), (Response, false, false, true, 1)),
             (interrupted(http("GET", 500, server_error)), (Http, false, true, false, 5)),
             (interrupted(tokens_refused()), (Tokens, true, false, false, 4)),
             (Error::usage(""), (Usage, false, false, false, 2)),

@@ -2,6 +2,7 @@
 
 use crate::error::http::{CHECK_FIRST, is_safe};
 use crate::error::kind::ErrorKind;
+use crate::error::table::errors;
 use crate::error::{Cause, Details, Error};
 use crate::loopback::is_loopback;
 use crate::platform;
@@ -137,68 +138,48 @@ impl fmt::Display for Limit {
 impl error::Error for Limit {}
 
 impl Error {
-    /// The API could not be reached, or the connection broke.
-    pub(crate) fn transport(method: &str, url: &str, reason: NetworkError) -> Self {
-        let (is_safe, is_sent) = (is_safe(method), reason.is_sent());
-        let cure = || reason.help_for(url, "the address in aac_url.txt, ");
-        let help = match (is_safe, is_sent) {
-            (true, _) => cure(),
-            (false, false) => format!("The request was not sent.\n{}", cure()),
-            (false, true) if matches!(reason, NetworkError::Timeout(_)) => {
-                format!("{CHECK_FIRST}\nGive it more time with --timeout SECS.")
+    errors! {
+        /// The API could not be reached, or the connection broke.
+        transport(method: &str, url: &str, reason: NetworkError) => Network(
+            format!("{reason} ({method} {url})"),
+            match (is_safe(method), reason.is_sent(), reason.help_for(url, "the address in aac_url.txt, ")) {
+                (true, _, cure) => cure,
+                (false, false, cure) => format!("The request was not sent.\n{cure}"),
+                (false, true, _) if matches!(reason, NetworkError::Timeout(_)) => {
+                    format!("{CHECK_FIRST}\nGive it more time with --timeout SECS.")
+                }
+                (false, true, _) => CHECK_FIRST.to_owned(),
             }
-            (false, true) => CHECK_FIRST.to_owned(),
-        };
-        Self::new(ErrorKind::Network, format!("{reason} ({method} {url})"), help)
-            .retryable(!reason.is_lasting() && (is_safe || !is_sent))
-            .perhaps_done(!is_safe && is_sent)
-            .because(Cause::Transport(reason))
-    }
+        ).retryable(!reason.is_lasting() && (is_safe(method) || !reason.is_sent()))
+            .perhaps_done(!is_safe(method) && reason.is_sent())
+            .because(Cause::Transport(reason));
 
-    /// The API's response is cut off, or not JSON.
-    pub(crate) fn bad_response(method: &str, url: &str, what: &str) -> Self {
-        let help = match is_safe(method) {
-            true => {
-                "Run this again. If the problem persists, a proxy or a login page may be in between."
+        /// The API's response is cut off, or not JSON.
+        bad_response(method: &str, url: &str, what: &str) => Response(
+            format!("{what} ({method} {url})"),
+            match is_safe(method) {
+                true => "Run this again. If the problem persists, a proxy or a login page may be in between.",
+                false => CHECK_FIRST,
             }
-            false => CHECK_FIRST,
-        };
-        Self::of_response(method, url, what, help)
-    }
+        ).perhaps_done(!is_safe(method));
 
-    /// The API's response does not fit into what is held in memory of one.
-    pub(crate) fn over_limit(method: &str, url: &str, limit: Limit) -> Self {
-        let is_late = matches!(limit, Limit::Time(_));
-        let time = if is_late { ", or give it more time with --timeout SECS" } else { "" };
-        let help = format!(
-            "{}Ask for fewer rows at a time (--page-size N){time}. A file has no such limit (raw_call: -o FILE).",
-            check_first(method)
-        );
-        Self::of_response(method, url, &limit.to_string(), &help)
-    }
-
-    /// Rows were requested, and the response is not a list, or not one that can be read page by page.
-    pub(crate) fn no_list(url: &str, what: &str, help: &str) -> Self {
-        Self::of_response("GET", url, what, help)
-    }
-
-    /// The response is JSON, and not of the form that the program expects. Without a request, the program
-    /// itself says so.
-    pub(crate) fn unexpected(request: Option<(&str, &str)>, what: &str) -> Self {
-        const ADAPT: &str = "The API may have changed: look at the response (raw_call PATH), and adapt the program.";
-        let what = format!("the response is not as expected: {what}");
-        match request {
-            Some((method, url)) => {
-                Self::of_response(method, url, &what, &(check_first(method) + ADAPT))
+        /// The API's response does not fit into what is held in memory of one.
+        over_limit(method: &str, url: &str, limit: Limit) => Response(
+            format!("{limit} ({method} {url})"),
+            check_first(method) + match limit {
+                Limit::Time(_) => "Ask for fewer rows at a time (--page-size N), or give it more time with --timeout SECS. A file has no such limit (raw_call: -o FILE).",
+                _ => "Ask for fewer rows at a time (--page-size N). A file has no such limit (raw_call: -o FILE).",
             }
-            None => Self::new(ErrorKind::Response, what, ADAPT),
-        }
-    }
+        ).perhaps_done(!is_safe(method));
 
-    /// The server has responded, so it may have done what was asked.
-    fn of_response(method: &str, url: &str, what: &str, help: &str) -> Self {
-        Self::new(ErrorKind::Response, format!("{what} ({method} {url})"), help)
-            .perhaps_done(!is_safe(method))
+        /// Rows were requested, and the response is not a list, or not one that can be read page by page.
+        no_list(url: &str, what: &str, help: &str) => Response(format!("{what} (GET {url})"), help);
+
+        /// The response to this request is JSON, and not of the form that the program expects.
+        unexpected(method: &str, url: &str, what: &str) => Response(
+            format!("the response is not as expected: {what} ({method} {url})"),
+            check_first(method) + ADAPT
+        ).perhaps_done(!is_safe(method));
     }
 
     /// A list was interrupted after so many of its rows.
@@ -218,6 +199,9 @@ impl Error {
         }))
     }
 }
+
+pub(super) const ADAPT: &str =
+    "The API may have changed: look at the response (raw_call PATH), and adapt the program.";
 
 /// What to do first after this request, if it may have changed something.
 fn check_first(method: &str) -> String {

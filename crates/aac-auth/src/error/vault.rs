@@ -4,7 +4,7 @@ use crate::error::display::one_line;
 use crate::error::http::{after_colon, status_line};
 use crate::error::kind::ErrorKind;
 use crate::error::place::Place;
-use crate::error::problem::{Problem, problems};
+use crate::error::table::{Problem, errors, problems};
 use crate::error::{Error, NetworkError};
 use std::{error, fmt};
 
@@ -169,21 +169,19 @@ impl fmt::Display for VaultProblem {
 impl error::Error for VaultProblem {}
 
 impl Error {
-    /// The vault that has the tokens cannot be used. Nothing was sent.
-    pub(crate) fn vault(secret: &Place, problem: &VaultProblem, in_doubt: bool) -> Self {
-        Self::new(ErrorKind::Storage, format!("{secret}: {problem}"), problem.help(secret))
-            .retryable(matches!(problem, VaultProblem::Passing(_)))
-            .unspent(in_doubt)
-    }
+    errors! {
+        /// The vault that has the tokens cannot be used. Nothing was sent.
+        vault(secret: &Place, problem: &VaultProblem, in_doubt: bool) => Storage(
+            format!("{secret}: {problem}"),
+            problem.help(secret)
+        ).retryable(matches!(problem, VaultProblem::Passing(_))).unspent(in_doubt);
 
-    /// A program on this machine or another has claimed the tokens in a vault for too long: its host and
-    /// process, and when it did.
-    pub(crate) fn claimed(secret: &Place, holder: &str, since: &str) -> Self {
-        let message = format!("{secret}: claimed by {holder} since {since}");
-        let help = format!(
-            "See whether {holder} (host and process) still runs. Three minutes after it has ended, another program takes over."
-        );
-        Self::new(ErrorKind::Storage, message, help).retryable(true)
+        /// A program on this machine or another has claimed the tokens in a vault for too long: its host and
+        /// process, and when it did.
+        claimed(secret: &Place, holder: &str, since: &str) => Storage(
+            format!("{secret}: claimed by {holder} since {since}"),
+            format!("See whether {holder} (host and process) still runs. Three minutes after it has ended, another program takes over.")
+        ).retryable(true);
     }
 }
 

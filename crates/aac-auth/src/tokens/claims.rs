@@ -5,20 +5,12 @@
 
 use crate::tokens::secret::redact;
 use base64::Engine;
-use base64::alphabet;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+// RFC 7515 §2.
+use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL;
 use serde_json::Value;
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use zeroize::Zeroizing;
-
-/// base64url as JWTs use it (RFC 7515 §2), but tolerant of padding that an issuer may add.
-const BASE64URL: GeneralPurpose = GeneralPurpose::new(
-    &alphabet::URL_SAFE,
-    GeneralPurposeConfig::new()
-        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
-        .with_decode_allow_trailing_bits(true),
-);
 
 /// The claims that a client needs. Unusable values count as absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -68,12 +60,7 @@ impl Claims {
             scope: text("scope"),
             sid: text("sid"),
             email: text("email"),
-            audience: match payload.get("aud") {
-                Some(Value::Array(names)) => {
-                    names.first().and_then(Value::as_str).map(str::to_owned)
-                }
-                _ => text("aud"),
-            },
+            audience: payload.get("aud").and_then(|names| Some(names.get(0)?.as_str()?.to_owned())),
             exp: seconds("exp"),
             iat: seconds("iat"),
         })
@@ -90,11 +77,11 @@ impl Claims {
 
     /// Whether both belong to the same user and workspace. Unknown values are not the same.
     pub(crate) fn is_same_account(&self, other: &Self) -> bool {
-        let account = |claims: &Self| {
-            let Self { iss, client_id, sub, scope, .. } = claims;
-            Some([iss.clone()?, client_id.clone()?, sub.clone()?, scope.clone()?])
+        let known = |claims: &Self| {
+            let Self { iss, client_id, sub, scope, .. } = claims.clone();
+            Some([iss?, client_id?, sub?, scope?])
         };
-        account(self).is_some_and(|own| account(other) == Some(own))
+        known(self).is_some_and(|own| known(other) == Some(own))
     }
 
     /// The account, in words.
