@@ -70,7 +70,7 @@ fn check_project_id(id: String, hosts: &Hosts) -> Result<String, FileProblem> {
     if is_placeholder(&id) {
         return Ok(String::new());
     }
-    Err(if let Some(what) = text::likely_secret(&id) {
+    let problem = if let Some(what) = text::likely_secret(&id) {
         FileProblem::id_is_secret(what)
     } else if id.contains(char::is_whitespace) {
         FileProblem::not_an_id("spaces inside the ID")
@@ -82,7 +82,8 @@ fn check_project_id(id: String, hosts: &Hosts) -> Result<String, FileProblem> {
         FileProblem::oauth_client_id(&hosts.project_page())
     } else {
         return Ok(id);
-    })
+    };
+    Err(problem)
 }
 
 /// Whether the text is a placeholder from the vendor's files, such as `Your client id here`.
@@ -237,29 +238,24 @@ impl Hosts {
         if lower.starts_with("http://") || lower.starts_with("https://") {
             return self.own_url(target);
         }
-        if let [b'a'..=b'z', b':', b'/' | b'\\', ..] = lower.as_bytes() {
-            return Err("is a Windows path, which Git Bash makes of an argument that begins with \
-                        /: leave that / out"
-                .to_owned());
-        }
-        let has_scheme = target.split(['/', '?']).next().is_some_and(|part| part.contains(':'));
-        if has_scheme || target.contains('\\') || target.starts_with("//") {
-            return Err("is not a path such as /iam/v1/workspaces/current".to_owned());
-        }
-        let first = lower.trim_start_matches('/').split(['/', '?']).next().unwrap_or_default();
-        if first.ends_with(&format!(".{DOMAIN}")) {
-            return Err("begins with a host: leave it out".to_owned());
-        }
-        if target.split('?').next().is_some_and(|path| path.contains(['{', '}'])) {
-            return Err("has braces in it: {workspaceId} alone is filled in".to_owned());
-        }
-        let slash = if target.starts_with('/') { "" } else { "/" };
-        let path = format!("{slash}{target}");
-        let on_platform = ["/v4", "/svc-workflow"].into_iter().any(|family| {
-            path.strip_prefix(family)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?']))
-        });
-        Ok(format!("{}{path}", if on_platform { &self.platform } else { &self.api }))
+        let path = target.trim_start_matches('/');
+        let (before_query, _) = path.split_once('?').unwrap_or((path, ""));
+        let (first, _) = before_query.split_once('/').unwrap_or((before_query, ""));
+        let has_scheme = first.contains(':') && !target.starts_with('/');
+        let why = if let [b'a'..=b'z', b':', b'/' | b'\\', ..] = lower.as_bytes() {
+            "is a Windows path, which Git Bash makes of an argument that begins with /: leave that / out"
+        } else if has_scheme || target.contains('\\') || target.starts_with("//") {
+            "is not a path such as /iam/v1/workspaces/current"
+        } else if first.to_ascii_lowercase().ends_with(&format!(".{DOMAIN}")) {
+            "begins with a host: leave it out"
+        } else if before_query.contains(['{', '}']) {
+            "has braces in it: {workspaceId} alone is filled in"
+        } else {
+            let on_platform = ["v4", "svc-workflow"].contains(&first);
+            let host = if on_platform { &self.platform } else { &self.api };
+            return Ok(format!("{host}/{path}"));
+        };
+        Err(why.to_owned())
     }
 
     /// Accepts a whole URL if its origin (RFC 6454) is one of the two hosts.

@@ -47,90 +47,80 @@ pub(crate) enum FileProblem {
 
 impl FileProblem {
     problems! {
-        not_text() => Content("not a text file", CONTENT);
+        not_text() => Content: "not a text file", CONTENT;
         /// It is a folder, a device or the like.
-        not_a_file() => Kept("not a file", CONTENT);
-        too_large() => Kept("larger than 1 MiB", CONTENT);
+        not_a_file() => Kept: "not a file", CONTENT;
+        too_large() => Kept: "larger than 1 MiB", CONTENT;
 
         // The folder was found, not named. The command names it.
-        exchanged() => Kept("another file has taken its name", "Run this again.");
-        of_another(owner: &str, command: &str) =>
-            Content("it belongs to another user, {owner}", trust(command));
-        link_to_another(link: &str, owner: &str, command: &str) =>
-            Content("a link of {link} to a file of {owner}", trust(command));
+        exchanged() => Kept: "another file has taken its name", "Run this again.";
+        of_another(owner: &str, command: &str) => Content:
+            "it belongs to another user, {owner}", trust(command);
+        link_to_another(link: &str, owner: &str, command: &str) => Content:
+            "a link of {link} to a file of {owner}", trust(command);
 
         /// aac_url.txt holds no address of the API, nor one that tells it.
-        not_the_api(what: &str) => Content("{what}", format!("Put {API_URL} in it, on one line, and nothing else."));
+        not_the_api(what: &str) => Content: "{what}", format!("Put {API_URL} in it, on one line, and nothing else.");
 
         // client_id.txt. The page is where the API project's ID is found.
-        not_an_id(what: &str) =>
-            Content("{what}", "Copy the Client ID of your API project again: one line of 8 to 128 letters and digits.");
-        id_is_secret(what: &str) => Content(
+        not_an_id(what: &str) => Content:
+            "{what}", "Copy the Client ID of your API project again: one line of 8 to 128 letters and digits.";
+        id_is_secret(what: &str) => Content:
             "{what}, not the ID of an API project",
             "The ID is sent with each call, so this was not. If the file is a link, see where it leads. \
-             Put the Client ID of your API project in it: one line of letters and digits."
-        );
-        oauth_client_id(page: &str) => Content(
+             Put the Client ID of your API project in it: one line of letters and digits.";
+        oauth_client_id(page: &str) => Content:
             "a UUID, which is the OAuth client ID, not the ID of the API project",
-            format!("Copy the Client ID of your API project from {page} (letters and digits, no dashes).")
-        );
+            format!("Copy the Client ID of your API project from {page} (letters and digits, no dashes).");
 
         // creds.json. Lines and columns count from 1.
-        not_json(line: usize, column: usize, reason: &str) =>
-            NotJson("not JSON, line {line}, column {column}: {reason}", BOTH_TOKENS);
+        not_json(line: usize, column: usize, reason: &str) => NotJson:
+            "not JSON, line {line}, column {column}: {reason}", BOTH_TOKENS;
         /// It has the quotation marks of a word processor.
-        curly_quotes(line: usize, column: usize, reason: &str) => NotJson(
+        curly_quotes(line: usize, column: usize, reason: &str) => NotJson:
             "not JSON, line {line}, column {column}: {reason} (it has curly quotes “ ”)",
-            "Replace the curly quotes with straight ones (\"), as a plain text editor writes them."
-        );
-        not_an_object() => Content("JSON, but not an object {{ … }}", BOTH_TOKENS);
+            "Replace the curly quotes with straight ones (\"), as a plain text editor writes them.";
+        not_an_object() => Content: "JSON, but not an object {{ … }}", BOTH_TOKENS;
         /// A string continues on the next line, which JSON does not allow. It begins on this one.
-        token_on_several_lines(line: usize) => Content(
+        token_on_several_lines(line: usize) => Content:
             "line {line}: the text in quotation marks goes on in the next line, or a quotation mark is missing",
-            "A token is one long line in quotation marks: paste it again without line breaks, and see that both marks are there."
-        );
-        no_token(field: &str) => Content("no \"{field}\"", add(field));
-        token_not_text(field: &str) => Content("\"{field}\" is not a string", add(field));
-        token_empty(field: &str) => Content("\"{field}\" is empty", add(field));
-        token_unclean(field: &str, what: &str) => Content(
+            "A token is one long line in quotation marks: paste it again without line breaks, and see that both marks are there.";
+        no_token(field: &str) => Content: "no \"{field}\"", add(field);
+        token_not_text(field: &str) => Content: "\"{field}\" is not a string", add(field);
+        token_empty(field: &str) => Content: "\"{field}\" is empty", add(field);
+        token_unclean(field: &str, what: &str) => Content:
             "\"{field}\" has {what} inside",
-            format!("A token is one long line: paste \"{field}\" again, without spaces, line breaks, and without \"Bearer\".")
-        );
-        swapped() => Content("the two tokens are swapped", "Swap them.");
-        same_twice() => Content("the same token in both places", "Paste each token into its own field.");
-        not_a_jwt() =>
-            Content("the access token is not a JWT (three parts with dots between)", PASTE_WHOLE);
-        no_claim(claim: &str) => Content("the access token has no \"{claim}\" claim", PASTE_WHOLE);
-        issuer(iss: &str, what: &str) => Content(
+            format!("Paste \"{field}\" again: one long line, without spaces and without \"Bearer\".");
+        swapped() => Content: "the two tokens are swapped", "Swap them.";
+        same_twice() => Content: "the same token in both places", "Paste each token into its own field.";
+        not_a_jwt() => Content:
+            "the access token is not a JWT (three parts with dots between)", PASTE_WHOLE;
+        no_claim(claim: &str) => Content: "the access token has no \"{claim}\" claim", PASTE_WHOLE;
+        issuer(iss: &str, what: &str) => Content:
             "the access token was issued by {iss}, which is not {what}",
             "The refresh token would be sent there, so it is not. Paste tokens made in Alteryx Cloud \
-             (those of a local sandbox work with its own aac_url.txt only)."
-        );
+             (those of a local sandbox work with its own aac_url.txt only).";
         /// The issuer does not go with the address in aac_url.txt: one is on this machine and the other is
         /// not, or they are of two regions. It is a good pair, which only aac_url.txt is wrong for. `right`
         /// is the address for this issuer, if it is known.
-        issuer_elsewhere(iss: &str, api: &str, right: Option<String>) => Kept(
+        issuer_elsewhere(iss: &str, api: &str, right: Option<String>) => Kept:
             "the access token was issued by {iss}, but aac_url.txt names {api}",
             match right {
                 Some(api) => format!(
                     "Nothing was sent. If these tokens are the right ones, put {api} in aac_url.txt. If the address is, paste tokens made there."
                 ),
                 None => NOT_OF_A_SANDBOX.to_owned(),
-            }
-        );
-        not_a_vault_path() => Kept(
+            };
+        not_a_vault_path() => Kept:
             "\"vault\" is not the path of a secret",
-            "Put the path of the API in it: {\"vault\": \"secret/data/aac\"} is bao kv put secret/aac."
-        );
-        tokens_and_vault() => Content(
+            "Put the path of the API in it: {\"vault\": \"secret/data/aac\"} is bao kv put secret/aac.";
+        tokens_and_vault() => Content:
             "both tokens and a \"vault\"",
-            "Keep one of the two: the tokens, or {\"vault\": \"secret/data/aac\"} once they are in the vault."
-        );
+            "Keep one of the two: the tokens, or {\"vault\": \"secret/data/aac\"} once they are in the vault.";
         /// creds.json names this secret in a vault that cannot be asked.
-        vault_unusable(path: &str, problem: &VaultProblem) => Content(
+        vault_unusable(path: &str, problem: &VaultProblem) => Content:
             "it names the secret {path} in a vault, and {problem}",
-            problem.help(&Place::Secret { path: path.to_owned(), vault: None })
-        );
+            problem.help(&Place::Secret { path: path.to_owned(), vault: None });
     }
 
     /// These fields of creds.json hold placeholders. The page is where tokens are created.
@@ -197,31 +187,28 @@ impl error::Error for FileProblem {}
 impl Error {
     errors! {
         /// No creds.json in this folder or above it.
-        no_creds(folder: &Path) => Config(
+        no_creds(folder: &Path) => Config:
             format!("no creds.json in {} or any folder above it", folder.display()),
             format!(
                 "Run this in the folder that holds aac_url.txt, client_id.txt and creds.json, or below it, \
                  or name the folder with --dir or AAC_DIR.\n{TRY_IT}"
-            )
-        );
+            );
 
         /// `--dir` or `AAC_DIR` names no folder.
-        no_folder(folder: &Path) => Config(
+        no_folder(folder: &Path) => Config:
             format!("{}: no such folder", folder.display()),
             match folder.display().to_string().contains('"') {
                 true => "The name has a quotation mark in it. In cmd: set AAC_DIR=C:\\folder, without quotation marks, or --dir \"C:\\folder\", without a \\ at the end.",
                 false => "Name the folder that holds aac_url.txt, client_id.txt and creds.json with --dir or AAC_DIR.",
-            }
-        );
+            };
 
         /// `--dir` or `AAC_DIR` names a file.
-        not_a_folder(file: &Path) => Config(
+        not_a_folder(file: &Path) => Config:
             format!("{}: it is a file, not a folder", file.display()),
             {
                 let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
                 format!("Name its folder instead: --dir {}", quoted(folder.unwrap_or(Path::new("."))))
-            }
-        );
+            };
     }
 
     /// Files still contain the placeholders that the repository ships: each with the page where its content

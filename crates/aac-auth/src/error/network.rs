@@ -140,7 +140,7 @@ impl error::Error for Limit {}
 impl Error {
     errors! {
         /// The API could not be reached, or the connection broke.
-        transport(method: &str, url: &str, reason: NetworkError) => Network(
+        transport(method: &str, url: &str, reason: NetworkError) => Network:
             format!("{reason} ({method} {url})"),
             match (is_safe(method), reason.is_sent(), reason.help_for(url, "the address in aac_url.txt, ")) {
                 (true, _, cure) => cure,
@@ -149,37 +149,35 @@ impl Error {
                     format!("{CHECK_FIRST}\nGive it more time with --timeout SECS.")
                 }
                 (false, true, _) => CHECK_FIRST.to_owned(),
-            }
-        ).retryable(!reason.is_lasting() && (is_safe(method) || !reason.is_sent()))
-            .perhaps_done(!is_safe(method) && reason.is_sent())
-            .because(Cause::Transport(reason));
+            },
+            retryable(!reason.is_lasting() && (is_safe(method) || !reason.is_sent())), perhaps_done(!is_safe(method) && reason.is_sent()), because(Cause::Transport(reason));
 
         /// The API's response is cut off, or not JSON.
-        bad_response(method: &str, url: &str, what: &str) => Response(
+        bad_response(method: &str, url: &str, what: &str) => Response:
             format!("{what} ({method} {url})"),
             match is_safe(method) {
                 true => "Run this again. If the problem persists, a proxy or a login page may be in between.",
                 false => CHECK_FIRST,
-            }
-        ).perhaps_done(!is_safe(method));
+            },
+            perhaps_done(!is_safe(method));
 
         /// The API's response does not fit into what is held in memory of one.
-        over_limit(method: &str, url: &str, limit: Limit) => Response(
+        over_limit(method: &str, url: &str, limit: Limit) => Response:
             format!("{limit} ({method} {url})"),
             check_first(method) + match limit {
                 Limit::Time(_) => "Ask for fewer rows at a time (--page-size N), or give it more time with --timeout SECS. A file has no such limit (raw_call: -o FILE).",
                 _ => "Ask for fewer rows at a time (--page-size N). A file has no such limit (raw_call: -o FILE).",
-            }
-        ).perhaps_done(!is_safe(method));
+            },
+            perhaps_done(!is_safe(method));
 
         /// Rows were requested, and the response is not a list, or not one that can be read page by page.
-        no_list(url: &str, what: &str, help: &str) => Response(format!("{what} (GET {url})"), help);
+        no_list(url: &str, what: &str, help: &str) => Response: format!("{what} (GET {url})"), help;
 
         /// The response to this request is JSON, and not of the form that the program expects.
-        unexpected(method: &str, url: &str, what: &str) => Response(
+        unexpected(method: &str, url: &str, what: &str) => Response:
             format!("the response is not as expected: {what} ({method} {url})"),
-            check_first(method) + ADAPT
-        ).perhaps_done(!is_safe(method));
+            check_first(method) + ADAPT,
+            perhaps_done(!is_safe(method));
     }
 
     /// A list was interrupted after so many of its rows.

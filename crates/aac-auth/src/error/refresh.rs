@@ -28,13 +28,13 @@ impl Error {
         // The tokens cannot be kept safe.
 
         /// Another program held the lock beside creds.json for too long.
-        locked(path: &Place, waited: Duration) => Storage(
+        locked(path: &Place, waited: Duration) => Storage:
             format!("{path}: held by another program for {} s", waited.as_secs()),
-            format!("Find the program that has {path} open. Do not delete the file: the lock ends with the program that holds it.")
-        ).retryable(true);
+            format!("Find the program that has {path} open. Do not delete the file: the lock ends with the program that holds it."),
+            retryable(true);
 
         /// The disk cannot store a new pair of tokens. This was detected before anything was sent.
-        not_writable(path: &Place, source: io::Error, in_doubt: bool) => Storage(
+        not_writable(path: &Place, source: io::Error, in_doubt: bool) => Storage:
             format!("{path}: {source}"),
             match (Unfit::of(&source), source.kind()) {
                 (Some(unfit), _) => help_of(unfit, path),
@@ -43,25 +43,24 @@ impl Error {
                 (_, io::ErrorKind::Unsupported) => "Move aac_url.txt, client_id.txt and creds.json to a folder on a local disk, and name that with --dir or AAC_DIR.".to_owned(),
                 (_, io::ErrorKind::FileTooLarge) => limit_of_files(&source).to_owned(),
                 _ => format!("Tokens are refreshed only where the new ones can be saved. Give yourself permission to write {path} and its folder, and free up disk space."),
-            }
-        ).because(Cause::NotWritable).unspent(in_doubt).from_system(source);
+            },
+            because(Cause::NotWritable), unspent(in_doubt), from_system(source);
 
         /// creds.json was replaced by an older copy: its refresh token was used then, and must not be sent
         /// again. The newer pair is not on this machine.
-        older_copy(creds: &Place, used: &str, page: &str) => Tokens(
+        older_copy(creds: &Place, used: &str, page: &str) => Tokens:
             format!("{creds}: it was replaced by an older copy, whose refresh token was used on {used}"),
-            format!("Restore the newer file if you have it. Otherwise:\n{}", make_new(page, creds))
-        ).new_tokens(true).exit(4);
+            format!("Restore the newer file if you have it. Otherwise:\n{}", make_new(page, creds)),
+            new_tokens(true), exit(4);
 
         /// creds.json holds no tokens, and pairs of several accounts are set aside: in these files, each with
         /// its account.
-        several_pairs(creds: &Place, pairs: &[(PathBuf, String)]) => Storage(
+        several_pairs(creds: &Place, pairs: &[(PathBuf, String)]) => Storage:
             format!("{creds}: it holds no usable tokens, and the tokens that are set aside belong to several accounts, or to another one"),
-            put_back(pairs, creds).join("\n")
-        );
+            put_back(pairs, creds).join("\n");
 
         /// An earlier run's pair of tokens is in the journal and cannot be moved to creds.json. Nothing is lost.
-        saved_in_journal(journal: &Place, creds: &Place, source: io::Error) => Storage(
+        saved_in_journal(journal: &Place, creds: &Place, source: io::Error) => Storage:
             match creds.secret() {
                 Some(_) => format!("{creds}: {source}; the new tokens are saved in {journal} on this machine"),
                 None => format!("{creds}: {source}; the new tokens are saved in {journal}"),
@@ -74,40 +73,40 @@ impl Error {
                 }
                 (None, Some(unfit)) => help_of(unfit, creds),
                 (None, None) => format!("Give yourself permission to write {creds} and its folder, and run this again: it moves them there."),
-            }
-        ).from_system(source);
+            },
+            from_system(source);
 
         /// A new pair arrived and no disk could store it: it is lost when this program ends.
-        not_saved(creds: &Place, source: io::Error, page: &str) => Storage(
+        not_saved(creds: &Place, source: io::Error, page: &str) => Storage:
             format!("{creds}: {source}; the new tokens could not be saved anywhere"),
             match creds.secret() {
                 Some(_) => "The refresh token in it has been used. When the vault works again:\n",
                 None => "The tokens in the file have been used. When the disk works again: ",
-            }.to_owned() + &make_new(page, creds)
-        ).new_tokens(true).from_system(source);
+            }.to_owned() + &make_new(page, creds),
+            new_tokens(true), from_system(source);
 
         // A refresh failed.
 
         /// The authorization server could not be reached. The refresh token was not sent.
-        auth_server_unreachable(url: &str, reason: &NetworkError, in_doubt: bool) => AuthServer(
+        auth_server_unreachable(url: &str, reason: &NetworkError, in_doubt: bool) => AuthServer:
             format!("the tokens could not be refreshed: {reason} (POST {url})"),
             // The host comes from the access token, not from aac_url.txt.
-            reason.help_for(url, "")
-        ).because(Cause::Unsent).retryable(!reason.is_lasting()).unspent(in_doubt);
+            reason.help_for(url, ""),
+            because(Cause::Unsent), retryable(!reason.is_lasting()), unspent(in_doubt);
 
         /// The authorization server is rate limiting (HTTP 429), and may have said how long to wait. The
         /// refresh token is not used up.
-        auth_server_busy(url: &str, status: u16, wait: Option<Duration>, in_doubt: bool) => AuthServer(
+        auth_server_busy(url: &str, status: u16, wait: Option<Duration>, in_doubt: bool) => AuthServer:
             match (status_line(status), wait.map(|wait| wait.as_secs())) {
                 (line, None) => format!("the tokens could not be refreshed yet: {line} (POST {url})"),
                 (line, Some(wait)) => format!("the tokens could not be refreshed yet: {line} (POST {url}), try again in {wait} s"),
             },
-            "Wait, and run this again."
-        ).exit(status_code(status)).retryable(true).after(wait).unspent(in_doubt);
+            "Wait, and run this again.",
+            exit(status_code(status)), retryable(true), after(wait), unspent(in_doubt);
 
         /// The authorization server refused the request, not the token. The token is not used up. The message
         /// is the server's, without secrets.
-        refresh_refused(url: &str, status: u16, message: &str, by: Refuser, in_doubt: bool) => AuthServer(
+        refresh_refused(url: &str, status: u16, message: &str, by: Refuser, in_doubt: bool) => AuthServer:
             format!("the tokens could not be refreshed: {}{} (POST {url})", status_line(status), after_colon(message)),
             match (status, by) {
                 (300..=399, _) => "The token endpoint redirects, which is not followed. There may be a proxy or a login page in between.".to_owned(),
@@ -119,47 +118,47 @@ impl Error {
                     "Something between you and the server answered, such as a proxy, a firewall or a login page: the server itself answers in JSON.\n\
                      Ask whoever runs your network to let requests to {url} pass."
                 ),
-            }
-        ).exit(status_code(status)).retryable(status >= 500).unspent(in_doubt);
+            },
+            exit(status_code(status)), retryable(status >= 500), unspent(in_doubt);
 
         /// The refresh token in `creds` is dead (`invalid_grant`, RFC 6749 §5.2): new tokens are needed. The
         /// message is the server's, without secrets. `lost` is what happened to the response when this token
         /// was sent before, if it was.
-        tokens_refused(url: &str, message: String, creds: &Place, page: &str, lost: Option<&str>) => Tokens(
+        tokens_refused(url: &str, message: String, creds: &Place, page: &str, lost: Option<&str>) => Tokens:
             format!("the refresh token in {creds} is refused{} (POST {url})", after_colon(&message)),
             match (lost, make_new(page, creds)) {
                 (Some(what), new) => format!("It was sent before, and the response was lost: {what}.\n{new}"),
                 (None, new) => format!("It was used before, revoked or disabled, or it has expired.\n{new}"),
-            }
-        ).because(Cause::TokensRefused { message, was_lost: lost.is_some() }).new_tokens(true).exit(4);
+            },
+            because(Cause::TokensRefused { message, was_lost: lost.is_some() }), new_tokens(true), exit(4);
 
         /// The refresh token in `creds` says itself that it is dead.
-        expired(creds: &Place, page: &str) => Tokens(
+        expired(creds: &Place, page: &str) => Tokens:
             format!("the refresh token in {creds} has expired"),
-            make_new(page, creds)
-        ).new_tokens(true).exit(4);
+            make_new(page, creds),
+            new_tokens(true), exit(4);
 
         /// The response to a refresh was lost or incomplete twice, or came with this status: the token in
         /// `creds` may be used up.
-        response_lost(url: &str, what: &str, status: Option<u16>, creds: &Place, page: &str) => AuthServer(
+        response_lost(url: &str, what: &str, status: Option<u16>, creds: &Place, page: &str) => AuthServer:
             format!("the response with the new tokens was lost: {what} (POST {url}); the refresh token in {creds} may have been used"),
             format!(
                 "Run this again: that works if the server did not process the request, or has a grace period.\n\
                  If the token is refused then: {}", make_new(page, creds)
-            )
-        ).because(Cause::ResponseLost { what: what.to_owned(), status }).exit(status.map_or(1, status_code)).retryable(true);
+            ),
+            because(Cause::ResponseLost { what: what.to_owned(), status }), exit(status.map_or(1, status_code)), retryable(true);
 
         /// The server sent a new refresh token without an access token that is of use. It is saved in `place`.
         /// `page` is where new tokens are created, if the refresh token is not sent for a while.
-        no_access_token(url: &str, what: &str, account: &str, place: &Place, page: Option<&str>) => AuthServer(
+        no_access_token(url: &str, what: &str, account: &str, place: &Place, page: Option<&str>) => AuthServer:
             format!("the server sent a new refresh token without a usable access token: {what} (POST {url}); it is saved in {place} ({account})"),
-            page.map_or_else(|| "Run this again.".to_owned(), |page| unused(page, place))
-        ).retryable(true);
+            page.map_or_else(|| "Run this again.".to_owned(), |page| unused(page, place)),
+            retryable(true);
 
         /// The error of a run that held the lock before this one and failed moments ago with the same token, or
         /// of a program on another machine. What it met may have passed. If not, this run gets the server's own
         /// word.
-        noted(message: &str, help: &str, exit_code: u8) => AuthServer(message, help).exit(exit_code).retryable(true);
+        noted(message: &str, help: &str, exit_code: u8) => AuthServer: message, help, exit(exit_code), retryable(true);
     }
 
     /// Adds the files with pairs that are set aside and were not tried, each with its account.

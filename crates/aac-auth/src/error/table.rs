@@ -9,8 +9,8 @@ pub(crate) struct Problem {
 
 /// Makes a function of each [`Problem`]: its name, the variant that it is, what is wrong, and what to do.
 macro_rules! problems {
-    ($($(#[$doc:meta])* $name:ident($($arg:ident: $type:ty),*) =>
-        $variant:ident($message:literal, $help:expr);)*) => {
+    ($($(#[$doc:meta])* $name:ident($($arg:ident: $type:ty),*) => $variant:ident:
+        $message:literal, $help:expr;)*) => {
         $($(#[$doc])*
         pub(crate) fn $name($($arg: $type),*) -> Self {
             Self::$variant(Problem { message: format!($message), help: $help.into() })
@@ -21,8 +21,8 @@ macro_rules! problems {
 /// Makes a function of each [`Error`](crate::Error): its name, its kind, what happened, what to do, and
 /// what else a program asks of it.
 macro_rules! errors {
-    ($($(#[$doc:meta])* $name:ident($($arg:ident: $type:ty),*) =>
-        $kind:ident($message:expr, $help:expr)$(.$more:ident($($with:expr),*))*;)*) => {
+    ($($(#[$doc:meta])* $name:ident($($arg:ident: $type:ty),*) => $kind:ident:
+        $message:expr, $help:expr $(, $more:ident($($with:expr),*))*;)*) => {
         $($(#[$doc])*
         pub(crate) fn $name($($arg: $type),*) -> Self {
             Self::new(ErrorKind::$kind, $message, $help)$(.$more($($with),*))*

@@ -26,85 +26,70 @@ pub(crate) enum VaultProblem {
 /// command that puts tokens there.
 impl VaultProblem {
     problems! {
-        no_address() => Lasting(
+        no_address() => Lasting:
             "VAULT_ADDR is not set",
-            "Set VAULT_ADDR (or BAO_ADDR) to the address of your vault: https://host:8200."
-        );
-        not_a_url(variable: &str) => Lasting(
+            "Set VAULT_ADDR (or BAO_ADDR) to the address of your vault: https://host:8200.";
+        not_a_url(variable: &str) => Lasting:
             "{variable} is not the URL of a host",
-            format!("Set {variable} to the address of your vault and nothing else: https://host:8200.")
-        );
+            format!("Set {variable} to the address of your vault and nothing else: https://host:8200.");
         /// Only loopback addresses may use plain http.
-        not_https(variable: &str) => Lasting("{variable} is not https", format!(
+        not_https(variable: &str) => Lasting: "{variable} is not https", format!(
             "The tokens would travel in clear. Use https:// in {variable}; http:// is for an agent or proxy on this machine alone."
-        ));
-        skips_verification(variable: &str) => Lasting(
+        );
+        skips_verification(variable: &str) => Lasting:
             "{variable} turns off the check of the vault's certificate",
-            format!("Unset {variable}, and name the certificate of your vault's CA instead: VAULT_CACERT=/path/to/ca.pem.")
-        );
+            format!("Unset {variable}, and name the certificate of your vault's CA instead: VAULT_CACERT=/path/to/ca.pem.");
         /// No header can carry it.
-        not_a_header(variable: &str) => Lasting(
+        not_a_header(variable: &str) => Lasting:
             "{variable} has invalid characters",
-            format!("Set {variable} to the name of your namespace and nothing else, or unset it.")
-        );
-        no_token() => Lasting(
+            format!("Set {variable} to the name of your namespace and nothing else, or unset it.");
+        no_token() => Lasting:
             "there is no token for the vault",
-            "Set VAULT_TOKEN (or BAO_TOKEN), or log in: bao login, vault login."
-        );
-        token_unclean(place: &str) => Lasting(
+            "Set VAULT_TOKEN (or BAO_TOKEN), or log in: bao login, vault login.";
+        token_unclean(place: &str) => Lasting:
             "the vault's token in {place} has spaces or invalid characters",
-            "Copy the vault's token again: one line, without spaces."
-        );
+            "Copy the vault's token again: one line, without spaces.";
         /// The file that the variable names holds none.
-        no_certificates(variable: &str, what: &str) => Lasting(
+        no_certificates(variable: &str, what: &str) => Lasting:
             "{variable}: {what}",
-            format!("Set {variable} to a PEM file with the certificate of your vault's CA.")
-        );
-        not_a_data_path() => Lasting(
+            format!("Set {variable} to a PEM file with the certificate of your vault's CA.");
+        not_a_data_path() => Lasting:
             "not the path of a secret's data",
-            "Put the path of the API in creds.json, with data/ behind the name of the engine: {\"vault\": \"secret/data/aac\"} is bao kv put secret/aac. Yours is \"{path}\"."
-        );
+            "Put the path of the API in creds.json, with data/ behind the name of the engine: {\"vault\": \"secret/data/aac\"} is bao kv put secret/aac. Yours is \"{path}\".";
         /// It is the path of the command line.
-        no_data() => Lasting(
+        no_data() => Lasting:
             "the path lacks data/",
             "Yours is \"{path}\". Put data/ behind the name of the engine in creds.json: {\"vault\": \"secret/data/aac\"} is bao kv put secret/aac.\n\
-             The engine must be KV version 2. To turn one of version 1 into that: bao kv enable-versioning secret."
-        );
-        version1() => Version1(
+             The engine must be KV version 2. To turn one of version 1 into that: bao kv enable-versioning secret.";
+        version1() => Version1:
             "the engine is KV version 1; version 2 is needed",
-            "Version 1 ignores check-and-set, so two programs would use one token. Enable version 2: bao kv enable-versioning {engine}."
-        );
-        denied() => Denied(
+            "Version 1 ignores check-and-set, so two programs would use one token. Enable version 2: bao kv enable-versioning {engine}.";
+        denied() => Denied:
             "permission denied (HTTP 403)",
             "The vault's token is wrong or has expired, or its policy lacks this line:\n\
              path \"{path}\" { capabilities = [\"read\", \"update\"] }\n\
-             Log in again (bao login), or have the policy changed."
-        );
-        no_secret() => Lasting(
+             Log in again (bao login), or have the policy changed.";
+        no_secret() => Lasting:
             "there is no such secret (HTTP 404)",
-            "Put the tokens there, from a file with both as creds.json has them: {put}. The vault may also hide the secret from you."
-        );
+            "Put the tokens there, from a file with both as creds.json has them: {put}. The vault may also hide the secret from you.";
         /// Its newest version was deleted then.
-        deleted(time: &str) => Lasting("it was deleted at {time}", PUT_NEW);
+        deleted(time: &str) => Lasting: "it was deleted at {time}", PUT_NEW;
         /// Its newest version is gone for good.
-        destroyed() => Lasting("it was destroyed", PUT_NEW);
+        destroyed() => Lasting: "it was destroyed", PUT_NEW;
         /// Or about to be.
-        sealed() => Passing(
+        sealed() => Passing:
             "the vault is sealed or has no leader (HTTP 503)",
-            "Unseal the vault, or wait until it has a leader, and run this again."
-        );
-        rate_limited() =>
-            Passing("the vault limits the rate of requests (HTTP 429)", "Run this again in a minute.");
+            "Unseal the vault, or wait until it has a leader, and run this again.";
+        rate_limited() => Passing:
+            "the vault limits the rate of requests (HTTP 429)", "Run this again in a minute.";
         /// It took so long to claim the tokens, or to reach the authorization server.
-        too_slow() => Passing(
+        too_slow() => Passing:
             "the refresh token could not be sent within 5 s of its claim, three times",
-            "Writing to the vault takes too long, or connecting to the authorization server. Find out which (curl -v), and run this again."
-        );
+            "Writing to the vault takes too long, or connecting to the authorization server. Find out which (curl -v), and run this again.";
         /// The response is not one of KV version 2.
-        bad_response(what: &str) => Lasting(
+        bad_response(what: &str) => Lasting:
             "not a response of a vault: {what}",
-            "Does VAULT_ADDR name a vault, and not a web page or a proxy in between?"
-        );
+            "Does VAULT_ADDR name a vault, and not a web page or a proxy in between?";
     }
 
     pub(crate) fn network(reason: &NetworkError) -> Self {
@@ -171,17 +156,17 @@ impl error::Error for VaultProblem {}
 impl Error {
     errors! {
         /// The vault that has the tokens cannot be used. Nothing was sent.
-        vault(secret: &Place, problem: &VaultProblem, in_doubt: bool) => Storage(
+        vault(secret: &Place, problem: &VaultProblem, in_doubt: bool) => Storage:
             format!("{secret}: {problem}"),
-            problem.help(secret)
-        ).retryable(matches!(problem, VaultProblem::Passing(_))).unspent(in_doubt);
+            problem.help(secret),
+            retryable(matches!(problem, VaultProblem::Passing(_))), unspent(in_doubt);
 
         /// A program on this machine or another has claimed the tokens in a vault for too long: its host and
         /// process, and when it did.
-        claimed(secret: &Place, holder: &str, since: &str) => Storage(
+        claimed(secret: &Place, holder: &str, since: &str) => Storage:
             format!("{secret}: claimed by {holder} since {since}"),
-            format!("See whether {holder} (host and process) still runs. Three minutes after it has ended, another program takes over.")
-        ).retryable(true);
+            format!("See whether {holder} (host and process) still runs. Three minutes after it has ended, another program takes over."),
+            retryable(true);
     }
 }
 
