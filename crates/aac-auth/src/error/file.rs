@@ -222,27 +222,24 @@ impl Error {
         let fill_in =
             |(place, page): &_| format!("Put your own value in {place}. You find it at {page}\n");
         let help = files.iter().map(fill_in).collect::<String>() + TRY_IT;
-        Self::new(ErrorKind::Config, message, help).new_tokens(!fields.is_empty())
+        Self::new(ErrorKind::Config, message, help)
+            .with(|error| error.needs_new_tokens = !fields.is_empty())
     }
 
     /// One of the three files, or a file beside creds.json, cannot be used. Nothing was sent.
     pub(crate) fn unusable(place: impl Into<Place>, problem: FileProblem) -> Self {
         let place = place.into();
         let (what, help) = problem.texts(&place);
-        let kind = match problem {
+        Self::new(ErrorKind::Config, format!("{place}: {what}"), help).with(|error| match problem {
             FileProblem::Torn | FileProblem::UnknownJournal | FileProblem::Unfit(_) => {
-                ErrorKind::Storage
+                error.kind = ErrorKind::Storage;
             }
-            _ => ErrorKind::Config,
-        };
-        let error = Self::new(kind, format!("{place}: {what}"), help);
-        match problem {
             FileProblem::PlaceholderTokens(_) | FileProblem::OAuthError { .. } => {
-                error.new_tokens(true)
+                error.needs_new_tokens = true;
             }
-            FileProblem::Unreadable(source) => error.from_system(source),
-            _ => error,
-        }
+            FileProblem::Unreadable(source) => error.source = Some(source),
+            _ => {}
+        })
     }
 
     /// The error of a file that the user named, which could not be read or written.
@@ -256,14 +253,15 @@ impl Error {
     /// ```
     pub fn file(path: impl AsRef<Path>, source: io::Error) -> Self {
         let message = format!("{}: {source}", path.as_ref().display());
-        Self::new(ErrorKind::Io, message, limit_of_files(&source)).from_system(source)
+        Self::new(ErrorKind::Io, message, limit_of_files(&source))
+            .with(|error| error.source = Some(source))
     }
 
     /// Standard output could not be written. If its reader stopped reading ([`io::ErrorKind::BrokenPipe`]),
     /// that is no failure, and [`Error::report`] prints nothing.
     pub(crate) fn output(source: io::Error) -> Self {
         let code = if source.kind() == io::ErrorKind::BrokenPipe { 0 } else { 1 };
-        Self::file("standard output", source).exit(code)
+        Self::file("standard output", source).with(|error| error.exit_code = code)
     }
 }
 

@@ -140,13 +140,13 @@ impl HttpError {
 impl Error {
     /// The API responded with a status other than 2xx.
     pub(crate) fn status(error: HttpError) -> Self {
-        let mut made = Self::new(ErrorKind::Http, error.to_string(), error.help())
-            .exit(status_code(error.status.as_u16()))
-            .retryable(error.is_retryable())
-            .perhaps_done(error.may_have_taken_effect())
-            .after(error.retry_after);
-        made.0.http = Some(error);
-        made
+        Self::new(ErrorKind::Http, error.to_string(), error.help()).with(|details| {
+            details.exit_code = status_code(error.status.as_u16());
+            details.is_retryable = error.is_retryable();
+            details.may_have_taken_effect = error.may_have_taken_effect();
+            details.retry_after = error.retry_after;
+            details.http = Some(error);
+        })
     }
 }
 

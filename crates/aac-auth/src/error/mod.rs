@@ -120,44 +120,8 @@ impl Error {
         }))
     }
 
-    fn because(mut self, cause: Cause) -> Self {
-        self.0.cause = cause;
-        self
-    }
-
-    fn exit(mut self, code: u8) -> Self {
-        self.0.exit_code = code;
-        self
-    }
-
-    fn new_tokens(mut self, are_needed: bool) -> Self {
-        self.0.needs_new_tokens = are_needed;
-        self
-    }
-
-    fn retryable(mut self, is_retryable: bool) -> Self {
-        self.0.is_retryable = is_retryable;
-        self
-    }
-
-    fn perhaps_done(mut self, is_perhaps_done: bool) -> Self {
-        self.0.may_have_taken_effect = is_perhaps_done;
-        self
-    }
-
-    fn after(mut self, wait: Option<Duration>) -> Self {
-        self.0.retry_after = wait;
-        self
-    }
-
-    /// This run did not use the refresh token.
-    fn unspent(mut self, in_doubt: bool) -> Self {
-        self.0.in_doubt = Some(in_doubt);
-        self
-    }
-
-    fn from_system(mut self, source: io::Error) -> Self {
-        self.0.source = Some(source);
+    fn with(mut self, set: impl FnOnce(&mut Details)) -> Self {
+        set(&mut self.0);
         self
     }
 }
@@ -173,7 +137,7 @@ impl Error {
     /// assert_eq!((error.to_string().as_str(), error.exit_code()), ("--bom goes with --format csv", 2));
     /// ```
     pub fn usage(what: impl Into<String>) -> Self {
-        Self::new(ErrorKind::Usage, what, "").exit(2)
+        Self::new(ErrorKind::Usage, what, "").with(|error| error.exit_code = 2)
     }
 
     /// The error of a response that is not as the program expects it. Its exit code is 1, and its kind is

@@ -150,7 +150,9 @@ impl Error {
                 }
                 (false, true, _) => CHECK_FIRST.to_owned(),
             },
-            retryable(!reason.is_lasting() && (is_safe(method) || !reason.is_sent())), perhaps_done(!is_safe(method) && reason.is_sent()), because(Cause::Transport(reason));
+            is_retryable: !reason.is_lasting() && (is_safe(method) || !reason.is_sent()),
+            may_have_taken_effect: !is_safe(method) && reason.is_sent(),
+            cause: Cause::Transport(reason);
 
         /// The API's response is cut off, or not JSON.
         bad_response(method: &str, url: &str, what: &str) => Response:
@@ -159,7 +161,7 @@ impl Error {
                 true => "Run this again. If the problem persists, a proxy or a login page may be in between.",
                 false => CHECK_FIRST,
             },
-            perhaps_done(!is_safe(method));
+            may_have_taken_effect: !is_safe(method);
 
         /// The API's response does not fit into what is held in memory of one.
         over_limit(method: &str, url: &str, limit: Limit) => Response:
@@ -168,7 +170,7 @@ impl Error {
                 Limit::Time(_) => "Ask for fewer rows at a time (--page-size N), or give it more time with --timeout SECS. A file has no such limit (raw_call: -o FILE).",
                 _ => "Ask for fewer rows at a time (--page-size N). A file has no such limit (raw_call: -o FILE).",
             },
-            perhaps_done(!is_safe(method));
+            may_have_taken_effect: !is_safe(method);
 
         /// Rows were requested, and the response is not a list, or not one that can be read page by page.
         no_list(url: &str, what: &str, help: &str) => Response: format!("{what} (GET {url})"), help;
@@ -177,7 +179,7 @@ impl Error {
         unexpected(method: &str, url: &str, what: &str) => Response:
             format!("the response is not as expected: {what} ({method} {url})"),
             check_first(method) + ADAPT,
-            perhaps_done(!is_safe(method));
+            may_have_taken_effect: !is_safe(method);
     }
 
     /// A list was interrupted after so many of its rows.

@@ -31,7 +31,7 @@ impl Error {
         locked(path: &Place, waited: Duration) => Storage:
             format!("{path}: held by another program for {} s", waited.as_secs()),
             format!("Find the program that has {path} open. Do not delete the file: the lock ends with the program that holds it."),
-            retryable(true);
+            is_retryable: true;
 
         /// The disk cannot store a new pair of tokens. This was detected before anything was sent.
         not_writable(path: &Place, source: io::Error, in_doubt: bool) => Storage:
@@ -44,14 +44,14 @@ impl Error {
                 (_, io::ErrorKind::FileTooLarge) => limit_of_files(&source).to_owned(),
                 _ => format!("Tokens are refreshed only where the new ones can be saved. Give yourself permission to write {path} and its folder, and free up disk space."),
             },
-            because(Cause::NotWritable), unspent(in_doubt), from_system(source);
+            cause: Cause::NotWritable, in_doubt: Some(in_doubt), source: Some(source);
 
         /// creds.json was replaced by an older copy: its refresh token was used then, and must not be sent
         /// again. The newer pair is not on this machine.
         older_copy(creds: &Place, used: &str, page: &str) => Tokens:
             format!("{creds}: it was replaced by an older copy, whose refresh token was used on {used}"),
             format!("Restore the newer file if you have it. Otherwise:\n{}", make_new(page, creds)),
-            new_tokens(true), exit(4);
+            needs_new_tokens: true, exit_code: 4;
 
         /// creds.json holds no tokens, and pairs of several accounts are set aside: in these files, each with
         /// its account.
@@ -74,7 +74,7 @@ impl Error {
                 (None, Some(unfit)) => help_of(unfit, creds),
                 (None, None) => format!("Give yourself permission to write {creds} and its folder, and run this again: it moves them there."),
             },
-            from_system(source);
+            source: Some(source);
 
         /// A new pair arrived and no disk could store it: it is lost when this program ends.
         not_saved(creds: &Place, source: io::Error, page: &str) => Storage:
@@ -83,7 +83,7 @@ impl Error {
                 Some(_) => "The refresh token in it has been used. When the vault works again:\n",
                 None => "The tokens in the file have been used. When the disk works again: ",
             }.to_owned() + &make_new(page, creds),
-            new_tokens(true), from_system(source);
+            needs_new_tokens: true, source: Some(source);
 
         // A refresh failed.
 
@@ -92,7 +92,7 @@ impl Error {
             format!("the tokens could not be refreshed: {reason} (POST {url})"),
             // The host comes from the access token, not from aac_url.txt.
             reason.help_for(url, ""),
-            because(Cause::Unsent), retryable(!reason.is_lasting()), unspent(in_doubt);
+            cause: Cause::Unsent, is_retryable: !reason.is_lasting(), in_doubt: Some(in_doubt);
 
         /// The authorization server is rate limiting (HTTP 429), and may have said how long to wait. The
         /// refresh token is not used up.
@@ -102,7 +102,7 @@ impl Error {
                 (line, Some(wait)) => format!("the tokens could not be refreshed yet: {line} (POST {url}), try again in {wait} s"),
             },
             "Wait, and run this again.",
-            exit(status_code(status)), retryable(true), after(wait), unspent(in_doubt);
+            exit_code: status_code(status), is_retryable: true, retry_after: wait, in_doubt: Some(in_doubt);
 
         /// The authorization server refused the request, not the token. The token is not used up. The message
         /// is the server's, without secrets.
@@ -119,7 +119,7 @@ impl Error {
                      Ask whoever runs your network to let requests to {url} pass."
                 ),
             },
-            exit(status_code(status)), retryable(status >= 500), unspent(in_doubt);
+            exit_code: status_code(status), is_retryable: status >= 500, in_doubt: Some(in_doubt);
 
         /// The refresh token in `creds` is dead (`invalid_grant`, RFC 6749 §5.2): new tokens are needed. The
         /// message is the server's, without secrets. `lost` is what happened to the response when this token
@@ -130,13 +130,14 @@ impl Error {
                 (Some(what), new) => format!("It was sent before, and the response was lost: {what}.\n{new}"),
                 (None, new) => format!("It was used before, revoked or disabled, or it has expired.\n{new}"),
             },
-            because(Cause::TokensRefused { message, was_lost: lost.is_some() }), new_tokens(true), exit(4);
+            cause: Cause::TokensRefused { message, was_lost: lost.is_some() },
+            needs_new_tokens: true, exit_code: 4;
 
         /// The refresh token in `creds` says itself that it is dead.
         expired(creds: &Place, page: &str) => Tokens:
             format!("the refresh token in {creds} has expired"),
             make_new(page, creds),
-            new_tokens(true), exit(4);
+            needs_new_tokens: true, exit_code: 4;
 
         /// The response to a refresh was lost or incomplete twice, or came with this status: the token in
         /// `creds` may be used up.
@@ -146,19 +147,21 @@ impl Error {
                 "Run this again: that works if the server did not process the request, or has a grace period.\n\
                  If the token is refused then: {}", make_new(page, creds)
             ),
-            because(Cause::ResponseLost { what: what.to_owned(), status }), exit(status.map_or(1, status_code)), retryable(true);
+            cause: Cause::ResponseLost { what: what.to_owned(), status },
+            exit_code: status.map_or(1, status_code), is_retryable: true;
 
         /// The server sent a new refresh token without an access token that is of use. It is saved in `place`.
         /// `page` is where new tokens are created, if the refresh token is not sent for a while.
         no_access_token(url: &str, what: &str, account: &str, place: &Place, page: Option<&str>) => AuthServer:
             format!("the server sent a new refresh token without a usable access token: {what} (POST {url}); it is saved in {place} ({account})"),
             page.map_or_else(|| "Run this again.".to_owned(), |page| unused(page, place)),
-            retryable(true);
+            is_retryable: true;
 
         /// The error of a run that held the lock before this one and failed moments ago with the same token, or
         /// of a program on another machine. What it met may have passed. If not, this run gets the server's own
         /// word.
-        noted(message: &str, help: &str, exit_code: u8) => AuthServer: message, help, exit(exit_code), retryable(true);
+        noted(message: &str, help: &str, exit_code: u8) => AuthServer:
+            message, help, exit_code: exit_code, is_retryable: true;
     }
 
     /// Adds the files with pairs that are set aside and were not tried, each with its account.

@@ -22,10 +22,12 @@ macro_rules! problems {
 /// what else a program asks of it.
 macro_rules! errors {
     ($($(#[$doc:meta])* $name:ident($($arg:ident: $type:ty),*) => $kind:ident:
-        $message:expr, $help:expr $(, $more:ident($($with:expr),*))*;)*) => {
+        $message:expr, $help:expr $(, $field:ident: $value:expr)*;)*) => {
         $($(#[$doc])*
         pub(crate) fn $name($($arg: $type),*) -> Self {
-            Self::new(ErrorKind::$kind, $message, $help)$(.$more($($with),*))*
+            Self::new(ErrorKind::$kind, $message, $help).with(|_error| {
+                $(_error.$field = $value;)*
+            })
         })*
     };
 }

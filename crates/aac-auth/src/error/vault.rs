@@ -159,14 +159,14 @@ impl Error {
         vault(secret: &Place, problem: &VaultProblem, in_doubt: bool) => Storage:
             format!("{secret}: {problem}"),
             problem.help(secret),
-            retryable(matches!(problem, VaultProblem::Passing(_))), unspent(in_doubt);
+            is_retryable: matches!(problem, VaultProblem::Passing(_)), in_doubt: Some(in_doubt);
 
         /// A program on this machine or another has claimed the tokens in a vault for too long: its host and
         /// process, and when it did.
         claimed(secret: &Place, holder: &str, since: &str) => Storage:
             format!("{secret}: claimed by {holder} since {since}"),
             format!("See whether {holder} (host and process) still runs. Three minutes after it has ended, another program takes over."),
-            retryable(true);
+            is_retryable: true;
     }
 }
 
