@@ -1,7 +1,7 @@
 //! Every error: what happened, what to do about it, and its exit code.
 //!
 //! [`Display`](fmt::Display) is one line that says what happened and names the file or URL;
-//! [`Error::help`] says what to do. One function makes an error, and has all of that side by side: in
+//! [`Error::help`] says what to do. Each error is a row of a table that has all of that side by side: in
 //! [`mod@file`], [`vault`], [`refresh`] and [`network`], or for a response with a status in [`http`].
 
 pub(crate) mod display;

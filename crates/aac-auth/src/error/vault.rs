@@ -33,9 +33,9 @@ impl VaultProblem {
             "{variable} is not the URL of a host",
             format!("Set {variable} to the address of your vault and nothing else: https://host:8200.");
         /// Only loopback addresses may use plain http.
-        not_https(variable: &str) => Lasting: "{variable} is not https", format!(
-            "The tokens would travel in clear. Use https:// in {variable}; http:// is for an agent or proxy on this machine alone."
-        );
+        not_https(variable: &str) => Lasting:
+            "{variable} is not https",
+            format!("The tokens would travel in clear. Use https:// in {variable}; http:// is for an agent or proxy on this machine alone.");
         skips_verification(variable: &str) => Lasting:
             "{variable} turns off the check of the vault's certificate",
             format!("Unset {variable}, and name the certificate of your vault's CA instead: VAULT_CACERT=/path/to/ca.pem.");

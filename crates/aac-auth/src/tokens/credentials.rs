@@ -210,6 +210,7 @@ impl Document {
         let has_tokens = [ACCESS, REFRESH].iter().any(|field| self.0.contains_key(*field));
         if let Some(OAuthError { code, message }) = self.error()
             && !has_tokens
+            && !code.is_empty()
         {
             // Another one was not written by such a server, and may be a secret.
             let is_known = OAUTH_ERRORS.contains(&&*code);
@@ -321,11 +322,12 @@ impl Document {
 
     /// The error of an authorization server in the place of tokens.
     fn error(&self) -> Option<OAuthError> {
-        let text =
-            |field| self.0.get(field).and_then(Value::as_str).filter(|text| !text.is_empty());
-        let code = text("error")?.to_owned();
-        let description = text("error_description").map(|text| format!(": {text}"));
-        Some(OAuthError { message: code.clone() + &description.unwrap_or_default(), code })
+        let text = |value: Option<&Value>| Some(value?.as_str()?.to_owned());
+        let error = self.0.get("error");
+        let code = text(error).or_else(|| text(error?.get("message")))?;
+        let description = text(self.0.get("error_description")).filter(|text| !text.is_empty());
+        let message = description.map_or_else(|| code.clone(), |text| format!("{code}: {text}"));
+        Some(OAuthError { code, message })
     }
 
     pub(crate) fn arrival(&self) -> Option<Arrival> {
@@ -539,6 +541,20 @@ mod tests {
             "iss": "https://pingauth.alteryxcloud.com/as", "client_id": "id", "iat": iat, "exp": iat + 300,
         });
         format!("eyJ9.{}.c2ln", BASE64URL.encode(claims.to_string()))
+    }
+
+    #[test]
+    fn an_access_token_of_another_region_is_not_put_into_creds_json() {
+        let hosts = Hosts::parse("https://api.eu1.alteryxcloud.com").unwrap();
+        let body = json!({ ACCESS: jwt(2000), REFRESH: "next" }).to_string();
+        let response = TokenResponse::parse(body.as_bytes(), LocalTime(5), &hosts).unwrap();
+        let before = json!({ ACCESS: "own", REFRESH: "spent" }).to_string();
+        let before = Document::parse(before.as_bytes()).unwrap();
+        let after = response.merge_into(before, None);
+        assert_eq!(
+            (after.token(ACCESS).ok(), after.token(REFRESH).ok()),
+            (Some("own"), Some("next"))
+        );
     }
 
     /// Any JSON text of a value, with numbers of any length.
