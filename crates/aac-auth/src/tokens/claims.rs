@@ -72,11 +72,11 @@ impl Claims {
 
     /// Whether both belong to the same user and workspace. Unknown values are not the same.
     pub(crate) fn is_same_account(&self, other: &Self) -> bool {
-        let known = |claims: &Self| {
-            let Self { iss, client_id, sub, scope, .. } = claims.clone();
-            Some([iss?, client_id?, sub?, scope?])
+        let account = |claims: &Self| {
+            let Self { iss, client_id, sub, scope, .. } = claims;
+            Some([iss.clone()?, client_id.clone()?, sub.clone()?, scope.clone()?])
         };
-        known(self).is_some_and(|own| known(other) == Some(own))
+        account(self).is_some_and(|own| account(other) == Some(own))
     }
 
     /// The account, in words.
