@@ -351,8 +351,9 @@ impl Document {
 
 /// Why a text is not JSON, as far as it can be told.
 fn not_json(text: &str, error: &serde_json::Error) -> FileProblem {
-    let is_broken = |line: &str| line.matches('"').count() % 2 == 1;
-    if let Some(index) = text.lines().position(is_broken) {
+    // The last line may only be half written.
+    let is_broken = |line: &str| line.ends_with('\n') && line.matches('"').count() % 2 == 1;
+    if let Some(index) = text.split_inclusive('\n').position(is_broken) {
         return FileProblem::token_on_several_lines(index + 1);
     }
     let (line, column, reason) = (error.line(), error.column(), error.to_string());
