@@ -164,10 +164,13 @@ impl Client {
 
 /// Finds the folder, and reads the settings in it.
 fn settings(named: Option<PathBuf>) -> Result<Settings> {
-    let (settings, unfilled) = Settings::load(&folder(named)?)?;
-    let Some((path, page)) = unfilled else { return Ok(settings) };
+    let settings = Settings::load(&folder(named)?)?;
+    if !settings.project_id.is_empty() {
+        return Ok(settings);
+    }
     // Whoever left one file unfilled probably left both: report them at once.
-    let mut files = vec![(Place::File(path), page)];
+    let unfilled = settings.creds.with_file_name("client_id.txt");
+    let mut files = vec![(Place::File(unfilled), settings.hosts.project_page())];
     let fields = credentials::placeholders(&settings.creds);
     if !fields.is_empty() {
         files.push((Place::File(settings.creds), settings.hosts.token_page()));
@@ -181,13 +184,13 @@ fn folder(named: Option<PathBuf>) -> Result<Folder> {
     let path = match named {
         Some(named) if named.is_dir() => named,
         Some(file) if file.is_file() => return Err(Error::not_a_folder(&file)),
-        Some(folder) => return Err(Error::no_folder(&folder, true)),
+        Some(folder) => return Err(Error::no_folder(&folder)),
         None => {
             let start = env::current_dir().unwrap_or_default();
             let has_tokens = |folder: &&Path| store::folder::has_tokens(&folder.join("creds.json"));
             match start.ancestors().find(has_tokens) {
                 Some(folder) => folder.to_owned(),
-                None => return Err(Error::no_folder(&start, false)),
+                None => return Err(Error::no_creds(&start)),
             }
         }
     };

@@ -37,7 +37,7 @@ pub(crate) fn read<T: DeserializeOwned>(text: &str, method: &str, url: &str) -> 
     read.map_err(|error| {
         // A value that does not fit is in it, and may be a token.
         let what = redact(&misfit(json, text, &direct, &error), &[], SHOWN);
-        Error::unexpected(Some((method, url)), &what)
+        Error::unexpected(method, url, &what)
     })
 }
 

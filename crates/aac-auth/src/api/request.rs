@@ -128,7 +128,7 @@ impl Client {
             Value::Number(id) => Ok(self.workspace().get_or_init(|| id.to_string())),
             _ => {
                 let what = "the workspace has no number for an id";
-                Err(Error::unexpected(Some(("GET", &url)), what))
+                Err(Error::unexpected("GET", &url, what))
             }
         }
     }

@@ -44,13 +44,11 @@ const TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::
 pub struct ConnectionOptions {
     // The flags' help. `--help` has one line for each.
     /// Folder of creds.json [env AAC_DIR; else here or above]
-    #[cfg_attr(feature = "clap", arg(long, value_name = "DIR"))]
-    #[cfg_attr(feature = "clap", arg(value_parser = folder()))]
+    #[cfg_attr(feature = "clap", arg(long, value_name = "DIR", value_parser = folder()))]
     pub(crate) dir: Option<PathBuf>,
 
     /// Seconds for a response, and between reads
-    #[cfg_attr(feature = "clap", arg(long, value_name = "SECS", default_value = "60"))]
-    #[cfg_attr(feature = "clap", arg(value_parser = seconds))]
+    #[cfg_attr(feature = "clap", arg(long, value_name = "SECS", default_value = "60", value_parser = seconds))]
     pub(crate) timeout: Duration,
 
     /// Retries after 429; GET: 502-504, network
@@ -142,7 +140,6 @@ fn folder() -> impl TypedValueParser<Value = PathBuf> {
 #[cfg(feature = "clap")]
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    seconds
-        .filter(|time| TIMEOUTS.contains(time))
-        .ok_or_else(|| "a number of seconds, more than 0 and at most 86400".to_owned())
+    let seconds = seconds.filter(|time| TIMEOUTS.contains(time));
+    seconds.ok_or_else(|| "a number of seconds, more than 0 and at most 86400".to_owned())
 }

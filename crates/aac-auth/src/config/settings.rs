@@ -12,27 +12,22 @@ use ureq::http::Uri;
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) hosts: Hosts,
-    /// Called the API project ID since 2025, and the client ID before. The file kept its name.
+    /// Called the API project ID since 2025, and the client ID before. Empty if it has not been filled in.
     pub(crate) project_id: String,
     pub(crate) creds: PathBuf,
 }
 
 impl Settings {
-    /// Reads the settings. If the API project ID has not been filled in, tells its file, and the page where
-    /// one is found.
-    pub(crate) fn load(folder: &Folder) -> Result<(Self, Option<(PathBuf, String)>)> {
-        let [url_file, creds] = ["aac_url.txt", "creds.json"].map(|name| folder.path.join(name));
-        folder.trust.check(&creds).map_err(|problem| Error::unusable(&creds, problem))?;
-        let hosts = folder
-            .read(&url_file)
-            .and_then(|text| Hosts::parse(&text))
-            .map_err(|problem| Error::unusable(&url_file, problem))?;
-        let (project_id, unfilled) = match project_id(folder, &hosts) {
-            Ok(id) => (id, None),
-            Err((path, FileProblem::Placeholder(page))) => (String::new(), Some((path, page))),
-            Err((path, problem)) => return Err(Error::unusable(&path, problem)),
-        };
-        Ok((Self { hosts, project_id, creds }, unfilled))
+    pub(crate) fn load(folder: &Folder) -> Result<Self> {
+        let creds = folder.path.join("creds.json");
+        match folder.trust.check(&creds, None) {
+            Ok(()) | Err(FileProblem::Missing) => {}
+            Err(problem) => return Err(Error::unusable(&creds, problem)),
+        }
+        let url_file = folder.path.join("aac_url.txt");
+        let hosts = folder.read(&url_file).and_then(|text| Hosts::parse(&text));
+        let hosts = hosts.map_err(|problem| Error::unusable(&url_file, problem))?;
+        Ok(Self { project_id: project_id(folder, &hosts)?, hosts, creds })
     }
 }
 
@@ -45,54 +40,50 @@ pub(crate) struct Folder {
 impl Folder {
     /// Reads one of the files, without surrounding whitespace.
     fn read(&self, path: &Path) -> Result<String, FileProblem> {
-        self.trust.check(path)?;
-        text::read_trimmed(path, |file| self.trust.check_open(path, file))
+        self.trust.check(path, None)?;
+        text::read_trimmed(path, |file| self.trust.check(path, Some(file)))
     }
 }
 
 /// Reads the API project ID from client_id.txt. If that is absent or still a placeholder, reads
 /// api_project_id.txt, the name used since April 2025.
-fn project_id(folder: &Folder, hosts: &Hosts) -> Result<String, (PathBuf, FileProblem)> {
-    let read = |name: &str| {
-        let path = folder.path.join(name);
-        folder
-            .read(&path)
-            .and_then(|id| check_project_id(id, hosts))
-            .map_err(|problem| (path, problem))
+fn project_id(folder: &Folder, hosts: &Hosts) -> Result<String> {
+    let unusable = |name, problem| Error::unusable(&folder.path.join(name), problem);
+    let read = |name| match folder.read(&folder.path.join(name)) {
+        Ok(id) => check_project_id(id, hosts).map_err(|problem| unusable(name, problem)).map(Some),
+        Err(FileProblem::Missing) => Ok(None),
+        Err(problem) => Err(unusable(name, problem)),
     };
-    let is_absent = |id: &Result<_, (_, FileProblem)>| {
-        matches!(id, Err((_, FileProblem::Missing | FileProblem::Placeholder(_))))
-    };
-    let old_name = read("client_id.txt");
-    if !is_absent(&old_name) {
-        return old_name;
+    let is_filled_in = |id: &String| !id.is_empty();
+    match read("client_id.txt")? {
+        Some(id) if is_filled_in(&id) => Ok(id),
+        old => {
+            let new = read("api_project_id.txt")?.filter(is_filled_in);
+            new.or(old).ok_or_else(|| unusable("client_id.txt", FileProblem::Missing))
+        }
     }
-    let new_name = read("api_project_id.txt");
-    if is_absent(&new_name) { old_name } else { new_name }
 }
 
-/// The ID goes out in a header: whatever looks like a secret that was put or linked here by mistake,
-/// or by somebody else, must not.
+/// The ID, empty if it is a placeholder. It goes out in a header: whatever looks like a secret that was put
+/// or linked here by mistake, or by somebody else, must not.
 fn check_project_id(id: String, hosts: &Hosts) -> Result<String, FileProblem> {
     if is_placeholder(&id) {
-        return Err(FileProblem::Placeholder(hosts.project_page()));
+        return Ok(String::new());
     }
-    if let Some(what) = text::likely_secret(&id) {
-        return Err(FileProblem::id_is_secret(what));
-    }
-    if id.contains(char::is_whitespace) {
-        return Err(FileProblem::id_with_blanks());
-    }
-    if !id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)) {
-        return Err(FileProblem::id_not_plain());
-    }
-    if !(8..=128).contains(&id.len()) {
-        return Err(FileProblem::id_length());
-    }
-    if is_uuid(&id) {
-        return Err(FileProblem::oauth_client_id(&hosts.project_page()));
-    }
-    Ok(id)
+    let problem = if let Some(what) = text::likely_secret(&id) {
+        FileProblem::id_is_secret(what)
+    } else if id.contains(char::is_whitespace) {
+        FileProblem::not_an_id("spaces inside the ID")
+    } else if !id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)) {
+        FileProblem::not_an_id("invalid characters in the ID")
+    } else if !(8..=128).contains(&id.len()) {
+        FileProblem::not_an_id("too short or too long for an ID")
+    } else if is_uuid(&id) {
+        FileProblem::oauth_client_id(&hosts.project_page())
+    } else {
+        return Ok(id);
+    };
+    Err(problem)
 }
 
 /// Whether the text is a placeholder from the vendor's files, such as `Your client id here`.
@@ -102,12 +93,8 @@ pub(crate) fn is_placeholder(text: &str) -> bool {
 }
 
 fn is_uuid(text: &str) -> bool {
-    let mut parts = text.split('-');
-    [8, 4, 4, 4, 12].into_iter().all(|length| {
-        parts.next().is_some_and(|part| {
-            part.len() == length && part.bytes().all(|byte| byte.is_ascii_hexdigit())
-        })
-    }) && parts.next().is_none()
+    text.split('-').map(str::len).eq([8, 4, 4, 4, 12])
+        && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
 }
 
 const DOMAIN: &str = "alteryxcloud.com";
@@ -170,6 +157,22 @@ impl Issuer {
     }
 }
 
+/// Checks the host of aac_url.txt. No part of it is shown but the name of a region.
+fn check_host(host: &str) -> Result<(), FileProblem> {
+    let is_region = |name: &str| name.len() <= 12 && !name.starts_with("pingauth");
+    let (what, region) = match names_below_domain(host).unwrap_or_default()[..] {
+        ["api", region] if is_region(region) => return Ok(()),
+        [region] if is_region(region) && !["api", "www"].contains(&region) => {
+            ("the address of the web pages, not of the API", region)
+        }
+        [_, .., region] if is_region(region) => {
+            ("the address of one workspace, not of the API", region)
+        }
+        _ => return Err(FileProblem::not_the_api("not a host of Alteryx Cloud's API")),
+    };
+    Err(FileProblem::OtherAddress { what, api: format!("https://api.{region}.{DOMAIN}") })
+}
+
 /// The two hosts that may receive the access token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Hosts {
@@ -183,66 +186,46 @@ pub(crate) struct Hosts {
 impl Hosts {
     /// Parses the content of aac_url.txt.
     pub(crate) fn parse(text: &str) -> Result<Self, FileProblem> {
+        let not_a_url = || FileProblem::not_the_api("not a URL");
         if text.lines().count() > 1 {
-            return Err(FileProblem::several_lines());
+            return Err(FileProblem::not_the_api("more than one line"));
         }
         if is_placeholder(text) {
-            return Err(FileProblem::not_a_url());
+            return Err(not_a_url());
         }
         if !text.contains("://") {
-            let url = format!("https://{text}");
-            return Err(match Self::parse(&url) {
-                Ok(_) => FileProblem::no_scheme(url.trim_end_matches('/')),
-                Err(FileProblem::OtherAddress { api, .. }) => FileProblem::no_scheme(&api),
-                Err(_) => FileProblem::not_a_url(),
+            return Err(match Self::parse(&format!("https://{text}")) {
+                Ok(Self { api, .. }) | Err(FileProblem::OtherAddress { api, .. }) => {
+                    FileProblem::OtherAddress { what: "no https:// at the beginning", api }
+                }
+                Err(_) => not_a_url(),
             });
         }
-        let uri: Uri = text.parse().map_err(|_| FileProblem::not_a_url())?;
-        let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
-            return Err(FileProblem::not_a_url());
-        };
+        let uri: Uri = text.parse().map_err(|_| not_a_url())?;
+        let (scheme, authority) = uri.scheme_str().zip(uri.authority()).ok_or_else(not_a_url)?;
         if authority.as_str().contains('@') {
-            return Err(FileProblem::user_info());
+            return Err(FileProblem::not_the_api("a user name before the host"));
         }
         let host = authority.host().to_ascii_lowercase();
         let is_loopback = is_loopback(&host);
         if !is_loopback {
-            // No part of the file is shown but the name of a region.
-            let is_region = |name: &str| name.len() <= 12 && !name.starts_with("pingauth");
-            let api = |region: &str| format!("https://api.{region}.{DOMAIN}");
-            match names_below_domain(&host).unwrap_or_default()[..] {
-                ["api" | "www"] => return Err(FileProblem::outside_cloud()),
-                ["api", region] if is_region(region) => {}
-                [region] if is_region(region) => {
-                    return Err(FileProblem::web_address(api(region)));
-                }
-                [_, .., region] if is_region(region) => {
-                    return Err(FileProblem::workspace_address(api(region)));
-                }
-                _ => return Err(FileProblem::outside_cloud()),
-            }
+            check_host(&host)?;
         }
         let scheme = match scheme.to_ascii_lowercase().as_str() {
             "https" => "https",
             "http" if is_loopback => "http",
-            _ => return Err(FileProblem::not_https()),
+            _ => return Err(FileProblem::not_the_api("not https")),
         };
         let port = authority.port_u16().filter(|_| is_loopback);
         let port = port.map_or(String::new(), |port| format!(":{port}"));
         let api = format!("{scheme}://{host}{port}");
         let has_port = !is_loopback && authority.as_str() != authority.host();
-        if has_port
-            || !uri.path().trim_end_matches('/').is_empty()
-            || uri.query().is_some()
-            || text.contains('#')
-        {
-            return Err(FileProblem::not_just_host(&api));
+        let has_path = !uri.path().trim_end_matches('/').is_empty();
+        if has_port || has_path || uri.query().is_some() || text.contains('#') {
+            return Err(FileProblem::OtherAddress { what: "more than a scheme and a host", api });
         }
-        let platform = match host.strip_prefix("api.") {
-            Some(host) => format!("{scheme}://{host}{port}"),
-            None => api.clone(),
-        };
-        Ok(Self { api, platform, is_loopback })
+        let host = host.strip_prefix("api.").unwrap_or(&host);
+        Ok(Self { platform: format!("{scheme}://{host}{port}"), api, is_loopback })
     }
 
     /// Resolves a program's target to a URL: a path, with or without the leading `/`, or a whole URL on
@@ -255,55 +238,39 @@ impl Hosts {
         if lower.starts_with("http://") || lower.starts_with("https://") {
             return self.own_url(target);
         }
-        let bytes = target.as_bytes();
-        if let [drive, b':', b'/' | b'\\', ..] = bytes
-            && drive.is_ascii_alphabetic()
-        {
-            return Err("is a Windows path, which Git Bash makes of an argument that begins with \
-                        /: leave that / out"
-                .to_owned());
-        }
-        let has_scheme = target.split(['/', '?']).next().is_some_and(|part| part.contains(':'));
-        if has_scheme || target.contains('\\') || target.starts_with("//") {
-            return Err("is not a path such as /iam/v1/workspaces/current".to_owned());
-        }
-        let first = lower.trim_start_matches('/').split(['/', '?']).next().unwrap_or_default();
-        if first.ends_with(&format!(".{DOMAIN}")) {
-            return Err("begins with a host: leave it out".to_owned());
-        }
-        if target.split('?').next().is_some_and(|path| path.contains(['{', '}'])) {
-            return Err("has braces in it: {workspaceId} alone is filled in".to_owned());
-        }
-        let slash = if target.starts_with('/') { "" } else { "/" };
-        let path = format!("{slash}{target}");
-        let on_platform = ["/v4", "/svc-workflow"].into_iter().any(|family| {
-            path.strip_prefix(family)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?']))
-        });
-        Ok(format!("{}{path}", if on_platform { &self.platform } else { &self.api }))
+        let path = target.trim_start_matches('/');
+        let (before_query, _) = path.split_once('?').unwrap_or((path, ""));
+        let (first, _) = before_query.split_once('/').unwrap_or((before_query, ""));
+        let has_scheme = first.contains(':') && !target.starts_with('/');
+        let why = if let [b'a'..=b'z', b':', b'/' | b'\\', ..] = lower.as_bytes() {
+            "is a Windows path, which Git Bash makes of an argument that begins with /: leave that / out"
+        } else if has_scheme || target.contains('\\') || target.starts_with("//") {
+            "is not a path such as /iam/v1/workspaces/current"
+        } else if first.to_ascii_lowercase().ends_with(&format!(".{DOMAIN}")) {
+            "begins with a host: leave it out"
+        } else if before_query.contains(['{', '}']) {
+            "has braces in it: {workspaceId} alone is filled in"
+        } else {
+            let on_platform = ["v4", "svc-workflow"].contains(&first);
+            let host = if on_platform { &self.platform } else { &self.api };
+            return Ok(format!("{host}/{path}"));
+        };
+        Err(why.to_owned())
     }
 
     /// Accepts a whole URL if its origin (RFC 6454) is one of the two hosts.
     fn own_url(&self, url: &str) -> Result<String, String> {
-        let stranger = || {
-            let hosts = match self.api == self.platform {
-                true => self.api.clone(),
-                false => format!("{} or {}", self.api, self.platform),
-            };
-            format!("leads to another host than {hosts}")
-        };
-        let uri: Uri = url.parse().map_err(|_| "is not a URL".to_owned())?;
-        let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
-            return Err("is not a URL".to_owned());
-        };
+        let not_a_url = || "is not a URL".to_owned();
+        let uri: Uri = url.parse().map_err(|_| not_a_url())?;
+        let (scheme, authority) = uri.scheme_str().zip(uri.authority()).ok_or_else(not_a_url)?;
         let default = if scheme == "https" { 443 } else { 80 };
-        let port = match authority.port_u16().unwrap_or(default) {
-            port if port == default => String::new(),
-            port => format!(":{port}"),
-        };
+        let port = authority.port_u16().filter(|port| *port != default);
+        let port = port.map_or(String::new(), |port| format!(":{port}"));
         let origin = format!("{scheme}://{}{port}", authority.host().to_ascii_lowercase());
         if authority.as_str().contains('@') || ![&self.api, &self.platform].contains(&&origin) {
-            return Err(stranger());
+            let mut own = vec![&*self.api, &self.platform];
+            own.dedup();
+            return Err(format!("leads to another host than {}", own.join(" or ")));
         }
         let path = uri.path_and_query().map_or("/", |path| path.as_str());
         Ok(format!("{origin}{path}"))
@@ -343,7 +310,7 @@ impl Hosts {
     }
 
     /// The page where a user of this region finds an API project ID.
-    fn project_page(&self) -> String {
+    pub(crate) fn project_page(&self) -> String {
         format!("{}/cloud-portal/library/alteryx-io", self.platform)
     }
 }

@@ -65,14 +65,12 @@ pub(crate) fn unreadable(error: io::Error) -> FileProblem {
 /// Decodes the bytes: UTF-8, or UTF-16 if a byte order mark says so, as PowerShell's `>` writes it.
 pub(crate) fn decode(bytes: &[u8]) -> Result<Zeroizing<String>, FileProblem> {
     let text = match bytes {
-        [0xFF, 0xFE, rest @ ..] => utf16(rest, u16::from_le_bytes)?,
-        [0xFE, 0xFF, rest @ ..] => utf16(rest, u16::from_be_bytes)?,
-        [0xEF, 0xBB, 0xBF, rest @ ..] => utf8(rest)?,
-        bytes => utf8(bytes)?,
+        [0xFF, 0xFE, rest @ ..] => utf16(rest, u16::from_le_bytes),
+        [0xFE, 0xFF, rest @ ..] => utf16(rest, u16::from_be_bytes),
+        [0xEF, 0xBB, 0xBF, rest @ ..] => utf8(rest),
+        bytes => utf8(bytes),
     };
-    if text.contains('\0') {
-        return Err(FileProblem::not_text());
-    }
+    let text = text.filter(|text| !text.contains('\0')).ok_or_else(FileProblem::not_text)?;
     if text.trim().is_empty() {
         return Err(FileProblem::Empty);
     }
@@ -105,21 +103,17 @@ pub(crate) fn likely_secret(text: &str) -> Option<&'static str> {
     known.map(|(_, what)| *what).or(is_jwt.then_some("a token (a JWT)"))
 }
 
-fn utf8(bytes: &[u8]) -> Result<Zeroizing<String>, FileProblem> {
-    let text = str::from_utf8(bytes).map_err(|_| FileProblem::not_text())?;
-    Ok(Zeroizing::new(text.to_owned()))
+fn utf8(bytes: &[u8]) -> Option<Zeroizing<String>> {
+    Some(Zeroizing::new(str::from_utf8(bytes).ok()?.to_owned()))
 }
 
-fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Result<Zeroizing<String>, FileProblem> {
+fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Option<Zeroizing<String>> {
     let (units, rest) = bytes.as_chunks::<2>();
-    if !rest.is_empty() {
-        return Err(FileProblem::not_text());
-    }
     let mut text = Zeroizing::new(String::with_capacity(3 * units.len()));
     for character in char::decode_utf16(units.iter().map(|&pair| unit(pair))) {
-        text.push(character.map_err(|_| FileProblem::not_text())?);
+        text.push(character.ok()?);
     }
-    Ok(text)
+    rest.is_empty().then_some(text)
 }
 
 #[cfg(test)]

@@ -22,34 +22,24 @@ pub(crate) enum Trust {
 }
 
 impl Trust {
-    /// Checks one of the three files by its name. One that is absent is not checked.
-    pub(crate) fn check(&self, path: &Path) -> Result<(), FileProblem> {
-        match self.check_owners(path, || FileOwner::of(path)) {
-            Err(FileProblem::Missing) => Ok(()),
-            checked => checked,
-        }
-    }
-
-    /// Checks the same file once it is open: its name may have led elsewhere in the meantime, or be gone.
-    pub(crate) fn check_open(&self, path: &Path, file: &File) -> Result<(), FileProblem> {
-        self.check_owners(path, || FileOwner::of_open(file))
-    }
-
-    fn check_owners(
-        &self,
-        path: &Path,
-        of_file: impl Fn() -> io::Result<FileOwner>,
-    ) -> Result<(), FileProblem> {
+    /// Checks one of the three files: by its name, and once it is `open`, since its name may have led
+    /// elsewhere in the meantime.
+    pub(crate) fn check(&self, path: &Path, open: Option<&File>) -> Result<(), FileProblem> {
         if matches!(self, Self::ByHand) {
             return Ok(());
         }
         let folder = path.parent().unwrap_or(Path::new(""));
-        let named = FileOwner::of_name(path).map_err(unreadable)?;
+        let named = match open {
+            None => FileOwner::of_name(path).map_err(unreadable)?,
+            Some(file) => {
+                owner_of_name(path, file).map_err(unreadable)?.ok_or_else(FileProblem::exchanged)?
+            }
+        };
         if !is_trusted(&named, folder) {
-            let owner = named.to_string();
-            return Err(FileProblem::of_another(&owner, &by_hand(folder)));
+            return Err(FileProblem::of_another(&named.to_string(), &by_hand(folder)));
         }
-        let owner = of_file().map_err(unreadable)?;
+        let owner = open.map_or_else(|| FileOwner::of(path), FileOwner::of_open);
+        let owner = owner.map_err(unreadable)?;
         // The link of someone who cannot read a file must not have it read, and sent, by someone who can.
         // Users who make links themselves can, and so can administrators.
         if owner == named || (named.is_ours() && (owner.is_ours() || owner.stands_for_us())) {
@@ -57,6 +47,15 @@ impl Trust {
         }
         let (link, owner) = (named.to_string(), owner.to_string());
         Err(FileProblem::link_to_another(&link, &owner, &by_hand(folder)))
+    }
+}
+
+/// The owner of the name that leads to this open file: of a link, or of the file itself. None if the name
+/// is another file's by now.
+fn owner_of_name(path: &Path, file: &File) -> io::Result<Option<FileOwner>> {
+    match FileOwner::of_link(path)? {
+        None if platform::is_named(file, path)? => FileOwner::of_open(file).map(Some),
+        link => Ok(link),
     }
 }
 
@@ -108,15 +107,25 @@ mod tests {
     }
 
     #[test]
+    fn an_open_file_whose_name_has_gone_to_another_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("client_id.txt");
+        let secret = File::create_new(folder.path().join("secret")).unwrap();
+        // It was opened through somebody's link, which an own file has replaced.
+        let own = File::create_new(&path).unwrap();
+        assert!(Trust::ByOwner.check(&path, Some(&secret)).is_err());
+        assert!(Trust::ByOwner.check(&path, Some(&own)).is_ok());
+    }
+
+    #[test]
     fn an_open_file_whose_name_is_gone_is_not_read() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("client_id.txt");
         let file = File::create_new(&path).unwrap();
-        assert!(Trust::ByOwner.check_open(&path, &file).is_ok());
+        assert!(Trust::ByOwner.check(&path, Some(&file)).is_ok());
         // Whoever may remove it may have put a link in its place before.
         fs::rename(&path, folder.path().join("moved")).unwrap();
-        assert!(matches!(Trust::ByOwner.check_open(&path, &file), Err(FileProblem::Missing)));
-        assert!(Trust::ByOwner.check(&path).is_ok());
-        assert!(Trust::ByHand.check_open(&path, &file).is_ok());
+        assert!(matches!(Trust::ByOwner.check(&path, Some(&file)), Err(FileProblem::Missing)));
+        assert!(Trust::ByHand.check(&path, Some(&file)).is_ok());
     }
 }

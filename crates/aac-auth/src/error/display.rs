@@ -15,13 +15,10 @@ pub(crate) fn visible(text: &str, is_harmless: impl Fn(char) -> bool) -> String 
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
         match character {
-            '\n' | '\r' | '\t' if !is_harmless(character) => {
-                shown.extend(character.escape_default())
-            }
-            character if is_unsafe_on_terminal(character) && !is_harmless(character) => {
-                shown.extend(character.escape_unicode());
-            }
-            character => shown.push(character),
+            _ if is_harmless(character) => shown.push(character),
+            '\n' | '\r' | '\t' => shown.extend(character.escape_default()),
+            _ if is_unsafe_on_terminal(character) => shown.extend(character.escape_unicode()),
+            _ => shown.push(character),
         }
     }
     shown

@@ -3,9 +3,9 @@
 use crate::error::http::after_colon;
 use crate::error::kind::ErrorKind;
 use crate::error::place::Place;
-use crate::error::problem::{Cure, Problem, problems};
+use crate::error::table::{Problem, errors, problems};
 use crate::error::vault::VaultProblem;
-use crate::error::{Details, Error, make_new};
+use crate::error::{Error, make_new};
 use crate::platform::{self, Unfit, quoted};
 use std::path::Path;
 use std::{error, fmt, io};
@@ -22,31 +22,15 @@ pub(crate) enum FileProblem {
     Unreadable(io::Error),
     /// It stands where others may put theirs, and may not be used.
     Unfit(Unfit),
-    /// It holds the placeholder it was shipped with; the page is where its content is created.
-    Placeholder(String),
     /// creds.json holds placeholders instead of tokens.
-    PlaceholderTokens {
-        /// The placeholder fields.
-        fields: Vec<&'static str>,
-        /// The page where tokens are created.
-        page: String,
-    },
-    /// aac_url.txt holds another address than the API's.
-    OtherAddress {
-        /// What it holds instead.
-        what: &'static str,
-        /// The API's address.
-        api: String,
-    },
+    PlaceholderTokens(Problem),
+    /// aac_url.txt holds something else than the API's address.
+    OtherAddress { what: &'static str, api: String },
     /// creds.json is not JSON. It may be half written.
     NotJson(Problem),
-    /// The file holds an error of the authorization server instead of tokens.
-    OAuthError {
-        /// The error code and description, without secrets; empty if they are not of a server.
-        message: String,
-        /// The page where new tokens are created.
-        page: String,
-    },
+    /// The file holds an error of the authorization server instead of tokens. The message is without
+    /// secrets, and empty if it is not of a server; the page is where tokens are created.
+    OAuthError { message: String, page: String },
     /// creds.json names this secret in a vault, which has the tokens.
     InVault(String),
     /// The secret is gone, or the vault cannot be found.
@@ -63,113 +47,90 @@ pub(crate) enum FileProblem {
 
 impl FileProblem {
     problems! {
-        not_text() => Content("not a text file", Cure::At(content));
+        not_text() => Content: "not a text file", CONTENT;
         /// It is a folder, a device or the like.
-        not_a_file() => Kept("not a file", Cure::At(content));
-        too_large() => Kept("larger than 1 MiB", Cure::At(content));
+        not_a_file() => Kept: "not a file", CONTENT;
+        too_large() => Kept: "larger than 1 MiB", CONTENT;
 
         // The folder was found, not named. The command names it.
-        of_another(owner: &str, command: &str) =>
-            Content("it belongs to another user, {owner}", trust(command));
-        link_to_another(link: &str, owner: &str, command: &str) =>
-            Content("a link of {link} to a file of {owner}", trust(command));
+        exchanged() => Kept: "another file has taken its name", "Run this again.";
+        of_another(owner: &str, command: &str) => Content:
+            "it belongs to another user, {owner}", trust(command);
+        link_to_another(link: &str, owner: &str, command: &str) => Content:
+            "a link of {link} to a file of {owner}", trust(command);
 
-        // aac_url.txt.
-        several_lines() => Content("more than one line", put_url());
-        not_a_url() => Content("not a URL", put_url());
-        /// Only loopback addresses may use plain http.
-        not_https() => Content("not https", put_url());
-        user_info() => Content("a user name before the host", put_url());
-        outside_cloud() => Content("not a host of Alteryx Cloud's API", put_url());
-        /// With `https://`, this is the URL.
-        no_scheme(url: &str) => Content("no https:// at the beginning", put(url));
-        /// This is the URL without what follows the host.
-        not_just_host(url: &str) => Content("more than a scheme and a host", put(url));
+        /// aac_url.txt holds no address of the API, nor one that tells it.
+        not_the_api(what: &str) => Content: "{what}", format!("Put {API_URL} in it, on one line, and nothing else.");
 
         // client_id.txt. The page is where the API project's ID is found.
-        id_with_blanks() => Content("spaces inside the ID", COPY_ID);
-        /// It has other characters than letters, digits, `-` and `_`.
-        id_not_plain() => Content("invalid characters in the ID", COPY_ID);
-        id_length() => Content("too short or too long for an ID", COPY_ID);
-        id_is_secret(what: &str) => Content("{what}, not the ID of an API project", Cure::At(|place| format!(
-            "The ID is sent with each call, so this was not. If {place} is a link, see where it leads. \
-             Put the Client ID of your API project in it: one line of letters and digits."
-        )));
-        oauth_client_id(page: &str) => Content(
+        not_an_id(what: &str) => Content:
+            "{what}", "Copy the Client ID of your API project again: one line of 8 to 128 letters and digits.";
+        id_is_secret(what: &str) => Content:
+            "{what}, not the ID of an API project",
+            "The ID is sent with each call, so this was not. If the file is a link, see where it leads. \
+             Put the Client ID of your API project in it: one line of letters and digits.";
+        oauth_client_id(page: &str) => Content:
             "a UUID, which is the OAuth client ID, not the ID of the API project",
-            format!("Copy the Client ID of your API project from {page} (letters and digits, no dashes).")
-        );
+            format!("Copy the Client ID of your API project from {page} (letters and digits, no dashes).");
 
         // creds.json. Lines and columns count from 1.
-        not_json(line: usize, column: usize, reason: &str) =>
-            NotJson("not JSON, line {line}, column {column}: {reason}", BOTH_TOKENS);
+        not_json(line: usize, column: usize, reason: &str) => NotJson:
+            "not JSON, line {line}, column {column}: {reason}", BOTH_TOKENS;
         /// It has the quotation marks of a word processor.
-        curly_quotes(line: usize, column: usize, reason: &str) => NotJson(
+        curly_quotes(line: usize, column: usize, reason: &str) => NotJson:
             "not JSON, line {line}, column {column}: {reason} (it has curly quotes “ ”)",
-            "Replace the curly quotes with straight ones (\"), as a plain text editor writes them."
-        );
-        not_an_object() => Content("JSON, but not an object {{ … }}", BOTH_TOKENS);
+            "Replace the curly quotes with straight ones (\"), as a plain text editor writes them.";
+        not_an_object() => Content: "JSON, but not an object {{ … }}", BOTH_TOKENS;
         /// A string continues on the next line, which JSON does not allow. It begins on this one.
-        token_on_several_lines(line: usize) => Content(
+        token_on_several_lines(line: usize) => Content:
             "line {line}: the text in quotation marks goes on in the next line, or a quotation mark is missing",
-            "A token is one long line in quotation marks: paste it again without line breaks, and see that both marks are there."
-        );
-        no_token(field: &str) => Content("no \"{field}\"", match field {
-            "refresh_token" => NO_REFRESH_TOKEN.to_owned(),
-            field => add(field),
-        });
-        token_not_text(field: &str) => Content("\"{field}\" is not a string", add(field));
-        token_empty(field: &str) => Content("\"{field}\" is empty", add(field));
-        token_unclean(field: &str) => Content(
-            "\"{field}\" has spaces or invalid characters inside",
-            format!("Paste \"{field}\" again, on one line and without \"Bearer\".")
-        );
-        token_has_line_break(field: &str) => Content(
-            "\"{field}\" has a line break inside",
-            "A token is one long line: paste it again without line breaks."
-        );
-        swapped() => Content("the two tokens are swapped", "Swap them.");
-        same_twice() => Content("the same token in both places", "Paste each token into its own field.");
-        not_a_jwt() =>
-            Content("the access token is not a JWT (three parts with dots between)", PASTE_WHOLE);
-        no_claim(claim: &str) => Content("the access token has no \"{claim}\" claim", PASTE_WHOLE);
-        issuer(iss: &str) =>
-            Content("the access token was issued by {iss}, which is not Alteryx Cloud", NOT_SENT_THERE);
-        issuer_not_https(iss: &str) =>
-            Content("the access token was issued by {iss}, which is not https", NOT_SENT_THERE);
+            "A token is one long line in quotation marks: paste it again without line breaks, and see that both marks are there.";
+        no_token(field: &str) => Content: "no \"{field}\"", add(field);
+        token_not_text(field: &str) => Content: "\"{field}\" is not a string", add(field);
+        token_empty(field: &str) => Content: "\"{field}\" is empty", add(field);
+        token_unclean(field: &str, what: &str) => Content:
+            "\"{field}\" has {what} inside",
+            format!("Paste \"{field}\" again: one long line, without spaces and without \"Bearer\".");
+        swapped() => Content: "the two tokens are swapped", "Swap them.";
+        same_twice() => Content: "the same token in both places", "Paste each token into its own field.";
+        not_a_jwt() => Content:
+            "the access token is not a JWT (three parts with dots between)", PASTE_WHOLE;
+        no_claim(claim: &str) => Content: "the access token has no \"{claim}\" claim", PASTE_WHOLE;
+        issuer(iss: &str, what: &str) => Content:
+            "the access token was issued by {iss}, which is not {what}",
+            "The refresh token would be sent there, so it is not. Paste tokens made in Alteryx Cloud \
+             (those of a local sandbox work with its own aac_url.txt only).";
         /// The issuer does not go with the address in aac_url.txt: one is on this machine and the other is
         /// not, or they are of two regions. It is a good pair, which only aac_url.txt is wrong for. `right`
         /// is the address for this issuer, if it is known.
-        issuer_elsewhere(iss: &str, api: &str, right: Option<String>) => Kept(
+        issuer_elsewhere(iss: &str, api: &str, right: Option<String>) => Kept:
             "the access token was issued by {iss}, but aac_url.txt names {api}",
             match right {
                 Some(api) => format!(
                     "Nothing was sent. If these tokens are the right ones, put {api} in aac_url.txt. If the address is, paste tokens made there."
                 ),
                 None => NOT_OF_A_SANDBOX.to_owned(),
-            }
-        );
-        not_a_vault_path() => Kept(
+            };
+        not_a_vault_path() => Kept:
             "\"vault\" is not the path of a secret",
-            "Put the path of the API in it: {\"vault\": \"secret/data/aac\"} is bao kv put secret/aac."
-        );
-        tokens_and_vault() => Content(
+            "Put the path of the API in it: {\"vault\": \"secret/data/aac\"} is bao kv put secret/aac.";
+        tokens_and_vault() => Content:
             "both tokens and a \"vault\"",
-            "Keep one of the two: the tokens, or {\"vault\": \"secret/data/aac\"} once they are in the vault."
-        );
+            "Keep one of the two: the tokens, or {\"vault\": \"secret/data/aac\"} once they are in the vault.";
         /// creds.json names this secret in a vault that cannot be asked.
-        vault_unusable(path: &str, problem: &VaultProblem) => Content(
+        vault_unusable(path: &str, problem: &VaultProblem) => Content:
             "it names the secret {path} in a vault, and {problem}",
-            problem.help(&Place::Secret { path: path.to_owned(), vault: None })
-        );
+            problem.help(&Place::Secret { path: path.to_owned(), vault: None });
     }
 
-    pub(crate) fn web_address(api: String) -> Self {
-        Self::OtherAddress { what: "the address of the web pages, not of the API", api }
-    }
-
-    pub(crate) fn workspace_address(api: String) -> Self {
-        Self::OtherAddress { what: "the address of one workspace, not of the API", api }
+    /// These fields of creds.json hold placeholders. The page is where tokens are created.
+    pub(crate) fn placeholder_tokens(fields: &[&str], page: &str) -> Self {
+        let message = match fields {
+            [field] => format!("\"{field}\" is still a placeholder"),
+            _ => format!("\"{}\" are still placeholders", fields.join("\" and \"")),
+        };
+        let help = format!("Put your own value in it. You find it at {page}\n{TRY_IT}");
+        Self::PlaceholderTokens(Problem { message, help })
     }
 
     /// What is wrong with what is in this place, and what to do about it.
@@ -178,25 +139,12 @@ impl FileProblem {
             Self::Missing => ("no such file".into(), content(place)),
             Self::Empty => ("empty".into(), content(place)),
             Self::Unreadable(source) => {
-                let help = match platform::is_sharing_violation(source) {
-                    true => "Another program has it open, and does not share it. Close that program, and run this again.",
-                    false => "Give yourself permission to read it.",
-                };
+                let is_held = platform::is_sharing_violation(source);
+                let help = if is_held { HELD } else { "Give yourself permission to read it." };
                 (format!("cannot be read: {source}"), help.into())
             }
             Self::Unfit(unfit) => (unfit.to_string(), help_of(unfit, place)),
-            Self::Placeholder(page) => {
-                let help = format!("{}\n{TRY_IT}", fill_in(place, page));
-                ("a placeholder instead of your own value".into(), help)
-            }
-            Self::PlaceholderTokens { fields, page } => {
-                let what = match fields[..] {
-                    [field] => format!("\"{field}\" is still a placeholder"),
-                    _ => format!("\"{}\" are still placeholders", fields.join("\" and \"")),
-                };
-                (what, format!("{}\n{TRY_IT}", fill_in(place, page)))
-            }
-            Self::OtherAddress { what, api } => ((*what).into(), put(api)),
+            Self::OtherAddress { what, api } => (what.to_string(), format!("Put {api} in it.")),
             Self::OAuthError { message, page } => (
                 format!("an error of the authorization server instead of tokens{}", after_colon(message)),
                 format!(
@@ -209,16 +157,19 @@ impl FileProblem {
                 "Run this again: the tokens are in the vault.".into(),
             ),
             Self::Vault(problem) => (problem.to_string(), problem.help(place)),
-            Self::Torn => {
-                let help = "Run this again: the rest is in the journal beside it.";
-                ("only partly written".into(), help.into())
-            }
+            Self::Torn => (
+                "only partly written".into(),
+                "Run this again: the rest is in the journal beside it.".into(),
+            ),
             Self::UnknownJournal => (
                 "written by another version of this program".into(),
                 "It may hold the only copy of your tokens: run the newer version of this program, which can read it.".into(),
             ),
-            Self::NotJson(problem) | Self::Content(problem) | Self::Kept(problem) => {
-                (problem.to_string(), problem.help(place))
+            Self::PlaceholderTokens(Problem { message, help })
+            | Self::NotJson(Problem { message, help })
+            | Self::Content(Problem { message, help })
+            | Self::Kept(Problem { message, help }) => {
+                (message.clone(), help.replace(CONTENT, &content(place)))
             }
         }
     }
@@ -227,39 +178,37 @@ impl FileProblem {
 impl fmt::Display for FileProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // What is wrong does not depend on the place.
-        f.write_str(&self.texts(&Place::from(Path::new(""))).0)
+        f.write_str(&self.texts(&Place::from("")).0)
     }
 }
 
 impl error::Error for FileProblem {}
 
 impl Error {
-    /// No creds.json in the current folder or above it, or the folder that `--dir` or `AAC_DIR` names is
-    /// none.
-    pub(crate) fn no_folder(folder: &Path, named: bool) -> Self {
-        let shown = folder.display().to_string();
-        let message = match named {
-            true => format!("{shown}: no such folder"),
-            false => format!("no creds.json in {shown} or any folder above it"),
-        };
-        let help = match named {
-            true if shown.contains('"') => "The name has a quotation mark in it. In cmd: set AAC_DIR=C:\\folder, without quotation marks, or --dir \"C:\\folder\", without a \\ at the end.".to_owned(),
-            true => "Name the folder that holds aac_url.txt, client_id.txt and creds.json with --dir or AAC_DIR.".to_owned(),
-            false => format!(
+    errors! {
+        /// No creds.json in this folder or above it.
+        no_creds(folder: &Path) => Config:
+            format!("no creds.json in {} or any folder above it", folder.display()),
+            format!(
                 "Run this in the folder that holds aac_url.txt, client_id.txt and creds.json, or below it, \
                  or name the folder with --dir or AAC_DIR.\n{TRY_IT}"
-            ),
-        };
-        Details::of(ErrorKind::Config, message, help).into()
-    }
+            );
 
-    /// `--dir` or `AAC_DIR` names a file.
-    pub(crate) fn not_a_folder(file: &Path) -> Self {
-        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let message = format!("{}: it is a file, not a folder", file.display());
-        let help = quoted(folder.unwrap_or(Path::new(".")));
-        let help = format!("Name its folder instead: --dir {help}");
-        Details::of(ErrorKind::Config, message, help).into()
+        /// `--dir` or `AAC_DIR` names no folder.
+        no_folder(folder: &Path) => Config:
+            format!("{}: no such folder", folder.display()),
+            match folder.display().to_string().contains('"') {
+                true => "The name has a quotation mark in it. In cmd: set AAC_DIR=C:\\folder, without quotation marks, or --dir \"C:\\folder\", without a \\ at the end.",
+                false => "Name the folder that holds aac_url.txt, client_id.txt and creds.json with --dir or AAC_DIR.",
+            };
+
+        /// `--dir` or `AAC_DIR` names a file.
+        not_a_folder(file: &Path) => Config:
+            format!("{}: it is a file, not a folder", file.display()),
+            {
+                let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+                format!("Name its folder instead: --dir {}", quoted(folder.unwrap_or(Path::new("."))))
+            };
     }
 
     /// Files still contain the placeholders that the repository ships: each with the page where its content
@@ -270,28 +219,27 @@ impl Error {
         if !fields.is_empty() {
             message.push_str(&format!(" ({})", fields.join(", ")));
         }
-        let mut lines: Vec<_> = files.iter().map(|(path, page)| fill_in(path, page)).collect();
-        lines.push(TRY_IT.to_owned());
-        let details = Details::of(ErrorKind::Config, message, lines.join("\n"));
-        Details { needs_new_tokens: !fields.is_empty(), ..details }.into()
+        let fill_in =
+            |(place, page): &_| format!("Put your own value in {place}. You find it at {page}\n");
+        let help = files.iter().map(fill_in).collect::<String>() + TRY_IT;
+        Self::new(ErrorKind::Config, message, help)
+            .with(|error| error.needs_new_tokens = !fields.is_empty())
     }
 
     /// One of the three files, or a file beside creds.json, cannot be used. Nothing was sent.
     pub(crate) fn unusable(place: impl Into<Place>, problem: FileProblem) -> Self {
         let place = place.into();
         let (what, help) = problem.texts(&place);
-        let mut error = Details::of(ErrorKind::Config, format!("{place}: {what}"), help);
-        match problem {
+        Self::new(ErrorKind::Config, format!("{place}: {what}"), help).with(|error| match problem {
             FileProblem::Torn | FileProblem::UnknownJournal | FileProblem::Unfit(_) => {
                 error.kind = ErrorKind::Storage;
             }
-            FileProblem::PlaceholderTokens { .. } | FileProblem::OAuthError { .. } => {
+            FileProblem::PlaceholderTokens(_) | FileProblem::OAuthError { .. } => {
                 error.needs_new_tokens = true;
             }
             FileProblem::Unreadable(source) => error.source = Some(source),
             _ => {}
-        }
-        error.into()
+        })
     }
 
     /// The error of a file that the user named, which could not be read or written.
@@ -305,8 +253,15 @@ impl Error {
     /// ```
     pub fn file(path: impl AsRef<Path>, source: io::Error) -> Self {
         let message = format!("{}: {source}", path.as_ref().display());
-        let details = Details::of(ErrorKind::Io, message, limit_of_files(&source));
-        details.with(source)
+        Self::new(ErrorKind::Io, message, limit_of_files(&source))
+            .with(|error| error.source = Some(source))
+    }
+
+    /// Standard output could not be written. If its reader stopped reading ([`io::ErrorKind::BrokenPipe`]),
+    /// that is no failure, and [`Error::report`] prints nothing.
+    pub(crate) fn output(source: io::Error) -> Self {
+        let code = if source.kind() == io::ErrorKind::BrokenPipe { 0 } else { 1 };
+        Self::file("standard output", source).with(|error| error.exit_code = code)
     }
 }
 
@@ -325,22 +280,18 @@ pub(super) fn help_of(unfit: &Unfit, place: &Place) -> String {
     place.file().map(|path| unfit.help(path)).unwrap_or_default()
 }
 
+pub(super) const HELD: &str =
+    "Another program has it open, and does not share it. Close that program, and run this again.";
 const TRY_IT: &str = "To try it without an account, in the project's folder: cargo sandbox cargo run -p get_workspace";
 const API_URL: &str = "https://api.us1.alteryxcloud.com (or eu1, au1: your region)";
-const COPY_ID: &str =
-    "Copy the Client ID of your API project again: one line of 8 to 128 letters and digits.";
 const BOTH_TOKENS: &str = "It must look like {\"access_token\": \"…\", \"refresh_token\": \"…\"}, both in straight quotation marks.";
 const PASTE_WHOLE: &str = "Paste the access token again, whole: it begins with eyJ and is about a thousand characters long.";
-const NO_REFRESH_TOKEN: &str = "Add it as \"refresh_token\": \"…\", as shown when you generated the tokens.\n\
-     Without it, the programs cannot refresh the access token, and do not use it. It is good until it \
-     expires, a few minutes after it was issued: send it yourself, as Authorization: Bearer.\n\
-     To hand on a token that is good for a while: access_token --min-life SECS";
 const NOT_OF_A_SANDBOX: &str = "Nothing was sent. Tokens of Alteryx Cloud do not go to this machine, and those of a sandbox do \
      not leave it. Name the folder of the right files with --dir or AAC_DIR.";
-const NOT_SENT_THERE: &str = "The refresh token would be sent there, so it is not. Paste tokens made in Alteryx Cloud \
-     (those of a local sandbox work with its own aac_url.txt only).";
 
-/// What must be in this file.
+/// Stands for what must be [in the file](content).
+const CONTENT: &str = "{content}";
+
 fn content(place: &Place) -> String {
     let file = place.file().and_then(Path::file_name).unwrap_or_default();
     match &*file.to_string_lossy() {
@@ -352,21 +303,17 @@ fn content(place: &Place) -> String {
     }
 }
 
-fn fill_in(place: &Place, page: &str) -> String {
-    format!("Put your own value in {place}. You find it at {page}")
-}
-
-fn put_url() -> String {
-    format!("Put {API_URL} in it, on one line, and nothing else.")
-}
-
-fn put(url: &str) -> String {
-    format!("Put {url} in it.")
-}
-
 fn add(field: &str) -> String {
-    format!("Add it as \"{field}\": \"…\", as shown when you generated the tokens.")
+    let add = format!("Add it as \"{field}\": \"…\", as shown when you generated the tokens.");
+    match field {
+        "refresh_token" => add + WITHOUT_REFRESH_TOKEN,
+        _ => add,
+    }
 }
+
+const WITHOUT_REFRESH_TOKEN: &str = "\nWithout it, the programs cannot refresh the access token, and do not use it. It is good until it \
+     expires, a few minutes after it was issued: send it yourself, as Authorization: Bearer.\n\
+     To hand on a token that is good for a while: access_token --min-life SECS";
 
 fn trust(command: &str) -> String {
     format!(

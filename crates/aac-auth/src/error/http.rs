@@ -1,5 +1,7 @@
 //! An error response of the API, and what all messages about HTTP share.
 
+use crate::error::Error;
+use crate::error::kind::ErrorKind;
 use std::fmt;
 use std::io::Read;
 use std::time::Duration;
@@ -84,12 +86,12 @@ impl HttpError {
         self.request_id.as_deref()
     }
 
-    pub(crate) fn may_have_taken_effect(&self) -> bool {
+    fn may_have_taken_effect(&self) -> bool {
         self.kind == HttpErrorKind::ServerError && !is_safe(&self.method)
     }
 
     /// Whether the same request may succeed later, and does no harm if it is sent again.
-    pub(crate) fn is_retryable(&self) -> bool {
+    fn is_retryable(&self) -> bool {
         match self.kind {
             HttpErrorKind::Throttled => true,
             HttpErrorKind::ServerError => is_safe(&self.method),
@@ -97,37 +99,54 @@ impl HttpError {
         }
     }
 
-    pub(crate) fn help(&self) -> String {
-        let mut help = match self.kind {
-            HttpErrorKind::ApiKey => "Check client_id.txt, which must hold the Client ID of your API project, and aac_url.txt, which must name that project's region.".to_owned(),
-            HttpErrorKind::ApiKeyForResource => "The API project in client_id.txt is not allowed to use this API. Choose another project, or ask for access.".to_owned(),
-            HttpErrorKind::Unauthorized => "The server does not accept the access token. Check that aac_url.txt names the region in which the tokens were created.".to_owned(),
-            HttpErrorKind::Forbidden => "Your user lacks a privilege for this, or the ID belongs to another workspace. Ask an admin of the workspace.".to_owned(),
-            HttpErrorKind::NoRoute => "Check the path and the method; ids in a path are numbers.".to_owned(),
-            HttpErrorKind::Throttled => match self.retry_after {
-                Some(wait) => format!("Too many requests: run this again in {} s.", wait.as_secs().max(1)),
-                None => "Too many requests: run this again in a minute.".to_owned(),
-            },
-            HttpErrorKind::Redirect => "Redirects are not followed, so that the token is sent nowhere else. Check aac_url.txt.".to_owned(),
-            HttpErrorKind::ServerError if self.may_have_taken_effect() => CHECK_FIRST.to_owned(),
-            HttpErrorKind::ServerError => "The server failed. Try again later.".to_owned(),
-            HttpErrorKind::Refused => String::new(),
-        };
-        if self.body_consumed {
-            let again =
-                "The body came from a stream, and cannot be sent a second time: run this again.";
-            help = match self.kind {
-                HttpErrorKind::Throttled => format!("{help}\n{again}"),
-                _ => again.to_owned(),
-            };
-        }
-        if let Some(id) = &self.request_id {
-            if !help.is_empty() {
-                help.push('\n');
+    /// What to do about it.
+    fn help(&self) -> String {
+        const AGAIN: &str =
+            "The body came from a stream, and cannot be sent a second time: run this again.";
+        let wait = self.retry_after.map(|wait| format!("{} s", wait.as_secs().max(1)));
+        let wait = wait.as_deref().unwrap_or("a minute");
+        let throttled = format!("Too many requests: run this again in {wait}.");
+        let cure = match self.kind {
+            HttpErrorKind::Throttled => &throttled,
+            _ if self.body_consumed => "",
+            HttpErrorKind::ApiKey => {
+                "Check client_id.txt, which must hold the Client ID of your API project, and aac_url.txt, which must name that project's region."
             }
-            help.push_str(&format!("Mention request ID {id} if you contact Alteryx support."));
-        }
-        help
+            HttpErrorKind::ApiKeyForResource => {
+                "The API project in client_id.txt is not allowed to use this API. Choose another project, or ask for access."
+            }
+            HttpErrorKind::Unauthorized => {
+                "The server does not accept the access token. Check that aac_url.txt names the region in which the tokens were created."
+            }
+            HttpErrorKind::Forbidden => {
+                "Your user lacks a privilege for this, or the ID belongs to another workspace. Ask an admin of the workspace."
+            }
+            HttpErrorKind::NoRoute => "Check the path and the method; ids in a path are numbers.",
+            HttpErrorKind::Redirect => {
+                "Redirects are not followed, so that the token is sent nowhere else. Check aac_url.txt."
+            }
+            HttpErrorKind::ServerError if self.may_have_taken_effect() => CHECK_FIRST,
+            HttpErrorKind::ServerError => "The server failed. Try again later.",
+            HttpErrorKind::Refused => "",
+        };
+        let again = if self.body_consumed { AGAIN } else { "" };
+        let mention = |id| format!("Mention request ID {id} if you contact Alteryx support.");
+        let mention = self.request_id().map_or_else(String::new, mention);
+        let lines = [cure, again, &mention].into_iter().filter(|line| !line.is_empty());
+        lines.collect::<Vec<_>>().join("\n")
+    }
+}
+
+impl Error {
+    /// The API responded with a status other than 2xx.
+    pub(crate) fn status(error: HttpError) -> Self {
+        Self::new(ErrorKind::Http, error.to_string(), error.help()).with(|details| {
+            details.exit_code = status_code(error.status.as_u16());
+            details.is_retryable = error.is_retryable();
+            details.may_have_taken_effect = error.may_have_taken_effect();
+            details.retry_after = error.retry_after;
+            details.http = Some(error);
+        })
     }
 }
 

@@ -1,7 +1,7 @@
 //! Every error: what happened, what to do about it, and its exit code.
 //!
 //! [`Display`](fmt::Display) is one line that says what happened and names the file or URL;
-//! [`Error::help`] says what to do. One function makes an error, and has all of that side by side: in
+//! [`Error::help`] says what to do. Each error is a row of a table that has all of that side by side: in
 //! [`mod@file`], [`vault`], [`refresh`] and [`network`], or for a response with a status in [`http`].
 
 pub(crate) mod display;
@@ -11,8 +11,8 @@ mod kind;
 mod network;
 pub(crate) mod notices;
 pub(crate) mod place;
-mod problem;
 mod refresh;
+mod table;
 pub(crate) mod vault;
 
 use crate::error::display::{one_line, visible};
@@ -20,6 +20,7 @@ pub(crate) use file::FileProblem;
 pub use http::HttpError;
 pub(crate) use http::{HttpErrorKind, after_colon, status_line};
 pub use kind::ErrorKind;
+use network::ADAPT;
 pub(crate) use network::{Limit, NetworkError};
 pub(crate) use refresh::{Refuser, make_new, unused};
 use std::io::{self, Write};
@@ -53,13 +54,14 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// ```
 ///
 /// No message and no `Debug` output contains a token or part of one.
+#[derive(Debug)]
 pub struct Error(Box<Details>);
 
 #[derive(Debug)]
 struct Details {
-    cause: Cause,
     kind: ErrorKind,
-    /// What happened, on one line.
+    cause: Cause,
+    /// What happened.
     message: String,
     help: String,
     exit_code: u8,
@@ -96,16 +98,15 @@ pub(crate) enum Cause {
     },
     /// The API could not be reached, or the connection broke.
     Transport(NetworkError),
-    /// A reader of standard output has stopped reading (`| head`), which is no failure.
-    BrokenPipe,
     Other,
 }
 
-impl Details {
-    fn of(kind: ErrorKind, message: impl Into<String>, help: impl Into<String>) -> Self {
-        Self {
-            cause: Cause::Other,
+/// An error is a message and what to do about it; what else a program asks of it is added.
+impl Error {
+    fn new(kind: ErrorKind, message: impl Into<String>, help: impl Into<String>) -> Self {
+        Self(Box::new(Details {
             kind,
+            cause: Cause::Other,
             message: message.into(),
             help: help.into(),
             exit_code: 1,
@@ -116,32 +117,12 @@ impl Details {
             in_doubt: None,
             source: None,
             http: None,
-        }
+        }))
     }
 
-    fn with(self, source: io::Error) -> Error {
-        Self { source: Some(source), ..self }.into()
-    }
-}
-
-impl From<Details> for Error {
-    fn from(details: Details) -> Self {
-        Self(Box::new(details))
-    }
-}
-
-impl fmt::Display for Details {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)?;
-        match self.in_doubt {
-            Some(false) => f.write_str("; your tokens are unchanged")?,
-            Some(true) => f.write_str("; an earlier run may have used the refresh token")?,
-            None => return Ok(()),
-        }
-        match self.retry_after {
-            Some(wait) => write!(f, ", try again in {} s", wait.as_secs()),
-            None => Ok(()),
-        }
+    fn with(mut self, set: impl FnOnce(&mut Details)) -> Self {
+        set(&mut self.0);
+        self
     }
 }
 
@@ -156,7 +137,7 @@ impl Error {
     /// assert_eq!((error.to_string().as_str(), error.exit_code()), ("--bom goes with --format csv", 2));
     /// ```
     pub fn usage(what: impl Into<String>) -> Self {
-        Details { exit_code: 2, ..Details::of(ErrorKind::Usage, what, "") }.into()
+        Self::new(ErrorKind::Usage, what, "").with(|error| error.exit_code = 2)
     }
 
     /// The error of a response that is not as the program expects it. Its exit code is 1, and its kind is
@@ -171,16 +152,17 @@ impl Error {
     /// # Ok::<(), Error>(())
     /// ```
     pub fn response(what: impl Into<String>) -> Self {
-        Self::unexpected(None, &what.into())
+        let message = format!("the response is not as expected: {}", what.into());
+        Self::new(ErrorKind::Response, message, ADAPT)
+    }
+
+    pub(crate) fn cause(&self) -> &Cause {
+        &self.0.cause
     }
 
     /// Whether the server did not respond in time.
     pub(crate) fn is_timeout(&self) -> bool {
         matches!(self.0.cause, Cause::Transport(NetworkError::Timeout(_)))
-    }
-
-    pub(crate) fn cause(&self) -> &Cause {
-        &self.0.cause
     }
 
     /// The error of a run that has sent nothing, after one that may have.
@@ -196,8 +178,8 @@ impl Error {
 
     /// Whether another program is at work on a file of ours.
     pub(crate) fn is_taken(&self) -> bool {
-        let is_blocked = |source: &io::Error| source.kind() == io::ErrorKind::WouldBlock;
-        matches!(self.0.cause, Cause::NotWritable) && self.0.source.as_ref().is_some_and(is_blocked)
+        let source = self.0.source.as_ref().map(io::Error::kind);
+        matches!(self.0.cause, Cause::NotWritable) && source == Some(io::ErrorKind::WouldBlock)
     }
 
     /// Whether the authorization server was never reached.
@@ -312,13 +294,11 @@ impl Error {
     /// }
     /// ```
     pub fn report(&self) -> ExitCode {
-        if matches!(self.0.cause, Cause::BrokenPipe) {
+        if self.0.kind == ErrorKind::Io && self.0.exit_code == 0 {
             return ExitCode::SUCCESS;
         }
-        let mut text = format!("{}: {self}\n", program());
-        for line in self.help().lines() {
-            text.push_str(&format!("  {line}\n"));
-        }
+        let help = self.help().lines().map(|line| format!("  {line}\n")).collect::<String>();
+        let text = format!("{}: {self}\n{help}", program());
         // If standard error is closed, the exit code still tells.
         let _ = io::stderr().write_all(text.as_bytes());
         ExitCode::from(self.exit_code())
@@ -328,21 +308,18 @@ impl Error {
 /// One line, with nothing that a terminal would act on: names of files and messages of servers are in it.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&one_line(&self.0.to_string()))
-    }
-}
-
-/// Shows the details, as `Display` does without secrets.
-impl fmt::Debug for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0, f)
+        let tokens = match self.0.in_doubt {
+            Some(false) => "; your tokens are unchanged",
+            Some(true) => "; an earlier run may have used the refresh token",
+            None => "",
+        };
+        write!(f, "{}{tokens}", one_line(&self.0.message))
     }
 }
 
 impl error::Error for Error {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
-        let source = self.0.source.as_ref();
-        source.map(|source| source as &(dyn error::Error + 'static))
+        self.0.source.as_ref().map(|source| source as _)
     }
 }
 
@@ -424,23 +401,20 @@ mod tests {
             |status| Error::refresh_refused("", status, "", Refuser::Server, false);
         let unreachable = |reason| Error::auth_server_unreachable("", reason, false);
         let over_limit = |method| Error::over_limit(method, "", Limit::Size(1 << 20));
-        let unexpected =
-            |method: Option<&'static str>| Error::unexpected(method.map(|it| (it, "")), "");
+        let unexpected = |method| Error::unexpected(method, "", "");
         let wait = Some(Duration::from_secs(7));
         let server_error = HttpErrorKind::ServerError;
         let broken_pipe = io::ErrorKind::BrokenPipe.into();
         // The kind, whether new tokens are needed, whether the call may be made again, whether it may
         // have taken effect, the exit code.
         for (error, expected) in [
-            (Error::no_folder(Path::new(""), true), (Config, false, false, false, 1)),
+            (Error::no_creds(Path::new("")), (Config, false, false, false, 1)),
+            (Error::no_folder(Path::new("")), (Config, false, false, false, 1)),
             (Error::not_a_folder(Path::new("")), (Config, false, false, false, 1)),
             (Error::placeholders(&[], &[]), (Config, false, false, false, 1)),
             (Error::placeholders(&[], &["access_token"]), (Config, true, false, false, 1)),
             (file(FileProblem::Missing), (Config, false, false, false, 1)),
-            (
-                file(FileProblem::PlaceholderTokens { fields: vec![], page: text() }),
-                (Config, true, false, false, 1),
-            ),
+            (file(FileProblem::placeholder_tokens(&[], "")), (Config, true, false, false, 1)),
             (
                 file(FileProblem::OAuthError { message: text(), page: text() }),
                 (Config, true, false, false, 1),
@@ -487,9 +461,9 @@ mod tests {
             (over_limit("GET"), (Response, false, false, false, 1)),
             (over_limit("POST"), (Response, false, false, true, 1)),
             (Error::no_list("", "", ""), (Response, false, false, false, 1)),
-            (unexpected(None), (Response, false, false, false, 1)),
-            (unexpected(Some("GET")), (Response, false, false, false, 1)),
-            (unexpected(Some("POST")), (Response, false, false, true, 1)),
+            (Error::response(""), (Response, false, false, false, 1)),
+            (unexpected("GET"), (Response, false, false, false, 1)),
+            (unexpected("POST"), (Response, false, false, true, 1)),
             (interrupted(http("GET", 500, server_error)), (Http, false, true, false, 5)),
             (interrupted(tokens_refused()), (Tokens, true, false, false, 4)),
             (Error::usage(""), (Usage, false, false, false, 2)),

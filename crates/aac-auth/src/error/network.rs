@@ -1,13 +1,13 @@
 //! What goes wrong on the way to the API and back, and with its response.
 
-use crate::error::file::limit_of_files;
-use crate::error::http::{CHECK_FIRST, HttpError, is_safe, status_code};
+use crate::error::http::{CHECK_FIRST, is_safe};
 use crate::error::kind::ErrorKind;
+use crate::error::table::errors;
 use crate::error::{Cause, Details, Error};
 use crate::loopback::is_loopback;
 use crate::platform;
 use std::time::Duration;
-use std::{error, fmt, io};
+use std::{error, fmt};
 use ureq::http::Uri;
 
 /// Why the server could not be reached.
@@ -83,21 +83,17 @@ impl NetworkError {
     pub(super) fn help_for(&self, url: &str, check: &str) -> String {
         let is_local = |uri: Uri| uri.host().is_some_and(is_loopback);
         let proxy = platform::system_proxy;
-        let help = self.texts().1;
-        match self {
+        match (self, self.texts().1) {
             // Nothing else is on this machine.
-            Self::Connect(_) if url.parse().is_ok_and(is_local) => "The folder is that of a sandbox that no longer runs. Start a sandbox (cargo sandbox), or name another folder with --dir or AAC_DIR.".to_owned(),
-            Self::Lookup(_) | Self::Connect(_) => {
-                let script = match proxy().has_script {
-                    true => "\nThe system's settings choose the proxy by a script (PAC), which is not supported: name the proxy in HTTPS_PROXY.",
-                    false => "",
-                };
+            (Self::Connect(_), _) if url.parse().is_ok_and(is_local) => "The folder is that of a sandbox that no longer runs. Start a sandbox (cargo sandbox), or name another folder with --dir or AAC_DIR.".to_owned(),
+            (Self::Lookup(_) | Self::Connect(_), help) => {
+                let script = if proxy().has_script { SCRIPT } else { "" };
                 format!("Check the network, {check}{help}{script}")
             }
-            Self::Proxy(_) | Self::ProxyUnreachable(_) if !proxy().servers.is_empty() => {
+            (Self::Proxy(_) | Self::ProxyUnreachable(_), help) if !proxy().servers.is_empty() => {
                 format!("{help}\nIf neither of the first two is set, the proxy is that of the system's settings.")
             }
-            _ => help.to_owned(),
+            (_, help) => help.to_owned(),
         }
     }
 }
@@ -111,6 +107,7 @@ impl fmt::Display for NetworkError {
 impl error::Error for NetworkError {}
 
 const CHECK_NETWORK: &str = "and whether you need a proxy (HTTPS_PROXY=http://host:port).";
+const SCRIPT: &str = "\nThe system's settings choose the proxy by a script (PAC), which is not supported: name the proxy in HTTPS_PROXY.";
 
 /// A limit of what is held in memory of a response.
 #[derive(Clone, Copy, Debug)]
@@ -123,111 +120,66 @@ pub(crate) enum Limit {
     Time(Duration),
 }
 
-impl Limit {
-    /// What happened, and what else to do than to ask for less.
-    fn texts(self) -> (String, &'static str) {
-        match self {
-            Self::Size(bytes) => (format!("the response is larger than {} MiB", bytes >> 20), ""),
-            Self::Values(values) => {
-                (format!("the response has more than {} million values", values / 1_000_000), "")
-            }
-            Self::Time(time) => (
-                format!(
-                    "the response is not complete after {} s, ten times --timeout",
-                    time.as_secs_f64()
-                ),
-                ", or give it more time with --timeout SECS",
-            ),
-        }
-    }
-}
-
 impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.texts().0)
+        f.write_str("the response ")?;
+        match self {
+            Self::Size(bytes) => write!(f, "is larger than {} MiB", bytes >> 20),
+            Self::Values(values) => {
+                write!(f, "has more than {} million values", values / 1_000_000)
+            }
+            Self::Time(time) => {
+                write!(f, "is not complete after {} s, ten times --timeout", time.as_secs_f64())
+            }
+        }
     }
 }
 
 impl error::Error for Limit {}
 
 impl Error {
-    /// The API responded with a status other than 2xx.
-    pub(crate) fn status(error: HttpError) -> Self {
-        let details = Details::of(ErrorKind::Http, error.to_string(), error.help());
-        Details {
-            exit_code: status_code(error.status.as_u16()),
-            is_retryable: error.is_retryable(),
-            may_have_taken_effect: error.may_have_taken_effect(),
-            retry_after: error.retry_after,
-            http: Some(error),
-            ..details
-        }
-        .into()
-    }
+    errors! {
+        /// The API could not be reached, or the connection broke.
+        transport(method: &str, url: &str, reason: NetworkError) => Network:
+            format!("{reason} ({method} {url})"),
+            match (is_safe(method), reason.is_sent(), reason.help_for(url, "the address in aac_url.txt, ")) {
+                (true, _, cure) => cure,
+                (false, false, cure) => format!("The request was not sent.\n{cure}"),
+                (false, true, _) if matches!(reason, NetworkError::Timeout(_)) => {
+                    format!("{CHECK_FIRST}\nGive it more time with --timeout SECS.")
+                }
+                (false, true, _) => CHECK_FIRST.to_owned(),
+            },
+            is_retryable: !reason.is_lasting() && (is_safe(method) || !reason.is_sent()),
+            may_have_taken_effect: !is_safe(method) && reason.is_sent(),
+            cause: Cause::Transport(reason);
 
-    /// The API could not be reached, or the connection broke.
-    pub(crate) fn transport(method: &str, url: &str, reason: NetworkError) -> Self {
-        let is_safe = is_safe(method);
-        let cure = || reason.help_for(url, "the address in aac_url.txt, ");
-        let help = match reason.is_sent() {
-            _ if is_safe => cure(),
-            true if matches!(reason, NetworkError::Timeout(_)) => {
-                format!("{CHECK_FIRST}\nGive it more time with --timeout SECS.")
-            }
-            true => CHECK_FIRST.to_owned(),
-            false => format!("The request was not sent.\n{}", cure()),
-        };
-        let details = Details::of(ErrorKind::Network, format!("{reason} ({method} {url})"), help);
-        Details {
-            is_retryable: !reason.is_lasting() && (is_safe || !reason.is_sent()),
-            may_have_taken_effect: !is_safe && reason.is_sent(),
-            cause: Cause::Transport(reason),
-            ..details
-        }
-        .into()
-    }
+        /// The API's response is cut off, or not JSON.
+        bad_response(method: &str, url: &str, what: &str) => Response:
+            format!("{what} ({method} {url})"),
+            match is_safe(method) {
+                true => "Run this again. If the problem persists, a proxy or a login page may be in between.",
+                false => CHECK_FIRST,
+            },
+            may_have_taken_effect: !is_safe(method);
 
-    /// The API's response is cut off, or not JSON.
-    pub(crate) fn bad_response(method: &str, url: &str, what: &str) -> Self {
-        let help = match is_safe(method) {
-            true => {
-                "Run this again. If the problem persists, a proxy or a login page may be in between."
-            }
-            false => CHECK_FIRST,
-        };
-        let details = Details::of(ErrorKind::Response, format!("{what} ({method} {url})"), help);
-        Details { may_have_taken_effect: !is_safe(method), ..details }.into()
-    }
+        /// The API's response does not fit into what is held in memory of one.
+        over_limit(method: &str, url: &str, limit: Limit) => Response:
+            format!("{limit} ({method} {url})"),
+            check_first(method) + match limit {
+                Limit::Time(_) => "Ask for fewer rows at a time (--page-size N), or give it more time with --timeout SECS. A file has no such limit (raw_call: -o FILE).",
+                _ => "Ask for fewer rows at a time (--page-size N). A file has no such limit (raw_call: -o FILE).",
+            },
+            may_have_taken_effect: !is_safe(method);
 
-    /// The API's response does not fit into what is held in memory of one.
-    pub(crate) fn over_limit(method: &str, url: &str, limit: Limit) -> Self {
-        let check = if is_safe(method) { String::new() } else { format!("{CHECK_FIRST}\n") };
-        let (what, time) = limit.texts();
-        let message = format!("{what} ({method} {url})");
-        let help = format!(
-            "{check}Ask for fewer rows at a time (--page-size N){time}. A file has no such limit (raw_call: -o FILE)."
-        );
-        let details = Details::of(ErrorKind::Response, message, help);
-        Details { may_have_taken_effect: !is_safe(method), ..details }.into()
-    }
+        /// Rows were requested, and the response is not a list, or not one that can be read page by page.
+        no_list(url: &str, what: &str, help: &str) => Response: format!("{what} (GET {url})"), help;
 
-    /// Rows were requested, and the response is not a list, or not one that can be read page by page.
-    pub(crate) fn no_list(url: &str, what: &str, help: &str) -> Self {
-        Details::of(ErrorKind::Response, format!("{what} (GET {url})"), help).into()
-    }
-
-    /// The response is JSON, and not of the form that the program expects. Without a request, the program
-    /// itself says so.
-    pub(crate) fn unexpected(request: Option<(&str, &str)>, what: &str) -> Self {
-        let of = request.map_or_else(String::new, |(method, url)| format!(" ({method} {url})"));
-        let is_unsafe = request.is_some_and(|(method, _)| !is_safe(method));
-        let check = if is_unsafe { format!("{CHECK_FIRST}\n") } else { String::new() };
-        let help = format!(
-            "{check}The API may have changed: look at the response (raw_call PATH), and adapt the program."
-        );
-        let message = format!("the response is not as expected: {what}{of}");
-        let details = Details::of(ErrorKind::Response, message, help);
-        Details { may_have_taken_effect: is_unsafe, ..details }.into()
+        /// The response to this request is JSON, and not of the form that the program expects.
+        unexpected(method: &str, url: &str, what: &str) => Response:
+            format!("the response is not as expected: {what} ({method} {url})"),
+            check_first(method) + ADAPT,
+            may_have_taken_effect: !is_safe(method);
     }
 
     /// A list was interrupted after so many of its rows.
@@ -238,24 +190,20 @@ impl Error {
         source: Self,
     ) -> Self {
         let of = total.map_or_else(String::new, |total| format!("of {total} "));
-        Details {
-            message: format!("{}; stopped after {after} {of}{noun}", source.0),
+        let message = format!("{source}; stopped after {after} {of}{noun}");
+        Self(Box::new(Details {
+            message,
             in_doubt: None,
             may_have_taken_effect: false,
             ..*source.0
-        }
-        .into()
+        }))
     }
+}
 
-    /// Standard output could not be written. If its reader stopped reading ([`io::ErrorKind::BrokenPipe`]),
-    /// that is no failure, and [`Error::report`] prints nothing.
-    pub(crate) fn output(source: io::Error) -> Self {
-        let (cause, exit_code) = match source.kind() {
-            io::ErrorKind::BrokenPipe => (Cause::BrokenPipe, 0),
-            _ => (Cause::Other, 1),
-        };
-        let message = format!("standard output: {source}");
-        let details = Details::of(ErrorKind::Io, message, limit_of_files(&source));
-        Details { cause, exit_code, ..details }.with(source)
-    }
+pub(super) const ADAPT: &str =
+    "The API may have changed: look at the response (raw_call PATH), and adapt the program.";
+
+/// What to do first after this request, if it may have changed something.
+fn check_first(method: &str) -> String {
+    if is_safe(method) { String::new() } else { format!("{CHECK_FIRST}\n") }
 }

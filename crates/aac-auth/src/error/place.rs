@@ -45,15 +45,9 @@ impl Place {
     }
 }
 
-impl From<&Path> for Place {
-    fn from(path: &Path) -> Self {
-        Self::File(path.to_owned())
-    }
-}
-
-impl From<&PathBuf> for Place {
-    fn from(path: &PathBuf) -> Self {
-        Self::File(path.clone())
+impl<P: AsRef<Path> + ?Sized> From<&P> for Place {
+    fn from(path: &P) -> Self {
+        Self::File(path.as_ref().to_owned())
     }
 }
 
@@ -62,11 +56,12 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path) => f.write_str(&one_line(&path.to_string_lossy())),
-            Self::Secret { path, vault: Some(vault) } => {
-                write!(f, "the secret {} in the vault at {vault}", one_line(path))
-            }
-            Self::Secret { path, vault: None } => {
-                write!(f, "the secret {} in a vault", one_line(path))
+            Self::Secret { path, vault } => {
+                write!(f, "the secret {} in ", one_line(path))?;
+                match vault {
+                    Some(address) => write!(f, "the vault at {address}"),
+                    None => f.write_str("a vault"),
+                }
             }
         }
     }

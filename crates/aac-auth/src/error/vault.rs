@@ -1,11 +1,11 @@
 //! What keeps a secret in a vault from being of use, and what to do about it.
 
-use crate::error::NetworkError;
+use crate::error::display::one_line;
 use crate::error::http::{after_colon, status_line};
 use crate::error::kind::ErrorKind;
 use crate::error::place::Place;
-use crate::error::problem::{Cure, Problem, problems};
-use crate::error::{Details, Error};
+use crate::error::table::{Problem, errors, problems};
+use crate::error::{Error, NetworkError};
 use std::{error, fmt};
 
 /// Why a vault did not do what it was asked for. A variant is what it means for another try.
@@ -22,87 +22,74 @@ pub(crate) enum VaultProblem {
     Version1(Problem),
 }
 
+/// In what to do, `{path}` stands for the path of the secret, `{engine}` for its engine, and `{put}` for the
+/// command that puts tokens there.
 impl VaultProblem {
     problems! {
-        no_address() => Lasting(
+        no_address() => Lasting:
             "VAULT_ADDR is not set",
-            "Set VAULT_ADDR (or BAO_ADDR) to the address of your vault: https://host:8200."
-        );
-        not_a_url(variable: &str) => Lasting(
+            "Set VAULT_ADDR (or BAO_ADDR) to the address of your vault: https://host:8200.";
+        not_a_url(variable: &str) => Lasting:
             "{variable} is not the URL of a host",
-            format!("Set {variable} to the address of your vault and nothing else: https://host:8200.")
-        );
+            format!("Set {variable} to the address of your vault and nothing else: https://host:8200.");
         /// Only loopback addresses may use plain http.
-        not_https(variable: &str) => Lasting("{variable} is not https", format!(
-            "The tokens would travel in clear. Use https:// in {variable}; http:// is for an agent or proxy on this machine alone."
-        ));
-        skips_verification(variable: &str) => Lasting(
+        not_https(variable: &str) => Lasting:
+            "{variable} is not https",
+            format!("The tokens would travel in clear. Use https:// in {variable}; http:// is for an agent or proxy on this machine alone.");
+        skips_verification(variable: &str) => Lasting:
             "{variable} turns off the check of the vault's certificate",
-            format!("Unset {variable}, and name the certificate of your vault's CA instead: VAULT_CACERT=/path/to/ca.pem.")
-        );
+            format!("Unset {variable}, and name the certificate of your vault's CA instead: VAULT_CACERT=/path/to/ca.pem.");
         /// No header can carry it.
-        not_a_header(variable: &str) => Lasting(
+        not_a_header(variable: &str) => Lasting:
             "{variable} has invalid characters",
-            format!("Set {variable} to the name of your namespace and nothing else, or unset it.")
-        );
-        no_token() => Lasting(
+            format!("Set {variable} to the name of your namespace and nothing else, or unset it.");
+        no_token() => Lasting:
             "there is no token for the vault",
-            "Set VAULT_TOKEN (or BAO_TOKEN), or log in: bao login, vault login."
-        );
-        token_unclean(place: &str) => Lasting(
+            "Set VAULT_TOKEN (or BAO_TOKEN), or log in: bao login, vault login.";
+        token_unclean(place: &str) => Lasting:
             "the vault's token in {place} has spaces or invalid characters",
-            "Copy the vault's token again: one line, without spaces."
-        );
+            "Copy the vault's token again: one line, without spaces.";
         /// The file that the variable names holds none.
-        no_certificates(variable: &str, what: &str) => Lasting(
+        no_certificates(variable: &str, what: &str) => Lasting:
             "{variable}: {what}",
-            format!("Set {variable} to a PEM file with the certificate of your vault's CA.")
-        );
-        not_a_data_path() => Lasting("not the path of a secret's data", Cure::At(|place| format!(
-            "Put the path of the API in creds.json, with data/ behind the name of the engine: {{\"vault\": \"secret/data/aac\"}} is bao kv put secret/aac. Yours is {:?}.",
-            path(place)
-        )));
+            format!("Set {variable} to a PEM file with the certificate of your vault's CA.");
+        not_a_data_path() => Lasting:
+            "not the path of a secret's data",
+            "Put the path of the API in creds.json, with data/ behind the name of the engine: {\"vault\": \"secret/data/aac\"} is bao kv put secret/aac. Yours is \"{path}\".";
         /// It is the path of the command line.
-        no_data() => Lasting("the path lacks data/", Cure::At(|place| format!(
-            "Yours is {:?}. Put data/ behind the name of the engine in creds.json: {{\"vault\": \"secret/data/aac\"}} is bao kv put secret/aac.\n\
-             The engine must be KV version 2. To turn one of version 1 into that: bao kv enable-versioning secret.",
-            path(place)
-        )));
-        version1() => Version1("the engine is KV version 1; version 2 is needed", Cure::At(|place| format!(
-            "Version 1 ignores check-and-set, so two programs would use one token. Enable version 2: bao kv enable-versioning {}.",
-            path(place).split_once("/data/").map_or(path(place), |(engine, _)| engine)
-        )));
-        denied() => Denied("permission denied (HTTP 403)", Cure::At(|place| format!(
+        no_data() => Lasting:
+            "the path lacks data/",
+            "Yours is \"{path}\". Put data/ behind the name of the engine in creds.json: {\"vault\": \"secret/data/aac\"} is bao kv put secret/aac.\n\
+             The engine must be KV version 2. To turn one of version 1 into that: bao kv enable-versioning secret.";
+        version1() => Version1:
+            "the engine is KV version 1; version 2 is needed",
+            "Version 1 ignores check-and-set, so two programs would use one token. Enable version 2: bao kv enable-versioning {engine}.";
+        denied() => Denied:
+            "permission denied (HTTP 403)",
             "The vault's token is wrong or has expired, or its policy lacks this line:\n\
-             path \"{}\" {{ capabilities = [\"read\", \"update\"] }}\n\
-             Log in again (bao login), or have the policy changed.",
-            path(place)
-        )));
-        no_secret() => Lasting("there is no such secret (HTTP 404)", Cure::At(|place| format!(
-            "Put the tokens there, from a file with both as creds.json has them: {}. The vault may also hide the secret from you.",
-            put_command(path(place))
-        )));
+             path \"{path}\" { capabilities = [\"read\", \"update\"] }\n\
+             Log in again (bao login), or have the policy changed.";
+        no_secret() => Lasting:
+            "there is no such secret (HTTP 404)",
+            "Put the tokens there, from a file with both as creds.json has them: {put}. The vault may also hide the secret from you.";
         /// Its newest version was deleted then.
-        deleted(time: &str) => Lasting("it was deleted at {time}", Cure::At(put_new));
+        deleted(time: &str) => Lasting: "it was deleted at {time}", PUT_NEW;
         /// Its newest version is gone for good.
-        destroyed() => Lasting("it was destroyed", Cure::At(put_new));
+        destroyed() => Lasting: "it was destroyed", PUT_NEW;
         /// Or about to be.
-        sealed() => Passing(
+        sealed() => Passing:
             "the vault is sealed or has no leader (HTTP 503)",
-            "Unseal the vault, or wait until it has a leader, and run this again."
-        );
-        rate_limited() =>
-            Passing("the vault limits the rate of requests (HTTP 429)", "Run this again in a minute.");
+            "Unseal the vault, or wait until it has a leader, and run this again.";
+        rate_limited() => Passing:
+            "the vault limits the rate of requests (HTTP 429)", "Run this again in a minute.";
         /// It took so long to claim the tokens, or to reach the authorization server.
-        too_slow() => Passing(
+        too_slow() => Passing:
             "the refresh token could not be sent within 5 s of its claim, three times",
-            "Writing to the vault takes too long, or connecting to the authorization server. Find out which (curl -v), and run this again."
-        );
+            "Writing to the vault takes too long, or connecting to the authorization server. Find out which (curl -v), and run this again.";
         /// The response is not one of KV version 2.
-        bad_response(what: &str) => Lasting(
+        bad_response(what: &str) => Lasting:
             "not a response of a vault: {what}",
-            "Does VAULT_ADDR name a vault, and not a web page or a proxy in between?"
-        );
+            "Does VAULT_ADDR name a vault, and not a web page or a proxy in between?";
     }
 
     pub(crate) fn network(reason: &NetworkError) -> Self {
@@ -112,32 +99,24 @@ impl VaultProblem {
             }
             _ => "Check VAULT_ADDR and the network, and run this again.",
         };
-        let problem = Problem::new(format!("the vault cannot be reached: {reason}"), help);
+        let message = format!("the vault cannot be reached: {reason}");
+        let problem = Problem { message, help: help.to_owned() };
         if reason.is_lasting() { Self::Lasting(problem) } else { Self::Passing(problem) }
     }
 
     /// Another status, and the vault's message.
     pub(crate) fn status(status: u16, message: &str) -> Self {
         let message = status_line(status) + &after_colon(message);
-        let problem = match status {
-            300..=399 => Problem::new(
-                message,
-                "Redirects are not followed, so that the vault's token goes nowhere else. Set VAULT_ADDR to the address that it leads to, or to that of the cluster. If the vault has lost its leader, run this again when it has one.",
-            ),
-            404 => Problem::new(
-                message,
-                Cure::At(|place| {
-                    let path = path(place);
-                    format!(
-                        "Does creds.json name the right engine (yours is {path:?}), and VAULT_NAMESPACE the right namespace?"
-                    )
-                }),
-            ),
-            _ => Problem::new(
-                message,
-                "Run this again. If the problem persists, ask whoever runs the vault.",
-            ),
+        let help = match status {
+            300..=399 => {
+                "Redirects are not followed, so that the vault's token goes nowhere else. Set VAULT_ADDR to the address that it leads to, or to that of the cluster. If the vault has lost its leader, run this again when it has one."
+            }
+            404 => {
+                "Does creds.json name the right engine (yours is \"{path}\"), and VAULT_NAMESPACE the right namespace?"
+            }
+            _ => "Run this again. If the problem persists, ask whoever runs the vault.",
         };
+        let problem = Problem { message, help: help.to_owned() };
         match status {
             307 => Self::RedirectToLeader(problem),
             // 400 is the refusal of a check-and-set, of which a standby may be wrong. 412 asks to wait for
@@ -159,48 +138,39 @@ impl VaultProblem {
 
     /// What to do about it, in whole sentences.
     pub(crate) fn help(&self, secret: &Place) -> String {
-        self.problem().help(secret)
+        let path = one_line(secret.secret().unwrap_or_default());
+        let engine = path.split_once("/data/").map_or(&*path, |(engine, _)| engine);
+        let help = self.problem().help.replace("{engine}", engine).replace("{path}", &path);
+        help.replace("{put}", &put_command(&path))
     }
 }
 
 impl fmt::Display for VaultProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.problem().fmt(f)
+        f.write_str(&self.problem().message)
     }
 }
 
 impl error::Error for VaultProblem {}
 
 impl Error {
-    /// The vault that has the tokens cannot be used. Nothing was sent.
-    pub(crate) fn vault(secret: &Place, problem: &VaultProblem, in_doubt: bool) -> Self {
-        let message = format!("{secret}: {problem}");
-        let details = Details::of(ErrorKind::Storage, message, problem.help(secret));
-        let is_retryable = matches!(problem, VaultProblem::Passing(_));
-        Details { is_retryable, in_doubt: Some(in_doubt), ..details }.into()
-    }
+    errors! {
+        /// The vault that has the tokens cannot be used. Nothing was sent.
+        vault(secret: &Place, problem: &VaultProblem, in_doubt: bool) => Storage:
+            format!("{secret}: {problem}"),
+            problem.help(secret),
+            is_retryable: matches!(problem, VaultProblem::Passing(_)), in_doubt: Some(in_doubt);
 
-    /// A program on this machine or another has claimed the tokens in a vault for too long: its host and
-    /// process, and when it did.
-    pub(crate) fn claimed(secret: &Place, holder: &str, since: &str) -> Self {
-        let message = format!("{secret}: claimed by {holder} since {since}");
-        let help = format!(
-            "See whether {holder} (host and process) still runs. Three minutes after it has ended, another program takes over."
-        );
-        Details { is_retryable: true, ..Details::of(ErrorKind::Storage, message, help) }.into()
+        /// A program on this machine or another has claimed the tokens in a vault for too long: its host and
+        /// process, and when it did.
+        claimed(secret: &Place, holder: &str, since: &str) => Storage:
+            format!("{secret}: claimed by {holder} since {since}"),
+            format!("See whether {holder} (host and process) still runs. Three minutes after it has ended, another program takes over."),
+            is_retryable: true;
     }
 }
 
-fn path(place: &Place) -> &str {
-    place.secret().unwrap_or_default()
-}
-
-fn put_new(place: &Place) -> String {
-    format!(
-        "Put new tokens there, from a file with both as creds.json has them: {}. Do not undelete it: its refresh token has been used.",
-        put_command(path(place))
-    )
-}
+const PUT_NEW: &str = "Put new tokens there, from a file with both as creds.json has them: {put}. Do not undelete it: its refresh token has been used.";
 
 /// The command that puts tokens into a secret. creds.json itself only names it. PowerShell needs the
 /// quotation marks: without them, the @ is its own.

@@ -44,22 +44,17 @@ pub(crate) struct Claims {
 impl Claims {
     /// The claims of a JWT; `None` if the text is not a JWT.
     pub(crate) fn of(token: &str) -> Option<Self> {
-        let mut parts = token.split('.');
-        let (_header, payload, _signature) = (parts.next()?, parts.next()?, parts.next()?);
-        if parts.next().is_some() {
-            return None;
-        }
+        let parts: Vec<_> = token.splitn(4, '.').collect();
+        let [_header, payload, _signature] = parts[..] else { return None };
         let payload = Zeroizing::new(BASE64URL.decode(payload).ok()?);
         let payload: Value = serde_json::from_slice(&payload).ok()?;
         let payload = payload.as_object()?;
-        let text = |name: &str| match payload.get(name) {
-            Some(Value::String(text)) if !text.is_empty() => Some(text.clone()),
-            _ => None,
-        };
+        let owned = |value: &Value| Some(value.as_str()?.to_owned());
+        let text = |name: &str| payload.get(name).and_then(owned).filter(|text| !text.is_empty());
         // RFC 7519 allows fractions of a second; `as` saturates if the number is out of range.
-        let seconds = |name: &str| match payload.get(name)? {
-            Value::Number(number) => number.as_i64().or(number.as_f64().map(|float| float as i64)),
-            _ => None,
+        let seconds = |name: &str| {
+            let number = payload.get(name)?.as_number()?;
+            number.as_i64().or(number.as_f64().map(|float| float as i64))
         };
         Some(Self {
             iss: text("iss"),
@@ -68,12 +63,8 @@ impl Claims {
             scope: text("scope"),
             sid: text("sid"),
             email: text("email"),
-            audience: match payload.get("aud") {
-                Some(Value::Array(names)) => {
-                    names.first().and_then(Value::as_str).map(str::to_owned)
-                }
-                _ => text("aud"),
-            },
+            // One name, or a list (RFC 7519 §4.1.3).
+            audience: payload.get("aud").and_then(|names| owned(names.get(0).unwrap_or(names))),
             exp: seconds("exp"),
             iat: seconds("iat"),
         })

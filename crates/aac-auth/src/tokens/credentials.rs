@@ -58,66 +58,42 @@ impl Credentials {
     /// Reads creds.json once it has settled. The vendor's examples write it in place, so a file that
     /// looks damaged may be half written, and is read again: there is no event to wait for.
     pub(crate) fn read_settled(path: &Path, hosts: &Hosts) -> Result<Self, FileProblem> {
-        let mut tries = 0;
-        loop {
-            let may_settle = |problem: &FileProblem| match problem {
-                FileProblem::Empty | FileProblem::NotJson(_) => true,
-                FileProblem::Unreadable(error) => platform::is_sharing_violation(error),
-                _ => false,
-            };
+        let may_settle = |problem: &FileProblem| match problem {
+            FileProblem::Empty | FileProblem::NotJson(_) => true,
+            FileProblem::Unreadable(error) => platform::is_sharing_violation(error),
+            _ => false,
+        };
+        for _ in 0..5 {
             match Self::read(path, hosts) {
-                Err(problem) if tries < 5 && may_settle(&problem) => {
-                    tries += 1;
-                    thread::sleep(Duration::from_millis(20));
-                }
-                result => return result,
+                Err(problem) if may_settle(&problem) => thread::sleep(Duration::from_millis(20)),
+                settled => return settled,
             }
         }
+        Self::read(path, hosts)
     }
 
     pub(crate) fn parse(bytes: Zeroizing<Vec<u8>>, hosts: &Hosts) -> Result<Self, FileProblem> {
         let document = Document::parse(&bytes)?;
-        if let Some(message) = document.oauth_error() {
-            return Err(FileProblem::OAuthError { message, page: hosts.token_page() });
-        }
-        document.check_placeholders(hosts)?;
-        if let Some(path) = document.vault() {
-            let has_tokens = [ACCESS, REFRESH].iter().any(|field| document.0.contains_key(*field));
-            // What else stands here may be a secret, and the path of one is shown.
-            let is_path =
-                path.contains('/') && !path.contains("://") && text::likely_secret(path).is_none();
-            return Err(match has_tokens {
-                true => FileProblem::tokens_and_vault(),
-                false if is_path => FileProblem::InVault(path.to_owned()),
-                false => FileProblem::not_a_vault_path(),
-            });
-        }
+        document.check(hosts)?;
         let access = document.token(ACCESS)?;
         let claims = Claims::of(access);
         let arrival = document.arrival();
         // Content written by this crate is exactly as the server sent it; pasted content is trimmed.
-        let is_verbatim = arrival.is_some_and(|arrival| {
-            claims.as_ref().and_then(|claims| claims.iat) == Some(arrival.iat)
-        });
-        let refresh = match is_verbatim {
-            true => document.verbatim_refresh_token()?,
-            false => document.token(REFRESH)?,
-        };
+        let iat = claims.as_ref().and_then(|claims| claims.iat);
+        let is_verbatim = arrival.is_some_and(|arrival| iat == Some(arrival.iat));
+        let refresh =
+            if is_verbatim { document.text(REFRESH)? } else { document.token(REFRESH)? };
         if access == refresh {
             return Err(FileProblem::same_twice());
         }
         // Only access tokens contain the client id.
-        let is_access = |claims: &Option<Claims>| {
-            claims.as_ref().is_some_and(|claims| claims.client_id.is_some())
-        };
-        if !is_access(&claims) && is_access(&Claims::of(refresh)) {
+        let is_access = |claims: &Claims| claims.client_id.is_some();
+        if !claims.as_ref().is_some_and(is_access)
+            && Claims::of(refresh).is_some_and(|it| is_access(&it))
+        {
             return Err(FileProblem::swapped());
         }
-        let secrets = [access, refresh];
-        let (claims, client_id, issuer) = usable(claims, &secrets, hosts)?;
-        if hosts.are_elsewhere(&issuer) {
-            return Err(elsewhere(&claims, &issuer, &secrets, hosts));
-        }
+        let (claims, client_id, issuer) = usable(claims, &[access, refresh], hosts)?;
         let iss = claims.iss.as_deref().unwrap_or_default();
         Ok(Self {
             token_endpoint: format!("{}/token", iss.trim_end_matches('/')),
@@ -156,24 +132,17 @@ fn usable(
     let claims = claims.ok_or_else(FileProblem::not_a_jwt)?;
     let iss = claims.iss.as_deref().ok_or_else(|| FileProblem::no_claim("iss"))?;
     let client_id = claims.client_id.clone().ok_or_else(|| FileProblem::no_claim("client_id"))?;
+    let shown = redact(iss, secrets, 100);
     let Some(issuer) = Issuer::of(iss) else {
-        let shown = redact(iss, secrets, 100);
-        let is_http = iss.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("http://"));
-        return Err(match is_http && Issuer::of(&format!("https://{}", &iss[7..])).is_some() {
-            true => FileProblem::issuer_not_https(&shown),
-            false => FileProblem::issuer(&shown),
-        });
+        let secure = iss.strip_prefix("http://").map(|rest| format!("https://{rest}"));
+        let is_http = secure.is_some_and(|secure| Issuer::of(&secure).is_some());
+        let what = if is_http { "https" } else { "Alteryx Cloud" };
+        return Err(FileProblem::issuer(&shown, what));
     };
-    match hosts.go_with(&issuer) {
+    match hosts.go_with(&issuer) && !hosts.are_elsewhere(&issuer) {
         true => Ok((claims, client_id, issuer)),
-        false => Err(elsewhere(&claims, &issuer, secrets, hosts)),
+        false => Err(FileProblem::issuer_elsewhere(&shown, hosts.api(), Hosts::api_of(&issuer))),
     }
-}
-
-/// The issuer is not that of the API in aac_url.txt.
-fn elsewhere(claims: &Claims, issuer: &Issuer, secrets: &[&str], hosts: &Hosts) -> FileProblem {
-    let iss = redact(claims.iss.as_deref().unwrap_or_default(), secrets, 100);
-    FileProblem::issuer_elsewhere(&iss, hosts.api(), Hosts::api_of(issuer))
 }
 
 /// The refresh token of a file that is otherwise unusable: it may be the only copy of one that someone
@@ -225,9 +194,40 @@ impl Document {
         self
     }
 
-    /// The path of the secret in a vault that has the tokens, where this document only says so.
-    fn vault(&self) -> Option<&str> {
-        self.0.get(VAULT)?.as_str().map(str::trim)
+    /// Puts a value in the place of another, which is wiped.
+    fn put(&mut self, field: &str, value: Value) {
+        if let Some(mut old) = self.0.insert(field.to_owned(), value) {
+            wipe(&mut old);
+        }
+    }
+
+    /// Checks that this is not something else in the place of tokens.
+    fn check(&self, hosts: &Hosts) -> Result<(), FileProblem> {
+        let placeholders = self.placeholders();
+        if !placeholders.is_empty() {
+            return Err(FileProblem::placeholder_tokens(&placeholders, &hosts.token_page()));
+        }
+        let has_tokens = [ACCESS, REFRESH].iter().any(|field| self.0.contains_key(*field));
+        if let Some(OAuthError { code, message }) = self.error()
+            && !has_tokens
+            && !code.is_empty()
+        {
+            // Another one was not written by such a server, and may be a secret.
+            let is_known = OAUTH_ERRORS.contains(&&*code);
+            let message = if is_known { redact(&message, &[], 200) } else { String::new() };
+            return Err(FileProblem::OAuthError { message, page: hosts.token_page() });
+        }
+        let Some(path) = self.0.get(VAULT).and_then(Value::as_str).map(str::trim) else {
+            return Ok(());
+        };
+        // What else stands here may be a secret, and the path of one is shown.
+        let is_path =
+            path.contains('/') && !path.contains("://") && text::likely_secret(path).is_none();
+        Err(match has_tokens {
+            true => FileProblem::tokens_and_vault(),
+            false if is_path => FileProblem::InVault(path.to_owned()),
+            false => FileProblem::not_a_vault_path(),
+        })
     }
 
     /// Parses creds.json, or a journal in its place if someone has put a saved pair back.
@@ -239,17 +239,7 @@ impl Document {
         match serde_json::from_str(&text) {
             Ok(Value::Object(fields)) => Ok(Self(fields)),
             Ok(_) => Err(FileProblem::not_an_object()),
-            Err(error) => Err(match line_of_broken_string(&text) {
-                Some(line) => FileProblem::token_on_several_lines(line),
-                None => {
-                    let (line, column) = (error.line(), error.column());
-                    let reason = without_place(&error);
-                    match text.contains(['\u{201C}', '\u{201D}', '\u{201E}']) {
-                        true => FileProblem::curly_quotes(line, column, &reason),
-                        false => FileProblem::not_json(line, column, &reason),
-                    }
-                }
-            }),
+            Err(error) => Err(not_json(&text, &error)),
         }
     }
 
@@ -257,7 +247,7 @@ impl Document {
     fn of_journal(pair: &PairWithin<'_>) -> Result<Self, FileProblem> {
         let mut document = Self::within(pair.response).ok_or_else(FileProblem::not_an_object)?;
         if let Some(mut before) = pair.creds.and_then(Self::within)
-            && before.verbatim_refresh_token().is_ok_and(|token| {
+            && before.text(REFRESH).is_ok_and(|token| {
                 [token, token.trim()].iter().any(|token| Digest::of(token.as_bytes()) == pair.spent)
             })
         {
@@ -265,7 +255,7 @@ impl Document {
                 if document.token(field).is_err()
                     && let Some(value) = before.0.get_mut(field)
                 {
-                    document.0.insert(field.to_owned(), value.take());
+                    document.put(field, value.take());
                 }
             }
         }
@@ -288,21 +278,15 @@ impl Document {
         access: Option<&AccessToken>,
         refresh: Option<&RefreshToken>,
     ) -> Self {
-        let access = access.map(|token| (ACCESS, token.expose()));
-        let refresh = refresh.map(|token| (REFRESH, token.expose()));
-        for (field, token) in access.into_iter().chain(refresh) {
-            if let Some(mut old) = self.0.insert(field.to_owned(), Value::from(token)) {
-                wipe(&mut old);
-            }
-        }
+        let tokens = [
+            access.map(|token| (ACCESS, token.expose())),
+            refresh.map(|token| (REFRESH, token.expose())),
+        ];
+        tokens.into_iter().flatten().for_each(|(field, token)| self.put(field, token.into()));
         self
     }
 
-    /// The refresh token, every character of it: what a server sends is sent back.
-    fn verbatim_refresh_token(&self) -> Result<&str, FileProblem> {
-        self.text(REFRESH)
-    }
-
+    /// A token, every character of it: what a server sends is sent back.
     fn text(&self, field: &'static str) -> Result<&str, FileProblem> {
         match self.0.get(field) {
             None | Some(Value::Null) => Err(FileProblem::no_token(field)),
@@ -323,11 +307,11 @@ impl Document {
             REFRESH => token.bytes().all(|byte| (b' '..=b'~').contains(&byte)),
             _ => token.bytes().all(|byte| byte.is_ascii_graphic()),
         };
-        match is_clean {
-            true => Ok(token),
-            false if token.contains(['\n', '\r']) => Err(FileProblem::token_has_line_break(field)),
-            false => Err(FileProblem::token_unclean(field)),
-        }
+        let what = match token.contains(['\n', '\r']) {
+            true => "a line break",
+            false => "spaces or invalid characters",
+        };
+        is_clean.then_some(token).ok_or_else(|| FileProblem::token_unclean(field, what))
     }
 
     fn placeholders(&self) -> Vec<&'static str> {
@@ -336,38 +320,13 @@ impl Document {
         [ACCESS, REFRESH].into_iter().filter(is_shipped).collect()
     }
 
-    fn check_placeholders(&self, hosts: &Hosts) -> Result<(), FileProblem> {
-        match self.placeholders() {
-            fields if fields.is_empty() => Ok(()),
-            fields => Err(FileProblem::PlaceholderTokens { fields, page: hosts.token_page() }),
-        }
-    }
-
-    /// The error of an authorization server that a program wrote here.
-    fn oauth_error(&self) -> Option<String> {
-        if self.0.contains_key(ACCESS) || self.0.contains_key(REFRESH) {
-            return None;
-        }
-        let error = self.error().filter(|error| !error.message.is_empty())?;
-        // Anything else was not written by such a server, and may be a secret.
-        match OAUTH_ERRORS.contains(&&*error.code) {
-            true => Some(redact(&error.message, &[], 200)),
-            false => Some(String::new()),
-        }
-    }
-
+    /// The error of an authorization server in the place of tokens.
     fn error(&self) -> Option<OAuthError> {
-        let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
-        let error = self.0.get("error")?;
-        let code = match error {
-            Value::String(code) => code.clone(),
-            Value::Object(error) => text(error.get("message")).unwrap_or_default(),
-            _ => return None,
-        };
-        let message = match text(self.0.get("error_description")) {
-            Some(description) if !description.is_empty() => format!("{code}: {description}"),
-            _ => code.clone(),
-        };
+        let text = |value: Option<&Value>| Some(value?.as_str()?.to_owned());
+        let error = self.0.get("error");
+        let code = text(error).or_else(|| text(error?.get("message")))?;
+        let description = text(self.0.get("error_description")).filter(|text| !text.is_empty());
+        let message = description.map_or_else(|| code.clone(), |text| format!("{code}: {text}"));
         Some(OAuthError { code, message })
     }
 
@@ -390,26 +349,19 @@ impl Document {
     }
 }
 
-/// The line, from 1, on which a string begins that contains a line break.
-fn line_of_broken_string(text: &str) -> Option<usize> {
-    let (mut line, mut opened, mut is_escaped) = (1, None, false);
-    for character in text.chars() {
-        match character {
-            '\n' | '\r' if opened.is_some() => return opened,
-            '\n' => line += 1,
-            _ if is_escaped => is_escaped = false,
-            '\\' if opened.is_some() => is_escaped = true,
-            '"' => opened = if opened.is_some() { None } else { Some(line) },
-            _ => {}
-        }
+/// Why a text is not JSON, as far as it can be told.
+fn not_json(text: &str, error: &serde_json::Error) -> FileProblem {
+    // The last line may only be half written.
+    let is_broken = |line: &str| line.ends_with('\n') && line.matches('"').count() % 2 == 1;
+    if let Some(index) = text.split_inclusive('\n').position(is_broken) {
+        return FileProblem::token_on_several_lines(index + 1);
     }
-    None
-}
-
-/// The parser's message, without the line and column at its end.
-fn without_place(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    text.split(" at line ").next().unwrap_or_default().to_owned()
+    let (line, column, reason) = (error.line(), error.column(), error.to_string());
+    let reason = reason.split(" at line ").next().unwrap_or_default();
+    match text.contains(['\u{201C}', '\u{201D}', '\u{201E}']) {
+        true => FileProblem::curly_quotes(line, column, reason),
+        false => FileProblem::not_json(line, column, reason),
+    }
 }
 
 /// An error of the authorization server (RFC 6749 §5.2). It may quote what it was sent.
@@ -458,7 +410,7 @@ impl TokenResponse {
             .token(ACCESS)
             .and_then(|access| usable(Claims::of(access), &[access], hosts))
             .map(|(claims, ..)| claims);
-        let has_refresh_token = document.verbatim_refresh_token().is_ok();
+        let has_refresh_token = document.text(REFRESH).is_ok();
         if claims.is_err() && !has_refresh_token {
             return None;
         }
@@ -516,10 +468,7 @@ impl TokenResponse {
         sent: Option<&RefreshToken>,
     ) -> Document {
         if let (false, Some(sent)) = (self.has_refresh_token, sent) {
-            let sent = Value::from(sent.expose());
-            if let Some(mut old) = document.0.insert(REFRESH.to_owned(), sent) {
-                wipe(&mut old);
-            }
+            document.put(REFRESH, sent.expose().into());
         }
         for (name, value) in &self.document.0 {
             let is_usable = match name.as_str() {
@@ -527,22 +476,14 @@ impl TokenResponse {
                 REFRESH => self.has_refresh_token,
                 name => name != ARRIVAL,
             };
-            if !is_usable {
-                continue;
-            }
-            if let Some(mut old) = document.0.insert(name.clone(), value.clone()) {
-                wipe(&mut old);
+            if is_usable {
+                document.put(name, value.clone());
             }
         }
-        match self.arrival {
-            Some(arrival) => {
-                let field = json!({ "iat": arrival.iat, "local_clock_ms": arrival.clock.0 });
-                document.0.insert(ARRIVAL.to_owned(), field);
-            }
-            None if self.has_access_token() => {
-                document.0.shift_remove(ARRIVAL);
-            }
-            None => {}
+        if let Some(Arrival { iat, clock }) = self.arrival {
+            document.put(ARRIVAL, json!({ "iat": iat, "local_clock_ms": clock.0 }));
+        } else if self.has_access_token() {
+            document.0.shift_remove(ARRIVAL);
         }
         document
     }
@@ -601,6 +542,20 @@ mod tests {
             "iss": "https://pingauth.alteryxcloud.com/as", "client_id": "id", "iat": iat, "exp": iat + 300,
         });
         format!("eyJ9.{}.c2ln", BASE64URL.encode(claims.to_string()))
+    }
+
+    #[test]
+    fn an_access_token_of_another_region_is_not_put_into_creds_json() {
+        let hosts = Hosts::parse("https://api.eu1.alteryxcloud.com").unwrap();
+        let body = json!({ ACCESS: jwt(2000), REFRESH: "next" }).to_string();
+        let response = TokenResponse::parse(body.as_bytes(), LocalTime(5), &hosts).unwrap();
+        let before = json!({ ACCESS: "own", REFRESH: "spent" }).to_string();
+        let before = Document::parse(before.as_bytes()).unwrap();
+        let after = response.merge_into(before, None);
+        assert_eq!(
+            (after.token(ACCESS).ok(), after.token(REFRESH).ok()),
+            (Some("own"), Some("next"))
+        );
     }
 
     /// Any JSON text of a value, with numbers of any length.

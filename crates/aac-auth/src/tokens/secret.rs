@@ -125,18 +125,12 @@ pub(crate) fn redact(text: &str, secrets: &[&str], limit: usize) -> String {
             break;
         }
         match character {
-            _ if hidden[at] => {
-                if at > 0 && hidden[at - 1] {
-                    continue;
-                }
-                shown.push_str("(redacted)");
-            }
-            character if character.is_whitespace() => {
-                if shown.is_empty() || shown.ends_with(' ') {
-                    continue;
-                }
-                shown.push(' ');
-            }
+            _ if hidden[at] && at > 0 && hidden[at - 1] => continue,
+            _ if hidden[at] => shown.push_str("(redacted)"),
+            character if character.is_whitespace() => match shown.chars().last() {
+                None | Some(' ') => continue,
+                Some(_) => shown.push(' '),
+            },
             character if is_unsafe_on_terminal(character) => {
                 shown.extend(character.escape_unicode())
             }

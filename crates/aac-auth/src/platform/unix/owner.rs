@@ -21,6 +21,12 @@ impl FileOwner {
         Ok(Self(fs::symlink_metadata(path)?.uid()))
     }
 
+    /// Of the link that has this name; none if it is no link.
+    pub(crate) fn of_link(path: &Path) -> io::Result<Option<Self>> {
+        let named = fs::symlink_metadata(path)?;
+        Ok(named.is_symlink().then(|| Self(named.uid())))
+    }
+
     /// Of what the system says of a file.
     pub(super) fn of_metadata(metadata: &Metadata) -> Self {
         Self(metadata.uid())

@@ -14,7 +14,7 @@ use windows_sys::Win32::Security::{
     TokenUser,
 };
 use windows_sys::Win32::Storage::FileSystem::{
-    FILE_FLAG_BACKUP_SEMANTICS, FILE_FLAG_OPEN_REPARSE_POINT, READ_CONTROL,
+    FILE_FLAG_BACKUP_SEMANTICS, FILE_FLAG_OPEN_REPARSE_POINT, FILE_READ_ATTRIBUTES, READ_CONTROL,
 };
 
 /// The owner of a file: a security identifier as Windows writes it, such as `S-1-5-32-544`; empty where a
@@ -25,17 +25,18 @@ pub(crate) struct FileOwner(String);
 impl FileOwner {
     /// Of the file that this path leads to.
     pub(crate) fn of(path: &Path) -> io::Result<Self> {
-        Self::at(path, FILE_FLAG_BACKUP_SEMANTICS)
+        Self::of_open(&open(path, 0)?)
     }
 
     /// Of what has this name, which may be a link.
     pub(crate) fn of_name(path: &Path) -> io::Result<Self> {
-        Self::at(path, FILE_FLAG_BACKUP_SEMANTICS | FILE_FLAG_OPEN_REPARSE_POINT)
+        Self::of_open(&open(path, FILE_FLAG_OPEN_REPARSE_POINT)?)
     }
 
-    fn at(path: &Path, flags: u32) -> io::Result<Self> {
-        let mut options = OpenOptions::new();
-        Self::of_open(&options.access_mode(READ_CONTROL).custom_flags(flags).open(path)?)
+    /// Of the link that has this name; none if it is no link.
+    pub(crate) fn of_link(path: &Path) -> io::Result<Option<Self>> {
+        let named = open(path, FILE_FLAG_OPEN_REPARSE_POINT)?;
+        named.metadata()?.is_symlink().then(|| Self::of_open(&named)).transpose()
     }
 
     /// Of an open file.
@@ -97,6 +98,14 @@ unsafe fn text(id: PSID) -> io::Result<String> {
         succeeded(ConvertSidToStringSidW(id, &mut text))?;
         Ok(take(text))
     }
+}
+
+fn open(path: &Path, flags: u32) -> io::Result<File> {
+    let flags = FILE_FLAG_BACKUP_SEMANTICS | flags;
+    OpenOptions::new()
+        .access_mode(READ_CONTROL | FILE_READ_ATTRIBUTES)
+        .custom_flags(flags)
+        .open(path)
 }
 
 impl fmt::Display for FileOwner {
