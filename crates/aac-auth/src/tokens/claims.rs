@@ -220,6 +220,22 @@ mod tests {
     }
 
     #[test]
+    fn an_issuer_may_pad_and_name_one_audience() {
+        for (payload, name) in [
+            (r#"{"aud":"sales"}"#, Some("sales")),
+            (r#"{"aud":["sales","all"]}"#, Some("sales")),
+            (r#"{"aud":[]}"#, None),
+            (r#"{"aud":{"name":"sales"}}"#, None),
+        ] {
+            let padded = base64::prelude::BASE64_URL_SAFE.encode(payload);
+            for token in [token(payload), format!("e30.{padded}.c2ln")] {
+                let claims = Claims::of(&token).unwrap();
+                assert_eq!(claims.audience.as_deref(), name, "{payload}");
+            }
+        }
+    }
+
+    #[test]
     fn odd_values_count_as_absent_and_never_panic() {
         let deep = format!("{{\"iss\":{}1{}}}", "[".repeat(100_000), "]".repeat(100_000));
         for (payload, exp) in [
