@@ -4,10 +4,8 @@
 //! A minute of work, for which strace and the right to mount are needed, so it is a command of its own:
 //!
 //! ```text
-//! cargo test -p aac-auth --test crash -- --ignored --nocapture
+//! cargo test -p aac-auth --test crash system_calls -- --ignored --nocapture --test-threads 1
 //! ```
-
-#![cfg(target_os = "linux")]
 
 use aac_sandbox::{Fault, FaultKind, Options};
 use acceptance::{Case, Run, Running};

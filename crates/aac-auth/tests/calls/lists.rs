@@ -1,15 +1,13 @@
 //! Lists as other servers may send them: without ids, without a count, all at once, on their heads.
 
-use aac_auth::{Client, ConnectionOptions, Error, ErrorKind, Method};
-use aac_sandbox::Options;
+use crate::{NONE, client, head, response, server as server_of_connections};
+use aac_auth::{Error, ErrorKind, Method};
 use acceptance::{Case, Run};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
-use std::sync::Arc;
-use std::thread;
+use std::io::Write;
+use std::net::TcpStream;
 
 /// A server that answers every request for a page with what the function says, as a folder in front
 /// of it. Exceptions are answers as well.
@@ -26,35 +24,19 @@ fn server(page: impl Fn(u64, u64) -> String + Send + Sync + 'static) -> Case {
 
 /// The same for every target.
 fn server_of(body: impl Fn(&str) -> String + Send + Sync + 'static) -> Case {
-    let case = Case::fresh(Options::default());
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    fs::write(case.path("aac_url.txt"), url).unwrap();
-    let body = Arc::new(body);
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            let (body, stream) = (body.clone(), stream.unwrap());
-            thread::spawn(move || answer(&*body, stream));
-        }
-    });
-    case
+    server_of_connections(move |stream| answer(&body, stream))
 }
 
 /// Answers the requests of a connection until it ends.
-fn answer(body: &impl Fn(&str) -> String, stream: TcpStream) {
-    let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
-    while let Some(Ok(first)) = lines.next() {
-        let target = first.split(' ').nth(1).unwrap().to_owned();
-        // The rest of the head.
-        while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
-        let body = body(&target);
+fn answer(body: &impl Fn(&str) -> String, mut stream: TcpStream) {
+    loop {
+        let request = head(&stream);
+        let Some(target) = request.split(' ').nth(1) else { return };
+        let body = body(target);
         let status = if body.starts_with("{\"exception\"") { "400 Bad Request" } else { "200 OK" };
         // Pages are asked for by offset, whatever a link says.
-        let head = format!(
-            "HTTP/1.1 {status}\r\nContent-Length: {}\r\nLink: </x?page=2>; rel=\"next\"\r\n\r\n",
-            body.len()
-        );
-        if (&stream).write_all((head + &body).as_bytes()).is_err() {
+        let link = "Link: </x?page=2>; rel=\"next\"\r\n";
+        if stream.write_all(&response(status, link, body.as_bytes())).is_err() {
             return;
         }
     }
@@ -259,14 +241,12 @@ fn a_list_that_ends_early_is_told() {
     assert!(run.stderr.contains("; stopped after 100 rows\n"), "{}", run.stderr);
     // What was to be skipped comes.
     let case = server(|_, _| json!({ "data": numbered(3) }).to_string());
-    let options = ConnectionOptions::default().dir(case.folder.path());
-    let mut rows = Client::open(&options, "test/1").unwrap().rows("/x").offset(2);
+    let mut rows = client(&case).rows("/x").offset(2);
     let error = rows.find_map(Result::err).unwrap().to_string();
     assert!(error.contains("sends rows to be skipped (GET "), "{error}");
     // So does a count show it: fewer rows are left than came.
     let case = server(|_, _| json!({ "data": numbered(100), "count": 234 }).to_string());
-    let options = ConnectionOptions::default().dir(case.folder.path());
-    let mut rows = Client::open(&options, "test/1").unwrap().rows("/x").offset(200);
+    let mut rows = client(&case).rows("/x").offset(200);
     let error = rows.find_map(Result::err).unwrap().to_string();
     assert!(error.contains("sends rows to be skipped (GET "), "{error}");
 }
@@ -336,8 +316,7 @@ fn a_response_is_read_as_a_type_of_the_program() {
             format!("\u{feff}{}", json!({ "data": [plan(1), first, plan(2)], "count": 3 }))
         }
     });
-    let options = ConnectionOptions::default().dir(case.folder.path());
-    let client = Client::open(&options, "test/1.0").unwrap();
+    let client = client(&case);
     let seventh = || Plan { id: 7, name: "plan 7".to_owned() };
     assert_eq!(client.get("/plan").unwrap(), plan(7));
     assert_eq!(client.get_as::<Plan>("/plan").unwrap(), seventh());
@@ -427,7 +406,7 @@ fn json_is_taken_as_servers_send_it() {
 
     let deep = format!("{{\"half\":\"\\udc00\",\"deep\":{deep},\"n\":1E400}}");
     let case = server(move |_, _| deep.clone());
-    let run = case.run::<&str>([]);
+    let run = case.run(NONE);
     assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""));
     assert!(
         run.stdout.starts_with("{\n  \"half\": \"\u{fffd}\",\n  \"deep\": [\n"),
@@ -519,8 +498,7 @@ fn json_is_shown_as_servers_send_it() {
 #[test]
 fn an_offset_beyond_all_numbers_is_the_end() {
     let case = server(|_, _| r#"{"data":[{"id":1}]}"#.to_owned());
-    let options = ConnectionOptions::default().dir(case.folder.path());
-    let client = Client::open(&options, "test/1.0").unwrap();
+    let client = client(&case);
     // A row or an error, and no panic.
     assert!(client.rows("/x").offset(u64::MAX).take(10).count() > 0);
 }

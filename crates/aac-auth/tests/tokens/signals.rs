@@ -1,7 +1,6 @@
 //! Signals in the middle of an exchange: the pair is saved first, then the program dies of them.
 
-#![cfg(unix)]
-
+use crate::{NONE, SOON};
 use aac_sandbox::{Hold, Options, Sandbox};
 use acceptance::{Case, Run, is_ignored, program};
 use std::fs;
@@ -12,7 +11,6 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-const SOON: Duration = Duration::from_secs(20);
 const SIGNALS: [(&str, i32); 3] = [("HUP", 1), ("INT", 2), ("TERM", 15)];
 
 /// When the signal comes: before the server has done anything, or when the response is on its way.
@@ -42,7 +40,7 @@ fn the_pair_is_saved_and_then_the_program_dies_of_the_signal() {
             assert_eq!(case.sandbox.counters().refreshes, 1);
             assert!(case.sandbox.is_live(&case.refresh_token()), "{name}: the new pair is saved");
             assert_eq!(case.sandbox.counters().api_calls, 0, "{name}: and nothing else is done");
-            case.run([""; 0]).assert_ok();
+            case.run(NONE).assert_ok();
             assert_eq!(case.sandbox.counters().refreshes, 1);
         }
     }
@@ -129,7 +127,7 @@ fn before_the_token_leaves_a_signal_ends_the_run() {
 
 #[test]
 #[cfg(target_os = "linux")]
-#[ignore = "needs tmux, timeout and setsid: cargo test -p aac-auth --test signals -- --ignored --nocapture"]
+#[ignore = "needs tmux, timeout and setsid: cargo test -p aac-auth --test tokens signals -- --ignored --nocapture"]
 fn real_terminals_and_timeout_lose_nothing() {
     if !["tmux", "timeout", "setsid"].into_iter().all(acceptance::have) {
         return;
@@ -193,7 +191,7 @@ fn wait_until_saved(case: &Case) {
 }
 
 #[test]
-#[ignore = "takes four minutes: cargo test -p aac-auth --test signals -- --ignored --nocapture"]
+#[ignore = "takes four minutes: cargo test -p aac-auth --test tokens signals -- --ignored --nocapture"]
 fn a_response_is_read_however_late() {
     // Stopped for longer than any wait, with the response in the socket.
     let case = Case::expired(Options::default());
@@ -221,7 +219,7 @@ fn a_response_is_read_however_late() {
 
 #[test]
 #[cfg(target_os = "linux")]
-#[ignore = "needs unshare, and to be root: cargo test -p aac-auth --test signals -- --ignored --nocapture"]
+#[ignore = "needs unshare, and to be root: cargo test -p aac-auth --test tokens signals -- --ignored --nocapture"]
 fn the_first_process_of_a_container_ends_as_if_by_the_signal() {
     let unshare = || {
         let mut command = acceptance::clean("unshare");
@@ -320,7 +318,7 @@ fn files_that_may_not_grow_are_told_before_anything_is_sent() {
         run.assert_fails(1, &["File too large", "; your tokens are unchanged", "ulimit -f"]);
         assert_eq!(case.sandbox.counters().token_requests, 0, "{blocks}");
         assert!(fs::read(case.creds()).unwrap() == before, "{blocks}");
-        case.run([""; 0]).assert_ok();
+        case.run(NONE).assert_ok();
     }
 }
 

@@ -5,11 +5,9 @@
 //! many with a grace period). `AAC_TEST_ROWS` names the rows to take, such as `races,kills`:
 //!
 //! ```text
-//! cargo test -p aac-auth --test cluster -- --ignored --nocapture --test-threads 1
-//! AAC_TEST_ROUNDS=2 AAC_TEST_KILLS=12 cargo test -p aac-auth --test cluster -- --ignored --nocapture rows
+//! cargo test -p aac-auth --test vault cluster -- --ignored --nocapture --test-threads 1
+//! AAC_TEST_ROUNDS=2 AAC_TEST_KILLS=12 cargo test -p aac-auth --test vault rows -- --ignored --nocapture
 //! ```
-
-#![cfg(unix)]
 
 use aac_sandbox::{Hold, Options, Sandbox, Tokens};
 use acceptance::cluster::{Cluster, SECRET};

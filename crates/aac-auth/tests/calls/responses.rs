@@ -1,19 +1,18 @@
 //! Responses of the token endpoint as bad servers and proxies frame them: a pair that has arrived counts,
 //! whatever ended it.
 
+use crate::{NONE, SOON, gzip};
 use aac_sandbox::{Fault, FaultKind, Options};
 use acceptance::{Case, Run, TokenServer, plain};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL;
 use flate2::Compression;
-use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
+use flate2::write::{DeflateEncoder, ZlibEncoder};
 use serde_json::{Value, json};
 use std::fs;
 use std::io::Write;
 use std::thread;
 use std::time::{Duration, Instant};
-
-const NONE: [&str; 0] = [];
 
 /// A new pair of the sandbox, as the body of a response.
 fn body(case: &Case) -> Vec<u8> {
@@ -23,12 +22,6 @@ fn body(case: &Case) -> Vec<u8> {
         "refresh_token": tokens.refresh_token,
     });
     pair.to_string().into_bytes()
-}
-
-fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut coder = GzEncoder::new(Vec::new(), Compression::default());
-    coder.write_all(bytes).unwrap();
-    coder.finish().unwrap()
 }
 
 fn zlib(bytes: &[u8]) -> Vec<u8> {
@@ -425,7 +418,7 @@ fn whoever_waited_for_an_access_token_of_no_use_spends_nothing() {
     case.sandbox.add_fault(Fault::token(FaultKind::BadAccessToken));
     let hold = case.sandbox.hold_token_responses();
     let first = case.start(1).pop().unwrap();
-    assert!(hold.wait_for_request(Duration::from_secs(20)));
+    assert!(hold.wait_for_request(SOON));
     let others = case.start(8);
     hold.release();
     for child in others.into_iter().chain([first]) {

@@ -1,19 +1,14 @@
 //! Rotation, with real processes against a server that revokes the family on reuse.
 
+use crate::{NONE, PAGE, start_until};
 use aac_auth::{Client, ConnectionOptions};
 use aac_sandbox::{Fault, FaultKind, Options};
-use acceptance::{Case, Run};
+use acceptance::{Case, Run, Running};
 use serde_json::{Value, json};
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
-use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
-
-const NONE: [&str; 0] = [];
-const PAGE: &str = "/cloud-portal/preferences/oauth2-api-tokens";
-const SOON: Duration = Duration::from_secs(20);
 
 #[test]
 fn forty_eight_programs_at_an_expired_token_make_one_exchange() {
@@ -31,7 +26,7 @@ fn a_clock_that_is_an_hour_off_costs_one_exchange_at_most() {
     for clock_offset in [-3600, 3600] {
         let options = Options { clock_offset, ..Options::default() };
         for case in [Case::fresh(options.clone()), Case::expired(options)] {
-            for _ in 0..6 {
+            for _ in 0..3 {
                 case.run(NONE).assert_ok();
             }
             assert!(case.sandbox.counters().refreshes <= 1, "{clock_offset}");
@@ -86,29 +81,21 @@ fn a_chain_of_links_leads_to_one_file_and_one_lock() {
     assert_eq!(case.sandbox.counters().refreshes, 1);
 }
 
-/// Runs programs in a loop, on so many threads, for so long; all must succeed.
-fn churn(case: &Case, programs: usize, time: Duration, mut between: impl FnMut()) -> usize {
-    let deadline = Instant::now() + time;
-    let runs = AtomicUsize::new(0);
+#[test]
+fn eight_programs_in_a_loop_with_tokens_of_two_seconds() {
+    let case = Case::expired(Options { token_lifetime: 2, ..Options::default() });
+    let (end, runs) = (Instant::now() + Duration::from_secs(5), AtomicUsize::new(0));
     thread::scope(|scope| {
-        for _ in 0..programs {
+        for _ in 0..8 {
             scope.spawn(|| {
-                while Instant::now() < deadline {
+                while Instant::now() < end {
                     case.run(NONE).assert_ok();
                     runs.fetch_add(1, Ordering::SeqCst);
                 }
             });
         }
-        between();
     });
-    runs.into_inner()
-}
-
-#[test]
-fn eight_programs_in_a_loop_with_tokens_of_two_seconds() {
-    let case = Case::expired(Options { token_lifetime: 2, ..Options::default() });
-    let runs = churn(&case, 8, Duration::from_secs(10), || {});
-    let counters = case.sandbox.counters();
+    let (counters, runs) = (case.sandbox.counters(), runs.into_inner());
     assert_eq!((counters.refused, counters.reused), (0, 0));
     assert!(counters.refreshes >= 3 && runs > 20, "{counters:?}, {runs} runs");
 }
@@ -152,8 +139,7 @@ fn tokens_that_another_program_saved_meanwhile_are_used() {
     // The other one spends the token first; ours is refused, and finds the new pair in the file.
     let case = Case::expired(Options { replay_protection: false, ..Options::default() });
     let hold = case.sandbox.hold_token_endpoint();
-    let child = case.start(1).pop().unwrap();
-    assert!(hold.wait_for_request(SOON));
+    let child = start_until(&case, &hold);
     let pasted = case.sandbox.issue();
     case.sandbox.write_files(case.folder.path(), &pasted).unwrap();
     hold.release();
@@ -177,8 +163,7 @@ fn tokens_that_another_program_saved_meanwhile_are_used() {
 fn an_overtaken_pair_is_tried_when_the_files_own_is_refused() {
     let case = Case::expired(Options::default());
     let hold = case.sandbox.hold_token_responses();
-    let child = case.start(1).pop().unwrap();
-    assert!(hold.wait_for_request(SOON));
+    let child = start_until(&case, &hold);
     // An older copy is restored, of tokens that are long dead.
     let dead = case.sandbox.issue_expired();
     case.sandbox.add_fault(Fault::token(FaultKind::InvalidGrant));
@@ -319,33 +304,17 @@ fn whoever_waited_behind_a_failure_reports_it_and_asks_nothing() {
     let fault = Fault::token(FaultKind::InvalidGrant).always();
     let case = Case::expired(Options { faults: vec![fault], ..Options::default() });
     let hold = case.sandbox.hold_token_endpoint();
-    let first = case.start(1).pop().unwrap();
-    assert!(hold.wait_for_request(SOON));
-    // They say so when they wait.
-    let mut others: Vec<_> = (0..8)
-        .map(|_| {
-            case.command().arg("-v").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
-        })
-        .collect();
-    let mut starts = Vec::new();
-    for other in &mut others {
-        let mut stderr = BufReader::new(other.stderr.take().unwrap());
-        let mut text = String::new();
-        while !text.contains("waiting for another program") {
-            assert_ne!(stderr.read_line(&mut text).unwrap(), 0, "{text}");
-        }
-        starts.push(stderr);
-    }
+    let first = start_until(&case, &hold);
+    let mut others: Vec<_> = (0..8).map(|_| Running::of(case.command().arg("-v"))).collect();
+    others.iter_mut().for_each(|other| other.says("waiting for another program"));
     hold.release();
     Run::from(first).assert_fails(4, &["is refused"]);
-    for (other, mut stderr) in others.into_iter().zip(starts) {
-        let mut text = String::new();
-        stderr.read_to_string(&mut text).unwrap();
-        assert_eq!(other.wait_with_output().unwrap().status.code(), Some(4), "{text}");
-        assert!(
-            text.contains("is refused: invalid_grant") && text.contains("Create new tokens"),
-            "{text}"
-        );
+    for other in others {
+        let run = other.end();
+        assert_eq!(run.code, Some(4), "{}", run.stderr);
+        for words in ["is refused: invalid_grant", "Create new tokens"] {
+            assert!(run.stderr.contains(words), "{}", run.stderr);
+        }
     }
     assert_eq!(case.sandbox.counters().token_requests, 1);
 }
@@ -373,22 +342,6 @@ fn sixty_four_threads_of_one_program_make_one_exchange() {
     assert_eq!(client.get("/iam/v1/workspaces/current").unwrap()["id"], 31429);
     let counters = case.sandbox.counters();
     assert_eq!((counters.refreshes, counters.api_calls), (1, 65));
-}
-
-#[test]
-fn a_lock_file_that_is_deleted_while_it_is_held_makes_one_exchange() {
-    let case = Case::expired(Options::default());
-    let hold = case.sandbox.hold_token_endpoint();
-    let first = case.start(1).pop().unwrap();
-    assert!(hold.wait_for_request(SOON));
-    // Where it cannot be deleted there is nothing to fear.
-    case.delete_lock();
-    hold.release();
-    Run::from(first).assert_ok();
-    for child in case.start(4) {
-        Run::from(child).assert_ok();
-    }
-    assert_eq!(case.sandbox.counters().refreshes, 1);
 }
 
 #[test]
@@ -448,32 +401,10 @@ fn an_overtaken_pair_that_is_renewed_without_a_new_refresh_token_is_kept() {
 }
 
 #[test]
-fn a_destroyed_file_is_restored_from_an_overtaken_pair() {
-    let case = Case::interrupted(Options::default());
-    fs::rename(case.path("creds.json.rotation"), case.path("creds.json.rotation.old")).unwrap();
-    fs::write(case.creds(), "{\"error\": \"invalid_grant\"}").unwrap();
-    case.run(NONE).assert_ok();
-    assert!(case.sandbox.is_live(&case.refresh_token()));
-    assert_eq!(case.sandbox.counters().refreshes, 1);
-}
-
-#[test]
-fn a_file_that_was_destroyed_is_finished_from_the_journal_or_named() {
+fn a_damaged_journal_is_no_obstacle() {
     let case = Case::interrupted(Options::default());
     let journal = fs::read(case.path("creds.json.rotation")).unwrap();
-    assert!(String::from_utf8_lossy(&journal).contains("answered"));
-    for damage in [Some(""), Some("{\"error\":\"invalid_grant\"}"), None] {
-        fs::write(case.path("creds.json.rotation"), &journal).unwrap();
-        match damage {
-            Some(text) => fs::write(case.creds(), text).unwrap(),
-            None => fs::remove_file(case.creds()).unwrap(),
-        }
-        case.run(NONE).assert_ok();
-        assert!(case.sandbox.is_live(&case.refresh_token()), "{damage:?}");
-        assert!(!case.path("creds.json.rotation").exists());
-    }
-    assert_eq!(case.sandbox.counters().refreshes, 1);
-    // A damaged journal is no obstacle.
+    case.run(NONE).assert_ok();
     for junk in [&b""[..], b"junk", &journal[..journal.len() / 2], &[0xff; 70_000]] {
         fs::write(case.path("creds.json.rotation"), junk).unwrap();
         case.sandbox.revoke_access_tokens();
@@ -491,7 +422,7 @@ fn a_clock_that_steps_back_costs_one_exchange() {
     let clock = creds["aac_auth"]["local_clock_ms"].as_i64().unwrap();
     creds["aac_auth"]["local_clock_ms"] = json!(clock + 3_600_000);
     fs::write(case.creds(), creds.to_string()).unwrap();
-    for _ in 0..6 {
+    for _ in 0..3 {
         case.run(NONE).assert_ok();
     }
     assert_eq!(case.sandbox.counters().refreshes, 2);
