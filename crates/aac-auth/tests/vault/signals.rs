@@ -62,17 +62,37 @@ fn a_holder_that_stops_after_the_send_is_waited_for() {
 #[test]
 fn a_holder_that_stops_too_long_after_the_send_gives_way() {
     let grace = Duration::from_secs(60);
-    let fleet = Fleet::new(Options { grace, ..Options::default() }, true, 2).with(TAKEOVER, 2);
+    let options = Options { grace, ..Options::default() };
+    give_way(Fleet::new(options, true, 2).with(TAKEOVER, 2), true);
+    give_way(Fleet::expired(2).with(TAKEOVER, 2), false);
+}
+
+#[test]
+#[ignore = "takes three minutes: cargo test -p aac-auth --test vault signals -- --ignored"]
+fn a_holder_counts_as_dead_after_three_minutes() {
+    give_way(Fleet::expired(2), false);
+}
+
+/// A holder stops after it has sent the token, until another has taken its place.
+fn give_way(fleet: Fleet, has_grace: bool) {
     let hold = fleet.sandbox.hold_token_endpoint();
     let first = fleet.start_until(0, &hold);
     first.signal("STOP");
     hold.release();
-    fleet.run(1).assert_ok();
+    let other = fleet.run(1);
     let token = fleet.refresh_token();
     first.signal("CONT");
-    fleet.end(first).assert_ok();
-    assert_eq!(fleet.refresh_token(), token, "what the other has saved");
-    assert!(fleet.sandbox.is_live(&token));
+    let first = fleet.end(first);
+    assert_eq!(fleet.sandbox.counters().token_requests, 2);
+    if has_grace {
+        other.assert_ok();
+        first.assert_ok();
+        assert_eq!(fleet.refresh_token(), token, "what the other has saved");
+        assert!(fleet.sandbox.is_live(&token));
+    } else {
+        other.assert_fails(4, &["is refused", "It was sent before", "interrupted"]);
+        assert_eq!(fleet.sandbox.counters().reused, 1);
+    }
 }
 
 #[test]
