@@ -2,7 +2,7 @@
 //! content codings.
 
 use crate::{NONE, SOON, client, gzip, head, ok, response, server, server_with};
-use aac_auth::{ErrorKind, Method, StatusCode, json};
+use aac_auth::{Client, ConnectionOptions, ErrorKind, Method, StatusCode, json};
 use aac_sandbox::{Fault, FaultKind, Options};
 use acceptance::{Case, DOCUMENTED, Run, Running, program};
 use std::fs::{self, File};
@@ -76,10 +76,7 @@ fn an_upload_that_is_refused_early_is_told_so() {
             }
         }
     }
-}
-
-#[test]
-fn an_upload_that_is_refused_early_is_told_so_within_tls() {
+    // The same within TLS.
     if !acceptance::can_trust_a_file() {
         return;
     }
@@ -466,27 +463,38 @@ fn a_part_of_tls_that_comes_byte_by_byte_is_not_waited_for() {
 fn content_codings_are_undone() {
     let gzipped = gzip(br#"{"a": 1}"#);
     let twice = [&gzipped[..], &gzipped].concat();
-    for (coding, body, expected) in [
-        ("gzip", &gzipped[..], r#"{"a": 1}"#),
-        ("identity", b"{}", "{}"),
-        ("gzip", &twice, r#"{"a": 1}{"a": 1}"#),
-        ("gzip", b"", ""),
+    for (method, status, coding, body, expected) in [
+        ("GET", "200 OK", "gzip", &gzipped[..], r#"{"a": 1}"#),
+        ("GET", "200 OK", "identity", b"{}", "{}"),
+        ("GET", "200 OK", "gzip", &twice, r#"{"a": 1}{"a": 1}"#),
+        // Where there is no body, there is nothing to undo.
+        ("GET", "200 OK", "gzip", b"", ""),
+        ("POST", "201 Created", "gzip", b"", ""),
+        ("PUT", "200 OK", "gzip", b"", ""),
+        ("HEAD", "200 OK", "gzip", b"", ""),
     ] {
-        let case = server_with(ok(&format!("Content-Encoding: {coding}\r\n"), body));
-        let run = case.call("raw_call", ["/x"]);
+        let coding = format!("Content-Encoding: {coding}\r\n");
+        let case = server_with(response(status, &coding, body));
+        let run = case.call("raw_call", ["/x", "-X", method]);
         assert_eq!((run.code, run.stdout.as_str(), run.stderr.as_str()), (Some(0), expected, ""));
         assert!(!case.call("raw_call", ["/x", "-i"]).stdout.contains("gzip"));
     }
-    for (coding, body, words) in [
-        ("br", &gzipped[..], r#"its content-encoding is "br""#),
-        ("x-gzip", &gzipped, r#"its content-encoding is "x-gzip""#),
-        ("gzip, gzip", &gzipped[..], r#"its content-encoding is "gzip, gzip""#),
-        ("gzip", b"{}", "the response cannot be decompressed"),
-        ("gzip", &gzipped[..20], "the response cannot be decompressed"),
+    let case = server_with(b"HTTP/1.1 204 No Content\r\nContent-Encoding: gzip\r\n\r\n".to_vec());
+    let run = case.call("raw_call", ["/x", "-X", "POST"]);
+    assert_eq!((run.code, run.stdout.as_str(), run.stderr.as_str()), (Some(0), "", ""));
+    let told = gzip(br#"{"message":"a name is missing"}"#);
+    for (status, coding, body, code, words) in [
+        ("200 OK", "br", &gzipped[..], 1, r#"its content-encoding is "br""#),
+        ("200 OK", "x-gzip", &gzipped, 1, r#"its content-encoding is "x-gzip""#),
+        ("200 OK", "gzip, gzip", &gzipped, 1, r#"its content-encoding is "gzip, gzip""#),
+        ("200 OK", "gzip", b"{}", 1, "the response cannot be decompressed"),
+        ("200 OK", "gzip", &gzipped[..20], 1, "the response cannot be decompressed"),
+        ("400 Bad Request", "gzip", &told, 4, "a name is missing"),
     ] {
-        let case = server_with(ok(&format!("Content-Encoding: {coding}\r\n"), body));
+        let coding = format!("Content-Encoding: {coding}\r\n");
+        let case = server_with(response(status, &coding, body));
         let run = case.call("raw_call", ["/x"]);
-        assert_eq!(run.code, Some(1), "{coding} {body:?}");
+        assert_eq!(run.code, Some(code), "{coding} {body:?}");
         assert!(run.stderr.contains(words), "{}", run.stderr);
     }
 }
@@ -605,53 +613,43 @@ fn a_download_has_no_limit_of_time() {
 }
 
 #[test]
-fn a_response_without_a_body_may_name_a_coding() {
-    for (method, status) in
-        [("POST", "204 No Content"), ("POST", "201 Created"), ("HEAD", "200 OK"), ("PUT", "200 OK")]
-    {
-        let length = if status.starts_with("204") { "" } else { "Content-Length: 0\r\n" };
-        let head = format!("HTTP/1.1 {status}\r\nContent-Encoding: gzip\r\n{length}\r\n");
-        let case = server_with(head.into_bytes());
-        let run = case.call("raw_call", ["/x", "-X", method]);
-        assert_eq!((run.code, run.stdout.as_str(), run.stderr.as_str()), (Some(0), "", ""));
-    }
-}
-
-#[test]
-fn an_error_that_is_compressed_is_told() {
-    let body = gzip(br#"{"message":"a name is missing"}"#);
-    let case = server_with(response("400 Bad Request", "Content-Encoding: gzip\r\n", &body));
-    let run = case.call("raw_call", ["/x"]);
-    assert_eq!(run.code, Some(4));
-    assert!(run.stderr.contains("a name is missing"), "{}", run.stderr);
-}
-
-#[test]
-fn a_write_whose_outcome_is_unknown_is_never_to_be_run_again() {
+fn a_write_whose_outcome_is_unknown_is_to_be_checked_before_it_is_run_again() {
     use FaultKind as K;
     let case = Case::fresh(Options::default());
     let path = "/plans/v1/plans";
-    for kind in [
-        K::ResetBefore,
-        K::ResetAfter,
-        K::HangAfter,
-        K::BadGateway,
-        K::Unavailable(1),
-        K::GatewayTimeout,
-        K::ServerError,
-        K::Cut,
-        K::SlowBody(30),
+    let options = ConnectionOptions::default().dir(case.folder.path());
+    let options = options.retry(0).timeout(Duration::from_millis(500));
+    let client = Client::open(&options, "test/1.0").unwrap();
+    for (kind, is_unknown) in [
+        (K::ResetBefore, true),
+        (K::ResetAfter, true),
+        (K::HangAfter, true),
+        (K::BadGateway, true),
+        (K::Unavailable(1), true),
+        (K::GatewayTimeout, true),
+        (K::ServerError, true),
+        (K::Cut, true),
+        (K::SlowBody(30), true),
+        (K::Garbled, true),
+        (K::Empty, true),
+        (K::BadRequest, false),
+        (K::Forbidden, false),
+        (K::TooManyRequests(3600), false),
     ] {
-        case.sandbox.add_fault(Fault::api(kind.clone()));
-        let run = case.call("raw_call", [path, "-f", "name=x", "--timeout", "0.5"]);
-        assert_ne!(run.code, Some(0), "{kind:?}");
-        assert!(run.stderr.contains("check before you run this again"), "{kind:?} {}", run.stderr);
-        assert!(!run.stderr.contains("Run this again"), "{kind:?} {}", run.stderr);
-    }
-    for kind in [K::BadRequest, K::Forbidden, K::TooManyRequests(3600)] {
-        case.sandbox.add_fault(Fault::api(kind.clone()));
-        let run = case.call("raw_call", [path, "-f", "name=x"]);
-        assert!(!run.stderr.contains("check before"), "{kind:?} {}", run.stderr);
+        for method in [Method::POST, Method::GET] {
+            case.sandbox.add_fault(Fault::api(kind.clone()));
+            let request = client.request(method.clone(), path);
+            let request = match method {
+                Method::POST => request.json(&json!({ "name": "x" })),
+                _ => request,
+            };
+            let error = request.send().and_then(|response| response.json()).unwrap_err();
+            let is_unknown = is_unknown && method == Method::POST;
+            assert_eq!(error.may_have_taken_effect(), is_unknown, "{kind:?}: {error}");
+            let help = error.help();
+            assert_eq!(help.contains("check before you run this again"), is_unknown, "{help}");
+            assert!(!is_unknown || !help.contains("Run this again"), "{kind:?}: {help}");
+        }
     }
     // No connection can be made where nothing listens.
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -689,67 +687,34 @@ fn a_write_that_got_no_further_than_a_proxy_was_not_sent() {
 #[test]
 fn a_program_can_decide_by_the_error() {
     use FaultKind as K;
-    let fault = |fault| Options { faults: vec![fault], ..Options::default() };
     let error = |case: &Case| client(case).get("/iam/v1/workspaces/current").unwrap_err();
-
-    let gone = error(&Case::fresh(fault(Fault::api(K::Gone))));
-    assert_eq!((gone.kind(), gone.is_retryable()), (ErrorKind::Http, false));
-    let http = gone.http().unwrap();
-    assert_eq!(http.status(), StatusCode::GONE);
-    assert!(!http.message().is_empty() && !http.body().is_empty(), "{gone}");
-
-    let throttled = error(&Case::fresh(fault(Fault::api(K::TooManyRequests(7)))));
-    assert!(throttled.is_retryable(), "{throttled}");
-    assert_eq!(throttled.retry_after(), Some(Duration::from_secs(7)));
-
-    let failed = error(&Case::fresh(fault(Fault::api(K::ServerError))));
-    assert!(failed.is_retryable() && failed.http().unwrap().request_id().is_some(), "{failed}");
-
-    let cut = error(&Case::fresh(fault(Fault::api(K::Cut))));
-    assert_eq!((cut.kind(), cut.is_retryable()), (ErrorKind::Network, true), "{cut}");
-
-    let busy = error(&Case::expired(fault(Fault::token(K::TooManyRequests(99)))));
-    assert_eq!((busy.kind(), busy.is_retryable()), (ErrorKind::AuthServer, true), "{busy}");
-    assert_eq!(busy.retry_after(), Some(Duration::from_secs(99)));
-
-    let dead = error(&Case::expired(fault(Fault::token(K::InvalidGrant))));
-    assert_eq!((dead.kind(), dead.is_retryable()), (ErrorKind::Tokens, false), "{dead}");
-    assert!(dead.needs_new_tokens() && !busy.needs_new_tokens());
-
+    for (fault, kind, is_retryable, wait) in [
+        (Fault::api(K::Gone), ErrorKind::Http, false, None),
+        (Fault::api(K::ServerError), ErrorKind::Http, true, None),
+        (Fault::api(K::TooManyRequests(7)), ErrorKind::Http, true, Some(7)),
+        (Fault::api(K::Cut), ErrorKind::Network, true, None),
+        (Fault::token(K::TooManyRequests(99)), ErrorKind::AuthServer, true, Some(99)),
+        (Fault::token(K::InvalidGrant), ErrorKind::Tokens, false, None),
+    ] {
+        let case = match kind {
+            ErrorKind::AuthServer | ErrorKind::Tokens => Case::expired(Options::default()),
+            _ => Case::fresh(Options::default()),
+        };
+        case.sandbox.add_fault(fault);
+        let error = error(&case);
+        assert_eq!((error.kind(), error.is_retryable()), (kind, is_retryable), "{error}");
+        assert_eq!(error.retry_after(), wait.map(Duration::from_secs), "{error}");
+        assert_eq!(error.needs_new_tokens(), kind == ErrorKind::Tokens, "{error}");
+        assert_eq!(error.http().is_some(), kind == ErrorKind::Http, "{error}");
+        if let Some(http) = error.http() {
+            assert!(!http.message().is_empty() && !http.body().is_empty(), "{error}");
+            assert!(http.status() != StatusCode::GONE || !is_retryable);
+            assert!(http.status() != 500 || http.request_id().is_some(), "{error}");
+        }
+    }
     let case = Case::fresh(Options::default());
     fs::write(case.creds(), "{").unwrap();
     assert_eq!(error(&case).kind(), ErrorKind::Config);
-}
-
-#[test]
-fn a_program_can_tell_whether_a_write_may_have_taken_effect() {
-    use FaultKind as K;
-    let case = Case::fresh(Options::default());
-    let client = client(&case);
-    for (kind, expected) in [
-        (K::ResetAfter, true),
-        (K::Cut, true),
-        (K::Garbled, true),
-        (K::Empty, true),
-        (K::GatewayTimeout, true),
-        (K::BadRequest, false),
-        (K::TooManyRequests(1), false),
-    ] {
-        for method in [Method::POST, Method::GET] {
-            case.sandbox.add_fault(Fault::api(kind.clone()));
-            let request = client.request(method.clone(), "/plans/v1/plans");
-            let request = match method {
-                Method::POST => request.json(&json!({ "name": "x" })),
-                _ => request,
-            };
-            let error = request.send().and_then(|response| response.json()).unwrap_err();
-            assert_eq!(
-                error.may_have_taken_effect(),
-                expected && method == Method::POST,
-                "{error}"
-            );
-        }
-    }
 }
 
 #[test]

@@ -6,9 +6,8 @@ use aac_sandbox::{Fault, FaultKind, Options};
 use acceptance::{Case, Run, Running};
 use serde_json::{Value, json};
 use std::fs;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 #[test]
 fn forty_eight_programs_at_an_expired_token_make_one_exchange() {
@@ -84,20 +83,17 @@ fn a_chain_of_links_leads_to_one_file_and_one_lock() {
 #[test]
 fn eight_programs_in_a_loop_with_tokens_of_two_seconds() {
     let case = Case::expired(Options { token_lifetime: 2, ..Options::default() });
-    let (end, runs) = (Instant::now() + Duration::from_secs(5), AtomicUsize::new(0));
     thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| {
-                while Instant::now() < end {
+                while case.sandbox.counters().refreshes < 4 {
                     case.run(NONE).assert_ok();
-                    runs.fetch_add(1, Ordering::SeqCst);
                 }
             });
         }
     });
-    let (counters, runs) = (case.sandbox.counters(), runs.into_inner());
+    let counters = case.sandbox.counters();
     assert_eq!((counters.refused, counters.reused), (0, 0));
-    assert!(counters.refreshes >= 3 && runs > 20, "{counters:?}, {runs} runs");
 }
 
 /// What the vendor's examples do: read, exchange, write in place whatever came, with no lock.
@@ -175,120 +171,72 @@ fn an_overtaken_pair_is_tried_when_the_files_own_is_refused() {
     assert_eq!(case.sandbox.counters().reused, 0);
 }
 
-/// The fault, how often, the server's grace, the exit code, the words, the token requests.
-type FaultCase = (FaultKind, u32, Duration, i32, &'static [&'static str], u64);
-
 #[test]
 fn every_fault_of_the_token_endpoint_is_overcome_or_told() {
     use FaultKind as K;
     let minute = Duration::from_secs(60);
     let none = Duration::ZERO;
-    let cases: [FaultCase; 30] = [
-        (K::ResetBefore, 1, none, 0, &[], 2),
-        (K::ServerError, 1, none, 0, &[], 2),
-        (K::BadGateway, 1, none, 0, &[], 2),
-        (K::TooManyRequests(1), 1, none, 0, &[], 2),
-        (K::Unavailable(1), 1, none, 0, &[], 2),
-        (K::Slow(1), 1, none, 0, &[], 1),
-        (K::SlowBody(1), 1, none, 0, &[], 1),
-        (K::NoRefreshToken, 1, none, 0, &[], 1),
-        (K::ResetAfter, 1, minute, 0, &[], 2),
-        (K::Cut, 1, minute, 0, &[], 2),
-        (K::CutClose, 1, minute, 0, &[], 2),
-        (K::Garbled, 1, minute, 0, &[], 2),
-        (K::HtmlPage, 1, minute, 0, &[], 2),
-        (K::Empty, 1, minute, 0, &[], 2),
-        (K::Huge, 1, minute, 0, &[], 2),
-        (K::ResetAfter, 1, none, 4, &["is refused", "lost: the connection broke", PAGE], 2),
-        (K::Cut, 1, none, 4, &["is refused", "lost: the connection broke", PAGE], 2),
-        (K::CutClose, 1, none, 4, &["is refused", "was sent before", PAGE], 2),
-        (K::Garbled, 1, none, 4, &["is refused", "was sent before", PAGE], 2),
-        (K::Huge, 1, none, 4, &["is refused", "was sent before", PAGE], 2),
-        (K::ResetBefore, 2, none, 1, &["may have been used", "the connection broke", PAGE], 2),
-        (K::ServerError, 2, none, 5, &["may have been used", "HTTP 500", PAGE], 2),
-        (
-            K::TooManyRequests(60),
-            1,
-            none,
-            4,
-            &["your tokens are unchanged", "try again in 60 s"],
-            1,
-        ),
-        (
-            K::Unavailable(60),
-            1,
-            none,
-            5,
-            &["may have been used", "HTTP 503", "60 s to wait", PAGE],
-            1,
-        ),
-        (K::InvalidGrant, 1, none, 4, &["is refused: invalid_grant", "Correlation ID", PAGE], 1),
-        (
-            K::InvalidClient,
-            1,
-            none,
-            4,
-            &["HTTP 401", "invalid_client", "your tokens are unchanged"],
-            1,
-        ),
-        (
-            K::OAuthError,
-            1,
-            none,
-            4,
-            &["HTTP 400", "invalid_request", "your tokens are unchanged"],
-            1,
-        ),
-        (
-            K::Redirect("https://example.com/".to_owned()),
-            1,
-            none,
-            3,
-            &["HTTP 302", "your tokens are unchanged"],
-            1,
-        ),
-        (K::NoAccessToken, 1, none, 1, &["without a usable access token", "it is saved"], 1),
-        (K::BadAccessToken, 1, none, 1, &["without a usable access token", "it is saved"], 1),
+    let redirect = K::Redirect("https://example.com/".to_owned());
+    // The fault, how often, the server's grace, the exit code, the words, the token requests.
+    let cases = [
+        (K::ResetBefore, 1, none, 0, "", 2),
+        (K::ServerError, 1, none, 0, "", 2),
+        (K::BadGateway, 1, none, 0, "", 2),
+        (K::TooManyRequests(1), 1, none, 0, "", 2),
+        (K::Unavailable(1), 1, none, 0, "", 2),
+        (K::Slow(1), 1, none, 0, "", 1),
+        (K::SlowBody(1), 1, none, 0, "", 1),
+        (K::NoRefreshToken, 1, none, 0, "", 1),
+        (K::ResetAfter, 1, minute, 0, "", 2),
+        (K::Cut, 1, minute, 0, "", 2),
+        (K::CutClose, 1, minute, 0, "", 2),
+        (K::Garbled, 1, minute, 0, "", 2),
+        (K::HtmlPage, 1, minute, 0, "", 2),
+        (K::Empty, 1, minute, 0, "", 2),
+        (K::Huge, 1, minute, 0, "", 2),
+        (K::ResetAfter, 1, none, 4, "is refused | lost: the connection broke", 2),
+        (K::Cut, 1, none, 4, "is refused | lost: the connection broke", 2),
+        (K::CutClose, 1, none, 4, "is refused | was sent before", 2),
+        (K::Garbled, 1, none, 4, "is refused | was sent before", 2),
+        (K::Huge, 1, none, 4, "is refused | was sent before", 2),
+        (K::ResetBefore, 2, none, 1, "may have been used | the connection broke", 2),
+        (K::ServerError, 2, none, 5, "may have been used | HTTP 500", 2),
+        (K::TooManyRequests(60), 1, none, 4, "tokens are unchanged | try again in 60 s", 1),
+        (K::Unavailable(60), 1, none, 5, "may have been used | HTTP 503 | 60 s to wait", 1),
+        (K::InvalidGrant, 1, none, 4, "is refused: invalid_grant | Correlation ID", 1),
+        (K::InvalidClient, 1, none, 4, "HTTP 401 | invalid_client | tokens are unchanged", 1),
+        (K::OAuthError, 1, none, 4, "HTTP 400 | invalid_request | tokens are unchanged", 1),
+        (redirect, 1, none, 3, "HTTP 302 | tokens are unchanged", 1),
+        (K::NoAccessToken, 1, none, 1, "without a usable access token | it is saved", 1),
+        (K::BadAccessToken, 1, none, 1, "without a usable access token | it is saved", 1),
     ];
     thread::scope(|scope| {
         for (kind, times, grace, code, words, requests) in cases {
             scope.spawn(move || {
+                let mut words: Vec<_> = words.split(" | ").collect();
+                if ["is refused", "may have been used"].iter().any(|it| words[0].starts_with(it)) {
+                    words.push(PAGE);
+                }
                 let faults = vec![Fault::token(kind.clone()).times(times)];
                 let case = Case::expired(Options { grace, faults, ..Options::default() });
                 let before = fs::read(case.creds()).unwrap();
                 let run = case.run(["-v"]);
-                run.assert_hides(&[&case.tokens.access_token, &case.tokens.refresh_token]);
-                if code == 0 {
-                    run.assert_ok();
-                } else {
-                    assert_eq!(
-                        (run.code, run.stdout.as_str()),
-                        (Some(code), ""),
-                        "{kind:?}: {}",
-                        run.stderr
-                    );
-                    for word in words {
-                        assert!(
-                            run.stderr.contains(word),
-                            "{kind:?}: {word:?} is not in {}",
-                            run.stderr
-                        );
-                    }
+                match code {
+                    0 => run.assert_ok(),
+                    code => run.assert_fails(code, &words),
                 }
                 assert_eq!(case.sandbox.counters().token_requests, requests, "{kind:?}");
                 let is_saved = code == 0 || matches!(kind, K::NoAccessToken | K::BadAccessToken);
                 if is_saved {
                     assert!(case.sandbox.is_live(&case.refresh_token()), "{kind:?}");
                 } else {
-                    let now: Value =
-                        serde_json::from_slice(&fs::read(case.creds()).unwrap()).unwrap();
-                    assert_eq!(now, serde_json::from_slice::<Value>(&before).unwrap(), "{kind:?}");
+                    assert!(fs::read(case.creds()).unwrap() == before, "{kind:?}");
                 }
                 // What was not spent is good for the next run; but not a token that came alone.
                 if code == 0 || case.sandbox.is_live(&case.tokens.refresh_token) {
                     case.run(NONE).assert_ok();
                 } else if is_saved {
-                    case.run(NONE).assert_fails(1, words);
+                    case.run(NONE).assert_fails(1, &words);
                     assert_eq!(case.sandbox.counters().token_requests, requests, "{kind:?}");
                 }
                 for line in case.sandbox.requests() {
