@@ -684,37 +684,25 @@ fn a_write_that_got_no_further_than_a_proxy_was_not_sent() {
     }
 }
 
+/// What follows from which error is decided in `src/error/mod.rs`.
 #[test]
 fn a_program_can_decide_by_the_error() {
     use FaultKind as K;
-    let error = |case: &Case| client(case).get("/iam/v1/workspaces/current").unwrap_err();
-    for (fault, kind, is_retryable, wait) in [
-        (Fault::api(K::Gone), ErrorKind::Http, false, None),
-        (Fault::api(K::ServerError), ErrorKind::Http, true, None),
-        (Fault::api(K::TooManyRequests(7)), ErrorKind::Http, true, Some(7)),
-        (Fault::api(K::Cut), ErrorKind::Network, true, None),
-        (Fault::token(K::TooManyRequests(99)), ErrorKind::AuthServer, true, Some(99)),
-        (Fault::token(K::InvalidGrant), ErrorKind::Tokens, false, None),
-    ] {
-        let case = match kind {
-            ErrorKind::AuthServer | ErrorKind::Tokens => Case::expired(Options::default()),
-            _ => Case::fresh(Options::default()),
-        };
-        case.sandbox.add_fault(fault);
-        let error = error(&case);
-        assert_eq!((error.kind(), error.is_retryable()), (kind, is_retryable), "{error}");
-        assert_eq!(error.retry_after(), wait.map(Duration::from_secs), "{error}");
-        assert_eq!(error.needs_new_tokens(), kind == ErrorKind::Tokens, "{error}");
-        assert_eq!(error.http().is_some(), kind == ErrorKind::Http, "{error}");
-        if let Some(http) = error.http() {
-            assert!(!http.message().is_empty() && !http.body().is_empty(), "{error}");
-            assert!(http.status() != StatusCode::GONE || !is_retryable);
-            assert!(http.status() != 500 || http.request_id().is_some(), "{error}");
-        }
-    }
-    let case = Case::fresh(Options::default());
-    fs::write(case.creds(), "{").unwrap();
-    assert_eq!(error(&case).kind(), ErrorKind::Config);
+    let error = |fault| {
+        let case = Case::expired(Options { faults: vec![fault], ..Options::default() });
+        client(&case).get("/iam/v1/workspaces/current").unwrap_err()
+    };
+    let gone = error(Fault::api(K::Gone));
+    let http = gone.http().unwrap();
+    assert_eq!((gone.kind(), http.status()), (ErrorKind::Http, StatusCode::GONE));
+    assert!(!gone.is_retryable() && !http.message().is_empty() && !http.body().is_empty());
+    let throttled = error(Fault::api(K::TooManyRequests(7)));
+    assert_eq!(throttled.retry_after(), Some(Duration::from_secs(7)));
+    assert!(error(Fault::api(K::ServerError)).http().unwrap().request_id().is_some());
+    let busy = error(Fault::token(K::TooManyRequests(99)));
+    assert_eq!((busy.kind(), busy.is_retryable()), (ErrorKind::AuthServer, true), "{busy}");
+    assert_eq!(busy.retry_after(), Some(Duration::from_secs(99)));
+    assert!(error(Fault::token(K::InvalidGrant)).needs_new_tokens());
 }
 
 #[test]

@@ -494,23 +494,6 @@ fn two_that_hold_the_lock_share_no_file() {
 
 #[test]
 #[ignore = "needs strace: see the head of this file"]
-fn a_journal_that_was_read_is_not_set_aside_once_the_lock_is_lost() {
-    let Some(_) = trace(&Case::expired(Options::default())) else { return };
-    let case = Case::interrupted(Options::default());
-    let pasted = case.sandbox.issue_expired();
-    fs::write(case.creds(), acceptance::creds_with(&pasted)).unwrap();
-    // The first has read the journal and, for the third time, creds.json: it is about to set the journal aside.
-    let first = Stopped::at(&case, "first", "creds.json", &["close:3"]);
-    fs::remove_file(case.path("creds.json.lock")).unwrap();
-    // The second has done so.
-    assert_journal_stays(&case, first, &pasted.refresh_token);
-    assert!(case.sandbox.is_live(&case.refresh_token()));
-    let counters = case.sandbox.counters();
-    assert_eq!((counters.token_requests, counters.reused), (2, 0));
-}
-
-#[test]
-#[ignore = "needs strace: see the head of this file"]
 fn a_journal_of_another_run_is_not_removed_once_the_lock_is_lost() {
     let Some(_) = trace(&Case::expired(Options::default())) else { return };
     for is_committed in [false, true] {

@@ -1043,24 +1043,30 @@ fn a_refusal_counts_though_the_clocks_of_the_vaults_nodes_differ() {
 
 #[test]
 fn whoever_waited_behind_a_lost_response_is_told_and_sends_nothing() {
-    let fleet = Fleet::expired(3);
-    let hold = fleet.sandbox.hold_token_endpoint();
-    fleet.sandbox.add_fault(Fault::token(FaultKind::ResetBefore).times(2));
-    let first = fleet.start_until(0, &hold);
-    let mut others: Vec<_> = [0, 1, 1, 2].map(|machine| fleet.start(machine)).into();
-    others.iter_mut().for_each(|other| other.says(WAITS));
-    hold.release();
-    fleet.end(first).assert_fails(1, &["may have been used", "secret/data/aac"]);
-    for other in others {
-        fleet.end(other).assert_fails(1, &["may have been used", "secret/data/aac"]);
-    }
-    assert_eq!(fleet.sandbox.counters().token_requests, 2);
-    // The next run tries it, and knows what was before.
-    fleet.sandbox.add_fault(Fault::token(FaultKind::InvalidGrant));
-    fleet.run(2).assert_fails(4, &["is refused", "It was sent before"]);
-    fleet.sandbox.vault().set_clock_offset(800);
-    fleet.run(1).assert_ok();
-    fleet.assert_settled(1);
+    // Where the response comes late, the second attempt needs a claim of its own, which is too short to be seen.
+    each(&[false, true], |is_late| {
+        let fleet = Fleet::expired(3);
+        let hold = fleet.sandbox.hold_token_endpoint();
+        fleet.sandbox.add_fault(Fault::token(FaultKind::ResetBefore).times(2));
+        let first = fleet.start_until(0, &hold);
+        let mut others: Vec<_> = [0, 1, 1, 2].map(|machine| fleet.start(machine)).into();
+        others.iter_mut().for_each(|other| other.says(WAITS));
+        if is_late {
+            thread::sleep(PAST_THE_GATE);
+        }
+        hold.release();
+        fleet.end(first).assert_fails(1, &["may have been used", "secret/data/aac"]);
+        for other in others {
+            fleet.end(other).assert_fails(1, &["may have been used", "secret/data/aac"]);
+        }
+        assert_eq!(fleet.sandbox.counters().token_requests, 2);
+        // The next run tries it, and knows what was before.
+        fleet.sandbox.add_fault(Fault::token(FaultKind::InvalidGrant));
+        fleet.run(2).assert_fails(4, &["is refused", "It was sent before"]);
+        fleet.sandbox.vault().set_clock_offset(800);
+        fleet.run(1).assert_ok();
+        fleet.assert_settled(1);
+    });
 }
 
 #[test]
@@ -1119,22 +1125,6 @@ fn a_note_outlives_what_a_person_has_written_meanwhile() {
     // The next run, on whatever machine, knows what was before.
     fleet.sandbox.add_fault(Fault::token(FaultKind::InvalidGrant));
     fleet.run(1).assert_fails(4, &["is refused", "It was sent before"]);
-}
-
-#[test]
-fn whoever_waited_behind_the_first_claim_of_a_refresh_is_told_of_its_end() {
-    let fleet = Fleet::expired(2);
-    let hold = fleet.sandbox.hold_token_endpoint();
-    fleet.sandbox.add_fault(Fault::token(FaultKind::ResetBefore).times(2));
-    let first = fleet.start_until(0, &hold);
-    let mut other = fleet.start(1);
-    other.says(WAITS);
-    // The second attempt needs a claim of its own, which is too short to be seen.
-    thread::sleep(PAST_THE_GATE);
-    hold.release();
-    fleet.end(first).assert_fails(1, &["may have been used"]);
-    fleet.end(other).assert_fails(1, &["may have been used"]);
-    assert_eq!(fleet.sandbox.counters().token_requests, 2);
 }
 
 #[test]
@@ -1239,20 +1229,6 @@ fn clocks_that_are_an_hour_off_cost_one_refresh_at_most() {
             assert_eq!(fleet.sandbox.counters().reused, 0);
         }
     }
-}
-
-#[test]
-fn an_age_counts_for_the_write_that_brought_the_token_alone() {
-    let options = Options { clock_offset: -240, ..Options::default() };
-    let fleet = Fleet::new(options, true, 2);
-    fleet.run(0).assert_ok();
-    // Someone changes another field, long after: the token is not younger for that.
-    let mut document = fleet.secret();
-    document["note"] = json!("of a person");
-    fleet.sandbox.vault().put(&document);
-    fleet.run(1).assert_ok();
-    assert_eq!(fleet.sandbox.counters().refreshes, 2, "by the local clock, it is old");
-    assert_eq!(fleet.secret()["note"], "of a person");
 }
 
 #[test]
