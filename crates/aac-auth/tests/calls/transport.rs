@@ -201,21 +201,15 @@ fn a_refusal_within_tls_is_heard_while_an_upload_is_sent() {
     let case = Case::fresh(Options { tls: true, faults, ..Options::default() });
     let (variable, ca) = trust(&case);
     // Something in between takes no more than so much of what is sent, and keeps the connection.
-    let (server, listener) = (case.sandbox.port(), TcpListener::bind("127.0.0.1:0").unwrap());
-    let url = format!("https://localhost:{}", listener.local_addr().unwrap().port());
+    let url = between(
+        case.sandbox.port(),
+        |from, to| {
+            let _ = io::copy(&mut from.take(1 << 16), &mut &to);
+            fall_silent()
+        },
+        copy,
+    );
     fs::write(case.path("aac_url.txt"), url).unwrap();
-    thread::spawn(move || {
-        for client in listener.incoming() {
-            let client = client.unwrap();
-            let server = TcpStream::connect(("127.0.0.1", server)).unwrap();
-            let (mut from, mut to) = (server.try_clone().unwrap(), client.try_clone().unwrap());
-            thread::spawn(move || io::copy(&mut from, &mut to));
-            thread::spawn(move || {
-                let _ = io::copy(&mut (&client).take(1 << 16), &mut &server);
-                fall_silent()
-            });
-        }
-    });
     for expect in ["100-continue", "nothing"] {
         let start = Instant::now();
         let mut command = case.program("raw_call");
@@ -381,24 +375,28 @@ fn a_lookup_that_cannot_be_started_is_told() {
     Run::of(&mut command).assert_fails(1, &["could not be looked up: no thread can be started"]);
 }
 
-/// Something between a program and this server, which passes on what the program sends, and of what the
-/// server sends the first so many bytes. What follows is up to `rest`.
-fn after(bytes: u64, server: u16, rest: fn(TcpStream, TcpStream)) -> String {
+/// Something between a program and this server: what becomes of what each of them sends.
+fn between(
+    server: u16,
+    there: impl Fn(TcpStream, TcpStream) + Copy + Send + 'static,
+    back: impl Fn(TcpStream, TcpStream) + Copy + Send + 'static,
+) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("https://localhost:{}", listener.local_addr().unwrap().port());
     thread::spawn(move || {
         for client in listener.incoming() {
             let client = client.unwrap();
             let server = TcpStream::connect(("127.0.0.1", server)).unwrap();
-            let (mut from, mut to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
-            thread::spawn(move || io::copy(&mut from, &mut to));
-            thread::spawn(move || {
-                io::copy(&mut (&server).take(bytes), &mut &client).unwrap();
-                rest(server, client);
-            });
+            let (from, to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+            thread::spawn(move || there(from, to));
+            thread::spawn(move || back(server, client));
         }
     });
     url
+}
+
+fn copy(mut from: TcpStream, mut to: TcpStream) {
+    let _ = io::copy(&mut from, &mut to);
 }
 
 #[test]
@@ -419,8 +417,10 @@ fn a_body_that_is_cut_off_within_tls_is_an_error() {
     // The whole of what the server sends, with a proper end of TLS.
     let whole = package();
     assert!(whole.status.success(), "{}", String::from_utf8_lossy(&whole.stderr));
-    let cut = |_, client: TcpStream| client.shutdown(Shutdown::Write).unwrap();
-    let url = after(1 << 20, case.sandbox.port(), cut);
+    let url = between(case.sandbox.port(), copy, |server, mut client| {
+        io::copy(&mut server.take(1 << 20), &mut client).unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+    });
     fs::write(case.path("aac_url.txt"), url).unwrap();
     let part = package();
     assert!(part.stdout.len() < whole.stdout.len());
@@ -438,7 +438,8 @@ fn a_part_of_tls_that_comes_byte_by_byte_is_not_waited_for() {
     let (variable, ca) = trust(&case);
     // In the middle of the handshake, of the head, and of the body.
     for bytes in [100, 1200, 1 << 19] {
-        let url = after(bytes, case.sandbox.port(), |server, mut client| {
+        let url = between(case.sandbox.port(), copy, move |server, mut client| {
+            io::copy(&mut (&server).take(bytes), &mut client).unwrap();
             for byte in io::BufReader::new(server).bytes() {
                 // The client may have had enough of it.
                 if client.write_all(&[byte.unwrap()]).is_err() {

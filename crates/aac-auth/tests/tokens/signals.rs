@@ -47,62 +47,47 @@ fn the_pair_is_saved_and_then_the_program_dies_of_the_signal() {
 }
 
 #[test]
-fn a_second_one_waits_as_well() {
-    // Terminals that are closed, and `timeout`, send theirs twice.
-    for signals in
-        [["HUP", "HUP"], ["TERM", "TERM"], ["INT", "INT"], ["INT", "TERM"], ["TERM", "HUP"]]
-    {
-        if signals.into_iter().all(is_ignored) {
-            continue;
+fn a_second_one_waits_as_well_but_for_ctrl_c_after_a_second() {
+    let at_once = Duration::ZERO;
+    let later = Duration::from_millis(1100);
+    thread::scope(|scope| {
+        for (first, pause, second, ends) in [
+            // Terminals that are closed, and `timeout`, send theirs twice.
+            ("HUP", at_once, "HUP", false),
+            ("TERM", at_once, "TERM", false),
+            ("INT", at_once, "INT", false),
+            ("INT", at_once, "TERM", false),
+            ("TERM", at_once, "HUP", false),
+            ("TERM", later, "TERM", false),
+            ("HUP", later, "HUP", false),
+            ("INT", later, "TERM", false),
+            ("TERM", later, "INT", true),
+            ("INT", later, "INT", true),
+        ] {
+            if is_ignored(first) || is_ignored(second) {
+                continue;
+            }
+            scope.spawn(move || {
+                let what = format!("{first}, {pause:?}, {second}");
+                let case = Case::expired(Options::default());
+                let hold = case.sandbox.hold_token_endpoint();
+                let mut child = start(&case);
+                assert!(hold.wait_for_request(SOON));
+                send(first, &child);
+                thread::sleep(pause);
+                send(second, &child);
+                if ends {
+                    assert_eq!(child.wait().unwrap().signal(), Some(2), "{what}");
+                    assert_eq!(case.sandbox.counters().refreshes, 0, "it is still held: {what}");
+                } else {
+                    hold.release();
+                    assert!(child.wait().unwrap().signal().is_some(), "{what}");
+                    assert!(case.sandbox.is_live(&case.refresh_token()), "{what}");
+                    assert_eq!(case.sandbox.counters().refreshes, 1);
+                }
+            });
         }
-        let case = Case::expired(Options::default());
-        let hold = case.sandbox.hold_token_responses();
-        let mut child = start(&case);
-        assert!(hold.wait_for_request(SOON));
-        for signal in signals {
-            send(signal, &child);
-        }
-        hold.release();
-        let status = child.wait().unwrap();
-        assert!(status.signal().is_some(), "{signals:?}: {status}");
-        assert!(case.sandbox.is_live(&case.refresh_token()), "{signals:?}: the pair is saved");
-        assert_eq!(case.sandbox.counters().refreshes, 1);
-    }
-}
-
-/// The process is past this moment for as long as the signals of `repeat` need to be told apart.
-fn wait_a_second() {
-    thread::sleep(Duration::from_millis(1100));
-}
-
-#[test]
-fn only_ctrl_c_after_a_second_ends_at_once() {
-    for (first, later, ends) in [
-        ("TERM", "TERM", false),
-        ("HUP", "HUP", false),
-        ("INT", "TERM", false),
-        ("TERM", "INT", true),
-        ("INT", "INT", true),
-    ] {
-        if is_ignored(first) || is_ignored(later) {
-            continue;
-        }
-        let case = Case::expired(Options::default());
-        let hold = case.sandbox.hold_token_endpoint();
-        let mut child = start(&case);
-        assert!(hold.wait_for_request(SOON));
-        send(first, &child);
-        wait_a_second();
-        send(later, &child);
-        if ends {
-            assert_eq!(child.wait().unwrap().signal(), Some(2), "{first}, then {later}");
-            assert_eq!(case.sandbox.counters().refreshes, 0, "the server still holds the request");
-        } else {
-            hold.release();
-            assert!(child.wait().unwrap().signal().is_some());
-            assert!(case.sandbox.is_live(&case.refresh_token()), "{first}, then {later}");
-        }
-    }
+    });
 }
 
 #[test]
