@@ -51,6 +51,12 @@ impl Fleet {
         Self::new(Options::default(), true, machines)
     }
 
+    /// With an expired access token, on a server that takes a used refresh token once more.
+    pub(crate) fn with_grace(machines: usize) -> Self {
+        let grace = Duration::from_secs(60);
+        Self::new(Options { grace, ..Options::default() }, true, machines)
+    }
+
     /// With an access token that is to be renewed, and still valid for a while.
     pub(crate) fn old(machines: usize) -> Self {
         let options = Options { token_lifetime: 300, clock_offset: -250, ..Options::default() };

@@ -6,7 +6,8 @@
 #[cfg(unix)]
 mod cluster;
 mod fleet;
-mod sandbox;
+mod refreshes;
+mod settings;
 #[cfg(unix)]
 mod signals;
 

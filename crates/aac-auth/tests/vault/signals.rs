@@ -7,7 +7,6 @@ use acceptance::is_ignored;
 use std::net::TcpListener;
 use std::os::unix::process::ExitStatusExt;
 use std::thread;
-use std::time::Duration;
 
 #[test]
 fn a_holder_that_stops_before_the_send_claims_anew() {
@@ -61,9 +60,7 @@ fn a_holder_that_stops_after_the_send_is_waited_for() {
 
 #[test]
 fn a_holder_that_stops_too_long_after_the_send_gives_way() {
-    let grace = Duration::from_secs(60);
-    let options = Options { grace, ..Options::default() };
-    give_way(Fleet::new(options, true, 2).with(TAKEOVER, 2), true);
+    give_way(Fleet::with_grace(2).with(TAKEOVER, 2), true);
     give_way(Fleet::expired(2).with(TAKEOVER, 2), false);
 }
 
