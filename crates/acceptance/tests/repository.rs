@@ -139,7 +139,7 @@ fn commands_name_what_is_there() {
                 let path = format!("crates/{package}/{folder}/{name}");
                 let is_there = [".rs", "/main.rs"]
                     .iter()
-                    .any(|end| repository().join(format!("{path}{end}")).is_file());
+                    .any(|end| repository().join(path.clone() + end).is_file());
                 assert!(is_there, "{}: {line}", document.display());
                 found += 1;
             }

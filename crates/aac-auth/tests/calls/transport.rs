@@ -95,8 +95,13 @@ fn an_upload_that_is_refused_early_is_told_so() {
     }
 }
 
-/// The flags of an upload that is a hundred times as long as what is read of it.
-fn long_upload(case: &Case) -> [String; 5] {
+/// An upload that is a hundred times as long as what is read of it.
+fn long_upload(case: &Case) -> Run {
+    case.call("raw_call", long(case))
+}
+
+/// Its flags.
+fn long(case: &Case) -> [String; 5] {
     let package = case.path("package.zip");
     File::create(&package).unwrap().set_len(64 << 20).unwrap();
     let data = format!("@{}", package.to_str().unwrap());
@@ -126,7 +131,7 @@ fn an_upload_that_is_refused_before_it_begins_is_told_so_at_once() {
             fall_silent();
         });
         let start = Instant::now();
-        let run = case.call("raw_call", long_upload(&case));
+        let run = long_upload(&case);
         assert_eq!(run.code, Some(4), "{status}: {}", run.stderr);
         assert!(run.stderr.contains(&format!("HTTP {}", &status[..3])), "{}", run.stderr);
         assert!(start.elapsed() < SOON, "{status}");
@@ -147,7 +152,7 @@ fn an_upload_is_sent_again_with_a_new_token() {
         stream.write_all(&ok("", b"{}")).unwrap();
     });
     let start = Instant::now();
-    let run = case.call("raw_call", long_upload(&case));
+    let run = long_upload(&case);
     assert_eq!((run.code, run.stdout.as_str(), run.stderr.as_str()), (Some(0), "{}", ""));
     assert!(start.elapsed() < Duration::from_secs(20));
     assert_eq!(case.sandbox.counters().refreshes, 1);
@@ -184,7 +189,7 @@ fn a_refusal_is_heard_while_an_upload_is_sent() {
             }
             fall_silent();
         });
-        let run = case.call("raw_call", long_upload(&case));
+        let run = long_upload(&case);
         assert_eq!(run.code, Some(4), "{name}: {}", run.stderr);
         assert!(run.stderr.contains("HTTP 413"), "{name}: {}", run.stderr);
         let time = is_told.recv().unwrap().elapsed();
@@ -213,7 +218,7 @@ fn a_refusal_within_tls_is_heard_while_an_upload_is_sent() {
     for expect in ["100-continue", "nothing"] {
         let start = Instant::now();
         let mut command = case.program("raw_call");
-        command.args(long_upload(&case)).args(["-H", &format!("expect: {expect}")]);
+        command.args(long(&case)).args(["-H", &format!("expect: {expect}")]);
         let run = Run::of(command.env(variable, &ca));
         assert_eq!(run.code, Some(4), "{expect}: {}", run.stderr);
         assert!(run.stderr.contains("HTTP 413"), "{expect}: {}", run.stderr);
@@ -236,7 +241,7 @@ fn an_upload_goes_on_whatever_else_comes() {
             let rest = ok("", b"{}");
             stream.write_all(if early.ends_with("2") { &rest[10..] } else { &rest }).unwrap();
         });
-        let run = case.call("raw_call", long_upload(&case));
+        let run = long_upload(&case);
         assert_eq!((run.code, run.stdout.as_str(), run.stderr.as_str()), (Some(0), "{}", ""));
     }
 }
@@ -247,7 +252,7 @@ fn a_server_that_stops_to_read_and_says_nothing_is_given_up() {
         head(&stream);
         fall_silent();
     });
-    let run = Run::of(case.program("raw_call").args(["--timeout", "1"]).args(long_upload(&case)));
+    let run = Run::of(case.program("raw_call").args(["--timeout", "1"]).args(long(&case)));
     assert_eq!(run.code, Some(1), "{}", run.stderr);
     assert!(run.stderr.contains("timed out sending the request"), "{}", run.stderr);
     assert!(run.stderr.contains("check before you run this again"), "{}", run.stderr);
