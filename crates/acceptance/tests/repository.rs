@@ -136,8 +136,11 @@ fn commands_name_what_is_there() {
                 target.iter().filter_map(|(flag, folder)| Some((after(line, flag)?, folder)));
             for (name, folder) in named {
                 let package = after(line, "-p").unwrap_or_else(|| panic!("no -p in {line}"));
-                let path = format!("crates/{package}/{folder}/{name}.rs");
-                assert!(repository().join(path).is_file(), "{}: {line}", document.display());
+                let path = format!("crates/{package}/{folder}/{name}");
+                let is_there = [".rs", "/main.rs"]
+                    .iter()
+                    .any(|end| repository().join(path.clone() + end).is_file());
+                assert!(is_there, "{}: {line}", document.display());
                 found += 1;
             }
             if let Some(script) = line.starts_with("python3 ").then(|| after(line, "python3")) {

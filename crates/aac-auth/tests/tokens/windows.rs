@@ -1,8 +1,6 @@
 //! What is different on Windows: files that another program holds open, console events, and programs
 //! that are ended.
 
-#![cfg(windows)]
-
 use aac_sandbox::Options;
 use acceptance::{Case, Run, creds_with};
 use std::env;

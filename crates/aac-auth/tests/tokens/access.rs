@@ -4,11 +4,10 @@
 //! Where it takes root, or a tool, the test is a command of its own:
 //!
 //! ```text
-//! cargo test -p aac-auth --test access -- --ignored --nocapture
+//! cargo test -p aac-auth --test tokens access -- --ignored --nocapture
 //! ```
 
-#![cfg(target_os = "linux")]
-
+use crate::{NONE, SOON, start_until};
 use aac_sandbox::Options;
 use acceptance::{Case, Run};
 use rustix::fs::{XattrFlags, getxattr, setxattr};
@@ -18,10 +17,7 @@ use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
-const NONE: [&str; 0] = [];
-const SOON: Duration = Duration::from_secs(20);
 const ACL: &str = "system.posix_acl_access";
 
 fn attribute(path: &Path, name: &str) -> Option<Vec<u8>> {
@@ -64,8 +60,7 @@ fn an_access_control_list_is_kept_and_given_to_the_files_beside_it() {
         return;
     }
     let hold = case.sandbox.hold_token_responses();
-    let child = case.start(1).pop().unwrap();
-    assert!(hold.wait_for_request(SOON));
+    let child = start_until(&case, &hold);
     assert_eq!(attribute(&case.path("creds.json.rotation"), ACL), Some(acl.clone()));
     hold.release();
     Run::from(child).assert_ok();

@@ -1,15 +1,13 @@
 //! Lists as other servers may send them: without ids, without a count, all at once, on their heads.
 
-use aac_auth::{Client, ConnectionOptions, Error, ErrorKind, Method};
-use aac_sandbox::Options;
+use crate::{NONE, client, head, response, server as server_of_connections};
+use aac_auth::{Error, ErrorKind, Method};
 use acceptance::{Case, Run};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
-use std::sync::Arc;
-use std::thread;
+use std::io::Write;
+use std::net::TcpStream;
 
 /// A server that answers every request for a page with what the function says, as a folder in front
 /// of it. Exceptions are answers as well.
@@ -26,35 +24,19 @@ fn server(page: impl Fn(u64, u64) -> String + Send + Sync + 'static) -> Case {
 
 /// The same for every target.
 fn server_of(body: impl Fn(&str) -> String + Send + Sync + 'static) -> Case {
-    let case = Case::fresh(Options::default());
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    fs::write(case.path("aac_url.txt"), url).unwrap();
-    let body = Arc::new(body);
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            let (body, stream) = (body.clone(), stream.unwrap());
-            thread::spawn(move || answer(&*body, stream));
-        }
-    });
-    case
+    server_of_connections(move |stream| answer(&body, stream))
 }
 
 /// Answers the requests of a connection until it ends.
-fn answer(body: &impl Fn(&str) -> String, stream: TcpStream) {
-    let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
-    while let Some(Ok(first)) = lines.next() {
-        let target = first.split(' ').nth(1).unwrap().to_owned();
-        // The rest of the head.
-        while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
-        let body = body(&target);
+fn answer(body: &impl Fn(&str) -> String, mut stream: TcpStream) {
+    loop {
+        let request = head(&stream);
+        let Some(target) = request.split(' ').nth(1) else { return };
+        let body = body(target);
         let status = if body.starts_with("{\"exception\"") { "400 Bad Request" } else { "200 OK" };
         // Pages are asked for by offset, whatever a link says.
-        let head = format!(
-            "HTTP/1.1 {status}\r\nContent-Length: {}\r\nLink: </x?page=2>; rel=\"next\"\r\n\r\n",
-            body.len()
-        );
-        if (&stream).write_all((head + &body).as_bytes()).is_err() {
+        let link = "Link: </x?page=2>; rel=\"next\"\r\n";
+        if stream.write_all(&response(status, link, body.as_bytes())).is_err() {
             return;
         }
     }
@@ -74,22 +56,6 @@ fn all(case: &Case, more: &[&str]) -> (Run, Vec<Value>) {
     let run = case.call("raw_call", [&["/x", "--paginate"], more].concat());
     let rows = serde_json::from_str(&run.stdout).unwrap_or_default();
     (run, rows)
-}
-
-#[test]
-fn a_list_that_is_not_cut_into_pages_is_whole_at_once() {
-    // With a count, and without one; with more rows than asked for, and with none.
-    for (rows, count) in [(3, Some(3)), (3, None), (250, Some(250)), (0, None), (0, Some(0))] {
-        let rows: Vec<_> = (0..rows).map(|id| json!({ "id": id })).collect();
-        let mut list = json!({ "data": rows });
-        if let Some(count) = count {
-            list["count"] = json!(count);
-        }
-        let case = server(move |_, _| list.to_string());
-        let (run, printed) = all(&case, &[]);
-        assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""), "{count:?}");
-        assert_eq!(printed, rows);
-    }
 }
 
 #[test]
@@ -123,70 +89,18 @@ fn rows_may_be_anything() {
 }
 
 #[test]
-fn rows_that_the_server_indents_are_printed_on_one_line_each() {
-    let case = server(|_, _| {
-        "{\n\t\"data\": [\n\t\t{ \"a\":\r\n 1.10 },\n\t\t\"b\"\n\t],\n\t\"count\": 2\n}".to_owned()
-    });
-    let (run, _) = all(&case, &[]);
-    assert_eq!(run.stdout, "[\n{\"a\":1.10},\n\"b\"\n]\n");
-}
-
-#[test]
-fn a_list_that_changes_is_told() {
-    // After the first page its first row is gone, or another has come before it.
-    for start in [1, 3] {
-        let rows = numbered(12);
-        let case = server(move |offset, limit| {
-            part(&rows[if offset == 0 { 2 } else { 4 - start }..], offset, limit)
-        });
-        let (run, printed) = all(&case, &["--page-size", "3"]);
-        assert_eq!((run.code, printed.len()), (Some(0), 9 + (start == 3) as usize));
-        assert_eq!(
-            run.stderr,
-            "raw_call: warning: the list changed while it was read; some rows may be missing\n"
-        );
-    }
-}
-
-#[test]
-fn what_is_no_list_is_said_to_be_none() {
-    for (body, words) in [
-        ("\"Complete\"", "it is neither an object nor an array"),
-        ("{}", "it is an empty object"),
-        (r#"{"data":null}"#, "its \"data\" is no array"),
-        (r#"{"data":{}}"#, "its \"data\" is no array"),
-        (r#"{"count":1,"msg":"no"}"#, "it has no array, only \"count\", \"msg\""),
-        (
-            r#"{"groups":[],"flows":[]}"#,
-            "it has 2 arrays, none of them named \"data\": \"groups\", \"flows\"",
-        ),
-        (r#"{"id":7,"tags":[]}"#, "it is one object, which has an \"id\""),
-    ] {
-        let case = server(move |_, _| body.to_owned());
-        let (run, _) = all(&case, &[]);
-        assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""), "{body}");
-        let line = format!("raw_call: the response is not a list: {words} (GET ");
-        assert!(run.stderr.starts_with(&line), "{}", run.stderr);
-    }
-}
-
-#[test]
 fn a_list_may_have_any_name_or_none() {
-    let rows = numbered(250);
-    let expected = rows.clone();
-    let case = server(move |offset, limit| {
-        let page: Value = serde_json::from_str(&part(&rows, offset, limit)).unwrap();
-        json!({ "groups": page["data"], "count": page["count"] }).to_string()
-    });
-    let (run, printed) = all(&case, &[]);
-    assert_eq!((run.code, run.stderr.as_str(), &printed), (Some(0), "", &expected));
-    // Beside other arrays, data is the list.
-    let case = server(|_, _| r#"{"errors":[],"data":[1,7],"links":[2,3],"count":2}"#.to_owned());
-    let (run, printed) = all(&case, &[]);
-    assert_eq!((run.code, run.stderr.as_str(), printed), (Some(0), "", vec![json!(1), json!(7)]));
-    let case = server(|_, _| " [1, {}]\n".to_owned());
-    let (run, _) = all(&case, &[]);
-    assert_eq!((run.code, run.stderr.as_str(), &*run.stdout), (Some(0), "", "[\n1,\n{}\n]\n"));
+    for (body, printed) in [
+        (
+            "{\n\t\"groups\": [\n\t\t{ \"a\":\r\n 1.10 },\n\t\t\"b\"\n\t],\n\t\"count\": 2\n}",
+            "[\n{\"a\":1.10},\n\"b\"\n]\n",
+        ),
+        (r#"{"errors":[],"data":[1,7],"links":[2,3],"count":2}"#, "[\n1,\n7\n]\n"),
+        (" [1, {}]\n", "[\n1,\n{}\n]\n"),
+    ] {
+        let (run, _) = all(&server(|_, _| body.to_owned()), &[]);
+        assert_eq!((run.code, run.stderr.as_str(), &*run.stdout), (Some(0), "", printed));
+    }
     // Where pages differ, nothing is mixed.
     let case = server(|offset, _| {
         let name = if offset == 0 { "groups" } else { "errors" };
@@ -197,78 +111,43 @@ fn a_list_may_have_any_name_or_none() {
     assert!(run.stderr.contains("its rows are not where those of the first page were"));
 }
 
+/// What a list may be like is decided in `src/api/list.rs` and `src/api/paging.rs`. This is how it is told.
 #[test]
-fn a_bare_array_has_pages_or_may_be_cut_off() {
+fn a_list_that_may_be_cut_off_is_told() {
     let rows = |offset: u64, most: u64| {
-        let rows: Vec<_> = numbered(1000).into_iter().skip(offset as usize).collect();
-        json!(rows[..rows.len().min(most as usize)]).to_string()
+        let rows = numbered(1000).into_iter().skip(offset as usize);
+        json!(rows.take(most as usize).collect::<Vec<_>>()).to_string()
     };
     // Pages of 25, whatever is asked for.
-    let case = server(move |offset, _| rows(offset, 25));
-    let (run, printed) = all(&case, &[]);
+    let (run, printed) = all(&server(move |offset, _| rows(offset, 25)), &[]);
     assert_eq!((run.code, run.stderr.as_str(), printed), (Some(0), "", numbered(1000)));
     // The first page, whatever is asked for.
-    let case = server(move |_, _| rows(0, 25));
-    let (run, printed) = all(&case, &[]);
+    let (run, printed) = all(&server(move |_, _| rows(0, 25)), &[]);
     assert_eq!((run.code, printed.len()), (Some(0), 25));
     assert_eq!(
         run.stderr,
         "raw_call: warning: the server ignores the offset: rows beyond the first 25, if there are any, are missing\n"
     );
     // As much as is asked for.
-    let case = server(move |_, limit| rows(0, limit));
-    let (run, printed) = all(&case, &[]);
+    let (run, printed) = all(&server(move |_, limit| rows(0, limit)), &[]);
     assert_eq!((run.code, run.stdout.lines().count(), printed.len()), (Some(1), 101, 0));
-    assert!(
-        run.stderr.contains("rows beyond the first 100 may be missing (GET "),
-        "{}",
-        run.stderr
-    );
-    assert!(run.stderr.contains("with another --page-size"), "{}", run.stderr);
-    let (run, printed) = all(&case, &["--page-size", "1001"]);
-    assert_eq!((run.code, printed.len()), (Some(0), 1000), "{}", run.stderr);
+    for words in ["rows beyond the first 100 may be missing (GET ", "with another --page-size"] {
+        assert!(run.stderr.contains(words), "{}", run.stderr);
+    }
 }
 
 #[test]
-fn a_list_that_ends_early_is_told() {
-    // The offset is ignored, on pages shorter than asked for.
-    let case = server(|_, _| json!({ "data": numbered(50), "count": 1234 }).to_string());
-    let (run, _) = all(&case, &[]);
-    assert_eq!((run.code, run.stdout.lines().count()), (Some(1), 51), "{}", run.stderr);
-    let words =
-        "the server ignores the offset; it announces 1234 rows (\"count\"), and has sent 50 (GET ";
-    assert!(run.stderr.contains(words), "{}", run.stderr);
-    // By offset no more comes.
-    let case = server(|offset, limit| {
-        let page: Value = serde_json::from_str(&part(&numbered(50), offset, limit)).unwrap();
-        json!({ "data": page["data"], "count": 1234 }).to_string()
-    });
-    let (run, _) = all(&case, &[]);
-    assert_eq!((run.code, run.stdout.lines().count()), (Some(1), 51));
-    let words = "the server announces 1234 rows (\"count\"), and has sent 50 different ones (GET ";
-    assert!(run.stderr.contains(words) && run.stderr.contains("sort=id"), "{}", run.stderr);
-    // A later page comes again.
-    let case = server(|offset, limit| {
-        json!({ "data": numbered(150).split_off(offset.min(50) as usize)[..limit.min(50) as usize] })
-            .to_string()
-    });
-    let (run, _) = all(&case, &["--page-size", "50"]);
-    assert_eq!((run.code, run.stdout.lines().count()), (Some(1), 101));
-    let words = "at offset 100, the server sends the same rows again (GET ";
-    assert!(run.stderr.contains(words), "{}", run.stderr);
-    assert!(run.stderr.contains("; stopped after 100 rows\n"), "{}", run.stderr);
-    // What was to be skipped comes.
-    let case = server(|_, _| json!({ "data": numbered(3) }).to_string());
-    let options = ConnectionOptions::default().dir(case.folder.path());
-    let mut rows = Client::open(&options, "test/1").unwrap().rows("/x").offset(2);
-    let error = rows.find_map(Result::err).unwrap().to_string();
-    assert!(error.contains("sends rows to be skipped (GET "), "{error}");
-    // So does a count show it: fewer rows are left than came.
-    let case = server(|_, _| json!({ "data": numbered(100), "count": 234 }).to_string());
-    let options = ConnectionOptions::default().dir(case.folder.path());
-    let mut rows = Client::open(&options, "test/1").unwrap().rows("/x").offset(200);
-    let error = rows.find_map(Result::err).unwrap().to_string();
-    assert!(error.contains("sends rows to be skipped (GET "), "{error}");
+fn an_offset_that_is_ignored_is_told_and_one_beyond_all_numbers_is_the_end() {
+    // What was to be skipped comes: a second time, or more rows than are left.
+    for (rows, count, offset) in [(3, None, 2), (100, Some(234), 200)] {
+        let case =
+            server(move |_, _| json!({ "data": numbered(rows), "count": count }).to_string());
+        let error = client(&case).rows("/x").offset(offset).find_map(Result::err).unwrap();
+        assert!(error.to_string().contains("sends rows to be skipped (GET "), "{error}");
+    }
+    let case = server(|_, _| r#"{"data":[{"id":1}]}"#.to_owned());
+    // A row or an error, and no panic.
+    assert!(client(&case).rows("/x").offset(u64::MAX).take(10).count() > 0);
 }
 
 /// 250 users, of whom each page has others unless they are sorted.
@@ -336,8 +215,7 @@ fn a_response_is_read_as_a_type_of_the_program() {
             format!("\u{feff}{}", json!({ "data": [plan(1), first, plan(2)], "count": 3 }))
         }
     });
-    let options = ConnectionOptions::default().dir(case.folder.path());
-    let client = Client::open(&options, "test/1.0").unwrap();
+    let client = client(&case);
     let seventh = || Plan { id: 7, name: "plan 7".to_owned() };
     assert_eq!(client.get("/plan").unwrap(), plan(7));
     assert_eq!(client.get_as::<Plan>("/plan").unwrap(), seventh());
@@ -427,7 +305,7 @@ fn json_is_taken_as_servers_send_it() {
 
     let deep = format!("{{\"half\":\"\\udc00\",\"deep\":{deep},\"n\":1E400}}");
     let case = server(move |_, _| deep.clone());
-    let run = case.run::<&str>([]);
+    let run = case.run(NONE);
     assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""));
     assert!(
         run.stdout.starts_with("{\n  \"half\": \"\u{fffd}\",\n  \"deep\": [\n"),
@@ -514,15 +392,6 @@ fn json_is_shown_as_servers_send_it() {
         );
         assert!(shown.contains("[[[[1]]]]") && shown.contains("\"deep\": [\r\n"), "{shown}");
     }
-}
-
-#[test]
-fn an_offset_beyond_all_numbers_is_the_end() {
-    let case = server(|_, _| r#"{"data":[{"id":1}]}"#.to_owned());
-    let options = ConnectionOptions::default().dir(case.folder.path());
-    let client = Client::open(&options, "test/1.0").unwrap();
-    // A row or an error, and no panic.
-    assert!(client.rows("/x").offset(u64::MAX).take(10).count() > 0);
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! Programs that come to a halt at the worst moment, while others go on: Ctrl-Z, an output that nobody
 //! reads. And what is before what, should they come to their end there.
 
-#![cfg(unix)]
 #![cfg_attr(not(target_os = "linux"), allow(unused, reason = "some of it is for Linux"))]
 
+use crate::{NONE, SOON};
 use aac_sandbox::{Fault, FaultKind, Options};
 use acceptance::{Case, Run, Running};
 use rustix::fs::{OFlags, fcntl_setfl};
@@ -12,9 +12,6 @@ use std::io::{PipeReader, PipeWriter, Read, Write, pipe};
 use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
-
-const NONE: [&str; 0] = [];
-const SOON: Duration = Duration::from_secs(20);
 
 #[track_caller]
 fn wait_until(is_so: impl Fn() -> bool) {

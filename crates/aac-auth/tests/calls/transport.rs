@@ -1,16 +1,14 @@
 //! What happens below HTTP: stopped processes, refused uploads, connections that end at a bad moment,
 //! content codings.
 
-#![cfg_attr(not(unix), allow(unused, reason = "some of it is for Unix"))]
-
+use crate::{NONE, SOON, client, gzip, head, ok, response, server, server_with};
 use aac_auth::{Client, ConnectionOptions, ErrorKind, Method, StatusCode, json};
 use aac_sandbox::{Fault, FaultKind, Options};
-use acceptance::{Case, DOCUMENTED, Run, program};
-use flate2::Compression;
-use flate2::write::GzEncoder;
+use acceptance::{Case, DOCUMENTED, Run, Running, program};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,42 +16,9 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// A folder with a fresh token, in front of a server that each connection is handed to.
-fn server(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> Case {
-    let case = Case::fresh(Options::default());
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    fs::write(case.path("aac_url.txt"), url).unwrap();
-    let serve = Arc::new(serve);
-    // It ends with the test process.
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            let serve = Arc::clone(&serve);
-            thread::spawn(move || serve(stream.unwrap()));
-        }
-    });
-    case
-}
-
-/// Reads a request up to its body; empty at the end of the connection.
-fn head(mut stream: &TcpStream) -> String {
-    let mut head = Vec::new();
-    let mut byte = [0];
-    while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|length| length == 1) {
-        head.push(byte[0]);
-    }
-    String::from_utf8(head).unwrap()
-}
-
-fn ok(headers: &str, body: &[u8]) -> Vec<u8> {
-    let head = format!("HTTP/1.1 200 OK\r\n{headers}Content-Length: {}\r\n\r\n", body.len());
-    [head.as_bytes(), body].concat()
-}
-
 #[test]
 #[cfg(unix)]
 fn a_response_that_came_while_the_program_was_stopped_is_read() {
-    use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
     for pieces in [1, 2] {
         let (asked, is_asked) = channel();
         let (answer, may_answer) = channel();
@@ -67,23 +32,14 @@ fn a_response_that_came_while_the_program_was_stopped_is_read() {
                 stream.write_all(piece).unwrap();
             }
         });
-        let child = case
-            .command()
-            .args(["--timeout", "1", "--retry", "0"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let program = Running::of(case.command().args(["--timeout", "1", "--retry", "0"]));
         is_asked.recv().unwrap();
-        let pid = Pid::from_child(&child);
-        kill_process(pid, Signal::STOP).unwrap();
-        let (_, status) = waitpid(Some(pid), WaitOptions::UNTRACED).unwrap().unwrap();
-        assert!(status.stopped());
+        program.signal("STOP");
         answer.send(()).unwrap();
         // Longer than the time limit.
         thread::sleep(Duration::from_millis(1500));
-        kill_process(pid, Signal::CONT).unwrap();
-        Run::from(child).assert_ok();
+        program.signal("CONT");
+        program.end().assert_ok();
     }
 }
 
@@ -94,12 +50,8 @@ fn refuse(mut stream: TcpStream, is_continued: bool) {
         stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").unwrap();
         stream.read_exact(&mut [0; 4096]).unwrap();
     }
-    let body = r#"{"message":"the package is too large"}"#;
-    let head = format!(
-        "HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
-        body.len()
-    );
-    stream.write_all((head + body).as_bytes()).unwrap();
+    let body = br#"{"message":"the package is too large"}"#;
+    stream.write_all(&response("413 Content Too Large", "Connection: close\r\n", body)).unwrap();
     // Bytes that nobody reads make a reset of the end.
 }
 
@@ -115,7 +67,7 @@ fn an_upload_that_is_refused_early_is_told_so() {
         fs::write(&package, vec![7; length]).unwrap();
         let package = package.to_str().unwrap();
         for args in [["-d", &format!("@{package}")], ["--part", &format!("data=@{package}")]] {
-            for _ in 0..10 {
+            for _ in 0..3 {
                 let run = case.call("raw_call", [&["/x"][..], &args].concat());
                 assert_eq!(run.code, Some(4), "{}", run.stderr);
                 assert!(
@@ -124,23 +76,19 @@ fn an_upload_that_is_refused_early_is_told_so() {
             }
         }
     }
-}
-
-#[test]
-fn an_upload_that_is_refused_early_is_told_so_within_tls() {
+    // The same within TLS.
     if !acceptance::can_trust_a_file() {
         return;
     }
     let faults = vec![Fault::api(FaultKind::TooLarge).always()];
     let case = Case::fresh(Options { tls: true, faults, ..Options::default() });
-    let ca = case.path("ca.pem");
-    fs::write(&ca, case.sandbox.ca_pem()).unwrap();
+    let (variable, ca) = trust(&case);
     let package = case.path("package.zip");
     fs::write(&package, vec![7; 8 << 20]).unwrap();
     let part = format!("data=@{}", package.to_str().unwrap());
-    for _ in 0..20 {
+    for _ in 0..5 {
         let mut command = case.program("raw_call");
-        command.args(["/x", "--part", &part, "-H", "expect: nothing"]).env("SSL_CERT_FILE", &ca);
+        command.args(["/x", "--part", &part, "-H", "expect: nothing"]).env(variable, &ca);
         let run = Run::of(&mut command);
         assert_eq!(run.code, Some(4), "{}", run.stderr);
         assert!(run.stderr.contains("HTTP 413 Payload Too Large: The request is too large"));
@@ -149,10 +97,22 @@ fn an_upload_that_is_refused_early_is_told_so_within_tls() {
 
 /// An upload that is a hundred times as long as what is read of it.
 fn long_upload(case: &Case) -> Run {
+    case.call("raw_call", long(case))
+}
+
+/// Its flags.
+fn long(case: &Case) -> [String; 5] {
     let package = case.path("package.zip");
     File::create(&package).unwrap().set_len(64 << 20).unwrap();
     let data = format!("@{}", package.to_str().unwrap());
-    case.call("raw_call", ["/x", "-d", &data, "-H", "content-type: x/y"])
+    ["/x", "-d", &data, "-H", "content-type: x/y"].map(str::to_owned)
+}
+
+/// Writes the sandbox's CA into the folder, and gives the variable that makes a program trust it.
+fn trust(case: &Case) -> (&'static str, PathBuf) {
+    let path = case.path("ca.pem");
+    fs::write(&path, case.sandbox.ca_pem()).unwrap();
+    ("SSL_CERT_FILE", path)
 }
 
 /// Neither sends anything more nor hangs up.
@@ -164,19 +124,17 @@ fn fall_silent() -> ! {
 
 #[test]
 fn an_upload_that_is_refused_before_it_begins_is_told_so_at_once() {
-    for status in ["401 X", "403 X", "413 X", "417 X", "429 X"] {
+    for status in ["401 X", "413 X", "429 X"] {
         let case = server(move |mut stream| {
             head(&stream);
-            let head =
-                format!("HTTP/1.1 {status}\r\nRetry-After: 999\r\nContent-Length: 0\r\n\r\n");
-            stream.write_all(head.as_bytes()).unwrap();
+            stream.write_all(&response(status, "Retry-After: 999\r\n", b"")).unwrap();
             fall_silent();
         });
         let start = Instant::now();
         let run = long_upload(&case);
         assert_eq!(run.code, Some(4), "{status}: {}", run.stderr);
         assert!(run.stderr.contains(&format!("HTTP {}", &status[..3])), "{}", run.stderr);
-        assert!(start.elapsed() < Duration::from_secs(20), "{status}");
+        assert!(start.elapsed() < SOON, "{status}");
     }
 }
 
@@ -186,7 +144,7 @@ fn an_upload_is_sent_again_with_a_new_token() {
     let case = server(move |mut stream| {
         head(&stream);
         if asked.fetch_add(1, Ordering::SeqCst) == 0 {
-            stream.write_all(b"HTTP/1.1 401 X\r\nContent-Length: 0\r\n\r\n").unwrap();
+            stream.write_all(&response("401 X", "", b"")).unwrap();
             fall_silent();
         }
         stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").unwrap();
@@ -219,9 +177,8 @@ fn a_refusal_is_heard_while_an_upload_is_sent() {
             head(&stream);
             stream.write_all(first).unwrap();
             (&stream).read_exact(&mut [0; 4096]).unwrap();
-            let interim = "HTTP/1.1 102 Processing\r\n\r\n";
-            let head = "HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\n\r\n";
-            stream.write_all(&[interim, head].concat().into_bytes()).unwrap();
+            stream.write_all(b"HTTP/1.1 102 Processing\r\n\r\n").unwrap();
+            stream.write_all(&response("413 Content Too Large", "", b"")).unwrap();
             told.send(Instant::now()).unwrap();
             // As slow as a network.
             let mut buffer = [0; 1 << 16];
@@ -247,32 +204,22 @@ fn a_refusal_within_tls_is_heard_while_an_upload_is_sent() {
     }
     let faults = vec![Fault::api(FaultKind::TooLarge).always()];
     let case = Case::fresh(Options { tls: true, faults, ..Options::default() });
-    let ca = case.path("ca.pem");
-    fs::write(&ca, case.sandbox.ca_pem()).unwrap();
+    let (variable, ca) = trust(&case);
     // Something in between takes no more than so much of what is sent, and keeps the connection.
-    let (server, listener) = (case.sandbox.port(), TcpListener::bind("127.0.0.1:0").unwrap());
-    let url = format!("https://localhost:{}", listener.local_addr().unwrap().port());
+    let url = between(
+        case.sandbox.port(),
+        |from, to| {
+            let _ = io::copy(&mut from.take(1 << 16), &mut &to);
+            fall_silent()
+        },
+        copy,
+    );
     fs::write(case.path("aac_url.txt"), url).unwrap();
-    thread::spawn(move || {
-        for client in listener.incoming() {
-            let client = client.unwrap();
-            let server = TcpStream::connect(("127.0.0.1", server)).unwrap();
-            let (mut from, mut to) = (server.try_clone().unwrap(), client.try_clone().unwrap());
-            thread::spawn(move || io::copy(&mut from, &mut to));
-            thread::spawn(move || {
-                let _ = io::copy(&mut (&client).take(1 << 16), &mut &server);
-                fall_silent()
-            });
-        }
-    });
-    let package = case.path("package.zip");
-    File::create(&package).unwrap().set_len(64 << 20).unwrap();
-    let data = format!("@{}", package.to_str().unwrap());
     for expect in ["100-continue", "nothing"] {
         let start = Instant::now();
         let mut command = case.program("raw_call");
-        command.args(["/x", "-d", &data, "-H", "content-type: x/y"]).env("SSL_CERT_FILE", &ca);
-        let run = Run::of(command.args(["-H", &format!("expect: {expect}")]));
+        command.args(long(&case)).args(["-H", &format!("expect: {expect}")]);
+        let run = Run::of(command.env(variable, &ca));
         assert_eq!(run.code, Some(4), "{expect}: {}", run.stderr);
         assert!(run.stderr.contains("HTTP 413"), "{expect}: {}", run.stderr);
         assert!(start.elapsed() < Duration::from_secs(20), "{expect}");
@@ -305,11 +252,7 @@ fn a_server_that_stops_to_read_and_says_nothing_is_given_up() {
         head(&stream);
         fall_silent();
     });
-    let package = case.path("package.zip");
-    File::create(&package).unwrap().set_len(64 << 20).unwrap();
-    let data = format!("@{}", package.to_str().unwrap());
-    let run =
-        case.call("raw_call", ["/x", "--timeout", "1", "-d", &data, "-H", "content-type: x/y"]);
+    let run = Run::of(case.program("raw_call").args(["--timeout", "1"]).args(long(&case)));
     assert_eq!(run.code, Some(1), "{}", run.stderr);
     assert!(run.stderr.contains("timed out sending the request"), "{}", run.stderr);
     assert!(run.stderr.contains("check before you run this again"), "{}", run.stderr);
@@ -348,7 +291,7 @@ fn many_headers_are_read_and_too_many_are_told() {
             // The client may have had enough of it.
             let _ = stream.write_all(&response);
         });
-        let run = case.run::<&str>([]);
+        let run = case.run(NONE);
         match words {
             "" => run.assert_ok(),
             _ => run.assert_fails(1, &[words, "A proxy in between may have added to them"]),
@@ -452,21 +395,28 @@ fn a_lookup_that_cannot_be_started_is_told() {
     Run::of(&mut command).assert_fails(1, &["could not be looked up: no thread can be started"]);
 }
 
-/// Lets the first so many bytes of the server through, and then ends the connection.
-fn cut_after(bytes: u64, server: u16) -> u16 {
+/// Something between a program and this server: what becomes of what each of them sends.
+fn between(
+    server: u16,
+    there: impl Fn(TcpStream, TcpStream) + Copy + Send + 'static,
+    back: impl Fn(TcpStream, TcpStream) + Copy + Send + 'static,
+) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
+    let url = format!("https://localhost:{}", listener.local_addr().unwrap().port());
     thread::spawn(move || {
         for client in listener.incoming() {
             let client = client.unwrap();
             let server = TcpStream::connect(("127.0.0.1", server)).unwrap();
-            let (mut from, mut to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
-            thread::spawn(move || io::copy(&mut from, &mut to));
-            io::copy(&mut (&server).take(bytes), &mut &client).unwrap();
-            client.shutdown(Shutdown::Write).unwrap();
+            let (from, to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+            thread::spawn(move || there(from, to));
+            thread::spawn(move || back(server, client));
         }
     });
-    port
+    url
+}
+
+fn copy(mut from: TcpStream, mut to: TcpStream) {
+    let _ = io::copy(&mut from, &mut to);
 }
 
 #[test]
@@ -478,48 +428,25 @@ fn a_body_that_is_cut_off_within_tls_is_an_error() {
     let faults = vec![Fault::api(FaultKind::CutClose).always()];
     let options = Options { tls: true, package_size: 4 << 20, faults, ..Options::default() };
     let case = Case::fresh(options);
-    let ca = case.path("ca.pem");
-    fs::write(&ca, case.sandbox.ca_pem()).unwrap();
+    let (variable, ca) = trust(&case);
     let package = || {
         let mut command = case.program("raw_call");
-        command.args(["/plans/v1/plans/7/package", "-o", "-"]).env("SSL_CERT_FILE", &ca);
+        command.args(["/plans/v1/plans/7/package", "-o", "-"]).env(variable, &ca);
         command.output().unwrap()
     };
     // The whole of what the server sends, with a proper end of TLS.
     let whole = package();
     assert!(whole.status.success(), "{}", String::from_utf8_lossy(&whole.stderr));
-    let port = cut_after(1 << 20, case.sandbox.port());
-    fs::write(case.path("aac_url.txt"), format!("https://localhost:{port}")).unwrap();
+    let url = between(case.sandbox.port(), copy, |server, mut client| {
+        io::copy(&mut server.take(1 << 20), &mut client).unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+    });
+    fs::write(case.path("aac_url.txt"), url).unwrap();
     let part = package();
     assert!(part.stdout.len() < whole.stdout.len());
     let stderr = String::from_utf8(part.stderr).unwrap();
     assert_eq!(part.status.code(), Some(1), "{stderr}");
     assert!(stderr.contains("the connection broke"), "{stderr}");
-}
-
-/// Lets the first so many bytes of the server through, and the rest one by one.
-fn drip_after(bytes: u64, server: u16) -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    thread::spawn(move || {
-        for client in listener.incoming() {
-            let client = client.unwrap();
-            let server = TcpStream::connect(("127.0.0.1", server)).unwrap();
-            let (mut from, mut to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
-            thread::spawn(move || io::copy(&mut from, &mut to));
-            thread::spawn(move || {
-                io::copy(&mut (&server).take(bytes), &mut &client).unwrap();
-                for byte in io::BufReader::new(server).bytes() {
-                    // The client may have had enough of it.
-                    if (&client).write_all(&[byte.unwrap()]).is_err() {
-                        break;
-                    }
-                    thread::sleep(Duration::from_millis(100));
-                }
-            });
-        }
-    });
-    port
 }
 
 #[test]
@@ -528,16 +455,24 @@ fn a_part_of_tls_that_comes_byte_by_byte_is_not_waited_for() {
         return;
     }
     let case = Case::fresh(Options { tls: true, package_size: 1 << 20, ..Options::default() });
-    let ca = case.path("ca.pem");
-    fs::write(&ca, case.sandbox.ca_pem()).unwrap();
+    let (variable, ca) = trust(&case);
     // In the middle of the handshake, of the head, and of the body.
     for bytes in [100, 1200, 1 << 19] {
-        let port = drip_after(bytes, case.sandbox.port());
-        fs::write(case.path("aac_url.txt"), format!("https://localhost:{port}")).unwrap();
+        let url = between(case.sandbox.port(), copy, move |server, mut client| {
+            io::copy(&mut (&server).take(bytes), &mut client).unwrap();
+            for byte in io::BufReader::new(server).bytes() {
+                // The client may have had enough of it.
+                if client.write_all(&[byte.unwrap()]).is_err() {
+                    break;
+                }
+                thread::sleep(Duration::from_millis(100));
+            }
+        });
+        fs::write(case.path("aac_url.txt"), url).unwrap();
         let start = Instant::now();
         let mut command = case.program("raw_call");
         command.args(["/plans/v1/plans/7/package", "-o"]).arg(case.path("package"));
-        command.args(["--timeout", "1", "--retry", "0"]).env("SSL_CERT_FILE", &ca);
+        command.args(["--timeout", "1", "--retry", "0"]).env(variable, &ca);
         let run = Run::of(&mut command);
         assert_eq!(run.code, Some(1), "{bytes}: {}", run.stderr);
         assert!(run.stderr.contains("timed out"), "{bytes}: {}", run.stderr);
@@ -545,45 +480,42 @@ fn a_part_of_tls_that_comes_byte_by_byte_is_not_waited_for() {
     }
 }
 
-fn gzip(text: &str) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-    encoder.write_all(text.as_bytes()).unwrap();
-    encoder.finish().unwrap()
-}
-
 #[test]
 fn content_codings_are_undone() {
-    let gzipped = gzip(r#"{"a": 1}"#);
+    let gzipped = gzip(br#"{"a": 1}"#);
     let twice = [&gzipped[..], &gzipped].concat();
-    for (coding, body, expected) in [
-        ("gzip", &gzipped[..], r#"{"a": 1}"#),
-        ("identity", b"{}", "{}"),
-        ("gzip", &twice, r#"{"a": 1}{"a": 1}"#),
-        ("gzip", b"", ""),
+    for (method, status, coding, body, expected) in [
+        ("GET", "200 OK", "gzip", &gzipped[..], r#"{"a": 1}"#),
+        ("GET", "200 OK", "identity", b"{}", "{}"),
+        ("GET", "200 OK", "gzip", &twice, r#"{"a": 1}{"a": 1}"#),
+        // Where there is no body, there is nothing to undo.
+        ("GET", "200 OK", "gzip", b"", ""),
+        ("POST", "201 Created", "gzip", b"", ""),
+        ("PUT", "200 OK", "gzip", b"", ""),
+        ("HEAD", "200 OK", "gzip", b"", ""),
     ] {
-        let response = ok(&format!("Content-Encoding: {coding}\r\n"), body);
-        let case = server(move |mut stream| {
-            head(&stream);
-            stream.write_all(&response).unwrap();
-        });
-        let run = case.call("raw_call", ["/x"]);
+        let coding = format!("Content-Encoding: {coding}\r\n");
+        let case = server_with(response(status, &coding, body));
+        let run = case.call("raw_call", ["/x", "-X", method]);
         assert_eq!((run.code, run.stdout.as_str(), run.stderr.as_str()), (Some(0), expected, ""));
         assert!(!case.call("raw_call", ["/x", "-i"]).stdout.contains("gzip"));
     }
-    for (coding, body, words) in [
-        ("br", &gzipped[..], r#"its content-encoding is "br""#),
-        ("x-gzip", &gzipped, r#"its content-encoding is "x-gzip""#),
-        ("gzip, gzip", &gzipped[..], r#"its content-encoding is "gzip, gzip""#),
-        ("gzip", b"{}", "the response cannot be decompressed"),
-        ("gzip", &gzipped[..20], "the response cannot be decompressed"),
+    let case = server_with(b"HTTP/1.1 204 No Content\r\nContent-Encoding: gzip\r\n\r\n".to_vec());
+    let run = case.call("raw_call", ["/x", "-X", "POST"]);
+    assert_eq!((run.code, run.stdout.as_str(), run.stderr.as_str()), (Some(0), "", ""));
+    let told = gzip(br#"{"message":"a name is missing"}"#);
+    for (status, coding, body, code, words) in [
+        ("200 OK", "br", &gzipped[..], 1, r#"its content-encoding is "br""#),
+        ("200 OK", "x-gzip", &gzipped, 1, r#"its content-encoding is "x-gzip""#),
+        ("200 OK", "gzip, gzip", &gzipped, 1, r#"its content-encoding is "gzip, gzip""#),
+        ("200 OK", "gzip", b"{}", 1, "the response cannot be decompressed"),
+        ("200 OK", "gzip", &gzipped[..20], 1, "the response cannot be decompressed"),
+        ("400 Bad Request", "gzip", &told, 4, "a name is missing"),
     ] {
-        let response = ok(&format!("Content-Encoding: {coding}\r\n"), body);
-        let case = server(move |mut stream| {
-            head(&stream);
-            stream.write_all(&response).unwrap();
-        });
+        let coding = format!("Content-Encoding: {coding}\r\n");
+        let case = server_with(response(status, &coding, body));
         let run = case.call("raw_call", ["/x"]);
-        assert_eq!(run.code, Some(1), "{coding} {body:?}");
+        assert_eq!(run.code, Some(code), "{coding} {body:?}");
         assert!(run.stderr.contains(words), "{}", run.stderr);
     }
 }
@@ -597,8 +529,9 @@ fn bomb(length: usize, start: &str, repeated: &str, end: &str) -> Vec<u8> {
     let piece = repeated.repeat((1 << 20) / repeated.len());
     let inner = length - start.len() - end.len();
     // Coded once, since that takes its time: gzip may have any number of members.
-    let members = gzip(&piece).repeat(inner / piece.len());
-    [gzip(start), members, gzip(&piece[..inner % piece.len()]), gzip(end)].concat()
+    let members = gzip(piece.as_bytes()).repeat(inner / piece.len());
+    let rest = &piece.as_bytes()[..inner % piece.len()];
+    [gzip(start.as_bytes()), members, gzip(rest), gzip(end.as_bytes())].concat()
 }
 
 /// Runs the program with too little memory for a body that is not bounded.
@@ -616,17 +549,10 @@ fn in_little_memory(case: &Case, name: &str, args: &[&str]) -> Run {
 fn a_response_that_is_too_large_for_memory_is_told() {
     let large = "the response is larger than 64 MiB";
     let many = "the response has more than 4 million values";
-    for (body, words) in [
-        (bomb(MOST + 1, "\"", "a", "\""), large),
-        (bomb(MOST / 4, "[", "1,", "1]"), many),
-        (bomb(MOST / 4, "[", "{},", "{}]"), many),
-    ] {
-        let response = ok("Content-Encoding: gzip\r\n", &body);
-        let case = server(move |mut stream| {
-            head(&stream);
-            // The client may stop in the middle.
-            let _ = stream.write_all(&response);
-        });
+    for (body, words) in
+        [(bomb(MOST + 1, "\"", "a", "\""), large), (bomb(MOST / 4, "[", "{},", "{}]"), many)]
+    {
+        let case = server_with(ok("Content-Encoding: gzip\r\n", &body));
         let value = in_little_memory(&case, "get_workspace", &[]);
         let page = in_little_memory(&case, "raw_call", &["/x", "--paginate"]);
         for (run, url) in [(value, "/iam/v1/workspaces/current"), (page, "/x?limit=100&")] {
@@ -642,11 +568,8 @@ fn a_response_that_is_too_large_for_memory_is_told() {
 #[test]
 fn a_download_has_no_limit_of_length() {
     let length = MOST + 1;
-    let response = ok("Content-Encoding: gzip\r\n", &bomb(length, "\"", "a", "\""));
-    let case = server(move |mut stream| {
-        head(&stream);
-        stream.write_all(&response).unwrap();
-    });
+    let body = bomb(length, "\"", "a", "\"");
+    let case = server_with(ok("Content-Encoding: gzip\r\n", &body));
     let file = case.path("download");
     let run = in_little_memory(&case, "raw_call", &["/x", "-o", file.to_str().unwrap()]);
     assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""));
@@ -667,63 +590,50 @@ fn a_body_that_never_ends_is_waited_for_ten_times_as_long_as_its_head() {
     // The header of gzip, and then blocks of nothing, which never become a byte of the body.
     let gzip = b"\x1f\x8b\x08\0\0\0\0\0\0\xff";
     let nothing = b"\0\0\0\xff\xff";
-    for (status, coding, first, piece) in [
-        ("200 OK", "", &b"["[..], &b" "[..]),
-        ("200 OK", "Content-Encoding: gzip\r\n", gzip, nothing),
-        ("403 Forbidden", "", br#"{"message":"not you"}"#, b" "),
-    ] {
-        let head_of = format!("HTTP/1.1 {status}\r\n{coding}Content-Length: 99999\r\n\r\n");
-        let case = server(move |stream| {
-            head(&stream);
-            drip(stream, &head_of, first, piece);
-        });
-        let start = Instant::now();
-        let run = case.run(["--timeout", "0.1"]);
-        assert!(start.elapsed() < Duration::from_secs(20), "and it is not asked for again");
-        if status.starts_with("403") {
-            run.assert_fails(4, &["HTTP 403 Forbidden: not you (GET http://"]);
-            continue;
+    let url = "/iam/v1/workspaces/current)";
+    let told = "the response is not complete after 3 s, ten times --timeout (GET http://";
+    let refused = "HTTP 403 Forbidden: not you (GET http://";
+    thread::scope(|scope| {
+        for (status, coding, first, piece, code, words) in [
+            ("200 OK", "", &b"["[..], &b" "[..], 1, [told, url, "--timeout SECS"]),
+            (
+                "200 OK",
+                "Content-Encoding: gzip\r\n",
+                gzip,
+                nothing,
+                1,
+                [told, url, "--timeout SECS"],
+            ),
+            ("403 Forbidden", "", br#"{"message":"not you"}"#, b" ", 4, [refused, url, "403"]),
+        ] {
+            scope.spawn(move || {
+                let head_of = format!("HTTP/1.1 {status}\r\n{coding}Content-Length: 99999\r\n\r\n");
+                let case = server(move |stream| {
+                    head(&stream);
+                    drip(stream, &head_of, first, piece);
+                });
+                let start = Instant::now();
+                case.run(["--timeout", "0.3"]).assert_fails(code, &words);
+                assert!(start.elapsed() < SOON, "and it is not asked for again");
+            });
         }
-        run.assert_fails(
-            1,
-            &[
-                "the response is not complete after 1 s, ten times --timeout (GET http://",
-                "/iam/v1/workspaces/current)",
-                "--timeout SECS",
-            ],
-        );
-    }
+    });
 }
 
 #[test]
 fn a_download_has_no_limit_of_time() {
     let case = server(|mut stream| {
         head(&stream);
-        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 40\r\n\r\n").unwrap();
-        for _ in 0..40 {
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 70\r\n\r\n").unwrap();
+        for _ in 0..70 {
             stream.write_all(b"x").unwrap();
             thread::sleep(Duration::from_millis(50));
         }
     });
     let file = case.path("download");
-    let run = case.call("raw_call", ["/x", "--timeout", "0.1", "-o", file.to_str().unwrap()]);
-    assert_eq!((run.code, fs::read(file).unwrap().len()), (Some(0), 40), "{}", run.stderr);
-}
-
-#[test]
-fn a_response_without_a_body_may_name_a_coding() {
-    for (method, status) in
-        [("POST", "204 No Content"), ("POST", "201 Created"), ("HEAD", "200 OK"), ("PUT", "200 OK")]
-    {
-        let case = server(move |mut stream| {
-            head(&stream);
-            let length = if status.starts_with("204") { "" } else { "Content-Length: 0\r\n" };
-            let head = format!("HTTP/1.1 {status}\r\nContent-Encoding: gzip\r\n{length}\r\n");
-            stream.write_all(head.as_bytes()).unwrap();
-        });
-        let run = case.call("raw_call", ["/x", "-X", method]);
-        assert_eq!((run.code, run.stdout.as_str(), run.stderr.as_str()), (Some(0), "", ""));
-    }
+    let run = case.call("raw_call", ["/x", "--timeout", "0.3", "-o", file.to_str().unwrap()]);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    assert_eq!(fs::read(file).unwrap().len(), 70);
 }
 
 #[test]
@@ -744,47 +654,43 @@ fn a_body_is_read_on_whatever_thread() {
 }
 
 #[test]
-fn an_error_that_is_compressed_is_told() {
-    let body = gzip(r#"{"message":"a name is missing"}"#);
-    let case = server(move |mut stream| {
-        head(&stream);
-        let head = format!(
-            "HTTP/1.1 400 Bad Request\r\nContent-Encoding: gzip\r\nContent-Length: {}\r\n\r\n",
-            body.len()
-        );
-        stream.write_all(&[head.as_bytes(), &body].concat()).unwrap();
-    });
-    let run = case.call("raw_call", ["/x"]);
-    assert_eq!(run.code, Some(4));
-    assert!(run.stderr.contains("a name is missing"), "{}", run.stderr);
-}
-
-#[test]
-fn a_write_whose_outcome_is_unknown_is_never_to_be_run_again() {
+fn a_write_whose_outcome_is_unknown_is_to_be_checked_before_it_is_run_again() {
     use FaultKind as K;
     let case = Case::fresh(Options::default());
     let path = "/plans/v1/plans";
-    for kind in [
-        K::ResetBefore,
-        K::ResetAfter,
-        K::HangAfter,
-        K::BadGateway,
-        K::Unavailable(1),
-        K::GatewayTimeout,
-        K::ServerError,
-        K::Cut,
-        K::SlowBody(30),
+    let options = ConnectionOptions::default().dir(case.folder.path());
+    let options = options.retry(0).timeout(Duration::from_millis(500));
+    let client = Client::open(&options, "test/1.0").unwrap();
+    for (kind, is_unknown) in [
+        (K::ResetBefore, true),
+        (K::ResetAfter, true),
+        (K::HangAfter, true),
+        (K::BadGateway, true),
+        (K::Unavailable(1), true),
+        (K::GatewayTimeout, true),
+        (K::ServerError, true),
+        (K::Cut, true),
+        (K::SlowBody(30), true),
+        (K::Garbled, true),
+        (K::Empty, true),
+        (K::BadRequest, false),
+        (K::Forbidden, false),
+        (K::TooManyRequests(3600), false),
     ] {
-        case.sandbox.add_fault(Fault::api(kind.clone()));
-        let run = case.call("raw_call", [path, "-f", "name=x", "--timeout", "0.5"]);
-        assert_ne!(run.code, Some(0), "{kind:?}");
-        assert!(run.stderr.contains("check before you run this again"), "{kind:?} {}", run.stderr);
-        assert!(!run.stderr.contains("Run this again"), "{kind:?} {}", run.stderr);
-    }
-    for kind in [K::BadRequest, K::Forbidden, K::TooManyRequests(3600)] {
-        case.sandbox.add_fault(Fault::api(kind.clone()));
-        let run = case.call("raw_call", [path, "-f", "name=x"]);
-        assert!(!run.stderr.contains("check before"), "{kind:?} {}", run.stderr);
+        for method in [Method::POST, Method::GET] {
+            case.sandbox.add_fault(Fault::api(kind.clone()));
+            let request = client.request(method.clone(), path);
+            let request = match method {
+                Method::POST => request.json(&json!({ "name": "x" })),
+                _ => request,
+            };
+            let error = request.send().and_then(|response| response.json()).unwrap_err();
+            let is_unknown = is_unknown && method == Method::POST;
+            assert_eq!(error.may_have_taken_effect(), is_unknown, "{kind:?}: {error}");
+            let help = error.help();
+            assert_eq!(help.contains("check before you run this again"), is_unknown, "{help}");
+            assert!(!is_unknown || !help.contains("Run this again"), "{kind:?}: {help}");
+        }
     }
     // No connection can be made where nothing listens.
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -819,75 +725,25 @@ fn a_write_that_got_no_further_than_a_proxy_was_not_sent() {
     }
 }
 
+/// What follows from which error is decided in `src/error/mod.rs`.
 #[test]
 fn a_program_can_decide_by_the_error() {
     use FaultKind as K;
-    let fault = |fault| Options { faults: vec![fault], ..Options::default() };
-    let error = |case: &Case| {
-        let options = ConnectionOptions::default().dir(case.folder.path()).retry(0);
-        let client = Client::open(&options, "test/1.0").unwrap();
-        client.get("/iam/v1/workspaces/current").unwrap_err()
+    let error = |fault| {
+        let case = Case::expired(Options { faults: vec![fault], ..Options::default() });
+        client(&case).get("/iam/v1/workspaces/current").unwrap_err()
     };
-
-    let gone = error(&Case::fresh(fault(Fault::api(K::Gone))));
-    assert_eq!((gone.kind(), gone.is_retryable()), (ErrorKind::Http, false));
+    let gone = error(Fault::api(K::Gone));
     let http = gone.http().unwrap();
-    assert_eq!(http.status(), StatusCode::GONE);
-    assert!(!http.message().is_empty() && !http.body().is_empty(), "{gone}");
-
-    let throttled = error(&Case::fresh(fault(Fault::api(K::TooManyRequests(7)))));
-    assert!(throttled.is_retryable(), "{throttled}");
+    assert_eq!((gone.kind(), http.status()), (ErrorKind::Http, StatusCode::GONE));
+    assert!(!gone.is_retryable() && !http.message().is_empty() && !http.body().is_empty());
+    let throttled = error(Fault::api(K::TooManyRequests(7)));
     assert_eq!(throttled.retry_after(), Some(Duration::from_secs(7)));
-
-    let failed = error(&Case::fresh(fault(Fault::api(K::ServerError))));
-    assert!(failed.is_retryable() && failed.http().unwrap().request_id().is_some(), "{failed}");
-
-    let cut = error(&Case::fresh(fault(Fault::api(K::Cut))));
-    assert_eq!((cut.kind(), cut.is_retryable()), (ErrorKind::Network, true), "{cut}");
-
-    let busy = error(&Case::expired(fault(Fault::token(K::TooManyRequests(99)))));
+    assert!(error(Fault::api(K::ServerError)).http().unwrap().request_id().is_some());
+    let busy = error(Fault::token(K::TooManyRequests(99)));
     assert_eq!((busy.kind(), busy.is_retryable()), (ErrorKind::AuthServer, true), "{busy}");
     assert_eq!(busy.retry_after(), Some(Duration::from_secs(99)));
-
-    let dead = error(&Case::expired(fault(Fault::token(K::InvalidGrant))));
-    assert_eq!((dead.kind(), dead.is_retryable()), (ErrorKind::Tokens, false), "{dead}");
-    assert!(dead.needs_new_tokens() && !busy.needs_new_tokens());
-
-    let case = Case::fresh(Options::default());
-    fs::write(case.creds(), "{").unwrap();
-    assert_eq!(error(&case).kind(), ErrorKind::Config);
-}
-
-#[test]
-fn a_program_can_tell_whether_a_write_may_have_taken_effect() {
-    use FaultKind as K;
-    let case = Case::fresh(Options::default());
-    let options = ConnectionOptions::default().dir(case.folder.path()).retry(0);
-    let client = Client::open(&options, "test/1.0").unwrap();
-    for (kind, expected) in [
-        (K::ResetAfter, true),
-        (K::Cut, true),
-        (K::Garbled, true),
-        (K::Empty, true),
-        (K::GatewayTimeout, true),
-        (K::BadRequest, false),
-        (K::TooManyRequests(1), false),
-    ] {
-        for method in [Method::POST, Method::GET] {
-            case.sandbox.add_fault(Fault::api(kind.clone()));
-            let request = client.request(method.clone(), "/plans/v1/plans");
-            let request = match method {
-                Method::POST => request.json(&json!({ "name": "x" })),
-                _ => request,
-            };
-            let error = request.send().and_then(|response| response.json()).unwrap_err();
-            assert_eq!(
-                error.may_have_taken_effect(),
-                expected && method == Method::POST,
-                "{error}"
-            );
-        }
-    }
+    assert!(error(Fault::token(K::InvalidGrant)).needs_new_tokens());
 }
 
 #[test]

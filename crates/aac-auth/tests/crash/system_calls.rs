@@ -4,10 +4,8 @@
 //! A minute of work, for which strace and the right to mount are needed, so it is a command of its own:
 //!
 //! ```text
-//! cargo test -p aac-auth --test crash -- --ignored --nocapture
+//! cargo test -p aac-auth --test crash system_calls -- --ignored --nocapture --test-threads 1
 //! ```
-
-#![cfg(target_os = "linux")]
 
 use aac_sandbox::{Fault, FaultKind, Options};
 use acceptance::{Case, Run, Running};
@@ -111,6 +109,22 @@ impl Drop for Stopped {
             acceptance::kill("KILL", self.id);
         }
     }
+}
+
+/// Another program has its response in a journal of its own, for this token. The first goes on, as one who has lost
+/// the lock, and leaves that journal alone.
+#[track_caller]
+fn assert_journal_stays(case: &Case, first: Stopped, used: &str) {
+    let second = Stopped::at(case, "second", "creds.json.rotation", &["fsync:1"]);
+    let journal = || fs::read(case.path("creds.json.rotation")).unwrap_or_default();
+    let saved = journal();
+    assert_eq!(acceptance::answered(&saved), [acceptance::sha256(used.as_bytes())]);
+
+    let mut first = first.go_on();
+    first.says("waiting for another program");
+    assert!(journal() == saved, "the journal of the second stays: {:?}", case.names());
+    second.go_on().end().assert_ok();
+    first.end().assert_ok();
 }
 
 /// The calls of a run that nothing happens to; `None` where there is no strace, or it may not trace.
@@ -271,9 +285,7 @@ fn a_copy_from_before_is_not_sent_wherever_the_refresh_was_killed() {
 #[test]
 #[ignore = "needs strace: see the head of this file"]
 fn everything_is_on_the_disk_before_the_next_step() {
-    if trace(&Case::expired(Options::default())).is_none() {
-        return;
-    }
+    let Some(_) = trace(&Case::expired(Options::default())) else { return };
     let refresh = || Case::expired(Options::default());
     assert_synced("a refresh", &refresh());
     assert_synced("a refresh in place", &case_in_place());
@@ -446,9 +458,7 @@ fn a_commit_that_fails_again_and_again_loses_nothing() {
 #[test]
 #[ignore = "needs strace: see the head of this file"]
 fn a_file_system_without_locks_is_told_and_nothing_is_sent() {
-    if trace(&Case::expired(Options::default())).is_none() {
-        return;
-    }
+    let Some(_) = trace(&Case::expired(Options::default())) else { return };
     for error in ["ENOLCK", "EOPNOTSUPP", "ENOSYS"] {
         let case = Case::expired(Options::default());
         let inject = format!("flock:error={error}");
@@ -462,9 +472,7 @@ fn a_file_system_without_locks_is_told_and_nothing_is_sent() {
 #[test]
 #[ignore = "needs strace: see the head of this file"]
 fn two_that_hold_the_lock_share_no_file() {
-    if trace(&Case::expired(Options::default())).is_none() {
-        return;
-    }
+    let Some(_) = trace(&Case::expired(Options::default())) else { return };
     let case = Case::expired(Options::default());
     let inject =
         |file: &str, inject: &str| start(&mut strace(&case, &case.path(file), Some(inject)));
@@ -486,39 +494,8 @@ fn two_that_hold_the_lock_share_no_file() {
 
 #[test]
 #[ignore = "needs strace: see the head of this file"]
-fn a_journal_that_was_read_is_not_set_aside_once_the_lock_is_lost() {
-    if trace(&Case::expired(Options::default())).is_none() {
-        return;
-    }
-    let case = Case::interrupted(Options::default());
-    let pasted = case.sandbox.issue_expired();
-    fs::write(case.creds(), acceptance::creds_with(&pasted)).unwrap();
-    // The first has read the journal and, for the third time, creds.json: it is about to set the journal aside.
-    let first = Stopped::at(&case, "first", "creds.json", &["close:3"]);
-    fs::remove_file(case.path("creds.json.lock")).unwrap();
-    // The second has done so, and has its own response in a journal of its own.
-    let second = Stopped::at(&case, "second", "creds.json.rotation", &["fsync:1"]);
-    let journal = || fs::read(case.path("creds.json.rotation")).unwrap_or_default();
-    let saved = journal();
-    let used = acceptance::sha256(pasted.refresh_token.as_bytes());
-    assert_eq!(acceptance::answered(&saved), [used]);
-
-    let mut first = first.go_on();
-    first.says("waiting for another program");
-    assert!(journal() == saved, "the journal of the second stays: {:?}", case.names());
-    second.go_on().end().assert_ok();
-    first.end().assert_ok();
-    assert!(case.sandbox.is_live(&case.refresh_token()));
-    let counters = case.sandbox.counters();
-    assert_eq!((counters.token_requests, counters.reused), (2, 0));
-}
-
-#[test]
-#[ignore = "needs strace: see the head of this file"]
 fn a_journal_of_another_run_is_not_removed_once_the_lock_is_lost() {
-    if trace(&Case::expired(Options::default())).is_none() {
-        return;
-    }
+    let Some(_) = trace(&Case::expired(Options::default())) else { return };
     for is_committed in [false, true] {
         let case = Case::interrupted(Options::default());
         if is_committed {
@@ -532,17 +509,7 @@ fn a_journal_of_another_run_is_not_removed_once_the_lock_is_lost() {
         let first = Stopped::at(&case, "first", "creds.json.spent", &["fsync:1"]);
         fs::remove_file(case.path("creds.json.lock")).unwrap();
         case.sandbox.revoke_access_tokens();
-        let second = Stopped::at(&case, "second", "creds.json.rotation", &["fsync:1"]);
-        let journal = || fs::read(case.path("creds.json.rotation")).unwrap_or_default();
-        let saved = journal();
-        let used = acceptance::sha256(case.refresh_token().as_bytes());
-        assert_eq!(acceptance::answered(&saved), [used]);
-
-        let mut first = first.go_on();
-        first.says("waiting for another program");
-        assert!(journal() == saved, "the journal of the second stays: {:?}", case.names());
-        second.go_on().end().assert_ok();
-        first.end().assert_ok();
+        assert_journal_stays(&case, first, &case.refresh_token());
         assert_eq!(case.sandbox.counters().reused, 0);
     }
 }
@@ -550,9 +517,7 @@ fn a_journal_of_another_run_is_not_removed_once_the_lock_is_lost() {
 #[test]
 #[ignore = "needs strace: see the head of this file"]
 fn a_pair_that_another_run_sets_aside_is_not_removed_once_the_lock_is_lost() {
-    if trace(&Case::expired(Options::default())).is_none() {
-        return;
-    }
+    let Some(_) = trace(&Case::expired(Options::default())) else { return };
     let case = Case::interrupted(Options::default());
     let pair = fs::read(case.path("creds.json.rotation")).unwrap();
     case.run([""; 0]).assert_ok();
@@ -578,9 +543,7 @@ fn a_pair_that_another_run_sets_aside_is_not_removed_once_the_lock_is_lost() {
 #[test]
 #[ignore = "needs strace: see the head of this file"]
 fn tokens_that_are_pasted_while_the_next_creds_json_is_synced_stay() {
-    if trace(&Case::expired(Options::default())).is_none() {
-        return;
-    }
+    let Some(_) = trace(&Case::expired(Options::default())) else { return };
     // That of the rehearsal, and that of the commit. The second of this name becomes the journal.
     for (nth, is_commit) in [("fsync:1", false), ("fsync:3", true)] {
         let case = Case::expired(Options::default());
@@ -597,9 +560,7 @@ fn tokens_that_are_pasted_while_the_next_creds_json_is_synced_stay() {
 #[test]
 #[ignore = "needs strace: see the head of this file"]
 fn no_file_gets_the_name_of_creds_json_before_it_is_written() {
-    if trace(&Case::expired(Options::default())).is_none() {
-        return;
-    }
+    let Some(_) = trace(&Case::expired(Options::default())) else { return };
     let case = Case::expired(Options::default());
     // The first has found no creds.json.new: it is about to clear the way for its own.
     let first = Stopped::at(&case, "first", "creds.json.new", &["openat:2..3"]);
@@ -620,9 +581,7 @@ fn no_file_gets_the_name_of_creds_json_before_it_is_written() {
 #[test]
 #[ignore = "needs strace: see the head of this file"]
 fn no_file_gets_the_name_of_the_journal_before_it_is_written() {
-    if trace(&Case::expired(Options::default())).is_none() {
-        return;
-    }
+    let Some(_) = trace(&Case::expired(Options::default())) else { return };
     let case = Case::expired(Options::default());
     // As above, but the second has rehearsed, and has written its journal.
     let first = Stopped::at(&case, "first", "creds.json.new", &["openat:2..3"]);
@@ -645,24 +604,12 @@ fn no_file_gets_the_name_of_the_journal_before_it_is_written() {
 #[test]
 #[ignore = "needs strace: see the head of this file"]
 fn a_journal_of_another_run_is_not_replaced_once_the_lock_is_lost() {
-    if trace(&Case::expired(Options::default())).is_none() {
-        return;
-    }
+    let Some(_) = trace(&Case::expired(Options::default())) else { return };
     let case = Case::expired(Options::default());
     // The first has rehearsed, and is about to write its journal.
     let first = Stopped::at(&case, "first", "creds.json.new", &["rename:1"]);
     fs::remove_file(case.path("creds.json.lock")).unwrap();
-    let second = Stopped::at(&case, "second", "creds.json.rotation", &["fsync:1"]);
-    let journal = || fs::read(case.path("creds.json.rotation")).unwrap_or_default();
-    let saved = journal();
-    let used = acceptance::sha256(case.tokens.refresh_token.as_bytes());
-    assert_eq!(acceptance::answered(&saved), [used]);
-
-    let mut first = first.go_on();
-    first.says("waiting for another program");
-    assert!(journal() == saved, "the journal of the second stays: {:?}", case.names());
-    second.go_on().end().assert_ok();
-    first.end().assert_ok();
+    assert_journal_stays(&case, first, &case.tokens.refresh_token);
     let counters = case.sandbox.counters();
     assert_eq!((counters.token_requests, counters.reused), (1, 0));
 }
@@ -670,9 +617,7 @@ fn a_journal_of_another_run_is_not_replaced_once_the_lock_is_lost() {
 #[test]
 #[ignore = "needs strace: see the head of this file"]
 fn a_program_killed_while_it_makes_the_lock_file_shuts_nobody_out() {
-    if trace(&Case::expired(Options::default())).is_none() {
-        return;
-    }
+    let Some(_) = trace(&Case::expired(Options::default())) else { return };
     // Before the file gets the name of the lock file, and before it loses its other one.
     for call in ["link,linkat:signal=KILL:when=1", "unlink,unlinkat:signal=KILL:when=1"] {
         let case = Case::expired(Options::default());
@@ -708,9 +653,7 @@ fn a_record_that_cannot_be_opened_for_a_moment_is_kept() {
 #[test]
 #[ignore = "needs strace: see the head of this file"]
 fn a_pair_that_is_set_aside_is_recorded_before_it_goes() {
-    if trace(&Case::expired(Options::default())).is_none() {
-        return;
-    }
+    let Some(_) = trace(&Case::expired(Options::default())) else { return };
     let case = Case::interrupted(Options::default());
     let oldest = fs::read(case.creds()).unwrap();
     let pasted = case.sandbox.issue_expired();
@@ -734,9 +677,7 @@ fn a_pair_that_is_set_aside_is_recorded_before_it_goes() {
 #[test]
 #[ignore = "needs strace: see the head of this file"]
 fn an_earlier_doubt_is_remembered_when_the_lock_is_lost() {
-    if trace(&Case::expired(Options::default())).is_none() {
-        return;
-    }
+    let Some(_) = trace(&Case::expired(Options::default())) else { return };
     let fault = Fault::token(FaultKind::ResetAfter).times(2);
     let case = Case::expired(Options { faults: vec![fault], ..Options::default() });
     case.run([""; 0]).assert_fails(1, &["may have been used"]);

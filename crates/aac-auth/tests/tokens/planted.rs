@@ -1,16 +1,13 @@
 //! What others can put beside creds.json, where they may write the folder: links, pipes, files of their own. None
 //! of it is followed, used or waited for.
 
-#![cfg(unix)]
-
+use crate::NONE;
 use aac_sandbox::Options;
 use acceptance::{Case, Run, program};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
-
-const NONE: [&str; 0] = [];
 
 /// The names beside creds.json that a run opens.
 const NAMES: [&str; 5] = [

@@ -1,18 +1,15 @@
-//! One call after another: what is sent, what comes of every answer, and what the user reads.
+//! What is sent, and what is said of what comes back.
 
-#![cfg_attr(not(unix), allow(unused, reason = "some of it is for Unix"))]
-
+use crate::NONE;
 use aac_auth::{Client, ConnectionOptions, Error, Method};
 use aac_sandbox::{Fault, FaultKind, Options, RefreshTokens};
-use acceptance::{Case, DOCUMENTED, Run};
+use acceptance::{Case, DOCUMENTED};
 use std::env;
 use std::fs;
 use std::path::Path;
 use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
-
-const NONE: [&str; 0] = [];
 
 #[test]
 fn a_fresh_token_makes_one_call_and_touches_nothing() {
@@ -89,125 +86,52 @@ fn a_shell_sees_the_line_that_the_vendor_shows() {
 }
 
 #[test]
-fn other_languages_parse_what_is_printed() {
-    let case = Case::fresh(Options::default());
-    let printed = case.run(NONE).stdout;
-    for (language, option, script, expected) in [
-        (
-            "python3",
-            "-c",
-            "import json, sys; print(json.loads(sys.argv[1]))",
-            "{'id': 31429, 'name': 'lukes-test-workspace', 'state': 'active', 'lastStateChange': None, ",
-        ),
-        (
-            "node",
-            "-e",
-            "console.log(JSON.parse(process.argv[1]))",
-            "{\n  id: 31429,\n  name: 'lukes-test-workspace',\n  state: 'active',\n  lastStateChange: null,\n",
-        ),
-    ] {
-        if !acceptance::have(language) {
-            continue;
-        }
-        let output = acceptance::clean(language).args([option, script, &printed]).output().unwrap();
-        let shown = String::from_utf8(output.stdout).unwrap();
-        assert!(shown.starts_with(expected), "{shown}");
-    }
-}
-
-#[test]
-#[cfg(unix)]
-fn a_reader_that_has_had_enough_is_no_error_and_a_full_disk_is_one() {
-    let case = Case::fresh(Options::default());
-    let shell = |script: &str| {
-        let mut command = acceptance::clean("sh");
-        command
-            .args(["-c", script])
-            .arg(acceptance::get_workspace())
-            .env("AAC_DIR", case.folder.path());
-        Run::of(&mut command)
-    };
-    // The reader is gone before anything is written.
-    let run = shell("{ \"$0\"; echo $? >&2; } | true");
-    assert_eq!((run.code, run.stderr.as_str()), (Some(0), "0\n"));
-    if fs::metadata("/dev/full").is_ok() {
-        shell("\"$0\" > /dev/full").assert_fails(1, &["standard output: "]);
-    } else {
-        eprintln!("skipped: no /dev/full here");
-    }
-}
-
-#[test]
 fn every_error_of_the_api_is_told_in_words_that_help() {
     use FaultKind as K;
     let case = Case::fresh(Options::default());
     let url = format!("(GET {}/iam/v1/workspaces/current)", case.sandbox.url());
+    let redirect = K::Redirect("https://example.com/login".to_owned());
+    let forbidden = "403 Forbidden: User is not authorised to access this API. | lacks a privilege | request ID";
     for (kind, code, words) in [
-        (K::BadRequest, 4, &["HTTP 400 Bad Request", "request ID"][..]),
-        (
-            K::Forbidden,
-            4,
-            &[
-                "HTTP 403 Forbidden: User is not authorised to access this API.",
-                "lacks a privilege",
-                "request ID",
-            ],
-        ),
-        (K::NotFound, 4, &["HTTP 404 Not Found"]),
-        (K::Gone, 4, &["HTTP 410 Gone"]),
-        (K::ServiceNotFound, 4, &["HTTP 404 Not Found: Asset with ID"]),
+        (K::BadRequest, 4, "HTTP 400 Bad Request | request ID"),
+        (K::Forbidden, 4, forbidden),
         (
             K::MessageForbidden,
             4,
-            &["HTTP 403 Forbidden: User \"51\" does not have", "lacks a privilege"],
+            "HTTP 403 Forbidden: User \"51\" does not have | lacks a privilege",
         ),
-        (
-            K::InvalidKey,
-            4,
-            &["HTTP 401 Unauthorized: Invalid ApiKey", "client_id.txt", "aac_url.txt"],
-        ),
-        (K::ServerError, 5, &["HTTP 500 Internal Server Error"]),
-        (K::BadGateway, 5, &["HTTP 502 Bad Gateway", "Try again later"]),
-        (K::GatewayTimeout, 5, &["HTTP 504 Gateway Timeout"]),
-        (K::Unavailable(1), 5, &["HTTP 503 Service Unavailable"]),
+        (K::NotFound, 4, "HTTP 404 Not Found"),
+        (K::ServiceNotFound, 4, "HTTP 404 Not Found: Asset with ID"),
+        (K::Gone, 4, "HTTP 410 Gone"),
+        (K::InvalidKey, 4, "HTTP 401 Unauthorized: Invalid ApiKey | client_id.txt | aac_url.txt"),
+        (K::ServerError, 5, "HTTP 500 Internal Server Error"),
+        (K::BadGateway, 5, "HTTP 502 Bad Gateway | Try again later"),
+        (K::GatewayTimeout, 5, "HTTP 504 Gateway Timeout"),
+        (K::Unavailable(1), 5, "HTTP 503 Service Unavailable"),
         (
             K::TooManyRequests(1),
             4,
-            &["HTTP 429 Too Many Requests: Too Many Requests: API quota reached", "in 1 s"],
+            "HTTP 429 Too Many Requests: Too Many Requests: API quota | in 1 s",
         ),
-        (K::SpikeArrest, 4, &["HTTP 429 Too Many Requests", "Too many requests"]),
-        (K::QuotaAs500, 5, &["HTTP 500 Internal Server Error", "Too many requests"]),
-        (
-            K::Redirect("https://example.com/login".to_owned()),
-            3,
-            &["HTTP 302 Found", "not followed"],
-        ),
-        (K::HtmlPage, 1, &["the response is not JSON"]),
-        (K::Garbled, 1, &["the response is not JSON"]),
-        (K::Empty, 1, &["the response is empty"]),
-        (K::Cut, 1, &["the connection broke"]),
-        (K::CutClose, 1, &["the response is truncated"]),
-        (K::ResetBefore, 1, &["the connection broke"]),
-        (K::ResetAfter, 1, &["the connection broke"]),
+        (K::SpikeArrest, 4, "HTTP 429 Too Many Requests | Too many requests"),
+        (K::QuotaAs500, 5, "HTTP 500 Internal Server Error | Too many requests"),
+        (redirect, 3, "HTTP 302 Found | not followed"),
+        (K::HtmlPage, 1, "the response is not JSON"),
+        (K::Garbled, 1, "the response is not JSON"),
+        (K::Empty, 1, "the response is empty"),
+        (K::Cut, 1, "the connection broke"),
+        (K::CutClose, 1, "the response is truncated"),
+        (K::ResetBefore, 1, "the connection broke"),
+        (K::ResetAfter, 1, "the connection broke"),
     ] {
         case.sandbox.add_fault(Fault::api(kind.clone()).always());
         let run = case.run(["--retry", "0"]);
         case.sandbox.clear_faults();
-        run.assert_fails(code, words);
+        run.assert_fails(code, &words.split(" | ").collect::<Vec<_>>());
         assert!(run.stderr.lines().next().unwrap().contains(&url), "{kind:?}: {}", run.stderr);
-        assert!(
-            run.stderr.lines().count() > 1
-                || kind == K::Gone
-                || kind == K::NotFound
-                || kind == K::ServiceNotFound,
-            "{kind:?}: {}",
-            run.stderr
-        );
-        run.assert_hides(&[
-            &case.tokens.access_token,
-            &case.tokens.refresh_token,
-            case.sandbox.project_id(),
-        ]);
+        let has_help = run.stderr.lines().count() > 1;
+        assert!(has_help || words.contains(" 404 ") || words.contains(" 410 "), "{}", run.stderr);
+        run.assert_hides(&[case.sandbox.project_id()]);
     }
     assert_eq!(case.sandbox.counters().token_requests, 0, "none of these is the token's fault");
     let requests = case.sandbox.requests();
@@ -251,23 +175,20 @@ fn trouble_that_passes_is_waited_out() {
 }
 
 #[test]
-fn a_wait_that_is_too_long_is_told() {
-    let fault = Fault::api(FaultKind::TooManyRequests(3600)).always();
-    let case = Case::fresh(Options { faults: vec![fault], ..Options::default() });
+fn a_longer_wait_is_told_on_a_terminal_and_too_long_a_one_is_an_error() {
+    let case = Case::fresh(Options::default());
+    case.sandbox.add_fault(Fault::api(FaultKind::TooManyRequests(3600)));
     case.run(NONE).assert_fails(4, &["run this again in 3600 s"]);
     assert_eq!(case.sandbox.counters().api_calls, 1);
-}
-
-#[test]
-#[cfg(target_os = "linux")]
-fn a_longer_wait_is_told_on_a_terminal() {
-    let fault = Fault::api(FaultKind::TooManyRequests(2));
-    let case = Case::fresh(Options { faults: vec![fault], ..Options::default() });
-    let shown = acceptance::on_terminal(&mut case.command(), 80);
-    assert!(shown.contains("API quota reached"), "{shown}");
-    assert!(shown.contains("trying again in 2.0 s"), "{shown}");
     case.sandbox.add_fault(Fault::api(FaultKind::TooManyRequests(2)));
     assert_eq!(case.run(NONE).stderr, "");
+    #[cfg(target_os = "linux")]
+    {
+        case.sandbox.add_fault(Fault::api(FaultKind::TooManyRequests(2)));
+        let shown = acceptance::on_terminal(&mut case.command(), 80);
+        assert!(shown.contains("API quota reached"), "{shown}");
+        assert!(shown.contains("trying again in 2.0 s"), "{shown}");
+    }
 }
 
 #[test]
@@ -288,12 +209,15 @@ fn one_request_may_be_sent_again_less_often_than_others() {
 
 #[test]
 fn a_server_that_does_not_answer_is_given_up() {
-    for kind in [FaultKind::Hang, FaultKind::HangAfter, FaultKind::SlowBody(30)] {
-        let case =
-            Case::fresh(Options { faults: vec![Fault::api(kind).always()], ..Options::default() });
-        let start = Instant::now();
-        case.run(["--timeout", "0.5"]).assert_fails(1, &["timed out", "--timeout"]);
-        assert!(start.elapsed() < Duration::from_secs(10));
+    // Once, unless it has begun to answer.
+    for (kind, retry) in
+        [(FaultKind::Hang, "3"), (FaultKind::HangAfter, "3"), (FaultKind::SlowBody(30), "0")]
+    {
+        let faults = vec![Fault::api(kind).always()];
+        let case = Case::fresh(Options { faults, ..Options::default() });
+        let run = case.run(["--timeout", "0.5", "--retry", retry]);
+        run.assert_fails(1, &["timed out", "--timeout"]);
+        assert_eq!(case.sandbox.counters().api_calls, 1);
     }
     // Slow, but with no pause longer than the limit.
     let slow = Fault::api(FaultKind::SlowBody(2));
@@ -345,20 +269,9 @@ fn a_command_line_that_is_wrong_ends_with_2() {
     ] {
         assert_eq!(case.run(args).code, Some(2), "{args:?}");
     }
-    for flag in ["--help", "-h", "--version"] {
-        let run = case.run([flag]);
-        assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""));
-        assert!(run.stdout.contains(if flag == "--version" {
-            env!("CARGO_PKG_VERSION")
-        } else {
-            "AAC_DIR"
-        }));
-        assert!(
-            run.stdout.lines().count() < 24 && run.stdout.lines().all(|line| line.len() <= 100),
-            "{}",
-            run.stdout
-        );
-    }
+    let version = case.run(["--version"]);
+    assert_eq!(version.code, Some(0));
+    assert!(version.stdout.contains(env!("CARGO_PKG_VERSION")), "{}", version.stdout);
     assert_eq!(case.sandbox.counters().connections, 0);
 }
 
@@ -400,7 +313,7 @@ fn default_options_look_at_the_environment() {
     let elsewhere = tempfile::tempdir().unwrap();
     let open = |dir: &str, current: &Path| {
         let output = acceptance::clean(env::current_exe().unwrap())
-            .args(["--exact", "open_with_default_options", "--ignored", "--nocapture"])
+            .args(["--exact", "errors::open_with_default_options", "--ignored", "--nocapture"])
             .env("AAC_DIR", dir)
             .current_dir(current)
             .output()

@@ -5,10 +5,8 @@
 //! steps again, though not the same moments within the programs:
 //!
 //! ```text
-//! CHAOS=300 SEED=7 cargo test -p aac-auth --test chaos -- --ignored --nocapture
+//! CHAOS=300 SEED=7 cargo test -p aac-auth --test crash chaos -- --ignored --nocapture
 //! ```
-
-#![cfg(unix)]
 
 use aac_sandbox::{Options, Tokens};
 use acceptance::{Case, Run, sha256};

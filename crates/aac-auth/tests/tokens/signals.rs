@@ -1,7 +1,6 @@
 //! Signals in the middle of an exchange: the pair is saved first, then the program dies of them.
 
-#![cfg(unix)]
-
+use crate::{NONE, SOON};
 use aac_sandbox::{Hold, Options, Sandbox};
 use acceptance::{Case, Run, is_ignored, program};
 use std::fs;
@@ -12,7 +11,6 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-const SOON: Duration = Duration::from_secs(20);
 const SIGNALS: [(&str, i32); 3] = [("HUP", 1), ("INT", 2), ("TERM", 15)];
 
 /// When the signal comes: before the server has done anything, or when the response is on its way.
@@ -42,69 +40,54 @@ fn the_pair_is_saved_and_then_the_program_dies_of_the_signal() {
             assert_eq!(case.sandbox.counters().refreshes, 1);
             assert!(case.sandbox.is_live(&case.refresh_token()), "{name}: the new pair is saved");
             assert_eq!(case.sandbox.counters().api_calls, 0, "{name}: and nothing else is done");
-            case.run([""; 0]).assert_ok();
+            case.run(NONE).assert_ok();
             assert_eq!(case.sandbox.counters().refreshes, 1);
         }
     }
 }
 
 #[test]
-fn a_second_one_waits_as_well() {
-    // Terminals that are closed, and `timeout`, send theirs twice.
-    for signals in
-        [["HUP", "HUP"], ["TERM", "TERM"], ["INT", "INT"], ["INT", "TERM"], ["TERM", "HUP"]]
-    {
-        if signals.into_iter().all(is_ignored) {
-            continue;
+fn a_second_one_waits_as_well_but_for_ctrl_c_after_a_second() {
+    let at_once = Duration::ZERO;
+    let later = Duration::from_millis(1100);
+    thread::scope(|scope| {
+        for (first, pause, second, ends) in [
+            // Terminals that are closed, and `timeout`, send theirs twice.
+            ("HUP", at_once, "HUP", false),
+            ("TERM", at_once, "TERM", false),
+            ("INT", at_once, "INT", false),
+            ("INT", at_once, "TERM", false),
+            ("TERM", at_once, "HUP", false),
+            ("TERM", later, "TERM", false),
+            ("HUP", later, "HUP", false),
+            ("INT", later, "TERM", false),
+            ("TERM", later, "INT", true),
+            ("INT", later, "INT", true),
+        ] {
+            if is_ignored(first) || is_ignored(second) {
+                continue;
+            }
+            scope.spawn(move || {
+                let what = format!("{first}, {pause:?}, {second}");
+                let case = Case::expired(Options::default());
+                let hold = case.sandbox.hold_token_endpoint();
+                let mut child = start(&case);
+                assert!(hold.wait_for_request(SOON));
+                send(first, &child);
+                thread::sleep(pause);
+                send(second, &child);
+                if ends {
+                    assert_eq!(child.wait().unwrap().signal(), Some(2), "{what}");
+                    assert_eq!(case.sandbox.counters().refreshes, 0, "it is still held: {what}");
+                } else {
+                    hold.release();
+                    assert!(child.wait().unwrap().signal().is_some(), "{what}");
+                    assert!(case.sandbox.is_live(&case.refresh_token()), "{what}");
+                    assert_eq!(case.sandbox.counters().refreshes, 1);
+                }
+            });
         }
-        let case = Case::expired(Options::default());
-        let hold = case.sandbox.hold_token_responses();
-        let mut child = start(&case);
-        assert!(hold.wait_for_request(SOON));
-        for signal in signals {
-            send(signal, &child);
-        }
-        hold.release();
-        let status = child.wait().unwrap();
-        assert!(status.signal().is_some(), "{signals:?}: {status}");
-        assert!(case.sandbox.is_live(&case.refresh_token()), "{signals:?}: the pair is saved");
-        assert_eq!(case.sandbox.counters().refreshes, 1);
-    }
-}
-
-/// The process is past this moment for as long as the signals of `repeat` need to be told apart.
-fn wait_a_second() {
-    thread::sleep(Duration::from_millis(1100));
-}
-
-#[test]
-fn only_ctrl_c_after_a_second_ends_at_once() {
-    for (first, later, ends) in [
-        ("TERM", "TERM", false),
-        ("HUP", "HUP", false),
-        ("INT", "TERM", false),
-        ("TERM", "INT", true),
-        ("INT", "INT", true),
-    ] {
-        if is_ignored(first) || is_ignored(later) {
-            continue;
-        }
-        let case = Case::expired(Options::default());
-        let hold = case.sandbox.hold_token_endpoint();
-        let mut child = start(&case);
-        assert!(hold.wait_for_request(SOON));
-        send(first, &child);
-        wait_a_second();
-        send(later, &child);
-        if ends {
-            assert_eq!(child.wait().unwrap().signal(), Some(2), "{first}, then {later}");
-            assert_eq!(case.sandbox.counters().refreshes, 0, "the server still holds the request");
-        } else {
-            hold.release();
-            assert!(child.wait().unwrap().signal().is_some());
-            assert!(case.sandbox.is_live(&case.refresh_token()), "{first}, then {later}");
-        }
-    }
+    });
 }
 
 #[test]
@@ -129,7 +112,7 @@ fn before_the_token_leaves_a_signal_ends_the_run() {
 
 #[test]
 #[cfg(target_os = "linux")]
-#[ignore = "needs tmux, timeout and setsid: cargo test -p aac-auth --test signals -- --ignored --nocapture"]
+#[ignore = "needs tmux, timeout and setsid: cargo test -p aac-auth --test tokens signals -- --ignored --nocapture"]
 fn real_terminals_and_timeout_lose_nothing() {
     if !["tmux", "timeout", "setsid"].into_iter().all(acceptance::have) {
         return;
@@ -193,7 +176,7 @@ fn wait_until_saved(case: &Case) {
 }
 
 #[test]
-#[ignore = "takes four minutes: cargo test -p aac-auth --test signals -- --ignored --nocapture"]
+#[ignore = "takes four minutes: cargo test -p aac-auth --test tokens signals -- --ignored --nocapture"]
 fn a_response_is_read_however_late() {
     // Stopped for longer than any wait, with the response in the socket.
     let case = Case::expired(Options::default());
@@ -221,7 +204,7 @@ fn a_response_is_read_however_late() {
 
 #[test]
 #[cfg(target_os = "linux")]
-#[ignore = "needs unshare, and to be root: cargo test -p aac-auth --test signals -- --ignored --nocapture"]
+#[ignore = "needs unshare, and to be root: cargo test -p aac-auth --test tokens signals -- --ignored --nocapture"]
 fn the_first_process_of_a_container_ends_as_if_by_the_signal() {
     let unshare = || {
         let mut command = acceptance::clean("unshare");
@@ -320,7 +303,7 @@ fn files_that_may_not_grow_are_told_before_anything_is_sent() {
         run.assert_fails(1, &["File too large", "; your tokens are unchanged", "ulimit -f"]);
         assert_eq!(case.sandbox.counters().token_requests, 0, "{blocks}");
         assert!(fs::read(case.creds()).unwrap() == before, "{blocks}");
-        case.run([""; 0]).assert_ok();
+        case.run(NONE).assert_ok();
     }
 }
 
