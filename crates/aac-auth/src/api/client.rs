@@ -1,5 +1,6 @@
 //! The client that all calls of a program share.
 
+use crate::api::json;
 use crate::config::options::ConnectionOptions;
 use crate::config::settings::{Folder, Settings};
 use crate::config::trust::Trust;
@@ -14,12 +15,16 @@ use crate::store;
 use crate::store::vault::VaultStore;
 use crate::tokens::credentials;
 use crate::tokens::secret::AccessToken;
+use serde_json::Value;
 use std::env;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
-use ureq::http::HeaderValue;
+use ureq::http::{HeaderValue, Method};
+
+/// Stands for the current workspace's number in a path.
+const WORKSPACE: &str = "{workspaceId}";
 
 /// A connection to Alteryx Cloud. Threads may share it; a clone is the same connection.
 ///
@@ -143,8 +148,8 @@ impl Client {
     }
 
     /// Waits before a retry: as long as the server asks, or longer each time.
-    pub(crate) fn pause(&self, tries: &mut u32, wait: Option<Duration>, why: &str) {
-        let pause = wait.unwrap_or_else(|| backoff(*tries));
+    pub(crate) fn pause(&self, tries: &mut u32, why: &Error) {
+        let pause = why.retry_after().unwrap_or_else(|| backoff(*tries));
         *tries += 1;
         let seconds = pause.as_secs_f64();
         let text = format_args!("{why}; trying again in {seconds:.1} s");
@@ -156,9 +161,25 @@ impl Client {
         thread::sleep(pause);
     }
 
-    /// The number of the workspace, once known.
-    pub(crate) fn workspace(&self) -> &OnceLock<String> {
-        &self.inner.workspace
+    /// The path with the number of the current workspace, which is asked for once.
+    pub(crate) fn fill_in(&self, path: &str) -> Result<String> {
+        if !path.contains(WORKSPACE) {
+            return Ok(path.to_owned());
+        }
+        let id = match self.inner.workspace.get() {
+            Some(id) => id,
+            None => {
+                let (url, text) =
+                    self.request(Method::GET, "/iam/v1/workspaces/current").text()?;
+                let workspace: Value = json::read(&text, "GET", &url)?;
+                let Value::Number(id) = &workspace["id"] else {
+                    let what = "the workspace has no number for an id";
+                    return Err(Error::unexpected(Some(("GET", &url)), what));
+                };
+                self.inner.workspace.get_or_init(|| id.to_string())
+            }
+        };
+        Ok(path.replace(WORKSPACE, id))
     }
 }
 

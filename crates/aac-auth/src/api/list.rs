@@ -1,7 +1,7 @@
 //! Reads a list from a body: `{"data": […], "count": n}`, an object with one array of another name, or an
 //! array. Whatever else is in the object is skipped unread.
 
-use crate::api::json::Text;
+use crate::api::raw::Text;
 use crate::error::display::one_line;
 use serde_core::Deserialize;
 use serde_core::de::{Deserializer, IgnoredAny, MapAccess, Visitor};

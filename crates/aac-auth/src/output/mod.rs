@@ -8,7 +8,7 @@
 mod atomic_file;
 
 use crate::api::client::Client;
-use crate::api::json;
+use crate::api::raw;
 use crate::error::display::visible;
 use crate::error::{Error, Result};
 use crate::platform;
@@ -458,7 +458,7 @@ impl JsonArray {
         if output.is_terminal()
             && let Ok(row) = serde_json::from_str(row)
         {
-            let text = json::indented(row).replace('\n', "\n  ");
+            let text = raw::indented(row).replace('\n', "\n  ");
             return output.write_json(&format!("  {text}"));
         }
         output.write_json(row)
