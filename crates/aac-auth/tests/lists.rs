@@ -257,18 +257,6 @@ fn a_list_that_ends_early_is_told() {
     let words = "at offset 100, the server sends the same rows again (GET ";
     assert!(run.stderr.contains(words), "{}", run.stderr);
     assert!(run.stderr.contains("; stopped after 100 rows\n"), "{}", run.stderr);
-    // What was to be skipped comes.
-    let case = server(|_, _| json!({ "data": numbered(3) }).to_string());
-    let options = ConnectionOptions::default().dir(case.folder.path());
-    let mut rows = Client::open(&options, "test/1").unwrap().rows("/x").offset(2);
-    let error = rows.find_map(Result::err).unwrap().to_string();
-    assert!(error.contains("sends rows to be skipped (GET "), "{error}");
-    // So does a count show it: fewer rows are left than came.
-    let case = server(|_, _| json!({ "data": numbered(100), "count": 234 }).to_string());
-    let options = ConnectionOptions::default().dir(case.folder.path());
-    let mut rows = Client::open(&options, "test/1").unwrap().rows("/x").offset(200);
-    let error = rows.find_map(Result::err).unwrap().to_string();
-    assert!(error.contains("sends rows to be skipped (GET "), "{error}");
 }
 
 /// 250 users, of whom each page has others unless they are sorted.
@@ -514,15 +502,6 @@ fn json_is_shown_as_servers_send_it() {
         );
         assert!(shown.contains("[[[[1]]]]") && shown.contains("\"deep\": [\r\n"), "{shown}");
     }
-}
-
-#[test]
-fn an_offset_beyond_all_numbers_is_the_end() {
-    let case = server(|_, _| r#"{"data":[{"id":1}]}"#.to_owned());
-    let options = ConnectionOptions::default().dir(case.folder.path());
-    let client = Client::open(&options, "test/1.0").unwrap();
-    // A row or an error, and no panic.
-    assert!(client.rows("/x").offset(u64::MAX).take(10).count() > 0);
 }
 
 #[test]

@@ -169,8 +169,7 @@ impl Client {
         let id = match self.inner.workspace.get() {
             Some(id) => id,
             None => {
-                let (url, text) =
-                    self.request(Method::GET, "/iam/v1/workspaces/current").text()?;
+                let (url, text) = self.request(Method::GET, "/iam/v1/workspaces/current").text()?;
                 let workspace: Value = json::read(&text, "GET", &url)?;
                 let Value::Number(id) = &workspace["id"] else {
                     let what = "the workspace has no number for an id";

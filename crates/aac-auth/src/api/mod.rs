@@ -3,6 +3,7 @@
 pub(crate) mod body;
 pub(crate) mod client;
 pub(crate) mod json;
+mod leftovers;
 pub(crate) mod list;
 pub(crate) mod paging;
 pub mod raw;

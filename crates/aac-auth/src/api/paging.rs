@@ -67,7 +67,7 @@ pub(crate) struct Paging {
     pub(crate) limit: u64,
     /// Where the next page begins.
     offset: u64,
-    given: u64,
+    pub(crate) given: u64,
     count: Option<u64>,
     has_changed: bool,
     /// The mark of the latest page, and how many rows it had.
@@ -156,7 +156,9 @@ impl Paging {
         let (noun, offset, rows) = (self.noun, self.offset, page.received);
         let is_second = self.offset == self.received;
         let what = match self.count {
-            _ if !is_second => format!("at offset {offset}, the server sends the same {noun} again"),
+            _ if !is_second => {
+                format!("at offset {offset}, the server sends the same {noun} again")
+            }
             Some(count) if count > offset => format!(
                 "the server ignores the offset; it announces {count} {noun} (\"count\"), and has sent {offset}"
             ),

@@ -3,8 +3,8 @@
 //! JavaScript writes half of a surrogate pair as an escape, `"\ud83d"`, and a server may nest deeper than
 //! serde_json parses. A [`RawValue`] has both.
 
-use serde_core::de::{Deserializer, Error, MapAccess, Visitor};
 use serde_core::Deserialize;
+use serde_core::de::{Deserializer, Error, MapAccess, Visitor};
 pub use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt::{self, Write};
@@ -160,12 +160,10 @@ impl<'de> Visitor<'de> for TextVisitor {
 
     fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Text<'de>, E> {
         let mut bytes = bytes.to_vec();
-        if str::from_utf8(&bytes).is_err() {
-            for at in 2..bytes.len() {
-                // Half a pair takes three bytes, as U+FFFD does.
-                if let [0xED, 0xA0..=0xBF, _] = bytes[at - 2..=at] {
-                    bytes[at - 2..=at].copy_from_slice("\u{fffd}".as_bytes());
-                }
+        for at in 2..bytes.len() {
+            // Half a pair takes three bytes, as U+FFFD does.
+            if let [0xED, 0xA0..=0xBF, _] = bytes[at - 2..=at] {
+                bytes[at - 2..=at].copy_from_slice("\u{fffd}".as_bytes());
             }
         }
         Ok(Text(String::from_utf8(bytes).map_err(E::custom)?.into()))

@@ -8,7 +8,7 @@
 //! finished when a program ends.
 
 use crate::api::client::Client;
-use crate::api::list::{List, NoList};
+use crate::api::list::{List, NO_LIST};
 use crate::api::paging::{Arrival, Fault, Order, Paging, Step};
 use crate::api::request::{Preview, Request, add_to_query};
 use crate::api::{json, raw};
@@ -47,7 +47,6 @@ pub struct Rows {
     /// The rest of the current page, and its URL.
     rows: vec::IntoIter<Box<RawValue>>,
     url: String,
-    given: u64,
     /// A hash of each row so far. Nobody can choose two rows with the same one, since its key is random; of
     /// a million rows, two have it once in 30 million lists, and then `count` tells.
     seen: HashSet<u64>,
@@ -112,7 +111,6 @@ impl Request<'_> {
             ahead: None,
             rows: Vec::new().into_iter(),
             url: String::new(),
-            given: 0,
             seen: HashSet::new(),
             hasher: RandomState::new(),
             member: None,
@@ -200,16 +198,16 @@ impl Rows {
     /// ```
     pub fn next_raw(&mut self) -> Option<Result<Box<RawValue>>> {
         while self.is_page_done() && !self.is_done && self.paging.left() > 0 {
+            let given = self.paging.given;
             if let Err(source) = self.turn_page() {
                 self.is_done = true;
-                return Some(Err(match self.given {
+                return Some(Err(match given {
                     0 => source,
                     after => Error::list_interrupted(after, self.total(), self.paging.noun, source),
                 }));
             }
         }
         let row = self.rows.next()?;
-        self.given += 1;
         // Only blanks between tokens are control characters.
         let is_on_lines = row.get().bytes().fold(false, |found, byte| found | (byte < b' '));
         Some(Ok(if is_on_lines { raw::compact(&row) } else { row }))
@@ -223,7 +221,7 @@ impl Rows {
     fn turn_page(&mut self) -> Result<()> {
         let order = self.paging.next();
         let (url, text) = self.fetch(order)?;
-        let list = read(&text, &url)?;
+        let list = List::read(&text, &url)?;
         drop(text);
         let fail = |Fault { what, help }| Error::no_list(&url, &what, help);
         if self.member.get_or_insert_with(|| list.member.clone()) != &list.member {
@@ -335,18 +333,6 @@ impl Query {
             false => request.query("includeCount", "true"),
         }
     }
-}
-
-const NO_LIST: &str = "Call this endpoint without asking for pages (raw_call: without --paginate).";
-
-fn read(text: &str, url: &str) -> Result<List> {
-    List::read(text).map_err(|why| match why {
-        NoList::NotJson(error) => json::not_json(Method::GET.as_str(), url, &error),
-        NoList::Other(what) => {
-            let what = format!("the response is not a list: {what}");
-            Error::no_list(url, &what, NO_LIST)
-        }
-    })
 }
 
 /// The row's `id`; `None` if it has none.
