@@ -1,6 +1,7 @@
 //! The client that all calls of a program share.
 
 use crate::api::json;
+use crate::api::request::WORKSPACE;
 use crate::config::options::ConnectionOptions;
 use crate::config::settings::{Folder, Settings};
 use crate::config::trust::Trust;
@@ -22,9 +23,6 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 use ureq::http::{HeaderValue, Method};
-
-/// Stands for the current workspace's number in a path.
-const WORKSPACE: &str = "{workspaceId}";
 
 /// A connection to Alteryx Cloud. Threads may share it; a clone is the same connection.
 ///

@@ -15,6 +15,10 @@ use ureq::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 const LONG_BODY: u64 = 1024 * 1024;
 /// The longest URL that the `http` crate accepts, in characters.
 const LONGEST_URL: usize = 65_534;
+/// Stands for the current workspace's number in a path.
+pub(super) const WORKSPACE: &str = "{workspaceId}";
+/// Replaces it while a URL is checked: a path has no other braces.
+const PLACE: &str = "0workspaceId0";
 /// What is encoded in a query. The platform expects `dateFilter[createdAt][gte]` unencoded.
 const IN_QUERY: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'[').remove(b']').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -248,14 +252,14 @@ impl Request<'_> {
     ///
     /// [`ErrorKind::Usage`](crate::ErrorKind::Usage) if it cannot be sent.
     pub fn preview(self) -> Result<Preview> {
-        let url = self.check()?.to_string();
+        let url = self.check()?.to_string().replace(PLACE, WORKSPACE);
         let headers = self.headers_with("$ACCESS_TOKEN")?;
         let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
         let headers = headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect();
         Ok(Preview { method: self.method, url, headers, body: self.body })
     }
 
-    /// What can be checked without the network. Returns the URL, with `{workspaceId}` as it is.
+    /// Checks what needs no network; returns the URL with a placeholder for the workspace.
     pub(super) fn check(&self) -> Result<Uri> {
         let is_refused = matches!(self.method, Method::GET | Method::HEAD) && self.body.is_some();
         let what = match &self.invalid {
@@ -264,7 +268,7 @@ impl Request<'_> {
             None if is_refused => {
                 format!("a {} request with a body is refused by Alteryx Cloud", self.method)
             }
-            None => return self.uri(&self.path),
+            None => return self.uri(&self.path.replace(WORKSPACE, PLACE)),
         };
         Err(Error::usage(what))
     }
