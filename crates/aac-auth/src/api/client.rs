@@ -13,7 +13,6 @@ use crate::http::transport::{Limits, Transport};
 use crate::platform::process;
 use crate::rotation::{Fresh, Rotation};
 use crate::store;
-use crate::store::vault::VaultStore;
 use crate::tokens::credentials;
 use crate::tokens::secret::AccessToken;
 use serde_json::Value;
@@ -29,17 +28,18 @@ use ureq::http::{HeaderValue, Method};
 /// Each call uses the access token in creds.json, refreshed first if it is about to expire.
 #[derive(Clone, Debug)]
 pub struct Client {
-    inner: Arc<Inner>,
+    pub(super) inner: Arc<Inner>,
 }
 
 #[derive(Debug)]
-struct Inner {
-    rotation: Rotation,
-    transport: Transport,
-    limits: Limits,
-    retry: u32,
-    notices: Notices,
-    user_agent: HeaderValue,
+pub(super) struct Inner {
+    pub(super) rotation: Rotation,
+    pub(super) transport: Transport,
+    pub(super) limits: Limits,
+    pub(super) retry: u32,
+    pub(super) notices: Notices,
+    pub(super) user_agent: HeaderValue,
+    /// The number of the current workspace, once it has been asked for.
     workspace: OnceLock<String>,
 }
 
@@ -106,31 +106,6 @@ impl Client {
         self.inner.rotation.settings()
     }
 
-    /// The secret with the tokens, at this path in the vault that the environment names. Sends nothing.
-    pub(crate) fn vault_store<'a>(&'a self, path: &'a str) -> Result<VaultStore<'a>> {
-        self.inner.rotation.vault_store(path)
-    }
-
-    pub(crate) fn transport(&self) -> &Transport {
-        &self.inner.transport
-    }
-
-    pub(crate) fn limits(&self) -> &Limits {
-        &self.inner.limits
-    }
-
-    pub(crate) fn retry(&self) -> u32 {
-        self.inner.retry
-    }
-
-    pub(crate) fn notices(&self) -> Notices {
-        self.inner.notices
-    }
-
-    pub(crate) fn user_agent(&self) -> HeaderValue {
-        self.inner.user_agent.clone()
-    }
-
     /// A token for a call: any fresh one, or one other than the rejected one.
     pub(crate) fn fresh(&self, rejected: Option<&AccessToken>) -> Result<Fresh> {
         let Inner { rotation, transport, .. } = &*self.inner;
@@ -138,11 +113,6 @@ impl Client {
             None => rotation.token(transport),
             Some(token) => rotation.token_instead_of(token, transport),
         }
-    }
-
-    /// A fresh token, if there is one without a refresh.
-    pub(crate) fn token_at_hand(&self) -> Option<AccessToken> {
-        self.inner.rotation.token_at_hand()
     }
 
     /// Waits before a retry: as long as the server asks, or longer each time.
@@ -159,7 +129,7 @@ impl Client {
         thread::sleep(pause);
     }
 
-    /// The path with the number of the current workspace, which is asked for once.
+    /// The path with the number of the current workspace in it.
     pub(crate) fn fill_in(&self, path: &str) -> Result<String> {
         if !path.contains(WORKSPACE) {
             return Ok(path.to_owned());

@@ -67,7 +67,7 @@ impl Client {
             headers: HeaderMap::new(),
             body: has_length.then(|| Vec::new().into()),
             on_upload: None,
-            retry: self.retry(),
+            retry: self.inner.retry,
             invalid: None,
         }
     }
@@ -299,7 +299,7 @@ impl Request<'_> {
             HeaderValue::from_str(text).map_err(|_| Error::usage("a header cannot be sent"))
         };
         let mut headers = HeaderMap::new();
-        headers.insert(header::USER_AGENT, self.client.user_agent());
+        headers.insert(header::USER_AGENT, self.client.inner.user_agent.clone());
         headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
         headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
         let project_id = value(&self.client.settings().project_id)?;

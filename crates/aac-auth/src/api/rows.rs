@@ -231,7 +231,7 @@ impl Rows {
         let (arrival, rows) = self.look_through(list, order.1);
         let step = self.paging.arrived(arrival).map_err(fail)?;
         if let Some(warning) = self.paging.warning() {
-            self.query.client.notices().warn(warning);
+            self.query.client.inner.notices.warn(warning);
         }
         self.is_done = step != Step::Next;
         if step != Step::EndBefore {

@@ -1,6 +1,7 @@
 //! Sends a request with a fresh token, and again where that is safe.
 
 use crate::api::body::Body;
+use crate::api::client::Inner;
 use crate::api::request::{OnUpload, Request};
 use crate::api::response::Response;
 use crate::error::{Cause, Error, ErrorKind, HttpErrorKind, Result, status_line};
@@ -41,7 +42,7 @@ impl Request<'_> {
 
     /// The same, once and without a refresh; none if a second request may succeed.
     pub(crate) fn text_at_once(mut self) -> Option<Result<(String, String)>> {
-        let token = self.client.token_at_hand()?;
+        let token = self.client.inner.rotation.token_at_hand()?;
         let uri = self.uri(&self.path).ok()?;
         match self.attempt(&uri, &token).map(Response::text) {
             Ok(Ok(text)) => Some(Ok(text)),
@@ -77,7 +78,7 @@ impl Request<'_> {
             }
             let can_repeat = self.body.as_mut().map_or(Ok(true), Body::rewind)?;
             if is_rejected {
-                client.notices().step("the API rejects the access token; refreshing it");
+                client.inner.notices.step("the API rejects the access token; refreshing it");
                 fresh = client.fresh(Some(&fresh.token))?;
                 // Whatever follows, there is no better token.
                 fresh.is_new = true;
@@ -108,8 +109,8 @@ impl Request<'_> {
 
     /// One try. A status other than 2xx is an error.
     fn attempt(&mut self, uri: &Uri, token: &AccessToken) -> Result<Response> {
-        let (client, limits) = (self.client, self.client.limits());
-        let secrets = [token.expose(), &client.settings().project_id];
+        let Inner { transport, limits, notices, .. } = &*self.client.inner;
+        let secrets = [token.expose(), &self.client.settings().project_id];
         // A query may contain anything.
         let url = redact(&uri.to_string(), &secrets, 500);
         let mut request = http::Request::new(());
@@ -118,14 +119,14 @@ impl Request<'_> {
         *request.headers_mut() = self.headers_with(token.expose())?;
         self.log('>', format_args!("{} {url}", self.method), request.headers(), &secrets);
 
-        let patience = client.notices().after(SLOW, self.waiting_for(uri));
+        let patience = notices.after(SLOW, self.waiting_for(uri));
         let answer = match &mut self.body {
-            None => client.transport().send(request, limits),
+            None => transport.send(request, limits),
             Some(body) => {
                 let (length, on_upload) = (body.length(), self.on_upload.as_mut());
                 let mut sending = Sending { body, length, sent: 0, on_upload };
                 let request = request.map(|()| SendBody::from_reader(&mut sending));
-                client.transport().send(request, limits)
+                transport.send(request, limits)
             }
         };
         drop(patience);
@@ -148,7 +149,7 @@ impl Request<'_> {
     fn waiting_for(&self, uri: &Uri) -> impl FnOnce() -> Option<String> + Send + 'static {
         let progress = Progress::watch();
         let host = uri.host().unwrap_or_default().to_owned();
-        let seconds = self.client.limits().first_byte.as_secs_f64();
+        let seconds = self.client.inner.limits.first_byte.as_secs_f64();
         let is_upload = self.is_upload();
         move || {
             let what = match Progress::of(&progress) {
@@ -164,7 +165,7 @@ impl Request<'_> {
 
     /// Shows the first line and the headers of a message, with `--verbose`.
     fn log(&self, mark: char, line: impl fmt::Display, headers: &HeaderMap, secrets: &[&str]) {
-        let notices = self.client.notices();
+        let notices = self.client.inner.notices;
         if !notices.verbose {
             return;
         }

@@ -194,7 +194,7 @@ fn pair(
             return (place, pair, None);
         }
     };
-    match client.vault_store(&path) {
+    match client.inner.rotation.vault_store(&path) {
         Ok(store) if asks_vault => {
             let place = store.place();
             let pair = store.read().map_err(|unusable| without_pair(&place, unusable));

@@ -174,6 +174,14 @@ impl Error {
         Self::unexpected(None, &what.into())
     }
 
+    /// The same error where the request was to be sent again, and its body cannot be.
+    pub(crate) fn with_body_consumed(self) -> Self {
+        match self.0.http {
+            Some(http) => Self::status(HttpError { body_consumed: true, ..http }),
+            None => self,
+        }
+    }
+
     /// Whether the server did not respond in time.
     pub(crate) fn is_timeout(&self) -> bool {
         matches!(self.0.cause, Cause::Transport(NetworkError::Timeout(_)))

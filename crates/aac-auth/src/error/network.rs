@@ -165,14 +165,6 @@ impl Error {
         .into()
     }
 
-    /// The same error where the request was to be sent again, and its body cannot be.
-    pub(crate) fn with_body_consumed(self) -> Self {
-        match self.0.http {
-            Some(http) => Self::status(HttpError { body_consumed: true, ..http }),
-            None => self,
-        }
-    }
-
     /// The API could not be reached, or the connection broke.
     pub(crate) fn transport(method: &str, url: &str, reason: NetworkError) -> Self {
         let is_safe = is_safe(method);
