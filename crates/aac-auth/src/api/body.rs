@@ -97,11 +97,11 @@ impl Body {
                 None => "\r\nContent-Type: application/json".to_owned(),
             };
             let disposition = format!("Content-Disposition: form-data; name=\"{name}\"{about}");
-            pieces.push(Piece::text(format!("--{boundary}\r\n{disposition}\r\n\r\n")));
+            pieces.push(Piece::bytes(format!("--{boundary}\r\n{disposition}\r\n\r\n")));
             pieces.extend(body.pieces);
-            pieces.push(Piece::text("\r\n".to_owned()));
+            pieces.push(Piece::bytes("\r\n"));
         }
-        pieces.push(Piece::text(format!("--{boundary}--\r\n")));
+        pieces.push(Piece::bytes(format!("--{boundary}--\r\n")));
         (format!("multipart/form-data; boundary={boundary}"), Self::of(pieces))
     }
 
@@ -145,14 +145,13 @@ impl Body {
     /// ends.
     pub(crate) fn skip(&mut self, most: usize) -> usize {
         while let Some(piece) = self.pieces.get_mut(self.at) {
-            match piece.most(most) {
-                // Of a stream, nobody waits for more.
-                skipped @ 1.. if piece.length.is_some() => {
-                    piece.sent += skipped as u64;
-                    return skipped;
-                }
-                _ => self.at += 1,
+            // Nobody waits for the rest of a stream.
+            let skipped = if piece.length.is_some() { piece.most(most) } else { 0 };
+            piece.sent += skipped as u64;
+            if skipped > 0 {
+                return skipped;
             }
+            self.at += 1;
         }
         0
     }
@@ -219,13 +218,10 @@ impl Piece {
         Self { source, name: name.into(), length, sent: 0 }
     }
 
-    fn bytes(bytes: Vec<u8>) -> Self {
+    fn bytes(bytes: impl Into<Vec<u8>>) -> Self {
+        let bytes = bytes.into();
         let length = bytes.len() as u64;
         Self::new(Source::Bytes(Cursor::new(bytes)), "", Some(length))
-    }
-
-    fn text(text: String) -> Self {
-        Self::bytes(text.into_bytes())
     }
 
     /// How many of so many bytes there are at most.

@@ -24,7 +24,7 @@ use std::mem;
 const USUAL_LIMITS: [u64; 7] = [10, 25, 50, 100, 250, 500, 1000];
 
 /// The offset and limit of a page.
-pub(crate) type Order = (u64, u64);
+pub(crate) type Span = (u64, u64);
 
 /// What to do after a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,13 +82,13 @@ impl Paging {
     }
 
     /// The next page.
-    pub(crate) fn next(&self) -> Order {
+    pub(crate) fn next(&self) -> Span {
         (self.offset, self.left().min(self.page_size))
     }
 
     /// The page behind one that is on its way, if each has as many rows as the latest, and there are as
     /// many as the server says.
-    pub(crate) fn likely_after(&self, (offset, _): Order) -> Option<Order> {
+    pub(crate) fn likely_after(&self, (offset, _): Span) -> Option<Span> {
         let offset = offset + self.received;
         let left = self.left().saturating_sub(offset - self.offset);
         let is_likely = self.received > 0 && left > 0 && offset < self.count?;

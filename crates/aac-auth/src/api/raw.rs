@@ -1,4 +1,5 @@
-//! JSON as the server wrote it, for programs that pass it on with every digit and escape.
+//! JSON as the server wrote it, for programs that pass it on with every digit and escape. Others use
+//! [`Value`](crate::Value), or types of their own.
 //!
 //! JavaScript writes half of a surrogate pair as an escape, `"\ud83d"`, and a server may nest deeper than
 //! serde_json parses. A [`RawValue`] has both.

@@ -172,20 +172,17 @@ impl Request<'_> {
     /// for message framing are reserved for the client.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
-        match (name.parse::<HeaderName>(), value.parse::<HeaderValue>()) {
+        let what = match (name.parse::<HeaderName>(), value.parse::<HeaderValue>()) {
             (Ok(name), _) if OWN_HEADERS.contains(&name) => {
-                let what = format!("the header {name} is set by the client itself");
-                self.invalid.get_or_insert(what);
+                format!("the header {name} is set by the client itself")
             }
             (Ok(name), Ok(value)) => {
                 self.headers.append(name, value);
+                return self;
             }
-            _ => {
-                let name = redact(name, &[], 40);
-                let what = format!("the header {name:?} or its value cannot be sent");
-                self.invalid.get_or_insert(what);
-            }
-        }
+            _ => format!("the header {:?} or its value cannot be sent", redact(name, &[], 40)),
+        };
+        self.invalid.get_or_insert(what);
         self
     }
 
@@ -211,7 +208,7 @@ impl Request<'_> {
     pub fn multipart<'a>(mut self, parts: impl IntoIterator<Item = (&'a str, Body)>) -> Self {
         if self.headers.contains_key(header::CONTENT_TYPE) {
             let what = "the content-type of an upload in parts is set by the client itself";
-            self.invalid.get_or_insert_with(|| what.to_owned());
+            self.invalid.get_or_insert(what.to_owned());
         }
         let (content_type, body) = Body::multipart(parts);
         self.body(&content_type, body)

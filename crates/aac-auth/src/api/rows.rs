@@ -9,7 +9,7 @@
 
 use crate::api::client::Client;
 use crate::api::list::{List, NO_LIST};
-use crate::api::paging::{Arrival, Fault, Order, Paging, Step};
+use crate::api::paging::{Arrival, Fault, Paging, Span, Step};
 use crate::api::request::{Preview, Request, add_to_query};
 use crate::api::{json, raw};
 use crate::error::{Error, Result};
@@ -43,7 +43,7 @@ pub struct Rows {
     query: Query,
     paging: Paging,
     /// The next page, on its way.
-    ahead: Option<(Order, Receiver<Ahead>)>,
+    ahead: Option<(Span, Receiver<Ahead>)>,
     /// The rest of the current page, and its URL.
     rows: vec::IntoIter<Box<RawValue>>,
     url: String,
@@ -70,7 +70,7 @@ struct Query {
 type Body = (String, String);
 
 /// A page that was asked for ahead, and the one that is asked for when this one is taken.
-type Ahead = (Result<Body>, Option<Order>);
+type Ahead = (Result<Body>, Option<Span>);
 
 impl Client {
     /// The rows of a list of any number of pages. The endpoint must take `limit` and `offset`, and return
@@ -219,8 +219,8 @@ impl Rows {
     }
 
     fn turn_page(&mut self) -> Result<()> {
-        let order = self.paging.next();
-        let (url, text) = self.fetch(order)?;
+        let span = self.paging.next();
+        let (url, text) = self.fetch(span)?;
         let list = List::read(&text, &url)?;
         drop(text);
         let fail = |Fault { what, help }| Error::no_list(&url, &what, help);
@@ -228,7 +228,7 @@ impl Rows {
             let what = "its rows are not where those of the first page were".to_owned();
             return Err(fail(Fault { what, help: NO_LIST }));
         }
-        let (arrival, rows) = self.look_through(list, order.1);
+        let (arrival, rows) = self.look_through(list, span.1);
         let step = self.paging.arrived(arrival).map_err(fail)?;
         if let Some(warning) = self.paging.warning() {
             self.query.client.inner.notices.warn(warning);
@@ -244,9 +244,9 @@ impl Rows {
         Ok(())
     }
 
-    fn fetch(&mut self, order: Order) -> Result<Body> {
+    fn fetch(&mut self, span: Span) -> Result<Body> {
         if let Some((asked, pages)) = self.ahead.take()
-            && asked == order
+            && asked == span
             && let Ok((page, next)) = pages.recv()
         {
             self.ahead = next.map(|next| (next, pages));
@@ -254,7 +254,7 @@ impl Rows {
         }
         self.query.check()?;
         self.query.path = self.query.client.fill_in(&self.query.path)?;
-        self.query.request(order).text()
+        self.query.request(span).text()
     }
 
     /// Asks for the next page in a thread, unless one does. It goes on to the page behind it as soon as that
@@ -268,12 +268,14 @@ impl Rows {
         let (sender, pages) = sync_channel(0);
         let (query, paging) = (self.query.clone(), self.paging.clone());
         let ask = move || {
-            let mut order = first;
-            while let Some(page) = query.request(order).text_at_once() {
-                let next = paging.likely_after(order).filter(|_| page.is_ok());
-                match (sender.send((page, next)), next) {
-                    (Ok(()), Some(next)) => order = next,
-                    _ => break,
+            let mut next = Some(first);
+            while let Some(span) = next
+                && let Some(page) = query.request(span).text_at_once()
+            {
+                next = paging.likely_after(span).filter(|_| page.is_ok());
+                if sender.send((page, next)).is_err() {
+                    // Nobody wants it any more.
+                    break;
                 }
             }
         };
@@ -323,7 +325,7 @@ impl Query {
         query.split('&').any(|part| part.split('=').next() == Some(name))
     }
 
-    fn request(&self, (offset, limit): Order) -> Request<'_> {
+    fn request(&self, (offset, limit): Span) -> Request<'_> {
         let mut request = self.client.request(Method::GET, &self.path).retry(self.retry);
         request.headers = self.headers.clone();
         request = request.query("limit", &limit.to_string()).query("offset", &offset.to_string());
