@@ -29,7 +29,7 @@ impl Request<'_> {
     ///
     /// # Errors
     ///
-    /// Of every [`ErrorKind`](crate::ErrorKind). [`Error::http`] has the response if it is other than 2xx.
+    /// Of every [`ErrorKind`]. [`Error::http`] has the response if it is other than 2xx.
     pub fn send(self) -> Result<Response> {
         self.run(Ok)
     }
