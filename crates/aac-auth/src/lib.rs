@@ -122,15 +122,9 @@ pub use api::body::Body;
 pub use api::request::{Preview, Request};
 pub use api::response::Response;
 
-// The rows of a list.
+// The rows of a list, and JSON as the server wrote it.
+pub use api::raw;
 pub use api::rows::Rows;
-
-/// JSON as the server wrote it, for programs that pass it on with every digit and escape. Others use
-/// [`Value`], or types of their own.
-pub mod raw {
-    pub use crate::api::json::{indented, members, string};
-    pub use serde_json::value::RawValue;
-}
 
 // What goes wrong.
 pub use error::{Error, ErrorKind, HttpError, Result};

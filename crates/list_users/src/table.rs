@@ -4,8 +4,8 @@ use crate::columns::{pick, text};
 use crate::users::{Users, print_each};
 use aac_auth::Error;
 use aac_auth::output::{self, Output, one_line};
-use aac_auth::raw::RawValue;
-use console::{Alignment, Term, measure_text_width, pad_str, truncate_str};
+use console::{Term, measure_text_width, truncate_str};
+use std::iter;
 
 /// The gap between two columns.
 const GAP: usize = 2;
@@ -20,28 +20,36 @@ pub(crate) fn print(
     columns: &[String],
     mut output: Output,
 ) -> Result<(), Error> {
-    let mut rows: Vec<Vec<Box<str>>> = vec![columns.iter().map(|name| title(name)).collect()];
+    let mut rows = vec![Row::of(columns.iter().map(|name| title(name)))];
+    let mut widths = vec![0; columns.len()];
+    rows[0].widen(&mut widths);
     print_each(users, &mut output, true, |user, _| {
-        let cell = |value: &RawValue| one_line(&text(value)).into();
         let (values, _) = pick(user, columns);
-        rows.push(values.into_iter().map(|value| value.map_or_else(Box::default, cell)).collect());
+        let row = Row::of(values.into_iter().map(|value| value.map(text).unwrap_or_default()));
+        row.widen(&mut widths);
+        rows.push(row);
         Ok(())
     })?;
-    let mut widths = widths(&rows, columns.len());
     if let Some((_, room @ 1..)) = Term::stdout().size_checked()
         && output.is_terminal()
         && total(&widths) > room.into()
     {
-        for cell in rows.iter_mut().flatten().filter(|cell| is_time(cell)) {
-            *cell = cell[..DATE].into();
+        widths.fill(0);
+        for row in &mut rows {
+            *row =
+                Row::of(row.cells().map(|cell| if is_time(cell) { &cell[..DATE] } else { cell }));
+            row.widen(&mut widths);
         }
-        widths = fit(self::widths(&rows, columns.len()), room.into());
+        widths = fit(widths, room.into());
     }
+    let mut line = String::new();
     for row in &rows {
-        let mut line = String::new();
-        for (cell, width) in row.iter().zip(&widths) {
+        line.clear();
+        for (cell, width) in row.cells().zip(&widths) {
             let cell = truncate_str(cell, *width, "…");
-            line.push_str(&pad_str(&cell, width + GAP, Alignment::Left, None));
+            line.push_str(&cell);
+            let gap = (width + GAP).saturating_sub(measure_text_width(&cell));
+            line.extend(iter::repeat_n(' ', gap));
         }
         output.write(line.trim_end_matches(' ').as_bytes())?;
         output.write(b"\n")?;
@@ -54,13 +62,29 @@ pub(crate) fn print(
     Ok(())
 }
 
-/// The width of each column.
-fn widths(rows: &[Vec<Box<str>>], columns: usize) -> Vec<usize> {
-    let mut widths = vec![0; columns];
-    for (width, cell) in rows.iter().flat_map(|row| (0..).zip(row)) {
-        widths[width] = widths[width].max(measure_text_width(cell));
+/// The cells of a row, a line each.
+struct Row(Box<str>);
+
+impl Row {
+    fn of(cells: impl IntoIterator<Item: AsRef<str>>) -> Self {
+        let mut row = String::new();
+        for cell in cells {
+            row.push_str(&one_line(cell.as_ref()));
+            row.push('\n');
+        }
+        Self(row.into())
     }
-    widths
+
+    fn cells(&self) -> impl Iterator<Item = &str> {
+        self.0.split_terminator('\n')
+    }
+
+    /// Makes columns as wide as the widest cell.
+    fn widen(&self, widths: &mut [usize]) {
+        for (width, cell) in widths.iter_mut().zip(self.cells()) {
+            *width = measure_text_width(cell).max(*width);
+        }
+    }
 }
 
 /// The width of a line.
@@ -91,16 +115,16 @@ fn is_time(text: &str) -> bool {
 }
 
 /// `isAdmin` as `IS ADMIN`.
-fn title(name: &str) -> Box<str> {
+fn title(name: &str) -> String {
     if name == "lastLoginTime" {
-        return "LAST LOGIN".into();
+        return "LAST LOGIN".to_owned();
     }
     let mut title = String::new();
-    for letter in one_line(name).chars() {
+    for letter in name.chars() {
         if letter.is_uppercase() && !title.is_empty() {
             title.push(' ');
         }
         title.extend(letter.to_uppercase());
     }
-    title.into()
+    title
 }

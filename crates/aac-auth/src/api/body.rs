@@ -28,23 +28,20 @@ pub struct Body {
     failure: Option<Error>,
 }
 
-enum Piece {
-    Bytes {
-        bytes: Vec<u8>,
-        sent: usize,
-    },
-    File {
-        path: PathBuf,
-        file: File,
-        length: u64,
-        sent: u64,
-    },
+struct Piece {
+    source: Source,
+    /// For messages; a file's is its path.
+    name: PathBuf,
+    /// The number of bytes, if known before reading.
+    length: Option<u64>,
+    sent: u64,
+}
+
+enum Source {
+    Bytes(Cursor<Vec<u8>>),
+    File(File),
     /// Readable only once.
-    Stream {
-        name: String,
-        reader: Box<dyn Read + Send>,
-        is_touched: bool,
-    },
+    Stream(Box<dyn Read + Send>),
 }
 
 impl Body {
@@ -74,15 +71,13 @@ impl Body {
                 return Ok(Self::stream(&name, Cursor::new(start).chain(file)));
             }
         }
-        let path = path.to_owned();
-        Ok(Self::of(vec![Piece::File { path, file, length: metadata.len(), sent: 0 }]))
+        Ok(Self::of(vec![Piece::new(Source::File(file), path, Some(metadata.len()))]))
     }
 
     /// Everything that a reader returns. It is sent in chunks, since its length is unknown, and cannot
     /// be sent again. `name` is for messages.
     pub fn stream(name: &str, reader: impl Read + Send + 'static) -> Self {
-        let (name, reader) = (name.to_owned(), Box::new(reader));
-        Self::of(vec![Piece::Stream { name, reader, is_touched: false }])
+        Self::of(vec![Piece::new(Source::Stream(Box::new(reader)), name, None)])
     }
 
     /// The parts of a form (RFC 7578), and the media type with their boundary.
@@ -93,22 +88,18 @@ impl Body {
         let boundary = format!("aac-{}{}", random::name(), random::name());
         let mut pieces = Vec::new();
         for (name, body) in parts {
-            let mut head = format!(
-                "--{boundary}\r\nContent-Disposition: form-data; name=\"{}\"",
-                quoted(name)
-            );
-            match body.file_name() {
+            let name = quoted(name);
+            let about = match body.file_name() {
                 Some(file) => {
-                    head += &format!(
-                        "; filename=\"{}\"\r\nContent-Type: application/octet-stream",
-                        quoted(&file)
-                    );
+                    let file = quoted(&file);
+                    format!("; filename=\"{file}\"\r\nContent-Type: application/octet-stream")
                 }
-                None => head += "\r\nContent-Type: application/json",
-            }
-            pieces.push(Piece::bytes(format!("{head}\r\n\r\n")));
+                None => "\r\nContent-Type: application/json".to_owned(),
+            };
+            let disposition = format!("Content-Disposition: form-data; name=\"{name}\"{about}");
+            pieces.push(Piece::bytes(format!("--{boundary}\r\n{disposition}\r\n\r\n")));
             pieces.extend(body.pieces);
-            pieces.push(Piece::bytes("\r\n".to_owned()));
+            pieces.push(Piece::bytes("\r\n"));
         }
         pieces.push(Piece::bytes(format!("--{boundary}--\r\n")));
         (format!("multipart/form-data; boundary={boundary}"), Self::of(pieces))
@@ -120,35 +111,32 @@ impl Body {
 
     /// The file name of a form part; `None` if the part was built in memory.
     fn file_name(&self) -> Option<String> {
-        match self.pieces.first()? {
-            Piece::Bytes { .. } => None,
-            Piece::File { path, .. } => Some(path.file_name()?.to_string_lossy().into_owned()),
-            Piece::Stream { .. } => Some("data".to_owned()),
+        let piece = self.pieces.first()?;
+        match piece.source {
+            Source::Bytes(_) => None,
+            Source::File(_) => Some(piece.name.file_name()?.to_string_lossy().into_owned()),
+            Source::Stream(_) => Some("data".to_owned()),
         }
     }
 
     /// The length in bytes, if known before reading.
     pub(crate) fn length(&self) -> Option<u64> {
-        self.pieces.iter().try_fold(0, |sum, piece| match piece {
-            Piece::Bytes { bytes, .. } => Some(sum + bytes.len() as u64),
-            Piece::File { length, .. } => Some(sum + length),
-            Piece::Stream { .. } => None,
-        })
+        self.pieces.iter().map(|piece| piece.length).sum()
     }
 
     /// Rewinds to the beginning. Returns false if a stream has already been read from.
     pub(crate) fn rewind(&mut self) -> Result<bool> {
         self.at = 0;
         for piece in &mut self.pieces {
-            match piece {
-                Piece::Bytes { sent, .. } => *sent = 0,
-                Piece::File { path, file, sent, .. } => {
-                    file.rewind().map_err(|source| Error::file(path, source))?;
-                    *sent = 0;
+            match &mut piece.source {
+                Source::Bytes(bytes) => bytes.set_position(0),
+                Source::File(file) => {
+                    file.rewind().map_err(|source| Error::file(&piece.name, source))?;
                 }
-                Piece::Stream { is_touched: true, .. } => return Ok(false),
-                Piece::Stream { .. } => {}
+                Source::Stream(_) if piece.sent > 0 => return Ok(false),
+                Source::Stream(_) => {}
             }
+            piece.sent = 0;
         }
         Ok(true)
     }
@@ -157,10 +145,13 @@ impl Body {
     /// ends.
     pub(crate) fn skip(&mut self, most: usize) -> usize {
         while let Some(piece) = self.pieces.get_mut(self.at) {
-            match piece.skip(most) {
-                0 => self.at += 1,
-                skipped => return skipped,
+            // Nobody waits for the rest of a stream.
+            let skipped = if piece.length.is_some() { piece.most(most) } else { 0 };
+            piece.sent += skipped as u64;
+            if skipped > 0 {
+                return skipped;
             }
+            self.at += 1;
         }
         0
     }
@@ -173,7 +164,7 @@ impl Body {
 
 impl From<Vec<u8>> for Body {
     fn from(bytes: Vec<u8>) -> Self {
-        Self::of(vec![Piece::Bytes { bytes, sent: 0 }])
+        Self::of(vec![Piece::bytes(bytes)])
     }
 }
 
@@ -190,7 +181,7 @@ impl Read for Body {
                 Ok(0) if !buffer.is_empty() => self.at += 1,
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => {
                     let text = error.to_string();
-                    self.failure = Some(Error::file(piece.path(), error));
+                    self.failure = Some(Error::file(&piece.name, error));
                     return Err(io::Error::other(text));
                 }
                 read => return read,
@@ -203,13 +194,13 @@ impl Read for Body {
 /// For people: text as it is, and a description of everything else.
 impl fmt::Display for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for piece in &self.pieces {
-            match piece {
-                Piece::Bytes { bytes, .. } => f.write_str(&String::from_utf8_lossy(bytes))?,
-                Piece::File { path, length, .. } => {
-                    write!(f, "({length} bytes of {})", path.display())?;
-                }
-                Piece::Stream { name, .. } => write!(f, "({name})")?,
+        for Piece { source, name, length, .. } in &self.pieces {
+            match source {
+                Source::Bytes(bytes) => f.write_str(&String::from_utf8_lossy(bytes.get_ref()))?,
+                _ => match length {
+                    Some(length) => write!(f, "({length} bytes of {})", name.display())?,
+                    None => write!(f, "({})", name.display())?,
+                },
             }
         }
         Ok(())
@@ -223,58 +214,35 @@ impl fmt::Debug for Body {
 }
 
 impl Piece {
-    fn bytes(text: String) -> Self {
-        Self::Bytes { bytes: text.into_bytes(), sent: 0 }
+    fn new(source: Source, name: impl Into<PathBuf>, length: Option<u64>) -> Self {
+        Self { source, name: name.into(), length, sent: 0 }
     }
 
-    fn path(&self) -> PathBuf {
-        match self {
-            Self::Bytes { .. } => PathBuf::new(),
-            Self::File { path, .. } => path.clone(),
-            Self::Stream { name, .. } => PathBuf::from(name),
-        }
+    fn bytes(bytes: impl Into<Vec<u8>>) -> Self {
+        let bytes = bytes.into();
+        let length = bytes.len() as u64;
+        Self::new(Source::Bytes(Cursor::new(bytes)), "", Some(length))
     }
 
-    fn skip(&mut self, most: usize) -> usize {
-        match self {
-            Self::Bytes { bytes, sent } => {
-                let skipped = most.min(bytes.len() - *sent);
-                *sent += skipped;
-                skipped
-            }
-            Self::File { length, sent, .. } => {
-                let skipped = (*length - *sent).min(most as u64);
-                *sent += skipped;
-                // At most `most`, which is a usize.
-                skipped as usize
-            }
-            Self::Stream { .. } => 0,
-        }
+    /// How many of so many bytes there are at most.
+    fn most(&self, wanted: usize) -> usize {
+        let left = self.length.map_or(u64::MAX, |length| length - self.sent);
+        wanted.min(usize::try_from(left).unwrap_or(usize::MAX))
     }
 
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Bytes { bytes, sent } => {
-                let read = (&bytes[*sent..]).read(buffer)?;
-                *sent += read;
-                Ok(read)
-            }
-            Self::File { file, length, sent, .. } => {
-                let left = *length - *sent;
-                let most = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-                let read = file.read(&mut buffer[..most])?;
-                if read == 0 && most > 0 {
-                    // The length has been announced.
-                    return Err(io::Error::other("it became shorter while it was sent"));
-                }
-                *sent += read as u64;
-                Ok(read)
-            }
-            Self::Stream { reader, is_touched, .. } => {
-                *is_touched = true;
-                reader.read(buffer)
-            }
+        let most = self.most(buffer.len());
+        let read = match &mut self.source {
+            Source::Bytes(bytes) => bytes.read(&mut buffer[..most]),
+            Source::File(file) => file.read(&mut buffer[..most]),
+            Source::Stream(reader) => reader.read(buffer),
+        }?;
+        if read == 0 && most > 0 && self.length.is_some() {
+            // The length has been announced.
+            return Err(io::Error::other("it became shorter while it was sent"));
         }
+        self.sent += read as u64;
+        Ok(read)
     }
 }
 

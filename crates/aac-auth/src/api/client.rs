@@ -1,5 +1,7 @@
 //! The client that all calls of a program share.
 
+use crate::api::json;
+use crate::api::request::WORKSPACE;
 use crate::config::options::ConnectionOptions;
 use crate::config::settings::{Folder, Settings};
 use crate::config::trust::Trust;
@@ -11,32 +13,33 @@ use crate::http::transport::{Limits, Transport};
 use crate::platform;
 use crate::rotation::{Fresh, Rotation};
 use crate::store;
-use crate::store::vault::VaultStore;
 use crate::tokens::credentials;
 use crate::tokens::secret::AccessToken;
+use serde_json::Value;
 use std::env;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
-use ureq::http::HeaderValue;
+use ureq::http::{HeaderValue, Method};
 
 /// A connection to Alteryx Cloud. Threads may share it; a clone is the same connection.
 ///
 /// Each call uses the access token in creds.json, refreshed first if it is about to expire.
 #[derive(Clone, Debug)]
 pub struct Client {
-    inner: Arc<Inner>,
+    pub(super) inner: Arc<Inner>,
 }
 
 #[derive(Debug)]
-struct Inner {
-    rotation: Rotation,
-    transport: Transport,
-    limits: Limits,
-    retry: u32,
-    notices: Notices,
-    user_agent: HeaderValue,
+pub(super) struct Inner {
+    pub(super) rotation: Rotation,
+    pub(super) transport: Transport,
+    pub(super) limits: Limits,
+    pub(super) retry: u32,
+    pub(super) notices: Notices,
+    pub(super) user_agent: HeaderValue,
+    /// The number of the current workspace, once it has been asked for.
     workspace: OnceLock<String>,
 }
 
@@ -103,31 +106,6 @@ impl Client {
         self.inner.rotation.settings()
     }
 
-    /// The secret with the tokens, at this path in the vault that the environment names. Sends nothing.
-    pub(crate) fn vault_store<'a>(&'a self, path: &'a str) -> Result<VaultStore<'a>> {
-        self.inner.rotation.vault_store(path)
-    }
-
-    pub(crate) fn transport(&self) -> &Transport {
-        &self.inner.transport
-    }
-
-    pub(crate) fn limits(&self) -> &Limits {
-        &self.inner.limits
-    }
-
-    pub(crate) fn retry(&self) -> u32 {
-        self.inner.retry
-    }
-
-    pub(crate) fn notices(&self) -> Notices {
-        self.inner.notices
-    }
-
-    pub(crate) fn user_agent(&self) -> HeaderValue {
-        self.inner.user_agent.clone()
-    }
-
     /// A token for a call: any fresh one, or one other than the rejected one.
     pub(crate) fn fresh(&self, rejected: Option<&AccessToken>) -> Result<Fresh> {
         let Inner { rotation, transport, .. } = &*self.inner;
@@ -137,14 +115,9 @@ impl Client {
         }
     }
 
-    /// A fresh token, if there is one without a refresh.
-    pub(crate) fn token_at_hand(&self) -> Option<AccessToken> {
-        self.inner.rotation.token_at_hand()
-    }
-
     /// Waits before a retry: as long as the server asks, or longer each time.
-    pub(crate) fn pause(&self, tries: &mut u32, wait: Option<Duration>, why: &str) {
-        let pause = wait.unwrap_or_else(|| backoff(*tries));
+    pub(crate) fn pause(&self, tries: &mut u32, why: &Error) {
+        let pause = why.retry_after().unwrap_or_else(|| backoff(*tries));
         *tries += 1;
         let seconds = pause.as_secs_f64();
         let text = format_args!("{why}; trying again in {seconds:.1} s");
@@ -156,9 +129,24 @@ impl Client {
         thread::sleep(pause);
     }
 
-    /// The number of the workspace, once known.
-    pub(crate) fn workspace(&self) -> &OnceLock<String> {
-        &self.inner.workspace
+    /// The path with the number of the current workspace in it.
+    pub(crate) fn fill_in(&self, path: &str) -> Result<String> {
+        if !path.contains(WORKSPACE) {
+            return Ok(path.to_owned());
+        }
+        let id = match self.inner.workspace.get() {
+            Some(id) => id,
+            None => {
+                let (url, text) = self.request(Method::GET, "/iam/v1/workspaces/current").text()?;
+                let workspace: Value = json::read(&text, "GET", &url)?;
+                let Value::Number(id) = &workspace["id"] else {
+                    let what = "the workspace has no number for an id";
+                    return Err(Error::unexpected("GET", &url, what));
+                };
+                self.inner.workspace.get_or_init(|| id.to_string())
+            }
+        };
+        Ok(path.replace(WORKSPACE, id))
     }
 }
 

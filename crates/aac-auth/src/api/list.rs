@@ -1,8 +1,9 @@
 //! Reads a list from a body: `{"data": […], "count": n}`, an object with one array of another name, or an
 //! array. Whatever else is in the object is skipped unread.
 
-use crate::api::json::Text;
-use crate::error::display::one_line;
+use crate::api::json;
+use crate::api::raw::Text;
+use crate::error::{Error, Result};
 use serde_core::Deserialize;
 use serde_core::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -11,6 +12,10 @@ use std::fmt;
 
 /// How many member names a message shows.
 const SHOWN_NAMES: usize = 10;
+
+/// What to do about a response that is no list, or is not cut into pages as ours are.
+pub(crate) const NO_LIST: &str =
+    "Call this endpoint without asking for pages (raw_call: without --paginate).";
 
 /// A list, or a page of one.
 #[derive(Debug, Default)]
@@ -22,37 +27,32 @@ pub(crate) struct List {
     pub(crate) count: Option<u64>,
 }
 
-/// Why a body is not a list.
-#[derive(Debug)]
-pub(crate) enum NoList {
-    NotJson(serde_json::Error),
-    Other(String),
-}
-
-impl From<serde_json::Error> for NoList {
-    fn from(error: serde_json::Error) -> Self {
-        match error.is_data() {
-            true => Self::Other("its \"data\" is no array".to_owned()),
-            false => Self::NotJson(error),
-        }
-    }
-}
-
 impl List {
     /// Finds the list in a body. An object with an `id` is a single item, not a page, even if it has one
     /// array.
-    pub(crate) fn read(text: &str) -> Result<Self, NoList> {
+    pub(crate) fn read(text: &str, url: &str) -> Result<Self> {
+        let what = match Self::find(text) {
+            Ok(Ok(list)) => return Ok(list),
+            Ok(Err(what)) => what,
+            Err(error) if error.is_data() => "its \"data\" is no array".to_owned(),
+            Err(error) => return Err(json::not_json("GET", url, &error)),
+        };
+        Err(Error::no_list(url, &format!("the response is not a list: {what}"), NO_LIST))
+    }
+
+    /// The list, or what the body is instead.
+    fn find(text: &str) -> Result<Result<Self, String>, serde_json::Error> {
         let mut source = serde_json::Deserializer::from_str(text);
         let list = match text.trim_ascii_start().as_bytes().first() {
             Some(b'[') => Ok(Self { rows: Vec::deserialize(&mut source)?, ..Self::default() }),
-            Some(b'{') => source.deserialize_map(ObjectVisitor)?.list(),
+            Some(b'{') => source.deserialize_map(ObjectVisitor)?.list()?,
             _ => {
                 IgnoredAny::deserialize(&mut source)?;
-                Err(NoList::Other("it is neither an object nor an array".to_owned()))
+                Err("it is neither an object nor an array".to_owned())
             }
         };
         source.end()?;
-        list
+        Ok(list)
     }
 }
 
@@ -66,35 +66,31 @@ struct Object<'text> {
 }
 
 impl Object<'_> {
-    fn list(self) -> Result<List, NoList> {
+    fn list(self) -> Result<Result<List, String>, serde_json::Error> {
         let Self { data, count, arrays, others } = self;
-        let names = |names: &mut dyn Iterator<Item = &Cow<'_, str>>| {
-            let names: Vec<_> = names.take(SHOWN_NAMES).map(|name| format!("\"{name}\"")).collect();
-            one_line(&names.join(", "))
-        };
-        let (member, rows) = match (data, &arrays[..]) {
+        let (name, rows) = match (data, &arrays[..]) {
             (Some(rows), _) => ("data".to_owned(), rows),
             _ if others.iter().any(|name| name == "id") => {
-                return Err(NoList::Other("it is one object, which has an \"id\"".to_owned()));
+                return Ok(Err("it is one object, which has an \"id\"".to_owned()));
             }
             (None, [(name, array)]) => (name.to_string(), serde_json::from_str(array.get())?),
-            (None, []) if others.is_empty() => {
-                return Err(NoList::Other("it is an empty object".to_owned()));
-            }
+            (None, []) if others.is_empty() => return Ok(Err("it is an empty object".to_owned())),
             (None, []) => {
-                let others = names(&mut others.iter());
-                return Err(NoList::Other(format!("it has no array, only {others}")));
+                return Ok(Err(format!("it has no array, only {}", names(others.iter()))));
             }
             (None, arrays) => {
-                let lists = names(&mut arrays.iter().map(|(name, _)| name));
-                let count = arrays.len();
-                return Err(NoList::Other(format!(
-                    "it has {count} arrays, none of them named \"data\": {lists}"
-                )));
+                let (count, names) = (arrays.len(), names(arrays.iter().map(|(name, _)| name)));
+                let what = format!("it has {count} arrays, none of them named \"data\": {names}");
+                return Ok(Err(what));
             }
         };
-        Ok(List { rows, member: Some(member), count })
+        Ok(Ok(List { rows, member: Some(name), count }))
     }
+}
+
+fn names<'a>(names: impl Iterator<Item = &'a Cow<'a, str>>) -> String {
+    let names: Vec<_> = names.take(SHOWN_NAMES).map(|name| format!("\"{name}\"")).collect();
+    names.join(", ")
 }
 
 struct ObjectVisitor;
@@ -131,6 +127,8 @@ impl<'de> Visitor<'de> for ObjectVisitor {
 mod tests {
     use super::*;
 
+    const URL: &str = "https://x/y";
+
     #[test]
     fn what_a_list_may_look_like() {
         for (text, rows, count) in [
@@ -148,12 +146,12 @@ mod tests {
             // What is not known is not decoded.
             (r#"{"\ud83d":"\ud83d","n":1E400,"data":["\udc00"],"d\u0061ta":[1,2]}"#, 2, None),
         ] {
-            let list = List::read(text).unwrap();
+            let list = List::read(text, URL).unwrap();
             assert_eq!((list.rows.len(), list.count), (rows, count), "{text}");
         }
         let deep =
             format!("{{\"x\":{0},\"data\":[{0}]}}", "[".repeat(10_000) + &"]".repeat(10_000));
-        assert_eq!(List::read(&deep).unwrap().rows[0].get().len(), 20_000);
+        assert_eq!(List::read(&deep, URL).unwrap().rows[0].get().len(), 20_000);
     }
 
     #[test]
@@ -172,15 +170,15 @@ mod tests {
                 "it has 2 arrays, none of them named \"data\": \"groups\", \"flows\"",
             ),
         ] {
-            match List::read(text) {
-                Err(NoList::Other(what)) => assert_eq!(what, expected, "{text}"),
-                other => panic!("{text}: {other:?}"),
-            }
+            let error = List::read(text, URL).unwrap_err().to_string();
+            assert_eq!(error, format!("the response is not a list: {expected} (GET {URL})"));
         }
         for text in
             ["", "{", r#"{"data":[}"#, r#"{"data":[1,]}"#, r#"{"data":[]}}"#, "[1", "[1]]", "nul"]
         {
-            assert!(matches!(List::read(text), Err(NoList::NotJson(_))), "{text}");
+            let error = List::read(text, URL).unwrap_err().to_string();
+            let is_told = error.contains(" is not JSON: ") || error.contains(" is truncated");
+            assert!(is_told, "{text}: {error}");
         }
     }
 }

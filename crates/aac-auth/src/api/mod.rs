@@ -1,11 +1,19 @@
 //! What programs call: the client, its requests, their responses, and the rows of lists.
+//!
+//! - A call: `request` builds it, with a `body`, `send` sends it, and `response` is what came.
+//! - A list: `rows` asks for its pages, `list` finds the rows in one, `paging` decides which is the next.
+//! - JSON: `json` reads it as a type of the program, `raw` leaves it as the server wrote it.
+//! - The tokens: `status` describes them, and `leftovers` what stands beside them.
 
 pub(crate) mod body;
 pub(crate) mod client;
 pub(crate) mod json;
+mod leftovers;
 pub(crate) mod list;
 pub(crate) mod paging;
+pub mod raw;
 pub(crate) mod request;
 pub(crate) mod response;
 pub(crate) mod rows;
+mod send;
 pub(crate) mod status;

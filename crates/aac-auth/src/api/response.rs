@@ -3,6 +3,9 @@
 use crate::api::json;
 use crate::error::{Error, HttpError, Limit, NetworkError, Result};
 use crate::http::coding::Decoder;
+use crate::http::envelope;
+use crate::http::retry::retry_after;
+use crate::tokens::secret::redact;
 use serde_core::de::DeserializeOwned;
 use serde_json::Value;
 use std::fmt;
@@ -10,7 +13,7 @@ use std::io::{self, Read};
 use std::time::Duration;
 use ureq::Body;
 use ureq::http::response::Parts;
-use ureq::http::{self, HeaderMap, Method, StatusCode, Version, header};
+use ureq::http::{self, HeaderMap, StatusCode, Version, header};
 
 /// The largest response that is held in memory, in bytes once decompressed. A hostile server can make a
 /// thousand times as many of what it sends.
@@ -19,12 +22,19 @@ const JSON_BODY: u64 = 64 * 1024 * 1024;
 /// The most values in it. One takes a hundred bytes of memory or more, and two bytes of the body.
 const JSON_VALUES: usize = 4_000_000;
 
+/// How much of an error body is kept, in bytes.
+const ERROR_BODY: u64 = 1024 * 1024;
+
+/// How much of an error body is shown with the error, in characters.
+const SHOWN_BODY: usize = 2000;
+
 /// The most memory reserved for a response before any of it has arrived, in bytes.
 const ROOM: usize = 16 * 1024 * 1024;
 
 /// A response of the API: its status is 2xx, and its body has not been read.
 pub struct Response {
-    method: Method,
+    method: String,
+    /// As it is shown in messages.
     url: String,
     head: Parts,
     reader: Decoder,
@@ -34,7 +44,7 @@ pub struct Response {
 
 impl Response {
     pub(crate) fn new(
-        method: Method,
+        method: String,
         url: String,
         response: http::Response<Body>,
         time: Duration,
@@ -56,11 +66,6 @@ impl Response {
     /// The headers.
     pub fn headers(&self) -> &HeaderMap {
         &self.head.headers
-    }
-
-    /// The URL as shown in messages.
-    pub(crate) fn url(&self) -> &str {
-        &self.url
     }
 
     /// The body as one JSON value: keys in their order, numbers digit for digit.
@@ -96,16 +101,16 @@ impl Response {
     /// # Ok::<(), aac_auth::Error>(())
     /// ```
     pub fn json_as<T: DeserializeOwned>(self) -> Result<T> {
-        let (method, url) = (self.method.to_string(), self.url.clone());
-        json::read(&self.text()?, &method, &url)
+        let method = self.method.clone();
+        let (url, text) = self.text()?;
+        json::read(&text, &method, &url)
     }
 
-    /// The body as text that should be JSON, without a byte order mark.
-    pub(crate) fn text(mut self) -> Result<String> {
+    /// The URL, and the body as text that should be JSON, without a byte order mark.
+    pub(crate) fn text(mut self) -> Result<(String, String)> {
         // Reserves the announced length: a growing buffer is copied, and fragments memory.
         let announced = self.headers().get(header::CONTENT_LENGTH);
-        let announced: Option<usize> =
-            announced.and_then(|length| length.to_str().ok()?.parse().ok());
+        let announced = announced.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
         let room = announced.filter(|room| *room <= ROOM).unwrap_or_default();
         let mut body = Vec::with_capacity(room + 1);
         let read = self.reader.hold(&mut body, JSON_BODY + 1, self.time);
@@ -115,28 +120,52 @@ impl Response {
         let values = |chunk: &[u8]| usize::from(chunk.iter().map(begins_value).sum::<u8>());
         let limit = match length as u64 > JSON_BODY {
             true => Some(Limit::Size(JSON_BODY)),
-            false if body.chunks(128).map(values).sum::<usize>() > JSON_VALUES => {
-                Some(Limit::Values(JSON_VALUES))
-            }
-            false => None,
+            false => (body.chunks(128).map(values).sum::<usize>() > JSON_VALUES)
+                .then_some(Limit::Values(JSON_VALUES)),
         };
         if let Some(limit) = limit {
-            return Err(self.error(&io::Error::other(limit)));
+            return Err(Error::over_limit(&self.method, &self.url, limit));
         }
-        let what = match length {
-            0 => "the response is empty, not JSON",
-            _ => match String::from_utf8(body) {
-                Ok(mut body) => {
-                    if body.starts_with(json::MARK) {
-                        body.drain(..json::MARK.len());
-                    }
-                    return Ok(body);
+        let what = match String::from_utf8(body) {
+            Ok(text) if text.is_empty() => "the response is empty, not JSON",
+            Ok(mut text) => {
+                if text.starts_with(json::MARK) {
+                    text.drain(..json::MARK.len());
                 }
-                Err(_) => "the response is not JSON: it is not UTF-8",
-            },
+                return Ok((self.url, text));
+            }
+            Err(_) => "the response is not JSON: it is not UTF-8",
         };
-        let (method, url) = (self.method.to_string(), self.url);
-        Err(Error::bad_response(&method, &url, what))
+        Err(Error::bad_response(&self.method, &self.url, what))
+    }
+
+    /// What a response other than 2xx means.
+    pub(crate) fn into_error(self, secrets: &[&str]) -> HttpError {
+        let Self { method, url, head, reader, time } = self;
+        let mut reader = reader.or_raw();
+        let mut body = Vec::new();
+        // A truncated body may still be informative; the status counts.
+        let _ = reader.hold(&mut body, ERROR_BODY, time);
+        let json = body.strip_prefix(json::MARK.as_bytes()).unwrap_or(&body);
+        let (message, kind) = envelope::read(head.status.as_u16(), json, secrets);
+        let id = |name| head.headers.get(name)?.to_str().ok();
+        let id = id("x-trifacta-request-id").or_else(|| id("x-request-id"));
+        let is_longer = body.len() as u64 == ERROR_BODY;
+        HttpError {
+            method,
+            url,
+            status: head.status,
+            message,
+            rest: is_longer.then(|| Box::new(reader) as Box<dyn Read + Send>),
+            redacted_body: redact(&String::from_utf8_lossy(&body), secrets, SHOWN_BODY),
+            body,
+            request_id: id.map(|id| redact(id, secrets, 100)),
+            retry_after: retry_after(&head.headers),
+            version: head.version,
+            headers: head.headers,
+            kind,
+            body_consumed: false,
+        }
     }
 
     /// Reads the next part of the body; 0 at its end. For bodies of any size.
@@ -166,30 +195,34 @@ impl Response {
     /// # Ok::<(), aac_auth::Error>(())
     /// ```
     pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
-        loop {
-            match self.reader.read(buffer) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                read => return read.map_err(|error| self.error(&error)),
-            }
-        }
+        read(&mut self.reader, buffer).map_err(|error| self.error(&error))
     }
 
     fn error(&self, error: &io::Error) -> Error {
-        body_error(self.method.to_string(), self.url.clone(), error)
+        body_error(&self.method, &self.url, error)
+    }
+}
+
+/// Reads on when a signal interrupts it.
+fn read(reader: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match reader.read(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            read => return read,
+        }
     }
 }
 
 /// The error for a failed read of the body.
-fn body_error(method: String, url: String, error: &io::Error) -> Error {
+fn body_error(method: &str, url: &str, error: &io::Error) -> Error {
     let inner = error.get_ref();
     if let Some(reason) = inner.and_then(|inner| inner.downcast_ref::<NetworkError>()) {
-        return Error::transport(&method, &url, reason.clone());
+        return Error::transport(method, url, reason.clone());
     }
     if let Some(limit) = inner.and_then(|inner| inner.downcast_ref::<Limit>()) {
-        return Error::over_limit(&method, &url, *limit);
+        return Error::over_limit(method, url, *limit);
     }
-    let what = format!("the response cannot be decompressed: {error}");
-    Error::bad_response(&method, &url, &what)
+    Error::bad_response(method, url, &format!("the response cannot be decompressed: {error}"))
 }
 
 impl fmt::Debug for Response {
@@ -210,15 +243,6 @@ impl HttpError {
     /// incomplete.
     pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
         let Some(rest) = &mut self.rest else { return Ok(0) };
-        loop {
-            match rest.read(buffer) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                read => {
-                    return read.map_err(|error| {
-                        body_error(self.method.clone(), self.url.clone(), &error)
-                    });
-                }
-            }
-        }
+        read(rest, buffer).map_err(|error| body_error(&self.method, &self.url, &error))
     }
 }

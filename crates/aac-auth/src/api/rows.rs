@@ -8,18 +8,18 @@
 //! finished when a program ends.
 
 use crate::api::client::Client;
-use crate::api::json;
-use crate::api::list::{List, NoList};
-use crate::api::paging::{Arrival, Fault, Paging, Step};
+use crate::api::list::{List, NO_LIST};
+use crate::api::paging::{Arrival, Fault, Paging, Span, Step};
 use crate::api::request::{Preview, Request, add_to_query};
-use crate::error::{self, Error, Result};
+use crate::api::{json, raw};
+use crate::error::{Error, Result};
 use serde_core::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
-use std::thread::{self, JoinHandle};
-use std::{iter, vec};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::{iter, thread, vec};
 use ureq::http::{HeaderMap, Method};
 
 /// Rows per page by default. More would mean fewer calls, but a row of a user with privileges is
@@ -43,12 +43,12 @@ pub struct Rows {
     query: Query,
     paging: Paging,
     /// The next page, on its way.
-    ahead: Option<(Order, JoinHandle<Result<Option<Body>>>)>,
+    ahead: Option<(Span, Receiver<Ahead>)>,
     /// The rest of the current page, and its URL.
     rows: vec::IntoIter<Box<RawValue>>,
     url: String,
-    given: u64,
-    /// A hash of each row so far. Among a million rows, two have the same one once in 30 million lists.
+    /// A hash of each row so far. Nobody can choose two rows with the same one, since its key is random; of
+    /// a million rows, two have it once in 30 million lists, and then `count` tells.
     seen: HashSet<u64>,
     hasher: RandomState,
     /// The member with the rows, once a page has arrived.
@@ -59,18 +59,18 @@ pub struct Rows {
 /// The request for each page.
 #[derive(Clone, Debug)]
 struct Query {
-    connection: Client,
+    client: Client,
     path: String,
     headers: HeaderMap,
     retry: u32,
     invalid: Option<String>,
 }
 
-/// The offset and limit of a page.
-type Order = (u64, u64);
-
 /// A URL, and the text of its response.
 type Body = (String, String);
+
+/// A page that was asked for ahead, and the one that is asked for when this one is taken.
+type Ahead = (Result<Body>, Option<Span>);
 
 impl Client {
     /// The rows of a list of any number of pages. The endpoint must take `limit` and `offset`, and return
@@ -101,7 +101,7 @@ impl Request<'_> {
         }
         Rows {
             query: Query {
-                connection: self.connection.clone(),
+                client: self.client.clone(),
                 path: self.path,
                 headers: self.headers,
                 retry: self.retry,
@@ -111,7 +111,6 @@ impl Request<'_> {
             ahead: None,
             rows: Vec::new().into_iter(),
             url: String::new(),
-            given: 0,
             seen: HashSet::new(),
             hasher: RandomState::new(),
             member: None,
@@ -131,7 +130,7 @@ impl Rows {
     /// Limits the number of rows.
     #[must_use]
     pub fn limit(mut self, rows: u64) -> Self {
-        self.paging.limit = Some(rows);
+        self.paging.limit = rows;
         self
     }
 
@@ -139,13 +138,6 @@ impl Rows {
     #[must_use]
     pub fn page_size(mut self, rows: u64) -> Self {
         self.paging.page_size = rows.max(1);
-        self
-    }
-
-    /// Skips this many rows at the beginning of the list.
-    #[must_use]
-    pub fn offset(mut self, rows: u64) -> Self {
-        self.paging.skip(rows);
         self
     }
 
@@ -206,19 +198,19 @@ impl Rows {
     /// ```
     pub fn next_raw(&mut self) -> Option<Result<Box<RawValue>>> {
         while self.is_page_done() && !self.is_done && self.paging.left() > 0 {
+            let given = self.paging.given;
             if let Err(source) = self.turn_page() {
                 self.is_done = true;
-                return Some(Err(match self.given {
+                return Some(Err(match given {
                     0 => source,
                     after => Error::list_interrupted(after, self.total(), self.paging.noun, source),
                 }));
             }
         }
         let row = self.rows.next()?;
-        self.given += 1;
         // Only blanks between tokens are control characters.
         let is_on_lines = row.get().bytes().fold(false, |found, byte| found | (byte < b' '));
-        Some(Ok(if is_on_lines { json::compact(&row) } else { row }))
+        Some(Ok(if is_on_lines { raw::compact(&row) } else { row }))
     }
 
     fn next_as<T: DeserializeOwned>(&mut self) -> Option<Result<T>> {
@@ -227,23 +219,19 @@ impl Rows {
     }
 
     fn turn_page(&mut self) -> Result<()> {
-        let order = self.paging.next();
-        let (url, text) = self.fetch(order)?;
-        // Asked for now, the next page comes while this one is read.
-        if let Some(likely) = self.paging.after_next() {
-            self.ask_ahead(likely);
-        }
-        let list = read(&text, &url)?;
+        let span = self.paging.next();
+        let (url, text) = self.fetch(span)?;
+        let list = List::read(&text, &url)?;
         drop(text);
         let fail = |Fault { what, help }| Error::no_list(&url, &what, help);
         if self.member.get_or_insert_with(|| list.member.clone()) != &list.member {
             let what = "its rows are not where those of the first page were".to_owned();
             return Err(fail(Fault { what, help: NO_LIST }));
         }
-        let (arrival, rows) = self.look_through(list, order.1);
+        let (arrival, rows) = self.look_through(list, span.1);
         let step = self.paging.arrived(arrival).map_err(fail)?;
         if let Some(warning) = self.paging.warning() {
-            self.query.connection.notices().warn(warning);
+            self.query.client.inner.notices.warn(warning);
         }
         self.is_done = step != Step::Next;
         if step != Step::EndBefore {
@@ -251,19 +239,48 @@ impl Rows {
         }
         self.url = url;
         if !self.is_done {
-            self.ask_ahead(self.paging.next());
+            self.ask_ahead();
         }
         Ok(())
     }
 
-    /// Starts a thread that asks for a page, unless there is one.
-    fn ask_ahead(&mut self, order: Order) {
-        if self.ahead.as_ref().is_none_or(|(asked, _)| *asked != order) {
-            let query = self.query.clone();
-            let thread = thread::Builder::new().name("next page".to_owned());
-            let thread = thread.spawn(move || query.request(order).text_at_once());
-            self.ahead = thread.ok().map(|thread| (order, thread));
+    fn fetch(&mut self, span: Span) -> Result<Body> {
+        if let Some((asked, pages)) = self.ahead.take()
+            && asked == span
+            && let Ok((page, next)) = pages.recv()
+        {
+            self.ahead = next.map(|next| (next, pages));
+            return page;
         }
+        self.query.check()?;
+        self.query.path = self.query.client.fill_in(&self.query.path)?;
+        self.query.request(span).text()
+    }
+
+    /// Asks for the next page in a thread, unless one does. It goes on to the page behind it as soon as that
+    /// is taken, so that the server need not wait for this thread.
+    fn ask_ahead(&mut self) {
+        let first = self.paging.next();
+        if self.ahead.as_ref().is_some_and(|(asked, _)| *asked == first) {
+            return;
+        }
+        // Holds none back: the thread waits until a page is taken.
+        let (sender, pages) = sync_channel(0);
+        let (query, paging) = (self.query.clone(), self.paging.clone());
+        let ask = move || {
+            let mut next = Some(first);
+            while let Some(span) = next
+                && let Some(page) = query.request(span).text_at_once()
+            {
+                next = paging.likely_after(span).filter(|_| page.is_ok());
+                if sender.send((page, next)).is_err() {
+                    // Nobody wants it any more.
+                    break;
+                }
+            }
+        };
+        let thread = thread::Builder::new().name("next pages".to_owned()).spawn(ask);
+        self.ahead = thread.ok().map(|_| (first, pages));
     }
 
     /// Picks the rows to give.
@@ -282,24 +299,6 @@ impl Rows {
         rows.truncate(usize::try_from(self.paging.left()).unwrap_or(usize::MAX));
         self.seen.extend(hashes);
         (Arrival { asked, received, new: rows.len() as u64, mark, count }, rows)
-    }
-
-    fn fetch(&mut self, order: Order) -> Result<Body> {
-        let ahead = self.ahead.take().filter(|(asked, _)| *asked == order);
-        match ahead.map(|(_, thread)| thread.join()) {
-            Some(Ok(Ok(Some(body)))) => return Ok(body),
-            // What is wrong with a response stays so. A server that did not respond in time gets no second
-            // chance.
-            Some(Ok(Err(error)))
-                if error.is_timeout() || error.kind() == error::ErrorKind::Response =>
-            {
-                return Err(error);
-            }
-            _ => {}
-        }
-        self.query.check()?;
-        self.query.path = self.query.connection.fill_in(&self.query.path)?;
-        self.query.request(order).text()
     }
 }
 
@@ -326,12 +325,10 @@ impl Query {
         query.split('&').any(|part| part.split('=').next() == Some(name))
     }
 
-    fn request(&self, (offset, limit): Order) -> Request<'_> {
-        let request = Request::new(&self.connection, Method::GET, &self.path)
-            .with_headers(&self.headers)
-            .retry(self.retry)
-            .query("limit", &limit.to_string())
-            .query("offset", &offset.to_string());
+    fn request(&self, (offset, limit): Span) -> Request<'_> {
+        let mut request = self.client.request(Method::GET, &self.path).retry(self.retry);
+        request.headers = self.headers.clone();
+        request = request.query("limit", &limit.to_string()).query("offset", &offset.to_string());
         // Given twice, it would be a list to the server, and no boolean.
         match self.has("includeCount") {
             true => request,
@@ -340,19 +337,7 @@ impl Query {
     }
 }
 
-const NO_LIST: &str = "Call this endpoint without asking for pages (raw_call: without --paginate).";
-
-fn read(text: &str, url: &str) -> Result<List> {
-    List::read(text).map_err(|why| match why {
-        NoList::NotJson(error) => json::not_json(Method::GET.as_str(), url, &error),
-        NoList::Other(what) => {
-            let what = format!("the response is not a list: {what}");
-            Error::no_list(url, &what, NO_LIST)
-        }
-    })
-}
-
 /// The row's `id`; `None` if it has none.
 fn id_of(row: &RawValue) -> Option<&str> {
-    json::member(row, "id").map(RawValue::get).filter(|id| *id != "null")
+    raw::member(row, "id").map(RawValue::get).filter(|id| *id != "null")
 }

@@ -1,8 +1,7 @@
 //! What there is to tell of a pair of tokens without showing a token; of one in creds.json, without the
 //! network.
 //!
-//! Nothing is locked or changed here. The same files are read under the lock in `rotation`, which acts on
-//! what it finds; this only describes it.
+//! Nothing is locked or changed here: a run decides alike under the lock, and acts on it.
 
 use crate::api::client::Client;
 use crate::config::settings::Settings;
@@ -10,21 +9,18 @@ use crate::config::text;
 use crate::error::place::Place;
 use crate::error::{Error, FileProblem, Result, make_new};
 use crate::platform;
-use crate::rotation::recovery::{self, JournalState, PriorAttempt, Recovery, Saved, State};
+use crate::rotation::findings;
+use crate::rotation::recovery::{PriorAttempt, Recovery};
 use crate::store::file_store;
 use crate::store::folder::Files;
-use crate::store::journal::{Failure, Found};
-use crate::store::saved::{SavedPair, SavedPairs};
-use crate::store::spent::SpentTokens;
+use crate::store::saved::SavedPairs;
 use crate::store::{Store, Unusable};
 use crate::tokens::claims::{Claims, LocalTime};
 use crate::tokens::credentials::{Credentials, lone_refresh_token};
 use crate::tokens::secret::{AccessToken, Digest, redact};
 use crate::tokens::timestamp::Timestamp;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
-use zeroize::Zeroizing;
 
 /// What can be said of a pair of tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -198,7 +194,7 @@ fn pair(
             return (place, pair, None);
         }
     };
-    match client.vault_store(&path) {
+    match client.inner.rotation.vault_store(&path) {
         Ok(store) if asks_vault => {
             let place = store.place();
             let pair = store.read().map_err(|unusable| without_pair(&place, unusable));
@@ -231,236 +227,120 @@ fn without_pair(place: &Place, unusable: Unusable) -> Verdict {
 impl TokenStatus {
     fn read(client: &Client, asks_vault: bool, now: Timestamp) -> Self {
         let settings = client.settings();
-        let files = Files::of(&settings.creds);
         let (place, pair, noted) = pair(client, asks_vault);
-        // What else the file tells of its owner, if it cannot be used.
-        let bytes = match &pair {
-            Ok(_) => Zeroizing::default(),
-            Err(_) => text::read(&settings.creds).unwrap_or_default(),
-        };
-        let claims = match &pair {
-            Ok(pair) => Some(pair.claims.clone()),
-            Err(_) => Claims::within(&String::from_utf8_lossy(&bytes)),
-        };
-        let token = pair.as_ref().ok().map(|pair| pair.refresh_token.digest());
+        let files = Files::of(&settings.creds);
         // A journal that cannot be read is among what is left.
         let saved = SavedPairs::read(&files, &settings.hosts);
+        let token = pair.as_ref().ok().map(|pair| pair.refresh_token.digest());
+        let evidence = Evidence { settings, files: &files, saved: &saved, place: &place, token };
 
-        let refresh_token_until = pair
-            .as_ref()
-            .ok()
-            .and_then(|pair| Timestamp::of(Claims::of(pair.refresh_token.expose())?.exp?));
-        let (arrival, left) = match &pair {
-            Ok(pair) => (pair.arrival, pair.claims.life_left(pair.arrival, LocalTime::now())),
-            Err(_) => (None, Duration::ZERO),
-        };
-        let is_expired = refresh_token_until.is_some_and(|until| until <= now);
-        let leftovers = leftovers(settings, &files, &saved.spent, &place, token.as_ref());
-        let (state, problem) = match pair {
-            _ if files.are_in_use() => (PairState::Refreshing, None),
-            Err((PairState::NotRead, problem)) => (PairState::NotRead, problem),
-            Ok(pair) => judge(settings, &place, &saved, Some(&pair), token.as_ref(), None)
-                .or(noted)
-                .or_else(|| is_expired.then(|| expired(settings, &place)))
-                .unwrap_or((PairState::Usable, None)),
+        let ends = |pair: &Credentials| Claims::of(pair.refresh_token.expose())?.exp;
+        let refresh_token_until = pair.as_ref().ok().and_then(ends).and_then(Timestamp::of);
+        let (claims, pair, verdict) = match pair {
+            Ok(pair) => {
+                let is_over = refresh_token_until.is_some_and(|until| until <= now);
+                let verdict = evidence.of_pair(&pair, noted, is_over);
+                (pair.claims.clone(), Some(pair), verdict)
+            }
             Err(unusable) => {
-                let token = lone_refresh_token(&bytes).map(|token| token.digest());
-                match judge(settings, &place, &saved, None, token.as_ref(), claims.as_ref()) {
-                    Some((PairState::Interrupted, _)) => (PairState::Interrupted, None),
-                    _ => unusable,
-                }
+                let (claims, verdict) = evidence.without_pair(unusable);
+                (claims, None, verdict)
             }
         };
-        let refreshed = arrival
-            .filter(|arrival| claims.as_ref().is_some_and(|claims| claims.iat == Some(arrival.iat)))
-            .map(|arrival| arrival.clock.into());
-        let claims = claims.unwrap_or_default();
-        let shown = |text: Option<String>| text.map(|text| redact(&text, &[], 200));
-        let readers = place.file().map(platform::other_readers).unwrap_or_default();
+        let is_in_use = files.are_in_use();
+        let (state, problem) = if is_in_use { (PairState::Refreshing, None) } else { verdict };
+
+        let arrival = pair.as_ref().and_then(|pair| pair.arrival);
+        let refreshed = arrival.filter(|arrival| claims.iat == Some(arrival.iat));
+        let left = |pair: &Credentials| pair.claims.life_left(pair.arrival, LocalTime::now());
+        let gid = claims.scope.as_ref().map(|scope| scope.strip_prefix("w:").unwrap_or(scope));
+        let shown = |text: Option<&str>| text.map(|text| redact(text, &[], 200));
         Self {
-            readers,
-            renewal: make_new(&settings.hosts.token_page(), &place),
-            place,
             state,
             problem,
-            workspace_gid: shown(
-                claims
-                    .scope
-                    .map(|scope| scope.strip_prefix("w:").map_or(scope.clone(), str::to_owned)),
-            ),
-            person: shown(claims.email),
-            workspace: shown(claims.audience),
-            session: shown(claims.sid),
+            person: shown(claims.email.as_deref()),
+            workspace: shown(claims.audience.as_deref()),
+            workspace_gid: shown(gid),
+            session: shown(claims.sid.as_deref()),
             issued: claims.iat.and_then(Timestamp::of),
             access_token_until: claims.exp.and_then(Timestamp::of),
-            access_token_left: left,
-            refreshed,
+            access_token_left: pair.as_ref().map(left).unwrap_or_default(),
+            refreshed: refreshed.map(|arrival| arrival.clock.into()),
             refresh_token_until,
-            leftovers,
+            leftovers: evidence.leftovers(),
+            readers: place.file().map(platform::other_readers).unwrap_or_default(),
+            renewal: make_new(&settings.hosts.token_page(), &place),
+            place,
         }
     }
 }
 
-/// What the next run would do about this token, in short, if there is anything to tell of it.
-fn judge(
-    settings: &Settings,
-    place: &Place,
-    saved: &SavedPairs,
-    pair: Option<&Credentials>,
-    token: Option<&Digest>,
-    owner: Option<&Claims>,
-) -> Option<Verdict> {
-    let page = settings.hosts.token_page();
-    let set_aside: Vec<_> = saved.set_aside.iter().map(Saved::from).collect();
-    let journal = match (&saved.journal, &saved.received) {
-        (_, Some(received)) => {
-            let is_in_creds = pair.is_some_and(|pair| received.response.is_in(pair));
-            let failure = saved.journal.as_ref().and_then(|found| found.failure.as_ref());
-            JournalState::Received { pair: received.into(), is_in_creds, failure }
-        }
-        // One that is not of this token says nothing about it.
-        (Some(found), None) if found.spent.is_none() || found.spent.as_ref() == token => {
-            JournalState::Unanswered {
-                spent: found.spent.as_ref(),
-                failure: found.failure.as_ref(),
-            }
-        }
-        _ => JournalState::None,
-    };
-    let state = State {
-        creds: token,
-        owner: owner.filter(|_| token.is_none()),
-        journal,
-        set_aside: &set_aside,
-        spent: &saved.spent,
-        now: LocalTime::now(),
-    };
-    match recovery::decide(&state) {
-        Recovery::CommitJournal { .. } | Recovery::Restore { .. } => {
-            Some((PairState::Interrupted, None))
-        }
-        Recovery::OlderCopy { since } => {
-            let error = Error::older_copy(place, &since.to_string(), &page);
-            Some((PairState::OlderCopy, Some(error)))
-        }
-        Recovery::Nothing(PriorAttempt { failure: Some(failure), .. }) if failure.is_refusal => {
-            let error = Error::noted(&failure.message, &failure.help, failure.exit_code);
-            Some((PairState::Refused, Some(error)))
-        }
-        Recovery::Nothing(prior) => prior.in_doubt.then_some((PairState::InDoubt, None)),
-        Recovery::Report(_)
-        | Recovery::DropJournal
-        | Recovery::SetJournalAside
-        | Recovery::SeveralAccounts
-        | Recovery::NoTokens => None,
-    }
+/// All that is found around the pair.
+pub(super) struct Evidence<'a> {
+    pub(super) settings: &'a Settings,
+    pub(super) files: &'a Files,
+    pub(super) saved: &'a SavedPairs,
+    pub(super) place: &'a Place,
+    /// The refresh token of the pair.
+    pub(super) token: Option<Digest>,
 }
 
-fn expired(settings: &Settings, place: &Place) -> Verdict {
-    let error = Error::expired(place, &settings.hosts.token_page());
-    (PairState::Expired, Some(error))
-}
-
-/// What stands beside creds.json, and is not always there.
-fn leftovers(
-    settings: &Settings,
-    files: &Files,
-    spent: &SpentTokens,
-    place: &Place,
-    token: Option<&Digest>,
-) -> Vec<Leftover> {
-    let folder = files.creds.parent().into_iter().flat_map(fs::read_dir).flatten().flatten();
-    let own = files.creds.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let mut names: Vec<_> =
-        folder.filter_map(|entry| entry.file_name().into_string().ok()).collect();
-    names.sort_unstable();
-    let describe = |name: String| {
-        let path = files.creds.with_file_name(&name);
-        let meaning = match name.strip_prefix(&own)? {
-            ".rotation" => of_journal(settings, files, &path, place, token),
-            rest if rest.starts_with(".rotation.old") => {
-                of_set_aside(settings, files, &path, spent)
-            }
-            rest if rest.starts_with(".damaged") => {
-                "what a run found in creds.json and could not use; delete it when you do not need it"
-                    .to_owned()
-            }
-            rest if rest == ".new" || rest.starts_with(".lock.") => {
-                "unfinished; safe to delete when no program is running".to_owned()
-            }
-            _ => return None,
+impl Evidence<'_> {
+    fn of_pair(&self, pair: &Credentials, noted: Option<Verdict>, is_over: bool) -> Verdict {
+        let expired = || {
+            let error = Error::expired(self.place, &self.settings.hosts.token_page());
+            (PairState::Expired, Some(error))
         };
-        Some(Leftover { path, meaning })
-    };
-    names.into_iter().filter_map(describe).collect()
-}
-
-fn of_journal(
-    settings: &Settings,
-    files: &Files,
-    path: &Path,
-    place: &Place,
-    token: Option<&Digest>,
-) -> String {
-    if files.are_in_use() {
-        return "another program is refreshing the tokens".to_owned();
+        let judged = self.judge(Some(pair), self.token.as_ref(), None).or(noted);
+        judged.or_else(|| is_over.then(expired)).unwrap_or((PairState::Usable, None))
     }
-    match Found::read(files, path) {
-        Err(problem) => format!("the journal of a refresh, which cannot be used: {problem}"),
-        Ok(None) => "the journal of a refresh that has just ended".to_owned(),
-        Ok(Some(found)) => {
-            let began = Timestamp::from(found.time);
-            let next = SavedPair::of(path, &found, &settings.hosts).map(|pair| pair.next);
-            let of_failure = |failure: &Failure| {
-                let (time, message) = (Timestamp::from(failure.time), &failure.message);
-                format!("the note of a refresh that failed ({time}): {message}")
-            };
-            match (&found.failure, next.is_none()) {
-                (Some(failure), _)
-                    if failure.unused.is_some() && failure.unused.as_ref() == token =>
-                {
-                    of_failure(failure)
-                }
-                (_, false) if next.as_ref() == token => {
-                    format!(
-                        "the journal of a refresh that is complete ({began}); the next refresh removes it"
-                    )
-                }
-                (_, false) if place.secret().is_some() && token.is_none() => format!(
-                    "the journal of a refresh ({began}); the next run puts its tokens in the vault, if they are not there yet"
-                ),
-                (_, false) if found.spent.as_ref() == token || token.is_none() => format!(
-                    "the new tokens of a refresh that was cut off ({began}); the next run puts them in place"
-                ),
-                (_, false) => format!(
-                    "the new tokens of a refresh ({began}); {place} has other ones, so the next run sets them aside"
-                ),
-                (Some(failure), true) => of_failure(failure),
-                (None, true) => format!(
-                    "a refresh was cut off before a response arrived ({began}); the next run tries the refresh token once more"
-                ),
+
+    /// Whose the tokens are that cannot be used, as far as the file tells, and what becomes of them.
+    fn without_pair(&self, unusable: Verdict) -> (Claims, Verdict) {
+        let bytes = text::read(&self.settings.creds).unwrap_or_default();
+        let owner = Claims::within(&String::from_utf8_lossy(&bytes));
+        let token = lone_refresh_token(&bytes).map(|token| token.digest());
+        let verdict = match self.judge(None, token.as_ref(), owner.as_ref()) {
+            Some((PairState::Interrupted, _)) if unusable.0 != PairState::NotRead => {
+                (PairState::Interrupted, None)
             }
-        }
+            _ => unusable,
+        };
+        (owner.unwrap_or_default(), verdict)
     }
-}
 
-fn of_set_aside(settings: &Settings, files: &Files, path: &Path, spent: &SpentTokens) -> String {
-    let found = match Found::read(files, path) {
-        Err(problem) => {
-            return format!("tokens that were set aside, and cannot be read: {problem}");
+    /// What the next run would do about this token, in short, if there is anything to tell of it.
+    fn judge(
+        &self,
+        pair: Option<&Credentials>,
+        token: Option<&Digest>,
+        owner: Option<&Claims>,
+    ) -> Option<Verdict> {
+        let journal = self.saved.journal.as_ref().and_then(|journal| journal.spent.as_ref());
+        let is_of_another = journal.is_some() && journal != token;
+        match findings::decide(self.saved, pair, token, owner.filter(|_| token.is_none())) {
+            Recovery::CommitJournal { .. } | Recovery::Restore { .. } => {
+                Some((PairState::Interrupted, None))
+            }
+            Recovery::OlderCopy { since } => {
+                let page = self.settings.hosts.token_page();
+                let error = Error::older_copy(self.place, &since.to_string(), &page);
+                Some((PairState::OlderCopy, Some(error)))
+            }
+            // A journal of another token says nothing about this one.
+            Recovery::Nothing(_) if is_of_another => None,
+            Recovery::Nothing(PriorAttempt { in_doubt, failure }) => match failure {
+                Some(failure) if failure.is_refusal => {
+                    let error = Error::noted(&failure.message, &failure.help, failure.exit_code);
+                    Some((PairState::Refused, Some(error)))
+                }
+                _ => in_doubt.then_some((PairState::InDoubt, None)),
+            },
+            Recovery::Report(_)
+            | Recovery::DropJournal
+            | Recovery::SetJournalAside
+            | Recovery::SeveralAccounts
+            | Recovery::NoTokens => None,
         }
-        Ok(found) => found,
-    };
-    let pair = found.as_ref().and_then(|found| SavedPair::of(path, found, &settings.hosts));
-    match pair {
-        None => "set aside, and holds no tokens".to_owned(),
-        Some(pair) if spent.newest(&pair.next).is_some() => {
-            "tokens that were set aside and have been used since; the next refresh removes them"
-                .to_owned()
-        }
-        Some(pair) => format!(
-            "tokens that were set aside, because creds.json had others ({}); they are used if those are refused",
-            pair.account()
-        ),
     }
 }

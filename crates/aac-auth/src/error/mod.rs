@@ -160,6 +160,14 @@ impl Error {
         &self.0.cause
     }
 
+    /// The same error where the request was to be sent again, and its body cannot be.
+    pub(crate) fn with_body_consumed(self) -> Self {
+        match self.0.http {
+            Some(http) => Self::status(HttpError { body_consumed: true, ..http }),
+            None => self,
+        }
+    }
+
     /// Whether the server did not respond in time.
     pub(crate) fn is_timeout(&self) -> bool {
         matches!(self.0.cause, Cause::Transport(NetworkError::Timeout(_)))

@@ -1,4 +1,4 @@
-use crate::api::json;
+use crate::api::raw;
 use crate::error::Result;
 use crate::output::Output;
 
@@ -36,7 +36,7 @@ impl JsonArray {
         if output.is_terminal()
             && let Ok(row) = serde_json::from_str(row)
         {
-            let text = json::indented(row).replace('\n', "\n  ");
+            let text = raw::indented(row).replace('\n', "\n  ");
             return output.write_json(&format!("  {text}"));
         }
         output.write_json(row)

@@ -7,7 +7,8 @@ use crate::rotation::recovery::{self, JournalState, Recovery, Saved, State};
 use crate::store::saved::{SavedPair, SavedPairs};
 use crate::store::{Content, Exclusive};
 use crate::tokens::claims::{Claims, LocalTime};
-use crate::tokens::secret::RefreshToken;
+use crate::tokens::credentials::Credentials;
+use crate::tokens::secret::{Digest, RefreshToken};
 
 /// What the store holds, and what earlier runs have saved.
 pub(super) struct Findings {
@@ -60,33 +61,11 @@ impl Findings {
     pub(super) fn decide(&self) -> Recovery {
         let Self { content, saved } = self;
         let creds = content.token.as_ref().map(RefreshToken::digest);
-        let set_aside: Vec<_> = saved.set_aside.iter().map(Saved::from).collect();
-        let journal = match (&saved.journal, &saved.received) {
-            (None, _) => JournalState::None,
-            (Some(found), Some(received)) => JournalState::Received {
-                pair: received.into(),
-                is_in_creds: (content.pair.as_ref())
-                    .is_ok_and(|pair| received.response.is_in(pair)),
-                failure: found.failure.as_ref(),
-            },
-            (Some(found), None) => JournalState::Unanswered {
-                spent: found.spent.as_ref(),
-                failure: found.failure.as_ref(),
-            },
-        };
         let owner = match content.token {
             Some(_) => None,
             None => Claims::within(&String::from_utf8_lossy(&content.bytes)),
         };
-        let decided = recovery::decide(&State {
-            creds: creds.as_ref(),
-            owner: owner.as_ref(),
-            journal,
-            set_aside: &set_aside,
-            spent: &saved.spent,
-            now: LocalTime::now(),
-        });
-        match decided {
+        match decide(saved, content.pair.as_ref().ok(), creds.as_ref(), owner.as_ref()) {
             // What another machine says of the token counts as well.
             Recovery::Nothing(mut prior) => {
                 prior.in_doubt |= content.in_doubt;
@@ -95,6 +74,37 @@ impl Findings {
             decided => decided,
         }
     }
+}
+
+/// What a run does with what earlier runs have saved, beside this pair, or this token alone, or the tokens
+/// of this owner that cannot be used.
+pub(crate) fn decide(
+    saved: &SavedPairs,
+    pair: Option<&Credentials>,
+    token: Option<&Digest>,
+    owner: Option<&Claims>,
+) -> Recovery {
+    let set_aside: Vec<_> = saved.set_aside.iter().map(Saved::from).collect();
+    let journal = match (&saved.journal, &saved.received) {
+        (None, _) => JournalState::None,
+        (Some(found), Some(received)) => JournalState::Received {
+            pair: received.into(),
+            is_in_creds: pair.is_some_and(|pair| received.response.is_in(pair)),
+            failure: found.failure.as_ref(),
+        },
+        (Some(found), None) => JournalState::Unanswered {
+            spent: found.spent.as_ref(),
+            failure: found.failure.as_ref(),
+        },
+    };
+    recovery::decide(&State {
+        creds: token,
+        owner,
+        journal,
+        set_aside: &set_aside,
+        spent: &saved.spent,
+        now: LocalTime::now(),
+    })
 }
 
 impl<'a> From<&'a SavedPair> for Saved<'a> {

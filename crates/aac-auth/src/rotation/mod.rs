@@ -13,7 +13,7 @@ pub(crate) mod attempts;
 mod commit;
 #[cfg(test)]
 mod exploration;
-mod findings;
+pub(crate) mod findings;
 pub(crate) mod recovery;
 pub(crate) mod refresh;
 mod restoring;

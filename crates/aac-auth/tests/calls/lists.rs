@@ -136,20 +136,6 @@ fn a_list_that_may_be_cut_off_is_told() {
     }
 }
 
-#[test]
-fn an_offset_that_is_ignored_is_told_and_one_beyond_all_numbers_is_the_end() {
-    // What was to be skipped comes: a second time, or more rows than are left.
-    for (rows, count, offset) in [(3, None, 2), (100, Some(234), 200)] {
-        let case =
-            server(move |_, _| json!({ "data": numbered(rows), "count": count }).to_string());
-        let error = client(&case).rows("/x").offset(offset).find_map(Result::err).unwrap();
-        assert!(error.to_string().contains("sends rows to be skipped (GET "), "{error}");
-    }
-    let case = server(|_, _| r#"{"data":[{"id":1}]}"#.to_owned());
-    // A row or an error, and no panic.
-    assert!(client(&case).rows("/x").offset(u64::MAX).take(10).count() > 0);
-}
-
 /// 250 users, of whom each page has others unless they are sorted.
 fn unstable(refuses_to_sort: bool) -> Case {
     server_of(move |target| {
