@@ -73,15 +73,11 @@
 //! `server/inject.rs`: `before` is for faults that replace the handling of a request, `after` for
 //! faults of its response.
 
-mod cargo_env;
 mod clock;
 mod faults;
 mod http;
-mod kv;
-mod log;
 mod options;
 mod platform;
-mod random;
 mod routes;
 mod sandbox;
 mod server;
@@ -90,13 +86,12 @@ mod tokens;
 mod vault;
 mod workspace;
 
-pub use cargo_env::is_set_by_cargo;
 pub use faults::{Fault, FaultError, FaultKind, Target};
-pub use kv::{Operation, SecretVersion, VaultCounters};
 pub use options::{Options, Paging, RefreshTokens, VaultOptions};
+pub use platform::is_set_by_cargo;
 pub use sandbox::Sandbox;
 #[cfg(feature = "tls")]
 pub use server::tls::Certificate;
-pub use state::{Counters, Hold, Request, VaultRequest};
+pub use state::{Counters, Hold, Request};
 pub use tokens::Tokens;
-pub use vault::{Lag, Vault};
+pub use vault::{Lag, Operation, SecretVersion, Vault, VaultCounters};
