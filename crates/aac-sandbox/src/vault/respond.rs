@@ -145,10 +145,15 @@ fn write(
     body: &Value,
     fault: Option<&FaultKind>,
 ) -> Reply {
-    let cas = match &body["options"]["cas"] {
-        Value::Null if body["options"].get("cas").is_some() => Some(0),
+    let cas = match &body["options"] {
         Value::Null => None,
-        cas => match cas.as_str().map_or_else(|| cas.to_string(), str::to_owned).parse() {
+        Value::Object(options) => options.get("cas"),
+        _ => return refuse(400, &["error converting input for field \"options\""]),
+    };
+    let cas = match cas {
+        None => None,
+        Some(Value::Null) => Some(0),
+        Some(cas) => match cas.as_str().map_or_else(|| cas.to_string(), str::to_owned).parse() {
             Ok(cas) => Some(cas),
             Err(_) => return refuse(400, &["error parsing check-and-set parameter"]),
         },

@@ -162,6 +162,7 @@ fn a_body_that_is_no_document_is_refused() {
         "[1]",
         r#"{"data":"x"}"#,
         r#"{"data":7}"#,
+        r#"{"data":{},"options":"x"}"#,
     ] {
         assert_eq!(client.send("POST", AAC, body).status, 400, "{body}");
     }
