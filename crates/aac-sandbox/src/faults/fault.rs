@@ -75,6 +75,11 @@ impl Fault {
         Self { target, kind, times: Some(1), skip: 0 }
     }
 
+    /// Whether it is still to happen to requests of that target.
+    pub(super) fn is_for(&self, target: Target) -> bool {
+        self.times != Some(0) && self.target.covers(target)
+    }
+
     /// Makes it happen that many times.
     pub fn times(self, times: u32) -> Self {
         Self { times: Some(times), ..self }

@@ -13,10 +13,9 @@ pub use target::Target;
 pub(crate) struct Queue(pub(crate) Vec<Fault>);
 
 impl Queue {
-    /// The fault that applies to the next request of a target.
+    /// Takes the fault that applies to the next request of a target.
     pub(crate) fn next(&mut self, target: Target) -> Option<FaultKind> {
-        self.0.retain(|fault| fault.times != Some(0));
-        let fault = self.0.iter_mut().find(|fault| fault.target.covers(target))?;
+        let fault = self.0.iter_mut().find(|fault| fault.is_for(target))?;
         if fault.skip > 0 {
             fault.skip -= 1;
             return None;
@@ -25,6 +24,12 @@ impl Queue {
             *times -= 1;
         }
         Some(fault.kind.clone())
+    }
+
+    /// The same, but leaves it there.
+    pub(crate) fn peek(&self, target: Target) -> Option<&FaultKind> {
+        let fault = self.0.iter().find(|fault| fault.is_for(target))?;
+        (fault.skip == 0).then_some(&fault.kind)
     }
 }
 

@@ -73,12 +73,13 @@ impl Server {
             Some(operation) => respond::target(operation),
             None => Target::of(&head.method, head.uri.path()),
         };
-        let fault = self.shared.state().faults.next(target);
-        let body = match fault {
-            Some(FaultKind::TooLarge) => Bytes::new(),
-            _ => to_bytes(Body::new(body), MAX_BODY).await.map_err(|_| NoResponse)?,
+        // Of a request that is too large, the body is not read.
+        let refused = self.shared.state().faults.peek(target) == Some(&FaultKind::TooLarge);
+        let body = match refused {
+            true => Bytes::new(),
+            false => to_bytes(Body::new(body), MAX_BODY).await.map_err(|_| NoResponse)?,
         };
-        self.record(&connection, operation, target, &head, &body, fault.is_some());
+        let fault = self.record(&connection, operation, target, &head, &body);
 
         // hyper drops this future when the client leaves. A separate task goes on: a server that
         // has begun to rotate a token finishes, whether or not the client waits.
@@ -105,7 +106,7 @@ impl Server {
         }
     }
 
-    /// Counts and records a request.
+    /// Counts and records a request. Returns the fault that applies to it.
     fn record(
         &self,
         connection: &Connection,
@@ -113,25 +114,18 @@ impl Server {
         target: Target,
         head: &Parts,
         body: &[u8],
-        has_fault: bool,
-    ) {
+    ) -> Option<FaultKind> {
         let mut state = self.shared.state();
-        state.counters.faults += u64::from(has_fault);
-        let log = match (operation, target) {
-            (Some(operation), _) => {
-                state.vault.count(operation);
-                &mut state.vault_log
-            }
-            (None, Target::Token) => {
-                state.counters.token_requests += 1;
-                &mut state.log
-            }
-            (None, _) => {
-                state.counters.api_calls += 1;
-                &mut state.log
-            }
-        };
+        match (operation, target) {
+            (Some(operation), _) => state.vault.count(operation),
+            (None, Target::Token) => state.counters.token_requests += 1,
+            (None, _) => state.counters.api_calls += 1,
+        }
+        let log = if connection.is_vaults { &mut state.vault_log } else { &mut state.log };
         log.record(connection.number, operation, head, body);
+        let fault = state.faults.next(target);
+        state.counters.faults += u64::from(fault.is_some());
+        fault
     }
 
     async fn handle(

@@ -23,6 +23,8 @@ pub(crate) struct Store {
     pub(crate) secret: Option<Secret>,
     /// The documents of a version 1 engine, by path.
     pub(crate) plain: BTreeMap<String, Value>,
+    /// Counts the changes, as the index of a Raft log does.
+    pub(crate) index: u64,
 }
 
 impl Store {
@@ -134,6 +136,7 @@ impl Engine {
     /// Changes the store. Returns what the change returns.
     pub(crate) fn change<T>(&mut self, change: impl FnOnce(&mut Store) -> T) -> T {
         self.before = self.store.clone();
+        self.store.index += 1;
         change(&mut self.store)
     }
 

@@ -10,7 +10,7 @@ use super::SecretVersion;
 use super::engine::{Engine, Operation, PATH, Refusal, Store, Write};
 use crate::faults::{FaultKind, Target};
 use crate::http::Note;
-use crate::http::responses::{vault_errors, vault_json};
+use crate::http::responses::{vault_errors, vault_json, with_header};
 use crate::state::Shared;
 use crate::tokens::random;
 
@@ -50,6 +50,10 @@ pub(crate) fn serve(
     respond(engine, request, body, fault).unwrap_or_else(|refused| *refused)
 }
 
+/// How far the log of a node has got. A client sends it back, so that a node that is not there yet
+/// forwards the request.
+const INDEX: &str = "x-vault-index";
+
 fn respond(engine: &mut Engine, request: &Parts, body: &[u8], fault: Option<&FaultKind>) -> Reply {
     let Some(path) = request.uri.path().strip_prefix("/v1/") else {
         return refuse(404, &[]);
@@ -81,7 +85,11 @@ fn respond(engine: &mut Engine, request: &Parts, body: &[u8], fault: Option<&Fau
     if path != PATH {
         return refuse(404, &[]);
     }
+    let header = |name| request.headers.get(name).and_then(|value| value.to_str().ok());
+    let required = header(INDEX).and_then(|index| index.parse().ok());
+    let forwards = header("x-vault-inconsistent") == Some("forward-active-node");
     let standby = engine.standby(fault == Some(&FaultKind::Stale)).cloned();
+    let standby = standby.filter(|store| !forwards || required <= Some(store.index));
     match operation {
         Operation::Write => write(engine, standby.as_ref(), &body, fault),
         _ => read(engine, standby.as_ref().unwrap_or(&engine.store), request.uri.query()),
@@ -185,8 +193,9 @@ fn write(
         Ok(number) => {
             let version =
                 engine.store.secret.as_ref().and_then(|s| s.version(number, engine.now()));
-            let data = metadata(&version.expect("written"));
-            Ok(Note::on(answer(200, &data, &Value::Null), format!("version {number}")))
+            let response = answer(200, &metadata(&version.expect("written")), &Value::Null);
+            let response = with_header(response, INDEX, engine.store.index);
+            Ok(Note::on(response, format!("version {number}")))
         }
         Err(Refusal::Mismatch) => {
             refuse(400, &["check-and-set parameter did not match the current version"])
@@ -211,8 +220,8 @@ fn read(engine: &Engine, store: &Store, query: Option<&str>) -> Reply {
     };
     let status = if version.data.is_some() { 200 } else { 404 };
     let data = json!({ "data": version.data, "metadata": metadata(&version) });
-    let note = format!("version {}", version.version);
-    Ok(Note::on(answer(status, &data, &Value::Null), note))
+    let response = with_header(answer(status, &data, &Value::Null), INDEX, store.index);
+    Ok(Note::on(response, format!("version {}", version.version)))
 }
 
 fn metadata(version: &SecretVersion) -> Value {
@@ -228,9 +237,11 @@ fn metadata(version: &SecretVersion) -> Value {
 /// A version 1 engine: the whole body is the document, whatever it contains.
 fn kv_v1(engine: &mut Engine, operation: Operation, path: &str, body: Value) -> Reply {
     if operation == Operation::Read {
-        let document = engine.store.plain.get(path);
-        return match document {
-            Some(document) => Ok(answer(200, document, &Value::Null)),
+        return match engine.store.plain.get(path) {
+            Some(document) => {
+                let response = answer(200, document, &Value::Null);
+                Ok(with_header(response, INDEX, engine.store.index))
+            }
             None => refuse(404, &[]),
         };
     }

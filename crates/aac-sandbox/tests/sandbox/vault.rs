@@ -400,8 +400,25 @@ fn a_standby_that_lags_behind() {
         // The active node knows better than what a standby would forward.
         assert_eq!(refusal(&client.write("fourth", cas)), (400, vec![MISMATCH.to_owned()]));
     }
+    // A node that has not reached an index forwards what requires it.
+    let token = sandbox.vault().token();
+    let write = |index: &str, cas| {
+        let headers = [
+            ("X-Vault-Token", token.as_str()),
+            ("X-Vault-Index", index),
+            ("X-Vault-Inconsistent", "forward-active-node"),
+        ];
+        let body = format!(r#"{{"data":{{"text":"fourth"}},"options":{{"cas":{cas}}}}}"#);
+        client.try_send("POST", AAC, &headers, &body).unwrap()
+    };
+    let stale = client.read().header("x-vault-index").to_owned();
+    assert_eq!(write(&stale, 3).status, 400);
+    let newer = (stale.parse::<u64>().unwrap() + 1).to_string();
+    let written = write(&newer, 3);
+    assert_eq!(written.status, 200);
+    assert_ne!(written.header("x-vault-index"), newer);
     drop(lag);
-    assert_eq!(text(), "third");
+    assert_eq!(text(), "fourth");
 }
 
 #[test]
