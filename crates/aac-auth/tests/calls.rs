@@ -250,6 +250,17 @@ fn trouble_that_passes_is_waited_out() {
     });
 }
 
+/// Unlike those of today.
+#[test]
+fn an_access_token_may_need_base64url() {
+    let case = Case::expired(Options::default());
+    case.sandbox.add_fault(Fault::token(FaultKind::Base64Url));
+    for _ in 0..2 {
+        case.run(NONE).assert_ok();
+    }
+    assert_eq!(case.sandbox.counters().refreshes, 1, "its times are read");
+}
+
 #[test]
 fn a_wait_that_is_too_long_is_told() {
     let fault = Fault::api(FaultKind::TooManyRequests(3600)).always();

@@ -253,77 +253,6 @@ mod unix {
         assert!(status.expect("kill runs").success());
     }
 
-    fn agent() -> ureq::Agent {
-        let config = ureq::Agent::config_builder().proxy(None).http_status_as_error(false);
-        config.build().into()
-    }
-
-    /// Spends a refresh token for a new access token.
-    fn refresh(url: &str, refresh_token: &str) -> String {
-        let mut response = agent()
-            .post(format!("{url}/as/token"))
-            .send_form([
-                ("grant_type", "refresh_token"),
-                ("refresh_token", refresh_token),
-                ("client_id", "af1b5321-afe0-48c2-966a-c77d74e98085"),
-            ])
-            .expect("a response");
-        assert_eq!(response.status(), 200);
-        let body = response.body_mut().read_to_string().expect("text");
-        let body: serde_json::Value = serde_json::from_str(&body).expect("JSON");
-        body["access_token"].as_str().expect("a token").to_owned()
-    }
-
-    #[test]
-    fn the_log_shows_queries_and_what_paths_there_are() {
-        let mut running = Running::start(&["--package-size", "123456"]);
-        let dir = PathBuf::from(running.line());
-        let read = |name: &str| std::fs::read_to_string(dir.join(name)).expect("a file");
-        let creds: serde_json::Value = serde_json::from_str(&read("creds.json")).expect("JSON");
-        let url = read("aac_url.txt").trim().to_owned();
-        let token = refresh(&url, creds["refresh_token"].as_str().expect("a token"));
-        let project = read("client_id.txt");
-        let send = |method: &str, path: &str| {
-            let request = ureq::http::Request::builder()
-                .method(method)
-                .uri(format!("{url}{path}"))
-                .header("Authorization", format!("Bearer {token}"))
-                .header("x-api-project-id", project.trim());
-            agent().run(request.body(()).expect("a request")).expect("a response")
-        };
-        let package = send("GET", "/plans/v1/plans/7/package?comment=a%0Ab");
-        assert_eq!(package.body().content_length(), Some(123_456));
-        let long = "x".repeat(300);
-        for (method, path) in [
-            ("GET", format!("/nowhere?{long}")),
-            ("DELETE", "/plans/v1/plans".to_owned()),
-            ("GET", "/plans/v1/plans/current".to_owned()),
-            ("GET", "/as/elsewhere".to_owned()),
-        ] {
-            assert_eq!(send(method, &path).status(), 404, "{method} {path}");
-        }
-
-        running.signal("TERM");
-        let (_, stderr) = running.end();
-        let line = |begin: &str| {
-            let mut lines = stderr.lines();
-            lines
-                .find(|line| line.starts_with(begin))
-                .unwrap_or_else(|| panic!("{begin}: {stderr}"))
-        };
-        line("sandbox: GET /plans/v1/plans/7/package?comment=a%0Ab → 200");
-        let begin =
-            format!("sandbox: GET /nowhere?{}… → 404 the sandbox has /as/token, /", &long[..191]);
-        let unknown = line(&begin);
-        for path in ["/iam/v1/people/{id},", "/plans/v1/plans/{id}/run,", "/sandbox/echo,"] {
-            assert!(unknown.contains(&format!(", {path}")), "{path}: {unknown}");
-        }
-        line("sandbox: DELETE /plans/v1/plans → 404 this path accepts GET, POST");
-        line("sandbox: GET /plans/v1/plans/current → 404 the ID in this path is a number");
-        line("sandbox: GET /as/elsewhere → 404 the sandbox has /as/token");
-        assert!(!stderr.contains(&token));
-    }
-
     #[test]
     fn the_command_finds_the_files_and_not_what_cargo_set() {
         let script = r#"
@@ -403,23 +332,41 @@ mod unix {
     }
 
     #[test]
-    fn without_a_command_it_serves_until_it_is_told_to_end() {
+    fn without_a_command_it_serves_until_it_is_told_to_end_and_logs_each_request() {
         for signal in ["INT", "TERM"] {
             let mut running = Running::start(&["--token-lifetime", "60"]);
             let dir = PathBuf::from(running.line());
-            let read = |name: &str| std::fs::read_to_string(dir.join(name)).expect("a file");
-            let creds: serde_json::Value = serde_json::from_str(&read("creds.json")).expect("JSON");
-            let token = creds["refresh_token"].as_str().expect("a token");
-            refresh(read("aac_url.txt").trim(), token);
+            let program = |name, arguments: &[&str]| {
+                let mut command = acceptance::clean(acceptance::program(name));
+                command.args(arguments).args(["--dir".as_ref(), dir.as_os_str()]);
+                command.output().expect("started")
+            };
+            let token = text(&program("access_token", &[]).stdout).trim_end().to_owned();
+            assert!(token.len() > 500, "{token}");
+            let long = "x".repeat(300);
+            for (method, path) in [
+                ("GET", format!("/nowhere?{long}").as_str()),
+                ("DELETE", "/plans/v1/plans"),
+                ("GET", "/plans/v1/plans/current"),
+            ] {
+                let output = program("raw_call", &[path, "-X", method]);
+                assert_eq!(output.status.code(), Some(4), "{method} {path}: {output:?}");
+            }
 
             running.signal(signal);
             let (status, stderr) = running.end();
             assert_eq!(status.code(), Some(0), "{signal}: {stderr}");
-            let line = "sandbox: POST /as/token → 200 rotated: refresh token #1 → #2 \
-                        (access token lives 60 s)\n";
-            assert!(stderr.contains(line), "{stderr}");
-            assert!(stderr.contains(&format!("export AAC_DIR='{}'", dir.display())), "{stderr}");
-            assert!(!stderr.contains(token));
+            for line in [
+                &format!("export AAC_DIR='{}'", dir.display()),
+                "POST /as/token → 200 rotated: refresh token #1 → #2 (access token lives 60 s)\n",
+                &format!("GET /nowhere?{}… → 404 the sandbox has /as/token, /", &long[..191]),
+                ", /iam/v1/people/{id}, /plans/v1/plans, ",
+                "DELETE /plans/v1/plans → 404 this path accepts GET, POST\n",
+                "GET /plans/v1/plans/current → 404 the ID in this path is a number\n",
+            ] {
+                assert!(stderr.contains(line), "{line}: {stderr}");
+            }
+            assert!(!stderr.contains(&token));
             assert!(!dir.exists(), "{signal}");
         }
     }

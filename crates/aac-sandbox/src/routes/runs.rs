@@ -13,7 +13,7 @@ use crate::clock::Timestamp;
 use crate::http::responses;
 use crate::tokens::random;
 use crate::workspace::Workspace;
-use crate::workspace::runs::{Fate, Runs, Snapshot};
+use crate::workspace::runs::{Fate, Run, Runs};
 
 /// `POST /v4/jobGroups`: runs the recipe that produces a dataset.
 pub(super) async fn run_job(
@@ -46,7 +46,7 @@ pub(super) async fn job(
     Extension(now): Extension<Timestamp>,
     Id(id): Id,
 ) -> Reply {
-    ok(&read(&workspace.jobs, id, now)?.job_group())
+    ok(&read(&workspace.jobs, id, now)?.job_group(now))
 }
 
 /// `GET /v4/jobGroups/{id}/status`: its status, as a bare JSON string.
@@ -55,7 +55,7 @@ pub(super) async fn job_status(
     Extension(now): Extension<Timestamp>,
     Id(id): Id,
 ) -> Reply {
-    ok(&json!(read(&workspace.jobs, id, now)?.status()))
+    ok(&json!(read(&workspace.jobs, id, now)?.status(now)))
 }
 
 /// `GET /plans/v1/planSnapshotRuns/{id}`: a run of a plan.
@@ -64,7 +64,7 @@ pub(super) async fn plan_run(
     Extension(now): Extension<Timestamp>,
     Id(id): Id,
 ) -> Reply {
-    ok(&read(&workspace.plan_runs, id, now)?.plan_run())
+    ok(&read(&workspace.plan_runs, id, now)?.plan_run(now))
 }
 
 /// `GET /v4/jobLibrary`: a page of the jobs.
@@ -73,7 +73,7 @@ pub(super) async fn jobs(
     Extension(now): Extension<Timestamp>,
     query: Query,
 ) -> Reply {
-    let rows = workspace.jobs.seen(now).iter().map(Snapshot::job_group).collect();
+    let rows = workspace.jobs.seen(now).iter().map(|run| run.job_group(now)).collect();
     list::page(&query, workspace.max_page, rows, &["status"])
 }
 
@@ -83,10 +83,10 @@ pub(super) async fn plan_runs(
     Extension(now): Extension<Timestamp>,
     query: Query,
 ) -> Reply {
-    let rows = workspace.plan_runs.seen(now).iter().map(Snapshot::plan_run).collect();
+    let rows = workspace.plan_runs.seen(now).iter().map(|run| run.plan_run(now)).collect();
     list::page(&query, workspace.max_page, rows, &["status"])
 }
 
-fn read(runs: &Runs, id: u64, now: Timestamp) -> Result<Snapshot, Rejection> {
+fn read(runs: &Runs, id: u64, now: Timestamp) -> Result<Run, Rejection> {
     runs.get(id, now).ok_or_else(|| not_found("Run"))
 }

@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::http::header::{ALLOW, AUTHORIZATION};
 use axum::http::request::Parts;
 use axum::http::{Method, Response};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use crate::faults::FaultKind;
 use crate::http::responses::{invalid_client, invalid_grant, oauth, oauth_error, with_header};
@@ -81,45 +81,42 @@ fn refresh(shared: &Shared, refresh_token: &str, fault: Option<&FaultKind>) -> R
     let mint = &shared.mint;
     let mut state = shared.state();
     let policy = state.policy();
-
+    let ledger = &mut state.ledger;
     let outcome = match fault {
         Some(FaultKind::NoRefreshToken) => {
-            state.ledger.access_token_only(mint, refresh_token, policy).map(|access_token| {
-                let note = "a new access token; the refresh token stays valid".to_owned();
-                (Some(access_token), None, note)
-            })
+            let note = "a new access token; the refresh token stays valid".to_owned();
+            let token = ledger.access_token_only(mint, refresh_token, policy);
+            token.map(|token| (json!(token), Value::Null, note))
         }
         _ => {
             let dashes = fault == Some(&FaultKind::Base64Url);
-            state.ledger.refresh(mint, refresh_token, policy, dashes).map(|rotation| {
+            ledger.refresh(mint, refresh_token, policy, dashes).map(|rotation| {
                 let note = format!(
                     "rotated: refresh token #{} → #{} (access token lives {} s)",
                     rotation.from, rotation.to, mint.lifetime
                 );
                 let access_token = match fault {
-                    Some(FaultKind::NoAccessToken) => None,
-                    Some(FaultKind::BadAccessToken) => Some("this-is-no-jwt".to_owned()),
-                    _ => Some(rotation.tokens.access_token),
+                    Some(FaultKind::NoAccessToken) => Value::Null,
+                    Some(FaultKind::BadAccessToken) => json!("this-is-no-jwt"),
+                    _ => json!(rotation.tokens.access_token),
                 };
-                (access_token, Some(rotation.tokens.refresh_token), note)
+                (access_token, json!(rotation.tokens.refresh_token), note)
             })
         }
     };
-
     match outcome {
         Ok((access_token, refresh_token, note)) => {
             state.counters.refreshes += 1;
-            let mut body = json!({});
-            if let Some(token) = access_token {
-                body["access_token"] = json!(token);
-            }
-            body["token_type"] = json!("Bearer");
-            body["expires_in"] = json!(mint.lifetime);
-            if let Some(token) = refresh_token {
-                body["refresh_token"] = json!(token);
-            }
-            body["scope"] = json!(identity::scope());
-            Note::on(oauth(200, &body), note)
+            let mut body = Map::from_iter([
+                ("access_token".to_owned(), access_token),
+                ("token_type".to_owned(), json!("Bearer")),
+                ("expires_in".to_owned(), json!(mint.lifetime)),
+                ("refresh_token".to_owned(), refresh_token),
+                ("scope".to_owned(), json!(identity::scope())),
+            ]);
+            // A fault leaves one out.
+            body.retain(|_, value| !value.is_null());
+            Note::on(oauth(200, &Value::Object(body)), note)
         }
         Err(refusal) => {
             state.counters.refused += 1;

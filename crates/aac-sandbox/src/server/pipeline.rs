@@ -1,7 +1,6 @@
 //! The way of a request through the server: record it, apply a fault, handle it, log it.
 
-use std::fmt;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -65,7 +64,7 @@ impl Server {
         self: Arc<Self>,
         connection: Arc<Connection>,
         request: http::Request<Incoming>,
-    ) -> Result<Response<Body>, NoResponse> {
+    ) -> io::Result<Response<Body>> {
         let (head, body) = request.into_parts();
         let operation =
             connection.is_vaults.then(|| respond::operation(&head.method, head.uri.path()));
@@ -77,14 +76,14 @@ impl Server {
         let refused = self.shared.state().faults.peek(target) == Some(&FaultKind::TooLarge);
         let body = match refused {
             true => Bytes::new(),
-            false => to_bytes(Body::new(body), MAX_BODY).await.map_err(|_| NoResponse)?,
+            false => to_bytes(Body::new(body), MAX_BODY).await.map_err(io::Error::other)?,
         };
         let fault = self.record(&connection, operation, target, &head, &body);
 
         // hyper drops this future when the client leaves. A separate task goes on: a server that
         // has begun to rotate a token finishes, whether or not the client waits.
         let handled = Arc::clone(&self).handle(target, operation, head, body, fault);
-        let outcome = tokio::spawn(handled).await.map_err(|_| NoResponse)?;
+        let outcome = tokio::spawn(handled).await?;
 
         if target == Target::Token {
             self.shared.responses.pass().await;
@@ -100,7 +99,7 @@ impl Server {
             }
             Outcome::Reset => {
                 connection.reset.store(true, Ordering::Relaxed);
-                Err(NoResponse)
+                Err(io::ErrorKind::ConnectionReset.into())
             }
             Outcome::Hang => std::future::pending().await,
         }
@@ -213,7 +212,7 @@ impl Server {
             line = format!("{line} [fault {fault}]");
         }
         // The server goes on if stderr is closed.
-        let _ = writeln!(std::io::stderr().lock(), "sandbox: {line}");
+        let _ = writeln!(io::stderr().lock(), "sandbox: {line}");
     }
 }
 
@@ -232,18 +231,6 @@ fn shown(uri: &Uri) -> String {
     }
     shown
 }
-
-/// The connection ends without a response.
-#[derive(Debug)]
-pub(super) struct NoResponse;
-
-impl fmt::Display for NoResponse {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("no response")
-    }
-}
-
-impl std::error::Error for NoResponse {}
 
 #[cfg(test)]
 mod tests {

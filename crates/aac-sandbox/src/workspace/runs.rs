@@ -43,7 +43,7 @@ impl Fate {
 
 /// One run.
 #[derive(Clone, Copy, Debug)]
-struct Run {
+pub(crate) struct Run {
     id: u64,
     /// The ID of what is run.
     subject: u64,
@@ -69,62 +69,54 @@ impl Run {
         let fate = Fate { end, hidden: Duration::ZERO };
         Self { id, subject, origin, submitted, started, finished, fate }
     }
-}
 
-/// A run as it is at a moment.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Snapshot {
-    run: Run,
-    now: Timestamp,
-}
-
-impl Snapshot {
-    pub(crate) fn status(&self) -> &'static str {
-        match (self.started(), self.finished()) {
+    /// The status at a moment.
+    pub(crate) fn status(&self, now: Timestamp) -> &'static str {
+        match (self.started(now), self.finished(now)) {
             (None, _) => "Created",
             (_, None) => "InProgress",
-            _ => self.run.fate.end,
+            _ => self.fate.end,
         }
     }
 
     /// The run as a job group.
-    pub(crate) fn job_group(&self) -> Value {
+    pub(crate) fn job_group(&self, now: Timestamp) -> Value {
         json!({
-            "id": self.run.id,
-            "status": self.status(),
-            "ranfrom": self.run.origin,
-            "createdAt": self.run.submitted.to_string(),
-            "updatedAt": self.updated().to_string(),
-            "wrangledDataset": { "id": self.run.subject },
+            "id": self.id,
+            "status": self.status(now),
+            "ranfrom": self.origin,
+            "createdAt": self.submitted.to_string(),
+            "updatedAt": self.updated(now).to_string(),
+            "wrangledDataset": { "id": self.subject },
         })
     }
 
     /// The run as a run of a plan.
-    pub(crate) fn plan_run(&self) -> Value {
+    pub(crate) fn plan_run(&self, now: Timestamp) -> Value {
         json!({
-            "id": self.run.id,
-            "status": self.status(),
-            "ranfrom": self.run.origin,
-            "submittedAt": self.run.submitted.to_string(),
-            "startedAt": self.started().map(|time| time.to_string()),
-            "finishedAt": self.finished().map(|time| time.to_string()),
-            "createdAt": self.run.submitted.to_string(),
-            "updatedAt": self.updated().to_string(),
-            "plan": { "id": self.run.subject },
+            "id": self.id,
+            "status": self.status(now),
+            "ranfrom": self.origin,
+            "submittedAt": self.submitted.to_string(),
+            "startedAt": self.started(now).map(|time| time.to_string()),
+            "finishedAt": self.finished(now).map(|time| time.to_string()),
+            "createdAt": self.submitted.to_string(),
+            "updatedAt": self.updated(now).to_string(),
+            "plan": { "id": self.subject },
         })
     }
 
-    fn started(&self) -> Option<Timestamp> {
-        Some(self.run.started).filter(|time| *time <= self.now)
+    fn started(&self, now: Timestamp) -> Option<Timestamp> {
+        Some(self.started).filter(|time| *time <= now)
     }
 
-    fn finished(&self) -> Option<Timestamp> {
-        Some(self.run.finished).filter(|time| *time <= self.now)
+    fn finished(&self, now: Timestamp) -> Option<Timestamp> {
+        Some(self.finished).filter(|time| *time <= now)
     }
 
     /// When it last changed.
-    fn updated(&self) -> Timestamp {
-        self.finished().or(self.started()).unwrap_or(self.run.submitted)
+    fn updated(&self, now: Timestamp) -> Timestamp {
+        self.finished(now).or(self.started(now)).unwrap_or(self.submitted)
     }
 }
 
@@ -160,14 +152,14 @@ impl Runs {
     }
 
     /// The runs that can be seen, oldest first.
-    pub(crate) fn seen(&self, now: Timestamp) -> Vec<Snapshot> {
+    pub(crate) fn seen(&self, now: Timestamp) -> Vec<Run> {
         let is_seen = |run: &&Run| run.submitted.plus(run.fate.hidden) <= now;
-        self.runs().iter().filter(is_seen).map(|run| Snapshot { run: *run, now }).collect()
+        self.runs().iter().filter(is_seen).copied().collect()
     }
 
     /// A run, if it can be seen.
-    pub(crate) fn get(&self, id: u64, now: Timestamp) -> Option<Snapshot> {
-        self.seen(now).into_iter().find(|snapshot| snapshot.run.id == id)
+    pub(crate) fn get(&self, id: u64, now: Timestamp) -> Option<Run> {
+        self.seen(now).into_iter().find(|run| run.id == id)
     }
 
     fn runs(&self) -> MutexGuard<'_, Vec<Run>> {

@@ -156,7 +156,7 @@ fn a_clock_that_differs_dates_the_tokens_and_expires_them() {
 fn the_record_of_a_pair_says_what_its_tokens_do_not() {
     const DAY: i64 = 86_400;
     let sandbox = start(Options { pair_lifetime: 30 * DAY, ..Options::default() });
-    let mut client = Client::new(&sandbox);
+    let client = Client::new(&sandbox);
     let tokens = sandbox.issue();
     let sid = jwt_part(&tokens.access_token, 1)["sid"].as_str().unwrap().to_owned();
     let path = format!("/v4/oAuth2ApiTokens/{sid}");
@@ -167,24 +167,10 @@ fn the_record_of_a_pair_says_what_its_tokens_do_not() {
     assert_eq!(record["status"], "Enabled");
     assert_eq!(client.get("/v4/oAuth2ApiTokens/elsewhere").status, 404);
 
-    sandbox.set_clock_offset(29 * DAY);
-    let tokens = client.refresh(&tokens.refresh_token).tokens();
-    client.token = tokens.access_token;
-    let later = client.get(&path).json();
-    for (field, is_same) in [("createdAt", true), ("expiredAt", true), ("activeAt", false)] {
-        assert_eq!(later[field] == record[field], is_same, "{field}");
-    }
     sandbox.set_clock_offset(30 * DAY);
     assert_eq!(client.refresh(&tokens.refresh_token).json()["error"], "invalid_grant");
-    sandbox.set_clock_offset(29 * DAY);
+    sandbox.set_clock_offset(0);
     sandbox.disable_pairs();
     assert_eq!(client.refresh(&tokens.refresh_token).json()["error"], "invalid_grant");
     assert_eq!(client.get(&path).json()["status"], "Disabled by User");
-
-    let sandbox = start(Options { pair_lifetime: 100, ..Options::default() });
-    let client = Client::new(&sandbox);
-    let sid = jwt_part(&client.token, 1)["sid"].as_str().unwrap().to_owned();
-    sandbox.set_clock_offset(100);
-    let record = client.get(&format!("/v4/oAuth2ApiTokens/{sid}")).json();
-    assert_eq!(record["status"], "Expired");
 }

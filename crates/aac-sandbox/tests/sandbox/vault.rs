@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use aac_sandbox::{Fault, FaultKind, Operation, Options, Sandbox, VaultOptions};
 use serde_json::{Value, json};
 
-use crate::client::{self, LONG, Response, agent, start};
+use crate::client::{self, LONG, Response, start};
 
 const AAC: &str = "/v1/secret/data/aac";
 const MISMATCH: &str = "check-and-set parameter did not match the current version";
@@ -150,26 +150,6 @@ fn a_write_names_the_version_that_it_follows() {
 }
 
 #[test]
-fn a_body_that_is_no_document_is_refused() {
-    let sandbox = start_with(VaultOptions::default());
-    let client = Client::new(&sandbox);
-    for body in [
-        "",
-        "null",
-        r#"{"a":"b"}"#,
-        r#"{"data":"#,
-        "hello",
-        "[1]",
-        r#"{"data":"x"}"#,
-        r#"{"data":7}"#,
-        r#"{"data":{},"options":"x"}"#,
-    ] {
-        assert_eq!(client.send("POST", AAC, body).status, 400, "{body}");
-    }
-    assert_eq!(sandbox.vault().versions().len(), 1);
-}
-
-#[test]
 fn a_deleted_secret_keeps_its_metadata() {
     let sandbox = start_with(VaultOptions::default());
     let client = Client::new(&sandbox);
@@ -277,20 +257,6 @@ fn a_namespace_must_be_named() {
 }
 
 #[test]
-fn version_1_ignores_check_and_set() {
-    let sandbox = start_with(VaultOptions { kv_v1: true, ..VaultOptions::default() });
-    let client = Client::new(&sandbox);
-    let path = format!("/v1/{}", sandbox.vault().path());
-    assert_eq!(path, "/v1/secret/aac");
-    assert_eq!(client.send("GET", &path, "").json()["data"], json!({ "text": "first" }));
-    let written = client.send("POST", &path, r#"{"options":{"cas":7},"data":{"b":1,"a":"x"}}"#);
-    assert_eq!((written.status, written.body.as_str()), (204, ""));
-    let document = r#"{"data":{"a":"x","b":1},"options":{"cas":7}}"#;
-    assert_eq!(client.send("GET", &path, "").json()["data"].to_string(), document);
-    assert_eq!(refusal(&client.root("GET", AAC, "")), (404, vec![]));
-}
-
-#[test]
 fn the_clock_of_the_vault_dates_versions_and_responses() {
     const DAY: Duration = Duration::from_secs(24 * 60 * 60);
     let clock_offset = DAY.as_secs().cast_signed();
@@ -326,59 +292,6 @@ fn requests_are_counted_and_recorded_without_their_secrets() {
     }
     assert!(requests[1].body.is_empty() && !format!("{requests:?}").contains(&token));
     assert!(sandbox.requests().is_empty(), "they are none of the cloud's");
-}
-
-#[test]
-fn responses_of_faults() {
-    // The fault; status and part of the body of a read, and of a write that is not applied.
-    for (fault, of_read, of_write) in [
-        ("400", Some((400, "errors")), None),
-        ("403", Some((403, "permission denied")), Some((403, "permission denied"))),
-        ("404", Some((404, r#"{"errors":[]}"#)), None),
-        ("429=7", Some((429, "quota exceeded")), Some((429, "quota exceeded"))),
-        ("500", Some((500, "errors")), Some((500, "errors"))),
-        ("502", Some((502, "<title>502")), None),
-        ("503", Some((503, "<title>503")), None),
-        ("sealed", Some((503, "Vault is sealed")), Some((503, "Vault is sealed"))),
-        ("redirect", Some((307, "")), Some((307, ""))),
-        ("html-200", Some((200, "<title>Sign in")), None),
-        ("empty", Some((200, "")), None),
-        ("cas-mismatch", None, Some((400, MISMATCH))),
-        ("no-quorum", None, Some((500, "active cluster node not found"))),
-    ] {
-        for (target, expected) in [("vault-read", of_read), ("vault-write", of_write)] {
-            let Some((status, text)) = expected else { continue };
-            let sandbox = with_fault(&format!("{target}:{fault}"));
-            let client = Client::new(&sandbox);
-            let response = match target {
-                "vault-read" => client.read(),
-                _ => client.write("second", 1),
-            };
-            assert_eq!(response.status, status, "{fault}: {response:?}");
-            assert!(response.body.contains(text), "{fault}: {response:?}");
-            assert_eq!(response.header("retry-after"), if fault == "503" { "1" } else { "" });
-            assert_ne!(response.header("date"), "", "{fault}");
-            assert_eq!(stored(&sandbox), (1, "first".to_owned()), "{fault}");
-            assert_eq!(client.write("second", 1).status, 200, "{fault}: afterwards");
-        }
-    }
-    for fault in ["cut", "reset-after"] {
-        let sandbox = with_fault(&format!("vault-write:{fault}"));
-        let client = Client::new(&sandbox);
-        let token = sandbox.vault().token();
-        let body = r#"{"data":{"text":"second"},"options":{"cas":1}}"#;
-        client.try_send("POST", AAC, &[("X-Vault-Token", &token)], body).expect_err(fault);
-        assert_eq!(stored(&sandbox), (2, "second".to_owned()), "{fault}");
-    }
-    for (fault, version) in [("hang", 1), ("hang-after", 2)] {
-        let sandbox = with_fault(&format!("vault-write:{fault}"));
-        let request = agent(Some(Duration::from_millis(300)))
-            .post(format!("{}{AAC}", sandbox.vault().url()))
-            .header("X-Vault-Token", sandbox.vault().token());
-        let result = request.send(r#"{"data":{"text":"second"}}"#);
-        assert!(matches!(result, Err(ureq::Error::Timeout(_))), "{fault}: {result:?}");
-        assert_eq!(stored(&sandbox).0, version, "{fault}");
-    }
 }
 
 #[test]
