@@ -14,6 +14,10 @@ use crate::http::responses::{vault_errors, vault_json, with_header};
 use crate::state::Shared;
 use crate::tokens::random;
 
+/// How far the log of a node has got. A client sends it back, so that a node that is not there yet
+/// forwards the request.
+const INDEX: &str = "x-vault-index";
+
 /// What a request is about.
 pub(crate) fn operation(method: &Method, path: &str) -> Operation {
     match *method {
@@ -49,10 +53,6 @@ pub(crate) fn serve(
     let engine = &mut shared.state().vault;
     respond(engine, request, body, fault).unwrap_or_else(|refused| *refused)
 }
-
-/// How far the log of a node has got. A client sends it back, so that a node that is not there yet
-/// forwards the request.
-const INDEX: &str = "x-vault-index";
 
 fn respond(engine: &mut Engine, request: &Parts, body: &[u8], fault: Option<&FaultKind>) -> Reply {
     let Some(path) = request.uri.path().strip_prefix("/v1/") else {
