@@ -27,61 +27,58 @@
 //!   comes within [`Options::grace`]. Both are settings of PingOne, the product behind the service.
 //!   How Alteryx has set them is not known, so the defaults are the strictest.
 //! - A refresh that has begun is finished even if the client has left.
-//! - The claims of the tokens, their order, types and lifetimes; but the last one of access tokens.
+//! - The claims of the tokens, their order, types, lifetimes and encoding, which plain base64 decodes
+//!   once it is padded. The vendor's example programs rely on that.
 //! - The order in which the layers check a request, and the format of each layer's errors: the
 //!   Google front end, the Apigee gateway, the platform, the authorization server.
 //! - The body of `/iam/v1/workspaces/current`, byte for byte as documented; the fields of people as
-//!   observed, in that order; the fields of administrators and of started jobs as documented.
+//!   observed, in that order; the fields of started jobs as documented.
 //! - The parameters and the envelope of lists. For plans: which call creates, changes, deletes,
 //!   runs, exports and imports what, and the status of each response but that of a run.
-//! - The quotas per minute, their headers, and the text of a rejection. They are documented for
-//!   `/v4` and assumed to be the same for `/plans/v1`.
 //! - The status of a run: created, in progress; complete, failed or canceled. `…/status` is a bare
 //!   JSON string.
 //! - The fields of the record of a pair of tokens, and its states but that of an administrator.
 //! - The vault: versions, check-and-set, `?version=`, deletion, the policy of `read` and `update`,
-//!   `X-Vault-Index`, sealing, the errors with their texts and the order of the checks. So is an
-//!   engine of version 1. `crates/acceptance/tests/vault_cluster.rs` asks a real OpenBao the same.
+//!   sealing, the statuses and the order of the checks. So is an engine of version 1.
+//!   `crates/acceptance/tests/vault_cluster.rs` asks a real OpenBao the same.
 //! - A standby that lags behind: its reads are old, and it refuses a check-and-set that is valid.
 //!
 //! # What is invented
 //!
 //! - Signatures are random bytes, since only the server could verify them.
-//! - The people, the plans and their past runs, which tell a little story; the fields of plans; `/sandbox/echo`, which shows a client its own request,
-//!   or the length and checksum of a large one.
-//! - The contents of a package: a plan, and padding up to [`Options::package_size`]. An import reads
-//!   only the beginning of its file and keeps only the name.
+//! - The people, the plans and their past runs, which tell a little story; the fields of plans;
+//!   `/sandbox/echo`, which shows a client its own request, or the length of a large one.
+//! - The contents of a package: a plan, and padding up to [`Options::package_size`]. An import keeps
+//!   only the name of the plan.
 //! - How long a run takes ([`Options::run_time`]). It fails, is canceled, or cannot be seen at first
-//!   only if a fault says so. The other fields of runs, and of their lists. The minute of a quota begins with its first call. The names of all quotas but that of jobs.
+//!   only if a fault says so. The other fields of runs, and of their lists.
+//! - There are no quotas: only a fault sends 429.
 //! - The texts of `invalid_grant` and of a few faults, which are not published. A client should not
 //!   depend on any text.
-//! - The body of a rejected request is read to its end first, so that the response always arrives.
+//! - The body of a request is read to its end before anything is rejected, so that the response
+//!   always arrives.
 //! - The vault has one address; whether an active node or a standby serves a request is up to
-//!   [`Vault::lag`] and the faults. It has no `metadata`, `undelete` or `destroy` endpoints, custom
-//!   metadata or PATCH; the methods of [`Vault`] stand for them. A body that is not JSON is refused
-//!   without naming the character. Nothing is stored, so that nothing is encrypted.
+//!   [`Vault::lag`] and the faults. It has one secret, and no endpoints but that; the methods of
+//!   [`Vault`] stand for them. Numbers stay as they were sent, where a real one makes doubles of
+//!   them. Nothing is stored, so that nothing is encrypted.
 //! - One address serves what the cloud spreads over three hosts: API, platform, tokens.
 //!
 //! # How to add to it
 //!
 //! To add an endpoint, write a function in a module of `routes` and add a line to `paths!` in
-//! `routes/mod.rs`. `routes/workspaces.rs` is an example. The gateway is already in front of it.
+//! `routes/mod.rs`. `people::workspace` is an example. The gateway is already in front of it.
 //!
-//! What the vault responds is in `server/vault.rs`; what it stores, in `kv`.
+//! What the vault responds is in `vault/respond.rs`; what it stores, in `vault/engine.rs`.
 //!
-//! To add a fault, add a line to `kinds!` in `faults/kind.rs`. The compiler then leads you to
+//! To add a fault, add a line to `kinds!` in `faults/kind.rs`, and what it does to
 //! `server/inject.rs`: `before` is for faults that replace the handling of a request, `after` for
 //! faults of its response.
 
-mod cargo_env;
 mod clock;
 mod faults;
 mod http;
-mod kv;
-mod log;
 mod options;
 mod platform;
-mod random;
 mod routes;
 mod sandbox;
 mod server;
@@ -90,13 +87,12 @@ mod tokens;
 mod vault;
 mod workspace;
 
-pub use cargo_env::is_set_by_cargo;
 pub use faults::{Fault, FaultError, FaultKind, Target};
-pub use kv::{Operation, SecretVersion, VaultCounters};
 pub use options::{Options, Paging, RefreshTokens, VaultOptions};
+pub use platform::is_set_by_cargo;
 pub use sandbox::Sandbox;
 #[cfg(feature = "tls")]
 pub use server::tls::Certificate;
-pub use state::{Counters, Hold, Request, VaultRequest};
+pub use state::{Counters, Hold, Request};
 pub use tokens::Tokens;
-pub use vault::{Lag, Vault};
+pub use vault::{Lag, Operation, SecretVersion, Vault, VaultCounters};

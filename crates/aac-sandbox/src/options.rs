@@ -44,16 +44,14 @@ pub struct Options {
     pub max_page: usize,
     /// How the list of people is divided into pages. Default: as the request asks.
     pub paging: Paging,
-    /// The size of an exported package in bytes, unless its contents need more. Default: 2000.
-    pub package_size: u64,
+    /// The size of an exported package in bytes, which is held in memory; a larger one if its contents
+    /// need more. Default: 2000.
+    pub package_size: usize,
     /// How long a run of a plan or a job takes, by the server's clock. Default: 3 s.
     pub run_time: Duration,
     /// How long a pair of tokens lasts, which people choose when they make it, in seconds. The `exp`
     /// of a refresh token does not say: it is 365 days ahead, as it was in 2025. Default: 365 days.
     pub pair_lifetime: i64,
-    /// The status of a response about another workspace: 403, or 404 for any other value. It is
-    /// not known which the real service sends. Default: 403.
-    pub foreign_workspace: u16,
     /// Whether to log nothing. Otherwise each request is one line on stderr. Default: true.
     pub quiet: bool,
     /// The `iss` of the tokens, without a trailing slash. Default: the sandbox's own `<url>/as`,
@@ -86,7 +84,6 @@ impl Default for Options {
             package_size: 2000,
             run_time: Duration::from_secs(3),
             pair_lifetime: 365 * 24 * 60 * 60,
-            foreign_workspace: 403,
             quiet: true,
             issuer: None,
             vault: None,

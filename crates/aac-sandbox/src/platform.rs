@@ -1,5 +1,6 @@
-//! Differences between operating systems, for the library.
+//! What depends on the system, and on the cargo that has started a program.
 
+use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -38,4 +39,31 @@ pub(crate) fn keep_to_this_process(stream: &TcpStream) {
     let _ = socket2::SockRef::from(stream).set_no_inherit(true);
     #[cfg(not(windows))]
     let _ = stream;
+}
+
+/// Whether cargo sets this variable for the program it runs. Remove these variables before you
+/// start another `cargo`: build scripts that depend on them (ring's, for one) would run again, and
+/// once more for the next `cargo` outside. Settings of the user, such as `CARGO_TARGET_DIR`, stay.
+pub fn is_set_by_cargo(name: &OsStr) -> bool {
+    let Some(name) = name.to_str() else {
+        return false;
+    };
+    ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"].iter().any(|start| name.starts_with(start))
+        || ["CARGO_CRATE_NAME", "CARGO_PRIMARY_PACKAGE", "CARGO_TARGET_TMPDIR", "OUT_DIR"]
+            .contains(&name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_of_the_user_stay() {
+        for name in ["CARGO_MANIFEST_DIR", "CARGO_PKG_NAME", "CARGO_BIN_NAME", "OUT_DIR"] {
+            assert!(is_set_by_cargo(name.as_ref()), "{name}");
+        }
+        for name in ["CARGO", "CARGO_HOME", "CARGO_TARGET_DIR", "CARGO_BUILD_JOBS", "PATH"] {
+            assert!(!is_set_by_cargo(name.as_ref()), "{name}");
+        }
+    }
 }

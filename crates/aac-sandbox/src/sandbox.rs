@@ -44,14 +44,10 @@ impl Sandbox {
     /// If the port is in use, or the system lacks a resource such as threads or file descriptors.
     pub fn start(options: Options) -> io::Result<Self> {
         #[cfg(feature = "tls")]
-        let (scheme, acceptor, ca_pem) = if options.tls {
-            let (acceptor, ca_pem) = crate::server::tls::acceptor()?;
-            ("https", Some(acceptor), ca_pem)
-        } else {
-            ("http", None, String::new())
-        };
+        let (tls, ca_pem) = options.tls.then(crate::server::tls::acceptor).transpose()?.unzip();
         #[cfg(not(feature = "tls"))]
-        let scheme = "http";
+        let tls: crate::server::listener::Tls = None;
+        let scheme = if tls.is_some() { "https" } else { "http" };
 
         let (listener, port) = bind(options.port)?;
         let vault_listener = options.vault.as_ref().map(|vault| bind(vault.port)).transpose()?;
@@ -70,30 +66,14 @@ impl Sandbox {
         let server = Server::new(&options, Arc::clone(&shared));
 
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-        let (listener, vault_listener) = {
+        let listen = |listener, is_vaults| {
             let _context = runtime.enter();
-            let vault_listener = vault_listener
-                .map(|(listener, _)| tokio::net::TcpListener::from_std(listener))
-                .transpose()?;
-            (tokio::net::TcpListener::from_std(listener)?, vault_listener)
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            io::Result::Ok(listen(listener, Arc::clone(&server), is_vaults, tls.clone()))
         };
+        let connections = listen(listener, false)?;
+        let vaults = vault_listener.map(|(listener, _)| listen(listener, true)).transpose()?;
         let (stop, stopped) = oneshot::channel::<()>();
-        let vaults = vault_listener.map(|listener| {
-            listen(
-                listener,
-                Arc::clone(&server),
-                true,
-                #[cfg(feature = "tls")]
-                acceptor.clone(),
-            )
-        });
-        let connections = listen(
-            listener,
-            server,
-            false,
-            #[cfg(feature = "tls")]
-            acceptor,
-        );
         let thread =
             std::thread::Builder::new().name("aac-sandbox".to_owned()).spawn(move || {
                 runtime.block_on(async {
@@ -116,7 +96,7 @@ impl Sandbox {
             stop: Some(stop),
             thread: Some(thread),
             #[cfg(feature = "tls")]
-            ca_pem,
+            ca_pem: ca_pem.unwrap_or_default(),
         })
     }
 
@@ -165,11 +145,12 @@ impl Sandbox {
 
     fn issue_aged(&self, age: i64) -> Tokens {
         let mut state = self.shared.state();
-        let now = state.settings.now().seconds();
+        let now = state.now().seconds();
         state.ledger.issue(&self.shared.mint, now, age)
     }
 
-    /// Writes aac_url.txt, client_id.txt, and creds.json, which only its owner can read.
+    /// Writes aac_url.txt, client_id.txt, api_project_id.txt, which is the same under the name that
+    /// the vendor's programs read today, and creds.json, which only its owner can read.
     ///
     /// # Errors
     ///
@@ -185,8 +166,8 @@ impl Sandbox {
         platform::write_private(&dir.join("creds.json"), &creds)
     }
 
-    /// Writes aac_url.txt, client_id.txt, and a creds.json that names the secret in the vault, and
-    /// writes the tokens to that secret.
+    /// The same with a creds.json that names the secret in the vault, and writes the tokens to that
+    /// secret.
     ///
     /// # Errors
     ///
@@ -205,7 +186,10 @@ impl Sandbox {
 
     fn write_settings(&self, dir: &Path) -> io::Result<()> {
         std::fs::write(dir.join("aac_url.txt"), format!("{}\n", self.url))?;
-        std::fs::write(dir.join("client_id.txt"), format!("{PROJECT_ID}\n"))
+        for name in ["client_id.txt", "api_project_id.txt"] {
+            std::fs::write(dir.join(name), format!("{PROJECT_ID}\n"))?;
+        }
+        Ok(())
     }
 
     /// The vault beside the cloud.
@@ -220,7 +204,7 @@ impl Sandbox {
     /// Whether a refresh token would be accepted now.
     pub fn is_live(&self, refresh_token: &str) -> bool {
         let state = self.shared.state();
-        state.ledger.check(refresh_token, state.settings.policy()).is_ok()
+        state.ledger.check(refresh_token, state.policy()).is_ok()
     }
 
     /// Revokes all access tokens issued so far, even those whose `exp` is in the future.
@@ -241,37 +225,27 @@ impl Sandbox {
 
     /// The last 10,000 requests, oldest first.
     pub fn requests(&self) -> Vec<Request> {
-        self.shared.state().requests.iter().cloned().collect()
+        self.shared.state().log.requests()
     }
 
     /// Adds a fault, to happen after those already added.
     pub fn add_fault(&self, fault: Fault) {
-        self.shared.state().faults.push(fault);
+        self.shared.state().faults.0.push(fault);
     }
 
     /// Removes all faults.
     pub fn clear_faults(&self) {
-        self.shared.state().faults.clear();
+        self.shared.state().faults.0.clear();
     }
 
     /// Changes [`Options::grace`], also for tokens that are already spent.
     pub fn set_grace(&self, grace: Duration) {
-        self.shared.state().settings.grace = grace;
-    }
-
-    /// Changes [`Options::latency`].
-    pub fn set_latency(&self, latency: Duration) {
-        self.shared.state().settings.latency = latency;
+        self.shared.state().grace = grace;
     }
 
     /// Changes [`Options::clock_offset`].
     pub fn set_clock_offset(&self, clock_offset: i64) {
-        self.shared.state().settings.clock_offset = clock_offset;
-    }
-
-    /// Changes [`Options::project_id_check`].
-    pub fn set_project_id_check(&self, check: bool) {
-        self.shared.state().settings.project_id_check = check;
+        self.shared.state().clock_offset = clock_offset;
     }
 
     /// Holds requests to the token endpoint before they are handled. Nothing is spent yet.

@@ -219,6 +219,8 @@ impl Case {
     pub fn with(sandbox: Sandbox, tokens: Tokens) -> Self {
         let folder = tempfile::tempdir().unwrap();
         sandbox.write_files(folder.path(), &tokens).unwrap();
+        // The repository has the three.
+        fs::remove_file(folder.path().join("api_project_id.txt")).unwrap();
         Self { sandbox, folder, tokens }
     }
 

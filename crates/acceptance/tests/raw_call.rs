@@ -833,7 +833,6 @@ fn normal(mut echo: Value) -> Value {
     if !boundary.is_empty() {
         echo["body"] = json!(echo["body"].as_str().unwrap().replace(&boundary, "BOUNDARY"));
         echo["length"] = json!(0);
-        echo["crc32"] = json!("");
     }
     echo
 }

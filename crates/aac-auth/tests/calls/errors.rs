@@ -174,6 +174,17 @@ fn trouble_that_passes_is_waited_out() {
     });
 }
 
+/// Unlike those of today.
+#[test]
+fn an_access_token_may_need_base64url() {
+    let case = Case::expired(Options::default());
+    case.sandbox.add_fault(Fault::token(FaultKind::Base64Url));
+    for _ in 0..2 {
+        case.run(NONE).assert_ok();
+    }
+    assert_eq!(case.sandbox.counters().refreshes, 1, "its times are read");
+}
+
 #[test]
 fn a_longer_wait_is_told_on_a_terminal_and_too_long_a_one_is_an_error() {
     let case = Case::fresh(Options::default());

@@ -69,7 +69,7 @@ fn a_refresh_takes_at_most_six_requests_which_follow_its_own_writes() {
         fleet.assert_settled(1);
         assert!(!fleet.has_journal(0));
         let requests = fleet.sandbox.vault().requests();
-        let first = requests.iter().position(|request| request.operation == Operation::Write);
+        let first = requests.iter().position(|request| request.operation == Some(Operation::Write));
         for (number, request) in requests.iter().enumerate() {
             assert_eq!(request.header("x-vault-request"), Some("true"));
             let is_later = number > first.unwrap();

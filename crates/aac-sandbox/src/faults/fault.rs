@@ -36,57 +36,35 @@ pub struct Fault {
     pub skip: u32,
 }
 
+/// Each fault happens once. A constructor panics if requests of its target cannot meet that kind; see
+/// [`FaultKind::applies_to`].
 impl Fault {
-    /// A fault of the token endpoint. It happens once.
-    ///
-    /// # Panics
-    ///
-    /// If the kind is not one of the token endpoint. See [`FaultKind::applies_to`].
+    /// A fault of the token endpoint.
     pub fn token(kind: FaultKind) -> Self {
         Self::checked(Target::Token, kind)
     }
 
-    /// A fault of the API. It happens once.
-    ///
-    /// # Panics
-    ///
-    /// If the kind is not one of the API. See [`FaultKind::applies_to`].
+    /// A fault of the API.
     pub fn api(kind: FaultKind) -> Self {
         Self::checked(Target::Api, kind)
     }
 
-    /// A fault of the requests that start a run. It happens once.
-    ///
-    /// # Panics
-    ///
-    /// If the kind is not one of these requests. See [`FaultKind::applies_to`].
+    /// A fault of the requests that start a run.
     pub fn run(kind: FaultKind) -> Self {
         Self::checked(Target::Run, kind)
     }
 
-    /// A fault of any request to the vault. It happens once.
-    ///
-    /// # Panics
-    ///
-    /// If the kind is not one of these requests. See [`FaultKind::applies_to`].
+    /// A fault of any request to the vault.
     pub fn vault(kind: FaultKind) -> Self {
         Self::checked(Target::Vault, kind)
     }
 
-    /// A fault of a request that reads a document from the vault. It happens once.
-    ///
-    /// # Panics
-    ///
-    /// If the kind is not one of these requests. See [`FaultKind::applies_to`].
+    /// A fault of a request that reads a document from the vault.
     pub fn vault_read(kind: FaultKind) -> Self {
         Self::checked(Target::VaultRead, kind)
     }
 
-    /// A fault of a request that writes a document to the vault. It happens once.
-    ///
-    /// # Panics
-    ///
-    /// If the kind is not one of these requests. See [`FaultKind::applies_to`].
+    /// A fault of a request that writes a document to the vault.
     pub fn vault_write(kind: FaultKind) -> Self {
         Self::checked(Target::VaultWrite, kind)
     }
@@ -95,6 +73,11 @@ impl Fault {
     fn checked(target: Target, kind: FaultKind) -> Self {
         assert!(kind.applies_to(target), "{kind}: {}", kind.scope());
         Self { target, kind, times: Some(1), skip: 0 }
+    }
+
+    /// Whether it is still to happen to requests of that target.
+    pub(super) fn is_for(&self, target: Target) -> bool {
+        self.times != Some(0) && self.target.covers(target)
     }
 
     /// Makes it happen that many times.
@@ -132,44 +115,37 @@ impl FromStr for Fault {
     type Err = FaultError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let error = |reason: &'static str| FaultError { text: text.to_owned(), reason };
-        let (target, rest) = text.split_once(':').ok_or_else(|| error("there is no TARGET"))?;
-        let target = Target::all()
-            .into_iter()
-            .find(|known| known.name() == target)
-            .ok_or_else(|| error("unknown TARGET"))?;
-        let (rest, times) = match rest.rsplit_once('x') {
-            Some((rest, "all")) => (rest, None),
-            Some((rest, times)) if is_number(times) => match times.parse() {
-                Ok(0) => return Err(error("TIMES must be at least 1")),
-                Ok(times) => (rest, Some(times)),
-                Err(_) => return Err(error("TIMES is too large")),
-            },
-            _ => (rest, Some(1)),
-        };
-        let (rest, skip) = match rest.rsplit_once('+') {
-            Some((rest, skip)) if is_number(skip) => {
-                (rest, skip.parse().map_err(|_| error("SKIP is too large"))?)
-            }
-            _ => (rest, 0),
-        };
-        let (name, value) = match rest.split_once('=') {
-            Some((name, value)) => (name, Some(value)),
-            None => (rest, None),
-        };
-        let kind = FaultKind::all()
-            .into_iter()
-            .find(|kind| kind.name() == name)
-            .ok_or_else(|| error("unknown KIND"))?;
-        if !kind.applies_to(target) {
-            return Err(error(kind.scope()));
-        }
-        let kind = match value {
-            Some(value) => kind.with_value(value).map_err(error)?,
-            None => kind,
-        };
-        Ok(Self { target, kind, times, skip })
+        parse(text).map_err(|reason| FaultError { text: text.to_owned(), reason })
     }
+}
+
+fn parse(text: &str) -> Result<Fault, &'static str> {
+    let (target, rest) = text.split_once(':').ok_or("there is no TARGET")?;
+    let target = Target::all().into_iter().find(|known| known.name() == target);
+    let target = target.ok_or("unknown TARGET")?;
+    let (rest, times) = match rest.rsplit_once('x') {
+        Some((rest, "all")) => (rest, None),
+        Some((rest, times)) if is_number(times) => match times.parse() {
+            Ok(0) => return Err("TIMES must be at least 1"),
+            Ok(times) => (rest, Some(times)),
+            Err(_) => return Err("TIMES is too large"),
+        },
+        _ => (rest, Some(1)),
+    };
+    let (rest, skip) = match rest.rsplit_once('+') {
+        Some((rest, skip)) if is_number(skip) => {
+            (rest, skip.parse().map_err(|_| "SKIP is too large")?)
+        }
+        _ => (rest, 0),
+    };
+    let (name, value) = rest.split_once('=').map_or((rest, None), |(n, v)| (n, Some(v)));
+    let kind = FaultKind::all().into_iter().find(|kind| kind.name() == name);
+    let kind = kind.ok_or("unknown KIND")?;
+    if !kind.applies_to(target) {
+        return Err(kind.scope());
+    }
+    let kind = value.map_or_else(|| Ok(kind.clone()), |value| kind.clone().with_value(value))?;
+    Ok(Fault { target, kind, times, skip })
 }
 
 fn is_number(text: &str) -> bool {
@@ -183,11 +159,6 @@ pub struct FaultError {
     reason: &'static str,
 }
 
-impl FaultError {
-    /// How wide a line of the message may be.
-    const WIDTH: usize = 80;
-}
-
 impl fmt::Display for FaultError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
@@ -195,21 +166,10 @@ impl fmt::Display for FaultError {
             "{}\n\n\
              {:?} is not a valid fault.\n\
              Write TARGET:KIND[=VALUE][+SKIP][xTIMES], as in token:503=2x3 or api:429xall.\n\
-             TARGET is token, api, run, vault, vault-read or vault-write. KIND is one of:",
+             TARGET is token, api, run, vault, vault-read or vault-write. For each KIND, see\n\
+             cargo sandbox --list-faults all",
             self.reason, self.text
-        )?;
-        let mut names: Vec<_> = FaultKind::all().iter().map(FaultKind::name).collect();
-        names.sort_unstable();
-        let mut width = Self::WIDTH;
-        for name in names {
-            if width + 1 + name.len() > Self::WIDTH {
-                f.write_str("\n ")?;
-                width = 1;
-            }
-            write!(f, " {name}")?;
-            width += 1 + name.len();
-        }
-        Ok(())
+        )
     }
 }
 
@@ -280,14 +240,14 @@ mod tests {
             "api:500x99999999999",
         ] {
             let error = text.parse::<Fault>().expect_err(text).to_string();
-            assert!(error.contains(&format!("{text:?}")), "{error}");
-            assert!(error.contains("token, api, run, vault"), "{error}");
-            for kind in FaultKind::all() {
-                assert!(error.contains(&format!(" {}", kind.name())), "{kind}: {error}");
+            for words in [&*format!("{text:?}"), "token, api, run, vault", "--list-faults all"] {
+                assert!(error.contains(words), "{error}");
             }
-            assert!(error.lines().count() > 4, "{error}");
-            let widest = error.lines().map(str::len).max();
-            assert!(widest <= Some(FaultError::WIDTH), "{widest:?}: {error}");
         }
+    }
+
+    #[test]
+    fn eight_kinds_are_common() {
+        assert_eq!(FaultKind::all().iter().filter(|kind| kind.is_common()).count(), 8);
     }
 }

@@ -1,10 +1,23 @@
-//! What responses look like, and how bodies are read and made. It knows nothing of the server.
+//! What responses look like, and how their bodies are made. It knows nothing of the server.
 
 pub(crate) mod body;
 pub(crate) mod responses;
 
-use axum::http::HeaderMap;
+use axum::body::Body;
 use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, Response};
+
+/// What the log says about a response. It never contains a token or a part of one.
+#[derive(Clone, Debug)]
+pub(crate) struct Note(pub(crate) String);
+
+impl Note {
+    /// Attaches a note to a response. It is not sent.
+    pub(crate) fn on(mut response: Response<Body>, note: impl Into<String>) -> Response<Body> {
+        response.extensions_mut().insert(Self(note.into()));
+        response
+    }
+}
 
 /// Whether a message has this media type, with whatever parameters.
 pub(crate) fn has_media_type(headers: &HeaderMap, media_type: &str) -> bool {

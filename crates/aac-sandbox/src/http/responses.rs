@@ -5,19 +5,19 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderName, HeaderValue, Response, StatusCode};
 use serde_json::{Value, json};
 
-use crate::random;
+use crate::tokens::random;
 
 /// The header by which Alteryx support finds a request.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-trifacta-request-id");
 
 /// Any response.
 pub(crate) fn response(
-    status: StatusCode,
+    status: u16,
     content_type: &'static str,
     body: impl Into<Body>,
 ) -> Response<Body> {
     let mut response = Response::new(body.into());
-    *response.status_mut() = status;
+    *response.status_mut() = StatusCode::from_u16(status).expect("a status code");
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }
@@ -34,13 +34,13 @@ pub(crate) fn with_header(
 }
 
 /// JSON from the platform.
-pub(crate) fn json(status: StatusCode, body: &Value) -> Response<Body> {
+pub(crate) fn json(status: u16, body: &Value) -> Response<Body> {
     response(status, "application/json; charset=utf-8", body.to_string())
 }
 
 /// An error of the platform.
 pub(crate) fn exception(
-    status: StatusCode,
+    status: u16,
     name: &str,
     message: &str,
     details: Option<&str>,
@@ -60,14 +60,14 @@ pub(crate) fn with_request_id(mut response: Response<Body>) -> Response<Body> {
 }
 
 /// JSON from the authorization server. No cache may keep it (RFC 6749 §5.1).
-pub(crate) fn oauth(status: StatusCode, body: &Value) -> Response<Body> {
+pub(crate) fn oauth(status: u16, body: &Value) -> Response<Body> {
     let response = response(status, "application/json", body.to_string());
     with_header(response, CACHE_CONTROL.as_str(), "no-store")
 }
 
 /// An error of the authorization server (RFC 6749 §5.2). PingOne adds a correlation ID to every
 /// description.
-pub(crate) fn oauth_error(status: StatusCode, error: &str, description: &str) -> Response<Body> {
+pub(crate) fn oauth_error(status: u16, error: &str, description: &str) -> Response<Body> {
     let description = format!("{description} (Correlation ID: {})", random::uuid());
     oauth(status, &json!({ "error": error, "error_description": description }))
 }
@@ -75,7 +75,7 @@ pub(crate) fn oauth_error(status: StatusCode, error: &str, description: &str) ->
 /// The refresh token is not accepted.
 pub(crate) fn invalid_grant() -> Response<Body> {
     oauth_error(
-        StatusCode::BAD_REQUEST,
+        400,
         "invalid_grant",
         "Request denied: The refresh token is invalid, expired or revoked",
     )
@@ -83,41 +83,37 @@ pub(crate) fn invalid_grant() -> Response<Body> {
 
 /// The client is not known, or authenticates although it is public.
 pub(crate) fn invalid_client() -> Response<Body> {
-    oauth_error(
-        StatusCode::UNAUTHORIZED,
-        "invalid_client",
-        "Request denied: Unsupported authentication method",
-    )
+    oauth_error(401, "invalid_client", "Request denied: Unsupported authentication method")
 }
 
 /// A fault of the Apigee gateway.
-pub(crate) fn gateway_fault(status: StatusCode, text: &str, code: &str) -> Response<Body> {
+pub(crate) fn gateway_fault(status: u16, text: &str, code: &str) -> Response<Body> {
     let body = json!({ "fault": { "faultstring": text, "detail": { "errorcode": code } } });
     response(status, "application/json", body.to_string())
 }
 
 /// The gateway's response to a wrong API project ID.
 pub(crate) fn invalid_api_key() -> Response<Body> {
-    gateway_fault(StatusCode::UNAUTHORIZED, "Invalid ApiKey", "oauth.v2.InvalidApiKey")
+    gateway_fault(401, "Invalid ApiKey", "oauth.v2.InvalidApiKey")
 }
 
 /// The gateway's response to a missing, wrong or expired access token: text, not JSON.
 pub(crate) fn unauthorized() -> Response<Body> {
-    response(StatusCode::UNAUTHORIZED, "text/plain", "Unauthorized")
+    response(401, "text/plain", "Unauthorized")
 }
 
 /// JSON from the vault.
-pub(crate) fn vault_json(status: StatusCode, body: impl Into<Body>) -> Response<Body> {
+pub(crate) fn vault_json(status: u16, body: impl Into<Body>) -> Response<Body> {
     with_header(response(status, "application/json", body), CACHE_CONTROL.as_str(), "no-store")
 }
 
 /// An error of the vault.
-pub(crate) fn vault_errors(status: StatusCode, errors: &[&str]) -> Response<Body> {
+pub(crate) fn vault_errors(status: u16, errors: &[&str]) -> Response<Body> {
     vault_json(status, format!("{}\n", json!({ "errors": errors })))
 }
 
 /// A web page.
-pub(crate) fn html(status: StatusCode, title: &str, text: &str) -> Response<Body> {
+pub(crate) fn html(status: u16, title: &str, text: &str) -> Response<Body> {
     let page = format!(
         "<!DOCTYPE html>\n<html lang=en>\n<head><meta charset=utf-8><title>{title}</title></head>\n\
          <body><h1>{title}</h1>\n<p>{text}</p></body>\n</html>\n"

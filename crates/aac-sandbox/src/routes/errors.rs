@@ -1,10 +1,19 @@
 //! What the platform responds to a request that it does not fulfil.
 
 use axum::body::Body;
-use axum::http::{Method, Response, StatusCode, Uri};
+use axum::http::{Method, Response, Uri};
 use axum::response::IntoResponse;
+use serde_json::Value;
 
-use crate::http::responses::exception;
+use crate::http::responses::{exception, json};
+
+/// The response to a request, or another than the one asked for.
+pub(super) type Reply = Result<Response<Body>, Rejection>;
+
+/// 200, with this JSON.
+pub(super) fn ok(body: &Value) -> Reply {
+    Ok(json(200, body))
+}
 
 /// A response other than the one asked for. Boxed, since responses are large and errors are rare.
 #[derive(Debug)]
@@ -24,45 +33,34 @@ impl IntoResponse for Rejection {
 
 /// A parameter, or a member of a body, is invalid.
 pub(super) fn invalid(details: &str) -> Rejection {
-    let message = "Input validation failed";
-    exception(StatusCode::BAD_REQUEST, "ApiValidationFailed", message, Some(details)).into()
+    exception(400, "ApiValidationFailed", "Input validation failed", Some(details)).into()
 }
 
 /// The body is not of this media type.
 pub(super) fn unsupported_media_type(required: &str) -> Rejection {
-    exception(
-        StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        "UnsupportedMediaTypeException",
-        "Unsupported Media Type",
-        Some(&format!("The content type must be {required}")),
-    )
-    .into()
+    let details = format!("The content type must be {required}");
+    let message = "Unsupported Media Type";
+    exception(415, "UnsupportedMediaTypeException", message, Some(&details)).into()
 }
 
 /// There is no such thing, for example no plan with the ID in the path.
 pub(super) fn not_found(what: &str) -> Rejection {
-    let message = format!("{what} not found");
-    exception(StatusCode::NOT_FOUND, "NotFoundException", &message, None).into()
+    exception(404, "NotFoundException", &format!("{what} not found"), None).into()
 }
 
 /// The user may not see it.
 pub(super) fn forbidden() -> Rejection {
     let message = "User is not authorised to access this API.";
-    exception(StatusCode::FORBIDDEN, "AccessControlException", message, None).into()
+    exception(403, "AccessControlException", message, None).into()
 }
 
 /// It was deleted.
 pub(super) fn gone(what: &str) -> Rejection {
-    let message = format!("The {what} was deleted");
-    exception(StatusCode::GONE, "Gone", &message, None).into()
+    exception(410, "Gone", &format!("The {what} was deleted"), None).into()
 }
 
 /// The path does not exist, or not with this method.
 pub(super) fn no_route(method: &Method, uri: &Uri) -> Response<Body> {
-    exception(
-        StatusCode::NOT_FOUND,
-        "RouteNotFoundException",
-        "This route does not exist",
-        Some(&format!("Cannot {method} {}", uri.path())),
-    )
+    let details = format!("Cannot {method} {}", uri.path());
+    exception(404, "RouteNotFoundException", "This route does not exist", Some(&details))
 }

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::errors::{Rejection, invalid};
-use super::query::Query;
+use super::errors::{Rejection, Reply, invalid, ok};
+use super::extract::Query;
 
 /// The number of rows on a page if there is no `limit`.
 const DEFAULT_LIMIT: usize = 25;
@@ -11,9 +11,9 @@ const DEFAULT_LIMIT: usize = 25;
 /// The part of a list that a query asks for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Window {
-    pub(super) limit: usize,
+    limit: usize,
     pub(super) offset: usize,
-    pub(super) with_count: bool,
+    with_count: bool,
 }
 
 impl Window {
@@ -25,51 +25,52 @@ impl Window {
         })
     }
 
-    /// The page. `show` returns the row at an index; `count` is the length that the list states.
-    pub(super) fn page(
-        self,
-        selected: &[usize],
-        count: Option<usize>,
-        show: impl Fn(usize) -> Value,
-    ) -> Value {
-        let rows = selected.iter().skip(self.offset).take(self.limit);
-        let rows: Vec<_> = rows.map(|&index| show(index)).collect();
+    /// The rows of the page.
+    pub(super) fn cut(self, rows: Vec<Value>) -> Vec<Value> {
+        rows.into_iter().skip(self.offset).take(self.limit).collect()
+    }
+
+    /// A page with these rows. `count` is the length that the list states.
+    pub(super) fn show(self, rows: Vec<Value>, count: Option<usize>) -> Reply {
         let mut page = json!({ "data": rows });
         if let (true, Some(count)) = (self.with_count, count) {
             page["count"] = json!(count);
         }
-        page
+        ok(&page)
     }
 }
 
-/// The indexes of the rows that match `filter`, `filterFields` and `filterType`, in the order of
-/// `sort`. Rows are made on demand, since most queries need only one page of them. `order` is the field by
-/// which they are sorted already, if there is one.
+/// A page of the rows that a query selects.
+pub(super) fn page(query: &Query, max_page: usize, rows: Vec<Value>, fields: &[&str]) -> Reply {
+    let selected = select(query, rows, fields)?;
+    let (window, count) = (Window::of(query, max_page)?, selected.len());
+    window.show(window.cut(selected), Some(count))
+}
+
+/// The rows of which one of the fields contains `filter`, in whatever case, in the order of `sort`.
 pub(super) fn select(
     query: &Query,
-    len: usize,
-    fields: &str,
-    order: &str,
-    row: impl Fn(usize) -> Value,
-) -> Result<Vec<usize>, Rejection> {
-    let mut selected: Vec<usize> = (0..len).collect();
+    mut rows: Vec<Value>,
+    fields: &[&str],
+) -> Result<Vec<Value>, Rejection> {
     if let Some(text) = query.text("filter") {
-        let filter = Filter::new(text, fields, query)?;
-        selected.retain(|&index| filter.matches(&row(index)));
+        let wanted = text.to_lowercase();
+        rows.retain(|row| {
+            let mut values = fields.iter().filter_map(|field| row[field].as_str());
+            values.any(|value| value.to_lowercase().contains(&wanted))
+        });
     }
     if let Some(sort) = query.text("sort") {
         let field = sort.trim_start_matches('-');
-        if len > 0 && row(0).get(field).is_none() {
+        if rows.first().is_some_and(|row| row.get(field).is_none()) {
             return Err(invalid(&format!("sort: there is no field {field}")));
         }
-        if field != order {
-            selected.sort_by_cached_key(|&index| sort_key(&row(index)[field]));
-        }
+        rows.sort_by_cached_key(|row| sort_key(&row[field]));
         if sort.starts_with('-') {
-            selected.reverse();
+            rows.reverse();
         }
     }
-    Ok(selected)
+    Ok(rows)
 }
 
 /// Numbers sort by value, everything else by its text, null first.
@@ -78,33 +79,5 @@ fn sort_key(value: &Value) -> (u64, String) {
         Value::Null => (0, String::new()),
         Value::String(text) => (1, text.clone()),
         other => (other.as_u64().unwrap_or(1), other.to_string()),
-    }
-}
-
-/// `filter`, `filterFields` and `filterType`.
-struct Filter<'a> {
-    text: &'a str,
-    fields: Vec<&'a str>,
-    kind: &'a str,
-}
-
-impl<'a> Filter<'a> {
-    fn new(text: &'a str, fields: &'a str, query: &'a Query) -> Result<Self, Rejection> {
-        let kind = query.text("filterType").unwrap_or("contains");
-        if !["fuzzy", "contains", "exact", "exactIgnoreCase"].contains(&kind) {
-            return Err(invalid("filterType must be fuzzy, contains, exact or exactIgnoreCase"));
-        }
-        let fields = query.text("filterFields").unwrap_or(fields).split(',').collect();
-        Ok(Self { text, fields, kind })
-    }
-
-    fn matches(&self, row: &Value) -> bool {
-        let values = self.fields.iter().filter_map(|&field| row[field].as_str());
-        let wanted = self.text.to_lowercase();
-        values.into_iter().any(|value| match self.kind {
-            "exact" => value == self.text,
-            "exactIgnoreCase" => value.to_lowercase() == wanted,
-            _ => value.to_lowercase().contains(&wanted),
-        })
     }
 }

@@ -4,69 +4,54 @@
 mod echo;
 mod errors;
 mod extract;
-pub(crate) mod limit;
 mod list;
 mod people;
 mod plans;
-mod query;
 mod runs;
 mod token_records;
-mod workspaces;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, MatchedPath};
-use axum::handler::Handler as _;
 use axum::http::{Method, Response, Uri};
-use axum::middleware::from_fn_with_state;
 use axum::routing::{any, delete, get, patch, post};
 
-use crate::http::body::MAX_BUFFERED;
-use crate::log::Note;
+use crate::http::Note;
 use crate::tokens;
-use crate::workspace::{Workspace, quota};
+use crate::workspace::Workspace;
 use errors::no_route;
-use limit::limit;
 
-/// Declares each path once: method, path, handler, and quota if it has one. The router and the list
-/// of paths come from this.
+/// Declares each path once: method, path and handler. The router and the list of paths come from this.
 macro_rules! paths {
-    ($($method:ident $path:literal => $handler:expr $(, $quota:expr)?;)+) => {
+    ($($method:ident $path:literal => $handler:expr;)+) => {
         /// Method and path. Methods are in lower case, as axum's functions are.
         const PATHS: &[(&str, &str)] = &[$((stringify!($method), $path)),+];
 
-        fn paths(workspace: &Arc<Workspace>) -> Router<Arc<Workspace>> {
-            Router::new()$(.route(
-                $path,
-                $method($handler)
-                    $(.route_layer(from_fn_with_state((Arc::clone(workspace), $quota), limit)))?,
-            ))+
+        fn paths() -> Router<Arc<Workspace>> {
+            Router::new()$(.route($path, $method($handler)))+
         }
     };
 }
 
 paths! {
-    get "/iam/v1/workspaces/current" => workspaces::current;
+    get "/iam/v1/workspaces/current" => people::workspace;
     get "/iam/v1/workspaces/{id}/people" => people::list;
-    get "/iam/v1/workspaces/{id}/admins" => people::admins;
     get "/iam/v1/people/{id}" => people::one;
     get "/plans/v1/plans" => plans::list;
     post "/plans/v1/plans" => plans::create;
     get "/plans/v1/plans/count" => plans::count;
-    post "/plans/v1/plans/package" =>
-        plans::import.layer(DefaultBodyLimit::disable()), quota::IMPORT_PLAN;
+    post "/plans/v1/plans/package" => plans::import;
     get "/plans/v1/plans/{id}" => plans::one;
     patch "/plans/v1/plans/{id}" => plans::update;
     delete "/plans/v1/plans/{id}" => plans::delete;
-    get "/plans/v1/plans/{id}/full" => plans::full;
-    get "/plans/v1/plans/{id}/package" => plans::export, quota::EXPORT_PLAN;
-    post "/plans/v1/plans/{id}/run" => plans::run, quota::RUN_PLAN;
+    get "/plans/v1/plans/{id}/package" => plans::export;
+    post "/plans/v1/plans/{id}/run" => plans::run;
     get "/plans/v1/planSnapshotRuns" => runs::plan_runs;
     get "/plans/v1/planSnapshotRuns/{id}" => runs::plan_run;
     get "/v4/people/current" => people::current;
-    post "/v4/jobGroups" => runs::run_job, quota::RUN_JOB;
+    post "/v4/jobGroups" => runs::run_job;
     get "/v4/jobGroups/{id}" => runs::job;
     get "/v4/jobGroups/{id}/status" => runs::job_status;
     get "/v4/jobLibrary" => runs::jobs;
@@ -77,13 +62,12 @@ paths! {
 
 /// All paths of the API.
 pub(crate) fn router(workspace: Workspace) -> Router {
-    let workspace = Arc::new(workspace);
-    paths(&workspace)
+    paths()
         .fallback(not_found)
         // The platform treats a method that a path does not have like a path that does not exist.
         .method_not_allowed_fallback(not_found)
-        .layer(DefaultBodyLimit::max(MAX_BUFFERED))
-        .with_state(workspace)
+        .layer(DefaultBodyLimit::disable())
+        .with_state(Arc::new(workspace))
 }
 
 /// Handles a path or method that does not exist. The log shows what does.

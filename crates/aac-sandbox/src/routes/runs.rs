@@ -3,20 +3,17 @@
 use std::sync::Arc;
 
 use axum::Extension;
-use axum::body::Body;
 use axum::extract::State;
-use axum::http::{Response, StatusCode};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::errors::{Rejection, invalid, not_found};
-use super::extract::{Id, Object};
-use super::list::{self, Window};
-use super::query::Query;
+use super::errors::{Rejection, Reply, invalid, not_found, ok};
+use super::extract::{Id, Object, Query};
+use super::list;
 use crate::clock::Timestamp;
 use crate::http::responses;
-use crate::random;
+use crate::tokens::random;
 use crate::workspace::Workspace;
-use crate::workspace::runs::{Fate, Runs, Snapshot};
+use crate::workspace::runs::{Fate, Run, Runs};
 
 /// `POST /v4/jobGroups`: runs the recipe that produces a dataset.
 pub(super) async fn run_job(
@@ -24,7 +21,7 @@ pub(super) async fn run_job(
     Extension(now): Extension<Timestamp>,
     Extension(fate): Extension<Fate>,
     Object(job): Object,
-) -> Result<Response<Body>, Rejection> {
+) -> Reply {
     let dataset = job.get("wrangledDataset").and_then(|dataset| dataset["id"].as_u64());
     let dataset = dataset.ok_or_else(|| invalid("wrangledDataset.id is required"))?;
     let id = workspace.jobs.submit(dataset, fate, now);
@@ -40,7 +37,7 @@ pub(super) async fn run_job(
         "id": id,
         "jobs": { "data": [{ "id": first }, { "id": second }] },
     });
-    Ok(responses::json(StatusCode::CREATED, &body))
+    Ok(responses::json(201, &body))
 }
 
 /// `GET /v4/jobGroups/{id}`: a job group.
@@ -48,9 +45,8 @@ pub(super) async fn job(
     State(workspace): State<Arc<Workspace>>,
     Extension(now): Extension<Timestamp>,
     Id(id): Id,
-) -> Result<Response<Body>, Rejection> {
-    let run = read(&workspace.jobs, id, now)?;
-    Ok(responses::json(StatusCode::OK, &run.job_group()))
+) -> Reply {
+    ok(&read(&workspace.jobs, id, now)?.job_group(now))
 }
 
 /// `GET /v4/jobGroups/{id}/status`: its status, as a bare JSON string.
@@ -58,9 +54,8 @@ pub(super) async fn job_status(
     State(workspace): State<Arc<Workspace>>,
     Extension(now): Extension<Timestamp>,
     Id(id): Id,
-) -> Result<Response<Body>, Rejection> {
-    let run = read(&workspace.jobs, id, now)?;
-    Ok(responses::json(StatusCode::OK, &json!(run.status())))
+) -> Reply {
+    ok(&json!(read(&workspace.jobs, id, now)?.status(now)))
 }
 
 /// `GET /plans/v1/planSnapshotRuns/{id}`: a run of a plan.
@@ -68,9 +63,8 @@ pub(super) async fn plan_run(
     State(workspace): State<Arc<Workspace>>,
     Extension(now): Extension<Timestamp>,
     Id(id): Id,
-) -> Result<Response<Body>, Rejection> {
-    let run = read(&workspace.plan_runs, id, now)?;
-    Ok(responses::json(StatusCode::OK, &run.plan_run()))
+) -> Reply {
+    ok(&read(&workspace.plan_runs, id, now)?.plan_run(now))
 }
 
 /// `GET /v4/jobLibrary`: a page of the jobs.
@@ -78,8 +72,9 @@ pub(super) async fn jobs(
     State(workspace): State<Arc<Workspace>>,
     Extension(now): Extension<Timestamp>,
     query: Query,
-) -> Result<Response<Body>, Rejection> {
-    page(&query, &workspace, workspace.jobs.seen(now).iter().map(Snapshot::job_group))
+) -> Reply {
+    let rows = workspace.jobs.seen(now).iter().map(|run| run.job_group(now)).collect();
+    list::page(&query, workspace.max_page, rows, &["status"])
 }
 
 /// `GET /plans/v1/planSnapshotRuns`: a page of the runs of plans.
@@ -87,22 +82,11 @@ pub(super) async fn plan_runs(
     State(workspace): State<Arc<Workspace>>,
     Extension(now): Extension<Timestamp>,
     query: Query,
-) -> Result<Response<Body>, Rejection> {
-    page(&query, &workspace, workspace.plan_runs.seen(now).iter().map(Snapshot::plan_run))
+) -> Reply {
+    let rows = workspace.plan_runs.seen(now).iter().map(|run| run.plan_run(now)).collect();
+    list::page(&query, workspace.max_page, rows, &["status"])
 }
 
-fn page(
-    query: &Query,
-    workspace: &Workspace,
-    rows: impl Iterator<Item = Value>,
-) -> Result<Response<Body>, Rejection> {
-    let rows: Vec<Value> = rows.collect();
-    let window = Window::of(query, workspace.max_page)?;
-    let selected = list::select(query, rows.len(), "status", "", |index| rows[index].clone())?;
-    let page = window.page(&selected, Some(selected.len()), |index| rows[index].clone());
-    Ok(responses::json(StatusCode::OK, &page))
-}
-
-fn read(runs: &Runs, id: u64, now: Timestamp) -> Result<Snapshot, Rejection> {
+fn read(runs: &Runs, id: u64, now: Timestamp) -> Result<Run, Rejection> {
     runs.get(id, now).ok_or_else(|| not_found("Run"))
 }

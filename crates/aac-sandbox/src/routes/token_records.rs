@@ -3,15 +3,11 @@
 use std::sync::Arc;
 
 use axum::Extension;
-use axum::body::Body;
 use axum::extract::Path;
-use axum::http::{Response, StatusCode};
 use serde_json::json;
 
-use super::errors::{Rejection, invalid, not_found};
-use super::query::Query;
+use super::errors::{Reply, not_found, ok};
 use crate::clock::Timestamp;
-use crate::http::responses;
 use crate::state::Shared;
 use crate::tokens::jwt::{CLIENT_ID, ENVIRONMENT, SUBJECT};
 use crate::workspace::identity;
@@ -21,23 +17,17 @@ pub(super) async fn one(
     Extension(shared): Extension<Arc<Shared>>,
     Extension(now): Extension<Timestamp>,
     Path(sid): Path<String>,
-    query: Query,
-) -> Result<Response<Body>, Rejection> {
-    match query.text("tokenType") {
-        None | Some("Workspace") => {}
-        Some("Billing Account") => return Err(not_found("Token")),
-        Some(_) => return Err(invalid("tokenType must be Workspace or Billing Account")),
-    }
+) -> Reply {
     let state = shared.state();
-    let pair = state.ledger.pair(&sid).ok_or_else(|| not_found("Token"))?;
-    let status = match (pair.is_disabled, now.seconds() >= pair.expires) {
+    let family = state.ledger.family(&sid).ok_or_else(|| not_found("Token"))?;
+    let status = match (family.disabled, now.seconds() >= family.expires) {
         (true, _) => "Disabled by User",
         (false, true) => "Expired",
         (false, false) => "Enabled",
     };
-    let time = |seconds: i64| Timestamp { millis: 1000 * seconds }.to_string();
-    let body = json!({
-        "name": pair.name,
+    let time = |seconds| Timestamp::of_seconds(seconds).to_string();
+    ok(&json!({
+        "name": format!("sandbox token {}", family.number),
         "sid": sid,
         "envId": ENVIRONMENT,
         "clientId": CLIENT_ID,
@@ -47,9 +37,8 @@ pub(super) async fn one(
         "status": status,
         "accessScope": "Full Access",
         "scopes": [identity::scope()],
-        "expiredAt": time(pair.expires),
-        "createdAt": time(pair.created),
-        "activeAt": time(pair.active),
-    });
-    Ok(responses::json(StatusCode::OK, &body))
+        "expiredAt": time(family.expires),
+        "createdAt": time(family.session.auth_time),
+        "activeAt": time(family.active),
+    }))
 }

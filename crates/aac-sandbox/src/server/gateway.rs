@@ -3,11 +3,10 @@
 use axum::body::Body;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, Method, Response, StatusCode};
+use axum::http::{HeaderValue, Method, Response};
 
-use super::body::RequestBody;
+use crate::http::Note;
 use crate::http::responses::{gateway_fault, html, invalid_api_key, unauthorized};
-use crate::log::Note;
 use crate::state::Shared;
 
 /// The API project ID of the sandbox: 48 letters and digits, like an Apigee consumer key.
@@ -18,29 +17,29 @@ const _: () = assert!(PROJECT_ID.len() == 48);
 /// The response to a request that does not reach the API.
 pub(super) fn reject(
     shared: &Shared,
+    project_id_check: bool,
     request: &Parts,
-    body: &RequestBody,
+    body: &[u8],
 ) -> Option<Response<Body>> {
     let header = |name: &str| request.headers.get(name).map(HeaderValue::as_bytes);
 
     // The Google front end does not accept a body with these methods.
     if matches!(request.method, Method::GET | Method::HEAD) && !body.is_empty() {
         return Some(html(
-            StatusCode::BAD_REQUEST,
+            400,
             "400 Bad Request",
             "Your client has issued a malformed or illegal request.",
         ));
     }
 
-    let mut state = shared.state();
-    if state.settings.project_id_check {
+    if project_id_check {
         // The header was called x-client-id until April 2025.
         match header("x-api-project-id").or_else(|| header("x-client-id")) {
             Some(id) if id == PROJECT_ID.as_bytes() => {}
             Some(_) => return Some(invalid_api_key()),
             None => {
                 return Some(gateway_fault(
-                    StatusCode::UNAUTHORIZED,
+                    401,
                     "Failed to resolve API Key variable request.header.x-api-project-id",
                     "steps.oauth.v2.FailedToResolveAPIKey",
                 ));
@@ -48,12 +47,13 @@ pub(super) fn reject(
         }
     }
 
-    let now = state.settings.now().seconds();
+    let mut state = shared.state();
+    let now = state.now().seconds();
     if bearer(request).is_some_and(|token| state.ledger.accepts(token, now)) {
         return None;
     }
     state.counters.unauthorized += 1;
-    Some(Note::on(unauthorized(), "no valid access token".to_owned()))
+    Some(Note::on(unauthorized(), "no valid access token"))
 }
 
 /// The access token of a request (RFC 6750 §2.1; the scheme in any case, RFC 9110 §11.1).

@@ -1,45 +1,52 @@
 //! The way of a request through the server: record it, apply a fault, handle it, log it.
 
-use std::fmt;
+use std::io::{self, Write as _};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, Bytes, to_bytes};
 use axum::http::request::Parts;
-use axum::http::{self, Method, Response};
-use hyper::body::{Body as _, Incoming};
+use axum::http::{self, Response, Uri};
+use hyper::body::Incoming;
 use tower_service::Service as _;
 
-use super::body::{RequestBody, Streaming};
-use super::connection::Connection;
 use super::inject::{self, Outcome};
-use super::{authorization, gateway, vault};
+use super::listener::Connection;
+use super::{authorization, gateway};
 use crate::faults::{FaultKind, Target};
-use crate::http::body::MAX_BUFFERED;
+use crate::http::Note;
 use crate::http::responses::with_request_id;
-use crate::kv::Operation;
-use crate::log::{self, Note};
 use crate::options::Options;
 use crate::routes;
 use crate::state::Shared;
+use crate::vault::{Operation, respond};
 use crate::workspace::Workspace;
 use crate::workspace::runs::Fate;
 
-/// A larger body, in bytes, or one of unknown length, is read as its handler needs it.
-const MAX_READ_FIRST: u64 = 1024 * 1024;
+/// The largest body of a request, in bytes.
+const MAX_BODY: usize = 1 << 30;
 
 /// Serves requests.
 #[derive(Debug)]
 pub(crate) struct Server {
     shared: Arc<Shared>,
     api: Router,
+    latency: Duration,
+    project_id_check: bool,
     quiet: bool,
 }
 
 impl Server {
     pub(crate) fn new(options: &Options, shared: Arc<Shared>) -> Arc<Self> {
-        let api = routes::router(Workspace::new(options));
-        Arc::new(Self { shared, api, quiet: options.quiet })
+        Arc::new(Self {
+            shared,
+            api: routes::router(Workspace::new(options)),
+            latency: options.latency,
+            project_id_check: options.project_id_check,
+            quiet: options.quiet,
+        })
     }
 
     /// Counts a connection and returns its number.
@@ -49,7 +56,7 @@ impl Server {
             return state.vault_log.count_connection();
         }
         state.counters.connections += 1;
-        state.counters.connections
+        state.log.count_connection()
     }
 
     /// Serves a request. An error makes hyper drop the connection without a response.
@@ -57,46 +64,32 @@ impl Server {
         self: Arc<Self>,
         connection: Arc<Connection>,
         request: http::Request<Incoming>,
-    ) -> Result<Response<Body>, NoResponse> {
+    ) -> io::Result<Response<Body>> {
         let (head, body) = request.into_parts();
         let operation =
-            connection.is_vaults.then(|| vault::operation(&head.method, head.uri.path()));
+            connection.is_vaults.then(|| respond::operation(&head.method, head.uri.path()));
         let target = match operation {
-            Some(operation) => vault::target(operation),
+            Some(operation) => respond::target(operation),
             None => Target::of(&head.method, head.uri.path()),
         };
-        let is_small = body.size_hint().upper().is_some_and(|length| length <= MAX_READ_FIRST);
-        // The gateway must know whether a GET has a body.
-        let reads_first = is_small
-            || !Target::Api.covers(target)
-            || matches!(head.method, Method::GET | Method::HEAD);
-        let (body, number, fault) = if reads_first {
-            let body = to_bytes(Body::new(body), MAX_BUFFERED).await.map_err(|_| NoResponse)?;
-            let (number, fault) = match operation {
-                Some(operation) => self.record_vault(&connection, operation, &head, &body),
-                None => self.record(&connection, target, &head, &body),
-            };
-            (RequestBody::Buffered(body), number, fault)
-        } else {
-            let (number, fault) = self.record(&connection, target, &head, &[]);
-            let body = Streaming::new(body, Arc::clone(&self.shared), number);
-            (RequestBody::Streaming(body), number, fault)
+        // Of a request that is too large, the body is not read.
+        let refused = self.shared.state().faults.peek(target) == Some(&FaultKind::TooLarge);
+        let body = match refused {
+            true => Bytes::new(),
+            false => to_bytes(Body::new(body), MAX_BODY).await.map_err(io::Error::other)?,
         };
+        let fault = self.record(&connection, operation, target, &head, &body);
 
         // hyper drops this future when the client leaves. A separate task goes on: a server that
         // has begun to rotate a token finishes, whether or not the client waits.
-        let handled = tokio::spawn(Arc::clone(&self).handle(target, head, body, fault));
-        let mut outcome = handled.await.map_err(|_| NoResponse)?;
+        let handled = Arc::clone(&self).handle(target, operation, head, body, fault);
+        let outcome = tokio::spawn(handled).await?;
 
         if target == Target::Token {
             self.shared.responses.pass().await;
         }
-        match operation {
-            Some(operation) => {
-                outcome = self.finish_vault(number, outcome);
-                self.shared.vault_responses(operation).pass().await;
-            }
-            None => outcome = outcome.dated(self.shared.state().settings.now().http_date()),
+        if let Some(operation) = operation {
+            self.shared.vault_responses(operation).pass().await;
         }
         match outcome {
             Outcome::Respond(response) => Ok(response),
@@ -105,140 +98,112 @@ impl Server {
                 Ok(response)
             }
             Outcome::Reset => {
-                connection.reset();
-                Err(NoResponse)
+                connection.reset.store(true, Ordering::Relaxed);
+                Err(io::ErrorKind::ConnectionReset.into())
             }
             Outcome::Hang => std::future::pending().await,
         }
     }
 
-    /// Records a request. Returns its number, and the fault that applies to it.
+    /// Counts and records a request. Returns the fault that applies to it.
     fn record(
         &self,
         connection: &Connection,
+        operation: Option<Operation>,
         target: Target,
         head: &Parts,
         body: &[u8],
-    ) -> (u64, Option<FaultKind>) {
+    ) -> Option<FaultKind> {
         let mut state = self.shared.state();
-        match target {
-            Target::Token => state.counters.token_requests += 1,
-            _ => state.counters.api_calls += 1,
+        match (operation, target) {
+            (Some(operation), _) => state.vault.count(operation),
+            (None, Target::Token) => state.counters.token_requests += 1,
+            (None, _) => state.counters.api_calls += 1,
         }
-        let number = state.requests.record(connection.number, head, body);
+        let log = if connection.is_vaults { &mut state.vault_log } else { &mut state.log };
+        log.record(connection.number, operation, head, body);
         let fault = state.faults.next(target);
         state.counters.faults += u64::from(fault.is_some());
-        (number, fault)
-    }
-
-    /// Records a request to the vault. Returns its number, and the fault that applies to it.
-    fn record_vault(
-        &self,
-        connection: &Connection,
-        operation: Operation,
-        head: &Parts,
-        body: &[u8],
-    ) -> (u64, Option<FaultKind>) {
-        let mut state = self.shared.state();
-        state.vault.count(operation);
-        let fault = state.faults.next(vault::target(operation));
-        state.counters.faults += u64::from(fault.is_some());
-        let number =
-            state.vault_log.record(connection.number, operation, head, body, fault.clone());
-        (number, fault)
-    }
-
-    /// Records how the vault responds, and dates its response by its clock.
-    fn finish_vault(&self, number: u64, outcome: Outcome) -> Outcome {
-        let mut state = self.shared.state();
-        let outcome = outcome.dated(state.vault.now().http_date());
-        if let Outcome::Respond(response) | Outcome::RespondLate(_, response) = &outcome {
-            state.vault_log.finish(number, response.status().as_u16());
-        }
-        outcome
+        fault
     }
 
     async fn handle(
         self: Arc<Self>,
         target: Target,
+        operation: Option<Operation>,
         head: Parts,
-        body: RequestBody,
+        body: Bytes,
         fault: Option<FaultKind>,
     ) -> Outcome {
-        let latency = self.shared.state().settings.latency;
-        if !latency.is_zero() {
-            tokio::time::sleep(latency).await;
+        if !self.latency.is_zero() {
+            tokio::time::sleep(self.latency).await;
         }
         if target == Target::Token {
             self.shared.arrivals.pass().await;
         }
-        if target.is_vault() {
-            let operation = vault::operation(&head.method, head.uri.path());
+        if let Some(operation) = operation {
             self.shared.vault_arrivals(operation).pass().await;
         }
 
-        let line = format!("{} {}", head.method, log::target(&head.uri));
-        let now = self.shared.state().settings.now();
-        if let Some(outcome) = fault.as_ref().and_then(|fault| inject::before(fault, target, now)) {
-            if let RequestBody::Streaming(mut body) = body
-                && fault != Some(FaultKind::TooLarge)
-            {
-                body.drain().await;
+        let line = format!("{} {}", head.method, shown(&head.uri));
+        let mut note = None;
+        let now = self.shared.state().now();
+        let outcome = match fault.as_ref().and_then(|fault| inject::before(fault, target, now)) {
+            Some(outcome) => outcome,
+            None => {
+                let fault = fault.as_ref();
+                let response = match target {
+                    Target::Token => authorization::serve(&self.shared, &head, &body, fault),
+                    Target::Api | Target::Run => self.call_api(head, body, fault).await,
+                    _ => respond::serve(&self.shared, &head, &body, fault),
+                };
+                note = response.extensions().get::<Note>().cloned();
+                match fault {
+                    Some(fault) => inject::after(fault, response).await,
+                    None => Outcome::Respond(response),
+                }
             }
-            self.log(&line, &outcome, None, fault.as_ref());
-            return outcome;
-        }
-        let response = match target {
-            Target::Token => {
-                authorization::serve(&self.shared, &head, body.bytes(), fault.as_ref())
-            }
-            Target::Api | Target::Run => self.call_api(head, body, fault.as_ref()).await,
-            _ => vault::serve(&self.shared, &head, body.bytes(), fault.as_ref()),
         };
-        let note = response.extensions().get::<Note>().cloned();
-        let outcome = match &fault {
-            Some(fault) => inject::after(fault, response),
-            None => Outcome::Respond(response),
-        };
-        self.log(&line, &outcome, note, fault.as_ref());
-        outcome
+        self.log(line, &outcome, note, fault.as_ref());
+        let state = self.shared.state();
+        let now = if target.is_vault() { state.vault.now() } else { state.now() };
+        outcome.dated(now.http_date())
     }
 
     async fn call_api(
         &self,
         mut head: Parts,
-        body: RequestBody,
+        body: Bytes,
         fault: Option<&FaultKind>,
     ) -> Response<Body> {
-        let rejection = gateway::reject(&self.shared, &head, &body);
-        let (body, mut rest) = body.split();
-        let response = match rejection {
-            Some(response) => response,
-            None => {
-                head.extensions.insert(self.shared.state().settings.now());
-                head.extensions.insert(Arc::clone(&self.shared));
-                head.extensions.insert(Fate::of(fault));
-                let request = http::Request::from_parts(head, body);
-                let Ok(response) = self.api.clone().call(request).await;
-                with_request_id(response)
-            }
-        };
-        if let Some(rest) = &mut rest {
-            rest.drain().await;
+        if let Some(response) = gateway::reject(&self.shared, self.project_id_check, &head, &body) {
+            return response;
         }
-        response
+        head.extensions.insert(self.shared.state().now());
+        head.extensions.insert(Arc::clone(&self.shared));
+        head.extensions.insert(Fate::of(fault));
+        let Ok(response) =
+            self.api.clone().call(http::Request::from_parts(head, Body::from(body))).await;
+        with_request_id(response)
     }
 
-    fn log(&self, line: &str, outcome: &Outcome, note: Option<Note>, fault: Option<&FaultKind>) {
+    /// One line on stderr for each request, so that people can watch a rotation.
+    fn log(
+        &self,
+        mut line: String,
+        outcome: &Outcome,
+        note: Option<Note>,
+        fault: Option<&FaultKind>,
+    ) {
         if self.quiet {
             return;
         }
-        let mut line = match outcome {
+        line += &match outcome {
             Outcome::Respond(response) | Outcome::RespondLate(_, response) => {
-                format!("{line} → {}", response.status().as_u16())
+                format!(" → {}", response.status().as_u16())
             }
-            Outcome::Reset => format!("{line} → connection reset"),
-            Outcome::Hang => format!("{line} → no response"),
+            Outcome::Reset => " → connection reset".to_owned(),
+            Outcome::Hang => " → no response".to_owned(),
         };
         if let Some(Note(note)) = note {
             line = format!("{line} {note}");
@@ -246,18 +211,39 @@ impl Server {
         if let Some(fault) = fault {
             line = format!("{line} [fault {fault}]");
         }
-        log::line(&line);
+        // The server goes on if stderr is closed.
+        let _ = writeln!(io::stderr().lock(), "sandbox: {line}");
     }
 }
 
-/// The connection ends without a response.
-#[derive(Debug)]
-pub(super) struct NoResponse;
-
-impl fmt::Display for NoResponse {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("no response")
+/// The path and query of a request, shortened, with control characters escaped.
+fn shown(uri: &Uri) -> String {
+    const WIDTH: usize = 200;
+    let target = uri.path_and_query().map_or(uri.path(), |target| target.as_str());
+    let mut shown = String::new();
+    for c in target.chars() {
+        let plain = c.is_ascii_graphic();
+        let text = if plain { c.to_string() } else { c.escape_unicode().to_string() };
+        if shown.len() + text.len() > WIDTH {
+            return shown + "…";
+        }
+        shown += &text;
     }
+    shown
 }
 
-impl std::error::Error for NoResponse {}
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_is_shown_as_received_but_shortened() {
+        let shown = |text: &str| shown(&text.parse().expect(text));
+        assert_eq!(shown("/a%20b?c=%1b%5B31m&d"), "/a%20b?c=%1b%5B31m&d");
+        assert_eq!(shown("http://localhost/a?b"), "/a?b");
+        assert_eq!(shown("/ž\u{9b}31m"), r"/\u{17e}\u{9b}31m");
+        let long = format!("/{}", "x".repeat(199));
+        assert_eq!(shown(&long), long);
+        assert_eq!(shown(&format!("{long}y")), format!("{long}…"));
+    }
+}

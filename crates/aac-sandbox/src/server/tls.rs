@@ -1,6 +1,5 @@
 //! A private certificate authority, and a certificate for loopback and the cloud's host names.
 
-use std::error::Error;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -13,7 +12,8 @@ use rcgen::{
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 /// What the certificate is valid for.
 const NAMES: [&str; 8] = [
@@ -48,8 +48,28 @@ impl Certificate {
     ///
     /// If the system provides no random bytes.
     pub fn issue() -> io::Result<Self> {
-        let (authority, certificate, key) = issue().map_err(io::Error::other)?;
-        Ok(Self { authority, certificate: certificate.pem(), key: key.serialize_pem() })
+        Self::try_issue().map_err(io::Error::other)
+    }
+
+    fn try_issue() -> Result<Self, rcgen::Error> {
+        let authority_key = KeyPair::generate()?;
+        let mut authority = valid_now(CertificateParams::default());
+        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        authority.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        authority.distinguished_name.push(DnType::CommonName, "aac-sandbox authority");
+        let authority_certificate = authority.self_signed(&authority_key)?;
+        let issuer = Issuer::from_params(&authority, authority_key);
+
+        let key = KeyPair::generate()?;
+        let mut server = valid_now(CertificateParams::new(NAMES.map(str::to_owned))?);
+        server.distinguished_name.push(DnType::CommonName, "aac-sandbox");
+        server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        server.use_authority_key_identifier_extension = true;
+        Ok(Self {
+            authority: authority_certificate.pem(),
+            certificate: server.signed_by(&key, &issuer)?.pem(),
+            key: key.serialize_pem(),
+        })
     }
 }
 
@@ -61,40 +81,20 @@ impl fmt::Debug for Certificate {
 
 /// A TLS acceptor, and the certificate of its authority in PEM.
 pub(crate) fn acceptor() -> io::Result<(TlsAcceptor, String)> {
-    build().map_err(io::Error::other)
-}
-
-fn build() -> Result<(TlsAcceptor, String), Box<dyn Error + Send + Sync>> {
-    let (authority, certificate, key) = issue()?;
+    let Certificate { authority, certificate, key } = Certificate::issue()?;
+    let certificate = CertificateDer::from_pem_slice(certificate.as_bytes());
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes());
     // A process with several providers compiled in has no default provider.
     let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()?
+        .with_safe_default_protocol_versions()
+        .map_err(io::Error::other)?
         .with_no_client_auth()
         .with_single_cert(
-            vec![certificate.der().clone()],
-            PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der())),
-        )?;
+            vec![certificate.map_err(io::Error::other)?],
+            key.map_err(io::Error::other)?,
+        )
+        .map_err(io::Error::other)?;
     Ok((TlsAcceptor::from(Arc::new(config)), authority))
-}
-
-/// The authority in PEM, the certificate of the server, and its key.
-fn issue() -> Result<(String, rcgen::Certificate, KeyPair), rcgen::Error> {
-    let authority_key = KeyPair::generate()?;
-    let mut authority = valid_now(CertificateParams::default());
-    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    authority.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-    authority.distinguished_name.push(DnType::CommonName, "aac-sandbox authority");
-    let authority_certificate = authority.self_signed(&authority_key)?;
-    let issuer = Issuer::from_params(&authority, authority_key);
-
-    let key = KeyPair::generate()?;
-    let names: Vec<String> = NAMES.map(str::to_owned).into();
-    let mut server = valid_now(CertificateParams::new(names)?);
-    server.distinguished_name.push(DnType::CommonName, "aac-sandbox");
-    server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    server.use_authority_key_identifier_extension = true;
-    let certificate = server.signed_by(&key, &issuer)?;
-    Ok((authority_certificate.pem(), certificate, key))
 }
 
 /// Valid for a year from yesterday. macOS rejects certificates valid for more than 825 days.

@@ -1,25 +1,23 @@
 //! What all requests share. Every part of the server may use it; it uses none of them.
 
 mod hold;
-mod requests;
-mod vault_log;
+mod log;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub use hold::Hold;
-pub use requests::Request;
-pub use vault_log::VaultRequest;
+pub use log::Request;
 
 use crate::clock::Timestamp;
 use crate::faults::Queue;
-use crate::kv::{Operation, Vault};
 use crate::options::Options;
 use crate::tokens::jwt::Mint;
 use crate::tokens::ledger::{Ledger, Policy};
+use crate::vault::Operation;
+use crate::vault::engine::Engine;
 use hold::Gate;
-use requests::Requests;
-use vault_log::VaultLog;
+use log::Log;
 
 /// What all requests share, and the [`Sandbox`](crate::Sandbox) with them.
 #[derive(Debug)]
@@ -36,29 +34,21 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn new(options: &Options, mint: Mint) -> Self {
-        let mut faults = Queue::default();
-        for fault in &options.faults {
-            faults.push(fault.clone());
-        }
         Self {
             mint,
             arrivals: Gate::new(),
             responses: Gate::new(),
             vault_gates: std::array::from_fn(|_| (Gate::new(), Gate::new())),
             state: Mutex::new(State {
-                settings: Settings {
-                    grace: options.grace,
-                    replay_protection: options.replay_protection,
-                    latency: options.latency,
-                    project_id_check: options.project_id_check,
-                    clock_offset: options.clock_offset,
-                },
+                grace: options.grace,
+                replay_protection: options.replay_protection,
+                clock_offset: options.clock_offset,
                 ledger: Ledger::default(),
-                faults,
+                faults: Queue(options.faults.clone()),
                 counters: Counters::default(),
-                requests: Requests::default(),
-                vault: Vault::new(&options.vault.clone().unwrap_or_default()),
-                vault_log: VaultLog::default(),
+                log: Log::default(),
+                vault: Engine::new(options.vault.clone().unwrap_or_default()),
+                vault_log: Log::default(),
             }),
         }
     }
@@ -82,29 +72,21 @@ impl Shared {
 /// What changes while the server runs.
 #[derive(Debug)]
 pub(crate) struct State {
-    pub(crate) settings: Settings,
+    pub(crate) grace: Duration,
+    replay_protection: bool,
+    pub(crate) clock_offset: i64,
     pub(crate) ledger: Ledger,
     pub(crate) faults: Queue,
     pub(crate) counters: Counters,
-    pub(crate) requests: Requests,
-    pub(crate) vault: Vault,
-    pub(crate) vault_log: VaultLog,
+    pub(crate) log: Log,
+    pub(crate) vault: Engine,
+    pub(crate) vault_log: Log,
 }
 
-/// The [`Options`] that can be changed while the server runs.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Settings {
-    pub(crate) grace: Duration,
-    pub(crate) replay_protection: bool,
-    pub(crate) latency: Duration,
-    pub(crate) project_id_check: bool,
-    pub(crate) clock_offset: i64,
-}
-
-impl Settings {
+impl State {
     /// The time by the server's clock.
     pub(crate) fn now(&self) -> Timestamp {
-        Timestamp { millis: Timestamp::now().millis + 1000 * self.clock_offset }
+        Timestamp::now(self.clock_offset)
     }
 
     /// The rules for a refresh now.

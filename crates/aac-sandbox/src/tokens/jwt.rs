@@ -4,8 +4,8 @@
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use serde_json::{Value, json};
 
+use super::random;
 use crate::options::RefreshTokens;
-use crate::random;
 use crate::workspace::{identity, people};
 
 /// The ID of the OAuth client that Alteryx publishes for us1. It is a public client, without a
@@ -17,11 +17,6 @@ pub(crate) const SUBJECT: &str = "0c5aac5d-7a7b-4c0b-9d51-5a6d0b0c0002";
 pub(crate) const ENVIRONMENT: &str = "0c5aac5d-7a7b-4c0b-9d51-5a6d0b0c0003";
 const ORGANIZATION: &str = "0c5aac5d-7a7b-4c0b-9d51-5a6d0b0c0004";
 const POLICY: &str = "AlteryxAuthIDPPolicy";
-
-/// A claim that real tokens do not have. It puts `-` and `_` into the base64url of every access token,
-/// so that a client that decodes plain base64 fails. `~` and `?` encode to them as the third byte of a
-/// group, and one of three in a row always is.
-const DASHES: (&str, &str) = ("sandbox", "~~~.???");
 
 /// How long refresh tokens say that they are valid, in seconds.
 const REFRESH_LIFETIME: i64 = 365 * 24 * 60 * 60;
@@ -48,13 +43,15 @@ pub(crate) struct Mint {
 }
 
 impl Mint {
-    /// An access token issued at `iat`, in seconds since 1970.
-    pub(crate) fn access_token(&self, session: &Session, iat: i64) -> String {
+    /// An access token issued at `iat`, in seconds since 1970. With `dashes`, its base64url has `-`
+    /// and `_`, unlike that of any real token: a client that decodes plain base64 fails. `~` and `?`
+    /// encode to them as the third byte of a group, and one of three in a row always is.
+    pub(crate) fn access_token(&self, session: &Session, iat: i64, dashes: bool) -> String {
         let mut header = json!({ "kid": KEY_ID, "alg": "RS256" });
         if self.at_jwt {
             header["typ"] = json!("at+jwt");
         }
-        let payload = json!({
+        let mut payload = json!({
             "client_id": CLIENT_ID,
             "iss": self.issuer,
             "jti": random::uuid(),
@@ -69,8 +66,10 @@ impl Mint {
             "email": people::email(0),
             "env": ENVIRONMENT,
             "org": ORGANIZATION,
-            (DASHES.0): DASHES.1,
         });
+        if dashes {
+            payload["sandbox"] = json!("~~~.???");
+        }
         signed(&header, &payload)
     }
 

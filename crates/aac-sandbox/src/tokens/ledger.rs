@@ -1,12 +1,11 @@
 //! All tokens ever issued, and what became of them.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::time::{Duration, Instant};
 
 use super::Tokens;
 use super::jwt::{Mint, Session};
-use crate::random;
+use super::random;
 
 /// All tokens ever issued.
 #[derive(Debug, Default)]
@@ -18,31 +17,24 @@ pub(crate) struct Ledger {
     revoked_up_to: usize,
 }
 
-/// One sign-in on the web page, and all tokens that descend from it.
+/// One sign-in on the web page, and all tokens that descend from it. Times are in seconds since 1970.
 #[derive(Debug)]
-struct Family {
-    session: Session,
+pub(crate) struct Family {
+    /// Counts from 1.
+    pub(crate) number: usize,
+    pub(crate) session: Session,
     revoked: bool,
     /// Whether the user has disabled it on the web page.
-    disabled: bool,
-    /// When its refresh tokens expire, in seconds since 1970.
-    expires: i64,
-    /// When it was issued or refreshed last.
-    active: i64,
-}
-
-/// What the platform knows of a pair. Times are in seconds since 1970.
-#[derive(Debug)]
-pub(crate) struct Pair {
-    pub(crate) name: String,
-    pub(crate) is_disabled: bool,
-    pub(crate) created: i64,
+    pub(crate) disabled: bool,
+    /// When its refresh tokens expire.
     pub(crate) expires: i64,
+    /// When it was issued or refreshed last.
     pub(crate) active: i64,
 }
 
 #[derive(Debug)]
 struct RefreshToken {
+    /// An index.
     family: usize,
     /// Counts from 1 across all families. The log shows it in place of the token.
     number: usize,
@@ -74,71 +66,50 @@ pub(crate) struct Rotation {
     pub(crate) to: usize,
 }
 
-/// Why a refresh token is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refusal {
-    Unknown,
-    Expired {
-        number: usize,
-    },
-    /// Its family was revoked earlier.
-    Revoked {
-        number: usize,
-    },
-    /// It was spent earlier. `revoked`: its family is revoked now, for this reuse.
-    Reused {
-        number: usize,
-        revoked: bool,
-    },
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unknown => write!(f, "refused: no such refresh token"),
-            Self::Expired { number } => write!(f, "refused: refresh token #{number} has expired"),
-            Self::Revoked { number } => write!(f, "refused: refresh token #{number} was revoked"),
-            Self::Reused { number, revoked: false } => {
-                write!(f, "refused: refresh token #{number} was spent before")
-            }
-            Self::Reused { number, revoked: true } => write!(
-                f,
-                "refused: refresh token #{number} was spent before; now its whole family is revoked"
-            ),
-        }
-    }
+/// A refresh token is refused.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    /// For the log.
+    pub(crate) why: String,
+    /// The token was spent earlier.
+    pub(crate) reused: bool,
+    /// Its family is revoked now, for this reuse.
+    pub(crate) revokes: bool,
 }
 
 impl Ledger {
     /// Starts a family. Its access token is `age` seconds old.
     pub(crate) fn issue(&mut self, mint: &Mint, now: i64, age: i64) -> Tokens {
         let iat = now - age;
-        let session = Session { sid: random::uuid(), auth_time: iat };
-        let expires = iat + mint.pair_lifetime;
+        let index = self.families.len();
         self.families.push(Family {
-            session,
+            number: index + 1,
+            session: Session { sid: random::uuid(), auth_time: iat },
             revoked: false,
             disabled: false,
-            expires,
+            expires: iat + mint.pair_lifetime,
             active: iat,
         });
-        self.issue_pair(mint, self.families.len() - 1, iat).0
+        let access_token = self.issue_access_token(mint, index, iat, false);
+        Tokens { access_token, refresh_token: self.issue_refresh_token(mint, index).0 }
     }
 
-    /// Spends a refresh token and issues a new pair.
+    /// Spends a refresh token and issues a new pair. `dashes`: see [`Mint::access_token`].
     pub(crate) fn refresh(
         &mut self,
         mint: &Mint,
         refresh_token: &str,
         policy: Policy,
+        dashes: bool,
     ) -> Result<Rotation, Refusal> {
         let (family, from) = self.redeem(refresh_token, policy)?;
-        let (tokens, to) = self.issue_pair(mint, family, policy.now);
+        let access_token = self.issue_access_token(mint, family, policy.now, dashes);
+        let (new, to) = self.issue_refresh_token(mint, family);
         // The grace period starts with the first use. Sending the token again does not extend it.
         if let Some(token) = self.refresh_tokens.get_mut(refresh_token) {
             token.spent.get_or_insert_with(Instant::now);
         }
-        Ok(Rotation { tokens, from, to })
+        Ok(Rotation { tokens: Tokens { access_token, refresh_token: new }, from, to })
     }
 
     /// Issues an access token without spending the refresh token.
@@ -149,37 +120,41 @@ impl Ledger {
         policy: Policy,
     ) -> Result<String, Refusal> {
         let (family, _) = self.redeem(refresh_token, policy)?;
-        Ok(self.issue_access_token(mint, family, policy.now))
+        Ok(self.issue_access_token(mint, family, policy.now, false))
     }
 
     /// Checks a refresh token that was sent, and revokes its family if it was reused.
     fn redeem(&mut self, refresh_token: &str, policy: Policy) -> Result<(usize, usize), Refusal> {
         self.check(refresh_token, policy).inspect_err(|refusal| {
-            if let Refusal::Reused { revoked: true, .. } = refusal {
+            if refusal.revokes {
                 let family = self.refresh_tokens[refresh_token].family;
                 self.families[family].revoked = true;
             }
         })
     }
 
-    /// Checks a refresh token; returns its family and its number.
+    /// Checks a refresh token; returns the index of its family, and its number.
     pub(crate) fn check(
         &self,
         refresh_token: &str,
         policy: Policy,
     ) -> Result<(usize, usize), Refusal> {
-        let token = self.refresh_tokens.get(refresh_token).ok_or(Refusal::Unknown)?;
-        let number = token.number;
-        let family_revoked = self.families[token.family].revoked;
+        let refuse = |why: String, reused, revokes| Err(Refusal { why, reused, revokes });
+        let Some(token) = self.refresh_tokens.get(refresh_token) else {
+            return refuse("refused: no such refresh token".to_owned(), false, false);
+        };
+        let family = &self.families[token.family];
+        let refused = format!("refused: refresh token #{}", token.number);
         if token.spent.is_some_and(|spent| spent.elapsed() >= policy.grace) {
-            let revoked = policy.replay_protection && !family_revoked;
-            Err(Refusal::Reused { number, revoked })
-        } else if family_revoked {
-            Err(Refusal::Revoked { number })
-        } else if policy.now >= self.families[token.family].expires {
-            Err(Refusal::Expired { number })
+            let revokes = policy.replay_protection && !family.revoked;
+            let more = if revokes { "; now its whole family is revoked" } else { "" };
+            refuse(format!("{refused} was spent before{more}"), true, revokes)
+        } else if family.revoked {
+            refuse(format!("{refused} was revoked"), false, false)
+        } else if policy.now >= family.expires {
+            refuse(format!("{refused} has expired"), false, false)
         } else {
-            Ok((token.family, number))
+            Ok((token.family, token.number))
         }
     }
 
@@ -195,17 +170,9 @@ impl Ledger {
         self.revoked_up_to = self.access_tokens.len();
     }
 
-    /// The pair of a session.
-    pub(crate) fn pair(&self, sid: &str) -> Option<Pair> {
-        let index = self.families.iter().position(|family| family.session.sid == sid)?;
-        let family = &self.families[index];
-        Some(Pair {
-            name: format!("sandbox token {}", index + 1),
-            is_disabled: family.disabled,
-            created: family.session.auth_time,
-            expires: family.expires,
-            active: family.active,
-        })
+    /// The family of a session.
+    pub(crate) fn family(&self, sid: &str) -> Option<&Family> {
+        self.families.iter().find(|family| family.session.sid == sid)
     }
 
     /// Disables all pairs issued so far: their refresh tokens are refused from now on.
@@ -215,18 +182,16 @@ impl Ledger {
         }
     }
 
-    /// Issues a pair; returns it with the number of its refresh token.
-    fn issue_pair(&mut self, mint: &Mint, family: usize, iat: i64) -> (Tokens, usize) {
-        let access_token = self.issue_access_token(mint, family, iat);
-        let refresh_token = mint.refresh_token(&self.families[family].session);
+    /// Returns a new refresh token with its number.
+    fn issue_refresh_token(&mut self, mint: &Mint, family: usize) -> (String, usize) {
+        let token = mint.refresh_token(&self.families[family].session);
         let number = self.refresh_tokens.len() + 1;
-        self.refresh_tokens
-            .insert(refresh_token.clone(), RefreshToken { family, number, spent: None });
-        (Tokens { access_token, refresh_token }, number)
+        self.refresh_tokens.insert(token.clone(), RefreshToken { family, number, spent: None });
+        (token, number)
     }
 
-    fn issue_access_token(&mut self, mint: &Mint, family: usize, iat: i64) -> String {
-        let token = mint.access_token(&self.families[family].session, iat);
+    fn issue_access_token(&mut self, mint: &Mint, family: usize, iat: i64, dashes: bool) -> String {
+        let token = mint.access_token(&self.families[family].session, iat, dashes);
         let number = self.access_tokens.len() + 1;
         self.families[family].active = iat;
         let expires = iat + mint.lifetime;

@@ -2,6 +2,7 @@
 
 pub(crate) mod jwt;
 pub(crate) mod ledger;
+pub(crate) mod random;
 
 /// The path of the token endpoint, where tokens are refreshed.
 pub(crate) const ENDPOINT: &str = "/as/token";

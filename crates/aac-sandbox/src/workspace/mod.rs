@@ -1,19 +1,16 @@
-//! What the API is about: people, plans, runs and quotas. There is no routing in here.
+//! What the API is about: people, plans and runs. There is no routing in here.
 
 pub(crate) mod identity;
 pub(crate) mod package;
 pub(crate) mod people;
 pub(crate) mod plans;
-pub(crate) mod quota;
 pub(crate) mod runs;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::clock::Timestamp;
 use crate::options::{Options, Paging};
 use plans::Plans;
-use quota::{Quota, QuotaStatus, Quotas};
 use runs::Runs;
 
 /// The workspace of the sandbox.
@@ -21,13 +18,10 @@ use runs::Runs;
 pub(crate) struct Workspace {
     pub(crate) max_page: usize,
     pub(crate) paging: Paging,
-    /// Whether the response about another workspace is 403 rather than 404.
-    pub(crate) forbids_others: bool,
-    pub(crate) package_size: u64,
+    pub(crate) package_size: usize,
     pub(crate) plan_runs: Runs,
     pub(crate) jobs: Runs,
     users: usize,
-    quotas: Mutex<Quotas>,
     plans: Mutex<Plans>,
     /// How many pages of the list of people have been turned since it was started.
     pages_turned: AtomicUsize,
@@ -38,12 +32,10 @@ impl Workspace {
         Self {
             max_page: options.max_page,
             paging: options.paging,
-            forbids_others: options.foreign_workspace == 403,
             package_size: options.package_size,
             plan_runs: Runs::of_plans(options.run_time),
             jobs: Runs::of_jobs(options.run_time),
             users: options.users,
-            quotas: Mutex::default(),
             plans: Mutex::default(),
             pages_turned: AtomicUsize::new(0),
         }
@@ -51,15 +43,6 @@ impl Workspace {
 
     pub(crate) fn plans(&self) -> MutexGuard<'_, Plans> {
         self.plans.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Counts a call. The error means that it exceeds the quota.
-    pub(crate) fn count_call(
-        &self,
-        quota: &Quota,
-        now: Timestamp,
-    ) -> Result<QuotaStatus, QuotaStatus> {
-        self.quotas.lock().unwrap_or_else(PoisonError::into_inner).take(quota, now)
     }
 
     /// How many people there are now.

@@ -93,11 +93,11 @@ pub(crate) fn email(index: usize) -> String {
 }
 
 /// A person, with the fields of the real service in their order.
-pub(crate) fn person(index: usize, with_privileges: bool) -> Value {
+pub(crate) fn person(index: usize) -> Value {
     let id = id(index);
     let hidden = index % 10 == 9;
     let created = time(index);
-    let mut person = json!({
+    json!({
         "lastLoginTime": (index % 4 != 3).then(|| time(index + 100)),
         "id": id,
         "agreementAcceptedAt": index.is_multiple_of(2).then_some(&created),
@@ -127,37 +127,34 @@ pub(crate) fn person(index: usize, with_privileges: bool) -> Value {
         "validateExportCompliance": true,
         "outputHomeDir": index.is_multiple_of(3).then(|| format!("/{id}/queryResults")),
         "uploadDir": null,
-    });
-    if with_privileges {
-        let operations = ["read", "update", "delete", "create", "share", "execute"];
-        let privileges =
-            RESOURCES.map(|resource| json!({ "operations": operations, "resourceType": resource }));
-        let capabilities: Vec<_> = RESOURCES
-            .iter()
-            .map(|resource| {
-                json!({
-                    "capabilityId": resource.len(),
-                    "capabilityName": format!("{resource}.use"),
-                    "capabilityGroup": resource,
-                    "productCode": "enterprise_cloud22",
-                    "productId": 7,
-                })
-            })
-            .collect();
-        let (policy, name, tag) = match index {
-            0 => (101, "Workspace Admin", "workspace_admin"),
-            _ => (102, "Viewer", "viewer"),
-        };
-        person["maximalPrivileges"] = json!(privileges);
-        person["maximalCapabilities"] = json!(capabilities);
-        person["authorizationRoles"] = json!([{
-            "policyId": policy,
-            "name": name,
-            "tag": tag,
-            "workspaceId": identity::ID,
-        }]);
-    }
-    person
+    })
+}
+
+/// Adds what a person may do, and by which role.
+pub(crate) fn add_privileges(person: &mut Value) {
+    let operations = ["read", "update", "delete", "create", "share", "execute"];
+    let privilege = |resource| json!({ "operations": operations, "resourceType": resource });
+    let capability = |resource: &str| {
+        json!({
+            "capabilityId": resource.len(),
+            "capabilityName": format!("{resource}.use"),
+            "capabilityGroup": resource,
+            "productCode": "enterprise_cloud22",
+            "productId": 7,
+        })
+    };
+    let (policy, name, tag) = match person["isAdmin"] == true {
+        true => (101, "Workspace Admin", "workspace_admin"),
+        false => (102, "Viewer", "viewer"),
+    };
+    person["maximalPrivileges"] = json!(RESOURCES.map(privilege));
+    person["maximalCapabilities"] = json!(RESOURCES.map(capability));
+    person["authorizationRoles"] = json!([{
+        "policyId": policy,
+        "name": name,
+        "tag": tag,
+        "workspaceId": identity::ID,
+    }]);
 }
 
 /// A time that depends on the index alone. Every month has 28 days.

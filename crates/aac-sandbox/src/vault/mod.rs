@@ -1,4 +1,8 @@
-//! The vault of a running sandbox.
+//! The vault beside the cloud: what it has stored, what it responds, and what tests do to it.
+
+pub(crate) mod engine;
+pub(crate) mod respond;
+mod secret;
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,9 +10,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::kv::{self, Operation, Secret, SecretVersion, VaultCounters, Write, document};
-use crate::state::{Hold, Shared, VaultRequest};
+use crate::state::{Hold, Request, Shared};
 use crate::tokens::Tokens;
+use engine::Engine;
+pub use engine::{Operation, VaultCounters};
+pub use secret::SecretVersion;
 
 /// The vault of a running [`Sandbox`](crate::Sandbox): a KV secrets engine at `secret/`, behind the
 /// HTTP API of HashiCorp Vault and OpenBao. Its secret `aac` holds the pair of tokens.
@@ -37,6 +43,11 @@ impl Vault {
         Self { url, shared }
     }
 
+    /// Has the engine to itself.
+    fn with<T>(&self, act: impl FnOnce(&mut Engine) -> T) -> T {
+        act(&mut self.shared.state().vault)
+    }
+
     /// `http://127.0.0.1:PORT`, or `https:`, for `VAULT_ADDR`.
     pub fn url(&self) -> &str {
         &self.url
@@ -44,17 +55,17 @@ impl Vault {
 
     /// The path of the pair's secret, for creds.json.
     pub fn path(&self) -> &'static str {
-        self.shared.state().vault.path()
+        self.with(|engine| engine.path())
     }
 
     /// A token that may read and update the pair's secret, for `VAULT_TOKEN`.
     pub fn token(&self) -> String {
-        self.shared.state().vault.token.clone()
+        self.with(|engine| engine.token.clone())
     }
 
     /// A token that may do everything.
     pub fn root_token(&self) -> String {
-        self.shared.state().vault.root_token.clone()
+        self.with(|engine| engine.root_token.clone())
     }
 
     /// The variables that lead a client to it: `VAULT_ADDR`, `VAULT_TOKEN`.
@@ -65,17 +76,15 @@ impl Vault {
     /// Writes a document, as `bao kv put` does when a user pastes new tokens. Returns its version;
     /// 0 if the engine is version 1.
     pub fn put(&self, document: &Value) -> u64 {
-        let vault = &mut self.shared.state().vault;
-        if vault.is_kv_v1 {
-            let document = document::sorted(document);
-            vault.change(|store, _| store.plain.insert(kv::NAME.to_owned(), document));
-            return 0;
-        }
-        let data = document::stored(document).expect("numbers in the range of a double");
-        // Of one's own version, so that it also works where a check-and-set is required.
-        let current = vault.store().current_version(kv::NAME);
-        let cas = Some(i64::try_from(current).expect("a version"));
-        vault.write(Write { name: kv::NAME.to_owned(), data, cas }).expect("it is current")
+        let document = respond::sorted(document.clone());
+        self.with(|engine| match engine.options.kv_v1 {
+            false => engine.put(document),
+            true => {
+                let path = engine.path().to_owned();
+                engine.change(|store| store.plain.insert(path, document));
+                0
+            }
+        })
     }
 
     /// Writes the document of a creds.json with these tokens. Returns its version.
@@ -91,24 +100,25 @@ impl Vault {
 
     /// All versions that are kept, oldest first.
     pub fn versions(&self) -> Vec<SecretVersion> {
-        let vault = &self.shared.state().vault;
-        let secret = vault.store().secret(kv::NAME);
-        secret.map(|secret| secret.versions(vault.now())).unwrap_or_default()
+        self.with(|engine| {
+            let secret = engine.store.secret.as_ref();
+            secret.map(|secret| secret.versions(engine.now())).unwrap_or_default()
+        })
     }
 
     /// Deletes the current version. It can be undeleted.
     pub fn delete(&self) {
-        self.shared.state().vault.change_secret(Secret::delete);
+        self.with(|engine| engine.change_secret(|secret, now| secret.delete(now)));
     }
 
     /// Makes a deleted version readable again.
     pub fn undelete(&self, version: u64) {
-        self.shared.state().vault.change_secret(|secret, _| secret.undelete(version));
+        self.with(|engine| engine.change_secret(|secret, _| secret.undelete(version)));
     }
 
     /// Removes the document of a version for good.
     pub fn destroy(&self, version: u64) {
-        self.shared.state().vault.change_secret(|secret, _| secret.destroy(version));
+        self.with(|engine| engine.change_secret(|secret, _| secret.destroy(version)));
     }
 
     /// Writes the document of an earlier version again, as `bao kv rollback` does. Returns the
@@ -124,56 +134,56 @@ impl Vault {
 
     /// Removes the secret with all its versions.
     pub fn delete_metadata(&self) {
-        self.shared.state().vault.change(|store, _| store.secrets.remove(kv::NAME));
+        self.with(|engine| engine.change(|store| store.secret = None));
     }
 
     /// Makes each later version delete itself after that time.
     pub fn set_delete_version_after(&self, after: Option<Duration>) {
-        self.shared.state().vault.set_delete_version_after(after);
+        self.with(|engine| engine.delete_version_after = after);
     }
 
     /// Changes [`VaultOptions::cas_required`](crate::VaultOptions::cas_required).
     pub fn set_cas_required(&self, required: bool) {
-        self.shared.state().vault.set_cas_required(required);
+        self.with(|engine| engine.options.cas_required = required);
     }
 
     /// Changes [`VaultOptions::clock_offset`](crate::VaultOptions::clock_offset).
     pub fn set_clock_offset(&self, clock_offset: i64) {
-        self.shared.state().vault.clock_offset = clock_offset;
+        self.with(|engine| engine.options.clock_offset = clock_offset);
     }
 
     /// Makes the vault refuse [`Vault::token`].
     pub fn revoke_token(&self) {
-        self.shared.state().vault.token_revoked = true;
+        self.with(|engine| engine.token_revoked = true);
     }
 
     /// Makes the vault accept [`Vault::token`] again.
     pub fn restore_token(&self) {
-        self.shared.state().vault.token_revoked = false;
+        self.with(|engine| engine.token_revoked = false);
     }
 
     /// Seals the vault.
     pub fn seal(&self) {
-        self.shared.state().vault.sealed = true;
+        self.with(|engine| engine.sealed = true);
     }
 
     /// Unseals the vault.
     pub fn unseal(&self) {
-        self.shared.state().vault.sealed = false;
+        self.with(|engine| engine.sealed = false);
     }
 
     /// Lets a standby that lags behind serve all requests: reads find what there is now, and a
     /// check-and-set is compared with that first. See also
     /// [`FaultKind::Stale`](crate::FaultKind::Stale).
     pub fn lag(&self) -> Lag {
-        self.shared.state().vault.set_lagging(true);
+        self.with(|engine| engine.set_lagging(true));
         Lag { shared: Arc::clone(&self.shared) }
     }
 
     /// Applies the writes that met [`FaultKind::AppliedLater`](crate::FaultKind::AppliedLater) and
     /// are still to come.
     pub fn apply_late_writes(&self) {
-        self.shared.state().vault.apply_late(true);
+        self.with(|engine| engine.apply_late(true));
     }
 
     /// Holds requests before they are handled.
@@ -188,12 +198,12 @@ impl Vault {
 
     /// What has happened so far.
     pub fn counters(&self) -> VaultCounters {
-        self.shared.state().vault.counters
+        self.with(|engine| engine.counters)
     }
 
     /// The last 10,000 requests, oldest first, without their secrets.
-    pub fn requests(&self) -> Vec<VaultRequest> {
-        self.shared.state().vault_log.iter().cloned().collect()
+    pub fn requests(&self) -> Vec<Request> {
+        self.shared.state().vault_log.requests()
     }
 }
 
@@ -204,6 +214,7 @@ impl fmt::Debug for Vault {
 }
 
 /// A standby lags behind until this is dropped.
+#[derive(Debug)]
 #[must_use = "dropping it lets the standby catch up"]
 pub struct Lag {
     shared: Arc<Shared>,
@@ -212,11 +223,5 @@ pub struct Lag {
 impl Drop for Lag {
     fn drop(&mut self) {
         self.shared.state().vault.set_lagging(false);
-    }
-}
-
-impl fmt::Debug for Lag {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Lag").finish_non_exhaustive()
     }
 }

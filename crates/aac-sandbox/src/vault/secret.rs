@@ -1,11 +1,11 @@
-//! A secret and its versions.
+//! The secret of the pair, and its versions.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::clock::Nanos;
+use crate::clock::Timestamp;
 
 /// A secret of a version 2 engine.
 #[derive(Clone, Debug, Default)]
@@ -13,23 +13,28 @@ pub(crate) struct Secret {
     versions: BTreeMap<u64, Version>,
 }
 
-/// One version of a secret.
 #[derive(Clone, Debug)]
-pub(crate) struct Version {
+struct Version {
     data: Value,
-    pub(crate) created: Nanos,
+    created: Timestamp,
     /// When it was or will be deleted.
-    pub(crate) deletion: Option<Nanos>,
-    pub(crate) destroyed: bool,
+    deletion: Option<Timestamp>,
+    destroyed: bool,
 }
 
-/// Why a write is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refusal {
-    /// The current version is not the expected one.
-    Mismatch,
-    /// The write names no version, but must.
-    Required,
+/// A version of a secret, as a read shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretVersion {
+    /// Counts from 1.
+    pub version: u64,
+    /// The document; `None` if it was deleted or destroyed.
+    pub data: Option<Value>,
+    /// When it was written (RFC 3339).
+    pub created_time: String,
+    /// When it was or will be deleted; empty if never.
+    pub deletion_time: String,
+    /// Whether the document is gone for good.
+    pub destroyed: bool,
 }
 
 impl Secret {
@@ -40,17 +45,29 @@ impl Secret {
         self.versions.last_key_value().map_or(0, |(number, _)| *number)
     }
 
-    /// A version and its number. Zero means the current one.
-    pub(crate) fn version(&self, number: u64) -> Option<(u64, &Version)> {
+    /// A version as it is now. Zero means the current one.
+    pub(crate) fn version(&self, number: u64, now: Timestamp) -> Option<SecretVersion> {
         let number = if number == 0 { self.current_version() } else { number };
-        Some((number, self.versions.get(&number)?))
+        let version = self.versions.get(&number)?;
+        Some(SecretVersion {
+            version: number,
+            data: version.is_readable(now).then(|| version.data.clone()),
+            created_time: version.created.to_string(),
+            deletion_time: version.deletion.map(|time| time.to_string()).unwrap_or_default(),
+            destroyed: version.destroyed,
+        })
+    }
+
+    /// All versions that are kept, oldest first.
+    pub(crate) fn versions(&self, now: Timestamp) -> Vec<SecretVersion> {
+        self.versions.keys().filter_map(|number| self.version(*number, now)).collect()
     }
 
     /// Adds a version, and returns its number.
     pub(crate) fn put(
         &mut self,
         data: Value,
-        now: Nanos,
+        now: Timestamp,
         delete_after: Option<Duration>,
         max: usize,
     ) -> u64 {
@@ -66,7 +83,7 @@ impl Secret {
     }
 
     /// Deletes the current version. It can be undeleted.
-    pub(crate) fn delete(&mut self, now: Nanos) {
+    pub(crate) fn delete(&mut self, now: Timestamp) {
         if let Some(mut version) = self.versions.last_entry()
             && version.get().is_readable(now)
         {
@@ -87,45 +104,10 @@ impl Secret {
             version.destroyed = true;
         }
     }
-
-    /// All versions that are kept, oldest first.
-    pub(crate) fn versions(&self, now: Nanos) -> Vec<SecretVersion> {
-        self.versions.iter().map(|(number, version)| version.show(*number, now)).collect()
-    }
 }
 
 impl Version {
-    /// The document, unless it was deleted or destroyed.
-    pub(crate) fn data(&self, now: Nanos) -> Option<&Value> {
-        self.is_readable(now).then_some(&self.data)
-    }
-
-    fn is_readable(&self, now: Nanos) -> bool {
+    fn is_readable(&self, now: Timestamp) -> bool {
         !self.destroyed && self.deletion.is_none_or(|deletion| deletion > now)
     }
-
-    pub(crate) fn show(&self, number: u64, now: Nanos) -> SecretVersion {
-        SecretVersion {
-            version: number,
-            data: self.data(now).cloned(),
-            created_time: self.created.to_string(),
-            deletion_time: self.deletion.map(|time| time.to_string()).unwrap_or_default(),
-            destroyed: self.destroyed,
-        }
-    }
-}
-
-/// A version of a secret, as a read shows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SecretVersion {
-    /// Counts from 1.
-    pub version: u64,
-    /// The document; `None` if it was deleted or destroyed.
-    pub data: Option<Value>,
-    /// When it was written (RFC 3339).
-    pub created_time: String,
-    /// When it was or will be deleted; empty if never.
-    pub deletion_time: String,
-    /// Whether the document is gone for good.
-    pub destroyed: bool,
 }

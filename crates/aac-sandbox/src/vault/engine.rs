@@ -1,32 +1,26 @@
 //! The secrets engine that the vault serves: key/value secrets, version 2 with versions and
 //! check-and-set, or version 1 without. There is no HTTP in here.
 
-pub(crate) mod document;
-mod secret;
-
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::clock::Nanos;
+use super::secret::Secret;
+use crate::clock::Timestamp;
 use crate::options::VaultOptions;
-use crate::random;
-pub use secret::SecretVersion;
-pub(crate) use secret::{Refusal, Secret};
+use crate::tokens::random;
 
-/// The name of the secret that holds the pair.
-pub(crate) const NAME: &str = "aac";
-/// The path of that secret in the API, below `/v1/`.
+/// The path of the pair's secret in the API, below `/v1/`.
 pub(crate) const PATH: &str = "secret/data/aac";
 /// The same in a version 1 engine.
-const PATH_V1: &str = "secret/aac";
+pub(crate) const PATH_V1: &str = "secret/aac";
 
 /// What a cluster has stored. A copy is what a node that lags behind has of it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Store {
-    /// By name.
-    pub(crate) secrets: BTreeMap<String, Secret>,
+    /// The secret of the pair; `None` if there is none.
+    pub(crate) secret: Option<Secret>,
     /// The documents of a version 1 engine, by path.
     pub(crate) plain: BTreeMap<String, Value>,
     /// Counts the changes, as the index of a Raft log does.
@@ -34,33 +28,24 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    pub(crate) fn secret(&self, name: &str) -> Option<&Secret> {
-        self.secrets.get(name)
-    }
-
     /// The version that a check-and-set compares with.
-    pub(crate) fn current_version(&self, name: &str) -> u64 {
-        self.secrets.get(name).map_or(0, Secret::current_version)
+    fn current_version(&self) -> u64 {
+        self.secret.as_ref().map_or(0, Secret::current_version)
     }
 }
 
-/// A vault: a store, and how requests find it.
+/// A store, and how requests find it.
 #[derive(Debug)]
-pub(crate) struct Vault {
-    pub(crate) is_kv_v1: bool,
-    pub(crate) namespace: Option<String>,
+pub(crate) struct Engine {
+    pub(crate) options: VaultOptions,
+    pub(crate) delete_version_after: Option<Duration>,
     /// Its token for the pair's secret, which may read and update it.
     pub(crate) token: String,
     /// Its token that may do everything.
     pub(crate) root_token: String,
     pub(crate) token_revoked: bool,
     pub(crate) sealed: bool,
-    pub(crate) cluster_id: String,
-    pub(crate) clock_offset: i64,
-    max_versions: usize,
-    cas_required: bool,
-    delete_version_after: Option<Duration>,
-    store: Store,
+    pub(crate) store: Store,
     /// The store before its last change.
     before: Store,
     /// What a lagging standby shows instead of the store.
@@ -70,12 +55,31 @@ pub(crate) struct Vault {
     pub(crate) counters: VaultCounters,
 }
 
-/// A write to a secret.
+/// A write to the secret.
 #[derive(Clone, Debug)]
 pub(crate) struct Write {
-    pub(crate) name: String,
     pub(crate) data: Value,
     pub(crate) cas: Option<i64>,
+}
+
+/// Why a write is refused.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Refusal {
+    /// The current version is not the expected one.
+    Mismatch,
+    /// The write names no version, but must.
+    Required,
+}
+
+/// What a request to the vault is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// Reading a document: GET.
+    Read,
+    /// Writing a document: POST or PUT.
+    Write,
+    /// Anything else, such as DELETE.
+    Other,
 }
 
 /// What has happened in a vault so far.
@@ -89,26 +93,18 @@ pub struct VaultCounters {
     pub others: u64,
     /// Writes that made a version, whether or not the response said so.
     pub applied: u64,
-    /// Writes whose check-and-set failed.
-    pub mismatched: u64,
 }
 
-impl Vault {
-    pub(crate) fn new(options: &VaultOptions) -> Self {
+impl Engine {
+    pub(crate) fn new(options: VaultOptions) -> Self {
         Self {
-            is_kv_v1: options.kv_v1,
-            namespace: options.namespace.clone(),
+            options,
+            delete_version_after: None,
             token: format!("s.{}", random::base64url::<18>()),
             root_token: format!("s.{}", random::base64url::<18>()),
             token_revoked: false,
             sealed: false,
-            cluster_id: random::uuid(),
-            clock_offset: options.clock_offset,
-            max_versions: options.max_versions,
-            cas_required: options.cas_required,
-            delete_version_after: None,
-            // A new cluster has stored its own settings already.
-            store: Store { index: 40, ..Store::default() },
+            store: Store::default(),
             before: Store::default(),
             lagging: None,
             late: Vec::new(),
@@ -118,17 +114,12 @@ impl Vault {
 
     /// The path of the pair's secret.
     pub(crate) fn path(&self) -> &'static str {
-        if self.is_kv_v1 { PATH_V1 } else { PATH }
+        if self.options.kv_v1 { PATH_V1 } else { PATH }
     }
 
     /// The time by the vault's clock.
-    pub(crate) fn now(&self) -> Nanos {
-        Nanos::now().plus_seconds(self.clock_offset)
-    }
-
-    /// What the active node has stored.
-    pub(crate) fn store(&self) -> &Store {
-        &self.store
+    pub(crate) fn now(&self) -> Timestamp {
+        Timestamp::now(self.options.clock_offset)
     }
 
     /// What the node that serves a request has stored, if it lags behind the active node.
@@ -143,40 +134,41 @@ impl Vault {
     }
 
     /// Changes the store. Returns what the change returns.
-    pub(crate) fn change<T>(&mut self, change: impl FnOnce(&mut Store, Nanos) -> T) -> T {
-        let now = self.now();
+    pub(crate) fn change<T>(&mut self, change: impl FnOnce(&mut Store) -> T) -> T {
         self.before = self.store.clone();
         self.store.index += 1;
-        change(&mut self.store, now)
+        change(&mut self.store)
     }
 
-    /// Changes the pair's secret, if there is one.
-    pub(crate) fn change_secret(&mut self, change: impl FnOnce(&mut Secret, Nanos)) {
-        self.change(|store, now| {
-            if let Some(secret) = store.secrets.get_mut(NAME) {
+    /// Changes the secret, if there is one.
+    pub(crate) fn change_secret(&mut self, change: impl FnOnce(&mut Secret, Timestamp)) {
+        let now = self.now();
+        self.change(|store| {
+            if let Some(secret) = &mut store.secret {
                 change(secret, now);
             }
         });
     }
 
-    /// Writes a document. Returns its version.
-    pub(crate) fn write(&mut self, write: Write) -> Result<u64, Refusal> {
-        let current = self.store.current_version(&write.name);
-        self.check(current, write.cas)?;
-        let (max, delete_after) = (self.max_versions, self.delete_version_after);
+    /// Writes a document whatever the current version is. Returns its version.
+    pub(crate) fn put(&mut self, data: Value) -> u64 {
+        let (now, after) = (self.now(), self.delete_version_after);
+        let max = self.options.max_versions;
         self.counters.applied += 1;
-        let Write { name, data, .. } = write;
-        Ok(self.change(|store, now| {
-            store.secrets.entry(name).or_default().put(data, now, delete_after, max)
-        }))
+        self.change(|store| store.secret.get_or_insert_default().put(data, now, after, max))
     }
 
-    /// Compares the version that a write expects with the current one.
-    pub(crate) fn check(&mut self, current: u64, cas: Option<i64>) -> Result<(), Refusal> {
-        match cas {
-            None if self.cas_required => Err(Refusal::Required),
-            Some(cas) if u64::try_from(cas).ok() != Some(current) => {
-                self.counters.mismatched += 1;
+    /// Writes a document. Returns its version.
+    pub(crate) fn write(&mut self, write: Write) -> Result<u64, Refusal> {
+        self.check(&write, &self.store)?;
+        Ok(self.put(write.data))
+    }
+
+    /// Compares the version that a write expects with the current one of a store.
+    pub(crate) fn check(&self, write: &Write, store: &Store) -> Result<(), Refusal> {
+        match write.cas {
+            None if self.options.cas_required => Err(Refusal::Required),
+            Some(cas) if u64::try_from(cas) != Ok(store.current_version()) => {
                 Err(Refusal::Mismatch)
             }
             _ => Ok(()),
@@ -205,31 +197,9 @@ impl Vault {
     /// Applies the late writes that are due, or all of them. One whose check-and-set no longer
     /// holds is lost, like an entry of a Raft log that another leader has replaced.
     pub(crate) fn apply_late(&mut self, all: bool) {
-        let late = std::mem::take(&mut self.late);
-        let (due, late) = late.into_iter().partition(|(requests, _)| all || *requests == 0);
-        self.late = late;
-        let due: Vec<(u64, Write)> = due;
-        for (_, write) in due {
+        let is_due = |(requests, _): &mut (u64, Write)| all || *requests == 0;
+        for (_, write) in self.late.extract_if(.., is_due).collect::<Vec<_>>() {
             let _ = self.write(write);
         }
     }
-
-    pub(crate) fn set_cas_required(&mut self, required: bool) {
-        self.cas_required = required;
-    }
-
-    pub(crate) fn set_delete_version_after(&mut self, after: Option<Duration>) {
-        self.delete_version_after = after;
-    }
-}
-
-/// What a request to the vault is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Operation {
-    /// Reading a document: GET.
-    Read,
-    /// Writing a document: POST or PUT.
-    Write,
-    /// Anything else, such as DELETE or `sys/health`.
-    Other,
 }
