@@ -76,16 +76,11 @@ fn command(program: &str, folder: &Path) -> Command {
     let cargo = Path::new(env!("CARGO"));
     let mut path = vec![folder.join("bin"), cargo.parent().unwrap().to_owned()];
     path.extend(env::split_paths(&env::var_os("PATH").unwrap()));
-    // …/debug/deps/readme-0123
-    let target = env::current_exe().unwrap().ancestors().nth(3).unwrap().to_owned();
     let mut command = acceptance::clean(program);
     command
         .current_dir(folder)
         .env("PATH", env::join_paths(path).unwrap())
-        .env("CARGO_TARGET_DIR", target)
-        // What is compiled in a copy is run a few times, and then thrown away.
-        .env("CARGO_INCREMENTAL", "0")
-        .env("CARGO_PROFILE_DEV_DEBUG", "0");
+        .env("CARGO_TARGET_DIR", acceptance::target());
     command
 }
 
