@@ -288,6 +288,7 @@ fn a_file_that_may_be_written_in_a_folder_that_may_not_is_written_in_place() {
     assert_eq!(acceptance::names(&folder), ["person.json"]);
 
     // What is replaced keeps its permissions.
+    let case = fresh();
     let file = case.path("person.json");
     fs::write(&file, "").unwrap();
     for kept in [0o600, 0o644, 0o751] {

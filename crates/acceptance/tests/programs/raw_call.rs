@@ -250,8 +250,9 @@ fn a_body_that_was_a_stream_is_not_sent_twice() {
     let case = fresh();
     case.sandbox.revoke_access_tokens();
     let large = vec![b'x'; 3_000_000];
-    with_input(&case, &[ECHO, "-d", "@-", "-H", "Expect:"], &large)
-        .assert_says(4, &["cannot be sent a second time: run this again"]);
+    let run = with_input(&case, &[ECHO, "-d", "@-", "-H", "Expect:"], &large);
+    assert_eq!(run.code, Some(4), "{}", run.stderr);
+    assert!(run.stderr.contains("cannot be sent a second time: run this again"), "{}", run.stderr);
     // The tokens are new, so that the second run will do.
     assert_eq!(case.sandbox.counters().refreshes, 1);
     assert!(case.sandbox.is_live(&case.refresh_token()));
@@ -593,10 +594,10 @@ fn what_is_not_a_request_is_told_before_anything_is_sent() {
         ("/x\u{7f}", "control character"),
         ("/x#y", "%23"),
         ("C:/Program Files/Git/v4/people", "Git Bash"),
-        ("/x?limit=1", "has a limit"),
     ] {
-        call(&case, &[path, "--paginate"]).assert_says(2, &[words]);
+        call(&case, &[path]).assert_says(2, &[words]);
     }
+    call(&case, &["/x?limit=1", "--paginate"]).assert_says(2, &["has a limit"]);
     // Though AAC_DIR is set, --dir is no part of what is missing.
     call(&case, &[]).assert_says(2, &["Usage: raw_call [OPTIONS] <PATH>\n"]);
     assert_eq!(case.sandbox.counters().connections, 0);
