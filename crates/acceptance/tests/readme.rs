@@ -113,13 +113,12 @@ fn assert_shows_help(name: &str, help: &str) {
 
 #[test]
 fn the_help_of_each_program_fits_a_screen_and_is_shown() {
-    let mut helps: Vec<_> = PROGRAMS
-        .iter()
-        .map(|program| (*program, Run::of(clean(acceptance::program(program)).arg("--help"))))
-        .collect();
-    helps.push(("aac-sandbox", Run::of(acceptance::cargo().args(["sandbox", "--help"]))));
-    let helps: Vec<_> =
-        helps.iter().map(|(program, run)| (*program, run.stdout.trim_end())).collect();
+    let help = |command: &mut Command| {
+        stdout(command.arg("--help").output().unwrap()).trim_end().to_owned()
+    };
+    let mut helps: Vec<_> =
+        PROGRAMS.map(|program| (program, help(&mut clean(acceptance::program(program))))).into();
+    helps.push(("aac-sandbox", help(acceptance::cargo().arg("sandbox"))));
     for (program, help) in &helps {
         assert!(help.lines().count() <= 48, "{help}");
         assert!(help.lines().all(|line| line.chars().count() <= 80), "{help}");

@@ -284,51 +284,55 @@ fn aac_url_txt() {
     let case = fresh();
     let put = "Put https://api.us1.alteryxcloud.com in it";
     let api = "https://api.us1.alteryxcloud.com";
-    for (content, what, cure) in [
-        ("https://us1.alteryxcloud.com", "web pages", put),
+    for (what, cure, contents) in [
+        ("web pages", put, "https://us1.alteryxcloud.com"),
         (
-            "https://eu1.alteryxcloud.com/cloud-portal/?x=1#y",
             "web pages",
             "Put https://api.eu1.alteryxcloud.com in it",
+            "https://eu1.alteryxcloud.com/cloud-portal/?x=1#y",
         ),
-        ("https://my-ws.us1.alteryxcloud.com", "one workspace", put),
         (
-            "https://a.b.au1.alteryxcloud.com/",
+            "one workspace",
+            put,
+            "https://my-ws.us1.alteryxcloud.com, https://api.my-ws.us1.alteryxcloud.com",
+        ),
+        (
             "one workspace",
             "Put https://api.au1.alteryxcloud.com in it",
+            "https://a.b.au1.alteryxcloud.com/",
         ),
-        ("https://api.my-ws.us1.alteryxcloud.com", "one workspace", put),
-        ("https://example.com", "not a host of Alteryx Cloud", api),
-        ("https://api.us1.alteryxcloud.com.example.com", "not a host of Alteryx Cloud", api),
-        ("https://evilalteryxcloud.com", "not a host of Alteryx Cloud", api),
-        ("https://alteryxcloud.com", "not a host of Alteryx Cloud", api),
-        ("https://pingauth.alteryxcloud.com", "not a host of Alteryx Cloud", api),
-        ("https://pingauth-eu1.alteryxcloud.com", "not a host of Alteryx Cloud", api),
-        ("https://api..alteryxcloud.com", "not a host of Alteryx Cloud", api),
-        ("https://192.168.1.1", "not a host of Alteryx Cloud", api),
-        ("https://api.us1.alteryxcloud.com/iam/v1", "more than a scheme and a host", put),
-        ("https://api.us1.alteryxcloud.com/?a=b", "more than a scheme and a host", put),
-        ("https://api.us1.alteryxcloud.com#x", "more than a scheme and a host", put),
-        ("https://api.us1.alteryxcloud.com:443", "more than a scheme and a host", put),
-        ("https://api.us1.alteryxcloud.com:8443/", "more than a scheme and a host", put),
-        ("api.us1.alteryxcloud.com", "no https://", put),
-        ("us1.alteryxcloud.com/", "no https://", put),
-        ("http://api.us1.alteryxcloud.com", "not https", api),
-        ("ftp://api.us1.alteryxcloud.com", "not https", api),
-        ("https://me@api.us1.alteryxcloud.com", "a user name", api),
-        ("https://api.us1.alteryxcloud.com@example.com", "a user name", api),
         (
-            "https://api.us1.alteryxcloud.com\nhttps://api.eu1.alteryxcloud.com",
-            "more than one line",
+            "not a host of Alteryx Cloud",
             api,
+            "https://example.com, https://192.168.1.1, https://api.us1.alteryxcloud.com.example.com, \
+             https://evilalteryxcloud.com, https://alteryxcloud.com, https://api..alteryxcloud.com, \
+             https://pingauth.alteryxcloud.com, https://pingauth-eu1.alteryxcloud.com",
         ),
-        ("Your URL here", "not a URL", api),
-        ("https://", "not a URL", api),
-        ("https://api.us1.alteryxcloud.com\\", "not a URL", api),
-        ("https://api us1", "not a URL", api),
-        ("https://ápi.us1.alteryxcloud.com", "not a URL", api),
+        (
+            "more than a scheme and a host",
+            put,
+            "https://api.us1.alteryxcloud.com/iam/v1, https://api.us1.alteryxcloud.com/?a=b, \
+             https://api.us1.alteryxcloud.com#x, https://api.us1.alteryxcloud.com:443, \
+             https://api.us1.alteryxcloud.com:8443/",
+        ),
+        ("no https://", put, "api.us1.alteryxcloud.com, us1.alteryxcloud.com/"),
+        ("not https", api, "http://api.us1.alteryxcloud.com, ftp://api.us1.alteryxcloud.com"),
+        (
+            "a user name",
+            api,
+            "https://me@api.us1.alteryxcloud.com, https://api.us1.alteryxcloud.com@example.com",
+        ),
+        ("more than one line", api, "https://api.us1.alteryxcloud.com\nhttps://example.com"),
+        (
+            "not a URL",
+            api,
+            "Your URL here, https://, https://api us1, https://api.us1.alteryxcloud.com\\, \
+             https://ápi.us1.alteryxcloud.com",
+        ),
     ] {
-        refused(&case, "aac_url.txt", content.as_bytes(), &[what, cure]);
+        for content in contents.split(", ") {
+            refused(&case, "aac_url.txt", content.as_bytes(), &[what, cure]);
+        }
     }
     for (secret, _) in SECRETS {
         refused(&case, "aac_url.txt", secret.as_bytes(), &[]);
@@ -398,9 +402,10 @@ fn creds_json_is_not_shown_either() {
 fn creds_json() {
     let case = Case::expired(Options::default());
     let (access, refresh) = (&case.tokens.access_token, &case.tokens.refresh_token);
-    let pair = |access: &str, refresh: &str| {
+    let of = |access: Value, refresh: Value| {
         json!({ "access_token": access, "refresh_token": refresh }).to_string()
     };
+    let pair = |access: &str, refresh: &str| of(json!(access), json!(refresh));
     // An access token with these claims.
     let with = |claims: Value| {
         let payload = BASE64URL.encode(claims.to_string());
@@ -410,105 +415,70 @@ fn creds_json() {
     let on_lines = |access: &str| {
         format!("{{\n  \"access_token\": \"{access},\n  \"refresh_token\": \"{refresh}\"\n}}")
     };
+    let (here, there) = ("Your access token here", "Your refresh token here");
+    let elsewhere = "https://pingauth.alteryxcloud.com.example.com/as";
+    let plain = "http://pingauth.alteryxcloud.com/as";
+    let told = "The token is bad (Correlation ID: 1-2)";
+    let error = json!({ "error": "invalid_grant", "error_description": told });
     for (content, words) in [
         (
             format!("{{\n  \"access_token\": \"{access}\",\n  refresh_token: \"{refresh}\"\n}}"),
-            &["not JSON, line 3, column 3"][..],
+            "not JSON, line 3, column 3",
         ),
         (
             format!("{{“access_token”: “{access}”}}"),
-            &["not JSON, line 1, column 2", "curly quotes", "plain text editor"],
+            "not JSON, line 1, column 2 | curly quotes | plain text editor",
         ),
-        (format!("{{\"access_token\": \"{access}\","), &["not JSON"]),
-        (format!("{{\"access_token\": \"{access}\"}} trailing"), &["not JSON"]),
-        (format!("export TOKEN={access}"), &["not JSON"]),
-        (format!("{{\"access_token\":{}", "[".repeat(300_000)), &["not JSON"]),
-        (pair(&"x".repeat(1_000_000), refresh), &["not a JWT"]),
-        ("[]".into(), &["not an object"]),
-        (format!("\"{access}\""), &["not an object"]),
-        ("null".into(), &["not an object"]),
-        ("{}".into(), &["no \"access_token\""]),
-        (json!({ "access_token": access }).to_string(), &["no \"refresh_token\""]),
-        (json!({ "refresh_token": refresh }).to_string(), &["no \"access_token\""]),
-        (
-            json!({ "access_token": null, "refresh_token": refresh }).to_string(),
-            &["no \"access_token\""],
-        ),
-        (
-            json!({ "access_token": 7, "refresh_token": refresh }).to_string(),
-            &["\"access_token\" is not a string"],
-        ),
-        (
-            json!({ "access_token": access, "refresh_token": [refresh] }).to_string(),
-            &["\"refresh_token\" is not a string"],
-        ),
-        (pair("", refresh), &["\"access_token\" is empty"]),
-        (pair(access, "  "), &["\"refresh_token\" is empty"]),
-        (
-            pair(&format!("Bearer {access}"), refresh),
-            &["\"access_token\" has spaces", "without \"Bearer\""],
-        ),
-        (
-            pair(access, &refresh.replacen('.', ".\r\n", 1)),
-            &["\"refresh_token\" has a line break", "one long line"],
-        ),
+        (format!("{{\"access_token\": \"{access}\","), "not JSON"),
+        (format!("{{\"access_token\": \"{access}\"}} trailing"), "not JSON"),
+        (format!("export TOKEN={access}"), "not JSON"),
+        (format!("{{\"access_token\":{}", "[".repeat(300_000)), "not JSON"),
         (
             on_lines(&(access.replacen('.', ".\n", 2) + "\"")),
-            &["line 2: the text in quotation marks goes on in the next line", "one long line"],
+            "line 2: the text in quotation marks goes on in the next line | one long line",
         ),
-        (on_lines(access), &["line 2: ", "or a quotation mark is missing", "in quotation marks"]),
+        (on_lines(access), "line 2: | or a quotation mark is missing | in quotation marks"),
+        ("[]".into(), "not an object"),
+        (format!("\"{access}\""), "not an object"),
+        ("null".into(), "not an object"),
+        ("{}".into(), "no \"access_token\""),
+        (of(json!(null), json!(refresh)), "no \"access_token\""),
+        (json!({ "access_token": access }).to_string(), "no \"refresh_token\""),
+        (json!({ "refresh_token": refresh }).to_string(), "no \"access_token\""),
+        (of(json!(7), json!(refresh)), "\"access_token\" is not a string"),
+        (of(json!(access), json!([refresh])), "\"refresh_token\" is not a string"),
+        (pair("", refresh), "\"access_token\" is empty"),
+        (pair(access, "  "), "\"refresh_token\" is empty"),
+        (pair(&format!("Bearer {access}"), refresh), "token\" has spaces | without \"Bearer\""),
+        (pair(access, &refresh.replacen('.', ".\r\n", 1)), "has a line break | one long line"),
+        (pair(access, &format!("{refresh}\u{7f}")), "_token\" has spaces or invalid characters"),
+        (pair(access, &format!("{refresh}é")), "\"refresh_token\" has spaces or invalid"),
+        (pair(refresh, access), "swapped | Swap them"),
+        (pair("anOpaqueRefreshToken", access), "swapped"),
+        (pair(access, access), "the same token in both places"),
+        (pair(here, refresh), &format!("\"access_token\" is still a placeholder | {SANDBOX}")),
+        (pair(access, there), &format!("\"refresh_token\" is still a placeholder | {TOKEN_PAGE}")),
+        (pair(here, there), "\"access_token\" and \"refresh_token\" are still placeholders"),
+        (pair("not.a.jwt", refresh), "not a JWT"),
+        (pair("opaque", refresh), "not a JWT"),
+        (pair(&"x".repeat(1_000_000), refresh), "not a JWT"),
+        (with(json!([])), "not a JWT"),
+        (with(json!({ "client_id": "x" })), "no \"iss\" claim"),
+        (with(json!({ "iss": 1, "client_id": "x" })), "no \"iss\" claim"),
+        (with(json!({ "iss": case.sandbox.issuer() })), "no \"client_id\" claim"),
+        (issued_by(elsewhere), &format!("issued by {elsewhere}, which is not Alteryx Cloud")),
+        (issued_by(plain), &format!("issued by {plain}, which is not https")),
+        (issued_by("https://pingauth.alteryxcloud.com@a.com/as"), "which is not Alteryx Cloud"),
         (
-            pair(access, &format!("{refresh}\u{7f}")),
-            &["\"refresh_token\" has spaces or invalid characters"],
-        ),
-        (
-            pair(access, &format!("{refresh}é")),
-            &["\"refresh_token\" has spaces or invalid characters"],
-        ),
-        (pair(refresh, access), &["swapped", "Swap them"]),
-        (pair("anOpaqueRefreshToken", access), &["swapped"]),
-        (pair(access, access), &["the same token in both places"]),
-        (
-            pair("Your access token here", refresh),
-            &["\"access_token\" is still a placeholder", TOKEN_PAGE, SANDBOX],
-        ),
-        (
-            pair(access, "Your refresh token here"),
-            &["\"refresh_token\" is still a placeholder", TOKEN_PAGE],
-        ),
-        (
-            pair("Your access token here", "Your refresh token here"),
-            &["\"access_token\" and \"refresh_token\" are still placeholders", TOKEN_PAGE],
-        ),
-        (pair("not.a.jwt", refresh), &["not a JWT"]),
-        (pair("opaque", refresh), &["not a JWT"]),
-        (with(json!([])), &["not a JWT"]),
-        (with(json!({ "client_id": "x" })), &["no \"iss\" claim"]),
-        (with(json!({ "iss": 1, "client_id": "x" })), &["no \"iss\" claim"]),
-        (with(json!({ "iss": case.sandbox.issuer() })), &["no \"client_id\" claim"]),
-        (
-            issued_by("https://pingauth.alteryxcloud.com.example.com/as"),
-            &["issued by https://pingauth.alteryxcloud.com.example.com/as, which is not Alteryx Cloud"],
-        ),
-        (
-            issued_by("http://pingauth.alteryxcloud.com/as"),
-            &["issued by http://pingauth.alteryxcloud.com/as, which is not https"],
-        ),
-        (
-            issued_by("https://pingauth.alteryxcloud.com@example.com/as"),
-            &["which is not Alteryx Cloud"],
-        ),
-        (
-            json!({ "error": "invalid_grant", "error_description": "The token is bad (Correlation ID: 1-2)" })
-                .to_string(),
-            &[
-                "an error of the authorization server instead of tokens: invalid_grant: The token is bad (Correlation ID: 1-2)",
-                "vendor's JavaScript and bash examples",
-                TOKEN_PAGE,
-            ],
+            error.to_string(),
+            &format!(
+                "an error of the authorization server instead of tokens: invalid_grant: {told} | \
+                 vendor's JavaScript and bash examples | {TOKEN_PAGE}"
+            ),
         ),
     ] {
-        refused(&case, "creds.json", content.as_bytes(), words);
+        let words: Vec<_> = words.split(" | ").collect();
+        refused(&case, "creds.json", content.as_bytes(), &words);
     }
     // The same folder with its own tokens works, so it was the content that was refused.
     case.run(NONE).assert_ok();
@@ -647,22 +617,28 @@ mod trust {
     use acceptance::get_workspace;
     use std::os::unix::fs::{PermissionsExt, chown, lchown, symlink};
     use std::os::unix::process::CommandExt;
-    use std::process::Command;
+    use std::path::Path;
+    use tempfile::TempDir;
 
     const ROOT: u32 = 0;
     const USER: u32 = 12_001;
     const OTHER: u32 = 12_002;
 
-    /// A folder with the three files, and one below it; none where files cannot be given away.
+    fn mode(path: &Path, mode: u32) {
+        fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+    }
+
+    /// A folder with the three files, and one below it.
     struct Shared {
         case: Case,
         /// Where every user may run the program.
-        programs: tempfile::TempDir,
+        programs: TempDir,
     }
 
     impl Shared {
+        /// None where files cannot be given away.
         fn new() -> Option<Self> {
-            let case = Case::fresh(Options::default());
+            let case = fresh();
             if chown(case.creds(), Some(OTHER), None).is_err() {
                 eprintln!("skipped: only root may give files away");
                 return None;
@@ -672,12 +648,14 @@ mod trust {
             fs::create_dir(case.path("below")).unwrap();
             // As /tmp, or a drive of WSL.
             for folder in [programs.path(), case.folder.path(), &case.path("below")] {
-                fs::set_permissions(folder, PermissionsExt::from_mode(0o777)).unwrap();
+                mode(folder, 0o777);
             }
             for name in FILES {
-                fs::set_permissions(case.path(name), PermissionsExt::from_mode(0o644)).unwrap();
+                mode(&case.path(name), 0o644);
             }
-            Some(Self { case, programs })
+            let shared = Self { case, programs };
+            shared.give_all(USER);
+            Some(shared)
         }
 
         fn give(&self, name: &str, owner: u32) {
@@ -688,26 +666,26 @@ mod trust {
             FILES.iter().for_each(|name| self.give(name, owner));
         }
 
-        fn command(&self, user: u32) -> Command {
+        /// The program in this folder, as this user.
+        fn command(&self, folder: impl AsRef<Path>, user: u32) -> Command {
             let mut command = acceptance::clean(self.programs.path().join("get_workspace"));
-            command.env_remove("SUDO_UID").uid(user).gid(user);
+            command.env_remove("SUDO_UID").uid(user).gid(user).current_dir(folder);
             command
         }
 
         /// Runs the program in the folder, or in the one below it.
         fn run_in(&self, below: &str, user: u32) -> Run {
-            Run::of(self.command(user).current_dir(self.case.path(below)))
+            Run::of(&mut self.command(self.case.path(below), user))
         }
 
         #[track_caller]
-        fn refuses(&self, user: u32, words: &[&str]) {
+        fn refuses(&self, user: u32, words: &str) {
             let (names, counters) = (self.case.names(), self.case.sandbox.counters());
             let folder = self.case.folder.path().canonicalize().unwrap();
             let elsewhere = format!("--dir {}", folder.display());
             for (below, command) in [("", "--dir ."), ("below", &elsewhere)] {
                 let run = self.run_in(below, user);
-                run.assert_fails(1, words);
-                run.assert_fails(1, &["If you trust that user", command]);
+                run.assert_fails(1, &[words, "If you trust that user", command]);
             }
             assert_eq!(self.case.sandbox.counters(), counters, "nothing was sent");
             assert_eq!(self.case.names(), names, "nothing is left behind");
@@ -726,18 +704,17 @@ mod trust {
         for planted in FILES {
             shared.give_all(USER);
             shared.give(planted, OTHER);
-            let owner = format!("{planted}: it belongs to another user, uid {OTHER}");
-            shared.refuses(USER, &[&owner]);
-            shared.refuses(ROOT, &["it belongs to another user, uid 1200"]);
+            shared.refuses(USER, &format!("{planted}: it belongs to another user, uid {OTHER}"));
+            shared.refuses(ROOT, "it belongs to another user, uid 1200");
         }
         // Not even readable: the owner is what counts.
-        fs::set_permissions(shared.case.creds(), PermissionsExt::from_mode(0o600)).unwrap();
-        shared.refuses(USER, &["creds.json: it belongs to another user"]);
-        fs::set_permissions(shared.case.creds(), PermissionsExt::from_mode(0o644)).unwrap();
+        mode(&shared.case.creds(), 0o600);
+        shared.refuses(USER, "creds.json: it belongs to another user");
+        mode(&shared.case.creds(), 0o644);
         // By hand.
         let folder = shared.case.folder.path();
-        Run::of(shared.command(USER).current_dir(folder).args(["--dir", "."])).assert_ok();
-        Run::of(shared.command(USER).current_dir("/").env("AAC_DIR", folder)).assert_ok();
+        Run::of(shared.command(folder, USER).args(["--dir", "."])).assert_ok();
+        Run::of(shared.command("/", USER).env("AAC_DIR", folder)).assert_ok();
         // One's own, and root's.
         for owner in [USER, ROOT] {
             shared.give_all(owner);
@@ -745,95 +722,75 @@ mod trust {
             shared.give("creds.json", USER);
             shared.accepts(USER);
         }
-    }
-
-    #[test]
-    fn a_planted_folder_above_is_not_used() {
-        let Some(shared) = Shared::new() else { return };
-        shared.give_all(OTHER);
-        // A pair that was saved beside it leads there, too.
-        for name in ["creds.json", "creds.json.rotation"] {
-            fs::rename(shared.case.creds(), shared.case.path(name)).unwrap();
-            let run = shared.run_in("below", USER);
-            run.assert_fails(1, &["it belongs to another user, uid 12002", "--dir /"]);
-            fs::rename(shared.case.path(name), shared.case.creds()).unwrap();
-        }
-        assert_eq!(shared.case.sandbox.counters().connections, 0);
-    }
-
-    #[test]
-    fn the_newer_name_of_client_id_txt_is_judged_as_well() {
-        let Some(shared) = Shared::new() else { return };
+        // The newer name of client_id.txt is judged as well.
         shared.give_all(USER);
-        let new = shared.case.path("api_project_id.txt");
-        fs::rename(shared.case.path("client_id.txt"), &new).unwrap();
+        let newer = shared.case.path("api_project_id.txt");
+        fs::rename(shared.case.path("client_id.txt"), newer).unwrap();
         shared.give("api_project_id.txt", OTHER);
-        shared.refuses(USER, &["api_project_id.txt: it belongs to another user"]);
+        shared.refuses(USER, "api_project_id.txt: it belongs to another user");
         shared.give("api_project_id.txt", USER);
         shared.accepts(USER);
+        // A pair that was saved beside creds.json leads there, too.
+        shared.give("creds.json", OTHER);
+        fs::rename(shared.case.creds(), shared.case.path("creds.json.rotation")).unwrap();
+        let run = shared.run_in("below", USER);
+        run.assert_fails(1, &["it belongs to another user, uid 12002", "--dir /"]);
     }
 
     #[test]
     fn root_works_for_the_owner_of_the_current_folder_and_for_who_called_sudo() {
         let Some(shared) = Shared::new() else { return };
-        shared.give_all(USER);
-        shared.refuses(ROOT, &["it belongs to another user, uid 12001"]);
-        let sudo = |user| {
-            let mut command = shared.command(ROOT);
-            Run::of(command.current_dir(shared.case.path("below")).env("SUDO_UID", user))
+        shared.refuses(ROOT, "it belongs to another user, uid 12001");
+        let sudo = |by: &str, user| {
+            let folder = shared.case.path("below");
+            Run::of(shared.command(folder, user).env("SUDO_UID", by))
         };
-        sudo("12001").assert_ok();
-        sudo("12002").assert_fails(1, &["it belongs to another user"]);
-        sudo("").assert_fails(1, &["it belongs to another user"]);
+        sudo("12001", ROOT).assert_ok();
+        sudo("12002", ROOT).assert_fails(1, &["it belongs to another user"]);
+        sudo("", ROOT).assert_fails(1, &["it belongs to another user"]);
         // As a container does with a folder of the host.
         shared.give("", USER);
         shared.give("below", USER);
         shared.accepts(ROOT);
         // Nobody else can say so.
         shared.give_all(OTHER);
-        let mut command = shared.command(USER);
-        Run::of(command.current_dir(shared.case.folder.path()).env("SUDO_UID", "12002"))
-            .assert_fails(1, &["it belongs to another user"]);
+        sudo("12002", USER).assert_fails(1, &["it belongs to another user"]);
     }
 
     #[test]
     fn a_link_leads_only_to_a_file_of_its_owner() {
         let Some(shared) = Shared::new() else { return };
         let elsewhere = tempfile::tempdir().unwrap();
-        fs::set_permissions(elsewhere.path(), PermissionsExt::from_mode(0o755)).unwrap();
+        mode(elsewhere.path(), 0o755);
+        for folder in ["", "below"] {
+            shared.give(folder, USER);
+        }
         for name in FILES {
-            shared.give_all(USER);
-            for folder in ["", "below"] {
-                shared.give(folder, USER);
-            }
-            let target = elsewhere.path().join(name);
-            fs::copy(shared.case.path(name), &target).unwrap();
-            let own = fs::read(shared.case.path(name)).unwrap();
-            fs::remove_file(shared.case.path(name)).unwrap();
-            symlink(&target, shared.case.path(name)).unwrap();
+            let (link, target) = (shared.case.path(name), elsewhere.path().join(name));
+            let own = fs::read(&link).unwrap();
+            fs::copy(&link, &target).unwrap();
+            fs::remove_file(&link).unwrap();
+            symlink(&target, &link).unwrap();
+            let give_target = |owner| chown(&target, Some(owner), Some(owner)).unwrap();
             // Root, in the user's folder, has what the user may not read.
             shared.give(name, USER);
-            chown(&target, Some(ROOT), Some(ROOT)).unwrap();
-            let words = format!("{name}: a link of uid {USER} to a file of root (uid 0)");
-            shared.refuses(ROOT, &[&words]);
+            give_target(ROOT);
+            let link_of =
+                |owner: &str, to: &str| format!("{name}: a link of {owner} to a file of {to}");
+            shared.refuses(ROOT, &link_of("uid 12001", "root (uid 0)"));
             // The user's own link to root's file tells nobody anything.
             shared.accepts(USER);
-            chown(&target, Some(USER), Some(USER)).unwrap();
+            give_target(USER);
             shared.accepts(ROOT);
             shared.accepts(USER);
             // A link to what somebody else may change.
-            chown(&target, Some(OTHER), Some(OTHER)).unwrap();
-            shared.refuses(
-                USER,
-                &[&format!("{name}: a link of uid {USER} to a file of uid {OTHER}")],
-            );
+            give_target(OTHER);
+            shared.refuses(USER, &link_of("uid 12001", "uid 12002"));
             shared.give(name, ROOT);
-            shared.refuses(
-                USER,
-                &[&format!("{name}: a link of root (uid 0) to a file of uid {OTHER}")],
-            );
-            fs::remove_file(shared.case.path(name)).unwrap();
-            fs::write(shared.case.path(name), own).unwrap();
+            shared.refuses(USER, &link_of("root (uid 0)", "uid 12002"));
+            fs::remove_file(&link).unwrap();
+            fs::write(&link, own).unwrap();
+            shared.give(name, USER);
         }
     }
 }
