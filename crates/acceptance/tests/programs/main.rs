@@ -1,7 +1,10 @@
 //! Each program as a user runs it, and what all of them have in common: their files, and where their
 //! results go.
 
-#![cfg_attr(not(unix), allow(unused, reason = "some of it is for Unix"))]
+#![cfg_attr(
+    not(target_os = "linux"),
+    allow(unused, reason = "some is about signals, descriptors and terminals")
+)]
 
 mod access_token;
 mod files;
