@@ -725,13 +725,14 @@ mod trust {
         // The newer name of client_id.txt is judged as well.
         shared.give_all(USER);
         let newer = shared.case.path("api_project_id.txt");
-        fs::rename(shared.case.path("client_id.txt"), newer).unwrap();
+        fs::rename(shared.case.path("client_id.txt"), &newer).unwrap();
         shared.give("api_project_id.txt", OTHER);
         shared.refuses(USER, "api_project_id.txt: it belongs to another user");
         shared.give("api_project_id.txt", USER);
         shared.accepts(USER);
         // A pair that was saved beside creds.json leads there, too.
-        shared.give("creds.json", OTHER);
+        fs::rename(newer, shared.case.path("client_id.txt")).unwrap();
+        shared.give_all(OTHER);
         fs::rename(shared.case.creds(), shared.case.path("creds.json.rotation")).unwrap();
         let run = shared.run_in("below", USER);
         run.assert_fails(1, &["it belongs to another user, uid 12002", "--dir /"]);
