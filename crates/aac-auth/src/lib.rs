@@ -79,7 +79,7 @@
 //!
 //! ```toml
 //! [dependencies]
-//! aac-auth = { git = "https://example.com/the/address/you/cloned.git" }
+//! aac-auth = { path = "/home/me/aac-rust/crates/aac-auth" }
 //! clap = { version = "4.6", features = ["derive"] }
 //! ```
 //!
@@ -88,7 +88,7 @@
 //!
 //! ```toml
 //! [dependencies]
-//! aac-auth = { git = "https://example.com/the/address/you/cloned.git", default-features = false }
+//! aac-auth = { path = "/home/me/aac-rust/crates/aac-auth", default-features = false }
 //! ```
 //!
 //! It starts from [`ConnectionOptions::default`], which reads `AAC_DIR` too.

@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
 use std::env;
 use std::ffi::{OsStr, OsString};
-use std::fs;
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::mem;
 use std::net::{TcpListener, TcpStream};
@@ -46,9 +46,6 @@ pub const PLACEHOLDERS: [(&str, &str); 3] = [
          \"refresh_token\": \"Your refresh token here\"\n}\n",
     ),
 ];
-
-/// Where the programs are built, if not in the repository: in a copy of it, all would be compiled anew.
-const BUILT_IN: &str = "AAC_TEST_BUILT_IN";
 
 /// The repository's root.
 ///
@@ -108,8 +105,14 @@ pub fn read(path: impl AsRef<Path>) -> String {
 /// Cargo, in the repository.
 pub fn cargo() -> Command {
     let mut cargo = clean(env!("CARGO"));
-    cargo.current_dir(repository());
+    cargo.current_dir(repository()).env("CARGO_TARGET_DIR", target());
     cargo
+}
+
+/// The target folder of the test that runs, which is `debug/deps/NAME` in it. All that a test builds goes
+/// there, wherever the sources are: it is built already, or will be for the next time.
+pub fn target() -> PathBuf {
+    env::current_exe().unwrap().ancestors().nth(3).unwrap().to_owned()
 }
 
 /// The programs that a user runs.
@@ -129,7 +132,8 @@ pub fn program(name: &str) -> &'static Path {
 /// One of the recipes, which are examples of `aac-auth`.
 pub fn example(name: &str) -> &'static Path {
     static PATHS: OnceLock<HashMap<String, PathBuf>> = OnceLock::new();
-    &PATHS.get_or_init(|| build(["--examples", "--package", "aac-auth"]))[name]
+    // As the tests are built: nothing is compiled for another set of features.
+    &PATHS.get_or_init(|| build(["--workspace", "--examples"]))[name]
 }
 
 /// get_workspace, which takes the times of a vault from variables of a test. No other program does.
@@ -147,7 +151,6 @@ fn build<'a>(what: impl IntoIterator<Item = &'a str>) -> HashMap<String, PathBuf
     let output = cargo()
         .args(["build", "--message-format", "json"])
         .args(what)
-        .current_dir(env::var_os(BUILT_IN).map_or(repository().to_owned(), PathBuf::from))
         .stderr(Stdio::inherit())
         .output()
         .unwrap();
@@ -326,10 +329,13 @@ pub fn creds_with(tokens: &Tokens) -> String {
     json!({ "access_token": access_token, "refresh_token": refresh_token }).to_string()
 }
 
-/// Copies a file, or a folder with everything in it.
+/// Copies a file, or a folder with everything in it. The times stay, so that cargo finds a copy built that
+/// shares its target folder with the original.
 pub fn copy(from: &Path, to: &Path) {
     if from.is_file() {
         fs::copy(from, to).unwrap();
+        let modified = fs::metadata(from).unwrap().modified().unwrap();
+        File::options().write(true).open(to).unwrap().set_modified(modified).unwrap();
         return;
     }
     fs::create_dir_all(to).unwrap();
@@ -568,16 +574,28 @@ impl Run {
         assert_eq!(printed, serde_json::from_str::<Value>(DOCUMENTED).unwrap());
     }
 
+    /// Checks that it ended with this code, and printed exactly this.
+    #[track_caller]
+    pub fn assert_ends(&self, code: i32, stdout: &str, stderr: &str) {
+        assert_eq!((self.code, &*self.stdout, &*self.stderr), (Some(code), stdout, stderr));
+    }
+
     /// Checks that it failed with this code, printed no result, and said all of these.
     #[track_caller]
-    pub fn assert_fails(&self, code: i32, words: &[&str]) {
+    pub fn assert_says(&self, code: i32, words: &[&str]) {
         assert_eq!(self.code, Some(code), "{}", self.stderr);
         assert_eq!(self.stdout, "");
         for word in words {
             assert!(self.stderr.contains(word), "{word:?} is not in {}", self.stderr);
         }
-        assert!(self.stderr.starts_with("get_workspace: "), "{}", self.stderr);
         assert!(!self.stderr.contains("panicked"), "{}", self.stderr);
+    }
+
+    /// The same for get_workspace.
+    #[track_caller]
+    pub fn assert_fails(&self, code: i32, words: &[&str]) {
+        self.assert_says(code, words);
+        assert!(self.stderr.starts_with("get_workspace: "), "{}", self.stderr);
     }
 
     /// Checks that it shows no twelve consecutive characters of these.
@@ -615,7 +633,7 @@ impl From<Child> for Run {
 #[derive(Debug)]
 #[cfg(target_os = "linux")]
 pub struct Terminal {
-    ours: fs::File,
+    ours: File,
     theirs: PathBuf,
 }
 
@@ -631,12 +649,12 @@ impl Terminal {
         let theirs = PathBuf::from(ptsname(&ours, Vec::new()).unwrap().into_string().unwrap());
         let size = Winsize { ws_row: 50, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         tcsetwinsize(&ours, size).unwrap();
-        Self { ours: fs::File::from(ours), theirs }
+        Self { ours: File::from(ours), theirs }
     }
 
     /// Starts a program with its three streams on the terminal.
     pub fn start(&self, command: &mut Command) -> Child {
-        let theirs = || fs::File::options().read(true).write(true).open(&self.theirs).unwrap();
+        let theirs = || File::options().read(true).write(true).open(&self.theirs).unwrap();
         let child = command
             .stdin(theirs())
             .stdout(theirs())

@@ -1,6 +1,6 @@
 //! What is a user's own, and whether tests leave it alone.
 
-use crate::{BUILT_IN, Run, clean, copy_of_the_repository, creds_with, names, repository};
+use crate::{Run, cargo, clean, copy_of_the_repository, creds_with, names};
 use aac_sandbox::{Options, Sandbox, VaultOptions};
 use std::env;
 use std::ffi::OsStr;
@@ -75,18 +75,13 @@ impl User {
     /// Runs tests of the program that runs already, as this user would.
     #[track_caller]
     pub fn run_these_tests<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Run {
-        // What is built for the tests serves these, too.
-        let tests = env::current_exe().unwrap();
-        self.check(clean(tests).args(args).env(BUILT_IN, repository()))
+        self.check(clean(env::current_exe().unwrap()).args(args))
     }
 
-    /// Runs all tests. They are compiled anew, in the same target folder.
+    /// Runs all tests.
     #[track_caller]
     pub fn run_all_tests(&self) -> Run {
-        let target = env::current_exe().unwrap().ancestors().nth(3).unwrap().to_owned();
-        let mut cargo = clean(env!("CARGO"));
-        cargo.args(["test", "--workspace", "--no-fail-fast", "--", "--nocapture"]);
-        self.check(cargo.env("CARGO_TARGET_DIR", target))
+        self.check(cargo().args(["test", "--workspace", "--no-fail-fast", "--", "--nocapture"]))
     }
 
     /// Checks that tests succeed, and that they neither use, change nor show what is the user's.

@@ -5,7 +5,9 @@
 
 use aac_sandbox::{Fault, FaultKind, Options, Sandbox, Tokens};
 use acceptance::user::User;
-use acceptance::{Case, DOCUMENTED, PROGRAMS, Run, documents, have, names, read, repository};
+use acceptance::{
+    Case, DOCUMENTED, PROGRAMS, Run, clean, documents, have, names, read, repository,
+};
 use saphyr::{LoadableYamlNode, Yaml};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -13,6 +15,7 @@ use std::env;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
+use tempfile::TempDir;
 
 /// The fences of a document, such as ```bash: the language and the text.
 fn fences(document: impl AsRef<Path>) -> Vec<(String, String)> {
@@ -34,10 +37,10 @@ fn blocks(document: impl AsRef<Path>, language: &str) -> Vec<String> {
     of_language.map(|(_, block)| block).collect()
 }
 
-/// The part of README below a heading, as one line.
-fn section(heading: &str) -> String {
-    let readme = read("README.md").replace('\n', " ");
-    let (_, section) = readme.split_once(&format!("## {heading} ")).unwrap();
+/// The part of a document below a heading, as one line.
+fn section(document: &str, heading: &str) -> String {
+    let text = read(document).replace('\n', " ");
+    let (_, section) = text.split_once(&format!("## {heading} ")).unwrap();
     section.split(" ## ").next().unwrap().to_owned()
 }
 
@@ -59,7 +62,7 @@ fn nothing_is_shown_that_is_not_tested() {
         ("crates/aac-auth/VAULT.md", "bash hcl yaml bash"),
         ("crates/aac-sandbox/README.md", "console console console toml text"),
         ("crates/access_token/README.md", "bash python powershell text"),
-        ("crates/get_workspace/README.md", "console text"),
+        ("crates/get_workspace/README.md", "console bash text"),
         ("crates/list_users/README.md", "console text"),
         ("crates/raw_call/README.md", "console text"),
         ("crates/run_plan/README.md", "console console text text bash text"),
@@ -77,16 +80,11 @@ fn command(program: &str, folder: &Path) -> Command {
     let cargo = Path::new(env!("CARGO"));
     let mut path = vec![folder.join("bin"), cargo.parent().unwrap().to_owned()];
     path.extend(env::split_paths(&env::var_os("PATH").unwrap()));
-    // …/debug/deps/readme-0123
-    let target = env::current_exe().unwrap().ancestors().nth(3).unwrap().to_owned();
-    let mut command = acceptance::clean(program);
+    let mut command = clean(program);
     command
         .current_dir(folder)
         .env("PATH", env::join_paths(path).unwrap())
-        .env("CARGO_TARGET_DIR", target)
-        // What is compiled in a copy is run a few times, and then thrown away.
-        .env("CARGO_INCREMENTAL", "0")
-        .env("CARGO_PROFILE_DEV_DEBUG", "0");
+        .env("CARGO_TARGET_DIR", acceptance::target());
     command
 }
 
@@ -114,45 +112,33 @@ fn assert_shows_help(name: &str, help: &str) {
     assert_eq!(shown, help, "{path} shows another help: UPDATE_README=1 writes it there");
 }
 
-fn help(program: &str) -> String {
-    let output = acceptance::clean(acceptance::program(program)).arg("--help").output().unwrap();
-    stdout(output).trim_end().to_owned()
-}
-
-fn help_of_the_sandbox() -> String {
-    let output = acceptance::cargo().args(["sandbox", "--help"]).output().unwrap();
-    stdout(output).trim_end().to_owned()
-}
-
 #[test]
 fn the_help_of_each_program_fits_a_screen_and_is_shown() {
-    let helps = PROGRAMS.map(|program| (program, help(program)));
-    for (program, help) in helps.into_iter().chain([("aac-sandbox", help_of_the_sandbox())]) {
+    let help = |command: &mut Command| {
+        stdout(command.arg("--help").output().unwrap()).trim_end().to_owned()
+    };
+    let mut helps: Vec<_> =
+        PROGRAMS.map(|program| (program, help(&mut clean(acceptance::program(program))))).into();
+    helps.push(("aac-sandbox", help(acceptance::cargo().arg("sandbox"))));
+    for (program, help) in &helps {
         assert!(help.lines().count() <= 48, "{help}");
         assert!(help.lines().all(|line| line.chars().count() <= 80), "{help}");
-        assert_shows_help(program, &help);
+        assert_shows_help(program, help);
     }
-}
-
-#[test]
-fn the_table_has_each_program_and_what_its_help_says_of_it() {
+    // The table has each program, and what its help says of it.
     let readme = read("README.md");
     let (_, section) = readme.split_once("## The programs\n").unwrap();
     let rows = section.split("\n## ").next().unwrap().lines();
-    let listed: Vec<_> = rows
-        .filter(|row| row.starts_with("| ["))
-        .map(|row| {
-            let cells: Vec<_> = row.split('|').map(str::trim).collect();
-            let (name, link) = cells[1].trim_start_matches('[').split_once("](").unwrap();
-            assert_eq!(link, format!("crates/{name})"));
-            (name.to_owned(), cells[2].to_owned())
-        })
-        .collect();
-    let first_line = |help: String| help.lines().next().unwrap().to_owned();
-    let mut expected: Vec<_> =
-        PROGRAMS.iter().map(|name| (name.to_string(), first_line(help(name)))).collect();
-    expected.push(("aac-sandbox".to_owned(), first_line(help_of_the_sandbox())));
-    assert_eq!(listed, expected);
+    let listed = rows.filter(|row| row.starts_with("| [")).map(|row| {
+        let cells: Vec<_> = row.split('|').map(str::trim).collect();
+        let (name, link) = cells[1].trim_start_matches('[').split_once("](").unwrap();
+        assert_eq!(link, format!("crates/{name})"));
+        (name.to_owned(), cells[2].to_owned())
+    });
+    let said = helps
+        .iter()
+        .map(|(name, help)| (name.to_string(), help.lines().next().unwrap().to_owned()));
+    assert_eq!(listed.collect::<Vec<_>>(), said.collect::<Vec<_>>());
 }
 
 #[test]
@@ -161,26 +147,17 @@ fn the_code_is_that_of_get_workspace() {
     assert!(read("crates/get_workspace/src/main.rs").contains(&code));
 }
 
-#[test]
-fn what_it_prints_is_what_it_prints() {
-    let case = Case::fresh(Options::default());
-    let printed = case.run(["-v"; 0]).stdout;
-    let session = blocks("crates/get_workspace/README.md", "console").remove(0);
-    assert!(session.ends_with(&format!("\n{}", printed.trim_end())));
-}
-
-/// What stands in backquotes after "In", for instance: what to change, file by file.
-fn edits() -> Vec<(String, String, String)> {
-    let quoted = |text: &str| -> Vec<String> {
-        text.split('`').skip(1).step_by(2).map(str::to_owned).collect()
-    };
-    let section = section("Copy it");
-    let edits = section.split(". In ").skip(1).map(|edit| {
-        let words = quoted(edit.split_once(". ").unwrap().0);
-        let [file, old, new] = words.try_into().unwrap();
-        (file, old, new)
-    });
-    edits.collect()
+/// Makes the changes that a text describes, each as "In `file`, change `old` to `new`.". Returns how many.
+fn make_the_changes(text: &str, folder: &Path) -> usize {
+    let changes: Vec<_> = text.split("In `").skip(1).collect();
+    for change in &changes {
+        let [file, old, new] = [0, 2, 4].map(|place| change.split('`').nth(place).unwrap());
+        let path = folder.join(file);
+        let text = fs::read_to_string(&path).unwrap();
+        assert_eq!(text.matches(old).count(), 1, "{old} in {text}");
+        fs::write(&path, text.replace(old, new)).unwrap();
+    }
+    changes.len()
 }
 
 /// A block that is pasted as a whole is read by whatever runs then, and that is the editor, unless the
@@ -281,7 +258,7 @@ fn sessions(folder: &Path) {
 
 /// "Copy it".
 fn template(folder: &Path) {
-    let section = section("Copy it");
+    let section = section("README.md", "Copy it");
     let copy = "cp -r crates/get_workspace crates/my_call";
     assert!(section.contains(&format!("`{copy}`")));
     stdout(bash(folder, copy));
@@ -290,34 +267,26 @@ fn template(folder: &Path) {
     let mut tests = command(tests.to_str().unwrap(), folder);
     tests.env("CARGO_MANIFEST_DIR", folder.join("crates").join("acceptance"));
     stdout(tests.args(["--exact", "nothing_is_shown_that_is_not_tested"]).output().unwrap());
-    let edits = edits();
-    assert_eq!(edits.len(), 2, "two edits, no other file: {edits:?}");
-    for (file, old, new) in edits {
-        let path = folder.join(file);
-        let text = fs::read_to_string(&path).unwrap();
-        assert_eq!(text.matches(&old).count(), 1, "{old} in {text}");
-        fs::write(&path, text.replace(&old, &new)).unwrap();
-    }
+    assert_eq!(make_the_changes(&section, folder), 2, "no other file");
     let run = "cargo sandbox cargo run -p my_call";
     assert!(section.contains(&format!("`{run}`")));
     let person: Value = serde_json::from_str(&stdout(bash(folder, run))).unwrap();
     assert_eq!(person["email"], "ada.lovelace@example.com");
     let recipes = &blocks("README.md", "bash")[2];
-    assert_eq!(
-        recipes.lines().count(),
-        names(&repository().join("crates/aac-auth/examples")).len()
-    );
+    let examples = names(&repository().join("crates/aac-auth/examples"));
+    assert_eq!(recipes.lines().count(), examples.len());
     stdout(bash(folder, recipes));
-    // A recipe in place of the template's main.rs needs no other edit.
-    let recipe = repository().join("crates/aac-auth/examples/all_pages.rs");
-    fs::copy(recipe, folder.join("crates/my_call/src/main.rs")).unwrap();
+    // A recipe in place of the template's main.rs needs no other edit, and what is less documented than
+    // that is no reason for a warning.
+    let recipe = read("crates/aac-auth/examples/all_pages.rs");
+    let lines = recipe.lines().filter(|line| !line.starts_with("//!"));
+    let plain: String = lines.map(|line| format!("{line}\n")).collect();
+    fs::write(folder.join("crates/my_call/src/main.rs"), plain).unwrap();
     let case = Case::fresh(Options::default());
-    let run = command(env!("CARGO"), folder)
-        .args(["run", "-qp", "my_call", "--", "--dir"])
-        .arg(case.folder.path())
-        .output()
-        .unwrap();
-    assert_eq!(stdout(run).lines().count(), 3);
+    let mut program = command(env!("CARGO"), folder);
+    program.args(["run", "-qp", "my_call", "--", "--dir"]).arg(case.folder.path());
+    let run = Run::of(&mut program);
+    assert_eq!((run.code, run.stdout.lines().count(), &*run.stderr), (Some(0), 3, ""));
     let request = case.sandbox.requests().remove(0);
     let program = request.header("user-agent").unwrap().split(' ').next().unwrap();
     assert_eq!(program, "my_call/0.1.0");
@@ -326,7 +295,7 @@ fn template(folder: &Path) {
 
 /// The commands in the table of "Everyday tasks", and the script of run_plan.
 fn everyday_tasks(folder: &Path) {
-    let section = section("Everyday tasks");
+    let section = section("README.md", "Everyday tasks");
     let commands = section.split('`').filter(|word| word.starts_with("cargo run "));
     let commands: Vec<_> = commands.collect();
     assert_eq!(commands.len(), 3);
@@ -443,7 +412,7 @@ fn the_examples_at_the_end_of_raw_calls_help_work_in_the_sandbox() {
 #[test]
 fn the_recipes_run() {
     let run = |case: &Case, name: &str, args: &[&str]| {
-        let mut command = acceptance::clean(acceptance::example(name));
+        let mut command = clean(acceptance::example(name));
         let run = Run::of(command.args(args).env("AAC_DIR", case.folder.path()));
         assert_eq!(run.code, Some(0), "{name}: {}", run.stderr);
         run.stdout
@@ -513,68 +482,82 @@ fn the_library_needs_no_clap() {
     assert!(!has_clap(tree(&["--no-default-features"])));
 }
 
+/// A folder for projects outside of the repository. What they need of the registry is compiled as in the
+/// repository, and so for the tests already.
+fn outside() -> TempDir {
+    let outside = tempfile::tempdir().unwrap();
+    fs::create_dir(outside.path().join(".cargo")).unwrap();
+    let profile =
+        "[profile.dev]\ndebug = 0\n\n[profile.dev.package.rustls-pki-types]\nopt-level = 3\n";
+    fs::write(outside.path().join(".cargo/config.toml"), profile).unwrap();
+    outside
+}
+
+/// How the documents name the folder in which a reader has the repository.
+const CLONE: &str = "/home/me/aac-rust";
+
 #[test]
-fn another_project_uses_the_library() {
-    let project = tempfile::tempdir().unwrap();
-    let folder = project.path();
-    let snippet = blocks("crates/aac-auth/README.md", "toml").remove(0);
-    let in_docs: String = snippet.lines().map(|line| format!("//! {line}\n")).collect();
-    assert!(read("crates/aac-auth/src/lib.rs").contains(&in_docs), "the guide has the same");
-    // The library without the tests, the sandbox and the programs.
-    let elsewhere = tempfile::tempdir().unwrap();
+#[cfg(unix)]
+fn a_copy_outside_of_the_repository_builds_and_does_not_warn() {
+    if !have("bash") {
+        return;
+    }
+    let outside = outside();
+    let project = outside.path().join("my_call");
+    let document = "crates/get_workspace/README.md";
+    let script = &blocks(document, "bash")[0];
+    let mut copy = command("bash", repository());
+    stdout(copy.args(["-ec", script]).env("HOME", outside.path()).output().unwrap());
+    let section = section(document, "In a project of its own");
+    let section = section.replace(CLONE, repository().to_str().unwrap());
+    assert_eq!(make_the_changes(&section, &project), 2);
+    let line = "cargo run -q -- --dir ~/aac";
+    assert!(section.contains(&format!("`{line}`")));
+    let case = Case::fresh(Options::default());
+    let line = line.replace("~/aac", case.folder.path().to_str().unwrap());
+    let run = || {
+        let run = Run::of(command("bash", &project).args(["-c", &line]));
+        run.assert_ok();
+        assert_eq!(run.stderr, "");
+    };
+    run();
+
+    // With the library taken along, and nothing else.
     for name in ["Cargo.toml", "crates/aac-auth"] {
-        let copy = elsewhere.path().join(name);
+        assert!(section.contains(&format!("`{name}`")));
+        let copy = project.join("vendor").join(name);
         fs::create_dir_all(copy.parent().unwrap()).unwrap();
         acceptance::copy(&repository().join(name), &copy);
     }
-    let here = format!("path = {:?}", elsewhere.path().join("crates/aac-auth"));
-    let dependencies: Vec<_> = snippet
-        .lines()
-        .map(|line| match line.split_once("git = \"") {
-            Some((before, url)) => format!("{before}{here}{}", url.split_once('"').unwrap().1),
-            None => line.to_owned(),
-        })
-        .collect();
-    let manifest = "[package]\nname = \"elsewhere\"\nversion = \"1.0.0\"\nedition = \"2024\"\n";
-    fs::write(folder.join("Cargo.toml"), format!("{manifest}{}\n", dependencies.join("\n")))
-        .unwrap();
-    // The same versions as here, which are built already.
-    fs::copy(repository().join("Cargo.lock"), folder.join("Cargo.lock")).unwrap();
-    let programs = folder.join("src/bin");
-    fs::create_dir_all(&programs).unwrap();
-    for (program, source) in [
-        ("get_workspace.rs", "crates/get_workspace/src/main.rs"),
-        ("threads.rs", "crates/aac-auth/examples/threads.rs"),
-    ] {
-        fs::copy(repository().join(source), programs.join(program)).unwrap();
-    }
-    let output = command(env!("CARGO"), folder).arg("check").output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let manifest = fs::read_to_string(project.join("Cargo.toml")).unwrap();
+    let manifest = manifest.replace(repository().to_str().unwrap(), "vendor");
+    assert!(manifest.contains("path = \"vendor/crates/aac-auth\""), "{manifest}");
+    fs::write(project.join("Cargo.toml"), manifest).unwrap();
+    run();
+
+    // The other documents name the library in the same way.
+    let snippet = blocks("crates/aac-auth/README.md", "toml").remove(0);
+    assert!(snippet.contains(&format!("aac-auth = {{ path = \"{CLONE}/crates/aac-auth\" }}\n")));
+    let in_docs: String = snippet.lines().map(|line| format!("//! {line}\n")).collect();
+    assert!(read("crates/aac-auth/src/lib.rs").contains(&in_docs), "the guide has the same");
 }
 
 #[test]
 fn the_tests_of_another_project_use_the_sandbox() {
-    let elsewhere = tempfile::tempdir().unwrap();
-    for name in ["Cargo.toml", "crates/aac-sandbox"] {
-        let copy = elsewhere.path().join(name);
-        fs::create_dir_all(copy.parent().unwrap()).unwrap();
-        acceptance::copy(&repository().join(name), &copy);
-    }
+    let outside = outside();
+    let project = outside.path().join("elsewhere");
     let snippet = blocks("crates/aac-sandbox/README.md", "toml").remove(0);
-    let (before, url) = snippet.split_once("git = \"").unwrap();
-    let rest = url.split_once('"').unwrap().1;
-    let here = format!("path = {:?}", elsewhere.path().join("crates/aac-sandbox"));
-    let project = tempfile::tempdir().unwrap();
-    let folder = project.path();
-    let manifest = "[package]\nname = \"elsewhere\"\nversion = \"1.0.0\"\nedition = \"2024\"\n";
-    fs::write(folder.join("Cargo.toml"), format!("{manifest}{before}{here}{rest}\n")).unwrap();
-    fs::copy(repository().join("Cargo.lock"), folder.join("Cargo.lock")).unwrap();
-    fs::create_dir(folder.join("src")).unwrap();
+    let snippet = snippet.replace(CLONE, &repository().display().to_string().replace('\\', "/"));
+    let manifest = "[package]\nname = \"elsewhere\"\nedition = \"2024\"\n";
+    fs::create_dir_all(project.join("src")).unwrap();
+    fs::write(project.join("Cargo.toml"), format!("{manifest}{snippet}\n")).unwrap();
+    // The same versions as here, which are built already.
+    fs::copy(repository().join("Cargo.lock"), project.join("Cargo.lock")).unwrap();
     let test = "#[test]\nfn it_starts() {\n    let options = aac_sandbox::Options::default();\n    \
                 let sandbox = aac_sandbox::Sandbox::start(options).unwrap();\n    \
                 assert!(sandbox.is_live(&sandbox.issue().refresh_token));\n}\n";
-    fs::write(folder.join("src/lib.rs"), test).unwrap();
-    stdout(command(env!("CARGO"), folder).arg("test").arg("-q").output().unwrap());
+    fs::write(project.join("src/lib.rs"), test).unwrap();
+    stdout(command(env!("CARGO"), &project).args(["test", "-q", "--lib"]).output().unwrap());
 }
 
 /// What a program says of each trouble, by the words that README lists it under.

@@ -2,8 +2,8 @@
 
 use acceptance::user::User;
 use acceptance::{
-    PROGRAMS, Run, clean, crates, documents, example, have, names, names_a_variable_of_tests,
-    program, read, repository, tracked,
+    PLACEHOLDERS, PROGRAMS, Run, clean, crates, documents, example, have, names,
+    names_a_variable_of_tests, program, read, repository, tracked,
 };
 use std::env;
 use std::fs;
@@ -26,6 +26,20 @@ fn the_top_level_stays_bare() {
         "creds.json",
     ];
     assert_eq!(top, bare, "what is for contributors goes into a crate or a hidden folder");
+}
+
+#[test]
+fn the_three_files_hold_placeholders_alone() {
+    if tracked().is_none() {
+        return;
+    }
+    for (name, text) in PLACEHOLDERS {
+        // Not the file that is there, which may hold tokens, and is not to be committed.
+        let mut git = clean("git");
+        let output = git.args(["show", &format!(":{name}")]).current_dir(repository()).output();
+        let is_placeholder = output.unwrap().stdout == text.as_bytes();
+        assert!(is_placeholder, "{name}: git has something else, which is not shown here");
+    }
 }
 
 #[test]
@@ -113,9 +127,8 @@ fn no_program_obeys_a_variable_of_the_tests() {
     assert!(names_a_variable_of_tests(acceptance::in_other_times()), "it would be seen");
 }
 
-/// Takes as long as all tests and their compilation.
 #[test]
-#[ignore = "takes ten minutes: cargo test -p acceptance --test repository -- --ignored"]
+#[ignore = "takes as long as all tests: cargo test -p acceptance --test repository -- --ignored"]
 fn all_tests_leave_a_users_own_tokens_alone() {
     User::default().run_all_tests();
 }
@@ -216,6 +229,8 @@ fn the_oldest_rust_is_the_same_everywhere() {
         (".github/CONTRIBUTING.md", format!("Rust {version}")),
         (".github/workflows/ci.yml", format!("rustup toolchain install {version} ")),
         (".github/workflows/ci.yml", format!("cargo +{version} test --workspace --locked")),
+        // Which takes nothing from the workspace, so that it can leave it.
+        ("crates/get_workspace/Cargo.toml", format!("rust-version = \"{version}\"")),
     ] {
         assert!(read(path).contains(&words), "{words:?} is not in {path}");
     }

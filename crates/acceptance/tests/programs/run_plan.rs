@@ -1,10 +1,12 @@
 //! run_plan: one start, the number of the run on standard output, and an exit code that tells how it ended.
 
+use crate::fresh;
+use aac_auth::{Client, ConnectionOptions};
 use aac_sandbox::{Fault, FaultKind, Options, Target};
 use acceptance::{Case, Run};
-use serde_json::Value;
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -19,8 +21,9 @@ fn slow_case() -> Case {
     Case::fresh(Options { run_time: Duration::from_secs(1000), ..Options::default() })
 }
 
-fn call(case: &Case, args: &[&str]) -> Run {
-    case.call("run_plan", args)
+/// Runs it with these arguments, in one line.
+fn call(case: &Case, args: &str) -> Run {
+    case.call("run_plan", args.split_terminator(' '))
 }
 
 /// Starts the program, and waits for the number of the run.
@@ -44,8 +47,9 @@ fn end(child: Child, mut stdout: BufReader<ChildStdout>) -> (Option<i32>, String
 /// How many requests to start a run have arrived, and how many runs there are.
 fn starts(case: &Case) -> (usize, usize) {
     case.sandbox.clear_faults();
-    let runs = case.call("raw_call", ["/plans/v1/planSnapshotRuns"]);
-    let runs: Value = serde_json::from_str(&runs.stdout).unwrap();
+    let options = ConnectionOptions::default().dir(case.folder.path());
+    let client = Client::open(&options, "test/1.0").unwrap();
+    let runs = client.get("/plans/v1/planSnapshotRuns").unwrap();
     let requests = case.sandbox.requests().into_iter();
     let posts = requests.filter(|request| request.method == "POST" && request.path != "/as/token");
     let runs = runs["data"].as_array().unwrap().iter();
@@ -53,63 +57,88 @@ fn starts(case: &Case) -> (usize, usize) {
     (posts.count(), runs.filter(|run| run["id"].as_u64() > Some(700)).count())
 }
 
-#[test]
-fn it_prints_the_number_of_the_run_and_ends_with_it() {
-    let case = case();
-    let plan = call(&case, &["7"]);
-    assert_eq!((plan.code, &*plan.stdout, &*plan.stderr), (Some(0), "701\n", ""));
-    let job = call(&case, &["--recipe", "7"]);
-    assert_eq!((job.code, &*job.stdout, &*job.stderr), (Some(0), "9\n", ""));
-    assert_eq!(call(&case, &["8"]).stdout, "702\n");
-    let nothing = call(&case, &["99"]);
-    assert_eq!((nothing.code, &*nothing.stdout), (Some(4), ""));
-    let said = "  Check the number of the plan; it may belong to another workspace. \
-                To list those of yours: raw_call plans/v1/plans\n";
-    assert!(nothing.stderr.starts_with("run_plan: HTTP 404 Not Found: Plan not found"));
-    assert!(nothing.stderr.ends_with(said), "{}", nothing.stderr);
-    assert_eq!(nothing.stderr.lines().count(), 2, "{}", nothing.stderr);
-    let name = call(&case, &["Monthly report"]);
-    assert_eq!((name.code, &*name.stdout), (Some(2), ""));
-    let said = "the number of the plan is needed, not its name: raw_call plans/v1/plans lists both";
-    assert!(name.stderr.contains(said), "{}", name.stderr);
-    for args in [&[][..], &["7", "--recipe", "7"], &["--resume", "7", "--resume-job", "7"], &["x"]]
-    {
-        assert_eq!(call(&case, args).code, Some(2), "{args:?}");
-    }
+/// How many looks at the first run there have been.
+fn looks(case: &Case) -> usize {
+    let requests = case.sandbox.requests().into_iter();
+    requests.filter(|request| request.path.ends_with("/701")).count()
 }
 
 #[test]
-fn the_folder_of_the_environment_is_not_shown_as_a_required_flag() {
+fn it_prints_the_number_of_the_run_and_ends_with_it() {
     let case = case();
-    for args in [&[][..], &["7", "--recipe", "7"]] {
+    call(&case, "7").assert_ends(0, "701\n", "");
+    call(&case, "--recipe 7").assert_ends(0, "9\n", "");
+    call(&case, "8").assert_ends(0, "702\n", "");
+    for (args, begin, noun, lists) in [
+        ("99", "HTTP 404 Not Found: Plan not found", "plan", "plans/v1/plans"),
+        ("--resume 709", "HTTP 404 Not Found: Run not found", "run", "plans/v1/planSnapshotRuns"),
+        ("--resume-job 99", "HTTP 404 Not Found", "job", "v4/jobLibrary"),
+    ] {
+        let nothing = call(&case, args);
+        assert_eq!(nothing.code, Some(4), "{}", nothing.stderr);
+        assert!(nothing.stderr.starts_with(&format!("run_plan: {begin}")), "{}", nothing.stderr);
+        let cure = format!(
+            "  Check the number of the {noun}; it may belong to another workspace. \
+             To list those of yours: raw_call {lists}\n"
+        );
+        assert!(nothing.stderr.ends_with(&cure), "{}", nothing.stderr);
+        assert_eq!(nothing.stderr.lines().count(), 2, "{}", nothing.stderr);
+    }
+    let name = "the number of the plan is needed, not its name: raw_call plans/v1/plans lists both";
+    call(&case, "Monthly").assert_says(2, &[name]);
+    for args in ["", "7 --recipe 7", "--resume 7 --resume-job 7"] {
         let run = call(&case, args);
-        let usage = run.stderr.lines().find(|line| line.starts_with("Usage: "));
-        assert!(usage.is_some_and(|usage| !usage.contains("--dir")), "{}", run.stderr);
+        run.assert_says(2, &["Usage: "]);
+        // Though AAC_DIR is set, --dir is no part of what is missing.
+        let usage = run.stderr.lines().find(|line| line.starts_with("Usage: ")).unwrap();
+        assert!(!usage.contains("--dir"), "{usage}");
     }
 }
 
 #[test]
 fn a_run_may_outlive_the_access_token() {
-    let case = slow_case();
-    let (child, stdout, number) = start(case.program("run_plan").arg("7"));
-    assert_eq!(number, "701");
-    case.sandbox.set_clock_offset(1000);
-    assert_eq!(end(child, stdout), (Some(0), String::new()));
-    assert_eq!(case.sandbox.counters().refreshes, 1);
-    assert_eq!(starts(&case), (1, 1));
+    for (fault, code) in
+        [("", 0), ("token:503x2", 0), ("token:reset-beforex2", 0), ("token:invalid-grantxall", 4)]
+    {
+        let case = slow_case();
+        let (child, stdout, number) = start(case.program("run_plan").arg("7"));
+        assert_eq!(number, "701");
+        if !fault.is_empty() {
+            case.sandbox.add_fault(fault.parse().unwrap());
+        }
+        case.sandbox.set_clock_offset(1000);
+        let (ended, said) = end(child, stdout);
+        assert_eq!(ended, Some(code), "{fault}: {said}");
+        let counters = case.sandbox.counters();
+        let faults = if fault.is_empty() {
+            0
+        } else if code == 0 {
+            2
+        } else {
+            1
+        };
+        assert_eq!(
+            (counters.refreshes, counters.faults),
+            (u64::from(code == 0), faults),
+            "{fault}"
+        );
+        match code {
+            // Trouble with the tokens is no failure of the run.
+            0 => assert_eq!(starts(&case), (1, 1)),
+            _ => assert!(said.contains("run_plan --resume 701"), "{said}"),
+        }
+        assert!(!fault.is_empty() || said.is_empty(), "{said}");
+    }
 }
 
 #[test]
 fn a_run_that_fails_or_is_canceled_has_an_exit_code_of_its_own() {
     for (fault, status) in [("run:fail", "Failed"), ("run:cancel", "Canceled")] {
-        for (args, number, name) in
-            [(&["7"][..], "701\n", "run 701"), (&["--recipe", "7"], "9\n", "job 9")]
-        {
+        for (args, number, name) in [("7", "701\n", "run 701"), ("--recipe 7", "9\n", "job 9")] {
             let case = case();
             case.sandbox.add_fault(fault.parse().unwrap());
-            let run = call(&case, args);
-            assert_eq!((run.code, &*run.stdout), (Some(10), number));
-            assert_eq!(run.stderr, format!("run_plan: {name} ended as {status}\n"));
+            let said = format!("run_plan: {name} ended as {status}\n");
+            call(&case, args).assert_ends(10, number, &said);
         }
     }
 }
@@ -118,39 +147,23 @@ fn a_run_that_fails_or_is_canceled_has_an_exit_code_of_its_own() {
 fn a_run_may_be_slow_to_appear() {
     let case = case();
     case.sandbox.add_fault(Fault::run(FaultKind::Hidden(1)));
-    let run = call(&case, &["7"]);
-    assert_eq!((run.code, &*run.stdout, &*run.stderr), (Some(0), "701\n", ""));
-    let looks = case.sandbox.requests().into_iter();
-    assert!(looks.filter(|request| request.path.ends_with("/701")).count() > 1);
+    call(&case, "7").assert_ends(0, "701\n", "");
+    assert!(looks(&case) > 1);
 }
 
 #[test]
 fn a_run_that_is_there_can_be_watched() {
     let case = slow_case();
-    let still = call(&case, &["7", "--max-wait", "0"]);
-    assert_eq!((still.code, &*still.stdout), (Some(11), "701\n"));
-    let resume = "run 701 goes on without this program. To watch it: run_plan --resume 701";
-    assert_eq!(still.stderr, format!("run_plan: run 701 is still Created. {resume}\n"));
-    let job = call(&case, &["--recipe", "7", "--max-wait", "0"]);
+    let still = "run_plan: run 701 is still Created. run 701 goes on without this program. \
+                 To watch it: run_plan --resume 701\n";
+    call(&case, "7 --max-wait 0").assert_ends(11, "701\n", still);
+    let job = call(&case, "--recipe 7 --max-wait 0");
     assert_eq!(job.code, Some(11));
     assert!(job.stderr.contains("run_plan --resume-job 9\n"), "{}", job.stderr);
-
     case.sandbox.set_clock_offset(1000);
-    let run = call(&case, &["--resume", "701"]);
-    assert_eq!((run.code, &*run.stdout, &*run.stderr), (Some(0), "701\n", ""));
-    let run = call(&case, &["--resume-job", "9"]);
-    assert_eq!((run.code, &*run.stdout, &*run.stderr), (Some(0), "9\n", ""));
+    call(&case, "--resume 701").assert_ends(0, "701\n", "");
+    call(&case, "--resume-job 9").assert_ends(0, "9\n", "");
     assert_eq!(starts(&case), (2, 1), "one plan, one job");
-    let nothing = call(&case, &["--resume", "709"]);
-    assert_eq!(nothing.code, Some(4), "{}", nothing.stderr);
-    assert!(nothing.stderr.contains("Run not found"), "{}", nothing.stderr);
-    let said = "  Check the number of the run; it may belong to another workspace. \
-                To list those of yours: raw_call plans/v1/planSnapshotRuns\n";
-    assert!(nothing.stderr.ends_with(said), "{}", nothing.stderr);
-    assert!(!nothing.stderr.contains("goes on"), "{}", nothing.stderr);
-    let nothing = call(&case, &["--resume-job", "99"]);
-    assert_eq!(nothing.code, Some(4), "{}", nothing.stderr);
-    assert!(nothing.stderr.contains("of the job; ") && !nothing.stderr.contains("goes on"));
 }
 
 #[test]
@@ -198,36 +211,22 @@ fn a_number_that_cannot_be_printed_is_said() {
 
 #[test]
 fn a_plan_that_the_platform_does_not_start_is_no_run() {
-    let case = case();
-    // A response to the start that names no run, as the platform documents it.
-    let server = acceptance::plain(200, br#"{"validationStatus":"MissingFlowReferences"}"#);
-    let url = answer_starts_with(server);
-    std::fs::write(case.path("aac_url.txt"), url).unwrap();
-    let run = call(&case, &["7"]);
-    assert_eq!((run.code, &*run.stdout), (Some(10), ""));
-    assert_eq!(run.stderr, "run_plan: plan 7 was not started: MissingFlowReferences\n");
-}
-
-/// A server whose lists are empty, and whose response to any POST is this.
-fn answer_starts_with(response: Vec<u8>) -> String {
-    use std::io::Write;
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let case = fresh();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    // It ends with the test process.
+    fs::write(case.path("aac_url.txt"), url).unwrap();
+    // An empty list, and a response to the start that names no run, as the platform documents it.
+    let answers = [r#"{"data":[],"count":0}"#, r#"{"validationStatus":"MissingFlowReferences"}"#];
     thread::spawn(move || {
-        for client in listener.incoming() {
+        for (client, body) in listener.incoming().zip(answers) {
             let mut client = client.unwrap();
-            let mut head = Vec::new();
-            let mut reader = BufReader::new(client.try_clone().unwrap());
-            while reader.read_until(b'\n', &mut head).unwrap() > 2 {}
-            let body = match head.starts_with(b"POST") {
-                true => response.clone(),
-                false => acceptance::plain(200, br#"{"data":[],"count":0}"#),
-            };
-            client.write_all(&body).unwrap();
+            let mut lines = BufReader::new(client.try_clone().unwrap()).lines();
+            while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
+            client.write_all(&acceptance::plain(200, body.as_bytes())).unwrap();
         }
     });
-    url
+    let said = "run_plan: plan 7 was not started: MissingFlowReferences\n";
+    call(&case, "7").assert_ends(10, "", said);
 }
 
 /// Runs `check` for each kind of fault that a target can meet, several at a time: they mostly wait.
@@ -266,7 +265,7 @@ fn no_fault_of_a_start_leads_to_a_second_run() {
             let case = case();
             let fault = Fault::run(kind.clone());
             case.sandbox.add_fault(if is_lasting { fault.always() } else { fault });
-            let run = call(&case, &["7", "--timeout", "3", "--retry", "1"]);
+            let run = call(&case, "7 --timeout 3 --retry 1");
             let expected = code(kind, is_lasting);
             assert_eq!(run.code, Some(expected), "{kind} {is_lasting}: {}", run.stderr);
             let is_known = matches!(expected, 0 | 10);
@@ -305,7 +304,7 @@ fn whatever_happens_while_it_watches_the_run_goes_on() {
         let case = case();
         // The list and the start pass, and two looks fail.
         case.sandbox.add_fault(Fault::api(kind.clone()).after(2).times(2));
-        let run = call(&case, &["7", "--timeout", "3", "--retry", "0"]);
+        let run = call(&case, "7 --timeout 3 --retry 0");
         let expected = code(kind);
         assert_eq!((run.code, &*run.stdout), (Some(expected), "701\n"), "{kind}: {}", run.stderr);
         let resume = "run 701 goes on without this program. To watch it: run_plan --resume 701\n";
@@ -323,32 +322,14 @@ fn a_server_that_asks_for_a_pause_does_not_outlast_max_wait() {
     // The list and the start pass.
     case.sandbox.add_fault("api:503=60+2xall".parse().unwrap());
     let begin = Instant::now();
-    let run = call(&case, &["7", "--max-wait", "1"]);
+    let run = call(&case, "7 --max-wait 1");
     assert_eq!((run.code, &*run.stdout), (Some(11), "701\n"), "{}", run.stderr);
     assert!(begin.elapsed() < Duration::from_secs(30), "{:?}", begin.elapsed());
-    let looks =
-        case.sandbox.requests().into_iter().filter(|request| request.path.ends_with("/701"));
-    assert_eq!(looks.count(), 2, "the pause is kept");
+    assert_eq!(looks(&case), 2, "the pause is kept");
 
     // Nor is the reason kept back when there is no second look.
     case.sandbox.add_fault("api:503".parse().unwrap());
-    let once = call(&case, &["--resume", "701", "--max-wait", "0"]);
+    let once = call(&case, "--resume 701 --max-wait 0");
     assert_eq!((once.code, &*once.stdout), (Some(11), "701\n"), "{}", once.stderr);
     assert!(once.stderr.starts_with("run_plan: warning: HTTP 503 "), "{}", once.stderr);
-}
-
-#[test]
-fn tokens_that_cannot_be_refreshed_meanwhile_are_no_failure_of_the_run() {
-    for (fault, code) in
-        [("token:503x2", 0), ("token:reset-beforex2", 0), ("token:invalid-grantxall", 4)]
-    {
-        let case = slow_case();
-        let (child, stdout, _) = start(case.program("run_plan").arg("7"));
-        case.sandbox.add_fault(fault.parse().unwrap());
-        case.sandbox.set_clock_offset(1000);
-        let (ended, said) = end(child, stdout);
-        assert_eq!(ended, Some(code), "{fault}: {said}");
-        assert_eq!(said.contains("run_plan --resume 701"), code == 4, "{fault}: {said}");
-        assert_eq!(case.sandbox.counters().faults, if code == 0 { 2 } else { 1 }, "{fault}");
-    }
 }

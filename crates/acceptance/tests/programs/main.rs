@@ -1,0 +1,56 @@
+//! Each program as a user runs it, and what all of them have in common: their files, and where their
+//! results go.
+
+#![cfg_attr(
+    not(target_os = "linux"),
+    allow(unused, reason = "some is about signals, descriptors and terminals")
+)]
+
+mod access_token;
+mod files;
+mod list_users;
+mod output;
+mod raw_call;
+mod run_plan;
+mod token_status;
+
+use aac_sandbox::{Options, Sandbox, Tokens, VaultOptions};
+use acceptance::user::User;
+use acceptance::{Case, Run};
+
+/// For no flags.
+const NONE: [&str; 0] = [];
+
+/// A folder with fresh tokens.
+fn fresh() -> Case {
+    Case::fresh(Options::default())
+}
+
+/// A pair in a vault. creds.json names it.
+fn in_vault(options: Options, issue: fn(&Sandbox) -> Tokens) -> Case {
+    let vault = Some(VaultOptions::default());
+    let sandbox = Sandbox::start(Options { vault, ..options }).unwrap();
+    let tokens = issue(&sandbox);
+    let case = Case::with(sandbox, tokens);
+    case.sandbox.write_vault_files(case.folder.path(), &case.tokens).unwrap();
+    case
+}
+
+/// Runs a program in such a folder, with or without an environment that leads to the vault.
+#[track_caller]
+fn call_with(case: &Case, program: &str, leads: &[(&str, String)], args: &[&str]) -> Run {
+    let mut command = case.program(program);
+    let run = Run::of(command.args(args).envs(leads.iter().map(|(name, value)| (name, value))));
+    run.assert_hides(&[&case.sandbox.vault().token()]);
+    if program != "access_token" {
+        run.assert_hides(&[&case.tokens.access_token, &case.tokens.refresh_token]);
+    }
+    run
+}
+
+/// Some that a user's variables and folders would lead astray. All tests beside a user's tokens: repository.rs.
+#[test]
+fn tests_leave_a_users_own_tokens_alone() {
+    let tests = ["files::a_folder", "access_token::it", "token_status::a_vault_is", "run_plan::it"];
+    User::default().run_these_tests(tests);
+}
