@@ -1,7 +1,6 @@
 //! The client that all calls of a program share.
 
 use crate::api::json;
-use crate::api::request::WORKSPACE;
 use crate::config::options::ConnectionOptions;
 use crate::config::settings::{Folder, Settings};
 use crate::config::trust::Trust;
@@ -22,6 +21,9 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 use ureq::http::{HeaderValue, Method};
+
+/// Stands for the current workspace's number in a path.
+pub(super) const WORKSPACE: &str = "{workspaceId}";
 
 /// A connection to Alteryx Cloud. Threads may share it; a clone is the same connection.
 ///

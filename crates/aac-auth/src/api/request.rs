@@ -1,7 +1,7 @@
 //! A request being built: its URL, its headers, its body.
 
 use crate::api::body::Body;
-use crate::api::client::Client;
+use crate::api::client::{Client, WORKSPACE};
 use crate::api::json;
 use crate::error::{Error, Result};
 use crate::tokens::secret::redact;
@@ -15,9 +15,7 @@ use ureq::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 const LONG_BODY: u64 = 1024 * 1024;
 /// The longest URL that the `http` crate accepts, in characters.
 const LONGEST_URL: usize = 65_534;
-/// Stands for the current workspace's number in a path.
-pub(super) const WORKSPACE: &str = "{workspaceId}";
-/// Replaces it while a URL is checked: a path has no other braces.
+/// Replaces [`WORKSPACE`] while a URL is checked: a path has no other braces.
 const PLACE: &str = "0workspaceId0";
 /// What is encoded in a query. The platform expects `dateFilter[createdAt][gte]` unencoded.
 const IN_QUERY: &AsciiSet =

@@ -10,7 +10,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::pipeline::Server;
+use super::pipeline::{Connection, Server};
 use crate::platform;
 
 /// What makes TLS of a connection, where it does.
@@ -18,17 +18,6 @@ use crate::platform;
 pub(crate) type Tls = Option<tokio_rustls::TlsAcceptor>;
 #[cfg(not(feature = "tls"))]
 pub(crate) type Tls = Option<std::convert::Infallible>;
-
-/// What the requests of a connection share.
-#[derive(Debug)]
-pub(super) struct Connection {
-    /// Counts from 1.
-    pub(super) number: u64,
-    /// Whether it leads to the vault.
-    pub(super) is_vaults: bool,
-    /// Whether it is to end with a reset (RST) instead of an orderly close (FIN).
-    pub(super) reset: AtomicBool,
-}
 
 /// Accepts connections forever.
 pub(crate) async fn listen(listener: TcpListener, server: Arc<Server>, is_vaults: bool, tls: Tls) {

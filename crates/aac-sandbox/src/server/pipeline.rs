@@ -2,7 +2,7 @@
 
 use std::io::{self, Write as _};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -13,7 +13,6 @@ use hyper::body::Incoming;
 use tower_service::Service as _;
 
 use super::inject::{self, Outcome};
-use super::listener::Connection;
 use super::{authorization, gateway};
 use crate::faults::{FaultKind, Target};
 use crate::http::Note;
@@ -27,6 +26,17 @@ use crate::workspace::runs::Fate;
 
 /// The largest body of a request, in bytes.
 const MAX_BODY: usize = 1 << 30;
+
+/// What the requests of a connection share.
+#[derive(Debug)]
+pub(super) struct Connection {
+    /// Counts from 1.
+    pub(super) number: u64,
+    /// Whether it leads to the vault.
+    pub(super) is_vaults: bool,
+    /// Whether it is to end with a reset (RST) instead of an orderly close (FIN).
+    pub(super) reset: AtomicBool,
+}
 
 /// Serves requests.
 #[derive(Debug)]

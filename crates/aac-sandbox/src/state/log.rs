@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use axum::http::request::Parts;
 
-use crate::vault::Operation;
+use crate::vault::engine::Operation;
 
 /// How many requests are kept.
 const MAX_REQUESTS: usize = 10_000;

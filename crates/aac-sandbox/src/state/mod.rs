@@ -14,8 +14,7 @@ use crate::faults::Queue;
 use crate::options::Options;
 use crate::tokens::jwt::Mint;
 use crate::tokens::ledger::{Ledger, Policy};
-use crate::vault::Operation;
-use crate::vault::engine::Engine;
+use crate::vault::engine::{Engine, Operation};
 use hold::Gate;
 use log::Log;
 
