@@ -25,7 +25,7 @@ use crate::workspace::Workspace;
 use crate::workspace::runs::Fate;
 
 /// The largest body of a request, in bytes.
-const MAX_BODY: usize = 1 << 30;
+const MAX_BODY: usize = 2 << 30;
 
 /// What the requests of a connection share.
 #[derive(Debug)]
