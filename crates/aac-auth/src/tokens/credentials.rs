@@ -467,12 +467,16 @@ impl TokenResponse {
         mut document: Document,
         sent: Option<&RefreshToken>,
     ) -> Document {
+        // The access token says where its refresh token is sent. Beside none, or one that someone has pasted,
+        // what came stays together.
+        let has_pair = document.placeholders().is_empty()
+            && [ACCESS, REFRESH].iter().all(|field| document.token(field).is_ok());
         if let (false, Some(sent)) = (self.has_refresh_token, sent) {
             document.put(REFRESH, sent.expose().into());
         }
         for (name, value) in &self.document.0 {
             let is_usable = match name.as_str() {
-                ACCESS => self.has_access_token(),
+                ACCESS => self.has_access_token() || !has_pair,
                 REFRESH => self.has_refresh_token,
                 name => name != ARRIVAL,
             };
@@ -556,6 +560,28 @@ mod tests {
             (after.token(ACCESS).ok(), after.token(REFRESH).ok()),
             (Some("own"), Some("next"))
         );
+    }
+
+    #[test]
+    fn a_saved_pair_of_another_region_stays_together() {
+        let hosts = Hosts::parse("https://api.eu1.alteryxcloud.com").unwrap();
+        let access = jwt(2000);
+        let body = json!({ ACCESS: access, REFRESH: "next" }).to_string();
+        let response = TokenResponse::parse(body.as_bytes(), LocalTime(5), &hosts).unwrap();
+        for before in [
+            json!({}),
+            json!({ ACCESS: "of.another.account" }),
+            json!({ ACCESS: "of.another.account", REFRESH: "Your refresh token here" }),
+            json!({ ACCESS: "Your access token here", REFRESH: "Your refresh token here" }),
+        ] {
+            let document = Document::parse(before.to_string().as_bytes()).unwrap();
+            let after = response.merge_into(document, None);
+            assert_eq!(
+                (after.token(ACCESS).ok(), after.token(REFRESH).ok()),
+                (Some(&*access), Some("next")),
+                "{before}"
+            );
+        }
     }
 
     /// Any JSON text of a value, with numbers of any length.
