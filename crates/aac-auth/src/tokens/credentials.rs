@@ -132,16 +132,16 @@ fn usable(
     let claims = claims.ok_or_else(FileProblem::not_a_jwt)?;
     let iss = claims.iss.as_deref().ok_or_else(|| FileProblem::no_claim("iss"))?;
     let client_id = claims.client_id.clone().ok_or_else(|| FileProblem::no_claim("client_id"))?;
-    let shown = redact(iss, secrets, 100);
+    let shown = || redact(iss, secrets, 100);
     let Some(issuer) = Issuer::of(iss) else {
         let secure = iss.strip_prefix("http://").map(|rest| format!("https://{rest}"));
         let is_http = secure.is_some_and(|secure| Issuer::of(&secure).is_some());
         let what = if is_http { "https" } else { "Alteryx Cloud" };
-        return Err(FileProblem::issuer(&shown, what));
+        return Err(FileProblem::issuer(&shown(), what));
     };
     match hosts.go_with(&issuer) && !hosts.are_elsewhere(&issuer) {
         true => Ok((claims, client_id, issuer)),
-        false => Err(FileProblem::issuer_elsewhere(&shown, hosts.api(), Hosts::api_of(&issuer))),
+        false => Err(FileProblem::issuer_elsewhere(&shown(), hosts.api(), Hosts::api_of(&issuer))),
     }
 }
 
@@ -352,7 +352,13 @@ impl Document {
 /// Why a text is not JSON, as far as it can be told.
 fn not_json(text: &str, error: &serde_json::Error) -> FileProblem {
     // The last line may only be half written.
-    let is_broken = |line: &str| line.ends_with('\n') && line.matches('"').count() % 2 == 1;
+    let is_broken = |line: &str| {
+        let mut is_open = false;
+        line.chars().any(|character| {
+            is_open ^= character == '"';
+            is_open && ['\n', '\r'].contains(&character)
+        })
+    };
     if let Some(index) = text.split_inclusive('\n').position(is_broken) {
         return FileProblem::token_on_several_lines(index + 1);
     }
