@@ -150,7 +150,6 @@ def lists(release):
 
 def packages(release):
     say("1 GiB down and up")
-    # Fewer than 20 calls a minute: beyond that the sandbox keeps to the vendor's quotas.
     server = [f"{release}/aac-sandbox", "--package-size", str(GIB), "--token-lifetime", "86400"]
     headers = '-H "Authorization: Bearer $TOKEN" -H "x-api-project-id: $(cat $AAC_DIR/client_id.txt)"'
     url = "$(cat $AAC_DIR/aac_url.txt)/plans/v1/plans"

@@ -49,8 +49,9 @@ impl Claims {
         let payload = Zeroizing::new(BASE64URL.decode(payload).ok()?);
         let payload: Value = serde_json::from_slice(&payload).ok()?;
         let payload = payload.as_object()?;
-        let owned = |value: &Value| Some(value.as_str()?.to_owned());
-        let text = |name: &str| payload.get(name).and_then(owned).filter(|text| !text.is_empty());
+        let owned =
+            |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
+        let text = |name: &str| payload.get(name).and_then(owned);
         // RFC 7519 allows fractions of a second; `as` saturates if the number is out of range.
         let seconds = |name: &str| {
             let number = payload.get(name)?.as_number()?;
@@ -224,6 +225,7 @@ mod tests {
         for (payload, name) in [
             (r#"{"aud":"sales"}"#, Some("sales")),
             (r#"{"aud":["sales","all"]}"#, Some("sales")),
+            (r#"{"aud":""}"#, None),
             (r#"{"aud":[]}"#, None),
             (r#"{"aud":{"name":"sales"}}"#, None),
         ] {

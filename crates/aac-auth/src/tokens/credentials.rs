@@ -132,16 +132,16 @@ fn usable(
     let claims = claims.ok_or_else(FileProblem::not_a_jwt)?;
     let iss = claims.iss.as_deref().ok_or_else(|| FileProblem::no_claim("iss"))?;
     let client_id = claims.client_id.clone().ok_or_else(|| FileProblem::no_claim("client_id"))?;
-    let shown = redact(iss, secrets, 100);
+    let shown = || redact(iss, secrets, 100);
     let Some(issuer) = Issuer::of(iss) else {
         let secure = iss.strip_prefix("http://").map(|rest| format!("https://{rest}"));
         let is_http = secure.is_some_and(|secure| Issuer::of(&secure).is_some());
         let what = if is_http { "https" } else { "Alteryx Cloud" };
-        return Err(FileProblem::issuer(&shown, what));
+        return Err(FileProblem::issuer(&shown(), what));
     };
     match hosts.go_with(&issuer) && !hosts.are_elsewhere(&issuer) {
         true => Ok((claims, client_id, issuer)),
-        false => Err(FileProblem::issuer_elsewhere(&shown, hosts.api(), Hosts::api_of(&issuer))),
+        false => Err(FileProblem::issuer_elsewhere(&shown(), hosts.api(), Hosts::api_of(&issuer))),
     }
 }
 
@@ -352,7 +352,13 @@ impl Document {
 /// Why a text is not JSON, as far as it can be told.
 fn not_json(text: &str, error: &serde_json::Error) -> FileProblem {
     // The last line may only be half written.
-    let is_broken = |line: &str| line.ends_with('\n') && line.matches('"').count() % 2 == 1;
+    let is_broken = |line: &str| {
+        let mut is_open = false;
+        line.chars().any(|character| {
+            is_open ^= character == '"';
+            is_open && ['\n', '\r'].contains(&character)
+        })
+    };
     if let Some(index) = text.split_inclusive('\n').position(is_broken) {
         return FileProblem::token_on_several_lines(index + 1);
     }
@@ -467,12 +473,16 @@ impl TokenResponse {
         mut document: Document,
         sent: Option<&RefreshToken>,
     ) -> Document {
+        // The access token says where its refresh token is sent. Beside none, or one that someone has pasted,
+        // what came stays together.
+        let has_pair = document.placeholders().is_empty()
+            && [ACCESS, REFRESH].iter().all(|field| document.token(field).is_ok());
         if let (false, Some(sent)) = (self.has_refresh_token, sent) {
             document.put(REFRESH, sent.expose().into());
         }
         for (name, value) in &self.document.0 {
             let is_usable = match name.as_str() {
-                ACCESS => self.has_access_token(),
+                ACCESS => self.has_access_token() || !has_pair,
                 REFRESH => self.has_refresh_token,
                 name => name != ARRIVAL,
             };
@@ -556,6 +566,28 @@ mod tests {
             (after.token(ACCESS).ok(), after.token(REFRESH).ok()),
             (Some("own"), Some("next"))
         );
+    }
+
+    #[test]
+    fn a_saved_pair_of_another_region_stays_together() {
+        let hosts = Hosts::parse("https://api.eu1.alteryxcloud.com").unwrap();
+        let access = jwt(2000);
+        let body = json!({ ACCESS: access, REFRESH: "next" }).to_string();
+        let response = TokenResponse::parse(body.as_bytes(), LocalTime(5), &hosts).unwrap();
+        for before in [
+            json!({}),
+            json!({ ACCESS: "of.another.account" }),
+            json!({ ACCESS: "of.another.account", REFRESH: "Your refresh token here" }),
+            json!({ ACCESS: "Your access token here", REFRESH: "Your refresh token here" }),
+        ] {
+            let document = Document::parse(before.to_string().as_bytes()).unwrap();
+            let after = response.merge_into(document, None);
+            assert_eq!(
+                (after.token(ACCESS).ok(), after.token(REFRESH).ok()),
+                (Some(&*access), Some("next")),
+                "{before}"
+            );
+        }
     }
 
     /// Any JSON text of a value, with numbers of any length.

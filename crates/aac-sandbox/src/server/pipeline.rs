@@ -24,8 +24,8 @@ use crate::vault::{Operation, respond};
 use crate::workspace::Workspace;
 use crate::workspace::runs::Fate;
 
-/// The largest body of a request, in bytes.
-const MAX_BODY: usize = 2 << 30;
+/// The largest body of a request, in bytes: a package of 1 GiB, the largest, and the form around it.
+const MAX_BODY: usize = (1 << 30) + (1 << 20);
 
 /// What the requests of a connection share.
 #[derive(Debug)]

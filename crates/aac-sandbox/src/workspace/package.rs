@@ -34,13 +34,14 @@ fn write(files: &[(&str, &[u8])]) -> Result<Vec<u8>, Error> {
 /// Bytes that look random but are always the same: Xorshift.
 fn noise(length: usize) -> Vec<u8> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let words = std::iter::repeat_with(|| {
+    let mut noise = vec![0; length];
+    for word in noise.chunks_mut(8) {
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
-        state.to_le_bytes()
-    });
-    words.flatten().take(length).collect()
+        word.copy_from_slice(&state.to_le_bytes()[..word.len()]);
+    }
+    noise
 }
 
 /// The name of the plan in an archive; `None` if it is from elsewhere. The error means that it is no

@@ -438,6 +438,8 @@ fn creds_json() {
             "line 2: the text in quotation marks goes on in the next line | one long line",
         ),
         (on_lines(access), "line 2: | or a quotation mark is missing | in quotation marks"),
+        // As a terminal pastes it.
+        (on_lines(&(access.replacen('.', ".\r", 2) + "\"")), "line 2: the text in quotation marks"),
         ("[]".into(), "not an object"),
         (format!("\"{access}\""), "not an object"),
         ("null".into(), "not an object"),
