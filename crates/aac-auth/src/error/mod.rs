@@ -442,6 +442,10 @@ mod tests {
                 (Storage, false, false, false, 1),
             ),
             (Error::vault(creds, &VaultProblem::sealed(), false), (Storage, false, true, false, 1)),
+            (
+                Error::vault(creds, &VaultProblem::status(412, ""), false),
+                (Storage, false, true, false, 1),
+            ),
             (Error::claimed(creds, "", ""), (Storage, false, true, false, 1)),
             (unreachable(&broken()), (AuthServer, false, true, false, 1)),
             (unreachable(&NetworkError::NoRoots), (AuthServer, false, false, false, 1)),
@@ -462,6 +466,10 @@ mod tests {
             (http("GET", 503, server_error), (Http, false, true, false, 5)),
             (http("POST", 503, server_error), (Http, false, false, true, 5)),
             (http("POST", 429, HttpErrorKind::Throttled), (Http, false, true, false, 4)),
+            (
+                http("POST", 401, HttpErrorKind::Unauthorized).with_body_consumed(),
+                (Http, false, true, false, 4),
+            ),
             (http("GET", 404, HttpErrorKind::Refused), (Http, false, false, false, 4)),
             (http("GET", 302, HttpErrorKind::Redirect), (Http, false, false, false, 3)),
             (bad_response("GET"), (Response, false, false, false, 1)),

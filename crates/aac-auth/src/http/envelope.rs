@@ -199,4 +199,16 @@ mod tests {
             assert!(read(500, body, &[]).0.chars().count() <= LIMIT + 1);
         }
     }
+
+    #[test]
+    fn json_of_an_unknown_shape_may_hold_tokens_and_is_not_shown() {
+        for (text, shown) in [
+            (r#"{"next":"token"}"#, ""),
+            (r#"["token"]"#, ""),
+            (r#"{"error":"slow_down"}"#, "slow_down"),
+            ("Access denied", "Access denied"),
+        ] {
+            assert_eq!(message(text, &[]), shown);
+        }
+    }
 }

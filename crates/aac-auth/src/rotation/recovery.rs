@@ -382,6 +382,8 @@ mod tests {
         spent.add(Link { spent: next.clone(), next: other.clone(), time: LocalTime(7) });
         assert!(!is_kept(&pair, Some(&other), &spent), "it was used");
         assert!(may_replace(&pair, &me) && !may_replace(&pair, &claims("you")));
+        let elsewhere = Claims { scope: Some("w:2".to_owned()), ..claims("me") };
+        assert!(!may_replace(&pair, &elsewhere), "the same user in another workspace");
         assert!(!may_replace(&Saved { claims: None, ..pair }, &me), "it does not say whose it is");
     }
 

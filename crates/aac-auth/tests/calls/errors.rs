@@ -1,13 +1,15 @@
 //! What is sent, and what is said of what comes back.
 
-use crate::NONE;
+use crate::{NONE, head, response, server};
 use aac_auth::{Client, ConnectionOptions, Error, Method};
 use aac_sandbox::{Fault, FaultKind, Options, RefreshTokens};
 use acceptance::{Case, DOCUMENTED};
 use std::env;
 use std::fs;
-use std::path::Path;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -100,7 +102,7 @@ fn every_error_of_the_api_is_told_in_words_that_help() {
             4,
             "HTTP 403 Forbidden: User \"51\" does not have | lacks a privilege",
         ),
-        (K::NotFound, 4, "HTTP 404 Not Found"),
+        (K::NotFound, 4, "HTTP 404 Not Found | Check the path"),
         (K::ServiceNotFound, 4, "HTTP 404 Not Found: Asset with ID"),
         (K::Gone, 4, "HTTP 410 Gone"),
         (K::InvalidKey, 4, "HTTP 401 Unauthorized: Invalid ApiKey | client_id.txt | aac_url.txt"),
@@ -260,6 +262,20 @@ fn a_401_renews_the_tokens_once() {
     case.run(NONE).assert_fails(4, &["HTTP 401 Unauthorized"]);
     let counters = case.sandbox.counters();
     assert_eq!((counters.refreshes, counters.api_calls), (1, 1));
+
+    // Nor after one that another program has saved meanwhile.
+    let saved = Arc::new(OnceLock::new());
+    let meanwhile = Arc::clone(&saved);
+    let case = server(move |mut stream| {
+        while !head(&stream).is_empty() {
+            let (path, text): &(PathBuf, String) = meanwhile.get().unwrap();
+            fs::write(path, text).unwrap();
+            stream.write_all(&response("401 Unauthorized", "", b"")).unwrap();
+        }
+    });
+    saved.set((case.creds(), acceptance::creds_with(&case.sandbox.issue()))).unwrap();
+    case.run(NONE).assert_fails(4, &["HTTP 401 Unauthorized"]);
+    assert_eq!(case.sandbox.counters().token_requests, 0);
 
     // Nor for a fault of the API key.
     let case = Case::fresh(Options::default());

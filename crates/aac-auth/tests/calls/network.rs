@@ -124,11 +124,16 @@ fn a_proxy_is_used_for_both_hosts_of_the_cloud() {
         "CONNECT pingauth.alteryxcloud.com:443 HTTP/1.1",
         "CONNECT api.us1.alteryxcloud.com:443 HTTP/1.1",
     ];
-    for variable in ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"] {
+    // The second one does not count beside the first.
+    for (variable, other) in
+        [("HTTPS_PROXY", "ALL_PROXY"), ("https_proxy", "HTTPS_PROXY"), ("ALL_PROXY", "HTTP_PROXY")]
+    {
         let case = cloud();
         let proxy = Proxy::start(case.sandbox.port());
         let mut command = case.command();
-        command.env("SSL_CERT_FILE", ca_file(&case)).env(variable, &proxy.url);
+        // Windows takes both spellings for one variable, and the later value for its own.
+        command.env(other, "http://").env(variable, &proxy.url);
+        command.env("SSL_CERT_FILE", ca_file(&case));
         // What is exempt is something else.
         command.env("NO_PROXY", "example.com, localhost");
         if !acceptance::can_trust_a_file() {
@@ -164,7 +169,7 @@ fn a_proxy_is_never_used_for_loopback() {
 fn trouble_with_the_proxy_is_told_and_spends_nothing() {
     let case = cloud();
     // A port that nothing listens on.
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let closed = "127.0.0.1:9";
     let told = format!("the proxy could not be used: {closed}: ");
     for (value, words) in [
         (format!("http://user:pa55word@{closed}").as_str(), told.as_str()),

@@ -693,8 +693,7 @@ fn a_write_whose_outcome_is_unknown_is_to_be_checked_before_it_is_run_again() {
         }
     }
     // No connection can be made where nothing listens.
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    fs::write(case.path("aac_url.txt"), format!("http://{closed}")).unwrap();
+    fs::write(case.path("aac_url.txt"), "http://127.0.0.1:9").unwrap();
     let run = case.call("raw_call", [path, "-f", "name=x"]);
     assert!(run.stderr.contains("The request was not sent."), "{}", run.stderr);
     let run = case.call("raw_call", [path]);

@@ -243,7 +243,7 @@ fn trouble_in_the_middle_of_a_list_is_told_with_how_far_it_came() {
     assert_eq!(csv.matches("@example.com,").count(), 100);
     // A table is as wide as all of its rows want it to be.
     assert_eq!(cut(K::Forbidden, "table", 4, "HTTP 403 Forbidden"), "");
-    for kind in [K::QuotaAs500, K::ResetAfter, K::Unauthorized] {
+    for kind in [K::QuotaAs500, K::ResetAfter, K::Unauthorized, K::Cut] {
         case.sandbox.clear_faults();
         case.sandbox.add_fault(Fault::api(kind.clone()).after(1));
         let lines = whole(&case, "--format jsonl --workspace 31429");

@@ -520,10 +520,13 @@ fn a_terminal_gets_what_a_person_can_read() {
     let part = format!("data={}", at(&file));
     assert!(shown(&[ECHO, "--part", &part]).contains(" of 4.00 MiB, "));
     assert!(!shown(&[ECHO, "-f", "name=x"]).contains(" of "));
-    let server = serve(&case, 2, "400 Bad Request", b"no newline".to_vec());
-    for args in [&["/x"][..], &["/x", "-o", "-"]] {
+    let server = serve(&case, 2, "400 Bad Request", b"no\x1b newline".to_vec());
+    for (args, body) in
+        [(&["/x"][..], "no\\u{1b} newline"), (&["/x", "-o", "-"], "no\u{1b} newline")]
+    {
         let shown = shown(args);
-        assert!(shown.starts_with("no newline\r\nraw_call: HTTP 400 Bad Request"), "{shown}");
+        let begin = format!("{body}\r\nraw_call: HTTP 400 Bad Request");
+        assert!(shown.starts_with(&begin), "{shown}");
     }
     server.join().unwrap();
 }

@@ -323,6 +323,9 @@ fn what_a_failed_run_has_left_is_explained() {
         fs::write(case.creds(), "{ no json").unwrap();
         described(&case, "", "broken", 1);
         call(&case, "--fail-within 14", 10);
+        // Of other tokens it says nothing.
+        fs::write(case.creds(), creds_with(&case.sandbox.issue_expired())).unwrap();
+        described(&case, "", "usable", 0);
     }
 }
 
