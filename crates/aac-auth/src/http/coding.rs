@@ -1,10 +1,11 @@
 //! The body of a response as it is read: its content coding (RFC 9110 §8.4) is undone.
 
 use crate::error::Limit;
+use crate::http::connection::within;
 use crate::http::transport::io_network_error;
 use flate2::read::MultiGzDecoder;
 use std::io::{self, Read};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use ureq::http::response::Parts;
 use ureq::http::{HeaderMap, Response, header};
 use ureq::{Body, BodyReader};
@@ -24,7 +25,7 @@ impl Decoder {
     /// Takes a response apart. Its headers no longer tell of a coding that is undone.
     pub(crate) fn of(response: Response<Body>) -> (Parts, Self) {
         let (mut head, body) = response.into_parts();
-        let raw = Raw { body: body.into_reader(), is_wanted: false, has_come: false, end: None };
+        let raw = Raw { body: body.into_reader(), is_wanted: false, has_come: false };
         let coding = coding(&head.headers);
         let decoder = match &*coding {
             "" | "identity" => Self::Plain(raw),
@@ -53,10 +54,7 @@ impl Decoder {
         most: u64,
         time: Duration,
     ) -> io::Result<usize> {
-        self.raw().end = Some((Instant::now() + time, time));
-        let read = self.take(most).read_to_end(body);
-        self.raw().end = None;
-        read
+        within(time, || self.take(most).read_to_end(body))
     }
 
     fn raw(&mut self) -> &mut Raw {
@@ -98,24 +96,27 @@ pub(crate) struct Raw {
     /// Whether it is to be read: a decoder of gzip would do that as soon as it is made.
     is_wanted: bool,
     has_come: bool,
-    /// When it must have come, and how long that may take. A decoder may read for ever without a byte to
-    /// return.
-    end: Option<(Instant, Duration)>,
 }
 
 impl Read for Raw {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self.end {
-            _ if !self.is_wanted => return Err(io::ErrorKind::WouldBlock.into()),
-            Some((end, time)) if Instant::now() >= end => {
-                return Err(io::Error::other(Limit::Time(time)));
-            }
-            _ => {}
+        if !self.is_wanted {
+            return Err(io::ErrorKind::WouldBlock.into());
         }
-        let read = self.body.read(buffer);
-        let length = read.map_err(|error| io::Error::other(io_network_error(&error)))?;
+        let length = self.body.read(buffer).map_err(|error| match limit(&error) {
+            Some(limit) => io::Error::other(limit),
+            None => io::Error::other(io_network_error(&error)),
+        })?;
         self.has_come |= length > 0;
         Ok(length)
+    }
+}
+
+/// The limit that ended a read, if one did.
+fn limit(error: &io::Error) -> Option<Limit> {
+    match error.get_ref()?.downcast_ref()? {
+        ureq::Error::Other(cause) => cause.downcast_ref().copied(),
+        _ => None,
     }
 }
 

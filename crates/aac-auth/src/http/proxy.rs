@@ -52,15 +52,18 @@ impl Proxies {
     }
 }
 
-/// A variable that is not empty, and the name under which it was set: Windows ignores the case. Elsewhere the
-/// lower-case name goes first.
+/// A variable that is not empty, and the name under which it was set: this one, or the same in upper case.
 fn variable(name: &str) -> Option<(String, String)> {
+    let is_it = |set: &str| match platform::VARIABLES_IGNORE_CASE {
+        true => set.eq_ignore_ascii_case(name),
+        false => set == name || set == name.to_ascii_uppercase(),
+    };
     let set = env::vars_os().filter_map(|(set, value)| {
         let (set, value) = (set.into_string().ok()?, value.into_string().ok()?);
         let value = value.trim();
-        let is_it = set.eq_ignore_ascii_case(name) && !value.is_empty();
-        is_it.then(|| (set, value.to_owned()))
+        (is_it(&set) && !value.is_empty()).then(|| (set, value.to_owned()))
     });
+    // The lower-case name goes first.
     set.max_by_key(|(set, _)| set == name)
 }
 

@@ -47,6 +47,9 @@ pub(crate) const LOCKS_ARE_ADVISORY: bool = cfg!(unix);
 /// access list of creds.json lets users share it, and each owns what they make.
 pub(crate) const OWNERS_COUNT: bool = cfg!(unix);
 
+/// Whether `HTTPS_PROXY` and `Https_Proxy` are the same variable.
+pub(crate) const VARIABLES_IGNORE_CASE: bool = cfg!(windows);
+
 /// The proxy settings of the system, as they are written there.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SystemProxy {

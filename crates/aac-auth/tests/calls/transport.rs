@@ -593,21 +593,19 @@ fn a_body_that_never_ends_is_waited_for_ten_times_as_long_as_its_head() {
     let url = "/iam/v1/workspaces/current)";
     let told = "the response is not complete after 3 s, ten times --timeout (GET http://";
     let refused = "HTTP 403 Forbidden: not you (GET http://";
+    let length = "Content-Length: 99999\r\n";
+    let chunked = "Transfer-Encoding: chunked\r\n";
+    let coded = "Content-Encoding: gzip\r\nContent-Length: 99999\r\n";
     thread::scope(|scope| {
-        for (status, coding, first, piece, code, words) in [
-            ("200 OK", "", &b"["[..], &b" "[..], 1, [told, url, "--timeout SECS"]),
-            (
-                "200 OK",
-                "Content-Encoding: gzip\r\n",
-                gzip,
-                nothing,
-                1,
-                [told, url, "--timeout SECS"],
-            ),
-            ("403 Forbidden", "", br#"{"message":"not you"}"#, b" ", 4, [refused, url, "403"]),
+        for (status, headers, first, piece, code, words) in [
+            ("200 OK", length, &b"["[..], &b" "[..], 1, [told, url, "--timeout SECS"]),
+            ("200 OK", coded, gzip, nothing, 1, [told, url, "--timeout SECS"]),
+            // A chunk that never begins.
+            ("200 OK", chunked, b"1\r\n[\r\n1;", b"x", 1, [told, url, "--timeout SECS"]),
+            ("403 Forbidden", length, br#"{"message":"not you"}"#, b" ", 4, [refused, url, "403"]),
         ] {
             scope.spawn(move || {
-                let head_of = format!("HTTP/1.1 {status}\r\n{coding}Content-Length: 99999\r\n\r\n");
+                let head_of = format!("HTTP/1.1 {status}\r\n{headers}\r\n");
                 let case = server(move |stream| {
                     head(&stream);
                     drip(stream, &head_of, first, piece);

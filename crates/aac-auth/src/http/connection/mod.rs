@@ -10,6 +10,7 @@
 //!   broken connection may be all that is told.)
 //! - A body delimited by the end of the connection is complete only if the connection ends properly.
 //! - A record of TLS that comes byte by byte has no more time than one that comes at once.
+//! - A body may be given a time, which no way of sending it can stretch.
 //! - TCP keepalive detects a dead peer.
 //! - A name lookup that cannot be started is an error, not a panic.
 
@@ -19,9 +20,11 @@ mod progress;
 mod race;
 mod server;
 mod tcp;
+mod time;
 
 pub(crate) use kept::Kept;
 pub(crate) use progress::Progress;
+pub(crate) use time::within;
 
 use std::time::Duration;
 use ureq::Agent;

@@ -1,7 +1,7 @@
 //! The connection to the server itself, on top of TCP, proxies and TLS.
 
 use crate::http::connection::kept::keep;
-use crate::http::connection::{Progress, SLACK};
+use crate::http::connection::{Progress, SLACK, time};
 use std::io;
 use std::mem;
 use std::time::{Duration, Instant};
@@ -126,6 +126,9 @@ impl<T: Transport> Transport for Server<T> {
 impl<T: Transport> Server<T> {
     /// Waits for what the server sends.
     fn hear(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
+        if let Some(limit) = time::reached() {
+            return Err(Error::Other(Box::new(limit)));
+        }
         let before = self.buffers().input().len();
         // TLS reads until it has a whole record, however often, so the time of a read is that of all of them.
         let timeout = NextTimeout { per_read: None, ..timeout.for_read() };
