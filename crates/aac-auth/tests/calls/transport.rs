@@ -209,7 +209,7 @@ fn a_refusal_within_tls_is_heard_while_an_upload_is_sent() {
     let url = between(
         case.sandbox.port(),
         |from, to| {
-            let _ = io::copy(&mut from.take(1 << 16), &mut &to);
+            let _ = io::copy(&mut (&from).take(1 << 16), &mut &to);
             fall_silent()
         },
         copy,
