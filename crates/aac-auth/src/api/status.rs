@@ -10,6 +10,7 @@ use crate::config::text;
 use crate::error::place::Place;
 use crate::error::{Error, FileProblem, Result, make_new};
 use crate::platform;
+use crate::rotation::findings::note;
 use crate::rotation::recovery::{self, JournalState, PriorAttempt, Recovery, Saved, State};
 use crate::store::file_store;
 use crate::store::folder::Files;
@@ -312,43 +313,43 @@ fn judge(
 ) -> Option<Verdict> {
     let page = settings.hosts.token_page();
     let set_aside: Vec<_> = saved.set_aside.iter().map(Saved::from).collect();
+    let failure = saved.journal.as_ref().and_then(|found| found.failure.as_ref());
     let journal = match (&saved.journal, &saved.received) {
         (_, Some(received)) => {
             let is_in_creds = pair.is_some_and(|pair| received.response.is_in(pair));
-            let failure = saved.journal.as_ref().and_then(|found| found.failure.as_ref());
-            JournalState::Received { pair: received.into(), is_in_creds, failure }
+            JournalState::Received { pair: received.into(), is_in_creds, note: failure.map(note) }
         }
         // One that is not of this token says nothing about it.
         (Some(found), None) if found.spent.is_none() || found.spent.as_ref() == token => {
-            JournalState::Unanswered {
-                spent: found.spent.as_ref(),
-                failure: found.failure.as_ref(),
-            }
+            JournalState::Unanswered { spent: found.spent, note: failure.map(note) }
         }
         _ => JournalState::None,
     };
     let state = State {
-        creds: token,
-        owner: owner.filter(|_| token.is_none()),
+        creds: token.copied(),
+        owner: owner.filter(|_| token.is_none()).map(Claims::account_digest),
         journal,
         set_aside: &set_aside,
         spent: &saved.spent,
-        now: LocalTime::now(),
     };
     match recovery::decide(&state) {
         Recovery::CommitJournal { .. } | Recovery::Restore { .. } => {
             Some((PairState::Interrupted, None))
         }
-        Recovery::OlderCopy { since } => {
+        Recovery::OlderCopy => {
+            let since = token.and_then(|token| saved.spent.newest(*token));
+            let since = since.map(|(_, time)| time).unwrap_or_default();
             let error = Error::older_copy(place, &since.to_string(), &page);
             Some((PairState::OlderCopy, Some(error)))
         }
-        Recovery::Nothing(PriorAttempt { failure: Some(failure), .. }) if failure.is_refusal => {
-            let error = Error::noted(&failure.message, &failure.help, failure.exit_code);
-            Some((PairState::Refused, Some(error)))
-        }
-        Recovery::Nothing(prior) => prior.in_doubt.then_some((PairState::InDoubt, None)),
-        Recovery::Report(_)
+        Recovery::Nothing(PriorAttempt { in_doubt, is_noted }) => match failure {
+            Some(failure) if is_noted && failure.is_refusal => {
+                let error = Error::noted(&failure.message, &failure.help, failure.exit_code);
+                Some((PairState::Refused, Some(error)))
+            }
+            _ => in_doubt.then_some((PairState::InDoubt, None)),
+        },
+        Recovery::Report
         | Recovery::DropJournal
         | Recovery::SetJournalAside
         | Recovery::SeveralAccounts
@@ -454,7 +455,7 @@ fn of_set_aside(settings: &Settings, files: &Files, path: &Path, spent: &SpentTo
     let pair = found.as_ref().and_then(|found| SavedPair::of(path, found, &settings.hosts));
     match pair {
         None => "set aside, and holds no tokens".to_owned(),
-        Some(pair) if spent.newest(&pair.next).is_some() => {
+        Some(pair) if spent.newest(pair.next).is_some() => {
             "tokens that were set aside and have been used since; the next refresh removes them"
                 .to_owned()
         }

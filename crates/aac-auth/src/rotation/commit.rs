@@ -56,12 +56,12 @@ impl Renewal<'_> {
                 return self.give_way(lock, prepared, received, &link);
             };
             let token = now.digest();
-            let state = match &token {
+            let state = match token {
                 Some(token) => Now::Token(token),
                 None if now.bytes.trim_ascii().is_empty() => Now::Nothing,
                 None => Now::Damaged,
             };
-            let decided = recovery::commit(state, &before);
+            let decided = recovery::commit(state, before);
             if decided == Commit::GiveWay {
                 return self.give_way(lock, prepared, received, &link);
             }

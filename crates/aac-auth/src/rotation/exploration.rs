@@ -9,9 +9,8 @@
 //! A last look and the system call behind it are one step here.
 
 use crate::rotation::attempts::{Attempts, Next, Outcome};
-use crate::rotation::recovery::{self, Commit, JournalState, Now, Recovery, Saved, State};
+use crate::rotation::recovery::{self, Commit, JournalState, Note, Now, Recovery, Saved, State};
 use crate::rotation::walk::{self, Hashing, Model, NOBODY, PROGRAMS, Walked, walk};
-use crate::store::journal::Failure;
 use crate::store::spent::{Link, SpentTokens};
 use crate::tokens::claims::{Claims, LocalTime};
 use crate::tokens::secret::Digest;
@@ -475,12 +474,12 @@ impl Explorer {
         &self.digests[usize::from(token)]
     }
 
-    fn saved<'a>(&'a self, world: &World, pair: &Pair) -> Saved<'a> {
+    fn saved(&self, world: &World, pair: &Pair) -> Saved<Digest> {
         let family = world.families[usize::from(pair.next)];
         Saved {
-            spent: self.digest(pair.spent),
-            next: self.digest(pair.next),
-            claims: Some(&self.accounts[usize::from(family.min(1))]),
+            spent: *self.digest(pair.spent),
+            next: *self.digest(pair.next),
+            account: self.accounts[usize::from(family.min(1))].account_digest(),
         }
     }
 
@@ -507,7 +506,7 @@ impl Explorer {
         for pair in record.chain(received).chain(world.aside()) {
             spent.add(self.link(pair));
         }
-        let token = (found.creds != NONE).then(|| self.digest(found.creds));
+        let token = (found.creds != NONE).then(|| *self.digest(found.creds));
         let mut kept = [false; 4];
         for (kept, pair) in kept.iter_mut().zip(world.aside()) {
             *kept = recovery::is_kept(&self.saved(world, &pair), token, &spent)
@@ -520,43 +519,35 @@ impl Explorer {
         // A write of the journal's pair that was cut off is no token of anyone's.
         let is_torn = received.is_some_and(|pair| pair.next == found.is_torn_of);
         let token = token.filter(|_| !is_torn || self.is_without(Without::TornKnown));
-        let failure = world.journal.and_then(|journal| journal.failure).map(|in_doubt| Failure {
-            message: String::new(),
-            help: String::new(),
-            exit_code: 1,
-            is_refusal: false,
+        let failure = world.journal.and_then(|journal| journal.failure).map(|in_doubt| Note {
             in_doubt,
-            time: LocalTime(0),
             unused: None,
+            age: 0,
         });
         let journal = match (world.journal, received) {
             (None, _) => JournalState::None,
             (Some(_), Some(pair)) => JournalState::Received {
                 pair: self.saved(world, &pair),
-                is_in_creds: token == Some(self.digest(pair.next)),
-                failure: None,
+                is_in_creds: token == Some(*self.digest(pair.next)),
+                note: None,
             },
             (Some(journal), None) => JournalState::Unanswered {
-                spent: Some(self.digest(journal.pair.spent)),
-                failure: failure.as_ref(),
+                spent: Some(*self.digest(journal.pair.spent)),
+                note: failure,
             },
         };
-        let state = State {
-            creds: token,
-            owner: None,
-            journal,
-            set_aside: &aside,
-            spent: &spent,
-            now: LocalTime(0),
-        };
+        let state = State { creds: token, owner: None, journal, set_aside: &aside, spent: &spent };
         let decision = match recovery::decide(&state) {
             Recovery::Nothing(prior) => Decision::Nothing { doubt: prior.in_doubt },
             Recovery::DropJournal => Decision::DropJournal,
             Recovery::SetJournalAside => Decision::SetJournalAside,
             Recovery::CommitJournal { .. } => Decision::CommitJournal,
-            Recovery::Restore { index, .. } => Decision::Restore(index),
-            Recovery::Report(_)
-            | Recovery::OlderCopy { .. }
+            Recovery::Restore { pair, .. } => {
+                let index = aside.iter().rposition(|it| *it == pair).expect("it is set aside");
+                Decision::Restore(index)
+            }
+            Recovery::Report
+            | Recovery::OlderCopy
             | Recovery::SeveralAccounts
             | Recovery::NoTokens => Decision::Fail,
         };
@@ -1065,9 +1056,9 @@ impl Explorer {
                 let now = match world.creds.token() {
                     NONE if matches!(world.creds, Creds::Torn { .. }) => Now::Damaged,
                     NONE => Now::Nothing,
-                    token => Now::Token(self.digest(token)),
+                    token => Now::Token(*self.digest(token)),
                 };
-                let before = self.digest(program.in_file.token());
+                let before = *self.digest(program.in_file.token());
                 let gives_way = recovery::commit(now, before) == Commit::GiveWay
                     && !self.is_without(Without::GivingWay);
                 me!().expected = world.creds;
@@ -1126,7 +1117,7 @@ impl Explorer {
             At::Substitute => {
                 me!().journal = Held::No;
                 let account = world.families[usize::from(program.in_file.token() % GARBLED)];
-                let account = &self.accounts[usize::from(account.min(1))];
+                let account = self.accounts[usize::from(account.min(1))].account_digest();
                 let substitute = world.aside().rev().enumerate().find(|(place, pair)| {
                     *place >= usize::from(program.tried)
                         && recovery::may_replace(&self.saved(world, pair), account)
@@ -1188,18 +1179,9 @@ impl Explorer {
                     .filter(|found| found.failure.is_some() && found.pair.spent == creds.token());
                 if let Some(JournalFile { failure: Some(in_doubt), .. }) = failure
                     && recovery::is_news(
-                        &Failure {
-                            message: String::new(),
-                            help: String::new(),
-                            exit_code: 1,
-                            is_refusal: false,
-                            in_doubt,
-                            time: LocalTime(1),
-                            unused: None,
-                        },
+                        &Note::<Digest> { in_doubt, unused: None, age: 1 },
                         program.has_waited,
-                        LocalTime(if program.has_news { 0 } else { 2 }),
-                        LocalTime(3),
+                        if program.has_news { 2 } else { 0 },
                     )
                 {
                     *me = Program::default();

@@ -3,11 +3,12 @@
 use crate::error::FileProblem;
 use crate::error::Result;
 use crate::rotation::Renewal;
-use crate::rotation::recovery::{self, JournalState, Recovery, Saved, State};
+use crate::rotation::recovery::{self, JournalState, Note, Recovery, Saved, State};
+use crate::store::journal::Failure;
 use crate::store::saved::{SavedPair, SavedPairs};
 use crate::store::{Content, Exclusive};
 use crate::tokens::claims::{Claims, LocalTime};
-use crate::tokens::secret::RefreshToken;
+use crate::tokens::secret::{Digest, RefreshToken};
 
 /// What the store holds, and what earlier runs have saved.
 pub(super) struct Findings {
@@ -42,7 +43,7 @@ impl Renewal<'_> {
         // Those that were used since are of no use to anyone, nor is one that is in the store as well.
         let current = content.pair.as_ref().ok().map(|pair| pair.refresh_token.digest());
         saved.set_aside.retain(|pair| {
-            let is_kept = recovery::is_kept(&pair.into(), current.as_ref(), &saved.spent);
+            let is_kept = recovery::is_kept(&pair.into(), current, &saved.spent);
             if !is_kept {
                 self.record(lock, &pair.link());
                 // Another run may have given its name to a pair of its own by now.
@@ -57,7 +58,7 @@ impl Renewal<'_> {
 }
 
 impl Findings {
-    pub(super) fn decide(&self) -> Recovery {
+    pub(super) fn decide(&self) -> Recovery<Digest> {
         let Self { content, saved } = self;
         let creds = content.token.as_ref().map(RefreshToken::digest);
         let set_aside: Vec<_> = saved.set_aside.iter().map(Saved::from).collect();
@@ -67,11 +68,11 @@ impl Findings {
                 pair: received.into(),
                 is_in_creds: (content.pair.as_ref())
                     .is_ok_and(|pair| received.response.is_in(pair)),
-                failure: found.failure.as_ref(),
+                note: found.failure.as_ref().map(note),
             },
             (Some(found), None) => JournalState::Unanswered {
-                spent: found.spent.as_ref(),
-                failure: found.failure.as_ref(),
+                spent: found.spent,
+                note: found.failure.as_ref().map(note),
             },
         };
         let owner = match content.token {
@@ -79,12 +80,11 @@ impl Findings {
             None => Claims::within(&String::from_utf8_lossy(&content.bytes)),
         };
         let decided = recovery::decide(&State {
-            creds: creds.as_ref(),
-            owner: owner.as_ref(),
+            creds,
+            owner: owner.map(|owner| owner.account_digest()),
             journal,
             set_aside: &set_aside,
             spent: &saved.spent,
-            now: LocalTime::now(),
         });
         match decided {
             // What another machine says of the token counts as well.
@@ -97,8 +97,15 @@ impl Findings {
     }
 }
 
-impl<'a> From<&'a SavedPair> for Saved<'a> {
-    fn from(pair: &'a SavedPair) -> Self {
-        Self { spent: &pair.spent, next: &pair.next, claims: pair.claims() }
+impl From<&SavedPair> for Saved<Digest> {
+    fn from(pair: &SavedPair) -> Self {
+        let account = pair.claims().and_then(Claims::account_digest);
+        Self { spent: pair.spent, next: pair.next, account }
     }
+}
+
+/// What is decided by of a note on a failure.
+pub(crate) fn note(failure: &Failure) -> Note<Digest> {
+    let Failure { in_doubt, unused, time, .. } = *failure;
+    Note { in_doubt, unused, age: LocalTime::now().0.saturating_sub(time.0) }
 }

@@ -13,7 +13,7 @@ pub(crate) mod attempts;
 mod commit;
 #[cfg(test)]
 mod exploration;
-mod findings;
+pub(crate) mod findings;
 pub(crate) mod recovery;
 pub(crate) mod refresh;
 mod restoring;
@@ -36,6 +36,7 @@ use crate::rotation::spendable::Current;
 use crate::rotation::spending::Spent;
 use crate::rotation::turns::Turns;
 use crate::store::file_store::{self, FileStore, is_open_to_others};
+use crate::store::journal::Failure;
 use crate::store::spent::{Link, SpentTokens};
 use crate::store::vault::{Vault, VaultStore};
 use crate::store::{Exclusive, Store, StoreError, Unusable};
@@ -328,9 +329,9 @@ impl<'a> Renewal<'a> {
                 return Ok(None);
             }
             let found = self.look(lock)?;
-            let (prior, report) = match found.decide() {
-                Recovery::Nothing(prior) => (prior, None),
-                Recovery::Report(failure) => (PriorAttempt::default(), Some(failure)),
+            let (prior, is_report) = match found.decide() {
+                Recovery::Nothing(prior) => (prior, false),
+                Recovery::Report => (PriorAttempt::default(), true),
                 recovery => match self.restore(lock, recovery, found)? {
                     Some(fresh) => return Ok(Some(fresh)),
                     None => continue,
@@ -340,10 +341,13 @@ impl<'a> Renewal<'a> {
             if self.is_acceptable(&pair) {
                 return Ok(Some(Fresh::old(pair)));
             }
-            let news = prior.failure.as_ref().filter(|failure| {
-                recovery::is_news(failure, has_waited, self.since, LocalTime::now())
-            });
-            if let Some(failure) = report.as_ref().or(news) {
+            let running_for = LocalTime::now().0.saturating_sub(self.since.0);
+            let is_news = |failure: &Failure| {
+                prior.is_noted
+                    && recovery::is_news(&findings::note(failure), has_waited, running_for)
+            };
+            let failure = found.saved.journal.as_ref().and_then(|found| found.failure.as_ref());
+            if let Some(failure) = failure.filter(|failure| is_report || is_news(failure)) {
                 return Err(Error::noted(&failure.message, &failure.help, failure.exit_code));
             }
             let current = Current::of(pair, lock);

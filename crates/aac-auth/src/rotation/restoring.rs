@@ -10,6 +10,7 @@ use crate::store::saved::SavedPair;
 use crate::store::{Exclusive, Replaced, StoreError};
 use crate::tokens::claims::LocalTime;
 use crate::tokens::credentials::{Credentials, Document};
+use crate::tokens::secret::Digest;
 use std::io;
 use zeroize::Zeroizing;
 
@@ -19,7 +20,7 @@ impl Renewal<'_> {
     pub(super) fn restore(
         &self,
         lock: &dyn Exclusive,
-        recovery: Recovery,
+        recovery: Recovery<Digest>,
         mut found: Findings,
     ) -> Result<Option<Fresh>> {
         if !lock.is_held()? {
@@ -27,22 +28,32 @@ impl Renewal<'_> {
             return Ok(None);
         }
         let page = || self.rotation.settings.hosts.token_page();
+        let creds = found.content.digest();
+        let since = creds.and_then(|creds| found.saved.spent.newest(creds)).map(|(_, time)| time);
+        let used = |older_copy: bool| since.filter(|_| older_copy);
         match recovery {
-            Recovery::Nothing(_) | Recovery::Report(_) => Ok(None),
+            Recovery::Nothing(_) | Recovery::Report => Ok(None),
             Recovery::DropJournal => self.drop_journal(lock, &found).map(|()| None),
             Recovery::SetJournalAside => self.set_journal_aside(lock, &found).map(|()| None),
             Recovery::CommitJournal { older_copy } => match found.saved.received.take() {
-                Some(pair) => self.finish(lock, &pair, older_copy, &found),
+                Some(pair) => self.finish(lock, &pair, used(older_copy), &found),
                 None => Ok(None),
             },
-            Recovery::Restore { index, older_copy } => {
-                let pair = found.saved.set_aside.swap_remove(index);
-                self.finish(lock, &pair, older_copy, &found)
+            Recovery::Restore { pair, older_copy } => {
+                let named = |it: &SavedPair| it.spent == pair.spent && it.next == pair.next;
+                match found.saved.set_aside.iter().rposition(named) {
+                    Some(index) => {
+                        let pair = found.saved.set_aside.remove(index);
+                        self.finish(lock, &pair, used(older_copy), &found)
+                    }
+                    None => Ok(None),
+                }
             }
             // The newer pair may be there by now.
-            Recovery::OlderCopy { .. } if !lock.is_current()? => Ok(None),
-            Recovery::OlderCopy { since } => {
-                Err(Error::older_copy(&self.store.place(), &since.to_string(), &page()))
+            Recovery::OlderCopy if !lock.is_current()? => Ok(None),
+            Recovery::OlderCopy => {
+                let since = since.unwrap_or_default().to_string();
+                Err(Error::older_copy(&self.store.place(), &since, &page()))
             }
             Recovery::SeveralAccounts => {
                 let pairs = found.saved.set_aside.iter();

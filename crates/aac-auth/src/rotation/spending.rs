@@ -319,9 +319,10 @@ impl Renewal<'_> {
         saved: &SavedPairs,
     ) -> Result<Spent> {
         let (rotation, in_store) = (self.rotation, &current.credentials);
+        let account = in_store.claims.account_digest();
         let mut others: Vec<(PathBuf, String)> = Vec::new();
         for pair in saved.set_aside.iter().rev() {
-            if !recovery::may_replace(&pair.into(), &in_store.claims) {
+            if !recovery::may_replace(&pair.into(), account) {
                 others.push((pair.path.clone(), pair.account()));
                 continue;
             }
@@ -335,7 +336,7 @@ impl Renewal<'_> {
                 pair.path.display()
             ));
             // No journal is left that would tell whether an earlier run has used it.
-            let prior = PriorAttempt { in_doubt: true, failure: None };
+            let prior = PriorAttempt { in_doubt: true, is_noted: false };
             let spent = self.spend(lock, &Current::of(credentials, lock), in_store, &prior);
             let is_refused = spent.as_ref().is_err_and(Error::is_refusal);
             if is_refused || matches!(spent, Ok(Spent::Saved(_))) {
