@@ -17,7 +17,7 @@ use crate::tokens::secret::Digest;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::mem::{self, Discriminant, discriminant};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// A refresh token, by its number; none is 0.
 type Token = u8;
@@ -558,14 +558,13 @@ impl Explorer {
     /// What the product makes of an outcome: whether the token is sent again.
     fn is_sent_again(&self, program: &Program, outcome: Outcome) -> bool {
         let mut attempts = Attempts::default();
-        let now = Duration::ZERO;
         if program.has_been_busy {
-            attempts.next(Outcome::Busy { wait: None }, now);
+            attempts.next(Outcome::Busy { wait: None });
         }
         if program.is_lost && !self.is_without(Without::TwiceAtMost) {
-            attempts.next(Outcome::InDoubt { wait: None }, now);
+            attempts.next(Outcome::InDoubt { wait: None });
         }
-        matches!(attempts.next(outcome, now), Next::SendAfter(_))
+        matches!(attempts.next(outcome), Next::SendAfter(_))
     }
 
     fn all_steps(&mut self, world: &World) {

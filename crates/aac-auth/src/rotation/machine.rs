@@ -379,6 +379,11 @@ impl<N: Copy + Eq> Refresh<N> {
         self.doing
     }
 
+    /// Whether the token in use may have been used before.
+    pub(crate) fn is_in_doubt(&self) -> bool {
+        self.using.is_some_and(|using| using.says().in_doubt)
+    }
+
     /// What to do after this came of what was done.
     pub(crate) fn next(&mut self, came: Came<'_, N>) -> Do<N> {
         self.doing = match (self.tail.take(), self.using) {
@@ -431,8 +436,7 @@ impl<N: Copy + Eq> Refresh<N> {
         };
         // An error speaks of the token that the home holds then.
         let of_creds = state.creds.map(|token| {
-            let in_doubt = state.spent.newest(token).is_some();
-            Says { token, in_doubt }
+            Says { token, in_doubt: state.spent.newest(token).is_some() }
         });
         let of_pair = |kept: Kept<N>| Some(Says { token: kept.pair().next, in_doubt: false });
         let restore = if seen.is_damaged { RESTORE } else { &RESTORE[1..] };
@@ -480,9 +484,13 @@ impl<N: Copy + Eq> Refresh<N> {
                         };
                         match note {
                             Some(note) if is_news(&note, self.has_waited, seen.running_for) => {
-                                self.end(Told::Noted)
+                                let says = Says { token, in_doubt: note.in_doubt };
+                                self.end_saying(Told::Noted, says, true)
                             }
-                            _ => self.use_token(token, token, None, prior.in_doubt),
+                            _ => {
+                                self.refused = None;
+                                self.use_token(token, token, None, prior.in_doubt)
+                            }
                         }
                     }
                     _ => self.end(Told::Noted),

@@ -14,6 +14,12 @@ mod commit;
 #[cfg(test)]
 mod exploration;
 pub(crate) mod findings;
+#[cfg(test)]
+mod file_world;
+#[cfg(test)]
+mod machine;
+#[cfg(test)]
+mod mutants;
 pub(crate) mod recovery;
 pub(crate) mod refresh;
 mod restoring;

@@ -151,6 +151,7 @@ impl Renewal<'_> {
         }
         let start = Instant::now();
         let mut attempts = Attempts::default();
+        let mut lost_at = None;
         let mut lost: Option<(String, Option<u16>)> = None;
         let mut spendable = pair.to_spend();
         loop {
@@ -164,7 +165,7 @@ impl Renewal<'_> {
             };
             let text = if rotation.holds_signals { HELD } else { WAITING };
             let patience = notices.after(SLOW, || Some(text.to_owned()));
-            let deadline = start + attempts.deadline();
+            let deadline = lost_at.map_or(start + attempts::FIRST, |at: Instant| at + attempts::SECOND);
             let outcome =
                 spendable.send(self.transport, deadline, before, |body| prepared.record(body));
             drop(patience);
@@ -183,7 +184,11 @@ impl Renewal<'_> {
                     },
                     Attempted::Failed { outcome, error, again } => (outcome, error, again),
                 };
-            let next = attempts.next(outcome, start.elapsed());
+            let next = attempts.next(outcome);
+            if attempts.is_in_doubt() {
+                lost_at.get_or_insert_with(Instant::now);
+            }
+            let deadline = lost_at.map_or(start + attempts::FIRST, |at| at + attempts::SECOND);
             if !attempts.is_in_doubt() {
                 // Nothing is on its way: a signal that came meanwhile ends the run now.
                 *guard = None;
@@ -200,6 +205,9 @@ impl Renewal<'_> {
             let (Next::SendAfter(pause), Some(again)) = (next, again) else {
                 return Err(error);
             };
+            if Instant::now() + pause >= deadline {
+                return Err(error);
+            }
             if !attempts.is_in_doubt() && SignalGuard::is_pending() {
                 // It ends the run once what is prepared is undone.
                 return Err(error);

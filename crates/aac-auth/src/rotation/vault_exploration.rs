@@ -1349,9 +1349,9 @@ impl Explorer {
         let me = next.programs[index];
         let mut attempts = Attempts::default();
         if me.is_lost && !self.is_without(Without::TwiceAtMost) {
-            attempts.next(Outcome::InDoubt { wait: None }, Duration::ZERO);
+            attempts.next(Outcome::InDoubt { wait: None });
         }
-        let again = attempts.next(Outcome::InDoubt { wait: None }, Duration::ZERO);
+        let again = attempts.next(Outcome::InDoubt { wait: None });
         if dropped.next != NONE {
             next.lost |= set(dropped.spent);
         }
