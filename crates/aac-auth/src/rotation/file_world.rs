@@ -313,6 +313,10 @@ impl World {
         all & !self.used & !self.dead
     }
 
+    fn program(&mut self, index: usize) -> &mut Program {
+        self.programs[index].as_mut().expect("it runs")
+    }
+
     fn aside(&self) -> impl DoubleEndedIterator<Item = Pair<Token>> + ExactSizeIterator + '_ {
         let count = self.aside.iter().position(|pair| pair.spent == NONE);
         self.aside[..count.unwrap_or(self.aside.len())].iter().copied()
@@ -633,10 +637,11 @@ impl Explorer {
         came: Came<'_, Token>,
     ) -> &mut Step {
         let mutation = self.rules.mutation;
-        let program = next.programs[index].as_mut().expect("it runs");
+        let program = next.program(index);
         let doing = program.driven.doing();
         let seen = program.seen.token();
-        self.sites.note(doing, program.driven.next(came, mutation, seen));
+        program.driven.next(came, mutation, seen);
+        self.sites.note(doing, program.driven.doing());
         // Of no more use.
         if let Do::Look | Do::LetGo | Do::Wait(Until::Changed) = program.driven.doing() {
             program.pair = NO_PAIR;
@@ -657,11 +662,6 @@ impl Explorer {
         let can_fail = world.faults > 0;
         let failed = World { faults: world.faults.saturating_sub(1), ..*world };
         let mut next = *world;
-        macro_rules! me {
-            () => {
-                next.programs[index].as_mut().expect("it runs")
-            };
-        }
         // It does, or it fails and nothing has changed.
         macro_rules! does_or_fails {
             () => {{
@@ -692,7 +692,7 @@ impl Explorer {
                 if world.is_locked() || if_unused && world.is_journal_in_use() {
                     self.goes_on(next, index, "taken", Came::Taken);
                 } else {
-                    me!().lock = Held::Named;
+                    next.program(index).lock = Held::Named;
                     self.goes_on(next, index, "", Came::Done);
                 }
                 if can_fail {
@@ -777,7 +777,8 @@ impl Explorer {
                     if !matches!(world.creds, Creds::Torn { .. }) {
                         next.overwritten |= set(world.creds.token());
                     }
-                    (me!().within, me!().is_saved) = (Within::Whole, true);
+                    next.program(index).within = Within::Whole;
+                    next.program(index).is_saved = true;
                     self.goes_on(next, index, "ends", Came::Done);
                     return;
                 }
@@ -792,14 +793,14 @@ impl Explorer {
                 if self.rules.is_immutable {
                     self.goes_on(*world, index, "fails", Came::Failed);
                 } else if self.rules.is_in_place {
-                    me!().within = Within::Torn;
+                    next.program(index).within = Within::Torn;
                     for reads in [NONE, world.creds.token(), to, GARBLED] {
                         next.creds = Creds::Torn { reads, to };
                         self.push(What::Does(doing, "begins"), index, next);
                     }
                 } else {
                     next.creds = Creds::Has(to);
-                    me!().is_saved = true;
+                    next.program(index).is_saved = true;
                     self.goes_on(next, index, "", Came::Done);
                 }
             }
@@ -817,7 +818,7 @@ impl Explorer {
                 next.unname_journal();
                 let pair = Pair { spent: token, next: NONE };
                 next.journal = Some(JournalFile { pair, failure: None });
-                me!().journal = Held::Named;
+                next.program(index).journal = Held::Named;
                 does_or_fails!();
             }
             Do::Send(_) => {
@@ -830,17 +831,17 @@ impl Explorer {
                 }
             }
             Do::HoldSignals => {
-                me!().holds_signals = true;
+                next.program(index).holds_signals = true;
                 self.goes_on(next, index, "", Came::Done);
             }
             Do::FreeSignals => {
-                me!().holds_signals = false;
+                next.program(index).holds_signals = false;
                 self.goes_on(next, index, "", Came::Done);
             }
             Do::Go => self.go(world, index, program),
             Do::Save => {
                 next.answered |= set(pair.spent);
-                me!().is_saved = true;
+                next.program(index).is_saved = true;
                 if let (Held::Named, Some(file)) = (journal, &mut next.journal) {
                     file.pair = pair;
                 }
@@ -854,7 +855,7 @@ impl Explorer {
                 self.goes_on(next, index, "", came);
             }
             Do::LookAgain => {
-                me!().seen = world.creds;
+                next.program(index).seen = world.creds;
                 let now = match (world.creds, world.creds.token()) {
                     (Creds::Nothing, _) => Now::Nothing,
                     (_, NONE) => Now::Damaged,
@@ -867,16 +868,15 @@ impl Explorer {
             }
             Do::SaveAside => {
                 next.set_aside(pair);
-                me!().is_saved = true;
+                next.program(index).is_saved = true;
                 self.goes_on(next, index, "", Came::Done);
                 if can_fail {
                     // Neither the journal nor this.
                     let mut next = failed;
                     next.excuses |= NO_DISK;
-                    me!().is_saved = true;
-                    me!().pair.next = NONE;
+                    next.program(index).is_saved = true;
+                    next.program(index).pair.next = NONE;
                     self.goes_on(next, index, "fails", Came::Failed).is_excused = true;
-                    self.excused |= NO_DISK;
                 }
             }
             Do::Note { in_doubt } => {
@@ -894,13 +894,14 @@ impl Explorer {
             }
             Do::NoteUnused { .. } => does_or_fails!(),
             Do::Close => {
-                me!().journal = Held::No;
-                me!().holds_signals = false;
+                next.program(index).journal = Held::No;
+                next.program(index).holds_signals = false;
                 self.goes_on(next, index, "", Came::Done);
             }
             Do::LetGo => {
-                (me!().lock, me!().journal) = (Held::No, Held::No);
-                me!().holds_signals = false;
+                next.program(index).lock = Held::No;
+                next.program(index).journal = Held::No;
+                next.program(index).holds_signals = false;
                 self.goes_on(next, index, "", Came::Done);
             }
             Do::End(End { told, says, .. }) => {
@@ -930,7 +931,7 @@ impl Explorer {
 
     fn look(&mut self, world: &World, index: usize) {
         let mut next = *world;
-        let program = next.programs[index].as_mut().expect("it runs");
+        let program = next.program(index);
         program.seen = world.creds;
         let received = world.journal.map_or(NONE, |journal| journal.pair.next);
         // A write of the journal's pair that was cut off is no token of anyone's.
@@ -966,7 +967,8 @@ impl Explorer {
         let driven = step.world.programs[index].expect("it runs").driven;
         let forgets = match driven.doing() {
             Do::Rehearse { token, .. } => {
-                let is_used = has(world.used & !world.used_by_others, token);
+                // Of one that is dead there is nothing to forget: the server says so again.
+                let is_used = has(world.used & !world.used_by_others & !world.dead, token);
                 is_used && !has(world.answered, token) && !driven.is_in_doubt()
             }
             _ => false,
@@ -986,14 +988,10 @@ impl Explorer {
         let doing = program.driven.doing();
         let failed = World { faults: world.faults.saturating_sub(1), ..*world };
         let mut next = *world;
-        macro_rules! me {
-            () => {
-                next.programs[index].as_mut().expect("it runs")
-            };
-        }
         match program.within {
             Within::Whole | Within::Torn => {
-                (me!().within, me!().uses) = (Within::Out, program.uses + 1);
+                next.program(index).within = Within::Out;
+                next.program(index).uses += 1;
                 self.push(What::Does(doing, "leaves"), index, next);
                 let is_sending = |other: &Program| {
                     matches!(other.within, Within::Out | Within::Back(_))
@@ -1015,29 +1013,29 @@ impl Explorer {
             }
             Within::Out => {
                 let made = next.refresh(&self.rules, token);
-                me!().within = Within::Back(made);
+                next.program(index).within = Within::Back(made);
                 self.push(What::Does(doing, "is used"), index, next);
                 if made == NONE && !has(world.dead, token) {
-                    self.last_breach("a family is lost", NOWHERE | KNOWN_WRONGLY | MIXED);
+                    self.last_breach("a family is lost", NOWHERE | KNOWN_WRONGLY | MIXED | NO_DISK);
                 }
                 if world.faults == 0 {
                     return;
                 }
                 let mut next = failed;
-                me!().within = Within::Whole;
+                next.program(index).within = Within::Whole;
                 let unused = next;
-                me!().uses -= 1;
+                next.program(index).uses -= 1;
                 let busy = Came::Outcome(Outcome::Busy { wait: None });
                 self.goes_on(next, index, "is told to wait", busy);
                 self.goes_on(unused, index, "is refused", Came::Outcome(Outcome::Refused));
                 let mut next = unused;
-                me!().is_lost = true;
+                next.program(index).is_lost = true;
                 let lost = Came::Outcome(Outcome::InDoubt { wait: None });
                 self.goes_on(next, index, "the request is lost", lost);
             }
             Within::Back(made) => {
-                me!().within = Within::Whole;
-                me!().pair.next = made;
+                next.program(index).within = Within::Whole;
+                next.program(index).pair.next = made;
                 let came = if made == NONE { Came::InvalidGrant } else { Came::Arrived };
                 self.goes_on(next, index, "comes back", came);
                 if world.faults == 0 {
@@ -1047,7 +1045,8 @@ impl Explorer {
                 if !self.rules.has_grace {
                     next.excuses |= NOWHERE;
                 }
-                (me!().within, me!().is_lost) = (Within::Whole, true);
+                next.program(index).within = Within::Whole;
+                next.program(index).is_lost = true;
                 let outcome = Outcome::InDoubt { wait: None };
                 self.goes_on(next, index, "the response is lost", Came::Outcome(outcome));
             }
@@ -1083,25 +1082,26 @@ fn assert_kept(world: &str, rules: Rules) -> Explorer {
 }
 
 /// All worlds, each with its name.
-pub(super) fn worlds() -> [(&'static str, Rules); 14] {
+pub(super) fn worlds() -> [(&'static str, Rules); 15] {
     let set_aside = Rules { is_set_aside: true, ..PLAIN };
     let three = Rules { programs: 3, faults: 1, runs: 4, ..PLAIN };
     let bounds = Bounds { rounds: Some(2), looks: Some(2) };
     [
+        ("two, creds.json cannot be replaced", Rules { is_immutable: true, ..PLAIN }),
+        ("one program at a time, three faults", Rules { programs: 1, faults: 3, ..PLAIN }),
+        ("three programs", three),
+        ("three, with a grace period", Rules { has_grace: true, ..three }),
+        ("three, written in place", Rules { is_in_place: true, ..three }),
         ("two programs", PLAIN),
         ("two, with a grace period", Rules { has_grace: true, ..PLAIN }),
         ("two, without replay protection", Rules { has_replay_protection: false, ..PLAIN }),
-        ("two, creds.json is written in place", Rules { is_in_place: true, ..PLAIN }),
-        ("two, a pair is set aside and creds.json's is dead", set_aside),
         ("two, that pair is of another account", Rules { is_same_account: false, ..set_aside }),
         ("two, what is pasted is of another account", Rules { is_same_account: false, ..PLAIN }),
         ("two, creds.json may be damaged", Rules { has_text: true, ..PLAIN }),
         ("two, with signals", Rules { has_signals: true, ..PLAIN }),
-        ("two, creds.json cannot be replaced", Rules { is_immutable: true, ..PLAIN }),
         ("two, two rounds at the most", Rules { bounds, ..PLAIN }),
-        ("three programs", three),
-        ("three, with a grace period", Rules { has_grace: true, ..three }),
-        ("three, written in place", Rules { is_in_place: true, ..three }),
+        ("two, creds.json is written in place", Rules { is_in_place: true, ..PLAIN }),
+        ("two, a pair is set aside and creds.json's is dead", set_aside),
     ]
 }
 

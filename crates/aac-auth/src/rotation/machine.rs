@@ -357,6 +357,8 @@ const GIVE_WAY: &[(Step, Or)] =
     &[(Step::SetAside, Or::Skip), (Step::Record, Or::GoOn), (Step::Close, Or::GoOn)];
 const GIVE_WAY_UNSAVED: &[(Step, Or)] =
     &[(Step::SaveAside, Or::Skip), (Step::Record, Or::GoOn), (Step::Close, Or::GoOn)];
+const LEAVE_UNSAVED: &[(Step, Or)] =
+    &[(Step::SaveAside, Or::End(Told::NotSaved)), (Step::Record, Or::GoOn), (Step::Close, Or::GoOn)];
 
 // What this run has not got.
 const FAIL: &[(Step, Or)] = &[(Step::Note, Or::GoOn)];
@@ -537,25 +539,25 @@ impl<N: Copy + Eq> Refresh<N> {
     fn after_use(&mut self, mut using: Using<N>, came: Came<'_, N>) -> Do<N> {
         let token = using.token;
         match (self.doing, came) {
-            (Do::Rehearse { .. }, Came::Done) => return Do::Begin { token, if_held: true },
-            (Do::Rehearse { .. }, Came::NotAsExpected) => return self.look(),
+            (Do::Rehearse { .. }, Came::Done) => Do::Begin { token, if_held: true },
+            (Do::Rehearse { .. }, Came::NotAsExpected) => self.look(),
             // Of no use after all. The next one may be.
             (Do::Rehearse { .. }, Came::NotThere) => {
                 self.using = None;
-                return Do::Look;
+                Do::Look
             }
-            (Do::Rehearse { .. } | Do::Begin { .. }, Came::LockLost) => return self.let_go(),
+            (Do::Rehearse { .. } | Do::Begin { .. }, Came::LockLost) => self.let_go(),
             (Do::Rehearse { .. } | Do::Begin { .. }, Came::Failed) => {
-                return self.end_saying(Told::Failed, using.says(), true);
+                self.end_saying(Told::Failed, using.says(), true)
             }
-            (Do::Begin { .. }, Came::Done) => return Do::Send(Deadline::First),
+            (Do::Begin { .. }, Came::Done) => Do::Send(Deadline::First),
             // Until now a signal ends the run, and the lock with it.
-            (Do::Send(_), Came::Connected) if !using.holds_signals => return Do::HoldSignals,
-            (Do::Send(_), Came::Connected) => return Do::Go,
+            (Do::Send(_), Came::Connected) if !using.holds_signals => Do::HoldSignals,
+            (Do::Send(_), Came::Connected) => Do::Go,
             (Do::HoldSignals, _) => {
                 using.holds_signals = true;
                 self.using = Some(using);
-                return Do::Go;
+                Do::Go
             }
             (Do::Send(_) | Do::Go | Do::Parse, Came::Outcome(outcome)) => {
                 let next = using.attempts.next(outcome);
@@ -563,47 +565,51 @@ impl<N: Copy + Eq> Refresh<N> {
                 let Next::SendAfter(pause) = next else { return self.fail(&using) };
                 self.using = Some(Using { pause, ..using });
                 // Nothing is on its way: a signal that came meanwhile ends the run now.
-                if using.holds_signals && !using.attempts.is_in_doubt() {
-                    return Do::FreeSignals;
+                match using.holds_signals && !using.attempts.is_in_doubt() {
+                    true => Do::FreeSignals,
+                    false => Do::Wait(Until::Paused(pause, using.deadline())),
                 }
-                return Do::Wait(Until::Paused(pause, using.deadline()));
             }
             (Do::FreeSignals, _) => {
                 self.using = Some(Using { holds_signals: false, ..using });
-                return Do::Wait(Until::Paused(using.pause, using.deadline()));
+                Do::Wait(Until::Paused(using.pause, using.deadline()))
             }
-            (Do::Wait(Until::Paused(..)), Came::Done) => return Do::Send(using.deadline()),
-            (Do::Wait(Until::Paused(..)), Came::TimeIsUp) => return self.fail(&using),
+            (Do::Wait(Until::Paused(..)), Came::Done) => Do::Send(using.deadline()),
+            (Do::Wait(Until::Paused(..)), Came::TimeIsUp) => self.fail(&using),
             (Do::Go | Do::Parse, Came::InvalidGrant) => {
                 let says = Some(using.says());
-                return match using.aside {
+                match using.aside {
                     None => {
                         self.refused = Some(Refused { token, tried: None });
                         self.tail(&REFUSED[..2], Then::Change, None, says)
                     }
                     Some(_) => self.tail(REFUSED, Then::GoOnLooking, None, says),
-                };
+                }
             }
-            (Do::Go, Came::Arrived) => return Do::Save,
+            (Do::Go, Came::Arrived) => Do::Save,
             (Do::Save, came) => {
                 self.using = Some(Using { is_saved: came == Came::Done, ..using });
-                return Do::Parse;
+                Do::Parse
             }
             (Do::Parse, Came::Parsed { next, is_usable }) => {
                 self.using = Some(Using { next: Some((next, is_usable)), ..using });
-                return Do::LookAgain;
+                Do::LookAgain
             }
             (Do::LookAgain, Came::Now(now)) => match commit(now, using.in_home) {
-                Commit::Write => return self.commit(&using, &COMMIT[1..]),
-                Commit::KeepDamagedAndWrite => return self.commit(&using, COMMIT),
-                Commit::GiveWay => {}
+                Commit::Write => self.commit(&using, &COMMIT[1..]),
+                Commit::KeepDamagedAndWrite => self.commit(&using, COMMIT),
+                Commit::GiveWay => self.give_way(&using, GIVE_WAY_UNSAVED),
             },
             // It may hold anything, so it is not ours to overwrite.
-            (Do::LookAgain, Came::Failed) => {}
-            (Do::End(_), Came::LockLost) => return self.let_go(),
-            (doing, _) => return self.unexpected(doing),
+            (Do::LookAgain, Came::Failed) => self.give_way(&using, LEAVE_UNSAVED),
+            (Do::End(_), Came::LockLost) => self.let_go(),
+            (doing, _) => self.unexpected(doing),
         }
-        let steps = if using.is_saved { GIVE_WAY } else { GIVE_WAY_UNSAVED };
+    }
+
+    /// Leaves the home as it is, and keeps what came beside it.
+    fn give_way(&mut self, using: &Using<N>, unsaved: &'static [(Step, Or)]) -> Do<N> {
+        let steps = if using.is_saved { GIVE_WAY } else { unsaved };
         self.tail(steps, Then::Look, self.received(), None)
     }
 
@@ -745,12 +751,14 @@ impl<N: Copy + Eq> Refresh<N> {
 
     /// A new round, with new eyes.
     fn look(&mut self) -> Do<N> {
-        let Self { bounds, has_waited, rounds, .. } = *self;
+        let Self { bounds, has_waited, rounds, refused, .. } = *self;
         match bounds.rounds {
             Some(most) if rounds >= most => self.end(Told::Changing),
             counts => {
                 *self = Self::new(bounds, has_waited);
                 self.rounds = rounds + u8::from(counts.is_some());
+                // It stays so.
+                self.refused = refused.map(|refused| Refused { tried: None, ..refused });
                 Do::Look
             }
         }

@@ -4,11 +4,14 @@
 //! A wrapper round [`Refresh::next`] does that while the worlds are walked, so nothing is built anew, and what
 //! is shown to be needed is the product's own code.
 
-use crate::rotation::machine::{Came, Do, Kept, Refresh, Until};
+use crate::rotation::file_world::{self, Rules};
+use crate::rotation::machine::{Came, Do, End, Kept, Refresh, Until};
 use crate::rotation::recovery::{JournalState, Now};
-use std::collections::BTreeSet;
+use crate::rotation::walk::Hashing;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 use std::hash::Hash;
+use std::time::Instant;
 
 /// What an effect is called here.
 type Kind = &'static str;
@@ -37,7 +40,7 @@ impl fmt::Display for Mutation {
 /// What follows what.
 #[derive(Default)]
 pub(super) struct Sites {
-    known: BTreeSet<(Kind, Kind, bool)>,
+    known: HashSet<(Kind, Kind, bool), Hashing>,
 }
 
 impl Sites {
@@ -91,26 +94,181 @@ fn is_guarded<N>(doing: &Do<N>) -> bool {
     }
 }
 
-/// A machine, and what was made of its steps.
+/// A machine, and what is made of its steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Driven<N> {
+pub(super) struct Driven<N: 'static> {
     refresh: Refresh<N>,
+    is_unguarded: bool,
+    exchange: Option<Exchange<N>>,
+}
+
+/// Two effects that are done the other way round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Exchange<N: 'static> {
+    second: Do<N>,
+    /// What has come of the second; then the first is done.
+    came: Option<Came<'static, N>>,
 }
 
 impl<N: Copy + Eq> Driven<N> {
     pub(super) fn new(refresh: Refresh<N>) -> Self {
-        Self { refresh }
+        Self { refresh, is_unguarded: false, exchange: None }
     }
 
     pub(super) fn doing(&self) -> Do<N> {
-        self.refresh.doing()
+        match self.exchange {
+            Some(Exchange { second, came: None }) => second,
+            _ if self.is_unguarded => unguarded(self.refresh.doing()),
+            _ => self.refresh.doing(),
+        }
     }
 
     pub(super) fn is_in_doubt(&self) -> bool {
         self.refresh.is_in_doubt()
     }
 
-    pub(super) fn next(&mut self, came: Came<'_, N>, _: Option<Mutation>, _: N) -> Do<N> {
-        self.refresh.next(came)
+    /// Goes on as the machine says, but for the rule that is broken. `in_home`: the token that was seen last
+    /// in the home.
+    pub(super) fn next(&mut self, came: Came<'_, N>, mutation: Option<Mutation>, in_home: N) {
+        let mut before = kind(&self.doing());
+        self.is_unguarded = false;
+        let mut doing = match self.exchange.take() {
+            None => self.refresh.next(came),
+            Some(Exchange { second, came: None }) => {
+                self.exchange = Some(Exchange { second, came: lasting(came) });
+                return;
+            }
+            Some(Exchange { second, came: Some(known) }) => {
+                let doing = self.refresh.next(came);
+                match kind(&doing) == kind(&second) {
+                    true => self.refresh.next(known),
+                    false => doing,
+                }
+            }
+        };
+        match mutation {
+            None => {}
+            Some(Mutation::LeftOut(first, second)) => {
+                while (before, kind(&doing)) == (first, second)
+                    && let Some(came) = well(&doing, in_home)
+                {
+                    before = kind(&doing);
+                    doing = self.refresh.next(came);
+                }
+            }
+            Some(Mutation::Exchanged(first, second)) => {
+                if kind(&doing) == first
+                    && let Some(came) = well(&doing, in_home)
+                {
+                    let next = self.refresh.clone().next(came);
+                    if kind(&next) == second && well(&next, in_home).is_some() {
+                        self.exchange = Some(Exchange { second: next, came: None });
+                    }
+                }
+            }
+            Some(Mutation::Unguarded(first, second)) => {
+                self.is_unguarded = (before, kind(&doing)) == (first, second);
+            }
+        }
+    }
+}
+
+/// What comes of an effect that goes well, though it was not done; none if nobody can know that.
+fn well<N: Copy>(doing: &Do<N>, in_home: N) -> Option<Came<'static, N>> {
+    match doing {
+        Do::Look | Do::Go | Do::Parse | Do::End(_) => None,
+        Do::Read => Some(Came::Read { will_do: false }),
+        Do::Peek => Some(Came::Peeked(JournalState::None)),
+        Do::Send(_) => Some(Came::Connected),
+        Do::LookAgain => Some(Came::Now(Now::Token(in_home))),
+        Do::Wait(Until::Changed) => Some(Came::TimeIsUp),
+        _ => Some(Came::Done),
+    }
+}
+
+/// An answer that borrows nothing.
+fn lasting<N: Copy>(came: Came<'_, N>) -> Option<Came<'static, N>> {
+    Some(match came {
+        Came::Looked(_) => return None,
+        Came::Done => Came::Done,
+        Came::Failed => Came::Failed,
+        Came::Taken => Came::Taken,
+        Came::LockLost => Came::LockLost,
+        Came::NotAsExpected => Came::NotAsExpected,
+        Came::NotThere => Came::NotThere,
+        Came::TimeIsUp => Came::TimeIsUp,
+        Came::Read { will_do } => Came::Read { will_do },
+        Came::Peeked(state) => Came::Peeked(state),
+        Came::Connected => Came::Connected,
+        Came::Arrived => Came::Arrived,
+        Came::InvalidGrant => Came::InvalidGrant,
+        Came::Outcome(outcome) => Came::Outcome(outcome),
+        Came::Parsed { next, is_usable } => Came::Parsed { next, is_usable },
+        Came::Now(now) => Came::Now(now),
+    })
+}
+
+fn unguarded<N>(doing: Do<N>) -> Do<N> {
+    match doing {
+        Do::Lock { .. } => Do::Lock { if_unused: false },
+        Do::Remove { what, .. } => Do::Remove { what, if_held: false },
+        Do::SetAside { .. } => Do::SetAside { if_held: false },
+        Do::Begin { token, .. } => Do::Begin { token, if_held: false },
+        Do::Replace { what, is_only_copy, if_held: true, .. } => {
+            Do::Replace { what, is_only_copy, if_held: false, if_same: true }
+        }
+        Do::Replace { what, is_only_copy, .. } => {
+            Do::Replace { what, is_only_copy, if_held: false, if_same: false }
+        }
+        Do::Rehearse { token, .. } => Do::Rehearse { token, if_same: false },
+        Do::End(end) => Do::End(End { if_held: false, ..end }),
+        doing => doing,
+    }
+}
+
+/// All mutations of what follows what in these worlds.
+fn mutations(sites: &Sites) -> Vec<Mutation> {
+    let mut all = BTreeSet::new();
+    for &(before, doing, is_guarded) in &sites.known {
+        if !["Look", "Go", "Parse", "End"].contains(&doing) {
+            all.insert(Mutation::LeftOut(before, doing));
+        }
+        if is_guarded {
+            all.insert(Mutation::Unguarded(before, doing));
+        }
+        let is_exchangeable = |kind| !["Look", "Go", "Parse", "End", "Read"].contains(&kind);
+        if is_exchangeable(before) && is_exchangeable(doing) {
+            all.insert(Mutation::Exchanged(before, doing));
+        }
+    }
+    all.into_iter().collect()
+}
+
+#[test]
+#[ignore = "takes minutes: prints the table of mutants"]
+fn the_table_of_mutants() {
+    let worlds = file_world::worlds();
+    let mut sites = Sites::default();
+    for (_, rules) in worlds {
+        sites.known.extend(file_world::explore(Rules { faults: 1, ..rules }).0.sites.known);
+    }
+    for mutation in mutations(&sites) {
+        let start = Instant::now();
+        // With as few faults as it takes.
+        let found = (0..=3).find_map(|faults| {
+            worlds.iter().find_map(|&(name, rules)| {
+                let rules = Rules { faults, mutation: Some(mutation), ..rules };
+                let is_too_large = faults > worlds.iter().find(|it| it.0 == name)?.1.faults;
+                let (what, trace) = (!is_too_large).then(|| file_world::explore(rules).1.breach)??;
+                Some((name, faults, what, trace.len()))
+            })
+        });
+        let seconds = start.elapsed().as_secs_f32();
+        match found {
+            Some((name, faults, what, steps)) => {
+                println!("| {mutation} | {what} | {faults} | {steps} | {name} | {seconds:.1}");
+            }
+            None => println!("| {mutation} | **not found** | | | | {seconds:.1}"),
+        }
     }
 }
