@@ -121,8 +121,7 @@ mod tests {
             (&[busy(3), LOST, busy(3)], &[after(3.0), after(1.0), Next::Fail]),
         ] {
             let mut attempts = Attempts::default();
-            let next: Vec<_> =
-                outcomes.iter().map(|&outcome| attempts.next(outcome)).collect();
+            let next: Vec<_> = outcomes.iter().map(|&outcome| attempts.next(outcome)).collect();
             assert_eq!(next, expected, "{outcomes:?}");
             let is_lost =
                 |outcome: &Outcome| matches!(outcome, Outcome::InDoubt { .. } | Outcome::Error);

@@ -90,10 +90,15 @@ enum Creds {
     #[default]
     Nothing,
     /// Without a token; and whether a copy of it is kept.
-    Text { is_kept: bool },
+    Text {
+        is_kept: bool,
+    },
     Has(Token),
     /// A write of our own is under way, or was cut off. It reads as one of these tokens.
-    Torn { reads: Token, to: Token },
+    Torn {
+        reads: Token,
+        to: Token,
+    },
 }
 
 impl Creds {
@@ -167,7 +172,7 @@ struct Program {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct World {
+struct World {
     programs: [Option<Program>; PROGRAMS],
     creds: Creds,
     journal: Option<JournalFile>,
@@ -216,7 +221,7 @@ const KNOWN_WRONGLY: Excuses = UNRECORDED | OLDER | WITHOUT_LOCK | PUT_BACK;
 type Step = walk::Step<World, What>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum What {
+enum What {
     Starts,
     Does(Do<Token>, &'static str),
     Crashes(Do<Token>, Within),
@@ -386,7 +391,11 @@ impl World {
         }
     }
 
-    fn journal_state(&self, creds: Token, saved: impl Fn(Pair<Token>) -> Saved<Token>) -> JournalState<Token> {
+    fn journal_state(
+        &self,
+        creds: Token,
+        saved: impl Fn(Pair<Token>) -> Saved<Token>,
+    ) -> JournalState<Token> {
         let Some(JournalFile { pair, failure }) = self.journal else { return JournalState::None };
         let note = failure.map(|in_doubt| Note { in_doubt, unused: None, age: 1 });
         match pair.next {
@@ -722,11 +731,13 @@ impl Explorer {
             }
             Do::Peek => {
                 let token = world.creds.token();
-                let state = world.journal_state(token, |pair| saved(&self.rules, world, pair));
                 let is_used = has(world.used & !world.used_by_others, token);
-                self.goes_on(next, index, "", Came::Peeked(state));
-                if state == JournalState::None && is_used && !world.is_known_as_used(token) {
-                    self.last_breach("\"unchanged\" is said of used tokens", KNOWN_WRONGLY | NOWHERE);
+                self.goes_on(next, index, "", Came::Done);
+                if world.journal.is_none() && is_used && !world.is_known_as_used(token) {
+                    self.last_breach(
+                        "\"unchanged\" is said of used tokens",
+                        KNOWN_WRONGLY | NOWHERE,
+                    );
                 }
             }
             Do::Look => self.look(world, index),
@@ -764,7 +775,7 @@ impl Explorer {
                     self.goes_on(failed, index, "fails", Came::Failed);
                 }
             }
-            Do::KeepDamaged => {
+            Do::KeepDamaged(_) => {
                 if seen.is_text() && world.creds.is_text() {
                     next.creds = Creds::Text { is_kept: true };
                 }
@@ -879,7 +890,7 @@ impl Explorer {
                     self.goes_on(next, index, "fails", Came::Failed).is_excused = true;
                 }
             }
-            Do::Note { in_doubt } => {
+            Do::Note { in_doubt, .. } => {
                 if let (Held::Named, Some(file)) = (journal, &mut next.journal) {
                     file.failure = Some(in_doubt);
                     for (other, program) in next.programs.iter_mut().enumerate() {
@@ -943,7 +954,9 @@ impl Explorer {
         let saved = |pair| saved(&self.rules, world, pair);
         let mut spent = SpentTokens::default();
         let links = world.links();
-        links.for_each(|Pair { spent: token, next }| spent.add(Link { spent: token, next, time: LocalTime(0) }));
+        links.for_each(|Pair { spent: token, next }| {
+            spent.add(Link { spent: token, next, time: LocalTime(0) })
+        });
         let mut aside = [saved(NO_PAIR); 4];
         let count = world.aside().len();
         world.aside().zip(&mut aside).for_each(|(pair, aside)| *aside = saved(pair));

@@ -8,7 +8,7 @@ use crate::store::journal::Failure;
 use crate::store::saved::{SavedPair, SavedPairs};
 use crate::store::{Content, Exclusive};
 use crate::tokens::claims::{Claims, LocalTime};
-use crate::tokens::secret::{Digest, RefreshToken};
+use crate::tokens::secret::Digest;
 
 /// What the store holds, and what earlier runs have saved.
 pub(super) struct Findings {
@@ -60,33 +60,8 @@ impl Renewal<'_> {
 impl Findings {
     pub(super) fn decide(&self) -> Recovery<Digest> {
         let Self { content, saved } = self;
-        let creds = content.token.as_ref().map(RefreshToken::digest);
         let set_aside: Vec<_> = saved.set_aside.iter().map(Saved::from).collect();
-        let journal = match (&saved.journal, &saved.received) {
-            (None, _) => JournalState::None,
-            (Some(found), Some(received)) => JournalState::Received {
-                pair: received.into(),
-                is_in_creds: (content.pair.as_ref())
-                    .is_ok_and(|pair| received.response.is_in(pair)),
-                note: found.failure.as_ref().map(note),
-            },
-            (Some(found), None) => JournalState::Unanswered {
-                spent: found.spent,
-                note: found.failure.as_ref().map(note),
-            },
-        };
-        let owner = match content.token {
-            Some(_) => None,
-            None => Claims::within(&String::from_utf8_lossy(&content.bytes)),
-        };
-        let decided = recovery::decide(&State {
-            creds,
-            owner: owner.map(|owner| owner.account_digest()),
-            journal,
-            set_aside: &set_aside,
-            spent: &saved.spent,
-        });
-        match decided {
+        match recovery::decide(&state(content, saved, &set_aside)) {
             // What another machine says of the token counts as well.
             Recovery::Nothing(mut prior) => {
                 prior.in_doubt |= content.in_doubt;
@@ -94,6 +69,36 @@ impl Findings {
             }
             decided => decided,
         }
+    }
+}
+
+/// What is decided by of what was found.
+pub(super) fn state<'a>(
+    content: &Content,
+    saved: &'a SavedPairs,
+    set_aside: &'a [Saved<Digest>],
+) -> State<'a, Digest> {
+    let journal = match (&saved.journal, &saved.received) {
+        (None, _) => JournalState::None,
+        (Some(found), Some(received)) => JournalState::Received {
+            pair: received.into(),
+            is_in_creds: (content.pair.as_ref()).is_ok_and(|pair| received.response.is_in(pair)),
+            note: found.failure.as_ref().map(note),
+        },
+        (Some(found), None) => {
+            JournalState::Unanswered { spent: found.spent, note: found.failure.as_ref().map(note) }
+        }
+    };
+    let owner = match content.token {
+        Some(_) => None,
+        None => Claims::within(&String::from_utf8_lossy(&content.bytes)),
+    };
+    State {
+        creds: content.digest(),
+        owner: owner.map(|owner| owner.account_digest()),
+        journal,
+        set_aside,
+        spent: &saved.spent,
     }
 }
 

@@ -25,7 +25,9 @@ pub(crate) enum Do<N> {
     /// Read the home without a lock: another run may have saved what this one wants.
     Read,
     /// Take the lock. `if_unused`: only if no journal is in use, whose run has lost the lock file.
-    Lock { if_unused: bool },
+    Lock {
+        if_unused: bool,
+    },
     Wait(Until),
     /// Read what the journal says, without the lock.
     Peek,
@@ -33,17 +35,33 @@ pub(crate) enum Do<N> {
     Look,
     /// Note in the record that a token was used, and what came of it.
     Record(Pair<N>),
-    Remove { what: Kept<N>, if_held: bool },
+    Remove {
+        what: Kept<N>,
+        if_held: bool,
+    },
     /// Keep the journal as a pair that is set aside.
-    SetAside { if_held: bool },
-    /// Keep a copy of what the home holds, and is of no use.
-    KeepDamaged,
+    SetAside {
+        if_held: bool,
+    },
+    /// Keep a copy of what the home holds, and is of no use, before this pair replaces it.
+    KeepDamaged(Kept<N>),
     /// Put a pair into the home. `is_only_copy`: no other place has it.
-    Replace { what: Kept<N>, if_held: bool, if_same: bool, is_only_copy: bool },
+    Replace {
+        what: Kept<N>,
+        if_held: bool,
+        if_same: bool,
+        is_only_copy: bool,
+    },
     /// Replace the home by itself, to see whether that is possible.
-    Rehearse { token: N, if_same: bool },
+    Rehearse {
+        token: N,
+        if_same: bool,
+    },
     /// Begin the journal of this token, in place of one that is of no more use.
-    Begin { token: N, if_held: bool },
+    Begin {
+        token: N,
+        if_held: bool,
+    },
     /// Connect, for the first time with this token on its way or once more.
     Send(Deadline),
     /// From within the send, once connected: hold signals.
@@ -60,9 +78,14 @@ pub(crate) enum Do<N> {
     /// Save the response in a file of its own.
     SaveAside,
     /// Note a failure in the journal, for those that wait.
-    Note { in_doubt: bool },
+    Note {
+        told: Told,
+        in_doubt: bool,
+    },
     /// Note in the journal that the token which came is not to be sent for a while.
-    NoteUnused { token: N },
+    NoteUnused {
+        token: N,
+    },
     /// Let go of the journal, and of signals.
     Close,
     /// Let go of the lock, and of all that is held under it.
@@ -180,8 +203,9 @@ pub(crate) enum Came<'a, N> {
     NotThere,
     TimeIsUp,
     /// Whether the token in the home will do.
-    Read { will_do: bool },
-    Peeked(JournalState<N>),
+    Read {
+        will_do: bool,
+    },
     Looked(Seen<'a, N>),
     Connected,
     Arrived,
@@ -189,7 +213,10 @@ pub(crate) enum Came<'a, N> {
     /// An attempt without a response of use.
     Outcome(Outcome),
     /// The token that came, and whether the access token beside it is of use.
-    Parsed { next: N, is_usable: bool },
+    Parsed {
+        next: N,
+        is_usable: bool,
+    },
     Now(Now<N>),
 }
 
@@ -357,8 +384,11 @@ const GIVE_WAY: &[(Step, Or)] =
     &[(Step::SetAside, Or::Skip), (Step::Record, Or::GoOn), (Step::Close, Or::GoOn)];
 const GIVE_WAY_UNSAVED: &[(Step, Or)] =
     &[(Step::SaveAside, Or::Skip), (Step::Record, Or::GoOn), (Step::Close, Or::GoOn)];
-const LEAVE_UNSAVED: &[(Step, Or)] =
-    &[(Step::SaveAside, Or::End(Told::NotSaved)), (Step::Record, Or::GoOn), (Step::Close, Or::GoOn)];
+const LEAVE_UNSAVED: &[(Step, Or)] = &[
+    (Step::SaveAside, Or::End(Told::NotSaved)),
+    (Step::Record, Or::GoOn),
+    (Step::Close, Or::GoOn),
+];
 
 // What this run has not got.
 const FAIL: &[(Step, Or)] = &[(Step::Note, Or::GoOn)];
@@ -437,9 +467,8 @@ impl<N: Copy + Eq> Refresh<N> {
             _ => None,
         };
         // An error speaks of the token that the home holds then.
-        let of_creds = state.creds.map(|token| {
-            Says { token, in_doubt: state.spent.newest(token).is_some() }
-        });
+        let of_creds =
+            state.creds.map(|token| Says { token, in_doubt: state.spent.newest(token).is_some() });
         let of_pair = |kept: Kept<N>| Some(Says { token: kept.pair().next, in_doubt: false });
         let restore = if seen.is_damaged { RESTORE } else { &RESTORE[1..] };
         match (decide(state), journal) {
@@ -696,13 +725,13 @@ impl<N: Copy + Eq> Refresh<N> {
             Step::Remove => Do::Remove { what: tail.about?, if_held: true },
             // A journal of one's own is locked.
             Step::SetAside => Do::SetAside { if_held: self.using.is_none() },
-            Step::KeepDamaged => Do::KeepDamaged,
+            Step::KeepDamaged => Do::KeepDamaged(tail.about?),
             Step::Restore => {
                 let (if_held, if_same) = (true, true);
                 Do::Replace { what: tail.about?, if_held, if_same, is_only_copy: false }
             }
             Step::Commit => {
-                let is_damage_kept = self.doing == Do::KeepDamaged;
+                let is_damage_kept = matches!(self.doing, Do::KeepDamaged(_));
                 let is_only_copy = !self.using?.is_saved && !is_damage_kept;
                 Do::Replace { what: tail.about?, if_held: false, if_same: true, is_only_copy }
             }
@@ -713,14 +742,19 @@ impl<N: Copy + Eq> Refresh<N> {
             Step::SaveAside => Do::SaveAside,
             Step::RecordUsed => Do::Record(aside?),
             Step::RemoveUsed => Do::Remove { what: Kept::Aside(aside?), if_held: true },
-            Step::Note => Do::Note { in_doubt: tail.says?.in_doubt },
+            Step::Note => {
+                let told = if let Then::End(told) = tail.then { told } else { Told::Dead };
+                Do::Note { told, in_doubt: tail.says?.in_doubt }
+            }
             Step::Close => Do::Close,
         })
     }
 
     fn after_step(&mut self, tail: Tail<N>, came: Came<'_, N>) -> Do<N> {
         let Tail { steps, then, about, says } = tail;
-        let Some((&(_, or), rest)) = steps.split_first() else { return self.unexpected(self.doing) };
+        let Some((&(_, or), rest)) = steps.split_first() else {
+            return self.unexpected(self.doing);
+        };
         match (came, or, self.using) {
             (Came::Done, ..) | (_, Or::GoOn, _) => self.tail(rest, then, about, says),
             // Someone else's home by now, or someone else's journal.

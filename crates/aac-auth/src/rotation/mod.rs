@@ -11,12 +11,12 @@
 
 pub(crate) mod attempts;
 mod commit;
+mod drive;
 #[cfg(test)]
 mod exploration;
-pub(crate) mod findings;
 #[cfg(test)]
 mod file_world;
-#[cfg(test)]
+pub(crate) mod findings;
 mod machine;
 #[cfg(test)]
 mod mutants;
@@ -37,6 +37,7 @@ use crate::error::{Error, FileProblem, Result};
 use crate::http::retry::jittered;
 use crate::http::transport::Transport;
 use crate::platform::{self, quoted};
+use crate::rotation::drive::Call;
 use crate::rotation::recovery::{PriorAttempt, Recovery};
 use crate::rotation::spendable::Current;
 use crate::rotation::spending::Spent;
@@ -132,7 +133,13 @@ impl Rotation {
         };
         // Anew each time: a link may lead elsewhere since the last one.
         let store = FileStore::of(creds, hosts, self.notices);
-        self.token_of(&store, unusable, transport)
+        match unusable {
+            None => {}
+            Some(Unusable::Damaged(_)) if store.files().have_saved_pair() => {}
+            // Nothing can be recovered where nothing is saved, so nothing is touched.
+            Some(unusable) => return Err(unusable.into_error(store.place())),
+        }
+        self.renew_file(&store, transport, None)
     }
 
     /// The same, from a vault. It is asked once, and again only when its token is no longer fresh.
@@ -223,7 +230,7 @@ impl Rotation {
             return Ok(fresh);
         }
         let store = FileStore::of(creds, hosts, self.notices);
-        self.renew(&store, transport, Some(rejected))
+        self.renew_file(&store, transport, Some(rejected))
     }
 
     pub(crate) fn vault_store<'a>(&'a self, path: &'a str) -> Result<VaultStore<'a>> {
@@ -242,6 +249,20 @@ impl Rotation {
         Ok(VaultStore::of(vault, path, &self.settings.creds))
     }
 
+    fn renew_file(
+        &self,
+        store: &FileStore<'_>,
+        transport: &Transport,
+        rejected: Option<&AccessToken>,
+    ) -> Result<Fresh> {
+        let (since, deadline) = (LocalTime::now(), Instant::now() + PATIENCE);
+        let call = Call { rotation: self, store, transport, rejected, since, deadline };
+        // One thread of this process at a time, then one program of all.
+        let turn = self.turns.take(deadline).ok_or_else(|| store.locked(PATIENCE));
+        let renewed = turn.and_then(|turn| call.run(turn.has_waited));
+        renewed.or_else(|error| self.still_valid(store, error, rejected))
+    }
+
     fn renew(
         &self,
         store: &dyn Store,
@@ -256,8 +277,17 @@ impl Rotation {
             since: LocalTime::now(),
             deadline: Instant::now() + store.patience(PATIENCE),
         };
-        renewal.run().or_else(|error| match store.read() {
-            // Renewed early, there is time left: the call need not fail for it.
+        renewal.run().or_else(|error| self.still_valid(store, error, rejected))
+    }
+
+    /// The token in the store, if it will do in spite of an error: renewed early, there is time left.
+    fn still_valid(
+        &self,
+        store: &dyn Store,
+        error: Error,
+        rejected: Option<&AccessToken>,
+    ) -> Result<Fresh> {
+        match store.read() {
             Ok(credentials)
                 if credentials.is_alive() && rejected != Some(&credentials.access_token) =>
             {
@@ -266,7 +296,7 @@ impl Rotation {
                 Ok(Fresh::old(credentials))
             }
             _ => Err(error),
-        })
+        }
     }
 
     /// Says once that other users of this machine can use the tokens.

@@ -6,7 +6,7 @@
 
 use crate::rotation::file_world::{self, Rules};
 use crate::rotation::machine::{Came, Do, End, Kept, Refresh, Until};
-use crate::rotation::recovery::{JournalState, Now};
+use crate::rotation::recovery::Now;
 use crate::rotation::walk::Hashing;
 use std::collections::{BTreeSet, HashSet};
 use std::fmt;
@@ -32,7 +32,9 @@ impl fmt::Display for Mutation {
         match self {
             Self::LeftOut(before, kind) => write!(f, "{kind}, after {before}, left out"),
             Self::Exchanged(first, second) => write!(f, "{second} before {first}"),
-            Self::Unguarded(before, kind) => write!(f, "{kind}, after {before}, without its last look"),
+            Self::Unguarded(before, kind) => {
+                write!(f, "{kind}, after {before}, without its last look")
+            }
         }
     }
 }
@@ -62,7 +64,7 @@ fn kind<N>(doing: &Do<N>) -> Kind {
         Do::Remove { what: Kept::Journal(_), .. } => "Remove the journal",
         Do::Remove { what: Kept::Aside(_), .. } => "Remove a pair set aside",
         Do::SetAside { .. } => "SetAside",
-        Do::KeepDamaged => "KeepDamaged",
+        Do::KeepDamaged(_) => "KeepDamaged",
         Do::Replace { if_held: true, .. } => "Replace by what is saved",
         Do::Replace { if_held: false, .. } => "Replace by what came",
         Do::Rehearse { .. } => "Rehearse",
@@ -86,7 +88,9 @@ fn kind<N>(doing: &Do<N>) -> Kind {
 fn is_guarded<N>(doing: &Do<N>) -> bool {
     match doing {
         Do::Lock { if_unused } => *if_unused,
-        Do::Remove { if_held, .. } | Do::SetAside { if_held } | Do::Begin { if_held, .. } => *if_held,
+        Do::Remove { if_held, .. } | Do::SetAside { if_held } | Do::Begin { if_held, .. } => {
+            *if_held
+        }
         Do::Replace { if_held, if_same, .. } => *if_held || *if_same,
         Do::Rehearse { if_same, .. } => *if_same,
         Do::End(end) => end.if_held,
@@ -178,7 +182,6 @@ fn well<N: Copy>(doing: &Do<N>, in_home: N) -> Option<Came<'static, N>> {
     match doing {
         Do::Look | Do::Go | Do::Parse | Do::End(_) => None,
         Do::Read => Some(Came::Read { will_do: false }),
-        Do::Peek => Some(Came::Peeked(JournalState::None)),
         Do::Send(_) => Some(Came::Connected),
         Do::LookAgain => Some(Came::Now(Now::Token(in_home))),
         Do::Wait(Until::Changed) => Some(Came::TimeIsUp),
@@ -198,7 +201,6 @@ fn lasting<N: Copy>(came: Came<'_, N>) -> Option<Came<'static, N>> {
         Came::NotThere => Came::NotThere,
         Came::TimeIsUp => Came::TimeIsUp,
         Came::Read { will_do } => Came::Read { will_do },
-        Came::Peeked(state) => Came::Peeked(state),
         Came::Connected => Came::Connected,
         Came::Arrived => Came::Arrived,
         Came::InvalidGrant => Came::InvalidGrant,
@@ -259,7 +261,8 @@ fn the_table_of_mutants() {
             worlds.iter().find_map(|&(name, rules)| {
                 let rules = Rules { faults, mutation: Some(mutation), ..rules };
                 let is_too_large = faults > worlds.iter().find(|it| it.0 == name)?.1.faults;
-                let (what, trace) = (!is_too_large).then(|| file_world::explore(rules).1.breach)??;
+                let (what, trace) =
+                    (!is_too_large).then(|| file_world::explore(rules).1.breach)??;
                 Some((name, faults, what, trace.len()))
             })
         });

@@ -165,7 +165,8 @@ impl Renewal<'_> {
             };
             let text = if rotation.holds_signals { HELD } else { WAITING };
             let patience = notices.after(SLOW, || Some(text.to_owned()));
-            let deadline = lost_at.map_or(start + attempts::FIRST, |at: Instant| at + attempts::SECOND);
+            let deadline =
+                lost_at.map_or(start + attempts::FIRST, |at: Instant| at + attempts::SECOND);
             let outcome =
                 spendable.send(self.transport, deadline, before, |body| prepared.record(body));
             drop(patience);

@@ -107,7 +107,8 @@ pub(crate) fn walk<M: Model>(model: &mut M, mut start: M::World) -> Walked {
     }
     walked.states = worlds.len();
     if let Some(circle) = circle(worlds.len(), &edges) {
-        walked.breach = Some(("a run goes round in a circle", way_round(model, &worlds, &parents, &circle)));
+        walked.breach =
+            Some(("a run goes round in a circle", way_round(model, &worlds, &parents, &circle)));
     }
     walked
 }

@@ -45,8 +45,14 @@ impl<'a> FileStore<'a> {
         }
     }
 
+    /// Takes the lock, if it is free.
+    pub(crate) fn lock(&self) -> Result<Option<Locked<'_>>, StoreError> {
+        let lock = Lock::try_acquire(&self.files)?;
+        Ok(lock.map(|lock| Locked { store: self, lock }))
+    }
+
     /// The error, without a claim that an earlier run may have made false.
-    fn as_an_earlier_run_left_it(&self, error: StoreError) -> Error {
+    pub(crate) fn as_an_earlier_run_left_it(&self, error: StoreError) -> Error {
         let StoreError { place, source } = self.as_who_may_not(error);
         let journal = &self.files.journal;
         let found = Found::read(&self.files, journal);
@@ -94,15 +100,19 @@ pub(crate) fn read(creds: &Path, hosts: &Hosts) -> Result<Credentials, FileProbl
 }
 
 /// creds.json while the kernel's lock is held.
-struct Locked<'a> {
+pub(crate) struct Locked<'a> {
     store: &'a FileStore<'a>,
     lock: Lock,
 }
 
 impl Locked<'_> {
+    pub(crate) fn lock(&self) -> &Lock {
+        &self.lock
+    }
+
     /// Replaces creds.json by a copy of itself while nothing is sent: a read-only folder, a full disk, an
     /// immutable file or a wrong owner shows up here, and not when the response is there.
-    fn rehearse(&self, current: &Credentials) -> Result<Written> {
+    pub(crate) fn rehearse(&self, current: &Credentials) -> Result<Written> {
         let files = &self.store.files;
         files.check().map_err(not_writable)?;
         let replaced = files.replace(&current.bytes, &current.bytes);
