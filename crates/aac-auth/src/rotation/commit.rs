@@ -5,7 +5,8 @@ use crate::rotation::recovery::{self, Commit, Now};
 use crate::rotation::spendable::Current;
 use crate::rotation::{Fresh, Renewal};
 use crate::store::spent::Link;
-use crate::store::{Exclusive, Prepared, Replaced, StoreError};
+use crate::store::vault::{Claimant, Refresh};
+use crate::store::{Replaced, StoreError};
 use crate::tokens::credentials::{Credentials, Document, TokenResponse};
 use std::io;
 use zeroize::Zeroizing;
@@ -37,8 +38,8 @@ impl Renewal<'_> {
     /// Commits a response for `pair` to the store, which held `in_store` when the token was sent.
     pub(super) fn commit(
         &self,
-        lock: &dyn Exclusive,
-        prepared: &dyn Prepared,
+        lock: &Claimant<'_>,
+        prepared: &Refresh<'_>,
         received: &Received,
         pair: &Current<'_>,
         in_store: &Credentials,
@@ -51,7 +52,7 @@ impl Renewal<'_> {
         let mut looks = 0;
         loop {
             looks += 1;
-            let Ok(now) = lock.read(saved.is_ok()) else {
+            let Ok(now) = lock.read() else {
                 // It may hold anything, so it is not ours to overwrite.
                 return self.give_way(lock, prepared, received, &link);
             };
@@ -91,11 +92,7 @@ impl Renewal<'_> {
                 return Committed::Failed(error, fresh);
             }
             self.record(lock, &link);
-            match unused {
-                Some(error) => prepared.note_unused(error, &link.next),
-                // Best effort: what stays is recognised as done with by the next run.
-                None => drop(lock.files().map(|files| files.remove(&files.journal))),
-            }
+            prepared.forget();
             let place = self.store.place();
             self.rotation.notices.step(format_args!("the new tokens are saved in {place}"));
             return Committed::Saved(fresh);
@@ -105,8 +102,8 @@ impl Renewal<'_> {
     /// Leaves the store to whoever has written it, and keeps the response beside it.
     fn give_way(
         &self,
-        lock: &dyn Exclusive,
-        prepared: &dyn Prepared,
+        lock: &Claimant<'_>,
+        prepared: &Refresh<'_>,
         received: &Received,
         link: &Link,
     ) -> Committed {

@@ -17,13 +17,13 @@ use crate::rotation::machine::{
 use crate::rotation::recovery::{Now, Saved, may_replace};
 use crate::rotation::refresh::{self, Instead};
 use crate::rotation::spendable::{Current, Spendable};
-use crate::rotation::{Fresh, Rotation};
+use crate::rotation::{Fresh, PATIENCE, Rotation};
 use crate::store::file_store::{FileStore, Locked, is_open_to_others, not_writable};
 use crate::store::folder::{Files, Written};
 use crate::store::journal::Journal;
 use crate::store::saved::{SavedPair, SavedPairs};
 use crate::store::spent::{Link, SpentTokens};
-use crate::store::{Content, Exclusive, Replaced, Store, StoreError};
+use crate::store::{Content, Replaced, StoreError};
 use crate::tokens::claims::LocalTime;
 use crate::tokens::credentials::{Credentials, Document, TokenResponse};
 use crate::tokens::secret::{AccessToken, Digest};
@@ -37,6 +37,8 @@ use zeroize::Zeroizing;
 /// How often the files may turn out to have changed before a call gives up: programs that take no lock
 /// may change them under our feet, but not for ever.
 const BOUNDS: Bounds = Bounds { rounds: Some(10), looks: Some(100) };
+/// The first and the longest pause between two looks at the lock, or at the home.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(250));
 /// How long a program without the lock may take to save what it got for a token that is refused now.
 const CHANGING: Duration = Duration::from_secs(2);
 /// When a person is told that the server takes its time.
@@ -84,7 +86,7 @@ impl Call<'_> {
     pub(super) fn run(&self, has_waited: bool) -> Result<Fresh> {
         let mut run = Run::new(BOUNDS, has_waited);
         let mut met = Met::default();
-        let (first, longest) = self.store.pauses();
+        let (first, longest) = PAUSES;
         let mut pause = first;
         let mut has_said_so = false;
         loop {
@@ -145,6 +147,10 @@ impl Call<'_> {
         credentials.is_fresh() && self.rejected != Some(&credentials.access_token)
     }
 
+    pub(super) fn waited_too_long(&self) -> Error {
+        Error::locked(&(&self.store.files().lock).into(), PATIENCE)
+    }
+
     fn unusable(&self, problem: FileProblem) -> Error {
         Error::unusable(self.store.place(), problem)
     }
@@ -168,7 +174,7 @@ impl Call<'_> {
                     (None, error) => Err(error.unwrap_or_else(|| self.changing())),
                 };
             }
-            Told::Late => Some(self.store.locked(super::PATIENCE)),
+            Told::Late => Some(self.waited_too_long()),
             Told::Changing => Some(self.changing()),
             Told::Dead => refused,
             Told::Lost => lost,
@@ -245,18 +251,19 @@ impl Held<'_> {
                         _ => Came::NotThere,
                     }
                 }
-                (Do::Begin { .. }, Some(found)) => match sent.take() {
-                    Some(sent) => match self.begin(&sent, met) {
-                        Ok(journal) => {
+                (Do::Begin { .. }, Some(found)) => {
+                    match sent.take().map(|it| (self.begin(&it), it)) {
+                        Some((Ok(Some(journal)), sent)) => {
                             run.next(Came::Done);
                             let current = Current::of(sent, self.locked);
                             Using::of(self, &journal, &current, found).drive(run, met);
                             continue;
                         }
-                        Err(came) => came,
-                    },
-                    None => Came::Failed,
-                },
+                        Some((Ok(None), _)) => Came::LockLost,
+                        Some((Err(error), _)) => met.failed(error),
+                        None => Came::Failed,
+                    }
+                }
                 (Do::End(End { if_held: true, .. }), _) => match self.is_held() {
                     Ok(true) => return,
                     Ok(false) => Came::LockLost,
@@ -443,7 +450,7 @@ impl Held<'_> {
     /// about to save what it got for it.
     fn has_changed(&self, found: &Found) -> bool {
         let start = Instant::now();
-        let (mut pause, longest) = self.call.store.pauses();
+        let (mut pause, longest) = PAUSES;
         loop {
             let now = self.call.store.read().ok().map(|now| now.refresh_token.digest());
             if now.is_some() && now != found.content.digest() {
@@ -484,7 +491,7 @@ impl Held<'_> {
         }
         let Some(pair) = found.pair(kept) else { return Came::NotThere };
         let content = &found.content;
-        match self.locked.replace(&content.bytes, &self.restored(pair, found), false, None) {
+        match self.locked.replace(&content.bytes, &self.restored(pair, found), false) {
             Ok(Replaced::Done) => {}
             Ok(Replaced::NotAsExpected) => return Came::NotAsExpected,
             Err(error) => return self.not_restored(kept, error, found, met),
@@ -573,7 +580,8 @@ impl Held<'_> {
         Came::Done
     }
 
-    fn begin(&self, sent: &Credentials, met: &mut Met) -> Result<Journal, Came<'static, Digest>> {
+    /// Begins the journal; none if another program is at work.
+    fn begin(&self, sent: &Credentials) -> Result<Option<Journal>> {
         let notices = self.call.notices();
         match Journal::begin_under(self.locked.lock(), self.files(), sent) {
             Ok(Some(journal)) => {
@@ -584,11 +592,11 @@ impl Held<'_> {
                     ));
                 }
                 notices.step(format_args!("refreshing the tokens at {endpoint}"));
-                Ok(journal)
+                Ok(Some(journal))
             }
-            Ok(None) => Err(Came::LockLost),
-            Err(error) if error.is_taken() => Err(Came::LockLost),
-            Err(error) => Err(met.failed(not_writable(error))),
+            Ok(None) => Ok(None),
+            Err(error) if error.is_taken() => Ok(None),
+            Err(error) => Err(not_writable(error)),
         }
     }
 }
@@ -876,7 +884,7 @@ impl<'a> Using<'a> {
         let base = Document::parse(base).unwrap_or_default();
         let sent = &self.current.credentials.refresh_token;
         let bytes = received.response.merge_into(base, Some(sent)).to_bytes();
-        let replaced = self.held.locked.replace(&now.bytes, &bytes, is_only_copy, None);
+        let replaced = self.held.locked.replace(&now.bytes, &bytes, is_only_copy);
         let token = match Credentials::parse(bytes, &call.rotation.settings.hosts) {
             Ok(pair) => pair.access_token,
             // It was made of parts that were checked.

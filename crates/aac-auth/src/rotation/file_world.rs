@@ -139,7 +139,7 @@ enum Held {
 
 /// Where a program is within an effect that takes several steps of the world.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-enum Within {
+pub(super) enum Within {
     #[default]
     Whole,
     /// creds.json is half written.
@@ -166,13 +166,17 @@ struct Program {
     holds_signals: bool,
     /// A failure was noted since it began.
     has_news: bool,
+    /// Its own failure could not be noted.
+    is_note_lost: bool,
+    /// The token that another run has failed with, which this one has waited for.
+    news: Token,
     /// How often it has sent its token, and whether a response was lost.
     uses: u8,
     is_lost: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct World {
+pub(super) struct World {
     programs: [Option<Program>; PROGRAMS],
     creds: Creds,
     journal: Option<JournalFile>,
@@ -221,7 +225,7 @@ const KNOWN_WRONGLY: Excuses = UNRECORDED | OLDER | WITHOUT_LOCK | PUT_BACK;
 type Step = walk::Step<World, What>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum What {
+pub(super) enum What {
     Starts,
     Does(Do<Token>, &'static str),
     Crashes(Do<Token>, Within),
@@ -385,6 +389,7 @@ impl World {
     /// The journal has another name, or none: whoever has it open goes on writing to it.
     fn unname_journal(&mut self) {
         for program in self.programs.iter_mut().flatten() {
+            program.news = NONE;
             if program.journal == Held::Named {
                 program.journal = Held::Unnamed;
             }
@@ -540,6 +545,8 @@ impl Explorer {
             is_saved: false,
             holds_signals: false,
             has_news: false,
+            is_note_lost: false,
+            news: NONE,
             uses: 0,
             is_lost: false,
         });
@@ -709,6 +716,12 @@ impl Explorer {
                 }
             }
             Do::Wait(until) => {
+                if program.holds_signals && !program.is_lost {
+                    // Until a token is on its way, a signal ends the run.
+                    self.push(What::Happens("is sent a signal"), index, *world).breach =
+                        Some("a signal is held in vain");
+                    return;
+                }
                 let is_over = match until {
                     Until::Turn => {
                         !world.is_locked() && !world.is_journal_in_use()
@@ -830,7 +843,13 @@ impl Explorer {
                 let pair = Pair { spent: token, next: NONE };
                 next.journal = Some(JournalFile { pair, failure: None });
                 next.program(index).journal = Held::Named;
-                does_or_fails!();
+                self.goes_on(next, index, "", Came::Done);
+                if program.news == token {
+                    self.last_breach("a run asks again what another was told", 0);
+                }
+                if can_fail {
+                    self.goes_on(failed, index, "fails", Came::Failed);
+                }
             }
             Do::Send(_) => {
                 self.goes_on(next, index, "connected", Came::Connected);
@@ -901,7 +920,12 @@ impl Explorer {
                         }
                     }
                 }
-                does_or_fails!();
+                self.goes_on(next, index, "", Came::Done);
+                if can_fail {
+                    let mut next = failed;
+                    next.program(index).is_note_lost = true;
+                    self.goes_on(next, index, "fails", Came::Failed);
+                }
             }
             Do::NoteUnused { .. } => does_or_fails!(),
             Do::Close => {
@@ -917,6 +941,14 @@ impl Explorer {
             }
             Do::End(End { told, says, .. }) => {
                 next.programs[index] = None;
+                if journal == Held::Named && !program.is_note_lost && told != Told::New {
+                    // Those that waited for it know what it knew.
+                    for program in next.programs.iter_mut().flatten() {
+                        if program.driven.doing() == Do::Wait(Until::Turn) {
+                            program.news = pair.spent;
+                        }
+                    }
+                }
                 self.push(What::Does(doing, ""), index, next);
                 let is_used = |token| has(world.used & !world.used_by_others, token);
                 if let Some(Says { token, in_doubt: false }) = says

@@ -4,9 +4,10 @@ use crate::error::FileProblem;
 use crate::error::Result;
 use crate::rotation::Renewal;
 use crate::rotation::recovery::{self, JournalState, Note, Recovery, Saved, State};
+use crate::store::Content;
 use crate::store::journal::Failure;
 use crate::store::saved::{SavedPair, SavedPairs};
-use crate::store::{Content, Exclusive};
+use crate::store::vault::Claimant;
 use crate::tokens::claims::{Claims, LocalTime};
 use crate::tokens::secret::Digest;
 
@@ -19,7 +20,7 @@ pub(super) struct Findings {
 
 impl Renewal<'_> {
     /// Reads all that an earlier run, or someone else, may have left.
-    pub(super) fn look(&self, lock: &dyn Exclusive) -> Result<Findings> {
+    pub(super) fn look(&self, lock: &Claimant<'_>) -> Result<Findings> {
         let (settings, notices) = (&self.rotation.settings, self.rotation.notices);
         let files = lock.files();
         let mut saved = SavedPairs::read(files.unwrap_or(self.store.files()), &settings.hosts);
@@ -30,8 +31,7 @@ impl Renewal<'_> {
         if let (Some(files), Some(problem)) = (files, &saved.record_problem) {
             notices.warn(format_args!("{}: {problem}", files.spent.display()));
         }
-        // An editor empties a file before it writes what was pasted.
-        let mut content = lock.read(files.is_some_and(|files| files.have_saved_pair()))?;
+        let mut content = lock.read()?;
         if files.is_none() {
             saved = saved.about(content.digest().as_ref());
         }

@@ -13,8 +13,6 @@ pub(crate) mod attempts;
 mod commit;
 mod drive;
 #[cfg(test)]
-mod exploration;
-#[cfg(test)]
 mod file_world;
 pub(crate) mod findings;
 mod machine;
@@ -33,6 +31,7 @@ mod walk;
 
 use crate::config::settings::Settings;
 use crate::error::notices::Notices;
+use crate::error::place::Place;
 use crate::error::{Error, FileProblem, Result};
 use crate::http::retry::jittered;
 use crate::http::transport::Transport;
@@ -43,10 +42,11 @@ use crate::rotation::spendable::Current;
 use crate::rotation::spending::Spent;
 use crate::rotation::turns::Turns;
 use crate::store::file_store::{self, FileStore, is_open_to_others};
+use crate::store::folder::Files;
 use crate::store::journal::Failure;
 use crate::store::spent::{Link, SpentTokens};
-use crate::store::vault::{Vault, VaultStore};
-use crate::store::{Exclusive, Store, StoreError, Unusable};
+use crate::store::vault::{Claimant, Vault, VaultStore};
+use crate::store::{StoreError, Unusable};
 use crate::tokens::claims::{Arrival, Claims, LocalTime};
 use crate::tokens::credentials::Credentials;
 use crate::tokens::secret::AccessToken;
@@ -132,13 +132,8 @@ impl Rotation {
             Err(problem) => Some(Unusable::of(creds, problem)),
         };
         // Anew each time: a link may lead elsewhere since the last one.
-        let store = FileStore::of(creds, hosts, self.notices);
-        match unusable {
-            None => {}
-            Some(Unusable::Damaged(_)) if store.files().have_saved_pair() => {}
-            // Nothing can be recovered where nothing is saved, so nothing is touched.
-            Some(unusable) => return Err(unusable.into_error(store.place())),
-        }
+        let store = FileStore::of(creds, hosts);
+        may_renew(unusable, store.files(), store.place())?;
         self.renew_file(&store, transport, None)
     }
 
@@ -158,8 +153,9 @@ impl Rotation {
             Ok(_) => None,
             Err(unusable) => Some(unusable),
         };
+        may_renew(unusable, store.files(), store.place())?;
         let start = Instant::now();
-        let fresh = self.token_of(&store, unusable, transport)?;
+        let fresh = self.renew(&store, transport, None)?;
         self.remember_new(path, &fresh, start);
         Ok(fresh)
     }
@@ -198,22 +194,6 @@ impl Rotation {
         *self.remembered() = Some((path.to_owned(), fresh.token.clone(), until));
     }
 
-    /// A token from a store whose own is stale or unusable.
-    fn token_of(
-        &self,
-        store: &dyn Store,
-        unusable: Option<Unusable>,
-        transport: &Transport,
-    ) -> Result<Fresh> {
-        match unusable {
-            None => {}
-            Some(Unusable::Damaged(_)) if store.files().have_saved_pair() => {}
-            // Nothing can be recovered where nothing is saved, so nothing is touched.
-            Some(unusable) => return Err(unusable.into_error(store.place())),
-        }
-        self.renew(store, transport, None)
-    }
-
     /// Another access token, after the API has rejected this one though it looked fresh.
     pub(crate) fn token_instead_of(
         &self,
@@ -229,7 +209,7 @@ impl Rotation {
             self.remember_new(&path, &fresh, start);
             return Ok(fresh);
         }
-        let store = FileStore::of(creds, hosts, self.notices);
+        let store = FileStore::of(creds, hosts);
         self.renew_file(&store, transport, Some(rejected))
     }
 
@@ -258,14 +238,14 @@ impl Rotation {
         let (since, deadline) = (LocalTime::now(), Instant::now() + PATIENCE);
         let call = Call { rotation: self, store, transport, rejected, since, deadline };
         // One thread of this process at a time, then one program of all.
-        let turn = self.turns.take(deadline).ok_or_else(|| store.locked(PATIENCE));
+        let turn = self.turns.take(deadline).ok_or_else(|| call.waited_too_long());
         let renewed = turn.and_then(|turn| call.run(turn.has_waited));
-        renewed.or_else(|error| self.still_valid(store, error, rejected))
+        renewed.or_else(|error| self.still_valid(store.read(), error, rejected))
     }
 
     fn renew(
         &self,
-        store: &dyn Store,
+        store: &VaultStore<'_>,
         transport: &Transport,
         rejected: Option<&AccessToken>,
     ) -> Result<Fresh> {
@@ -277,17 +257,17 @@ impl Rotation {
             since: LocalTime::now(),
             deadline: Instant::now() + store.patience(PATIENCE),
         };
-        renewal.run().or_else(|error| self.still_valid(store, error, rejected))
+        renewal.run().or_else(|error| self.still_valid(store.read(), error, rejected))
     }
 
-    /// The token in the store, if it will do in spite of an error: renewed early, there is time left.
+    /// The token in the home, if it will do in spite of an error: renewed early, there is time left.
     fn still_valid(
         &self,
-        store: &dyn Store,
+        home: Result<Credentials, Unusable>,
         error: Error,
         rejected: Option<&AccessToken>,
     ) -> Result<Fresh> {
-        match store.read() {
+        match home {
             Ok(credentials)
                 if credentials.is_alive() && rejected != Some(&credentials.access_token) =>
             {
@@ -313,10 +293,20 @@ impl Rotation {
     }
 }
 
-/// One call's way to a fresh token, once the one in the store will not do.
+/// Whether there may be something to recover, if the home holds no pair. Where nothing is saved, nothing is
+/// touched.
+fn may_renew(unusable: Option<Unusable>, files: &Files, place: Place) -> Result<()> {
+    match unusable {
+        Some(Unusable::Damaged(_)) if files.have_saved_pair() => Ok(()),
+        Some(unusable) => Err(unusable.into_error(place)),
+        None => Ok(()),
+    }
+}
+
+/// One call's way to a fresh token from a vault, once the one in there will not do.
 struct Renewal<'a> {
     rotation: &'a Rotation,
-    store: &'a dyn Store,
+    store: &'a VaultStore<'a>,
     transport: &'a Transport,
     /// The token that will not do, though it looks fresh.
     rejected: Option<&'a AccessToken>,
@@ -327,7 +317,7 @@ struct Renewal<'a> {
 
 /// What came of asking for the lock.
 enum Turn<'a> {
-    Acquired(Box<dyn Exclusive + 'a>),
+    Acquired(Claimant<'a>),
     /// Another run made the refresh in the meantime.
     Adopted(Fresh),
 }
@@ -343,7 +333,7 @@ impl<'a> Renewal<'a> {
                 Turn::Adopted(fresh) => return Ok(fresh),
                 Turn::Acquired(lock) => lock,
             };
-            match self.renew_locked(&*lock, has_waited) {
+            match self.renew_locked(&lock, has_waited) {
                 Ok(Some(fresh)) => return Ok(fresh),
                 Ok(None) => {}
                 // Another program is at work: the lock file was deleted.
@@ -359,7 +349,7 @@ impl<'a> Renewal<'a> {
     }
 
     /// Recovers what an earlier run left, and then refreshes; none if the lock was lost.
-    fn renew_locked(&self, lock: &dyn Exclusive, has_waited: bool) -> Result<Option<Fresh>> {
+    fn renew_locked(&self, lock: &Claimant<'_>, has_waited: bool) -> Result<Option<Fresh>> {
         for _ in 0..ROUNDS {
             if !lock.is_held()? {
                 return Ok(None);
@@ -448,7 +438,7 @@ impl<'a> Renewal<'a> {
     }
 
     /// Writes to the record that a token was used. The response counts all the same.
-    fn record(&self, lock: &dyn Exclusive, link: &Link) {
+    fn record(&self, lock: &Claimant<'_>, link: &Link) {
         let Some(files) = lock.files() else { return };
         if let Err(StoreError { place, source }) = SpentTokens::record(files, link) {
             self.rotation.notices.warn(format_args!(

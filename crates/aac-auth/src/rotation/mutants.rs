@@ -11,6 +11,8 @@ use crate::rotation::walk::Hashing;
 use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 use std::hash::Hash;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 /// What an effect is called here.
@@ -38,6 +40,9 @@ impl fmt::Display for Mutation {
         }
     }
 }
+
+/// How often a rule was broken: neighbours may only look like such.
+static ACTED: AtomicU64 = AtomicU64::new(0);
 
 /// What follows what.
 #[derive(Default)]
@@ -156,6 +161,7 @@ impl<N: Copy + Eq> Driven<N> {
                 while (before, kind(&doing)) == (first, second)
                     && let Some(came) = well(&doing, in_home)
                 {
+                    ACTED.fetch_add(1, Relaxed);
                     before = kind(&doing);
                     doing = self.refresh.next(came);
                 }
@@ -166,12 +172,14 @@ impl<N: Copy + Eq> Driven<N> {
                 {
                     let next = self.refresh.clone().next(came);
                     if kind(&next) == second && well(&next, in_home).is_some() {
+                        ACTED.fetch_add(1, Relaxed);
                         self.exchange = Some(Exchange { second: next, came: None });
                     }
                 }
             }
             Some(Mutation::Unguarded(first, second)) => {
                 self.is_unguarded = (before, kind(&doing)) == (first, second);
+                ACTED.fetch_add(u64::from(self.is_unguarded), Relaxed);
             }
         }
     }
@@ -249,13 +257,24 @@ fn mutations(sites: &Sites) -> Vec<Mutation> {
 #[test]
 #[ignore = "takes minutes: prints the table of mutants"]
 fn the_table_of_mutants() {
-    let worlds = file_world::worlds();
+    // The others differ in what the server or a person does.
+    let worlds = file_world::worlds().into_iter().filter(|(name, _)| !name.contains("grace"));
+    let worlds: Vec<_> = worlds
+        .filter(|(name, _)| !name.contains("another account") && !name.contains("replay"))
+        .collect();
     let mut sites = Sites::default();
-    for (_, rules) in worlds {
-        sites.known.extend(file_world::explore(Rules { faults: 1, ..rules }).0.sites.known);
+    for &(_, rules) in &worlds {
+        sites.known.extend(file_world::explore(rules).0.sites.known);
     }
-    for mutation in mutations(&sites) {
+    let all = mutations(&sites);
+    println!("{} mutants", all.len());
+    if std::env::var_os("LIST").is_some() {
+        all.iter().for_each(|mutation| println!("{mutation}"));
+        return;
+    }
+    for mutation in all {
         let start = Instant::now();
+        ACTED.store(0, Relaxed);
         // With as few faults as it takes.
         let found = (0..=3).find_map(|faults| {
             worlds.iter().find_map(|&(name, rules)| {
@@ -270,6 +289,9 @@ fn the_table_of_mutants() {
         match found {
             Some((name, faults, what, steps)) => {
                 println!("| {mutation} | {what} | {faults} | {steps} | {name} | {seconds:.1}");
+            }
+            None if ACTED.load(Relaxed) == 0 => {
+                println!("| {mutation} | never so | | | | {seconds:.1}")
             }
             None => println!("| {mutation} | **not found** | | | | {seconds:.1}"),
         }

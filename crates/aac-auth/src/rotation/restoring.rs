@@ -7,7 +7,8 @@ use crate::rotation::recovery::Recovery;
 use crate::rotation::{Fresh, Renewal};
 use crate::store::file_store::not_writable;
 use crate::store::saved::SavedPair;
-use crate::store::{Exclusive, Replaced, StoreError};
+use crate::store::vault::Claimant;
+use crate::store::{Replaced, StoreError};
 use crate::tokens::claims::LocalTime;
 use crate::tokens::credentials::{Credentials, Document};
 use crate::tokens::secret::Digest;
@@ -19,7 +20,7 @@ impl Renewal<'_> {
     /// will do for now.
     pub(super) fn restore(
         &self,
-        lock: &dyn Exclusive,
+        lock: &Claimant<'_>,
         recovery: Recovery<Digest>,
         mut found: Findings,
     ) -> Result<Option<Fresh>> {
@@ -69,7 +70,7 @@ impl Renewal<'_> {
         }
     }
 
-    fn drop_journal(&self, lock: &dyn Exclusive, found: &Findings) -> Result<()> {
+    fn drop_journal(&self, lock: &Claimant<'_>, found: &Findings) -> Result<()> {
         if let Some(pair) = &found.saved.received {
             self.record(lock, &pair.link());
         }
@@ -83,7 +84,7 @@ impl Renewal<'_> {
         Ok(())
     }
 
-    fn set_journal_aside(&self, lock: &dyn Exclusive, found: &Findings) -> Result<()> {
+    fn set_journal_aside(&self, lock: &Claimant<'_>, found: &Findings) -> Result<()> {
         let Some(files) = lock.files() else { return Ok(()) };
         let path = match files.set_journal_aside() {
             // Another run was faster: the lock file was deleted.
@@ -103,7 +104,7 @@ impl Renewal<'_> {
     /// Commits a pair that an earlier run has saved.
     fn finish(
         &self,
-        lock: &dyn Exclusive,
+        lock: &Claimant<'_>,
         pair: &SavedPair,
         older_copy: Option<LocalTime>,
         found: &Findings,
@@ -169,7 +170,7 @@ impl Renewal<'_> {
     /// Keeps a copy of what is of no use in the store, before it is replaced.
     pub(super) fn keep_damaged(
         &self,
-        lock: &dyn Exclusive,
+        lock: &Claimant<'_>,
         bytes: Option<&Zeroizing<Vec<u8>>>,
     ) -> Result<(), StoreError> {
         let (Some(bytes), Some(files)) = (bytes, lock.files()) else { return Ok(()) };

@@ -9,8 +9,9 @@ use crate::rotation::recovery::{self, PriorAttempt};
 use crate::rotation::refresh::{Instead, Outcome};
 use crate::rotation::spendable::{Current, Spendable};
 use crate::rotation::{Fresh, Renewal};
+use crate::store::StoreError;
 use crate::store::saved::SavedPairs;
-use crate::store::{Exclusive, Preparation, Prepared, StoreError};
+use crate::store::vault::{Claimant, Preparation, Refresh};
 use crate::tokens::credentials::{Credentials, Document, TokenResponse};
 use std::path::PathBuf;
 use std::thread;
@@ -49,14 +50,14 @@ impl Renewal<'_> {
     /// Makes the refresh, and commits its response to the store, which holds `in_store` now.
     pub(super) fn spend(
         &self,
-        lock: &dyn Exclusive,
+        lock: &Claimant<'_>,
         pair: &Current<'_>,
         in_store: &Credentials,
         prior: &PriorAttempt,
     ) -> Result<Spent> {
         let notices = self.rotation.notices;
         let prepared = match lock.prepare(in_store, &pair.credentials) {
-            Ok(Preparation::Ready(prepared)) => prepared,
+            Ok(Preparation::Ready(prepared)) => *prepared,
             Ok(Preparation::Superseded) => return Ok(Spent::Superseded),
             Ok(Preparation::LockLost) => return Ok(Spent::LockLost),
             Err(error) if prior.in_doubt => return Err(error.after_doubt()),
@@ -70,7 +71,7 @@ impl Renewal<'_> {
         }
         notices.step(format_args!("refreshing the tokens at {endpoint}"));
         let mut guard = None;
-        let received = match self.ask(pair, &*prepared, prior, &mut guard) {
+        let received = match self.ask(pair, &prepared, prior, &mut guard) {
             Ok(received) => received,
             Err(error) if error.is_unsent() && !lock.is_held().unwrap_or(true) => None,
             Err(error) => {
@@ -92,11 +93,11 @@ impl Renewal<'_> {
             return Ok(Spent::LockLost);
         };
         notices.step("received the new tokens");
-        let (spent, place) = match self.commit(lock, &*prepared, &received, pair, in_store) {
+        let (spent, place) = match self.commit(lock, &prepared, &received, pair, in_store) {
             Committed::Saved(fresh) => (Spent::Saved(fresh), self.store.place()),
             Committed::GaveWay => (Spent::Superseded, self.store.place()),
             Committed::Failed(error, fresh) => {
-                let place = self.save_elsewhere(&*prepared, &received, error)?;
+                let place = self.save_elsewhere(&prepared, &received, error)?;
                 (Spent::Saved(fresh), place)
             }
         };
@@ -116,7 +117,7 @@ impl Renewal<'_> {
     /// Sees to it that a response is saved that the store has not taken, and says where it is.
     fn save_elsewhere(
         &self,
-        prepared: &dyn Prepared,
+        prepared: &Refresh<'_>,
         received: &Received,
         StoreError { place, source }: StoreError,
     ) -> Result<Place> {
@@ -141,7 +142,7 @@ impl Renewal<'_> {
     fn ask(
         &self,
         pair: &Current<'_>,
-        prepared: &dyn Prepared,
+        prepared: &Refresh<'_>,
         prior: &PriorAttempt,
         guard: &mut Option<SignalGuard>,
     ) -> Result<Option<Received>> {
@@ -155,13 +156,12 @@ impl Renewal<'_> {
         let mut lost: Option<(String, Option<u16>)> = None;
         let mut spendable = pair.to_spend();
         loop {
-            let is_first = !attempts.is_in_doubt();
             let before = || {
                 // Until now a signal ends the run, and the lock with it.
                 if rotation.holds_signals && guard.is_none() {
                     *guard = Some(SignalGuard::new());
                 }
-                prepared.confirm(is_first)
+                prepared.confirm()
             };
             let text = if rotation.holds_signals { HELD } else { WAITING };
             let patience = notices.after(SLOW, || Some(text.to_owned()));
@@ -224,7 +224,7 @@ impl Renewal<'_> {
         &self,
         outcome: Outcome<'lock>,
         pair: &Current<'_>,
-        prepared: &dyn Prepared,
+        prepared: &Refresh<'_>,
         prior: &PriorAttempt,
         lost: Option<&(String, Option<u16>)>,
     ) -> Result<Attempted<'lock>> {
@@ -322,7 +322,7 @@ impl Renewal<'_> {
     /// dead. Those of other accounts are named: to switch is for the user to decide.
     pub(super) fn spend_set_aside(
         &self,
-        lock: &dyn Exclusive,
+        lock: &Claimant<'_>,
         current: &Current<'_>,
         mut refused: Error,
         saved: &SavedPairs,

@@ -568,7 +568,7 @@ impl Explorer {
         let mut spent = SpentTokens::default();
         for pair in received.iter().chain(aside.clone()) {
             let (spent_token, next) = (self.digest(pair.spent), self.digest(pair.next));
-            spent.add(Link { spent: spent_token.clone(), next: next.clone(), time: LocalTime(0) });
+            spent.add(Link { spent: *spent_token, next: *next, time: LocalTime(0) });
         }
         let failure = machine.journal.and_then(|journal| journal.failure).map(|in_doubt| Note {
             in_doubt,

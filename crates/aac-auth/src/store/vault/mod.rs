@@ -30,12 +30,10 @@ use crate::store::vault::protocol::{
     Holder, Settled, TAKEOVER, Told, holder, is_in_doubt, is_made_anew, is_newer, may_recover,
     may_send, settle, told,
 };
-use crate::store::{
-    Content, Exclusive, Preparation, Prepared, Replaced, Store, StoreError, Unusable,
-};
+use crate::store::{Content, Exclusive, Replaced, StoreError, Unusable};
 use crate::tokens::claims::LocalTime;
 use crate::tokens::credentials::Credentials;
-use crate::tokens::secret::{Digest, RefreshToken};
+use crate::tokens::secret::RefreshToken;
 use serde_json::{Map, Value};
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -372,22 +370,26 @@ impl<'a> VaultStore<'a> {
     }
 }
 
-impl Store for VaultStore<'_> {
-    fn place(&self) -> Place {
+impl VaultStore<'_> {
+    /// Its name, for messages.
+    pub(crate) fn place(&self) -> Place {
         self.vault.place(self.path)
     }
 
-    fn read(&self) -> Result<Credentials, Unusable> {
+    /// The pair as it is now. Writes nothing.
+    pub(crate) fn read(&self) -> Result<Credentials, Unusable> {
         self.look()
             .map_err(|problem| Unusable::Unreadable(self.as_an_earlier_run_left_it(problem)))?;
         self.content(None).pair.map_err(|problem| Unusable::of(self.place(), problem))
     }
 
-    fn files(&self) -> &Files {
+    /// The files of this machine in which earlier runs may have saved a pair.
+    pub(crate) fn files(&self) -> &Files {
         &self.files
     }
 
-    fn try_lock(&self) -> Result<Option<Box<dyn Exclusive + '_>>> {
+    /// Takes the right to go on, if no other program has it.
+    pub(crate) fn try_lock(&self) -> Result<Option<Claimant<'_>>> {
         let holder = self.holder();
         if !may_recover(holder, holder == Holder::Alive && self.may_commit_journal()) {
             return Ok(None);
@@ -416,18 +418,21 @@ impl Store for VaultStore<'_> {
         }
         let refresh = format!("{}{}", random::name(), random::name());
         let (claims, claim, doubtful) = Default::default();
-        Ok(Some(Box::new(Claimant { store: self, lock, refresh, claims, claim, doubtful })))
+        Ok(Some(Claimant { store: self, lock, refresh, claims, claim, doubtful }))
     }
 
-    fn pauses(&self) -> (Duration, Duration) {
+    /// The first and the longest pause between two tries to take it.
+    pub(crate) fn pauses(&self) -> (Duration, Duration) {
         (Duration::from_millis(50), Duration::from_secs(1))
     }
 
-    fn patience(&self, usual: Duration) -> Duration {
+    /// How long that is waited for, all in all; `usual`, unless a test has less.
+    pub(crate) fn patience(&self, usual: Duration) -> Duration {
         bounded(usual)
     }
 
-    fn locked(&self, waited: Duration) -> Error {
+    /// The error of a run that has waited in vain.
+    pub(crate) fn locked(&self, waited: Duration) -> Error {
         let seen = self.seen.borrow();
         // One of ours that could not be taken away names nobody else.
         let claim = seen.notes.claim.as_ref().filter(|claim| claim.holder != this_program());
@@ -444,7 +449,7 @@ impl Store for VaultStore<'_> {
 }
 
 /// One program of this machine, which may claim the tokens.
-struct Claimant<'a> {
+pub(crate) struct Claimant<'a> {
     store: &'a VaultStore<'a>,
     /// None where the folder cannot be written.
     lock: Option<Lock>,
@@ -544,16 +549,29 @@ impl Claimant<'_> {
     }
 }
 
-impl Exclusive for Claimant<'_> {
-    fn is_held(&self) -> Result<bool> {
+impl Exclusive for Claimant<'_> {}
+
+impl Claimant<'_> {
+    /// Whether other programs of this machine still see the lock.
+    ///
+    /// # Errors
+    ///
+    /// That cannot be told.
+    pub(crate) fn is_held(&self) -> Result<bool> {
         self.lock.as_ref().map_or(Ok(true), Lock::is_named).map_err(not_writable)
     }
 
-    fn files(&self) -> Option<&Files> {
+    /// The files beside the pointer, where they can be written.
+    pub(crate) fn files(&self) -> Option<&Files> {
         self.lock.as_ref().map(|_| &self.store.files)
     }
 
-    fn read(&self, _: bool) -> Result<Content> {
+    /// What the secret holds.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read. It may hold anything, so nothing can be judged.
+    pub(crate) fn read(&self) -> Result<Content> {
         // With a claim, what was seen last is what is there, or a write finds out. A write that has found
         // out need not be asked again.
         if !self.store.is_current.take() && !self.holds_claim() {
@@ -563,8 +581,9 @@ impl Exclusive for Claimant<'_> {
         Ok(self.store.content(self.claim.borrow().as_ref()))
     }
 
-    /// Only a write can tell: a standby may lag behind. This one changes nothing.
-    fn is_current(&self) -> Result<bool> {
+    /// Whether what was read last is what there is. Only a write can tell: a standby may lag behind. This
+    /// one changes nothing.
+    pub(crate) fn is_current(&self) -> Result<bool> {
         let store = self.store;
         let (fields, bytes, notes) = {
             let seen = store.seen.borrow();
@@ -577,7 +596,13 @@ impl Exclusive for Claimant<'_> {
         }
     }
 
-    fn prepare<'a>(&'a self, current: &Credentials, sent: &Credentials) -> Result<Preparation<'a>> {
+    /// Makes sure that a response can be saved, while nothing is sent: makes room, and claims the token.
+    /// `current` is what the secret holds.
+    pub(crate) fn prepare<'a>(
+        &'a self,
+        current: &Credentials,
+        sent: &Credentials,
+    ) -> Result<Preparation<'a>> {
         let (store, token) = (self.store, &sent.refresh_token);
         if *store.seen.borrow().bytes() != *current.bytes {
             return Ok(Preparation::Superseded);
@@ -626,17 +651,19 @@ impl Exclusive for Claimant<'_> {
         match claimed {
             Ok(Some(claimed)) => Ok(Preparation::Ready(Box::new(refresh(claimed)))),
             Ok(None) => {
-                Box::new(refresh(Instants::now())).withdraw();
+                refresh(Instants::now()).withdraw();
                 Ok(Preparation::LockLost)
             }
             Err(error) => {
-                Box::new(refresh(Instants::now())).withdraw();
+                refresh(Instants::now()).withdraw();
                 Err(error)
             }
         }
     }
 
-    fn replace(
+    /// Replaces what the secret holds, if that still is `old`. `is_only_copy`: no other place has what is
+    /// written. `unused`: why its refresh token is not to be sent for a while.
+    pub(crate) fn replace(
         &self,
         old: &[u8],
         new: &[u8],
@@ -671,7 +698,8 @@ impl Exclusive for Claimant<'_> {
         }
     }
 
-    fn refuse(&self, token: &RefreshToken, error: &Error) {
+    /// Tells all programs that would send this token that it is dead.
+    pub(crate) fn refuse(&self, token: &RefreshToken, error: &Error) {
         let Cause::TokensRefused { message, .. } = error.cause() else { return };
         let (host, time) = (platform::host_name(), LocalTime::now());
         let message = format!("{message}, as {host} was told on {time}");
@@ -710,8 +738,17 @@ impl Instants {
     }
 }
 
+/// What came of [`Claimant::prepare`].
+pub(crate) enum Preparation<'a> {
+    Ready(Box<Refresh<'a>>),
+    /// The secret holds something else by now.
+    Superseded,
+    /// Another program has the right by now.
+    LockLost,
+}
+
 /// A refresh whose token is claimed.
-struct Refresh<'a> {
+pub(crate) struct Refresh<'a> {
     claimant: &'a Claimant<'a>,
     token: RefreshToken,
     /// None where the folder cannot be written: the vault has the only copy then.
@@ -728,8 +765,9 @@ struct Refresh<'a> {
     _guard: Option<SignalGuard>,
 }
 
-impl Prepared for Refresh<'_> {
-    fn confirm(&self, _: bool) -> bool {
+impl Refresh<'_> {
+    /// Whether the token may be sent now: asked right before its first byte leaves.
+    pub(crate) fn confirm(&self) -> bool {
         let Instants { monotonic, wall } = self.claimed.get();
         let may = may_send(monotonic.elapsed(), wall.elapsed().ok()) && !SignalGuard::is_pending();
         if may {
@@ -739,7 +777,13 @@ impl Prepared for Refresh<'_> {
         may
     }
 
-    fn confirm_anew(&self) -> Result<bool> {
+    /// Obtains anew the right to send a token that [`confirm`](Self::confirm) has withheld; false if another
+    /// program may have it.
+    ///
+    /// # Errors
+    ///
+    /// It ends too soon, time and again.
+    pub(crate) fn confirm_anew(&self) -> Result<bool> {
         let store = self.claimant.store;
         if SignalGuard::is_pending() || !self.claimant.holds_claim() {
             return Ok(false);
@@ -760,14 +804,16 @@ impl Prepared for Refresh<'_> {
         }
     }
 
-    fn record(&self, response: &[u8]) -> io::Result<()> {
+    /// Saves a response as it came, before it is looked at.
+    pub(crate) fn record(&self, response: &[u8]) -> io::Result<()> {
         match &self.journal {
             Some(journal) => journal.record(response),
             None => Err(io::Error::other("there is no journal here")),
         }
     }
 
-    fn note(&self, error: &Error, was_in_doubt: bool) {
+    /// Leaves a note on a failure, for the programs that waited for this one.
+    pub(crate) fn note(&self, error: &Error, was_in_doubt: bool) {
         if let Some(journal) = &self.journal {
             let _ = journal.note(error, was_in_doubt);
         }
@@ -782,14 +828,16 @@ impl Prepared for Refresh<'_> {
         }
     }
 
-    fn note_unused(&self, _: &Error, _: &Digest) {
+    /// Removes the journal of what is committed.
+    pub(crate) fn forget(&self) {
         // The commit has told it, to all machines.
         if let Some(files) = self.claimant.files() {
             let _ = files.remove(&files.journal);
         }
     }
 
-    fn withdraw(self: Box<Self>) {
+    /// Leaves no trace of a refresh whose token was not sent.
+    pub(crate) fn withdraw(self) {
         let claimant = self.claimant;
         if let Some(journal) = self.journal
             && !self.was_in_doubt
@@ -799,7 +847,8 @@ impl Prepared for Refresh<'_> {
         claimant.let_go(|_, _, _| {});
     }
 
-    fn save_aside(&self, response: &[u8]) -> Result<Place, StoreError> {
+    /// Saves a response in a file of its own.
+    pub(crate) fn save_aside(&self, response: &[u8]) -> Result<Place, StoreError> {
         match &self.journal {
             Some(journal) => {
                 journal.save_aside(&self.claimant.store.files, response).map(Place::File)
@@ -811,11 +860,13 @@ impl Prepared for Refresh<'_> {
         }
     }
 
-    fn place(&self) -> Place {
+    /// Where [`record`](Self::record) saves a response.
+    pub(crate) fn place(&self) -> Place {
         (&self.claimant.store.files.journal).into()
     }
 
-    fn time(&self) -> LocalTime {
+    /// When this refresh began, by the local clock.
+    pub(crate) fn time(&self) -> LocalTime {
         LocalTime::of(self.began)
     }
 }
