@@ -23,6 +23,8 @@ pub(crate) mod refresh;
 mod restoring;
 pub(crate) mod spendable;
 mod spending;
+#[cfg(test)]
+mod tables;
 mod turns;
 #[cfg(test)]
 mod vault_exploration;

@@ -51,10 +51,57 @@ pub(super) struct Sites {
 }
 
 impl Sites {
+    pub(super) fn add(&mut self, other: Self) {
+        self.known.extend(other.known);
+    }
+
+    /// All effects are among them, but for these.
+    #[track_caller]
+    pub(super) fn assert_all_but(&self, missing: &[Kind]) {
+        for kind in KINDS {
+            let is_known =
+                self.known.iter().any(|(before, doing, _)| [before, doing].contains(&&kind));
+            assert!(is_known != missing.contains(&kind), "{kind}");
+        }
+    }
+
     pub(super) fn note<N: Copy>(&mut self, before: Do<N>, doing: Do<N>) {
         self.known.insert((kind(&before), kind(&doing), is_guarded(&doing)));
     }
 }
+
+/// All that [`kind`] says.
+const KINDS: [Kind; 29] = [
+    "Read",
+    "Lock",
+    "Wait for a turn",
+    "Wait before a send",
+    "Wait for a change",
+    "Peek",
+    "Look",
+    "Record",
+    "Remove the journal",
+    "Remove a pair set aside",
+    "SetAside",
+    "KeepDamaged",
+    "Replace by what is saved",
+    "Replace by what came",
+    "Rehearse",
+    "Begin",
+    "Send",
+    "HoldSignals",
+    "Go",
+    "FreeSignals",
+    "Save",
+    "Parse",
+    "LookAgain",
+    "SaveAside",
+    "Note",
+    "NoteUnused",
+    "Close",
+    "LetGo",
+    "End",
+];
 
 fn kind<N>(doing: &Do<N>) -> Kind {
     match doing {
@@ -272,13 +319,15 @@ fn the_table_of_mutants() {
         all.iter().for_each(|mutation| println!("{mutation}"));
         return;
     }
+    let runs = std::env::var("RUNS").map_or(3, |runs| runs.parse().unwrap());
     for mutation in all {
         let start = Instant::now();
         ACTED.store(0, Relaxed);
         // With as few faults as it takes.
         let found = (0..=3).find_map(|faults| {
             worlds.iter().find_map(|&(name, rules)| {
-                let rules = Rules { faults, mutation: Some(mutation), ..rules };
+                let runs = rules.runs.min(runs);
+                let rules = Rules { faults, runs, mutation: Some(mutation), ..rules };
                 let is_too_large = faults > worlds.iter().find(|it| it.0 == name)?.1.faults;
                 let (what, trace) =
                     (!is_too_large).then(|| file_world::explore(rules).1.breach)??;
