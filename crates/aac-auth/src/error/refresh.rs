@@ -49,7 +49,7 @@ impl Error {
             ),
         };
         let details = Details::of(ErrorKind::Storage, message, help);
-        Details { cause: Cause::NotWritable, in_doubt: Some(in_doubt), ..details }.with(source)
+        Details { in_doubt: Some(in_doubt), ..details }.with(source)
     }
 
     /// creds.json was replaced by an older copy: its refresh token was used then, and must not be sent again.
@@ -118,7 +118,6 @@ impl Error {
         // The host comes from the access token, not from aac_url.txt.
         let help = reason.help_for(url, "");
         Details {
-            cause: Cause::Unsent,
             is_retryable: !reason.is_lasting(),
             in_doubt: Some(in_doubt),
             ..Details::of(ErrorKind::AuthServer, message, help)
@@ -230,7 +229,7 @@ impl Error {
             make_new(page, creds)
         );
         Details {
-            cause: Cause::ResponseLost { what: what.to_owned(), status },
+            cause: Cause::ResponseLost,
             exit_code: status.map_or(1, status_code),
             is_retryable: true,
             ..Details::of(ErrorKind::AuthServer, message, help)

@@ -1,4 +1,4 @@
-//! Carries out the steps of a refresh on files: it decides nothing.
+//! Carries out the steps of a refresh on a home: it decides nothing.
 //!
 //! What to do, the machine says ([`Refresh`]). There are three scopes, since the right to send and the
 //! journal borrow from the lock: the call, the lock and the journal. Each hands back what is not its own.
@@ -12,17 +12,19 @@ use crate::platform::signals::SignalGuard;
 use crate::rotation::attempts::{self, Outcome};
 use crate::rotation::findings;
 use crate::rotation::machine::{
-    Access, Bounds, Came, Deadline, Do, End, Kept, Pair, Refresh, Seen, Told, Until,
+    Access, Bounds, Came, Deadline, Do, End, HomeKind, Kept, Pair, Refresh, Seen, Told, Until,
 };
-use crate::rotation::recovery::{Now, Saved, may_replace};
+use crate::rotation::recovery::{Now, Saved, is_kept, may_replace};
 use crate::rotation::refresh::{self, Instead};
 use crate::rotation::spendable::{Current, Spendable};
 use crate::rotation::{Fresh, PATIENCE, Rotation};
-use crate::store::file_store::{FileStore, Locked, is_open_to_others, not_writable};
-use crate::store::folder::{Files, Written};
+use crate::store::file_store::{is_open_to_others, not_writable};
+use crate::store::folder::Files;
+use crate::store::home::{Home, Locked, Rehearsed};
 use crate::store::journal::Journal;
 use crate::store::saved::{SavedPair, SavedPairs};
 use crate::store::spent::{Link, SpentTokens};
+use crate::store::vault::Claimed;
 use crate::store::{Content, Replaced, StoreError};
 use crate::tokens::claims::LocalTime;
 use crate::tokens::credentials::{Credentials, Document, TokenResponse};
@@ -36,9 +38,9 @@ use zeroize::Zeroizing;
 
 /// How often the files may turn out to have changed before a call gives up: programs that take no lock
 /// may change them under our feet, but not for ever.
-const BOUNDS: Bounds = Bounds { rounds: Some(10), looks: Some(100) };
-/// The first and the longest pause between two looks at the lock, or at the home.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(250));
+const fn bounds(home: HomeKind) -> Bounds {
+    Bounds { home, rounds: Some(10), looks: Some(100) }
+}
 /// How long a program without the lock may take to save what it got for a token that is refused now.
 const CHANGING: Duration = Duration::from_secs(2);
 /// When a person is told that the server takes its time.
@@ -52,7 +54,7 @@ type Run = Refresh<Digest>;
 /// One call's way to a fresh token, once the one in the home will not do.
 pub(super) struct Call<'a> {
     pub(super) rotation: &'a Rotation,
-    pub(super) store: &'a FileStore<'a>,
+    pub(super) home: &'a Home<'a>,
     pub(super) transport: &'a Transport,
     /// The token that will not do, though it looks fresh.
     pub(super) rejected: Option<&'a AccessToken>,
@@ -84,19 +86,29 @@ impl Met {
 impl Call<'_> {
     /// From the first look to the end.
     pub(super) fn run(&self, has_waited: bool) -> Result<Fresh> {
-        let mut run = Run::new(BOUNDS, has_waited);
+        let kind = match self.home {
+            Home::File(_) => HomeKind::File,
+            Home::Vault(_) => HomeKind::Vault,
+        };
+        let mut run = Run::new(bounds(kind), has_waited);
         let mut met = Met::default();
-        let (first, longest) = PAUSES;
+        let (first, longest) = self.home.pauses();
         let mut pause = first;
         let mut has_said_so = false;
         loop {
             match run.doing() {
                 Do::Read => {
-                    let now = self.store.read().ok().filter(|now| self.will_do(now));
+                    let now = self.home.read().ok().filter(|now| self.will_do(now));
                     met.fresh = now.map(Fresh::old);
-                    run.next(Came::Read { will_do: met.fresh.is_some() });
+                    let (holder, is_saved_here) = self.home.holder();
+                    let will_do = met.fresh.is_some();
+                    if run.next(Came::Read { will_do, holder, is_saved_here })
+                        == Do::Wait(Until::Turn)
+                    {
+                        self.tell_of_waiting(&mut has_said_so);
+                    }
                 }
-                Do::Lock { .. } => match self.store.lock() {
+                Do::Lock { .. } => match self.home.lock() {
                     Ok(Some(locked)) => {
                         pause = first;
                         run.next(Came::Done);
@@ -104,15 +116,11 @@ impl Call<'_> {
                     }
                     Ok(None) => {
                         run.next(Came::Taken);
-                        if !has_said_so {
-                            let text = "waiting for another program that is refreshing the tokens";
-                            self.notices().step(text);
-                            has_said_so = true;
-                        }
+                        self.tell_of_waiting(&mut has_said_so);
                     }
                     Err(error) => {
                         // It says what the journal does.
-                        met.last = Some(self.store.as_an_earlier_run_left_it(error));
+                        met.last = Some(error);
                         run.next(Came::Failed);
                     }
                 },
@@ -138,6 +146,12 @@ impl Call<'_> {
         }
     }
 
+    fn tell_of_waiting(&self, has_said_so: &mut bool) {
+        if !mem::replace(has_said_so, true) {
+            self.notices().step("waiting for another program that is refreshing the tokens");
+        }
+    }
+
     fn notices(&self) -> Notices {
         self.rotation.notices
     }
@@ -147,12 +161,8 @@ impl Call<'_> {
         credentials.is_fresh() && self.rejected != Some(&credentials.access_token)
     }
 
-    pub(super) fn waited_too_long(&self) -> Error {
-        Error::locked(&(&self.store.files().lock).into(), PATIENCE)
-    }
-
     fn unusable(&self, problem: FileProblem) -> Error {
-        Error::unusable(self.store.place(), problem)
+        Error::unusable(self.home.place(), problem)
     }
 
     fn page(&self) -> String {
@@ -174,11 +184,11 @@ impl Call<'_> {
                     (None, error) => Err(error.unwrap_or_else(|| self.changing())),
                 };
             }
-            Told::Late => Some(self.waited_too_long()),
+            Told::Late => Some(self.home.waited_too_long(PATIENCE)),
             Told::Changing => Some(self.changing()),
             Told::Dead => refused,
             Told::Lost => lost,
-            Told::Failed | Told::NotSaved | Told::Unused => last,
+            Told::Failed | Told::NotSaved | Told::Unused | Told::TooSlow => last,
             Told::NoLock | Told::Unreadable | Told::Unusable | Told::Noted => last,
             Told::OlderCopy | Told::SeveralAccounts | Told::NoTokens => last,
         };
@@ -225,11 +235,8 @@ impl Held<'_> {
         loop {
             let came = match (run.doing(), &mut found) {
                 (Do::Look, _) => match self.look() {
-                    Ok(mut new) => {
+                    Ok(new) => {
                         self.judge(run, &new);
-                        if let Do::End(End { told, .. }) = run.doing() {
-                            self.end(told, &mut new, met);
-                        }
                         found = Some(new);
                         continue;
                     }
@@ -247,25 +254,40 @@ impl Held<'_> {
                 (Do::Rehearse { token, .. }, Some(found)) => {
                     sent = self.credentials(token, found);
                     match (&found.content.pair, &sent) {
-                        (Ok(in_home), Some(_)) => self.rehearse(in_home, met),
+                        (Ok(in_home), Some(sent)) => self.rehearse(in_home, sent, met),
                         _ => Came::NotThere,
                     }
                 }
                 (Do::Begin { .. }, Some(found)) => {
-                    match sent.take().map(|it| (self.begin(&it), it)) {
-                        Some((Ok(Some(journal)), sent)) => {
-                            run.next(Came::Done);
-                            let current = Current::of(sent, self.locked);
-                            Using::of(self, &journal, &current, found).drive(run, met);
-                            continue;
-                        }
-                        Some((Ok(None), _)) => Came::LockLost,
-                        Some((Err(error), _)) => met.failed(error),
-                        None => Came::Failed,
+                    let Some(sent) = sent.take() else { return };
+                    let (journal, came) = match self.locked.begin(&sent) {
+                        Ok(Some(journal)) => (Some(journal), Came::Done),
+                        Ok(None) => (None, Came::LockLost),
+                        Err(error) => (None, met.failed(not_writable(error))),
+                    };
+                    run.next(came);
+                    if let Do::Send(_) | Do::HoldSignals = run.doing() {
+                        let current = Current::of(sent, self.locked);
+                        Using::of(self, journal, &current, found).drive(run, met);
                     }
+                    continue;
                 }
-                (Do::End(End { if_held: true, .. }), _) => match self.is_held() {
-                    Ok(true) => return,
+                (Do::Prove, _) => match self.locked.is_current() {
+                    Ok(true) => Came::Done,
+                    Ok(false) => Came::NotAsExpected,
+                    Err(error) => met.failed(error),
+                },
+                (Do::Refuse, Some(found)) => {
+                    if let (Ok(in_home), Some(refused)) = (&found.content.pair, &met.refused) {
+                        self.locked.refuse(&in_home.refresh_token, refused);
+                    }
+                    Came::Done
+                }
+                (Do::End(End { told, if_held: false, .. }), Some(found)) => {
+                    return self.end(told, found, met);
+                }
+                (Do::End(End { told, if_held: true, .. }), Some(found)) => match self.is_held() {
+                    Ok(true) => return self.end(told, found, met),
                     Ok(false) => Came::LockLost,
                     Err(error) => {
                         met.failed(error);
@@ -282,8 +304,9 @@ impl Held<'_> {
         }
     }
 
-    fn files(&self) -> &Files {
-        self.call.store.files()
+    /// The files beside the home, where they can be written.
+    fn files(&self) -> Option<&Files> {
+        self.locked.files().map(|(files, _)| files)
     }
 
     fn is_held(&self) -> Result<bool> {
@@ -298,7 +321,10 @@ impl Held<'_> {
         own: Option<LocalTime>,
         met: &mut Met,
     ) -> Option<Came<'static, Digest>> {
-        let files = self.files();
+        let Some(files) = self.files() else {
+            let is_own = matches!(doing, Do::Record(_) | Do::Remove { .. } | Do::SetAside { .. });
+            return is_own.then_some(Came::Done);
+        };
         if let Do::Remove { if_held: true, .. } | Do::SetAside { if_held: true } = doing {
             match self.is_held() {
                 Ok(true) => {}
@@ -355,15 +381,23 @@ impl Held<'_> {
     /// Reads all that an earlier run, or someone else, may have left.
     fn look(&self) -> Result<Found> {
         let (files, notices) = (self.files(), self.call.notices());
-        let mut saved = SavedPairs::read(files, &self.call.rotation.settings.hosts);
-        if let Some(obstacle) = saved.obstacle.take() {
+        let hosts = &self.call.rotation.settings.hosts;
+        let mut saved = SavedPairs::read(files.unwrap_or(self.call.home.files()), hosts);
+        // Where nothing can be written, only what can be read counts.
+        if let Some(obstacle) = saved.obstacle.take().filter(|_| files.is_some()) {
             return Err(obstacle);
         }
-        if let Some(problem) = &saved.record_problem {
+        if let (Some(files), Some(problem)) = (files, &saved.record_problem) {
             notices.warn(format_args!("{}: {problem}", files.spent.display()));
         }
         // An editor empties a file before it writes what was pasted.
-        let mut content = self.locked.read(files.have_saved_pair())?;
+        let is_patient = files.is_some_and(|files| files.have_saved_pair());
+        let mut content = self.locked.read(is_patient)?;
+        if files.is_none() {
+            saved = saved.about(content.digest().as_ref());
+            let (in_home, spent) = (content.digest(), &saved.spent);
+            saved.set_aside.retain(|pair| is_kept(&pair.into(), in_home, spent));
+        }
         if saved.received.as_ref().is_some_and(|pair| pair.is_torn(&content.bytes)) {
             // What a torn file seems to say is nobody's.
             content.pair = Err(FileProblem::Torn);
@@ -388,6 +422,7 @@ impl Held<'_> {
             state,
             access,
             account,
+            in_doubt: content.in_doubt,
             is_damaged: content.token.is_none() && !is_torn && !is_empty,
             running_for: LocalTime::now().0.saturating_sub(self.call.since.0),
         }));
@@ -395,7 +430,7 @@ impl Held<'_> {
 
     /// Puts the end into words that follows from what was found.
     fn end(&self, told: Told, Found { content, saved }: &mut Found, met: &mut Met) {
-        let place = self.call.store.place();
+        let place = self.call.home.place();
         let token = content.digest();
         // Nothing more is done with it.
         let pair = mem::replace(&mut content.pair, Err(FileProblem::Torn));
@@ -450,9 +485,9 @@ impl Held<'_> {
     /// about to save what it got for it.
     fn has_changed(&self, found: &Found) -> bool {
         let start = Instant::now();
-        let (mut pause, longest) = PAUSES;
+        let (mut pause, longest) = self.call.home.pauses();
         loop {
-            let now = self.call.store.read().ok().map(|now| now.refresh_token.digest());
+            let now = self.call.home.read().ok().map(|now| now.refresh_token.digest());
             if now.is_some() && now != found.content.digest() {
                 return true;
             }
@@ -465,10 +500,11 @@ impl Held<'_> {
     }
 
     fn keep_damaged(&self, content: &Content) -> Result<(), StoreError> {
-        let kept = self.files().keep_damaged(&content.bytes)?;
+        let Some(files) = self.files() else { return Ok(()) };
+        let kept = files.keep_damaged(&content.bytes)?;
         self.call.notices().warn(format_args!(
             "{} was damaged; what was in it is kept as {}",
-            self.call.store.place(),
+            self.call.home.place(),
             kept.display()
         ));
         Ok(())
@@ -491,12 +527,12 @@ impl Held<'_> {
         }
         let Some(pair) = found.pair(kept) else { return Came::NotThere };
         let content = &found.content;
-        match self.locked.replace(&content.bytes, &self.restored(pair, found), false) {
+        match self.locked.replace(&content.bytes, &self.restored(pair, found), false, None) {
             Ok(Replaced::Done) => {}
             Ok(Replaced::NotAsExpected) => return Came::NotAsExpected,
             Err(error) => return self.not_restored(kept, error, found, met),
         }
-        let (notices, creds, path) = (self.call.notices(), self.call.store.place(), &pair.path);
+        let (notices, creds, path) = (self.call.notices(), self.call.home.place(), &pair.path);
         let older = content.digest().filter(|token| *token != pair.spent);
         let older = older.or(content.digest().filter(|_| matches!(kept, Kept::Aside(_))));
         match older.and_then(|token| found.used_since(token)) {
@@ -551,60 +587,56 @@ impl Held<'_> {
         let credentials = Credentials::parse(merged, hosts).ok()?;
         self.call.notices().warn(format_args!(
             "the refresh token in {} is refused; trying the one that was set aside in {}",
-            self.call.store.place(),
+            self.call.home.place(),
             pair.path.display()
         ));
         Some(credentials)
     }
 
-    fn rehearse(&self, in_home: &Credentials, met: &mut Met) -> Came<'static, Digest> {
-        let (files, notices) = (self.files(), self.call.notices());
-        let was_open = is_open_to_others(&files.creds);
-        match self.locked.rehearse(in_home) {
-            Err(error) if error.is_taken() => return Came::LockLost,
-            Err(error) => return met.failed(error),
-            Ok(Written::NotAsExpected) => return Came::NotAsExpected,
-            Ok(Written::OverMount) => notices.warn(format_args!(
+    fn rehearse(
+        &self,
+        in_home: &Credentials,
+        sent: &Credentials,
+        met: &mut Met,
+    ) -> Came<'static, Digest> {
+        let creds = &self.call.home.files().creds;
+        let was_open = is_open_to_others(creds);
+        match self.locked.rehearse(in_home, sent) {
+            Ok(Rehearsed::Done) => {}
+            Ok(Rehearsed::NotAsExpected) => return Came::NotAsExpected,
+            Ok(Rehearsed::LockLost) => return Came::LockLost,
+            Ok(Rehearsed::OverMount) => self.call.notices().warn(format_args!(
                 "{} is a mount of its own: programs that use another mount do not see its lock; mount its folder instead",
-                files.creds.display()
+                creds.display()
             )),
-            Ok(Written::ByRename) => {}
+            Err(error) if error.is_refusal() => {
+                if in_home.refresh_token == sent.refresh_token {
+                    met.refused = Some(error);
+                }
+                return Came::InvalidGrant;
+            }
+            Err(error) => return met.failed(error),
         }
-        if was_open && !is_open_to_others(&files.creds) {
+        if was_open && !is_open_to_others(creds) {
             // In a clone every file is open to others: nobody meant that.
-            notices.inform(format_args!(
+            self.call.notices().inform(format_args!(
                 "other users of this machine could read {}; they no longer can",
-                self.call.store.place()
+                self.call.home.place()
             ));
         }
         Came::Done
-    }
-
-    /// Begins the journal; none if another program is at work.
-    fn begin(&self, sent: &Credentials) -> Result<Option<Journal>> {
-        let notices = self.call.notices();
-        match Journal::begin_under(self.locked.lock(), self.files(), sent) {
-            Ok(Some(journal)) => {
-                let endpoint = &sent.token_endpoint;
-                if !sent.is_issuer_familiar {
-                    notices.warn(format_args!(
-                        "the refresh token goes to {endpoint}, which is not a known authorization server"
-                    ));
-                }
-                notices.step(format_args!("refreshing the tokens at {endpoint}"));
-                Ok(Some(journal))
-            }
-            Ok(None) => Ok(None),
-            Err(error) if error.is_taken() => Ok(None),
-            Err(error) => Err(not_writable(error)),
-        }
     }
 }
 
 /// A token in use, with its journal.
 struct Using<'a> {
     held: &'a Held<'a>,
-    journal: &'a Journal,
+    /// None where the folder of a vault's pointer cannot be written.
+    journal: Option<Journal>,
+    /// When the refresh began, by the local clock.
+    time: LocalTime,
+    /// When the token was about to be claimed.
+    claimed: Option<Claimed>,
     current: &'a Current<'a>,
     found: &'a Found,
     start: Instant,
@@ -632,13 +664,27 @@ struct Received {
 impl<'a> Using<'a> {
     fn of(
         held: &'a Held<'a>,
-        journal: &'a Journal,
+        journal: Option<Journal>,
         current: &'a Current<'a>,
         found: &'a Found,
     ) -> Self {
-        let (lost, guard, received, now, refusal) = Default::default();
-        let (start, place) = (Instant::now(), (&held.files().journal).into());
-        Self { held, journal, current, found, start, lost, guard, received, now, refusal, place }
+        let time = journal.as_ref().map_or_else(LocalTime::now, |journal| journal.time);
+        let (start, place) = (Instant::now(), (&held.call.home.files().journal).into());
+        Self {
+            held,
+            journal,
+            time,
+            claimed: None,
+            current,
+            found,
+            start,
+            lost: None,
+            guard: None,
+            received: None,
+            now: None,
+            refusal: None,
+            place,
+        }
     }
 
     fn drive(mut self, run: &mut Run, met: &mut Met) {
@@ -648,18 +694,48 @@ impl<'a> Using<'a> {
         }
         met.lost = None;
         let mut spendable = Some(self.current.to_spend());
+        let mut has_said_so = false;
         loop {
             let came = match run.doing() {
-                Do::Send(deadline) => match spendable.take() {
-                    Some(token) => self.send(token, deadline, run, &mut spendable, met),
-                    None => Came::Outcome(Outcome::Refused),
-                },
+                // Of a token that is claimed: else it is held from within the send.
+                Do::HoldSignals => {
+                    self.guard = call.rotation.holds_signals.then(SignalGuard::new);
+                    Came::Done
+                }
+                Do::Claim => self.claim(met),
+                Do::Withhold => {
+                    let may_claim = self.held.locked.holds_claim() && !SignalGuard::is_pending();
+                    if may_claim { Came::Done } else { Came::LockLost }
+                }
+                Do::Withdraw { keeps_journal } => {
+                    let journal = self.journal.take().filter(|_| !keeps_journal);
+                    if let (Some(journal), Some(files)) = (journal, self.held.files()) {
+                        journal.withdraw(files);
+                    }
+                    self.held.locked.let_go();
+                    Came::Done
+                }
+                Do::Send(deadline) => {
+                    if !mem::replace(&mut has_said_so, true) {
+                        self.tell_of_sending();
+                        self.start = Instant::now();
+                    }
+                    let sent = spendable.take();
+                    match sent.map(|token| self.send(token, deadline, run, &mut spendable, met)) {
+                        Some(Some(came)) => came,
+                        // It was withheld.
+                        Some(None) => continue,
+                        None => Came::Outcome(Outcome::Refused),
+                    }
+                }
                 Do::FreeSignals => {
                     self.guard = None;
                     Came::Done
                 }
                 Do::Wait(Until::Paused(pause, deadline)) => {
-                    if Instant::now() + pause >= self.until(deadline) {
+                    // A signal ends the run once what is prepared is undone.
+                    let is_ending = self.lost.is_none() && SignalGuard::is_pending();
+                    if is_ending || Instant::now() + pause >= self.until(deadline) {
                         Came::TimeIsUp
                     } else {
                         if let Some(error) = met.lost.as_ref().or(met.last.as_ref()) {
@@ -689,33 +765,63 @@ impl<'a> Using<'a> {
                 Do::Replace { is_only_copy, .. } => self.commit(is_only_copy, met),
                 Do::SaveAside => self.save_aside(),
                 Do::Note { told, in_doubt } => {
-                    // Best effort: the note spares others the question, no more.
-                    let error = match told {
-                        Told::Lost => &met.lost,
-                        _ => &met.last,
-                    };
-                    let noted = error.as_ref().map(|error| self.journal.note(error, in_doubt));
-                    if matches!(noted, Some(Ok(()))) { Came::Done } else { Came::Failed }
+                    if told == Told::TooSlow {
+                        met.last = call.home.too_slow();
+                    }
+                    let error = if told == Told::Lost { &met.lost } else { &met.last };
+                    if let Some(error) = error {
+                        // Best effort: the note spares others the question, no more.
+                        drop(self.journal.as_ref().map(|it| it.note(error, in_doubt)));
+                        let token = &self.current.credentials.refresh_token;
+                        self.held.locked.note(error, token);
+                    }
+                    Came::Done
                 }
                 Do::NoteUnused { token } => {
                     let unused = self.received.as_ref().and_then(|it| it.unused.as_ref());
-                    let noted = unused.map(|error| self.journal.note_unused(error, &token));
-                    if matches!(noted, Some(Ok(()))) { Came::Done } else { Came::Failed }
+                    if let (Some(error), Some(journal)) = (unused, &self.journal) {
+                        let _ = journal.note_unused(error, &token);
+                    }
+                    Came::Done
                 }
                 Do::Close => {
                     run.next(Came::Done);
                     return;
                 }
                 Do::End(end) => return self.end(end, met),
-                doing => {
-                    let own = Some(self.journal.time);
-                    match self.held.beside(doing, self.found, own, met) {
-                        Some(came) => came,
-                        None => return,
-                    }
-                }
+                doing => match self.held.beside(doing, self.found, Some(self.time), met) {
+                    Some(came) => came,
+                    None => return,
+                },
             };
             run.next(came);
+        }
+    }
+
+    fn tell_of_sending(&self) {
+        let (notices, sent) = (self.held.call.notices(), &self.current.credentials);
+        let endpoint = &sent.token_endpoint;
+        if !sent.is_issuer_familiar {
+            notices.warn(format_args!(
+                "the refresh token goes to {endpoint}, which is not a known authorization server"
+            ));
+        }
+        notices.step(format_args!("refreshing the tokens at {endpoint}"));
+    }
+
+    fn claim(&mut self, met: &mut Met) -> Came<'static, Digest> {
+        let token = &self.current.credentials.refresh_token;
+        let can_wait = self.found.content.pair.as_ref().is_ok_and(Credentials::is_alive);
+        match self.held.locked.claim(token, self.claimed.is_none(), can_wait) {
+            Ok(Some(claimed)) => {
+                if self.claimed.is_none() && self.journal.is_none() {
+                    self.time = LocalTime::now();
+                }
+                self.claimed = Some(claimed);
+                Came::Done
+            }
+            Ok(None) => Came::LockLost,
+            Err(error) => met.failed(error),
         }
     }
 
@@ -735,8 +841,9 @@ impl<'a> Using<'a> {
         run: &mut Run,
         again: &mut Option<Spendable<'lock>>,
         met: &mut Met,
-    ) -> Came<'static, Digest> {
-        let (call, journal) = (self.held.call, self.journal);
+    ) -> Option<Came<'static, Digest>> {
+        let (call, journal, time) = (self.held.call, self.journal.as_ref(), self.time);
+        let claimed = self.claimed;
         let text = if call.rotation.holds_signals { HELD } else { WAITING };
         let patience = call.notices().after(SLOW, || Some(text.to_owned()));
         let until = self.until(deadline);
@@ -748,7 +855,9 @@ impl<'a> Using<'a> {
             until,
             || {
                 let mut run = run.borrow_mut();
-                if run.next(Came::Connected) == Do::HoldSignals {
+                let claimed = claimed.map(|claimed| claimed.elapsed());
+                let is_ending = SignalGuard::is_pending();
+                if run.next(Came::Connected { claimed, is_ending }) == Do::HoldSignals {
                     *guard = call.rotation.holds_signals.then(SignalGuard::new);
                     run.next(Came::Done);
                 }
@@ -757,7 +866,8 @@ impl<'a> Using<'a> {
             |body| {
                 let mut run = run.borrow_mut();
                 run.next(Came::Arrived);
-                let saved = journal.record(body);
+                let no_journal = || Err(io::Error::other("there is no journal here"));
+                let saved = journal.map_or_else(no_journal, |journal| journal.record(body));
                 run.next(if saved.is_ok() { Came::Done } else { Came::Failed });
                 saved
             },
@@ -768,7 +878,7 @@ impl<'a> Using<'a> {
         let came = match outcome {
             refresh::Outcome::Withheld(spendable) => {
                 *again = Some(spendable);
-                Outcome::NotSent { is_lasting: false }
+                return None;
             }
             refresh::Outcome::NotSent { reason, spendable } => {
                 met.last = Some(Error::auth_server_unreachable(url, &reason, in_doubt));
@@ -781,7 +891,7 @@ impl<'a> Using<'a> {
                 Outcome::Busy { wait }
             }
             refresh::Outcome::InvalidGrant { message } => {
-                return self.refused(message, in_doubt, met);
+                return Some(self.refused(message, in_doubt, met));
             }
             refresh::Outcome::Refused { status, message, by } => {
                 let error = Error::refresh_refused(url, status, &message, by, in_doubt);
@@ -790,12 +900,12 @@ impl<'a> Using<'a> {
             }
             refresh::Outcome::Received { body, saved, instead, again: once_more } => {
                 let hosts = &call.rotation.settings.hosts;
-                if let Some(response) = TokenResponse::parse(&body, journal.time, hosts) {
-                    return self.parsed(response, body, saved.is_ok());
+                if let Some(response) = TokenResponse::parse(&body, time, hosts) {
+                    return Some(self.parsed(response, body, saved.is_ok()));
                 }
                 match instead {
                     Instead::InvalidGrant { message } => {
-                        return self.refused(message, in_doubt, met);
+                        return Some(self.refused(message, in_doubt, met));
                     }
                     Instead::Error { message } => {
                         let what = format!("an error came in its place{}", after_colon(&message));
@@ -815,13 +925,13 @@ impl<'a> Using<'a> {
                 Outcome::InDoubt { wait }
             }
         };
-        Came::Outcome(came)
+        Some(Came::Outcome(came))
     }
 
     fn lose(&mut self, what: String, status: Option<u16>, met: &mut Met) {
         let call = self.held.call;
         let url = &self.current.credentials.token_endpoint;
-        let place = call.store.place();
+        let place = call.home.place();
         met.lost = Some(Error::response_lost(url, &what, status, &place, &call.page()));
         let at = self.lost.take().map_or_else(Instant::now, |(at, _)| at);
         self.lost = Some((at, what));
@@ -834,7 +944,7 @@ impl<'a> Using<'a> {
             Some((_, what)) => Some(what.as_str()),
             None => in_doubt.then_some("an earlier run was interrupted, or lost the response"),
         };
-        let (creds, page) = (call.store.place(), call.page());
+        let (creds, page) = (call.home.place(), call.page());
         let error =
             || Error::tokens_refused(&pair.token_endpoint, message.clone(), &creds, &page, lost);
         if self.found.content.digest() == Some(pair.refresh_token.digest()) {
@@ -853,7 +963,7 @@ impl<'a> Using<'a> {
         let call = self.held.call;
         let next = response.next(&self.current.credentials.refresh_token.digest());
         let is_usable = response.claims().is_ok();
-        let unused = self.unused(&response, &call.store.place(), Some(&call.page()));
+        let unused = self.unused(&response, &call.home.place(), Some(&call.page()));
         self.received = Some(Received { response, body, is_saved, unused });
         Came::Parsed { next, is_usable }
     }
@@ -884,7 +994,8 @@ impl<'a> Using<'a> {
         let base = Document::parse(base).unwrap_or_default();
         let sent = &self.current.credentials.refresh_token;
         let bytes = received.response.merge_into(base, Some(sent)).to_bytes();
-        let replaced = self.held.locked.replace(&now.bytes, &bytes, is_only_copy);
+        let unused = received.unused.as_ref();
+        let replaced = self.held.locked.replace(&now.bytes, &bytes, is_only_copy, unused);
         let token = match Credentials::parse(bytes, &call.rotation.settings.hosts) {
             Ok(pair) => pair.access_token,
             // It was made of parts that were checked.
@@ -893,7 +1004,7 @@ impl<'a> Using<'a> {
         met.fresh = Some(Fresh { token, is_new: true });
         match replaced {
             Ok(Replaced::Done) => {
-                let place = call.store.place();
+                let place = call.home.place();
                 call.notices().step(format_args!("the new tokens are saved in {place}"));
                 Came::Done
             }
@@ -908,9 +1019,9 @@ impl<'a> Using<'a> {
     /// Saves the response in a file of its own.
     fn save_aside(&mut self) -> Came<'static, Digest> {
         let Some(received) = &self.received else { return Came::Failed };
-        match self.journal.save_aside(self.held.files(), &received.body) {
-            Ok(path) => {
-                self.place = Place::File(path);
+        match self.held.locked.save_aside(self.journal.as_ref(), &received.body) {
+            Ok(place) => {
+                self.place = place;
                 Came::Done
             }
             Err(StoreError { place, source }) => {
@@ -927,9 +1038,9 @@ impl<'a> Using<'a> {
     /// Puts the end into words.
     fn end(mut self, End { told, .. }: End<Digest>, met: &mut Met) {
         let call = self.held.call;
-        let place = call.store.place();
+        let place = call.home.place();
         let changing = || StoreError {
-            place: call.store.place(),
+            place: call.home.place(),
             source: io::Error::other("another program keeps changing it"),
         };
         let unused = self.received.as_mut().and_then(|received| received.unused.take());

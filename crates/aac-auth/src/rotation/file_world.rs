@@ -10,12 +10,13 @@
 
 use crate::rotation::attempts::Outcome;
 use crate::rotation::machine::{
-    Access, Bounds, Came, Do, End, Kept, Pair, Refresh, Says, Seen, Told, Until,
+    Access, Bounds, Came, Do, End, HomeKind, Kept, Pair, Refresh, Says, Seen, Told, Until,
 };
 use crate::rotation::mutants::{Driven, Mutation, Sites};
 use crate::rotation::recovery::{JournalState, Note, Now, Saved, State};
 use crate::rotation::walk::{self, Fold, Model, NOBODY, PROGRAMS, Walked, walk};
 use crate::store::spent::{Link, SpentTokens};
+use crate::store::vault::protocol::Holder;
 use crate::tokens::claims::LocalTime;
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -87,7 +88,7 @@ pub(super) const PLAIN: Rules = Rules {
     has_text: false,
     has_signals: false,
     is_immutable: false,
-    bounds: Bounds { rounds: None, looks: None },
+    bounds: Bounds { home: HomeKind::File, rounds: None, looks: None },
     mutation: None,
 };
 
@@ -736,7 +737,12 @@ impl Explorer {
         match doing {
             Do::Read => {
                 let will_do = has(world.fresh, world.creds.token());
-                self.goes_on(next, index, "", Came::Read { will_do });
+                self.goes_on(
+                    next,
+                    index,
+                    "",
+                    Came::Read { will_do, holder: Holder::None, is_saved_here: false },
+                );
             }
             Do::Lock { if_unused } => {
                 if world.is_locked() || if_unused && world.is_journal_in_use() {
@@ -886,7 +892,12 @@ impl Explorer {
                 }
             }
             Do::Send(_) => {
-                self.goes_on(next, index, "connected", Came::Connected);
+                self.goes_on(
+                    next,
+                    index,
+                    "connected",
+                    Came::Connected { claimed: None, is_ending: false },
+                );
                 if can_fail {
                     let outcome = Outcome::NotSent { is_lasting: true };
                     self.goes_on(failed, index, "not sent, for good", Came::Outcome(outcome));
@@ -964,6 +975,9 @@ impl Explorer {
                 }
             }
             Do::NoteUnused { .. } => does_or_fails!(),
+            Do::Claim | Do::Prove | Do::Withhold | Do::Withdraw { .. } | Do::Refuse => {
+                unreachable!("{doing:?} is for a vault")
+            }
             Do::Close => {
                 next.program(index).journal = Held::No;
                 next.program(index).holds_signals = false;
@@ -1039,6 +1053,7 @@ impl Explorer {
             state,
             access: (token != NONE).then_some(access),
             account: Some(account(&self.rules, family(token))),
+            in_doubt: false,
             is_damaged: token == NONE && !is_torn && world.creds != Creds::Nothing,
             running_for: if program.has_news { 2 } else { 0 },
         };
@@ -1153,7 +1168,7 @@ pub(super) fn explore(rules: Rules) -> (Explorer, Walked) {
 pub(super) fn worlds() -> [(&'static str, Rules); 15] {
     let set_aside = Rules { is_set_aside: true, ..PLAIN };
     let three = Rules { programs: 3, faults: 1, runs: 4, ..PLAIN };
-    let bounds = Bounds { rounds: Some(2), looks: Some(2) };
+    let bounds = Bounds { home: HomeKind::File, rounds: Some(2), looks: Some(2) };
     [
         ("two programs", PLAIN),
         ("two, with a grace period", Rules { has_grace: true, ..PLAIN }),
@@ -1209,5 +1224,12 @@ fn every_run_keeps_the_promises() {
     // Nothing is kept because nothing happens, and nothing is excused that need not be.
     assert_eq!(excused.into_inner(), ALL_EXCUSES, "an excuse that nothing needs");
     // What a token without an access token of use comes to, the worlds do not model.
-    kinds.into_inner().unwrap().assert_all_but(&["NoteUnused"]);
+    kinds.into_inner().unwrap().assert_all_but(&[
+        "NoteUnused",
+        "Claim",
+        "Prove",
+        "Withhold",
+        "Withdraw",
+        "Refuse",
+    ]);
 }

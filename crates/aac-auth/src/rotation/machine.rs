@@ -16,7 +16,11 @@ use crate::rotation::recovery::{
     Commit, JournalState, Now, Recovery, Saved, State, commit, decide, is_kept, is_news,
     may_replace,
 };
+use crate::store::vault::protocol::{Holder, may_recover, may_send};
 use std::time::Duration;
+
+/// How often in a row a token is claimed again because it could not be sent soon enough.
+const MOST_LATE: u8 = 2;
 
 /// What to do. `if_held`: only while the lock file still has its name. `if_same`: only while the home holds
 /// what was seen last.
@@ -62,12 +66,18 @@ pub(crate) enum Do<N> {
         token: N,
         if_held: bool,
     },
+    /// Claim the token, for all machines.
+    Claim,
+    /// Write what was read, to see whether that is the newest version.
+    Prove,
     /// Connect, for the first time with this token on its way or once more.
     Send(Deadline),
     /// From within the send, once connected: hold signals.
     HoldSignals,
     /// From within the send: let the token leave.
     Go,
+    /// From within the send: keep the token.
+    Withhold,
     FreeSignals,
     /// Save the response as it came.
     Save,
@@ -86,6 +96,12 @@ pub(crate) enum Do<N> {
     NoteUnused {
         token: N,
     },
+    /// Leave no trace of a token that was not sent; the journal may tell of an earlier one.
+    Withdraw {
+        keeps_journal: bool,
+    },
+    /// Note that the token in the home is dead, for all machines.
+    Refuse,
     /// Let go of the journal, and of signals.
     Close,
     /// Let go of the lock, and of all that is held under it.
@@ -183,6 +199,8 @@ pub(crate) enum Told {
     Changing,
     /// The token is dead, and so are those that were set aside.
     Dead,
+    /// The token could not be sent soon enough after its claim.
+    TooSlow,
     /// The response was lost: graver than what came later.
     Lost,
     /// The error of the last effect.
@@ -202,12 +220,20 @@ pub(crate) enum Came<'a, N> {
     NotAsExpected,
     NotThere,
     TimeIsUp,
-    /// Whether the token in the home will do.
+    /// Whether the token in the home will do; who claims it; and whether this machine has saved what came of
+    /// it.
     Read {
         will_do: bool,
+        holder: Holder,
+        is_saved_here: bool,
     },
     Looked(Seen<'a, N>),
-    Connected,
+    /// How long ago the claim was about to be written, if there is one, by the clock that stops while the machine
+    /// sleeps, and by the one that is set; and whether a signal ends the run.
+    Connected {
+        claimed: Option<(Duration, Option<Duration>)>,
+        is_ending: bool,
+    },
     Arrived,
     InvalidGrant,
     /// An attempt without a response of use.
@@ -227,6 +253,8 @@ pub(crate) struct Seen<'a, N> {
     /// The access token in the home; none if its pair is not whole.
     pub(crate) access: Option<Access>,
     pub(crate) account: Option<N>,
+    /// Whether another program may have used the token, as the home says.
+    pub(crate) in_doubt: bool,
     /// Whether the home holds text without a token, which is not a torn write of ours.
     pub(crate) is_damaged: bool,
     /// For how long this call has been running, in milliseconds.
@@ -243,10 +271,19 @@ pub(crate) enum Access {
 /// How often something may change under the run before it gives up; none counts in most of the worlds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Bounds {
+    pub(crate) home: HomeKind,
     /// Looks under one lock.
     pub(crate) rounds: Option<u8>,
     /// Looks at the home before a commit.
     pub(crate) looks: Option<u8>,
+}
+
+/// What the steps depend on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum HomeKind {
+    File,
+    /// A token is claimed before it is sent, a journal is not needed, and notes are for all machines.
+    Vault,
 }
 
 /// A run, from its first look at the home to its end.
@@ -283,6 +320,10 @@ struct Using<N> {
     aside: Option<Pair<N>>,
     /// An earlier run may have used it.
     was_in_doubt: bool,
+    /// Nothing but the journal that is there tells so.
+    keeps_journal: bool,
+    /// How often in a row it was withheld.
+    late: u8,
     attempts: Attempts,
     pause: Duration,
     holds_signals: bool,
@@ -328,6 +369,8 @@ enum Step {
     RecordUsed,
     RemoveUsed,
     Note,
+    Refuse,
+    Withdraw,
     Close,
 }
 
@@ -350,6 +393,7 @@ enum Then {
     /// The same round.
     GoOnLooking,
     Change,
+    LetGo,
     End(Told),
 }
 
@@ -392,6 +436,8 @@ const LEAVE_UNSAVED: &[(Step, Or)] = &[
 
 // What this run has not got.
 const FAIL: &[(Step, Or)] = &[(Step::Note, Or::GoOn)];
+const REFUSE: &[(Step, Or)] = &[(Step::Refuse, Or::GoOn)];
+const WITHDRAW: &[(Step, Or)] = &[(Step::Withdraw, Or::GoOn)];
 const REFUSED: &[(Step, Or)] = &[
     (Step::Note, Or::GoOn),
     (Step::Close, Or::GoOn),
@@ -429,10 +475,14 @@ impl<N: Copy + Eq> Refresh<N> {
     /// Its turn, and what is found then.
     fn after(&mut self, came: Came<'_, N>) -> Do<N> {
         match (self.doing, came) {
-            (Do::Read, Came::Read { will_do: true }) => self.end(Told::Found),
-            (Do::Read, Came::Read { will_do: false }) => Do::Lock { if_unused: true },
+            (Do::Read, Came::Read { will_do: true, .. }) => self.end(Told::Found),
+            (Do::Read, Came::Read { holder, is_saved_here, .. })
+                if may_recover(holder, is_saved_here) =>
+            {
+                Do::Lock { if_unused: true }
+            }
             (Do::Lock { .. }, Came::Done) => self.look(),
-            (Do::Lock { .. }, Came::Taken) | (Do::LetGo, _) => {
+            (Do::Read, Came::Read { .. }) | (Do::Lock { .. }, Came::Taken) | (Do::LetGo, _) => {
                 self.has_waited = true;
                 Do::Wait(Until::Turn)
             }
@@ -446,6 +496,9 @@ impl<N: Copy + Eq> Refresh<N> {
             // Another program is at work on the home.
             (Do::Wait(Until::Changed), Came::NotAsExpected) => self.look(),
             (Do::Wait(Until::Changed), Came::TimeIsUp) => Do::Look,
+            (Do::Prove, Came::Done) => self.end(Told::OlderCopy),
+            (Do::Prove, Came::NotAsExpected) => self.look(),
+            (Do::Prove, Came::Failed) => self.end(Told::Failed),
             (Do::End(_), Came::LockLost) => self.let_go(),
             (doing, _) => self.unexpected(doing),
         }
@@ -489,6 +542,8 @@ impl<N: Copy + Eq> Refresh<N> {
                 let kept = Kept::Aside(of(&pair));
                 self.about(restore, Then::Look, kept, of_pair(kept))
             }
+            // The newer pair may be there by now.
+            (Recovery::OlderCopy, _) if self.bounds.home == HomeKind::Vault => Do::Prove,
             (Recovery::OlderCopy, _) => self.end(Told::OlderCopy),
             (Recovery::SeveralAccounts, _) => self.end(Told::SeveralAccounts),
             (recovery @ (Recovery::Nothing(_) | Recovery::Report), _) => {
@@ -520,7 +575,8 @@ impl<N: Copy + Eq> Refresh<N> {
                             }
                             _ => {
                                 self.refused = None;
-                                self.use_token(token, token, None, prior.in_doubt)
+                                let in_doubt = prior.in_doubt || seen.in_doubt;
+                                self.use_token(token, token, None, in_doubt, prior.in_doubt)
                             }
                         }
                     }
@@ -533,10 +589,13 @@ impl<N: Copy + Eq> Refresh<N> {
 
     /// The token in the home is dead: a pair of the same account that was set aside may do.
     fn use_in_place_of(&mut self, token: N, pair: Option<Pair<N>>) -> Do<N> {
-        let Some(pair) = pair else { return self.end(Told::Dead) };
+        let Some(pair) = pair else {
+            let steps = if self.bounds.home == HomeKind::Vault { REFUSE } else { &[] };
+            return self.tail(steps, Then::End(Told::Dead), None, None);
+        };
         self.refused = Some(Refused { token, tried: Some(pair) });
         // No journal is left that would tell whether an earlier run has used it.
-        self.use_token(pair.next, token, Some(pair), true)
+        self.use_token(pair.next, token, Some(pair), true, true)
     }
 
     fn use_token(
@@ -545,15 +604,18 @@ impl<N: Copy + Eq> Refresh<N> {
         in_home: N,
         aside: Option<Pair<N>>,
         was_in_doubt: bool,
+        keeps_journal: bool,
     ) -> Do<N> {
         let attempts = Attempts::default();
-        let (pause, next, looks) = (Duration::ZERO, None, 0);
+        let (pause, next, looks, late) = (Duration::ZERO, None, 0, 0);
         let (holds_signals, is_saved) = (false, false);
         self.using = Some(Using {
             token,
             in_home,
             aside,
             was_in_doubt,
+            keeps_journal,
+            late,
             attempts,
             pause,
             holds_signals,
@@ -566,7 +628,7 @@ impl<N: Copy + Eq> Refresh<N> {
 
     /// A token is used: from the rehearsal to the response.
     fn after_use(&mut self, mut using: Using<N>, came: Came<'_, N>) -> Do<N> {
-        let token = using.token;
+        let (token, home) = (using.token, self.bounds.home);
         match (self.doing, came) {
             (Do::Rehearse { .. }, Came::Done) => Do::Begin { token, if_held: true },
             (Do::Rehearse { .. }, Came::NotAsExpected) => self.look(),
@@ -576,25 +638,64 @@ impl<N: Copy + Eq> Refresh<N> {
                 Do::Look
             }
             (Do::Rehearse { .. } | Do::Begin { .. }, Came::LockLost) => self.let_go(),
-            (Do::Rehearse { .. } | Do::Begin { .. }, Came::Failed) => {
+            // Another program was told so.
+            (Do::Rehearse { .. }, Came::InvalidGrant) if using.aside.is_none() => {
+                self.refused = Some(Refused { token, tried: None });
+                self.using = None;
+                Do::Look
+            }
+            (Do::Rehearse { .. }, Came::InvalidGrant) => {
+                self.tail(&REFUSED[2..], Then::GoOnLooking, None, Some(using.says()))
+            }
+            (Do::Rehearse { .. }, Came::Failed) => {
                 self.end_saying(Told::Failed, using.says(), true)
             }
-            (Do::Begin { .. }, Came::Done) => Do::Send(Deadline::First),
-            // Until now a signal ends the run, and the lock with it.
-            (Do::Send(_), Came::Connected) if !using.holds_signals => Do::HoldSignals,
-            (Do::Send(_), Came::Connected) => Do::Go,
+            (Do::Begin { .. }, Came::Failed) if home == HomeKind::File => {
+                self.end_saying(Told::Failed, using.says(), true)
+            }
+            (Do::Begin { .. }, Came::Done) if home == HomeKind::File => Do::Send(Deadline::First),
+            // A claim that its holder leaves behind lets all others wait.
+            (Do::Begin { .. }, _) => Do::HoldSignals,
             (Do::HoldSignals, _) => {
                 using.holds_signals = true;
                 self.using = Some(using);
-                Do::Go
+                if home == HomeKind::File { Do::Go } else { Do::Claim }
             }
+            (Do::Claim, Came::Done) => Do::Send(using.deadline()),
+            (Do::Claim, Came::Failed) if using.late == 0 => {
+                self.leave(&using, Then::End(Told::Failed))
+            }
+            (Do::Claim | Do::Withhold, Came::LockLost | Came::Failed) => {
+                match using.attempts.is_in_doubt() {
+                    true => self.fail(&using, Told::Lost),
+                    false => self.leave(&using, Then::LetGo),
+                }
+            }
+            // The claim is too old, so that another may be about to take over.
+            (Do::Withhold, _) if using.late >= MOST_LATE => self.fail(&using, Told::TooSlow),
+            (Do::Withhold, _) => {
+                self.using = Some(Using { late: using.late + 1, ..using });
+                Do::Claim
+            }
+            (Do::Send(_), Came::Connected { claimed, is_ending }) => match claimed {
+                // Until now a signal ends the run, and the lock with it.
+                None if !using.holds_signals => Do::HoldSignals,
+                Some((monotonic, wall)) if is_ending || !may_send(monotonic, wall) => Do::Withhold,
+                _ => {
+                    self.using = Some(Using { late: 0, ..using });
+                    Do::Go
+                }
+            },
             (Do::Send(_) | Do::Go | Do::Parse, Came::Outcome(outcome)) => {
                 let next = using.attempts.next(outcome);
                 self.using = Some(using);
-                let Next::SendAfter(pause) = next else { return self.fail(&using) };
+                let Next::SendAfter(pause) = next else {
+                    return self.fail(&using, Told::Failed);
+                };
                 self.using = Some(Using { pause, ..using });
                 // Nothing is on its way: a signal that came meanwhile ends the run now.
-                match using.holds_signals && !using.attempts.is_in_doubt() {
+                let is_claimed = home == HomeKind::Vault;
+                match using.holds_signals && !using.attempts.is_in_doubt() && !is_claimed {
                     true => Do::FreeSignals,
                     false => Do::Wait(Until::Paused(pause, using.deadline())),
                 }
@@ -604,7 +705,7 @@ impl<N: Copy + Eq> Refresh<N> {
                 Do::Wait(Until::Paused(using.pause, using.deadline()))
             }
             (Do::Wait(Until::Paused(..)), Came::Done) => Do::Send(using.deadline()),
-            (Do::Wait(Until::Paused(..)), Came::TimeIsUp) => self.fail(&using),
+            (Do::Wait(Until::Paused(..)), Came::TimeIsUp) => self.fail(&using, Told::Failed),
             (Do::Go | Do::Parse, Came::InvalidGrant) => {
                 let says = Some(using.says());
                 match using.aside {
@@ -666,9 +767,14 @@ impl<N: Copy + Eq> Refresh<N> {
     }
 
     /// The token may have been used, or not; whoever waits is told.
-    fn fail(&mut self, using: &Using<N>) -> Do<N> {
-        let told = if using.attempts.is_in_doubt() { Told::Lost } else { Told::Failed };
+    fn fail(&mut self, using: &Using<N>, told: Told) -> Do<N> {
+        let told = if using.attempts.is_in_doubt() { Told::Lost } else { told };
         self.tail(FAIL, Then::End(told), None, Some(using.says()))
+    }
+
+    /// Leaves no trace of a token that was not sent.
+    fn leave(&mut self, using: &Using<N>, then: Then) -> Do<N> {
+        self.tail(WITHDRAW, then, None, Some(using.says()))
     }
 
     fn received(&self) -> Option<Kept<N>> {
@@ -707,6 +813,7 @@ impl<N: Copy + Eq> Refresh<N> {
                 self.using = None;
                 Do::Look
             }
+            Then::LetGo => self.let_go(),
             Then::Change => {
                 self.using = None;
                 Do::Wait(Until::Changed)
@@ -736,7 +843,8 @@ impl<N: Copy + Eq> Refresh<N> {
                 Do::Replace { what: tail.about?, if_held: false, if_same: true, is_only_copy }
             }
             Step::Forget => match self.using?.next? {
-                (token, false) => Do::NoteUnused { token },
+                // In a vault the commit has told it, to all machines.
+                (token, false) if self.bounds.home == HomeKind::File => Do::NoteUnused { token },
                 _ => Do::Remove { what: tail.about?, if_held: false },
             },
             Step::SaveAside => Do::SaveAside,
@@ -746,6 +854,8 @@ impl<N: Copy + Eq> Refresh<N> {
                 let told = if let Then::End(told) = tail.then { told } else { Told::Dead };
                 Do::Note { told, in_doubt: tail.says?.in_doubt }
             }
+            Step::Refuse => Do::Refuse,
+            Step::Withdraw => Do::Withdraw { keeps_journal: self.using?.keeps_journal },
             Step::Close => Do::Close,
         })
     }

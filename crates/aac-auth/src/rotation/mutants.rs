@@ -8,6 +8,7 @@ use crate::rotation::file_world::{self, Rules};
 use crate::rotation::machine::{Came, Do, End, Kept, Refresh, Until};
 use crate::rotation::recovery::Now;
 use crate::rotation::walk::Hashing;
+use crate::store::vault::protocol::Holder;
 use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 use std::hash::Hash;
@@ -71,7 +72,7 @@ impl Sites {
 }
 
 /// All that [`kind`] says.
-const KINDS: [Kind; 29] = [
+const KINDS: [Kind; 34] = [
     "Read",
     "Lock",
     "Wait for a turn",
@@ -98,6 +99,11 @@ const KINDS: [Kind; 29] = [
     "SaveAside",
     "Note",
     "NoteUnused",
+    "Claim",
+    "Prove",
+    "Withhold",
+    "Withdraw",
+    "Refuse",
     "Close",
     "LetGo",
     "End",
@@ -131,6 +137,11 @@ fn kind<N>(doing: &Do<N>) -> Kind {
         Do::SaveAside => "SaveAside",
         Do::Note { .. } => "Note",
         Do::NoteUnused { .. } => "NoteUnused",
+        Do::Claim => "Claim",
+        Do::Prove => "Prove",
+        Do::Withhold => "Withhold",
+        Do::Withdraw { .. } => "Withdraw",
+        Do::Refuse => "Refuse",
         Do::Close => "Close",
         Do::LetGo => "LetGo",
         Do::End(_) => "End",
@@ -236,8 +247,8 @@ impl<N: Copy + Eq> Driven<N> {
 fn well<N: Copy>(doing: &Do<N>, in_home: N) -> Option<Came<'static, N>> {
     match doing {
         Do::Look | Do::Go | Do::Parse | Do::End(_) => None,
-        Do::Read => Some(Came::Read { will_do: false }),
-        Do::Send(_) => Some(Came::Connected),
+        Do::Read => Some(Came::Read { will_do: false, holder: Holder::None, is_saved_here: false }),
+        Do::Send(_) => Some(Came::Connected { claimed: None, is_ending: false }),
         Do::LookAgain => Some(Came::Now(Now::Token(in_home))),
         Do::Wait(Until::Changed) => Some(Came::TimeIsUp),
         _ => Some(Came::Done),
@@ -255,8 +266,10 @@ fn lasting<N: Copy>(came: Came<'_, N>) -> Option<Came<'static, N>> {
         Came::NotAsExpected => Came::NotAsExpected,
         Came::NotThere => Came::NotThere,
         Came::TimeIsUp => Came::TimeIsUp,
-        Came::Read { will_do } => Came::Read { will_do },
-        Came::Connected => Came::Connected,
+        Came::Read { will_do, holder, is_saved_here } => {
+            Came::Read { will_do, holder, is_saved_here }
+        }
+        Came::Connected { claimed, is_ending } => Came::Connected { claimed, is_ending },
         Came::Arrived => Came::Arrived,
         Came::InvalidGrant => Came::InvalidGrant,
         Came::Outcome(outcome) => Came::Outcome(outcome),

@@ -1,15 +1,16 @@
 //! Holds the tables of ROTATION.md to the machine: their last column is what it does.
 
 use crate::rotation::attempts::Outcome;
-use crate::rotation::machine::{Access, Bounds, Came, Do, Refresh, Seen, Until};
+use crate::rotation::machine::{Access, Bounds, Came, Do, HomeKind, Refresh, Seen, Until};
 use crate::rotation::recovery::{JournalState, Note, Saved, State};
 use crate::store::spent::{Link, SpentTokens};
+use crate::store::vault::protocol::Holder;
 use crate::tokens::claims::LocalTime;
 
 type Name = &'static str;
 
 const ROTATION: &str = include_str!("../../ROTATION.md");
-const BOUNDS: Bounds = Bounds { rounds: Some(10), looks: Some(100) };
+const BOUNDS: Bounds = Bounds { home: HomeKind::File, rounds: Some(10), looks: Some(100) };
 
 /// What is found: the home's token, the journal, the pairs set aside, and the record.
 #[derive(Clone, Copy)]
@@ -79,7 +80,7 @@ fn steps(run: &mut Refresh<Name>, came: Came<'_, Name>) -> String {
 
 fn run(has_waited: bool) -> Refresh<Name> {
     let mut run = Refresh::new(BOUNDS, has_waited);
-    run.next(Came::Read { will_do: false });
+    run.next(Came::Read { will_do: false, holder: Holder::None, is_saved_here: false });
     run.next(Came::Done);
     assert_eq!(run.doing(), Do::Look);
     run
@@ -105,7 +106,7 @@ fn steps_after_look(found: Found) -> String {
     };
     let access = found.creds.map(|_| found.access);
     let (account, is_damaged) = (Some("me"), found.is_damaged);
-    let seen = Seen { state, access, account, is_damaged, running_for: 1000 };
+    let seen = Seen { state, access, account, in_doubt: false, is_damaged, running_for: 1000 };
     steps(&mut run(found.has_waited), Came::Looked(seen))
 }
 
@@ -178,7 +179,8 @@ fn how_often_a_token_is_sent() {
         let (owner, journal) = (None, JournalState::None);
         let state = State { creds: Some("T"), owner, journal, set_aside: &[], spent: &spent };
         let (access, account) = (Some(Access::Stale), None);
-        let seen = Seen { state, access, account, is_damaged: false, running_for: 0 };
+        let seen =
+            Seen { state, access, account, in_doubt: false, is_damaged: false, running_for: 0 };
         run.next(Came::Looked(seen));
         let mut steps = Vec::new();
         let mut came = came.iter().copied();
@@ -190,12 +192,12 @@ fn how_often_a_token_is_sent() {
                     steps.push(name(&doing));
                     match came.clone().next() {
                         Some(Came::Outcome(Outcome::NotSent { .. })) => came.next(),
-                        _ => Some(Came::Connected),
+                        _ => Some(Came::Connected { claimed: None, is_ending: false }),
                     }
                 }
                 Do::Send(_) => match came.clone().next() {
                     Some(Came::Outcome(Outcome::NotSent { .. })) => came.next(),
-                    _ => Some(Came::Connected),
+                    _ => Some(Came::Connected { claimed: None, is_ending: false }),
                 },
                 Do::Go | Do::Parse => came.next(),
                 Do::LookAgain => Some(Came::Now(crate::rotation::recovery::Now::Token("T"))),

@@ -6,10 +6,11 @@ use crate::error::place::Place;
 use crate::error::{Error, FileProblem, Result};
 use crate::platform;
 use crate::store::folder::{Files, Written};
+use crate::store::home::Rehearsed;
 use crate::store::journal::Found;
 use crate::store::lock::Lock;
 use crate::store::saved::SavedPair;
-use crate::store::{Content, Exclusive, Replaced, StoreError, Unusable};
+use crate::store::{Content, Replaced, StoreError, Unusable};
 use crate::tokens::credentials::Credentials;
 use std::fs;
 use std::io;
@@ -86,8 +87,9 @@ pub(crate) struct Locked<'a> {
 }
 
 impl Locked<'_> {
-    pub(crate) fn lock(&self) -> &Lock {
-        &self.lock
+    /// The files beside creds.json, and the lock.
+    pub(crate) fn files(&self) -> (&Files, &Lock) {
+        (&self.store.files, &self.lock)
     }
 
     /// Whether other programs still see the lock.
@@ -128,11 +130,17 @@ impl Locked<'_> {
 
     /// Replaces creds.json by a copy of itself while nothing is sent: a read-only folder, a full disk, an
     /// immutable file or a wrong owner shows up here, and not when the response is there.
-    pub(crate) fn rehearse(&self, current: &Credentials) -> Result<Written> {
+    pub(crate) fn rehearse(&self, current: &Credentials) -> Result<Rehearsed> {
         let files = &self.store.files;
         files.check().map_err(not_writable)?;
-        let replaced = files.replace(&current.bytes, &current.bytes);
-        replaced.map_err(|error| not_writable(self.store.as_who_may_not(error)))
+        match files.replace(&current.bytes, &current.bytes) {
+            Ok(Written::ByRename) => Ok(Rehearsed::Done),
+            Ok(Written::OverMount) => Ok(Rehearsed::OverMount),
+            Ok(Written::NotAsExpected) => Ok(Rehearsed::NotAsExpected),
+            // Another program is at work on it.
+            Err(error) if error.is_taken() => Ok(Rehearsed::LockLost),
+            Err(error) => Err(not_writable(self.store.as_who_may_not(error))),
+        }
     }
 
     /// Replaces creds.json, if that still is `old`. `is_only_copy`: no other place has what is written.
@@ -154,8 +162,6 @@ impl Locked<'_> {
         })
     }
 }
-
-impl Exclusive for Locked<'_> {}
 
 /// Whether every user of this machine can read or write creds.json.
 pub(crate) fn is_open_to_others(path: &Path) -> bool {

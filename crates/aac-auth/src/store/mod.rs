@@ -5,6 +5,7 @@
 
 pub(crate) mod file_store;
 pub(crate) mod folder;
+pub(crate) mod home;
 pub(crate) mod journal;
 pub(crate) mod lock;
 pub(crate) mod saved;
