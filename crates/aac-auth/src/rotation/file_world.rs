@@ -427,6 +427,8 @@ impl World {
 pub(super) struct Explorer {
     rules: Rules,
     pub(super) sites: Sites,
+    /// Whether the rule that is broken was come across.
+    pub(super) has_acted: bool,
     /// Which excuses were needed.
     excused: Excuses,
     steps: Vec<Step>,
@@ -457,7 +459,7 @@ impl Model for Explorer {
 
 impl Explorer {
     fn new(rules: Rules) -> Self {
-        Self { rules, sites: Sites::default(), excused: 0, steps: Vec::new() }
+        Self { rules, sites: Sites::default(), has_acted: false, excused: 0, steps: Vec::new() }
     }
 
     fn all_steps(&mut self, world: &World) {
@@ -669,7 +671,7 @@ impl Explorer {
         let program = next.program(index);
         let doing = program.driven.doing();
         let seen = program.seen.token();
-        program.driven.next(came, mutation, seen);
+        self.has_acted |= program.driven.next(came, mutation, seen);
         let then = program.driven.doing();
         self.sites.note(doing, then);
         let has_failed = match doing {

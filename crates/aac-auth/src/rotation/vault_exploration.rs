@@ -3,8 +3,8 @@
 //! and are applied later, or never.
 //!
 //! The world is made of small numbers: the versions of a secret, an authorization server, a journal for
-//! each machine, and programs that take the steps of `store/vault` and of this folder in their order. What
-//! they decide, the product's own functions decide. A step that breaks a promise ends the exploration,
+//! each machine, and programs that take the steps of `machine` in their order. They are a twin of it, and not
+//! yet the machine itself. What they decide, the product's own functions decide. A step that breaks a promise ends the exploration,
 //! with the shortest way to it. What cannot be promised is collected. See "The vault, explored" in
 //! ROTATION.md, beside this crate's Cargo.toml.
 //!
