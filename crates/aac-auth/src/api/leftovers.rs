@@ -84,7 +84,7 @@ impl Evidence<'_> {
         let hosts = &self.settings.hosts;
         match journal.and_then(|journal| SavedPair::of(path, &journal, hosts)) {
             None => "set aside, and holds no tokens".to_owned(),
-            Some(pair) if self.saved.spent.newest(&pair.next).is_some() => {
+            Some(pair) if self.saved.spent.newest(pair.next).is_some() => {
                 "tokens that were set aside and have been used since; the next refresh removes them"
                     .to_owned()
             }

@@ -10,11 +10,12 @@ use crate::error::place::Place;
 use crate::error::{Error, FileProblem, Result, make_new};
 use crate::platform;
 use crate::rotation::findings;
-use crate::rotation::recovery::{PriorAttempt, Recovery};
+use crate::rotation::recovery::{self, PriorAttempt, Recovery, Saved};
+use crate::store::Unusable;
 use crate::store::file_store;
 use crate::store::folder::Files;
+use crate::store::journal::Failure;
 use crate::store::saved::SavedPairs;
-use crate::store::{Store, Unusable};
 use crate::tokens::claims::{Claims, LocalTime};
 use crate::tokens::credentials::{Credentials, lone_refresh_token};
 use crate::tokens::secret::{AccessToken, Digest, redact};
@@ -318,25 +319,34 @@ impl Evidence<'_> {
     ) -> Option<Verdict> {
         let journal = self.saved.journal.as_ref().and_then(|journal| journal.spent.as_ref());
         let is_of_another = journal.is_some() && journal != token;
-        match findings::decide(self.saved, pair, token, owner.filter(|_| token.is_none())) {
+        let set_aside: Vec<_> = self.saved.set_aside.iter().map(Saved::from).collect();
+        let owner = owner.filter(|_| token.is_none());
+        let state = findings::beside(self.saved, &set_aside, pair, token.copied(), owner);
+        match recovery::decide(&state) {
             Recovery::CommitJournal { .. } | Recovery::Restore { .. } => {
                 Some((PairState::Interrupted, None))
             }
-            Recovery::OlderCopy { since } => {
+            Recovery::OlderCopy => {
+                let since = token.and_then(|token| self.saved.spent.newest(*token));
+                let since = since.map(|(_, time)| time).unwrap_or_default();
                 let page = self.settings.hosts.token_page();
                 let error = Error::older_copy(self.place, &since.to_string(), &page);
                 Some((PairState::OlderCopy, Some(error)))
             }
             // A journal of another token says nothing about this one.
             Recovery::Nothing(_) if is_of_another => None,
-            Recovery::Nothing(PriorAttempt { in_doubt, failure }) => match failure {
-                Some(failure) if failure.is_refusal => {
-                    let error = Error::noted(&failure.message, &failure.help, failure.exit_code);
-                    Some((PairState::Refused, Some(error)))
+            Recovery::Nothing(PriorAttempt { in_doubt, is_noted }) => {
+                let journal = self.saved.journal.as_ref().filter(|_| is_noted);
+                match journal.and_then(|journal| journal.failure.as_ref()) {
+                    Some(failure) if failure.is_refusal => {
+                        let Failure { message, help, exit_code, .. } = failure;
+                        let error = Error::noted(message, help, *exit_code);
+                        Some((PairState::Refused, Some(error)))
+                    }
+                    _ => in_doubt.then_some((PairState::InDoubt, None)),
                 }
-                _ => in_doubt.then_some((PairState::InDoubt, None)),
-            },
-            Recovery::Report(_)
+            }
+            Recovery::Report
             | Recovery::DropJournal
             | Recovery::SetJournalAside
             | Recovery::SeveralAccounts

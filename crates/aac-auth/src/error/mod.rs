@@ -78,10 +78,6 @@ struct Details {
 /// What this crate tells errors apart by.
 #[derive(Debug)]
 pub(crate) enum Cause {
-    /// The disk cannot store a new pair of tokens.
-    NotWritable,
-    /// The authorization server was never reached.
-    Unsent,
     /// The server has refused the refresh token itself.
     TokensRefused {
         /// Its message, without secrets.
@@ -90,12 +86,7 @@ pub(crate) enum Cause {
         was_lost: bool,
     },
     /// The refresh token may have been used and its response lost.
-    ResponseLost {
-        /// What happened to the response.
-        what: String,
-        /// The HTTP status, if one arrived.
-        status: Option<u16>,
-    },
+    ResponseLost,
     /// The API could not be reached, or the connection broke.
     Transport(NetworkError),
     Other,
@@ -184,23 +175,9 @@ impl Error {
         matches!(self.0.cause, Cause::TokensRefused { .. })
     }
 
-    /// Whether another program is at work on a file of ours.
-    pub(crate) fn is_taken(&self) -> bool {
-        let source = self.0.source.as_ref().map(io::Error::kind);
-        matches!(self.0.cause, Cause::NotWritable) && source == Some(io::ErrorKind::WouldBlock)
-    }
-
-    /// Whether the authorization server was never reached.
-    pub(crate) fn is_unsent(&self) -> bool {
-        matches!(self.0.cause, Cause::Unsent)
-    }
-
     /// Whether the refresh token may have been used and its response lost.
     pub(crate) fn leaves_doubt(&self) -> bool {
-        matches!(
-            self.0.cause,
-            Cause::ResponseLost { .. } | Cause::TokensRefused { was_lost: true, .. }
-        )
+        matches!(self.0.cause, Cause::ResponseLost | Cause::TokensRefused { was_lost: true, .. })
     }
 
     /// Roughly what went wrong.

@@ -44,7 +44,7 @@ impl Error {
                 (_, io::ErrorKind::FileTooLarge) => limit_of_files(&source).to_owned(),
                 _ => format!("Tokens are refreshed only where the new ones can be saved. Give yourself permission to write {path} and its folder, and free up disk space."),
             },
-            cause: Cause::NotWritable, in_doubt: Some(in_doubt), source: Some(source);
+            in_doubt: Some(in_doubt), source: Some(source);
 
         /// creds.json was replaced by an older copy: its refresh token was used then, and must not be sent
         /// again. The newer pair is not on this machine.
@@ -92,7 +92,7 @@ impl Error {
             format!("the tokens could not be refreshed: {reason} (POST {url})"),
             // The host comes from the access token, not from aac_url.txt.
             reason.help_for(url, ""),
-            cause: Cause::Unsent, is_retryable: !reason.is_lasting(), in_doubt: Some(in_doubt);
+            is_retryable: !reason.is_lasting(), in_doubt: Some(in_doubt);
 
         /// The authorization server is rate limiting (HTTP 429), and may have said how long to wait. The
         /// refresh token is not used up.
@@ -147,7 +147,7 @@ impl Error {
                 "Run this again: that works if the server did not process the request, or has a grace period.\n\
                  If the token is refused then: {}", make_new(page, creds)
             ),
-            cause: Cause::ResponseLost { what: what.to_owned(), status },
+            cause: Cause::ResponseLost,
             exit_code: status.map_or(1, status_code), is_retryable: true;
 
         /// The server sent a new refresh token without an access token that is of use. It is saved in `place`.

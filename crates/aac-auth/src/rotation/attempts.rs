@@ -17,7 +17,7 @@ const CONNECT_PAUSES: [Duration; 3] =
 const DOUBT_PAUSE: Duration = Duration::from_secs(1);
 
 /// The outcome of a request that was to carry the token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Outcome {
     /// The token never left this machine.
     NotSent { is_lasting: bool },
@@ -40,33 +40,28 @@ pub(crate) enum Next {
     Fail,
 }
 
-/// The attempts at one refresh token. Times are counted from the start of the first one.
-#[derive(Clone, Copy, Debug, Default)]
+/// The attempts at one refresh token.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Attempts {
-    connects: usize,
+    connects: u8,
     has_waited: bool,
-    /// When the response to the first request with the token was lost.
-    lost_at: Option<Duration>,
+    /// Whether the response to the first request with the token was lost.
+    is_lost: bool,
 }
 
 impl Attempts {
-    /// When the present attempt must have ended.
-    pub(crate) fn deadline(&self) -> Duration {
-        self.lost_at.map_or(FIRST, |lost_at| lost_at + SECOND)
-    }
-
     /// Whether the token may be used up, after its outcomes so far.
     pub(crate) fn is_in_doubt(&self) -> bool {
-        self.lost_at.is_some()
+        self.is_lost
     }
 
-    /// What to do after this outcome at this time.
-    pub(crate) fn next(&mut self, outcome: Outcome, now: Duration) -> Next {
+    /// What to do after this outcome, if there is time.
+    pub(crate) fn next(&mut self, outcome: Outcome) -> Next {
         let pause = match outcome {
-            Outcome::Refused | Outcome::NotSent { is_lasting: true } => return Next::Fail,
+            Outcome::Refused | Outcome::NotSent { is_lasting: true } => None,
             Outcome::NotSent { is_lasting: false } => {
-                let pause = CONNECT_PAUSES.get(self.connects).copied();
-                self.connects += 1;
+                let pause = CONNECT_PAUSES.get(usize::from(self.connects)).copied();
+                self.connects = self.connects.saturating_add(1);
                 pause
             }
             Outcome::Busy { wait } => {
@@ -75,21 +70,17 @@ impl Attempts {
                 (may_wait && pause <= LONGEST_WAIT).then_some(pause)
             }
             Outcome::Error => {
-                self.lost_at.get_or_insert(now);
-                return Next::Fail;
+                self.is_lost = true;
+                None
             }
             // Sending again can only help: see `SendAgain`.
             Outcome::InDoubt { wait } => {
                 let pause = wait.unwrap_or(DOUBT_PAUSE).max(DOUBT_PAUSE);
-                let is_first = self.lost_at.is_none();
-                self.lost_at.get_or_insert(now);
+                let is_first = !std::mem::replace(&mut self.is_lost, true);
                 (is_first && pause <= LONGEST_WAIT).then_some(pause)
             }
         };
-        match pause {
-            Some(pause) if now + pause < self.deadline() => Next::SendAfter(pause),
-            _ => Next::Fail,
-        }
+        pause.map_or(Next::Fail, Next::SendAfter)
     }
 }
 
@@ -130,23 +121,11 @@ mod tests {
             (&[busy(3), LOST, busy(3)], &[after(3.0), after(1.0), Next::Fail]),
         ] {
             let mut attempts = Attempts::default();
-            let next: Vec<_> =
-                outcomes.iter().map(|&outcome| attempts.next(outcome, Duration::ZERO)).collect();
+            let next: Vec<_> = outcomes.iter().map(|&outcome| attempts.next(outcome)).collect();
             assert_eq!(next, expected, "{outcomes:?}");
             let is_lost =
                 |outcome: &Outcome| matches!(outcome, Outcome::InDoubt { .. } | Outcome::Error);
             assert_eq!(attempts.is_in_doubt(), outcomes.iter().any(is_lost));
         }
-    }
-
-    #[test]
-    fn the_second_attempt_has_a_time_of_its_own() {
-        let mut attempts = Attempts::default();
-        assert_eq!(attempts.deadline(), FIRST);
-        assert_eq!(attempts.next(LOST, FIRST), after(1.0));
-        assert_eq!(attempts.deadline(), FIRST + SECOND);
-        assert_eq!(attempts.next(UNREACHED, FIRST + SECOND), Next::Fail);
-        // Not sent, and no time for another try.
-        assert_eq!(Attempts::default().next(UNREACHED, FIRST), Next::Fail);
     }
 }

@@ -1,114 +1,59 @@
-//! What is found under the lock.
+//! What is found under the lock, by names.
 
-use crate::error::FileProblem;
-use crate::error::Result;
-use crate::rotation::Renewal;
-use crate::rotation::recovery::{self, JournalState, Recovery, Saved, State};
+use crate::rotation::recovery::{JournalState, Note, Saved, State};
+use crate::store::Content;
+use crate::store::journal::Failure;
 use crate::store::saved::{SavedPair, SavedPairs};
-use crate::store::{Content, Exclusive};
 use crate::tokens::claims::{Claims, LocalTime};
 use crate::tokens::credentials::Credentials;
-use crate::tokens::secret::{Digest, RefreshToken};
+use crate::tokens::secret::Digest;
 
-/// What the store holds, and what earlier runs have saved.
-pub(super) struct Findings {
-    /// With no token where it is a torn write of our own.
-    pub(super) content: Content,
-    pub(super) saved: SavedPairs,
+/// What is decided by of what was found.
+pub(super) fn state<'a>(
+    content: &Content,
+    saved: &'a SavedPairs,
+    set_aside: &'a [Saved<Digest>],
+) -> State<'a, Digest> {
+    let owner = match content.token {
+        Some(_) => None,
+        None => Claims::within(&String::from_utf8_lossy(&content.bytes)),
+    };
+    beside(saved, set_aside, content.pair.as_ref().ok(), content.digest(), owner.as_ref())
 }
 
-impl Renewal<'_> {
-    /// Reads all that an earlier run, or someone else, may have left.
-    pub(super) fn look(&self, lock: &dyn Exclusive) -> Result<Findings> {
-        let (settings, notices) = (&self.rotation.settings, self.rotation.notices);
-        let files = lock.files();
-        let mut saved = SavedPairs::read(files.unwrap_or(self.store.files()), &settings.hosts);
-        // Where nothing can be written, only what can be read counts.
-        if let Some(obstacle) = saved.obstacle.take().filter(|_| files.is_some()) {
-            return Err(obstacle);
-        }
-        if let (Some(files), Some(problem)) = (files, &saved.record_problem) {
-            notices.warn(format_args!("{}: {problem}", files.spent.display()));
-        }
-        // An editor empties a file before it writes what was pasted.
-        let mut content = lock.read(files.is_some_and(|files| files.have_saved_pair()))?;
-        if files.is_none() {
-            saved = saved.about(content.digest().as_ref());
-        }
-        if saved.received.as_ref().is_some_and(|pair| pair.is_torn(&content.bytes)) {
-            // What a torn file seems to say is nobody's.
-            content.pair = Err(FileProblem::Torn);
-            content.token = None;
-        }
-        // Those that were used since are of no use to anyone, nor is one that is in the store as well.
-        let current = content.pair.as_ref().ok().map(|pair| pair.refresh_token.digest());
-        saved.set_aside.retain(|pair| {
-            let is_kept = recovery::is_kept(&pair.into(), current.as_ref(), &saved.spent);
-            if !is_kept {
-                self.record(lock, &pair.link());
-                // Another run may have given its name to a pair of its own by now.
-                if let Some(files) = files.filter(|_| lock.is_held().unwrap_or(false)) {
-                    let _ = files.remove(&pair.path);
-                }
-            }
-            is_kept
-        });
-        Ok(Findings { content, saved })
-    }
-}
-
-impl Findings {
-    pub(super) fn decide(&self) -> Recovery {
-        let Self { content, saved } = self;
-        let creds = content.token.as_ref().map(RefreshToken::digest);
-        let owner = match content.token {
-            Some(_) => None,
-            None => Claims::within(&String::from_utf8_lossy(&content.bytes)),
-        };
-        match decide(saved, content.pair.as_ref().ok(), creds.as_ref(), owner.as_ref()) {
-            // What another machine says of the token counts as well.
-            Recovery::Nothing(mut prior) => {
-                prior.in_doubt |= content.in_doubt;
-                Recovery::Nothing(prior)
-            }
-            decided => decided,
-        }
-    }
-}
-
-/// What a run does with what earlier runs have saved, beside this pair, or this token alone, or the tokens
-/// of this owner that cannot be used.
-pub(crate) fn decide(
-    saved: &SavedPairs,
+/// The same for what earlier runs have saved beside this pair, or this token alone, or the tokens of this
+/// owner that cannot be used.
+pub(crate) fn beside<'a>(
+    saved: &'a SavedPairs,
+    set_aside: &'a [Saved<Digest>],
     pair: Option<&Credentials>,
-    token: Option<&Digest>,
+    token: Option<Digest>,
     owner: Option<&Claims>,
-) -> Recovery {
-    let set_aside: Vec<_> = saved.set_aside.iter().map(Saved::from).collect();
+) -> State<'a, Digest> {
     let journal = match (&saved.journal, &saved.received) {
         (None, _) => JournalState::None,
         (Some(found), Some(received)) => JournalState::Received {
             pair: received.into(),
             is_in_creds: pair.is_some_and(|pair| received.response.is_in(pair)),
-            failure: found.failure.as_ref(),
+            note: found.failure.as_ref().map(note),
         },
-        (Some(found), None) => JournalState::Unanswered {
-            spent: found.spent.as_ref(),
-            failure: found.failure.as_ref(),
-        },
+        (Some(found), None) => {
+            JournalState::Unanswered { spent: found.spent, note: found.failure.as_ref().map(note) }
+        }
     };
-    recovery::decide(&State {
-        creds: token,
-        owner,
-        journal,
-        set_aside: &set_aside,
-        spent: &saved.spent,
-        now: LocalTime::now(),
-    })
+    let owner = owner.map(Claims::account_digest);
+    State { creds: token, owner, journal, set_aside, spent: &saved.spent }
 }
 
-impl<'a> From<&'a SavedPair> for Saved<'a> {
-    fn from(pair: &'a SavedPair) -> Self {
-        Self { spent: &pair.spent, next: &pair.next, claims: pair.claims() }
+impl From<&SavedPair> for Saved<Digest> {
+    fn from(pair: &SavedPair) -> Self {
+        let account = pair.claims().and_then(Claims::account_digest);
+        Self { spent: pair.spent, next: pair.next, account }
     }
+}
+
+/// What is decided by of a note on a failure.
+fn note(failure: &Failure) -> Note<Digest> {
+    let Failure { in_doubt, unused, time, .. } = *failure;
+    Note { in_doubt, unused, age: LocalTime::now().0.saturating_sub(time.0) }
 }

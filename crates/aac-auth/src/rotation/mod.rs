@@ -6,19 +6,22 @@
 //! journal). What the files say at each moment, what is promised and how it is tested: ROTATION.md,
 //! beside this crate's Cargo.toml.
 //!
-//! The steps are here, in their order. What is decided from what is found stands in `recovery` and
-//! `attempts`; `restoring`, `spending` and `commit` carry it out.
+//! The steps are in `machine`, in their order: a value without I/O. `drive` carries them out on either home. What
+//! is found is judged in `recovery`, how often a token is sent in `attempts`; `refresh` is one request.
 
 pub(crate) mod attempts;
-mod commit;
+mod drive;
 #[cfg(test)]
-mod exploration;
+mod file_world;
 pub(crate) mod findings;
+mod machine;
+#[cfg(test)]
+mod mutants;
 pub(crate) mod recovery;
 pub(crate) mod refresh;
-mod restoring;
 pub(crate) mod spendable;
-mod spending;
+#[cfg(test)]
+mod tables;
 mod turns;
 #[cfg(test)]
 mod vault_exploration;
@@ -28,32 +31,24 @@ mod walk;
 use crate::config::settings::Settings;
 use crate::error::notices::Notices;
 use crate::error::{Error, FileProblem, Result};
-use crate::http::retry::jittered;
 use crate::http::transport::Transport;
 use crate::platform::{self, quoted};
-use crate::rotation::recovery::{PriorAttempt, Recovery};
-use crate::rotation::spendable::Current;
-use crate::rotation::spending::Spent;
+use crate::rotation::drive::Call;
 use crate::rotation::turns::Turns;
+use crate::store::Unusable;
 use crate::store::file_store::{self, FileStore, is_open_to_others};
-use crate::store::spent::{Link, SpentTokens};
+use crate::store::home::Home;
 use crate::store::vault::{Vault, VaultStore};
-use crate::store::{Exclusive, Store, StoreError, Unusable};
 use crate::tokens::claims::{Arrival, Claims, LocalTime};
 use crate::tokens::credentials::Credentials;
 use crate::tokens::secret::AccessToken;
-use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long a call waits for other threads and programs that refresh: longer than one may take for two
 /// tokens, that of creds.json and one that was set aside.
 const PATIENCE: Duration = Duration::from_secs(300);
-/// How often the files may turn out to have changed before a call gives up: programs that take no lock
-/// may change them under our feet, but not for ever.
-const ROUNDS: u32 = 10;
 
 /// The tokens in creds.json, kept fresh. Shared by the threads of a client.
 #[derive(Debug)]
@@ -124,8 +119,9 @@ impl Rotation {
             Err(problem) => Some(Unusable::of(creds, problem)),
         };
         // Anew each time: a link may lead elsewhere since the last one.
-        let store = FileStore::of(creds, hosts, self.notices);
-        self.token_of(&store, unusable, transport)
+        let home = Home::File(FileStore::of(creds, hosts));
+        may_renew(unusable, &home)?;
+        self.renew(&home, transport, None)
     }
 
     /// The same, from a vault. It is asked once, and again only when its token is no longer fresh.
@@ -133,8 +129,8 @@ impl Rotation {
         if let Some(token) = self.remembered_of(path) {
             return Ok(Fresh { token, is_new: false });
         }
-        let store = self.vault_store(path)?;
-        let unusable = match store.read() {
+        let home = Home::Vault(Box::new(self.vault_store(path)?));
+        let unusable = match home.read() {
             Ok(credentials) if credentials.is_fresh() => {
                 let until = Instant::now() + credentials.fresh_for();
                 let token = credentials.access_token.clone();
@@ -144,8 +140,9 @@ impl Rotation {
             Ok(_) => None,
             Err(unusable) => Some(unusable),
         };
+        may_renew(unusable, &home)?;
         let start = Instant::now();
-        let fresh = self.token_of(&store, unusable, transport)?;
+        let fresh = self.renew(&home, transport, None)?;
         self.remember_new(path, &fresh, start);
         Ok(fresh)
     }
@@ -184,22 +181,6 @@ impl Rotation {
         *self.remembered() = Some((path.to_owned(), fresh.token.clone(), until));
     }
 
-    /// A token from a store whose own is stale or unusable.
-    fn token_of(
-        &self,
-        store: &dyn Store,
-        unusable: Option<Unusable>,
-        transport: &Transport,
-    ) -> Result<Fresh> {
-        match unusable {
-            None => {}
-            Some(Unusable::Damaged(_)) if store.files().have_saved_pair() => {}
-            // Nothing can be recovered where nothing is saved, so nothing is touched.
-            Some(unusable) => return Err(unusable.into_error(store.place())),
-        }
-        self.renew(store, transport, None)
-    }
-
     /// Another access token, after the API has rejected this one though it looked fresh.
     pub(crate) fn token_instead_of(
         &self,
@@ -209,14 +190,14 @@ impl Rotation {
         let Settings { creds, hosts, .. } = &self.settings;
         if let Err(FileProblem::InVault(path)) = file_store::read(creds, hosts) {
             self.remembered().take();
-            let store = self.vault_store(&path)?;
+            let home = Home::Vault(Box::new(self.vault_store(&path)?));
             let start = Instant::now();
-            let fresh = self.renew(&store, transport, Some(rejected))?;
+            let fresh = self.renew(&home, transport, Some(rejected))?;
             self.remember_new(&path, &fresh, start);
             return Ok(fresh);
         }
-        let store = FileStore::of(creds, hosts, self.notices);
-        self.renew(&store, transport, Some(rejected))
+        let home = Home::File(FileStore::of(creds, hosts));
+        self.renew(&home, transport, Some(rejected))
     }
 
     pub(crate) fn vault_store<'a>(&'a self, path: &'a str) -> Result<VaultStore<'a>> {
@@ -225,10 +206,9 @@ impl Rotation {
             None => {
                 let Settings { creds, hosts, .. } = &self.settings;
                 let vault =
-                    Vault::connect(hosts, self.notices, self.holds_signals, &self.user_agent)
-                        .map_err(|problem| {
-                            Error::unusable(creds, FileProblem::vault_unusable(path, &problem))
-                        })?;
+                    Vault::connect(hosts, self.notices, &self.user_agent).map_err(|problem| {
+                        Error::unusable(creds, FileProblem::vault_unusable(path, &problem))
+                    })?;
                 self.vault.get_or_init(|| vault)
             }
         };
@@ -237,20 +217,26 @@ impl Rotation {
 
     fn renew(
         &self,
-        store: &dyn Store,
+        home: &Home<'_>,
         transport: &Transport,
         rejected: Option<&AccessToken>,
     ) -> Result<Fresh> {
-        let renewal = Renewal {
-            rotation: self,
-            store,
-            transport,
-            rejected,
-            since: LocalTime::now(),
-            deadline: Instant::now() + store.patience(PATIENCE),
-        };
-        renewal.run().or_else(|error| match store.read() {
-            // Renewed early, there is time left: the call need not fail for it.
+        let (since, deadline) = (LocalTime::now(), Instant::now() + home.patience(PATIENCE));
+        let call = Call { rotation: self, home, transport, rejected, since, deadline };
+        // One thread of this process at a time, then one program of all.
+        let turn = self.turns.take(deadline).ok_or_else(|| home.waited_too_long(PATIENCE));
+        let renewed = turn.and_then(|turn| call.run(turn.has_waited));
+        renewed.or_else(|error| self.still_valid(home.read(), error, rejected))
+    }
+
+    /// The token in the home, if it will do in spite of an error: renewed early, there is time left.
+    fn still_valid(
+        &self,
+        home: Result<Credentials, Unusable>,
+        error: Error,
+        rejected: Option<&AccessToken>,
+    ) -> Result<Fresh> {
+        match home {
             Ok(credentials)
                 if credentials.is_alive() && rejected != Some(&credentials.access_token) =>
             {
@@ -259,7 +245,7 @@ impl Rotation {
                 Ok(Fresh::old(credentials))
             }
             _ => Err(error),
-        })
+        }
     }
 
     /// Says once that other users of this machine can use the tokens.
@@ -276,144 +262,12 @@ impl Rotation {
     }
 }
 
-/// One call's way to a fresh token, once the one in the store will not do.
-struct Renewal<'a> {
-    rotation: &'a Rotation,
-    store: &'a dyn Store,
-    transport: &'a Transport,
-    /// The token that will not do, though it looks fresh.
-    rejected: Option<&'a AccessToken>,
-    since: LocalTime,
-    /// For all waiting for others together.
-    deadline: Instant,
-}
-
-/// What came of asking for the lock.
-enum Turn<'a> {
-    Acquired(Box<dyn Exclusive + 'a>),
-    /// Another run made the refresh in the meantime.
-    Adopted(Fresh),
-}
-
-impl<'a> Renewal<'a> {
-    /// The steps, until there is a token.
-    fn run(&self) -> Result<Fresh> {
-        // One thread of this process at a time, then one program of all.
-        let turn = self.rotation.turns.take(self.deadline).ok_or_else(|| self.waited_too_long())?;
-        let mut has_waited = turn.has_waited;
-        loop {
-            let lock = match self.take_turn(&mut has_waited)? {
-                Turn::Adopted(fresh) => return Ok(fresh),
-                Turn::Acquired(lock) => lock,
-            };
-            match self.renew_locked(&*lock, has_waited) {
-                Ok(Some(fresh)) => return Ok(fresh),
-                Ok(None) => {}
-                // Another program is at work: the lock file was deleted.
-                Err(error) if error.is_taken() => {}
-                Err(error) => return Err(error),
-            }
-            has_waited = true;
-            if Instant::now() >= self.deadline {
-                return Err(self.waited_too_long());
-            }
-            thread::sleep(jittered(self.store.pauses().0));
-        }
-    }
-
-    /// Recovers what an earlier run left, and then refreshes; none if the lock was lost.
-    fn renew_locked(&self, lock: &dyn Exclusive, has_waited: bool) -> Result<Option<Fresh>> {
-        for _ in 0..ROUNDS {
-            if !lock.is_held()? {
-                return Ok(None);
-            }
-            let found = self.look(lock)?;
-            let (prior, report) = match found.decide() {
-                Recovery::Nothing(prior) => (prior, None),
-                Recovery::Report(failure) => (PriorAttempt::default(), Some(failure)),
-                recovery => match self.restore(lock, recovery, found)? {
-                    Some(fresh) => return Ok(Some(fresh)),
-                    None => continue,
-                },
-            };
-            let pair = found.content.pair.map_err(|problem| self.unusable(problem))?;
-            if self.is_acceptable(&pair) {
-                return Ok(Some(Fresh::old(pair)));
-            }
-            let news = prior.failure.as_ref().filter(|failure| {
-                recovery::is_news(failure, has_waited, self.since, LocalTime::now())
-            });
-            if let Some(failure) = report.as_ref().or(news) {
-                return Err(Error::noted(&failure.message, &failure.help, failure.exit_code));
-            }
-            let current = Current::of(pair, lock);
-            let spent = match self.spend(lock, &current, &current.credentials, &prior) {
-                Err(error) if error.is_refusal() => {
-                    self.spend_set_aside(lock, &current, error, &found.saved)?
-                }
-                spent => spent?,
-            };
-            match spent {
-                Spent::Saved(fresh) => return Ok(Some(fresh)),
-                Spent::Superseded => {}
-                Spent::LockLost => return Ok(None),
-            }
-        }
-        let changing = io::Error::other("another program keeps changing it");
-        Err(self.unusable(FileProblem::Unreadable(changing)))
-    }
-
-    /// Waits for the lock, or for the token that its holder is about to save.
-    fn take_turn(&self, has_waited: &mut bool) -> Result<Turn<'a>> {
-        let (mut pause, longest) = self.store.pauses();
-        let mut has_said_so = false;
-        loop {
-            if let Some(fresh) = self.adopt() {
-                return Ok(Turn::Adopted(fresh));
-            }
-            if let Some(lock) = self.store.try_lock()? {
-                return Ok(Turn::Acquired(lock));
-            }
-            *has_waited = true;
-            if !has_said_so {
-                let text = "waiting for another program that is refreshing the tokens";
-                self.rotation.notices.step(text);
-                has_said_so = true;
-            }
-            if Instant::now() >= self.deadline {
-                return Err(self.waited_too_long());
-            }
-            // std can only poll for a lock with a bound.
-            thread::sleep(jittered(pause));
-            pause = (pause * 2).min(longest);
-        }
-    }
-
-    fn waited_too_long(&self) -> Error {
-        self.store.locked(PATIENCE)
-    }
-
-    /// What the store holds, if it is fresh and not the token that was rejected.
-    fn adopt(&self) -> Option<Fresh> {
-        let credentials = self.store.read().ok()?;
-        self.is_acceptable(&credentials).then(|| Fresh::old(credentials))
-    }
-
-    fn is_acceptable(&self, credentials: &Credentials) -> bool {
-        credentials.is_fresh() && self.rejected != Some(&credentials.access_token)
-    }
-
-    fn unusable(&self, problem: FileProblem) -> Error {
-        Error::unusable(self.store.place(), problem)
-    }
-
-    /// Writes to the record that a token was used. The response counts all the same.
-    fn record(&self, lock: &dyn Exclusive, link: &Link) {
-        let Some(files) = lock.files() else { return };
-        if let Err(StoreError { place, source }) = SpentTokens::record(files, link) {
-            self.rotation.notices.warn(format_args!(
-                "{place}: {source}; an older copy of creds.json will not be recognized"
-            ));
-        }
+/// Whether there may be something to recover, if the home holds no pair. Where nothing is saved, nothing is
+/// touched.
+fn may_renew(unusable: Option<Unusable>, home: &Home<'_>) -> Result<()> {
+    match unusable {
+        Some(Unusable::Damaged(_)) if home.files().have_saved_pair() => Ok(()),
+        Some(unusable) => Err(unusable.into_error(home.place())),
+        None => Ok(()),
     }
 }

@@ -3,8 +3,8 @@
 //! and are applied later, or never.
 //!
 //! The world is made of small numbers: the versions of a secret, an authorization server, a journal for
-//! each machine, and programs that take the steps of `store/vault` and of this folder in their order. What
-//! they decide, the product's own functions decide. A step that breaks a promise ends the exploration,
+//! each machine, and programs that take the steps of `machine` in their order. They are a twin of it, and not
+//! yet the machine itself. What they decide, the product's own functions decide. A step that breaks a promise ends the exploration,
 //! with the shortest way to it. What cannot be promised is collected. See "The vault, explored" in
 //! ROTATION.md, beside this crate's Cargo.toml.
 //!
@@ -12,9 +12,8 @@
 //! claim has been watched for the time of a takeover.
 
 use crate::rotation::attempts::{Attempts, Next, Outcome};
-use crate::rotation::recovery::{self, Commit, JournalState, Now, Recovery, Saved, State};
+use crate::rotation::recovery::{self, Commit, JournalState, Note, Now, Recovery, Saved, State};
 use crate::rotation::walk::{self, Hashing, Model, NOBODY, PROGRAMS, Walked, walk};
-use crate::store::journal::Failure;
 use crate::store::spent::{Link, SpentTokens};
 use crate::store::vault::protocol::{
     GATE, Holder, Settled, TAKEOVER, Told, holder, is_in_doubt, is_newer, may_recover, may_send,
@@ -560,54 +559,52 @@ impl Explorer {
             return *decided;
         }
         let saved = |pair: &Pair| Saved {
-            spent: self.digest(pair.spent),
-            next: self.digest(pair.next),
-            claims: None,
+            spent: *self.digest(pair.spent),
+            next: *self.digest(pair.next),
+            account: None,
         };
         let received = machine.journal.map(|journal| journal.pair).filter(|pair| pair.next != NONE);
         let aside = machine.aside.iter().filter(|pair| pair.spent != NONE);
         let mut spent = SpentTokens::default();
         for pair in received.iter().chain(aside.clone()) {
             let (spent_token, next) = (self.digest(pair.spent), self.digest(pair.next));
-            spent.add(Link { spent: spent_token.clone(), next: next.clone(), time: LocalTime(0) });
+            spent.add(Link { spent: *spent_token, next: *next, time: LocalTime(0) });
         }
-        let failure = machine.journal.and_then(|journal| journal.failure).map(|in_doubt| Failure {
-            message: String::new(),
-            help: String::new(),
-            exit_code: 1,
-            is_refusal: false,
+        let failure = machine.journal.and_then(|journal| journal.failure).map(|in_doubt| Note {
             in_doubt,
-            time: LocalTime(0),
             unused: None,
+            age: 0,
         });
         let journal = match (machine.journal, &received) {
             (None, _) => JournalState::None,
             (Some(_), Some(pair)) => {
                 let is_in_creds = pair.next == token;
-                JournalState::Received { pair: saved(pair), is_in_creds, failure: None }
+                JournalState::Received { pair: saved(pair), is_in_creds, note: None }
             }
             (Some(journal), None) => JournalState::Unanswered {
-                spent: Some(self.digest(journal.pair.spent)),
-                failure: failure.as_ref(),
+                spent: Some(*self.digest(journal.pair.spent)),
+                note: failure,
             },
         };
         let set_aside: Vec<_> = aside.map(saved).collect();
         let state = State {
-            creds: Some(self.digest(token)),
+            creds: Some(*self.digest(token)),
             owner: None,
             journal,
             set_aside: &set_aside,
             spent: &spent,
-            now: LocalTime(0),
         };
         let decision = match recovery::decide(&state) {
             Recovery::Nothing(prior) => Decision::Nothing { doubt: prior.in_doubt },
             Recovery::DropJournal => Decision::DropJournal,
             Recovery::SetJournalAside => Decision::SetJournalAside,
             Recovery::CommitJournal { .. } => Decision::CommitJournal,
-            Recovery::Restore { index, .. } => Decision::Restore(index),
-            Recovery::Report(_)
-            | Recovery::OlderCopy { .. }
+            Recovery::Restore { pair, .. } => {
+                let index = set_aside.iter().rposition(|it| *it == pair).expect("it is set aside");
+                Decision::Restore(index)
+            }
+            Recovery::Report
+            | Recovery::OlderCopy
             | Recovery::SeveralAccounts
             | Recovery::NoTokens => Decision::Fail,
         };
@@ -1352,9 +1349,9 @@ impl Explorer {
         let me = next.programs[index];
         let mut attempts = Attempts::default();
         if me.is_lost && !self.is_without(Without::TwiceAtMost) {
-            attempts.next(Outcome::InDoubt { wait: None }, Duration::ZERO);
+            attempts.next(Outcome::InDoubt { wait: None });
         }
-        let again = attempts.next(Outcome::InDoubt { wait: None }, Duration::ZERO);
+        let again = attempts.next(Outcome::InDoubt { wait: None });
         if dropped.next != NONE {
             next.lost |= set(dropped.spent);
         }
@@ -1377,8 +1374,8 @@ impl Explorer {
     fn commit(&mut self, mut next: World, index: usize, what: What) {
         let me = next.programs[index];
         let seen = next.version(me.seen);
-        let now = Now::Token(self.digest(seen.token));
-        let gives_way = match recovery::commit(now, self.digest(me.pair.spent)) {
+        let now = Now::Token(*self.digest(seen.token));
+        let gives_way = match recovery::commit(now, *self.digest(me.pair.spent)) {
             Commit::GiveWay => !self.is_without(Without::GivingWay),
             _ => seen.claim != me.claim && self.is_without(Without::CommitWhoeverClaims),
         };

@@ -106,14 +106,16 @@ pub(crate) fn walk<M: Model>(model: &mut M, mut start: M::World) -> Walked {
         current += 1;
     }
     walked.states = worlds.len();
-    if has_circle(worlds.len(), &edges) {
-        walked.breach = Some(("a run goes round in a circle", Vec::new()));
+    if let Some(circle) = circle(worlds.len(), &edges) {
+        walked.breach =
+            Some(("a run goes round in a circle", way_round(model, &worlds, &parents, &circle)));
     }
     walked
 }
 
-/// Whether a state leads back to itself: what has no arrow to it is taken away until nothing is left.
-fn has_circle(states: usize, edges: &[(u32, u32)]) -> bool {
+/// States that lead back to the first of them, if there are such: what has no arrow to it is taken away until
+/// nothing is left.
+fn circle(states: usize, edges: &[(u32, u32)]) -> Option<Vec<usize>> {
     let mut arrows = vec![0_u32; states];
     let mut starts = vec![0_u32; states + 1];
     for &(from, to) in edges {
@@ -124,9 +126,7 @@ fn has_circle(states: usize, edges: &[(u32, u32)]) -> bool {
         starts[state + 1] += starts[state];
     }
     let mut free: Vec<_> = (0..states).filter(|&state| arrows[state] == 0).collect();
-    let mut gone = 0;
     while let Some(state) = free.pop() {
-        gone += 1;
         for &(_, to) in &edges[starts[state] as usize..starts[state + 1] as usize] {
             arrows[to as usize] -= 1;
             if arrows[to as usize] == 0 {
@@ -134,7 +134,49 @@ fn has_circle(states: usize, edges: &[(u32, u32)]) -> bool {
             }
         }
     }
-    gone < states
+    // Each that is left has one before it that is left.
+    let mut before = HashMap::new();
+    let left = |&state: &u32| arrows[state as usize] > 0;
+    for (from, to) in edges.iter().filter(|(from, to)| left(from) && left(to)) {
+        before.insert(*to, *from);
+    }
+    let mut way = vec![*before.keys().min()?];
+    loop {
+        let state = before[&way[way.len() - 1]];
+        if let Some(place) = way.iter().position(|known| *known == state) {
+            way.drain(..place);
+            way.reverse();
+            return Some(way.into_iter().map(|state| state as usize).collect());
+        }
+        way.push(state);
+    }
+}
+
+/// The steps from the start to a circle, and those round it.
+fn way_round<M: Model>(
+    model: &mut M,
+    worlds: &[M::World],
+    parents: &[u32],
+    circle: &[usize],
+) -> Vec<String> {
+    let mut way = Vec::new();
+    for (place, &state) in circle.iter().enumerate() {
+        let next = worlds[circle[(place + 1) % circle.len()]];
+        let steps = model.steps(&worlds[state]);
+        let found = steps.iter().position(|step| {
+            let mut world = step.world;
+            model.sort(&mut world);
+            world == next
+        });
+        let found = found.expect("the next is one step away");
+        if place == 0 {
+            way = trace(model, worlds, parents, state, found);
+            way.insert(way.len() - 1, "and round:".to_owned());
+        } else {
+            way.push(steps[found].to_string());
+        }
+    }
+    way
 }
 
 /// The steps from the start to this one, by programs that keep their names.

@@ -191,7 +191,7 @@ impl Journal {
         let aside = Self {
             file,
             path,
-            spent: spent.clone(),
+            spent: *spent,
             time: *time,
             responses: Cell::new(0),
             creds: creds.clone(),

@@ -113,7 +113,7 @@ impl SavedPair {
     pub(crate) fn of(path: &Path, found: &Found, hosts: &Hosts) -> Option<Self> {
         let responses = found.responses.iter();
         let response = TokenResponse::of_any(responses, found.time, hosts)?;
-        let spent = found.spent.clone()?;
+        let spent = found.spent?;
         let before = found.creds.clone();
         let before = before.and_then(|creds| Credentials::parse(creds, hosts).ok());
         Some(Self {
@@ -128,7 +128,7 @@ impl SavedPair {
     }
 
     pub(crate) fn link(&self) -> Link {
-        Link { spent: self.spent.clone(), next: self.next.clone(), time: self.time }
+        Link { spent: self.spent, next: self.next, time: self.time }
     }
 
     /// Whose it is: a refresh changes nothing about that.

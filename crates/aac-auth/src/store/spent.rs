@@ -21,18 +21,24 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 const MOST_LINES: usize = 4096;
 
 /// A refresh token that was used, and its successor.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Link {
-    pub(crate) spent: Digest,
-    pub(crate) next: Digest,
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Link<N = Digest> {
+    pub(crate) spent: N,
+    pub(crate) next: N,
     /// When it was used, by the local clock.
     pub(crate) time: LocalTime,
 }
 
 /// The links that are known, oldest first.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct SpentTokens {
-    links: Vec<Link>,
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct SpentTokens<N = Digest> {
+    links: Vec<Link<N>>,
+}
+
+impl<N> Default for SpentTokens<N> {
+    fn default() -> Self {
+        Self { links: Vec::new() }
+    }
 }
 
 impl SpentTokens {
@@ -52,29 +58,6 @@ impl SpentTokens {
         let bytes = text::read_open(&file)?;
         let text = String::from_utf8_lossy(&bytes);
         Ok(Self { links: text.lines().filter_map(parse).collect() })
-    }
-
-    /// Adds what is known from elsewhere. A token that was answered by itself has not been used up.
-    pub(crate) fn add(&mut self, link: Link) {
-        if link.spent != link.next && !self.links.contains(&link) {
-            self.links.push(link);
-        }
-    }
-
-    /// The newest successor of a token, and when the token was used; none where it is not known to
-    /// have been.
-    pub(crate) fn newest(&self, token: &Digest) -> Option<(&Digest, LocalTime)> {
-        let next = |token: &Digest| self.links.iter().rev().find(|link| link.spent == *token);
-        let first = next(token)?;
-        let mut newest = first;
-        // No longer than the record, should it lead in a circle.
-        for _ in 0..self.links.len() {
-            match next(&newest.next) {
-                Some(link) => newest = link,
-                None => break,
-            }
-        }
-        Some((&newest.next, first.time))
     }
 
     /// Writes a link to the record, durably. Its successor must be on the disk already.
@@ -127,6 +110,31 @@ impl SpentTokens {
     }
 }
 
+impl<N: Copy + PartialEq> SpentTokens<N> {
+    /// Adds what is known from elsewhere. A token that was answered by itself has not been used up.
+    pub(crate) fn add(&mut self, link: Link<N>) {
+        if link.spent != link.next && !self.links.contains(&link) {
+            self.links.push(link);
+        }
+    }
+
+    /// The newest successor of a token, and when the token was used; none where it is not known to
+    /// have been.
+    pub(crate) fn newest(&self, token: N) -> Option<(N, LocalTime)> {
+        let next = |token: N| self.links.iter().rev().find(|link| link.spent == token);
+        let first = next(token)?;
+        let mut newest = first;
+        // No longer than the record, should it lead in a circle.
+        for _ in 0..self.links.len() {
+            match next(newest.next) {
+                Some(link) => newest = link,
+                None => break,
+            }
+        }
+        Some((newest.next, first.time))
+    }
+}
+
 fn line(Link { spent, next, time }: &Link) -> String {
     let mut text = String::new();
     let _ = writeln!(text, "{spent} {next} {}", time.0);
@@ -152,7 +160,7 @@ mod tests {
     }
 
     fn newest(record: &SpentTokens, token: &str) -> Option<Digest> {
-        record.newest(&Digest::of(token.as_bytes())).map(|(newest, _)| newest.clone())
+        record.newest(Digest::of(token.as_bytes())).map(|(newest, _)| newest)
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Nothing is verified: that is up to the server that receives the token. The claims only tell where
 //! to refresh (`iss`, `client_id`) and how long the token lives.
 
-use crate::tokens::secret::redact;
+use crate::tokens::secret::{Digest, redact};
 use base64::Engine;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -80,13 +80,12 @@ impl Claims {
         tokens.into_iter().find(|claims| claims.client_id.is_some())
     }
 
-    /// Whether both belong to the same user and workspace. Unknown values are not the same.
-    pub(crate) fn is_same_account(&self, other: &Self) -> bool {
-        let account = |claims: &Self| {
-            let Self { iss, client_id, sub, scope, .. } = claims;
-            Some([iss.clone()?, client_id.clone()?, sub.clone()?, scope.clone()?])
-        };
-        account(self).is_some_and(|own| account(other) == Some(own))
+    /// A name for the user and the workspace; none if one of them is unknown.
+    pub(crate) fn account_digest(&self) -> Option<Digest> {
+        let Self { iss, client_id, sub, scope, .. } = self;
+        let parts = [iss, client_id, sub, scope].map(|part| part.as_deref());
+        let parts = parts.into_iter().collect::<Option<Vec<_>>>()?;
+        Some(Digest::of(Value::from(parts).to_string().as_bytes()))
     }
 
     /// The account, in words.
@@ -162,7 +161,7 @@ impl Claims {
 }
 
 /// A moment on the local clock, in milliseconds since the epoch.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct LocalTime(pub(crate) i64);
 
 impl LocalTime {
@@ -235,6 +234,22 @@ mod tests {
                 assert_eq!(claims.audience.as_deref(), name, "{payload}");
             }
         }
+    }
+
+    #[test]
+    fn another_workspace_is_another_account() {
+        let of = |names: [&str; 4]| {
+            let [iss, client_id, sub, scope] =
+                names.map(|name| Some(name.to_owned()).filter(|name| !name.is_empty()));
+            Claims { iss, client_id, sub, scope, ..Claims::default() }.account_digest()
+        };
+        let own = of(["i", "c", "s", "w:1"]);
+        assert!(own.is_some());
+        assert_eq!(own, of(["i", "c", "s", "w:1"]));
+        for other in [["i", "c", "s", "w:2"], ["i", "c", "t", "w:1"], ["i", "c", "sw", ":1"]] {
+            assert_ne!(own, of(other), "{other:?}");
+        }
+        assert_eq!(of(["i", "c", "s", ""]), None, "it does not say whose it is");
     }
 
     #[test]

@@ -447,7 +447,7 @@ impl TokenResponse {
     pub(crate) fn next(&self, spent: &Digest) -> Digest {
         match self.document.0.get(REFRESH).and_then(Value::as_str) {
             Some(token) if self.has_refresh_token => Digest::of(token.as_bytes()),
-            _ => spent.clone(),
+            _ => *spent,
         }
     }
 

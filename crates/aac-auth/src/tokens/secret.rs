@@ -5,7 +5,7 @@
 
 use crate::platform::is_unsafe_on_terminal;
 use ring::digest::{SHA256, digest};
-use std::fmt::{self, Write as _};
+use std::fmt;
 use zeroize::Zeroizing;
 
 macro_rules! secret {
@@ -64,28 +64,40 @@ impl RefreshToken {
     }
 }
 
-/// A SHA-256, in hexadecimal.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Digest(String);
+/// A SHA-256, which is written in hexadecimal.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Digest([u8; 32]);
 
 impl Digest {
     pub(crate) fn of(bytes: &[u8]) -> Self {
-        Self(digest(&SHA256, bytes).as_ref().iter().fold(String::new(), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        }))
+        let mut own = [0; 32];
+        own.copy_from_slice(digest(&SHA256, bytes).as_ref());
+        Self(own)
     }
 
     /// Parses a digest; `None` if the text is not one.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-        (text.len() == 64 && text.bytes().all(is_hex)).then(|| Self(text.to_owned()))
+        if text.len() != 64 || !text.bytes().all(is_hex) {
+            return None;
+        }
+        let mut own = [0; 32];
+        for (place, byte) in own.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(&text[2 * place..2 * place + 2], 16).ok()?;
+        }
+        Some(Self(own))
     }
 }
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

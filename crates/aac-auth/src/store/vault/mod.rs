@@ -20,22 +20,20 @@ use crate::platform::signals::SignalGuard;
 use crate::random;
 use crate::store::file_store::not_writable;
 use crate::store::folder::Files;
-use crate::store::journal::{Found, Journal};
+use crate::store::home::Rehearsed;
+use crate::store::journal::Found;
 use crate::store::lock::Lock;
 use crate::store::saved::{SavedPair, SavedPairs};
 use crate::store::vault::client::{Client, Seen};
 use crate::store::vault::document::{Claim, Note, Notes, Secret};
 use crate::store::vault::environment::Environment;
 use crate::store::vault::protocol::{
-    Holder, Settled, TAKEOVER, Told, holder, is_in_doubt, is_made_anew, is_newer, may_recover,
-    may_send, settle, told,
+    Holder, Settled, TAKEOVER, Told, holder, is_in_doubt, is_made_anew, is_newer, settle, told,
 };
-use crate::store::{
-    Content, Exclusive, Preparation, Prepared, Replaced, Store, StoreError, Unusable,
-};
+use crate::store::{Content, Replaced, StoreError, Unusable};
 use crate::tokens::claims::LocalTime;
 use crate::tokens::credentials::Credentials;
-use crate::tokens::secret::{Digest, RefreshToken};
+use crate::tokens::secret::RefreshToken;
 use serde_json::{Map, Value};
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -53,8 +51,6 @@ const UNSEALING: Duration = Duration::from_secs(3);
 const CLAIMING: Duration = Duration::from_secs(300);
 /// How long a claim or a note of ours is taken away. It ends by itself.
 const LETTING_GO: Duration = Duration::from_secs(10);
-/// How often in a row a token is claimed again because it could not be sent soon enough.
-const MOST_LATE: u32 = 2;
 /// How long a commit is tried: with a journal on this machine, and without.
 const COMMITTING: Duration = Duration::from_secs(100);
 const COMMITTING_ONLY_COPY: Duration = Duration::from_secs(600);
@@ -65,7 +61,6 @@ pub(crate) struct Vault {
     client: Client,
     hosts: Hosts,
     notices: Notices,
-    holds_signals: bool,
 }
 
 impl Vault {
@@ -73,11 +68,10 @@ impl Vault {
     pub(crate) fn connect(
         hosts: &Hosts,
         notices: Notices,
-        holds_signals: bool,
         user_agent: &str,
     ) -> Result<Self, VaultProblem> {
         let client = Client::new(Environment::read()?, user_agent);
-        Ok(Self { client, hosts: hosts.clone(), notices, holds_signals })
+        Ok(Self { client, hosts: hosts.clone(), notices })
     }
 
     fn place(&self, path: &str) -> Place {
@@ -212,7 +206,8 @@ impl<'a> VaultStore<'a> {
         }
     }
 
-    fn holder(&self) -> Holder {
+    /// What the claim in the version that was seen means.
+    pub(crate) fn holder(&self) -> Holder {
         let seen = self.seen.borrow();
         let watched = self.watched.borrow();
         let unchanged = watched.as_ref().map_or(Duration::ZERO, |(.., since)| since.elapsed());
@@ -293,7 +288,7 @@ impl<'a> VaultStore<'a> {
 
     /// Whether this machine has saved a pair for the token in the secret. It is tried once: if that does
     /// not mend it, the claim is waited for.
-    fn may_commit_journal(&self) -> bool {
+    pub(crate) fn may_commit_journal(&self) -> bool {
         if !self.files.have_saved_pair() || self.has_tried_journal.get() {
             return false;
         }
@@ -372,30 +367,31 @@ impl<'a> VaultStore<'a> {
     }
 }
 
-impl Store for VaultStore<'_> {
-    fn place(&self) -> Place {
+impl VaultStore<'_> {
+    /// Its name, for messages.
+    pub(crate) fn place(&self) -> Place {
         self.vault.place(self.path)
     }
 
-    fn read(&self) -> Result<Credentials, Unusable> {
+    /// The pair as it is now. Writes nothing.
+    pub(crate) fn read(&self) -> Result<Credentials, Unusable> {
         self.look()
             .map_err(|problem| Unusable::Unreadable(self.as_an_earlier_run_left_it(problem)))?;
         self.content(None).pair.map_err(|problem| Unusable::of(self.place(), problem))
     }
 
-    fn files(&self) -> &Files {
+    /// The files of this machine in which earlier runs may have saved a pair.
+    pub(crate) fn files(&self) -> &Files {
         &self.files
     }
 
-    fn try_lock(&self) -> Result<Option<Box<dyn Exclusive + '_>>> {
+    /// Takes the machine's lock; none if another program of this machine has it. Where the folder cannot be
+    /// written, the claim alone is enough.
+    pub(crate) fn lock(&self) -> Option<Claimant<'_>> {
         let holder = self.holder();
-        if !may_recover(holder, holder == Holder::Alive && self.may_commit_journal()) {
-            return Ok(None);
-        }
-        // Programs of one machine need not ask the vault who is first. Where the folder cannot be
-        // written, the claim alone is enough.
+        // Programs of one machine need not ask the vault who is first.
         let lock = match Lock::try_acquire(&self.files) {
-            Ok(None) => return Ok(None),
+            Ok(None) => return None,
             Ok(lock) => {
                 lock.filter(|_| self.files.can_be_made() && !self.files.is_journal_foreign())
             }
@@ -416,18 +412,16 @@ impl Store for VaultStore<'_> {
         }
         let refresh = format!("{}{}", random::name(), random::name());
         let (claims, claim, doubtful) = Default::default();
-        Ok(Some(Box::new(Claimant { store: self, lock, refresh, claims, claim, doubtful })))
+        Some(Claimant { store: self, lock, refresh, claims, claim, doubtful })
     }
 
-    fn pauses(&self) -> (Duration, Duration) {
-        (Duration::from_millis(50), Duration::from_secs(1))
-    }
-
-    fn patience(&self, usual: Duration) -> Duration {
+    /// How long that is waited for, all in all; `usual`, unless a test has less.
+    pub(crate) fn patience(&self, usual: Duration) -> Duration {
         bounded(usual)
     }
 
-    fn locked(&self, waited: Duration) -> Error {
+    /// The error of a run that has waited in vain.
+    pub(crate) fn waited_too_long(&self, waited: Duration) -> Error {
         let seen = self.seen.borrow();
         // One of ours that could not be taken away names nobody else.
         let claim = seen.notes.claim.as_ref().filter(|claim| claim.holder != this_program());
@@ -441,10 +435,15 @@ impl Store for VaultStore<'_> {
             (None, None) => Error::locked(&(&self.files.lock).into(), waited),
         }
     }
+
+    /// The error of a token that could not be sent soon enough after its claim, time and again.
+    pub(crate) fn too_slow(&self) -> Error {
+        self.error(VaultProblem::too_slow())
+    }
 }
 
 /// One program of this machine, which may claim the tokens.
-struct Claimant<'a> {
+pub(crate) struct Claimant<'a> {
     store: &'a VaultStore<'a>,
     /// None where the folder cannot be written.
     lock: Option<Lock>,
@@ -460,22 +459,48 @@ struct Claimant<'a> {
 
 impl Claimant<'_> {
     /// Whether the newest version that was seen has our claim.
-    fn holds_claim(&self) -> bool {
+    pub(crate) fn holds_claim(&self) -> bool {
         let claim = self.claim.borrow();
         claim.is_some() && *claim == self.store.seen.borrow().notes.claim
     }
 
-    /// Claims the tokens of the version that was seen: the permission to send the refresh token.
-    fn claim(
+    pub(crate) fn store(&self) -> &VaultStore<'_> {
+        self.store
+    }
+
+    /// Claims the tokens of the version that was seen: the permission to send the refresh token. A token that
+    /// still does for a while is not waited for longer than a new leader takes.
+    pub(crate) fn claim(
+        &self,
+        sent: &RefreshToken,
+        is_first: bool,
+        can_wait: bool,
+    ) -> Result<Option<Claimed>> {
+        let store = self.store;
+        store.vault.notices.step(format_args!("claiming the tokens in {}", store.place()));
+        let left = CLAIMING.saturating_sub(store.began.elapsed());
+        let patience = match (is_first, can_wait) {
+            (true, true) => READING.min(left),
+            (true, false) => left,
+            (false, _) => READING,
+        };
+        self.try_claim(sent, patience).map_err(|problem| {
+            let error = store.error(problem.clone());
+            store.failure.replace(Some(problem).filter(|_| !is_first));
+            error
+        })
+    }
+
+    fn try_claim(
         &self,
         sent: &RefreshToken,
         patience: Duration,
-    ) -> Result<Option<Instants>, VaultProblem> {
+    ) -> Result<Option<Claimed>, VaultProblem> {
         let store = self.store;
         let number = self.claims.get() + 1;
         self.claims.set(number);
         let claim = Claim { nonce: format!("{}.{number}", self.refresh), holder: this_program() };
-        let start = Instants::now();
+        let start = Claimed::now();
         let fields = {
             let seen = store.seen.borrow();
             let mut notes = seen.notes.clone();
@@ -511,6 +536,11 @@ impl Claimant<'_> {
         }
     }
 
+    /// Ends the claim, if there is one.
+    pub(crate) fn end_claim(&self) {
+        self.let_go(|_, _, _| {});
+    }
+
     /// Writes these notes and no claim. Best effort: a claim ends by itself.
     fn let_go(&self, change: impl Fn(&mut Notes, &Claim, i64)) {
         let doubtful = self.doubtful.take();
@@ -544,16 +574,27 @@ impl Claimant<'_> {
     }
 }
 
-impl Exclusive for Claimant<'_> {
-    fn is_held(&self) -> Result<bool> {
+impl Claimant<'_> {
+    /// Whether other programs of this machine still see the lock.
+    ///
+    /// # Errors
+    ///
+    /// That cannot be told.
+    pub(crate) fn is_held(&self) -> Result<bool> {
         self.lock.as_ref().map_or(Ok(true), Lock::is_named).map_err(not_writable)
     }
 
-    fn files(&self) -> Option<&Files> {
-        self.lock.as_ref().map(|_| &self.store.files)
+    /// The files beside the pointer, where they can be written, and the lock.
+    pub(crate) fn files(&self) -> Option<(&Files, &Lock)> {
+        self.lock.as_ref().map(|lock| (&self.store.files, lock))
     }
 
-    fn read(&self, _: bool) -> Result<Content> {
+    /// What the secret holds.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read. It may hold anything, so nothing can be judged.
+    pub(crate) fn read(&self) -> Result<Content> {
         // With a claim, what was seen last is what is there, or a write finds out. A write that has found
         // out need not be asked again.
         if !self.store.is_current.take() && !self.holds_claim() {
@@ -563,8 +604,9 @@ impl Exclusive for Claimant<'_> {
         Ok(self.store.content(self.claim.borrow().as_ref()))
     }
 
-    /// Only a write can tell: a standby may lag behind. This one changes nothing.
-    fn is_current(&self) -> Result<bool> {
+    /// Whether what was read last is what there is. Only a write can tell: a standby may lag behind. This
+    /// one changes nothing.
+    pub(crate) fn is_current(&self) -> Result<bool> {
         let store = self.store;
         let (fields, bytes, notes) = {
             let seen = store.seen.borrow();
@@ -577,66 +619,41 @@ impl Exclusive for Claimant<'_> {
         }
     }
 
-    fn prepare<'a>(&'a self, current: &Credentials, sent: &Credentials) -> Result<Preparation<'a>> {
-        let (store, token) = (self.store, &sent.refresh_token);
-        if *store.seen.borrow().bytes() != *current.bytes {
-            return Ok(Preparation::Superseded);
+    /// Sees whether the secret is as it was seen, and what others have noted on the token that is to be sent.
+    ///
+    /// # Errors
+    ///
+    /// What is noted.
+    pub(crate) fn rehearse(&self, in_home: &Credentials, sent: &Credentials) -> Result<Rehearsed> {
+        let store = self.store;
+        if *store.seen.borrow().bytes() != *in_home.bytes {
+            return Ok(Rehearsed::NotAsExpected);
         }
-        if !self.holds_claim() {
-            if store.holder() == Holder::Alive {
-                return Ok(Preparation::LockLost);
-            }
-            if let Some(error) = store.noted(sent) {
-                return Err(error);
-            }
+        if self.holds_claim() {
+            return Ok(Rehearsed::Done);
         }
-        let was_in_doubt =
-            self.lock.is_some() && leaves_doubt(&Found::read(&store.files, &store.files.journal));
-        let journal = match &self.lock {
-            Some(lock) => match Journal::begin_under(lock, &store.files, sent) {
-                Ok(Some(journal)) => Some(journal),
-                Ok(None) => return Ok(Preparation::LockLost),
-                Err(StoreError { place, source }) => {
-                    // The vault is to have the pair, and a journal only helps it along.
-                    store.vault.notices.step(format_args!("{place}: {source}; going on"));
-                    None
-                }
-            },
-            None => None,
-        };
-        let guard = store.vault.holds_signals.then(|| {
-            SignalGuard::prepare();
-            SignalGuard::new()
-        });
-        store.vault.notices.step(format_args!("claiming the tokens in {}", store.place()));
-        // A token that still does for a while is not waited for longer than a new leader takes.
-        let left = CLAIMING.saturating_sub(store.began.elapsed());
-        let patience = if current.is_alive() { READING.min(left) } else { left };
-        let claimed = self.claim(token, patience).map_err(|problem| store.error(problem));
-        let refresh = |claimed| Refresh {
-            claimant: self,
-            token: token.clone(),
-            journal,
-            was_in_doubt,
-            claimed: Cell::new(claimed),
-            late: Cell::default(),
-            began: SystemTime::now(),
-            _guard: guard,
-        };
-        match claimed {
-            Ok(Some(claimed)) => Ok(Preparation::Ready(Box::new(refresh(claimed)))),
-            Ok(None) => {
-                Box::new(refresh(Instants::now())).withdraw();
-                Ok(Preparation::LockLost)
+        if store.holder() == Holder::Alive {
+            return Ok(Rehearsed::LockLost);
+        }
+        store.noted(sent).map_or(Ok(Rehearsed::Done), Err)
+    }
+
+    /// Ends the claim, with a note if the token may have been used.
+    pub(crate) fn note(&self, error: &Error, token: &RefreshToken) {
+        match error {
+            // A pair that is set aside may do. If none does, `refuse` tells it.
+            error if error.is_refusal() => {}
+            error if error.leaves_doubt() => {
+                let message = error.to_string();
+                self.let_go(|notes, claim, now| notes.fail(token, now, claim, &message));
             }
-            Err(error) => {
-                Box::new(refresh(Instants::now())).withdraw();
-                Err(error)
-            }
+            _ => self.let_go(|_, _, _| {}),
         }
     }
 
-    fn replace(
+    /// Replaces what the secret holds, if that still is `old`. `is_only_copy`: no other place has what is
+    /// written. `unused`: why its refresh token is not to be sent for a while.
+    pub(crate) fn replace(
         &self,
         old: &[u8],
         new: &[u8],
@@ -671,7 +688,8 @@ impl Exclusive for Claimant<'_> {
         }
     }
 
-    fn refuse(&self, token: &RefreshToken, error: &Error) {
+    /// Tells all programs that would send this token that it is dead.
+    pub(crate) fn refuse(&self, token: &RefreshToken, error: &Error) {
         let Cause::TokensRefused { message, .. } = error.cause() else { return };
         let (host, time) = (platform::host_name(), LocalTime::now());
         let message = format!("{message}, as {host} was told on {time}");
@@ -697,126 +715,22 @@ impl Missing {
     }
 }
 
-/// A moment, by the clock that stops while the machine sleeps, and by the one that is set.
+/// When a claim was about to be written, by the clock that stops while the machine sleeps, and by the one that
+/// is set.
 #[derive(Clone, Copy)]
-struct Instants {
+pub(crate) struct Claimed {
     monotonic: Instant,
     wall: SystemTime,
 }
 
-impl Instants {
+impl Claimed {
     fn now() -> Self {
         Self { monotonic: Instant::now(), wall: SystemTime::now() }
     }
-}
 
-/// A refresh whose token is claimed.
-struct Refresh<'a> {
-    claimant: &'a Claimant<'a>,
-    token: RefreshToken,
-    /// None where the folder cannot be written: the vault has the only copy then.
-    journal: Option<Journal>,
-    /// Whether an earlier journal, in whose place this one is, said that a token may have been used.
-    was_in_doubt: bool,
-    /// When the claim was about to be written.
-    claimed: Cell<Instants>,
-    /// How often in a row the token was not sent because its claim was too old.
-    late: Cell<u32>,
-    /// By the local clock.
-    began: SystemTime,
-    /// A claim that its holder leaves behind lets all others wait.
-    _guard: Option<SignalGuard>,
-}
-
-impl Prepared for Refresh<'_> {
-    fn confirm(&self, _: bool) -> bool {
-        let Instants { monotonic, wall } = self.claimed.get();
-        let may = may_send(monotonic.elapsed(), wall.elapsed().ok()) && !SignalGuard::is_pending();
-        if may {
-            // The second attempt is as patient.
-            self.late.set(0);
-        }
-        may
-    }
-
-    fn confirm_anew(&self) -> Result<bool> {
-        let store = self.claimant.store;
-        if SignalGuard::is_pending() || !self.claimant.holds_claim() {
-            return Ok(false);
-        }
-        if self.late.replace(self.late.get() + 1) >= MOST_LATE {
-            return Err(store.error(VaultProblem::too_slow()));
-        }
-        match self.claimant.claim(&self.token, READING) {
-            Ok(Some(claimed)) => {
-                self.claimed.set(claimed);
-                Ok(true)
-            }
-            Ok(None) => Ok(false),
-            Err(problem) => {
-                store.failure.replace(Some(problem));
-                Ok(false)
-            }
-        }
-    }
-
-    fn record(&self, response: &[u8]) -> io::Result<()> {
-        match &self.journal {
-            Some(journal) => journal.record(response),
-            None => Err(io::Error::other("there is no journal here")),
-        }
-    }
-
-    fn note(&self, error: &Error, was_in_doubt: bool) {
-        if let Some(journal) = &self.journal {
-            let _ = journal.note(error, was_in_doubt);
-        }
-        match error {
-            // A pair that is set aside may do. If none does, `refuse` tells it.
-            error if error.is_refusal() => {}
-            error if error.leaves_doubt() => {
-                let (message, token) = (error.to_string(), &self.token);
-                self.claimant.let_go(|notes, claim, now| notes.fail(token, now, claim, &message));
-            }
-            _ => self.claimant.let_go(|_, _, _| {}),
-        }
-    }
-
-    fn note_unused(&self, _: &Error, _: &Digest) {
-        // The commit has told it, to all machines.
-        if let Some(files) = self.claimant.files() {
-            let _ = files.remove(&files.journal);
-        }
-    }
-
-    fn withdraw(self: Box<Self>) {
-        let claimant = self.claimant;
-        if let Some(journal) = self.journal
-            && !self.was_in_doubt
-        {
-            journal.withdraw(&claimant.store.files);
-        }
-        claimant.let_go(|_, _, _| {});
-    }
-
-    fn save_aside(&self, response: &[u8]) -> Result<Place, StoreError> {
-        match &self.journal {
-            Some(journal) => {
-                journal.save_aside(&self.claimant.store.files, response).map(Place::File)
-            }
-            None => {
-                let source = io::Error::other("the folder cannot be written");
-                Err(StoreError { place: (&self.claimant.store.files.creds).into(), source })
-            }
-        }
-    }
-
-    fn place(&self) -> Place {
-        (&self.claimant.store.files.journal).into()
-    }
-
-    fn time(&self) -> LocalTime {
-        LocalTime::of(self.began)
+    /// How long ago that was, by each clock; none where it was set back.
+    pub(crate) fn elapsed(&self) -> (Duration, Option<Duration>) {
+        (self.monotonic.elapsed(), self.wall.elapsed().ok())
     }
 }
 

@@ -60,7 +60,7 @@ pub(crate) fn is_made_anew(known: (u64, Option<f64>), read: (u64, Option<f64>)) 
 }
 
 /// What a claim in the secret means to another program.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Holder {
     /// Nobody claims the token.
     None,

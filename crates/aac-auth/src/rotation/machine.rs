@@ -1,0 +1,931 @@
+//! A refresh as a value: its steps in their order, without files, network, threads or a clock.
+//!
+//! What came of one step is put in, and what to do next comes out: [`Refresh::next`]. The program carries
+//! it out, and the exploration walks the very same value through every state of a small world. What is
+//! found is judged in `recovery`, how often a token is sent in `attempts`. What the files are, and what is
+//! promised: ROTATION.md, beside this crate's Cargo.toml.
+//!
+//! A token has a name `N`: its digest, or a number in the worlds. The machine knows names alone; bytes,
+//! errors, the journal and the right to send are with whoever carries out its effects.
+//!
+//! A last look is never an effect of its own, since everything may change between two effects: it is a flag
+//! of the effect that it guards.
+
+use crate::rotation::attempts::{Attempts, Next, Outcome};
+use crate::rotation::recovery::{
+    Commit, JournalState, Now, Recovery, Saved, State, commit, decide, is_kept, is_news,
+    may_replace,
+};
+use crate::store::vault::protocol::{Holder, may_recover, may_send};
+use std::time::Duration;
+
+/// How often in a row a token is claimed again because it could not be sent soon enough.
+const MOST_LATE: u8 = 2;
+
+/// What to do. `if_held`: only while the lock file still has its name. `if_same`: only while the home holds
+/// what was seen last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Do<N> {
+    /// Read the home without a lock: another run may have saved what this one wants.
+    Read,
+    /// Take the lock. `if_unused`: only if no journal is in use, whose run has lost the lock file.
+    Lock {
+        if_unused: bool,
+    },
+    Wait(Until),
+    /// Read what the journal says, without the lock.
+    Peek,
+    /// Read all that stands beside the home, and then the home.
+    Look,
+    /// Note in the record that a token was used, and what came of it.
+    Record(Pair<N>),
+    Remove {
+        what: Kept<N>,
+        if_held: bool,
+    },
+    /// Keep the journal as a pair that is set aside.
+    SetAside {
+        if_held: bool,
+    },
+    /// Keep a copy of what the home holds, and is of no use, before this pair replaces it.
+    KeepDamaged(Kept<N>),
+    /// Put a pair into the home. `is_only_copy`: no other place has it.
+    Replace {
+        what: Kept<N>,
+        if_held: bool,
+        if_same: bool,
+        is_only_copy: bool,
+    },
+    /// Replace the home by itself, to see whether that is possible.
+    Rehearse {
+        token: N,
+        if_same: bool,
+    },
+    /// Begin the journal of this token, in place of one that is of no more use.
+    Begin {
+        token: N,
+        if_held: bool,
+    },
+    /// Claim the token, for all machines.
+    Claim,
+    /// Write what was read, to see whether that is the newest version.
+    Prove,
+    /// Connect, for the first time with this token on its way or once more.
+    Send(Deadline),
+    /// From within the send, once connected: hold signals.
+    HoldSignals,
+    /// From within the send: let the token leave.
+    Go,
+    /// From within the send: keep the token.
+    Withhold,
+    FreeSignals,
+    /// Save the response as it came.
+    Save,
+    /// See what the response holds.
+    Parse,
+    /// Read the home before the response is committed.
+    LookAgain,
+    /// Save the response in a file of its own.
+    SaveAside,
+    /// Note a failure in the journal, for those that wait.
+    Note {
+        told: Told,
+        in_doubt: bool,
+    },
+    /// Note in the journal that the token which came is not to be sent for a while.
+    NoteUnused {
+        token: N,
+    },
+    /// Leave no trace of a token that was not sent; the journal may tell of an earlier one.
+    Withdraw {
+        keeps_journal: bool,
+    },
+    /// Note that the token in the home is dead, for all machines.
+    Refuse,
+    /// Let go of the journal, and of signals.
+    Close,
+    /// Let go of the lock, and of all that is held under it.
+    LetGo,
+    End(End<N>),
+}
+
+/// A token that was used, and the one that came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Pair<N> {
+    pub(crate) spent: N,
+    pub(crate) next: N,
+}
+
+/// Where a pair is kept beside the home.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Kept<N> {
+    Journal(Pair<N>),
+    Aside(Pair<N>),
+}
+
+impl<N: Copy> Kept<N> {
+    pub(crate) fn pair(&self) -> Pair<N> {
+        match *self {
+            Self::Journal(pair) | Self::Aside(pair) => pair,
+        }
+    }
+}
+
+/// What is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Until {
+    /// That another program lets go of the lock, or has saved a token.
+    Turn,
+    /// This pause before the token is sent.
+    Paused(Duration, Deadline),
+    /// That the home has another token: a program without the lock may be about to save it.
+    Changed,
+}
+
+/// By when an attempt must have ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Deadline {
+    /// [`attempts::FIRST`](crate::rotation::attempts::FIRST) after the first connection.
+    First,
+    /// [`attempts::SECOND`](crate::rotation::attempts::SECOND) after the response was lost.
+    Second,
+}
+
+/// How a run ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct End<N> {
+    pub(crate) told: Told,
+    /// What is said of which token.
+    pub(crate) says: Option<Says<N>>,
+    pub(crate) if_held: bool,
+}
+
+/// "Your tokens are unchanged", or, in doubt, "an earlier run may have used the refresh token".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Says<N> {
+    pub(crate) token: N,
+    pub(crate) in_doubt: bool,
+}
+
+/// What a run ends with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Told {
+    /// The token that the home holds.
+    Found,
+    /// The token that came.
+    New,
+    /// The token that came, which is still in the journal, or in a file of its own.
+    NotCommitted,
+    /// The token of a saved pair that could not be put into the home; it may do for now.
+    NotRestored,
+    /// A token came, and no place took it.
+    NotSaved,
+    /// A refresh token came, without an access token of use.
+    Unused,
+    /// Others have had the lock for too long.
+    Late,
+    /// The lock cannot be taken.
+    NoLock,
+    /// What is there cannot be read.
+    Unreadable,
+    /// The pair in the home is not whole.
+    Unusable,
+    /// What another run has noted.
+    Noted,
+    OlderCopy,
+    SeveralAccounts,
+    NoTokens,
+    /// Someone keeps changing the home.
+    Changing,
+    /// The token is dead, and so are those that were set aside.
+    Dead,
+    /// The token could not be sent soon enough after its claim.
+    TooSlow,
+    /// The response was lost: graver than what came later.
+    Lost,
+    /// The error of the last effect.
+    Failed,
+}
+
+/// What came of an effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Came<'a, N> {
+    Done,
+    Failed,
+    /// Another program has the lock.
+    Taken,
+    /// Nothing was done, because others do not see the lock any more.
+    LockLost,
+    /// Nothing was done, because the home holds something else by now.
+    NotAsExpected,
+    NotThere,
+    TimeIsUp,
+    /// Whether the token in the home will do; who claims it; and whether this machine has saved what came of
+    /// it.
+    Read {
+        will_do: bool,
+        holder: Holder,
+        is_saved_here: bool,
+    },
+    Looked(Seen<'a, N>),
+    /// How long ago the claim was about to be written, if there is one, by the clock that stops while the machine
+    /// sleeps, and by the one that is set; and whether a signal ends the run.
+    Connected {
+        claimed: Option<(Duration, Option<Duration>)>,
+        is_ending: bool,
+    },
+    Arrived,
+    InvalidGrant,
+    /// An attempt without a response of use.
+    Outcome(Outcome),
+    /// The token that came, and whether the access token beside it is of use.
+    Parsed {
+        next: N,
+        is_usable: bool,
+    },
+    Now(Now<N>),
+}
+
+/// What was seen under the lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Seen<'a, N> {
+    pub(crate) state: State<'a, N>,
+    /// The access token in the home; none if its pair is not whole.
+    pub(crate) access: Option<Access>,
+    pub(crate) account: Option<N>,
+    /// Whether another program may have used the token, as the home says.
+    pub(crate) in_doubt: bool,
+    /// Whether the home holds text without a token, which is not a torn write of ours.
+    pub(crate) is_damaged: bool,
+    /// For how long this call has been running, in milliseconds.
+    pub(crate) running_for: i64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Access {
+    /// It will do for a call.
+    WillDo,
+    Stale,
+}
+
+/// How often something may change under the run before it gives up; none counts in most of the worlds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Bounds {
+    pub(crate) home: HomeKind,
+    /// Looks under one lock.
+    pub(crate) rounds: Option<u8>,
+    /// Looks at the home before a commit.
+    pub(crate) looks: Option<u8>,
+}
+
+/// What the steps depend on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum HomeKind {
+    File,
+    /// A token is claimed before it is sent, a journal is not needed, and notes are for all machines.
+    Vault,
+}
+
+/// A run, from its first look at the home to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Refresh<N> {
+    bounds: Bounds,
+    /// What is being done.
+    doing: Do<N>,
+    /// What follows without a decision.
+    tail: Option<Tail<N>>,
+    has_waited: bool,
+    rounds: u8,
+    /// A pair that is of no more use could not be removed.
+    is_untidy: bool,
+    /// The server has refused the token in the home.
+    refused: Option<Refused<N>>,
+    using: Option<Using<N>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Refused<N> {
+    token: N,
+    /// The pair set aside that was tried last in its place.
+    tried: Option<Pair<N>>,
+}
+
+/// A token in use, from the rehearsal on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Using<N> {
+    token: N,
+    /// The token that the home holds.
+    in_home: N,
+    /// The pair set aside that the token is of, if it is not the home's.
+    aside: Option<Pair<N>>,
+    /// An earlier run may have used it.
+    was_in_doubt: bool,
+    /// Nothing but the journal that is there tells so.
+    keeps_journal: bool,
+    /// How often in a row it was withheld.
+    late: u8,
+    attempts: Attempts,
+    pause: Duration,
+    holds_signals: bool,
+    is_saved: bool,
+    /// What came, and whether its access token is of use.
+    next: Option<(N, bool)>,
+    looks: u8,
+}
+
+impl<N: Copy> Using<N> {
+    fn says(&self) -> Says<N> {
+        let in_doubt = self.was_in_doubt || self.attempts.is_in_doubt();
+        Says { token: self.token, in_doubt }
+    }
+
+    fn deadline(&self) -> Deadline {
+        if self.attempts.is_in_doubt() { Deadline::Second } else { Deadline::First }
+    }
+}
+
+/// Effects that follow one another, each with what its failure means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Tail<N> {
+    steps: &'static [(Step, Or)],
+    then: Then,
+    /// The pair that it is about.
+    about: Option<Kept<N>>,
+    says: Option<Says<N>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Step {
+    Record,
+    Remove,
+    SetAside,
+    KeepDamaged,
+    Restore,
+    Commit,
+    /// Remove the journal; or note in it that the token which came is not to be sent.
+    Forget,
+    SaveAside,
+    /// The same for the pair set aside whose token was used.
+    RecordUsed,
+    RemoveUsed,
+    Note,
+    Refuse,
+    Withdraw,
+    Close,
+}
+
+/// What a failure means. A lock that is lost ends all but what goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Or {
+    GoOn,
+    /// Leave out the next step as well.
+    Skip,
+    /// Look again, and do not try to tidy up any more.
+    Untidy,
+    SaveElsewhere,
+    End(Told),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Then {
+    /// A new round.
+    Look,
+    /// The same round.
+    GoOnLooking,
+    Change,
+    LetGo,
+    End(Told),
+}
+
+// What an earlier run has left.
+const TIDY: &[(Step, Or)] = &[(Step::Record, Or::GoOn), (Step::Remove, Or::Untidy)];
+const DROP_JOURNAL: &[(Step, Or)] =
+    &[(Step::Record, Or::GoOn), (Step::Remove, Or::End(Told::Failed))];
+const SET_JOURNAL_ASIDE: &[(Step, Or)] =
+    &[(Step::SetAside, Or::End(Told::Failed)), (Step::Record, Or::GoOn)];
+const RESTORE: &[(Step, Or)] = &[
+    (Step::KeepDamaged, Or::End(Told::NotRestored)),
+    (Step::Restore, Or::End(Told::NotRestored)),
+    (Step::Record, Or::GoOn),
+    (Step::Remove, Or::End(Told::Failed)),
+];
+
+// What this run has got.
+const COMMIT: &[(Step, Or)] = &[
+    (Step::KeepDamaged, Or::SaveElsewhere),
+    (Step::Commit, Or::SaveElsewhere),
+    (Step::Record, Or::GoOn),
+    (Step::Forget, Or::GoOn),
+    (Step::RecordUsed, Or::GoOn),
+    (Step::RemoveUsed, Or::GoOn),
+];
+const SAVE_ASIDE: &[(Step, Or)] = &[
+    (Step::SaveAside, Or::End(Told::NotSaved)),
+    (Step::RecordUsed, Or::GoOn),
+    (Step::RemoveUsed, Or::GoOn),
+];
+const GIVE_WAY: &[(Step, Or)] =
+    &[(Step::SetAside, Or::Skip), (Step::Record, Or::GoOn), (Step::Close, Or::GoOn)];
+const GIVE_WAY_UNSAVED: &[(Step, Or)] =
+    &[(Step::SaveAside, Or::Skip), (Step::Record, Or::GoOn), (Step::Close, Or::GoOn)];
+const LEAVE_UNSAVED: &[(Step, Or)] = &[
+    (Step::SaveAside, Or::End(Told::NotSaved)),
+    (Step::Record, Or::GoOn),
+    (Step::Close, Or::GoOn),
+];
+
+// What this run has not got.
+const FAIL: &[(Step, Or)] = &[(Step::Note, Or::GoOn)];
+const REFUSE: &[(Step, Or)] = &[(Step::Refuse, Or::GoOn)];
+const WITHDRAW: &[(Step, Or)] = &[(Step::Withdraw, Or::GoOn)];
+const REFUSED: &[(Step, Or)] = &[
+    (Step::Note, Or::GoOn),
+    (Step::Close, Or::GoOn),
+    (Step::RecordUsed, Or::GoOn),
+    (Step::RemoveUsed, Or::GoOn),
+];
+
+impl<N: Copy + Eq> Refresh<N> {
+    /// A run that begins with a look at the home. `has_waited`: for another thread.
+    pub(crate) fn new(bounds: Bounds, has_waited: bool) -> Self {
+        let (tail, refused, using) = (None, None, None);
+        let (doing, rounds, is_untidy) = (Do::Read, 0, false);
+        Self { bounds, doing, tail, has_waited, rounds, is_untidy, refused, using }
+    }
+
+    pub(crate) fn doing(&self) -> Do<N> {
+        self.doing
+    }
+
+    /// Whether the token in use may have been used before.
+    pub(crate) fn is_in_doubt(&self) -> bool {
+        self.using.is_some_and(|using| using.says().in_doubt)
+    }
+
+    /// What to do after this came of what was done.
+    pub(crate) fn next(&mut self, came: Came<'_, N>) -> Do<N> {
+        self.doing = match (self.tail.take(), self.using) {
+            (Some(tail), _) => self.after_step(tail, came),
+            (None, Some(using)) => self.after_use(using, came),
+            (None, None) => self.after(came),
+        };
+        self.doing
+    }
+
+    /// Its turn, and what is found then.
+    fn after(&mut self, came: Came<'_, N>) -> Do<N> {
+        match (self.doing, came) {
+            (Do::Read, Came::Read { will_do: true, .. }) => self.end(Told::Found),
+            (Do::Read, Came::Read { holder, is_saved_here, .. })
+                if may_recover(holder, is_saved_here) =>
+            {
+                Do::Lock { if_unused: true }
+            }
+            (Do::Lock { .. }, Came::Done) => self.look(),
+            (Do::Read, Came::Read { .. }) | (Do::Lock { .. }, Came::Taken) | (Do::LetGo, _) => {
+                self.has_waited = true;
+                Do::Wait(Until::Turn)
+            }
+            (Do::Wait(Until::Turn), Came::Done) => Do::Read,
+            (Do::Wait(Until::Turn), Came::TimeIsUp) => self.end(Told::Late),
+            (Do::Lock { .. }, Came::Failed) => Do::Peek,
+            // What it says of the tokens depends on what an earlier run has left.
+            (Do::Peek, _) => self.end(Told::NoLock),
+            (Do::Look, Came::Looked(seen)) => self.judge(&seen),
+            (Do::Look, Came::Failed) => self.end(Told::Unreadable),
+            // Another program is at work on the home.
+            (Do::Wait(Until::Changed), Came::NotAsExpected) => self.look(),
+            (Do::Wait(Until::Changed), Came::TimeIsUp) => Do::Look,
+            (Do::Prove, Came::Done) => self.end(Told::OlderCopy),
+            (Do::Prove, Came::NotAsExpected) => self.look(),
+            (Do::Prove, Came::Failed) => self.end(Told::Failed),
+            (Do::End(_), Came::LockLost) => self.let_go(),
+            (doing, _) => self.unexpected(doing),
+        }
+    }
+
+    /// What an earlier run has left comes first; then the token in the home is used.
+    fn judge(&mut self, seen: &Seen<'_, N>) -> Do<N> {
+        let state = &seen.state;
+        let in_pair = state.creds.filter(|_| seen.access.is_some());
+        let is_kept = |pair: &&Saved<N>| is_kept(pair, in_pair, state.spent);
+        let of = |pair: &Saved<N>| Pair { spent: pair.spent, next: pair.next };
+        if !self.is_untidy
+            && let Some(dead) = state.set_aside.iter().find(|pair| !is_kept(pair))
+        {
+            return self.about(TIDY, Then::GoOnLooking, Kept::Aside(of(dead)), None);
+        }
+        let journal = match state.journal {
+            JournalState::Received { pair, .. } => Some(Kept::Journal(of(&pair))),
+            _ => None,
+        };
+        // An error speaks of the token that the home holds then.
+        let of_creds =
+            state.creds.map(|token| Says { token, in_doubt: state.spent.newest(token).is_some() });
+        let of_pair = |kept: Kept<N>| Some(Says { token: kept.pair().next, in_doubt: false });
+        let restore = if seen.is_damaged { RESTORE } else { &RESTORE[1..] };
+        match (decide(state), journal) {
+            (Recovery::DropJournal, Some(journal)) => {
+                self.about(DROP_JOURNAL, Then::Look, journal, of_pair(journal))
+            }
+            (Recovery::SetJournalAside, Some(journal)) => {
+                self.about(SET_JOURNAL_ASIDE, Then::Look, journal, of_creds)
+            }
+            (Recovery::CommitJournal { .. }, Some(journal)) => {
+                // A note on the token that is in it counts first.
+                let is_noted = matches!(state.journal, JournalState::Received { note: Some(note), pair, .. }
+                    if note.unused == Some(pair.next));
+                let restore = if is_noted { &restore[..restore.len() - 1] } else { restore };
+                self.about(restore, Then::Look, journal, of_pair(journal))
+            }
+            (Recovery::Restore { pair, .. }, _) => {
+                let kept = Kept::Aside(of(&pair));
+                self.about(restore, Then::Look, kept, of_pair(kept))
+            }
+            // The newer pair may be there by now.
+            (Recovery::OlderCopy, _) if self.bounds.home == HomeKind::Vault => Do::Prove,
+            (Recovery::OlderCopy, _) => self.end(Told::OlderCopy),
+            (Recovery::SeveralAccounts, _) => self.end(Told::SeveralAccounts),
+            (recovery @ (Recovery::Nothing(_) | Recovery::Report), _) => {
+                let Some(token) = state.creds else { return self.end(Told::NoTokens) };
+                match (self.refused, seen.access, recovery) {
+                    (Some(refused), ..) if refused.token == token => {
+                        let kept = state.set_aside.iter().filter(is_kept);
+                        let pairs = kept.filter(|pair| may_replace(pair, seen.account));
+                        let mut pairs: Vec<_> = pairs.map(of).collect();
+                        // Newest first, and none twice.
+                        if let Some(tried) = refused.tried
+                            && let Some(place) = pairs.iter().position(|pair| *pair == tried)
+                        {
+                            pairs.truncate(place);
+                        }
+                        self.use_in_place_of(token, pairs.pop())
+                    }
+                    (_, None, _) => self.end(Told::Unusable),
+                    (_, Some(Access::WillDo), _) => self.end(Told::Found),
+                    (_, _, Recovery::Nothing(prior)) => {
+                        let note = match state.journal {
+                            JournalState::Unanswered { note, .. } if prior.is_noted => note,
+                            _ => None,
+                        };
+                        match note {
+                            Some(note) if is_news(&note, self.has_waited, seen.running_for) => {
+                                let says = Says { token, in_doubt: note.in_doubt };
+                                self.end_saying(Told::Noted, says, true)
+                            }
+                            _ => {
+                                self.refused = None;
+                                let in_doubt = prior.in_doubt || seen.in_doubt;
+                                self.use_token(token, token, None, in_doubt, prior.in_doubt)
+                            }
+                        }
+                    }
+                    _ => self.end(Told::Noted),
+                }
+            }
+            _ => self.end(Told::NoTokens),
+        }
+    }
+
+    /// The token in the home is dead: a pair of the same account that was set aside may do.
+    fn use_in_place_of(&mut self, token: N, pair: Option<Pair<N>>) -> Do<N> {
+        let Some(pair) = pair else {
+            let steps = if self.bounds.home == HomeKind::Vault { REFUSE } else { &[] };
+            return self.tail(steps, Then::End(Told::Dead), None, None);
+        };
+        self.refused = Some(Refused { token, tried: Some(pair) });
+        // No journal is left that would tell whether an earlier run has used it.
+        self.use_token(pair.next, token, Some(pair), true, true)
+    }
+
+    fn use_token(
+        &mut self,
+        token: N,
+        in_home: N,
+        aside: Option<Pair<N>>,
+        was_in_doubt: bool,
+        keeps_journal: bool,
+    ) -> Do<N> {
+        let attempts = Attempts::default();
+        let (pause, next, looks, late) = (Duration::ZERO, None, 0, 0);
+        let (holds_signals, is_saved) = (false, false);
+        self.using = Some(Using {
+            token,
+            in_home,
+            aside,
+            was_in_doubt,
+            keeps_journal,
+            late,
+            attempts,
+            pause,
+            holds_signals,
+            is_saved,
+            next,
+            looks,
+        });
+        Do::Rehearse { token, if_same: true }
+    }
+
+    /// A token is used: from the rehearsal to the response.
+    fn after_use(&mut self, mut using: Using<N>, came: Came<'_, N>) -> Do<N> {
+        let (token, home) = (using.token, self.bounds.home);
+        match (self.doing, came) {
+            (Do::Rehearse { .. }, Came::Done) => Do::Begin { token, if_held: true },
+            (Do::Rehearse { .. }, Came::NotAsExpected) => self.look(),
+            // Of no use after all. The next one may be.
+            (Do::Rehearse { .. }, Came::NotThere) => {
+                self.using = None;
+                Do::Look
+            }
+            (Do::Rehearse { .. } | Do::Begin { .. }, Came::LockLost) => self.let_go(),
+            // Another program was told so.
+            (Do::Rehearse { .. }, Came::InvalidGrant) if using.aside.is_none() => {
+                self.refused = Some(Refused { token, tried: None });
+                self.using = None;
+                Do::Look
+            }
+            (Do::Rehearse { .. }, Came::InvalidGrant) => {
+                self.tail(&REFUSED[2..], Then::GoOnLooking, None, Some(using.says()))
+            }
+            (Do::Rehearse { .. }, Came::Failed) => {
+                self.end_saying(Told::Failed, using.says(), true)
+            }
+            (Do::Begin { .. }, Came::Failed) if home == HomeKind::File => {
+                self.end_saying(Told::Failed, using.says(), true)
+            }
+            (Do::Begin { .. }, Came::Done) if home == HomeKind::File => Do::Send(Deadline::First),
+            // A claim that its holder leaves behind lets all others wait.
+            (Do::Begin { .. }, _) => Do::HoldSignals,
+            (Do::HoldSignals, _) => {
+                using.holds_signals = true;
+                self.using = Some(using);
+                if home == HomeKind::File { Do::Go } else { Do::Claim }
+            }
+            (Do::Claim, Came::Done) => Do::Send(using.deadline()),
+            (Do::Claim, Came::Failed) if using.late == 0 => {
+                self.leave(&using, Then::End(Told::Failed))
+            }
+            (Do::Claim | Do::Withhold, Came::LockLost | Came::Failed) => {
+                match using.attempts.is_in_doubt() {
+                    true => self.fail(&using, Told::Lost),
+                    false => self.leave(&using, Then::LetGo),
+                }
+            }
+            // The claim is too old, so that another may be about to take over.
+            (Do::Withhold, _) if using.late >= MOST_LATE => self.fail(&using, Told::TooSlow),
+            (Do::Withhold, _) => {
+                self.using = Some(Using { late: using.late + 1, ..using });
+                Do::Claim
+            }
+            (Do::Send(_), Came::Connected { claimed, is_ending }) => match claimed {
+                // Until now a signal ends the run, and the lock with it.
+                None if !using.holds_signals => Do::HoldSignals,
+                Some((monotonic, wall)) if is_ending || !may_send(monotonic, wall) => Do::Withhold,
+                _ => {
+                    self.using = Some(Using { late: 0, ..using });
+                    Do::Go
+                }
+            },
+            (Do::Send(_) | Do::Go | Do::Parse, Came::Outcome(outcome)) => {
+                let next = using.attempts.next(outcome);
+                self.using = Some(using);
+                let Next::SendAfter(pause) = next else {
+                    return self.fail(&using, Told::Failed);
+                };
+                self.using = Some(Using { pause, ..using });
+                // Nothing is on its way: a signal that came meanwhile ends the run now.
+                let is_claimed = home == HomeKind::Vault;
+                match using.holds_signals && !using.attempts.is_in_doubt() && !is_claimed {
+                    true => Do::FreeSignals,
+                    false => Do::Wait(Until::Paused(pause, using.deadline())),
+                }
+            }
+            (Do::FreeSignals, _) => {
+                self.using = Some(Using { holds_signals: false, ..using });
+                Do::Wait(Until::Paused(using.pause, using.deadline()))
+            }
+            (Do::Wait(Until::Paused(..)), Came::Done) => Do::Send(using.deadline()),
+            (Do::Wait(Until::Paused(..)), Came::TimeIsUp) => self.fail(&using, Told::Failed),
+            (Do::Go | Do::Parse, Came::InvalidGrant) => {
+                let says = Some(using.says());
+                match using.aside {
+                    None => {
+                        self.refused = Some(Refused { token, tried: None });
+                        self.tail(&REFUSED[..2], Then::Change, None, says)
+                    }
+                    Some(_) => self.tail(REFUSED, Then::GoOnLooking, None, says),
+                }
+            }
+            (Do::Go, Came::Arrived) => Do::Save,
+            (Do::Save, came) => {
+                self.using = Some(Using { is_saved: came == Came::Done, ..using });
+                Do::Parse
+            }
+            (Do::Parse, Came::Parsed { next, is_usable }) => {
+                self.using = Some(Using { next: Some((next, is_usable)), ..using });
+                Do::LookAgain
+            }
+            (Do::LookAgain, Came::Now(now)) => match commit(now, using.in_home) {
+                Commit::Write => self.commit(&using, &COMMIT[1..]),
+                Commit::KeepDamagedAndWrite => self.commit(&using, COMMIT),
+                Commit::GiveWay => self.give_way(&using, GIVE_WAY_UNSAVED),
+            },
+            // It may hold anything, so it is not ours to overwrite.
+            (Do::LookAgain, Came::Failed) => self.give_way(&using, LEAVE_UNSAVED),
+            (Do::End(_), Came::LockLost) => self.let_go(),
+            (doing, _) => self.unexpected(doing),
+        }
+    }
+
+    /// Leaves the home as it is, and keeps what came beside it.
+    fn give_way(&mut self, using: &Using<N>, unsaved: &'static [(Step, Or)]) -> Do<N> {
+        let steps = if using.is_saved { GIVE_WAY } else { unsaved };
+        self.tail(steps, Then::Look, self.received(), None)
+    }
+
+    /// Puts what came into the home. A pair set aside whose token was used goes as well.
+    fn commit(&mut self, using: &Using<N>, steps: &'static [(Step, Or)]) -> Do<N> {
+        let steps = match using.aside {
+            Some(_) => steps,
+            None => &steps[..steps.len() - 2],
+        };
+        let told = match using.next {
+            Some((_, false)) => Told::Unused,
+            _ => Told::New,
+        };
+        self.tail(steps, Then::End(told), self.received(), None)
+    }
+
+    /// The home does not take what came.
+    fn save_elsewhere(&mut self, using: &Using<N>) -> Do<N> {
+        let steps = if using.is_saved { &SAVE_ASIDE[1..] } else { SAVE_ASIDE };
+        let steps = match using.aside {
+            Some(_) => steps,
+            None => &steps[..steps.len() - 2],
+        };
+        self.tail(steps, Then::End(Told::NotCommitted), self.received(), None)
+    }
+
+    /// The token may have been used, or not; whoever waits is told.
+    fn fail(&mut self, using: &Using<N>, told: Told) -> Do<N> {
+        let told = if using.attempts.is_in_doubt() { Told::Lost } else { told };
+        self.tail(FAIL, Then::End(told), None, Some(using.says()))
+    }
+
+    /// Leaves no trace of a token that was not sent.
+    fn leave(&mut self, using: &Using<N>, then: Then) -> Do<N> {
+        self.tail(WITHDRAW, then, None, Some(using.says()))
+    }
+
+    fn received(&self) -> Option<Kept<N>> {
+        let using = self.using?;
+        let (next, _) = using.next?;
+        Some(Kept::Journal(Pair { spent: using.token, next }))
+    }
+
+    fn about(
+        &mut self,
+        steps: &'static [(Step, Or)],
+        then: Then,
+        about: Kept<N>,
+        says: Option<Says<N>>,
+    ) -> Do<N> {
+        self.tail(steps, then, Some(about), says)
+    }
+
+    fn tail(
+        &mut self,
+        steps: &'static [(Step, Or)],
+        then: Then,
+        about: Option<Kept<N>>,
+        says: Option<Says<N>>,
+    ) -> Do<N> {
+        let tail = Tail { steps, then, about, says };
+        if let Some(&(step, _)) = steps.first()
+            && let Some(effect) = self.effect(step, &tail)
+        {
+            self.tail = Some(tail);
+            return effect;
+        }
+        match then {
+            Then::Look => self.look(),
+            Then::GoOnLooking => {
+                self.using = None;
+                Do::Look
+            }
+            Then::LetGo => self.let_go(),
+            Then::Change => {
+                self.using = None;
+                Do::Wait(Until::Changed)
+            }
+            Then::End(told) => match says {
+                Some(says) => self.end_saying(told, says, false),
+                None => self.end(told),
+            },
+        }
+    }
+
+    fn effect(&self, step: Step, tail: &Tail<N>) -> Option<Do<N>> {
+        let aside = self.using.and_then(|using| using.aside);
+        Some(match step {
+            Step::Record => Do::Record(tail.about?.pair()),
+            Step::Remove => Do::Remove { what: tail.about?, if_held: true },
+            // A journal of one's own is locked.
+            Step::SetAside => Do::SetAside { if_held: self.using.is_none() },
+            Step::KeepDamaged => Do::KeepDamaged(tail.about?),
+            Step::Restore => {
+                let (if_held, if_same) = (true, true);
+                Do::Replace { what: tail.about?, if_held, if_same, is_only_copy: false }
+            }
+            Step::Commit => {
+                let is_damage_kept = matches!(self.doing, Do::KeepDamaged(_));
+                let is_only_copy = !self.using?.is_saved && !is_damage_kept;
+                Do::Replace { what: tail.about?, if_held: false, if_same: true, is_only_copy }
+            }
+            Step::Forget => match self.using?.next? {
+                // In a vault the commit has told it, to all machines.
+                (token, false) if self.bounds.home == HomeKind::File => Do::NoteUnused { token },
+                _ => Do::Remove { what: tail.about?, if_held: false },
+            },
+            Step::SaveAside => Do::SaveAside,
+            Step::RecordUsed => Do::Record(aside?),
+            Step::RemoveUsed => Do::Remove { what: Kept::Aside(aside?), if_held: true },
+            Step::Note => {
+                let told = if let Then::End(told) = tail.then { told } else { Told::Dead };
+                Do::Note { told, in_doubt: tail.says?.in_doubt }
+            }
+            Step::Refuse => Do::Refuse,
+            Step::Withdraw => Do::Withdraw { keeps_journal: self.using?.keeps_journal },
+            Step::Close => Do::Close,
+        })
+    }
+
+    fn after_step(&mut self, tail: Tail<N>, came: Came<'_, N>) -> Do<N> {
+        let Tail { steps, then, about, says } = tail;
+        let Some((&(_, or), rest)) = steps.split_first() else {
+            return self.unexpected(self.doing);
+        };
+        match (came, or, self.using) {
+            (Came::Done, ..) | (_, Or::GoOn, _) => self.tail(rest, then, about, says),
+            // Someone else's home by now, or someone else's journal.
+            (Came::NotAsExpected, _, Some(using)) => match self.bounds.looks {
+                Some(most) if using.looks + 1 >= most => self.save_elsewhere(&using),
+                counts => {
+                    let looks = using.looks + u8::from(counts.is_some());
+                    self.using = Some(Using { looks, ..using });
+                    Do::LookAgain
+                }
+            },
+            (Came::NotAsExpected | Came::NotThere, _, None) => self.look(),
+            (Came::LockLost, ..) => self.let_go(),
+            (_, Or::Skip, _) => self.tail(rest.get(1..).unwrap_or_default(), then, about, says),
+            (_, Or::Untidy, _) => {
+                self.is_untidy = true;
+                Do::Look
+            }
+            (_, Or::SaveElsewhere, Some(using)) => self.save_elsewhere(&using),
+            (_, Or::SaveElsewhere, None) => self.unexpected(self.doing),
+            (_, Or::End(told @ Told::Failed), _) => match says {
+                Some(says) => self.end_saying(told, says, true),
+                None => self.end(told),
+            },
+            (_, Or::End(told), _) => self.end(told),
+        }
+    }
+
+    /// A new round, with new eyes.
+    fn look(&mut self) -> Do<N> {
+        let Self { bounds, has_waited, rounds, refused, .. } = *self;
+        match bounds.rounds {
+            Some(most) if rounds >= most => self.end(Told::Changing),
+            counts => {
+                *self = Self::new(bounds, has_waited);
+                self.rounds = rounds + u8::from(counts.is_some());
+                // It stays so.
+                self.refused = refused.map(|refused| Refused { tried: None, ..refused });
+                Do::Look
+            }
+        }
+    }
+
+    /// Others may have the lock by now, and nothing was sent: its turn comes again.
+    fn let_go(&mut self) -> Do<N> {
+        *self = Self::new(self.bounds, true);
+        Do::LetGo
+    }
+
+    fn end(&mut self, told: Told) -> Do<N> {
+        Do::End(End { told, says: None, if_held: false })
+    }
+
+    /// Ends with what is true only as long as nobody else has the lock, or the journal is one's own.
+    fn end_saying(&mut self, told: Told, says: Says<N>, if_held: bool) -> Do<N> {
+        Do::End(End { told, says: Some(says), if_held })
+    }
+
+    /// No effect ends so. Nothing more is done.
+    fn unexpected(&mut self, _: Do<N>) -> Do<N> {
+        debug_assert!(false, "an answer that does not fit what was done");
+        self.end(Told::Failed)
+    }
+}

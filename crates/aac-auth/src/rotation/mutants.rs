@@ -1,0 +1,404 @@
+//! The machine of a refresh with one of its rules broken, for the explorations: an effect is left out, two
+//! that follow one another are exchanged, or a last look is not made.
+//!
+//! A wrapper round [`Refresh::next`] does that while the worlds are walked, so nothing is built anew, and what
+//! is shown to be needed is the product's own code.
+
+use crate::rotation::file_world::{self, Rules};
+use crate::rotation::machine::{Came, Do, End, Kept, Refresh, Until};
+use crate::rotation::recovery::Now;
+use crate::rotation::walk::Hashing;
+use crate::store::vault::protocol::Holder;
+use std::collections::{BTreeSet, HashSet};
+use std::fmt;
+use std::hash::Hash;
+use std::num::NonZero;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::thread;
+
+/// What an effect is called here.
+type Kind = &'static str;
+
+/// A rule that is broken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Mutation {
+    /// The second is not done where it follows the first.
+    LeftOut(Kind, Kind),
+    /// The second is done before the first.
+    Exchanged(Kind, Kind),
+    /// The second makes no last look where it follows the first.
+    Unguarded(Kind, Kind),
+}
+
+impl fmt::Display for Mutation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::LeftOut(before, kind) => write!(f, "{kind}, after {before}, left out"),
+            Self::Exchanged(first, second) => write!(f, "{second} before {first}"),
+            Self::Unguarded(before, kind) => {
+                write!(f, "{kind}, after {before}, without its last look")
+            }
+        }
+    }
+}
+
+/// What follows what.
+#[derive(Default)]
+pub(super) struct Sites {
+    known: HashSet<(Kind, Kind, bool), Hashing>,
+}
+
+impl Sites {
+    pub(super) fn add(&mut self, other: Self) {
+        self.known.extend(other.known);
+    }
+
+    /// All effects are among them, but for these.
+    #[track_caller]
+    pub(super) fn assert_all_but(&self, missing: &[Kind]) {
+        for kind in KINDS {
+            let is_known =
+                self.known.iter().any(|(before, doing, _)| [before, doing].contains(&&kind));
+            assert!(is_known != missing.contains(&kind), "{kind}");
+        }
+    }
+
+    pub(super) fn note<N: Copy>(&mut self, before: Do<N>, doing: Do<N>) {
+        self.known.insert((kind(&before), kind(&doing), is_guarded(&doing)));
+    }
+}
+
+/// All that [`kind`] says.
+const KINDS: [Kind; 34] = [
+    "Read",
+    "Lock",
+    "Wait for a turn",
+    "Wait before a send",
+    "Wait for a change",
+    "Peek",
+    "Look",
+    "Record",
+    "Remove the journal",
+    "Remove a pair set aside",
+    "SetAside",
+    "KeepDamaged",
+    "Replace by what is saved",
+    "Replace by what came",
+    "Rehearse",
+    "Begin",
+    "Send",
+    "HoldSignals",
+    "Go",
+    "FreeSignals",
+    "Save",
+    "Parse",
+    "LookAgain",
+    "SaveAside",
+    "Note",
+    "NoteUnused",
+    "Claim",
+    "Prove",
+    "Withhold",
+    "Withdraw",
+    "Refuse",
+    "Close",
+    "LetGo",
+    "End",
+];
+
+fn kind<N>(doing: &Do<N>) -> Kind {
+    match doing {
+        Do::Read => "Read",
+        Do::Lock { .. } => "Lock",
+        Do::Wait(Until::Turn) => "Wait for a turn",
+        Do::Wait(Until::Paused(..)) => "Wait before a send",
+        Do::Wait(Until::Changed) => "Wait for a change",
+        Do::Peek => "Peek",
+        Do::Look => "Look",
+        Do::Record(_) => "Record",
+        Do::Remove { what: Kept::Journal(_), .. } => "Remove the journal",
+        Do::Remove { what: Kept::Aside(_), .. } => "Remove a pair set aside",
+        Do::SetAside { .. } => "SetAside",
+        Do::KeepDamaged(_) => "KeepDamaged",
+        Do::Replace { if_held: true, .. } => "Replace by what is saved",
+        Do::Replace { if_held: false, .. } => "Replace by what came",
+        Do::Rehearse { .. } => "Rehearse",
+        Do::Begin { .. } => "Begin",
+        Do::Send(_) => "Send",
+        Do::HoldSignals => "HoldSignals",
+        Do::Go => "Go",
+        Do::FreeSignals => "FreeSignals",
+        Do::Save => "Save",
+        Do::Parse => "Parse",
+        Do::LookAgain => "LookAgain",
+        Do::SaveAside => "SaveAside",
+        Do::Note { .. } => "Note",
+        Do::NoteUnused { .. } => "NoteUnused",
+        Do::Claim => "Claim",
+        Do::Prove => "Prove",
+        Do::Withhold => "Withhold",
+        Do::Withdraw { .. } => "Withdraw",
+        Do::Refuse => "Refuse",
+        Do::Close => "Close",
+        Do::LetGo => "LetGo",
+        Do::End(_) => "End",
+    }
+}
+
+fn is_guarded<N>(doing: &Do<N>) -> bool {
+    match doing {
+        Do::Lock { if_unused } => *if_unused,
+        Do::Remove { if_held, .. } | Do::SetAside { if_held } | Do::Begin { if_held, .. } => {
+            *if_held
+        }
+        Do::Replace { if_held, if_same, .. } => *if_held || *if_same,
+        Do::Rehearse { if_same, .. } => *if_same,
+        Do::End(end) => end.if_held,
+        _ => false,
+    }
+}
+
+/// A machine, and what is made of its steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Driven<N: 'static> {
+    refresh: Refresh<N>,
+    is_unguarded: bool,
+    exchange: Option<Exchange<N>>,
+}
+
+/// Two effects that are done the other way round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Exchange<N: 'static> {
+    second: Do<N>,
+    /// What has come of the second; then the first is done.
+    came: Option<Came<'static, N>>,
+}
+
+impl<N: Copy + Eq> Driven<N> {
+    pub(super) fn new(refresh: Refresh<N>) -> Self {
+        Self { refresh, is_unguarded: false, exchange: None }
+    }
+
+    pub(super) fn doing(&self) -> Do<N> {
+        match self.exchange {
+            Some(Exchange { second, came: None }) => second,
+            _ if self.is_unguarded => unguarded(self.refresh.doing()),
+            _ => self.refresh.doing(),
+        }
+    }
+
+    pub(super) fn is_in_doubt(&self) -> bool {
+        self.refresh.is_in_doubt()
+    }
+
+    /// Goes on as the machine says, but for the rule that is broken; gives whether it was. `in_home`: the token
+    /// that was seen last in the home.
+    pub(super) fn next(
+        &mut self,
+        came: Came<'_, N>,
+        mutation: Option<Mutation>,
+        in_home: N,
+    ) -> bool {
+        let mut is_broken = false;
+        let mut before = kind(&self.doing());
+        self.is_unguarded = false;
+        let mut doing = match self.exchange.take() {
+            None => self.refresh.next(came),
+            Some(Exchange { second, came: None }) => {
+                self.exchange = Some(Exchange { second, came: lasting(came) });
+                return true;
+            }
+            Some(Exchange { second, came: Some(known) }) => {
+                let doing = self.refresh.next(came);
+                match kind(&doing) == kind(&second) {
+                    true => self.refresh.next(known),
+                    false => doing,
+                }
+            }
+        };
+        match mutation {
+            None => {}
+            Some(Mutation::LeftOut(first, second)) => {
+                while (before, kind(&doing)) == (first, second)
+                    && let Some(came) = well(&doing, in_home)
+                {
+                    is_broken = true;
+                    before = kind(&doing);
+                    doing = self.refresh.next(came);
+                }
+            }
+            Some(Mutation::Exchanged(first, second)) => {
+                if kind(&doing) == first
+                    && let Some(came) = well(&doing, in_home)
+                {
+                    let next = self.refresh.clone().next(came);
+                    if kind(&next) == second && well(&next, in_home).is_some() {
+                        is_broken = true;
+                        self.exchange = Some(Exchange { second: next, came: None });
+                    }
+                }
+            }
+            Some(Mutation::Unguarded(first, second)) => {
+                self.is_unguarded = (before, kind(&doing)) == (first, second);
+                is_broken = self.is_unguarded;
+            }
+        }
+        is_broken
+    }
+}
+
+/// What comes of an effect that goes well, though it was not done; none if nobody can know that.
+fn well<N: Copy>(doing: &Do<N>, in_home: N) -> Option<Came<'static, N>> {
+    match doing {
+        Do::Look | Do::Go | Do::Parse | Do::End(_) => None,
+        Do::Read => Some(Came::Read { will_do: false, holder: Holder::None, is_saved_here: false }),
+        Do::Send(_) => Some(Came::Connected { claimed: None, is_ending: false }),
+        Do::LookAgain => Some(Came::Now(Now::Token(in_home))),
+        Do::Wait(Until::Changed) => Some(Came::TimeIsUp),
+        _ => Some(Came::Done),
+    }
+}
+
+/// An answer that borrows nothing.
+fn lasting<N: Copy>(came: Came<'_, N>) -> Option<Came<'static, N>> {
+    Some(match came {
+        Came::Looked(_) => return None,
+        Came::Done => Came::Done,
+        Came::Failed => Came::Failed,
+        Came::Taken => Came::Taken,
+        Came::LockLost => Came::LockLost,
+        Came::NotAsExpected => Came::NotAsExpected,
+        Came::NotThere => Came::NotThere,
+        Came::TimeIsUp => Came::TimeIsUp,
+        Came::Read { will_do, holder, is_saved_here } => {
+            Came::Read { will_do, holder, is_saved_here }
+        }
+        Came::Connected { claimed, is_ending } => Came::Connected { claimed, is_ending },
+        Came::Arrived => Came::Arrived,
+        Came::InvalidGrant => Came::InvalidGrant,
+        Came::Outcome(outcome) => Came::Outcome(outcome),
+        Came::Parsed { next, is_usable } => Came::Parsed { next, is_usable },
+        Came::Now(now) => Came::Now(now),
+    })
+}
+
+fn unguarded<N>(doing: Do<N>) -> Do<N> {
+    match doing {
+        Do::Lock { .. } => Do::Lock { if_unused: false },
+        Do::Remove { what, .. } => Do::Remove { what, if_held: false },
+        Do::SetAside { .. } => Do::SetAside { if_held: false },
+        Do::Begin { token, .. } => Do::Begin { token, if_held: false },
+        Do::Replace { what, is_only_copy, if_held: true, .. } => {
+            Do::Replace { what, is_only_copy, if_held: false, if_same: true }
+        }
+        Do::Replace { what, is_only_copy, .. } => {
+            Do::Replace { what, is_only_copy, if_held: false, if_same: false }
+        }
+        Do::Rehearse { token, .. } => Do::Rehearse { token, if_same: false },
+        Do::End(end) => Do::End(End { if_held: false, ..end }),
+        doing => doing,
+    }
+}
+
+/// All mutations of what follows what in these worlds.
+fn mutations(sites: &Sites) -> Vec<Mutation> {
+    let mut all = BTreeSet::new();
+    for &(before, doing, is_guarded) in &sites.known {
+        if !["Look", "Go", "Parse", "End"].contains(&doing) {
+            all.insert(Mutation::LeftOut(before, doing));
+        }
+        if is_guarded {
+            all.insert(Mutation::Unguarded(before, doing));
+        }
+        let is_exchangeable = |kind| !["Look", "Go", "Parse", "End", "Read"].contains(&kind);
+        if is_exchangeable(before) && is_exchangeable(doing) {
+            all.insert(Mutation::Exchanged(before, doing));
+        }
+    }
+    all.into_iter().collect()
+}
+
+/// Why no promise is broken, where none is.
+fn harmless(mutation: Mutation) -> Option<&'static str> {
+    const TIME: &str = "only time passes";
+    const TRUE: &str = "the link is true once the response is saved";
+    const KNOWN: &str =
+        "the pair that is set aside says so itself, and was recorded when it got there";
+    Some(match mutation {
+        Mutation::LeftOut(_, "LetGo") | Mutation::Exchanged("LetGo", _) => {
+            "nobody sees the lock that is let go of"
+        }
+        Mutation::LeftOut(_, "Wait before a send" | "Wait for a change") => TIME,
+        Mutation::LeftOut("LetGo", "Wait for a turn") => TIME,
+        Mutation::Exchanged("Wait before a send", "Send") => TIME,
+        Mutation::LeftOut(_, "Peek") => "it is for the words of the error",
+        Mutation::LeftOut(_, "Send") | Mutation::Exchanged("Begin", "Send") => {
+            "nothing leaves before Go"
+        }
+        Mutation::LeftOut("LookAgain", "SetAside") => "the next look leads to it",
+        Mutation::LeftOut("Parse", "LookAgain")
+        | Mutation::Exchanged("LookAgain", "Replace by what came") => {
+            "the last look of Replace finds the same"
+        }
+        Mutation::Exchanged("LookAgain", "SaveAside" | "SetAside") => {
+            "the pair is kept all the same"
+        }
+        Mutation::LeftOut("SaveAside", "Close") => "the next journal takes its place",
+        Mutation::LeftOut("Close" | "Remove the journal", "Record") => KNOWN,
+        Mutation::LeftOut("SaveAside" | "SetAside", "Record") => KNOWN,
+        Mutation::Exchanged("Record", "Close" | "Remove a pair set aside") => KNOWN,
+        Mutation::Exchanged("Close" | "Remove the journal", "Record") => KNOWN,
+        Mutation::Exchanged(first, "Record") if first.starts_with("Replace") => TRUE,
+        Mutation::Exchanged("SaveAside" | "SetAside", "Record") => TRUE,
+        _ => return None,
+    })
+}
+
+#[test]
+#[ignore = "takes minutes: prints the table of mutants"]
+fn the_table_of_mutants() {
+    // The others differ in what the server or a person does.
+    let is_needed = |name: &str| {
+        !["grace", "another account", "replay"].iter().any(|other| name.contains(other))
+    };
+    let worlds: Vec<_> =
+        file_world::worlds().into_iter().filter(|(name, _)| is_needed(name)).collect();
+    let mut sites = Sites::default();
+    for &(_, rules) in &worlds {
+        sites.add(file_world::explore(rules).0.sites);
+    }
+    let all = mutations(&sites);
+    let (taken, missed) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    println!("| step | what goes wrong | faults | steps |");
+    let walk = || {
+        while let Some(&mutation) = all.get(taken.fetch_add(1, Relaxed)) {
+            let mut has_acted = false;
+            // With as few faults as it takes.
+            let found = (0..=3).find_map(|faults| {
+                let worlds = worlds.iter().filter(|(_, rules)| faults <= rules.faults);
+                worlds.into_iter().find_map(|&(_, rules)| {
+                    let mutation = Some(mutation);
+                    let (explorer, walked) =
+                        file_world::explore(Rules { faults, mutation, ..rules });
+                    has_acted |= explorer.has_acted;
+                    walked.breach.map(|(what, trace)| (what, faults, trace.len()))
+                })
+            });
+            match (found, harmless(mutation)) {
+                (Some((what, faults, steps)), _) => {
+                    println!("| {mutation} | {what} | {faults} | {steps} |");
+                }
+                // On the way of a failure, what follows looks like a neighbour and is none.
+                (None, _) if !has_acted => {}
+                (None, Some(why)) => println!("| {mutation} | nothing: {why} | | |"),
+                (None, None) => {
+                    missed.fetch_add(1, Relaxed);
+                    println!("| {mutation} | **nothing** | | |");
+                }
+            }
+        }
+    };
+    let threads = thread::available_parallelism().map_or(1, NonZero::get);
+    thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(walk))));
+    assert_eq!(missed.into_inner(), 0, "a step that nothing shows to be needed");
+}

@@ -1,0 +1,268 @@
+//! The two homes of a pair, as one. Which one a pair has is told by creds.json.
+
+use crate::error::place::Place;
+use crate::error::{Error, Result};
+use crate::store::file_store::{self, FileStore};
+use crate::store::folder::Files;
+use crate::store::journal::Journal;
+use crate::store::lock::Lock;
+use crate::store::vault::protocol::Holder;
+use crate::store::vault::{Claimant, Claimed, VaultStore};
+use crate::store::{Content, Exclusive, Replaced, StoreError, Unusable};
+use crate::tokens::credentials::Credentials;
+use crate::tokens::secret::RefreshToken;
+use std::io;
+use std::time::Duration;
+
+/// Where a pair lives.
+#[derive(Debug)]
+pub(crate) enum Home<'a> {
+    File(FileStore<'a>),
+    Vault(Box<VaultStore<'a>>),
+}
+
+impl Home<'_> {
+    /// Its name, for messages.
+    pub(crate) fn place(&self) -> Place {
+        match self {
+            Self::File(file) => file.place(),
+            Self::Vault(vault) => vault.place(),
+        }
+    }
+
+    /// The pair as it is now. Takes no lock and writes nothing.
+    pub(crate) fn read(&self) -> Result<Credentials, Unusable> {
+        match self {
+            Self::File(file) => file.read(),
+            Self::Vault(vault) => vault.read(),
+        }
+    }
+
+    /// The files of this machine in which earlier runs may have saved a pair.
+    pub(crate) fn files(&self) -> &Files {
+        match self {
+            Self::File(file) => file.files(),
+            Self::Vault(vault) => vault.files(),
+        }
+    }
+
+    /// What the claim in the home means, as far as was read; and whether this machine has saved a pair for the
+    /// token in it, which was not tried yet.
+    pub(crate) fn holder(&self) -> (Holder, bool) {
+        match self {
+            Self::File(_) => (Holder::None, false),
+            Self::Vault(vault) => {
+                let holder = vault.holder();
+                (holder, holder == Holder::Alive && vault.may_commit_journal())
+            }
+        }
+    }
+
+    /// Takes the lock beside the home, if it is free.
+    pub(crate) fn lock(&self) -> Result<Option<Locked<'_>>> {
+        match self {
+            Self::File(file) => match file.lock() {
+                Ok(lock) => Ok(lock.map(Locked::File)),
+                Err(error) => Err(file.as_an_earlier_run_left_it(error)),
+            },
+            Self::Vault(vault) => Ok(vault.lock().map(Locked::Vault)),
+        }
+    }
+
+    /// The first and the longest pause between two looks at the lock, or at the home.
+    pub(crate) fn pauses(&self) -> (Duration, Duration) {
+        match self {
+            Self::File(_) => (Duration::from_millis(5), Duration::from_millis(250)),
+            Self::Vault(_) => (Duration::from_millis(50), Duration::from_secs(1)),
+        }
+    }
+
+    /// How long others are waited for, all in all; `usual`, unless a test has less.
+    pub(crate) fn patience(&self, usual: Duration) -> Duration {
+        match self {
+            Self::File(_) => usual,
+            Self::Vault(vault) => vault.patience(usual),
+        }
+    }
+
+    /// The error of a run that has waited for others in vain.
+    pub(crate) fn waited_too_long(&self, waited: Duration) -> Error {
+        match self {
+            Self::File(file) => Error::locked(&(&file.files().lock).into(), waited),
+            Self::Vault(vault) => vault.waited_too_long(waited),
+        }
+    }
+
+    /// The error of a token that could not be sent soon enough after its claim.
+    pub(crate) fn too_slow(&self) -> Option<Error> {
+        match self {
+            Self::File(_) => None,
+            Self::Vault(vault) => Some(vault.too_slow()),
+        }
+    }
+}
+
+/// A home while the lock beside it is held.
+pub(crate) enum Locked<'a> {
+    File(file_store::Locked<'a>),
+    /// A vault's may have no lock, where the folder cannot be written.
+    Vault(Claimant<'a>),
+}
+
+impl Exclusive for Locked<'_> {}
+
+/// What came of a rehearsal.
+pub(crate) enum Rehearsed {
+    Done,
+    /// The file is a mount of its own.
+    OverMount,
+    NotAsExpected,
+    LockLost,
+}
+
+impl Locked<'_> {
+    /// Whether other programs of this machine still see the lock.
+    ///
+    /// # Errors
+    ///
+    /// That cannot be told.
+    pub(crate) fn is_held(&self) -> Result<bool> {
+        match self {
+            Self::File(file) => file.is_held(),
+            Self::Vault(vault) => vault.is_held(),
+        }
+    }
+
+    /// The files beside the home, where they can be written, and the lock.
+    pub(crate) fn files(&self) -> Option<(&Files, &Lock)> {
+        match self {
+            Self::File(file) => Some(file.files()),
+            Self::Vault(vault) => vault.files(),
+        }
+    }
+
+    /// What the home holds. One that is empty may be about to be written: `is_patient` waits for that.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read. It may hold anything, so nothing can be judged.
+    pub(crate) fn read(&self, is_patient: bool) -> Result<Content> {
+        match self {
+            Self::File(file) => file.read(is_patient),
+            Self::Vault(vault) => vault.read(),
+        }
+    }
+
+    /// Replaces a file by itself, to see whether that is possible; or sees what a vault notes on the token
+    /// that is to be sent. `in_home` is what was seen.
+    ///
+    /// # Errors
+    ///
+    /// That it cannot be replaced, or what is noted.
+    pub(crate) fn rehearse(&self, in_home: &Credentials, sent: &Credentials) -> Result<Rehearsed> {
+        match self {
+            Self::File(file) => file.rehearse(in_home),
+            Self::Vault(vault) => vault.rehearse(in_home, sent),
+        }
+    }
+
+    /// Begins the journal of a token; none if another program is at work.
+    pub(crate) fn begin(&self, sent: &Credentials) -> Result<Option<Journal>, StoreError> {
+        match self.files() {
+            Some((files, lock)) => match Journal::begin_under(lock, files, sent) {
+                Err(error) if error.is_taken() => Ok(None),
+                begun => begun,
+            },
+            None => Err(self.no_folder()),
+        }
+    }
+
+    /// Saves a response in a file of its own.
+    pub(crate) fn save_aside(
+        &self,
+        journal: Option<&Journal>,
+        response: &[u8],
+    ) -> Result<Place, StoreError> {
+        match (self.files(), journal) {
+            (Some((files, _)), Some(journal)) => {
+                journal.save_aside(files, response).map(Place::File)
+            }
+            _ => Err(self.no_folder()),
+        }
+    }
+
+    fn no_folder(&self) -> StoreError {
+        let files = match self {
+            Self::File(file) => file.files().0,
+            Self::Vault(vault) => vault.store().files(),
+        };
+        let source = io::Error::other("the folder cannot be written");
+        StoreError { place: (&files.creds).into(), source }
+    }
+
+    /// Replaces what the home holds, if that still is `old`. `is_only_copy`: no other place has what is
+    /// written. `unused`: why its refresh token is not to be sent for a while.
+    pub(crate) fn replace(
+        &self,
+        old: &[u8],
+        new: &[u8],
+        is_only_copy: bool,
+        unused: Option<&Error>,
+    ) -> Result<Replaced, StoreError> {
+        match self {
+            Self::File(file) => file.replace(old, new, is_only_copy),
+            Self::Vault(vault) => vault.replace(old, new, is_only_copy, unused),
+        }
+    }
+
+    /// Claims a token for all machines, for the first time or again; none if another program has done so.
+    /// `can_wait`: the access token still does for a while.
+    pub(crate) fn claim(
+        &self,
+        sent: &RefreshToken,
+        is_first: bool,
+        can_wait: bool,
+    ) -> Result<Option<Claimed>> {
+        match self {
+            Self::File(_) => Ok(None),
+            Self::Vault(vault) => vault.claim(sent, is_first, can_wait),
+        }
+    }
+
+    /// Whether the newest version that was seen has the claim of this run.
+    pub(crate) fn holds_claim(&self) -> bool {
+        match self {
+            Self::File(_) => false,
+            Self::Vault(vault) => vault.holds_claim(),
+        }
+    }
+
+    /// Whether what was read last is what there is: a vault may show what was there before.
+    pub(crate) fn is_current(&self) -> Result<bool> {
+        match self {
+            Self::File(_) => Ok(true),
+            Self::Vault(vault) => vault.is_current(),
+        }
+    }
+
+    /// Ends the claim, with a note on what came of the token, for all machines.
+    pub(crate) fn note(&self, error: &Error, token: &RefreshToken) {
+        if let Self::Vault(vault) = self {
+            vault.note(error, token);
+        }
+    }
+
+    /// Ends the claim of a token that was not sent.
+    pub(crate) fn let_go(&self) {
+        if let Self::Vault(vault) = self {
+            vault.end_claim();
+        }
+    }
+
+    /// Tells all programs that would send this token that it is dead.
+    pub(crate) fn refuse(&self, token: &RefreshToken, error: &Error) {
+        if let Self::Vault(vault) = self {
+            vault.refuse(token, error);
+        }
+    }
+}
