@@ -26,6 +26,8 @@ mod turns;
 #[cfg(test)]
 mod vault_exploration;
 #[cfg(test)]
+mod vault_world;
+#[cfg(test)]
 mod walk;
 
 use crate::config::settings::Settings;

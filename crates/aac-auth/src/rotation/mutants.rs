@@ -4,17 +4,16 @@
 //! A wrapper round [`Refresh::next`] does that while the worlds are walked, so nothing is built anew, and what
 //! is shown to be needed is the product's own code.
 
-use crate::rotation::file_world::{self, Rules};
+use crate::rotation::file_world::{self, in_parallel};
 use crate::rotation::machine::{Came, Do, End, Kept, Refresh, Until};
 use crate::rotation::recovery::Now;
+use crate::rotation::vault_world;
 use crate::rotation::walk::Hashing;
 use crate::store::vault::protocol::Holder;
 use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 use std::hash::Hash;
-use std::num::NonZero;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::thread;
+use std::sync::Mutex;
 
 /// What an effect is called here.
 type Kind = &'static str;
@@ -354,6 +353,53 @@ fn harmless(mutation: Mutation) -> Option<&'static str> {
     })
 }
 
+/// What a walk of a world has seen.
+pub(super) struct Explored {
+    pub(super) sites: Sites,
+    /// Whether the rule that is broken was come across.
+    pub(super) has_acted: bool,
+    pub(super) breach: Option<(&'static str, usize)>,
+}
+
+/// Prints what goes wrong with each mutant, with as few faults as it takes; gives those with which nothing does.
+/// `worlds`: the most faults of each, and its walk.
+fn print_table(
+    worlds: &[(u8, impl Fn(u8, Option<Mutation>) -> Explored + Sync)],
+    harmless: impl Fn(Mutation) -> Option<&'static str> + Sync,
+) -> Vec<String> {
+    let mut sites = Sites::default();
+    for (faults, explore) in worlds {
+        sites.add(explore(*faults, None).sites);
+    }
+    let all = mutations(&sites);
+    let missed = Mutex::new(Vec::new());
+    println!("| step | what goes wrong | faults | steps |\n|---|---|---|---|");
+    in_parallel(&all, |&mutation| {
+        let mut has_acted = false;
+        let found = (0..=3).find_map(|faults| {
+            let worlds = worlds.iter().filter(|(most, _)| faults <= *most);
+            worlds.into_iter().find_map(|(_, explore)| {
+                let explored = explore(faults, Some(mutation));
+                has_acted |= explored.has_acted;
+                explored.breach.map(|(what, steps)| (what, faults, steps))
+            })
+        });
+        match (found, harmless(mutation)) {
+            (Some((what, faults, steps)), _) => {
+                println!("| {mutation} | {what} | {faults} | {steps} |");
+            }
+            // On the way of a failure, what follows looks like a neighbour and is none.
+            (None, _) if !has_acted => {}
+            (None, Some(why)) => println!("| {mutation} | nothing: {why} | | |"),
+            (None, None) => {
+                println!("| {mutation} | **nothing** | | |");
+                missed.lock().unwrap().push(mutation.to_string());
+            }
+        }
+    });
+    missed.into_inner().unwrap()
+}
+
 #[test]
 #[ignore = "takes minutes: prints the table of mutants"]
 fn the_table_of_mutants() {
@@ -361,44 +407,29 @@ fn the_table_of_mutants() {
     let is_needed = |name: &str| {
         !["grace", "another account", "replay"].iter().any(|other| name.contains(other))
     };
-    let worlds: Vec<_> =
-        file_world::worlds().into_iter().filter(|(name, _)| is_needed(name)).collect();
-    let mut sites = Sites::default();
-    for &(_, rules) in &worlds {
-        sites.add(file_world::explore(rules).0.sites);
-    }
-    let all = mutations(&sites);
-    let (taken, missed) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    println!("| step | what goes wrong | faults | steps |");
-    let walk = || {
-        while let Some(&mutation) = all.get(taken.fetch_add(1, Relaxed)) {
-            let mut has_acted = false;
-            // With as few faults as it takes.
-            let found = (0..=3).find_map(|faults| {
-                let worlds = worlds.iter().filter(|(_, rules)| faults <= rules.faults);
-                worlds.into_iter().find_map(|&(_, rules)| {
-                    let mutation = Some(mutation);
-                    let (explorer, walked) =
-                        file_world::explore(Rules { faults, mutation, ..rules });
-                    has_acted |= explorer.has_acted;
-                    walked.breach.map(|(what, trace)| (what, faults, trace.len()))
-                })
-            });
-            match (found, harmless(mutation)) {
-                (Some((what, faults, steps)), _) => {
-                    println!("| {mutation} | {what} | {faults} | {steps} |");
-                }
-                // On the way of a failure, what follows looks like a neighbour and is none.
-                (None, _) if !has_acted => {}
-                (None, Some(why)) => println!("| {mutation} | nothing: {why} | | |"),
-                (None, None) => {
-                    missed.fetch_add(1, Relaxed);
-                    println!("| {mutation} | **nothing** | | |");
-                }
-            }
-        }
-    };
-    let threads = thread::available_parallelism().map_or(1, NonZero::get);
-    thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(walk))));
-    assert_eq!(missed.into_inner(), 0, "a step that nothing shows to be needed");
+    let worlds = file_world::worlds().into_iter().filter(|(name, _)| is_needed(name));
+    let worlds: Vec<_> = worlds
+        .map(|(_, rules)| {
+            let explore =
+                move |faults, mutation| file_world::explored(rules.with(faults, mutation));
+            (rules.faults, explore)
+        })
+        .collect();
+    let missed = print_table(&worlds, harmless);
+    assert!(missed.is_empty(), "steps that nothing shows to be needed: {missed:#?}");
+}
+
+#[test]
+#[ignore = "takes minutes: prints the table of mutants with a vault"]
+fn the_table_of_mutants_with_a_vault() {
+    let worlds = vault_world::worlds().into_iter().filter(|(name, ..)| !name.contains("grace"));
+    let worlds: Vec<_> = worlds
+        .map(|(_, rules, _)| {
+            let explore =
+                move |faults, mutation| vault_world::explored(rules.with(faults, mutation));
+            (rules.faults, explore)
+        })
+        .collect();
+    // Which of those that break nothing are harmless is not judged yet.
+    print_table(&worlds, |_| None);
 }
