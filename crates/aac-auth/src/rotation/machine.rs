@@ -306,8 +306,8 @@ pub(crate) struct Refresh<N> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Refused<N> {
     token: N,
-    /// The pair set aside that was tried last in its place.
-    tried: Option<Pair<N>>,
+    /// How many of the pairs set aside are older than the one that was tried last in its place.
+    left: Option<u32>,
 }
 
 /// A token in use, from the rehearsal on.
@@ -551,15 +551,11 @@ impl<N: Copy + Eq> Refresh<N> {
                 match (self.refused, seen.access, recovery) {
                     (Some(refused), ..) if refused.token == token => {
                         let kept = state.set_aside.iter().filter(is_kept);
-                        let pairs = kept.filter(|pair| may_replace(pair, seen.account));
-                        let mut pairs: Vec<_> = pairs.map(of).collect();
-                        // Newest first, and none twice.
-                        if let Some(tried) = refused.tried
-                            && let Some(place) = pairs.iter().position(|pair| *pair == tried)
-                        {
-                            pairs.truncate(place);
-                        }
-                        self.use_in_place_of(token, pairs.pop())
+                        let kept = kept.filter(|pair| may_replace(pair, seen.account));
+                        // Newest first, and none twice, though one may be there still.
+                        let left = refused.left.unwrap_or(u32::MAX);
+                        let pair = kept.map(of).zip(0..left).last();
+                        self.use_in_place_of(token, pair)
                     }
                     (_, None, _) => self.end(Told::Unusable),
                     (_, Some(Access::WillDo), _) => self.end(Told::Found),
@@ -588,12 +584,12 @@ impl<N: Copy + Eq> Refresh<N> {
     }
 
     /// The token in the home is dead: a pair of the same account that was set aside may do.
-    fn use_in_place_of(&mut self, token: N, pair: Option<Pair<N>>) -> Do<N> {
-        let Some(pair) = pair else {
+    fn use_in_place_of(&mut self, token: N, pair: Option<(Pair<N>, u32)>) -> Do<N> {
+        let Some((pair, older)) = pair else {
             let steps = if self.bounds.home == HomeKind::Vault { REFUSE } else { &[] };
             return self.tail(steps, Then::End(Told::Dead), None, None);
         };
-        self.refused = Some(Refused { token, tried: Some(pair) });
+        self.refused = Some(Refused { token, left: Some(older) });
         // No journal is left that would tell whether an earlier run has used it.
         self.use_token(pair.next, token, Some(pair), true, true)
     }
@@ -640,7 +636,7 @@ impl<N: Copy + Eq> Refresh<N> {
             (Do::Rehearse { .. } | Do::Begin { .. }, Came::LockLost) => self.let_go(),
             // Another program was told so.
             (Do::Rehearse { .. }, Came::InvalidGrant) if using.aside.is_none() => {
-                self.refused = Some(Refused { token, tried: None });
+                self.refused = Some(Refused { token, left: None });
                 self.using = None;
                 Do::Look
             }
@@ -710,7 +706,7 @@ impl<N: Copy + Eq> Refresh<N> {
                 let says = Some(using.says());
                 match using.aside {
                     None => {
-                        self.refused = Some(Refused { token, tried: None });
+                        self.refused = Some(Refused { token, left: None });
                         self.tail(&REFUSED[..2], Then::Change, None, says)
                     }
                     Some(_) => self.tail(REFUSED, Then::GoOnLooking, None, says),
@@ -902,7 +898,7 @@ impl<N: Copy + Eq> Refresh<N> {
                 *self = Self::new(bounds, has_waited);
                 self.rounds = rounds + u8::from(counts.is_some());
                 // It stays so.
-                self.refused = refused.map(|refused| Refused { tried: None, ..refused });
+                self.refused = refused.map(|refused| Refused { left: None, ..refused });
                 Do::Look
             }
         }
@@ -927,5 +923,59 @@ impl<N: Copy + Eq> Refresh<N> {
     fn unexpected(&mut self, _: Do<N>) -> Do<N> {
         debug_assert!(false, "an answer that does not fit what was done");
         self.end(Told::Failed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::spent::SpentTokens;
+
+    #[test]
+    fn each_pair_that_was_set_aside_is_tried_once() {
+        let saved = |spent, next| Saved { spent, next, account: Some(0) };
+        let mut set_aside = vec![saved(2, 3), saved(4, 5)];
+        let bounds = Bounds { home: HomeKind::File, rounds: None, looks: None };
+        let mut run = Refresh::new(bounds, false);
+        let mut sent = Vec::new();
+        while !matches!(run.doing(), Do::End(_)) {
+            let spent = SpentTokens::default();
+            let pairs = set_aside.clone();
+            let came = match run.doing() {
+                Do::Read => {
+                    Came::Read { will_do: false, holder: Holder::None, is_saved_here: false }
+                }
+                Do::Look => Came::Looked(Seen {
+                    state: State {
+                        creds: Some(1),
+                        owner: None,
+                        journal: JournalState::None,
+                        set_aside: &pairs,
+                        spent: &spent,
+                    },
+                    access: Some(Access::Stale),
+                    account: Some(0),
+                    in_doubt: false,
+                    is_damaged: false,
+                    running_for: 0,
+                }),
+                Do::Begin { token, .. } => {
+                    sent.push(token);
+                    Came::Done
+                }
+                Do::Send(_) => Came::Connected { claimed: None, is_ending: false },
+                Do::Go => Came::InvalidGrant,
+                Do::Wait(Until::Changed) => Came::TimeIsUp,
+                // Of the newer one, that is not possible.
+                Do::Remove { what, .. } if what.pair().next == 5 => Came::Failed,
+                Do::Remove { what, .. } => {
+                    set_aside.retain(|pair| pair.next != what.pair().next);
+                    Came::Done
+                }
+                _ => Came::Done,
+            };
+            run.next(came);
+        }
+        assert_eq!(sent, [1, 5, 3]);
     }
 }
