@@ -984,14 +984,13 @@ impl<'a> Using<'a> {
     }
 
     fn look_again(&mut self, is_patient: bool) -> Came<'static, Digest> {
-        let Ok(now) = self.held.locked.read(is_patient) else { return Came::Failed };
-        let state = match now.digest() {
+        self.now = self.held.locked.read(is_patient).ok();
+        let Some(now) = &self.now else { return Came::Failed };
+        Came::Now(match now.digest() {
             Some(token) => Now::Token(token),
             None if now.bytes.trim_ascii().is_empty() => Now::Nothing,
             None => Now::Damaged,
-        };
-        self.now = Some(now);
-        Came::Now(state)
+        })
     }
 
     /// Puts the response into the home.
