@@ -500,7 +500,7 @@ impl<N: Copy + Eq> Refresh<N> {
             (Do::Prove, Came::NotAsExpected) => self.look(),
             (Do::Prove, Came::Failed) => self.end(Told::Failed),
             (Do::End(_), Came::LockLost) => self.let_go(),
-            (doing, _) => self.unexpected(doing),
+            _ => self.unexpected(),
         }
     }
 
@@ -576,10 +576,15 @@ impl<N: Copy + Eq> Refresh<N> {
                             }
                         }
                     }
-                    _ => self.end(Told::Noted),
+                    (_, _, Recovery::Report) => self.end(Told::Noted),
+                    _ => self.unexpected(),
                 }
             }
-            _ => self.end(Told::NoTokens),
+            (Recovery::NoTokens, _) => self.end(Told::NoTokens),
+            (
+                Recovery::DropJournal | Recovery::SetJournalAside | Recovery::CommitJournal { .. },
+                None,
+            ) => self.unexpected(),
         }
     }
 
@@ -704,13 +709,11 @@ impl<N: Copy + Eq> Refresh<N> {
             (Do::Wait(Until::Paused(..)), Came::TimeIsUp) => self.fail(&using, Told::Failed),
             (Do::Go | Do::Parse, Came::InvalidGrant) => {
                 let says = Some(using.says());
-                match using.aside {
-                    None => {
-                        self.refused = Some(Refused { token, left: None });
-                        self.tail(&REFUSED[..2], Then::Change, None, says)
-                    }
-                    Some(_) => self.tail(REFUSED, Then::GoOnLooking, None, says),
+                if using.aside.is_some() {
+                    return self.tail(REFUSED, Then::GoOnLooking, None, says);
                 }
+                self.refused = Some(Refused { token, left: None });
+                self.tail(REFUSED, Then::Change, None, says)
             }
             (Do::Go, Came::Arrived) => Do::Save,
             (Do::Save, came) => {
@@ -729,7 +732,7 @@ impl<N: Copy + Eq> Refresh<N> {
             // It may hold anything, so it is not ours to overwrite.
             (Do::LookAgain, Came::Failed) => self.give_way(&using, LEAVE_UNSAVED),
             (Do::End(_), Came::LockLost) => self.let_go(),
-            (doing, _) => self.unexpected(doing),
+            _ => self.unexpected(),
         }
     }
 
@@ -741,10 +744,6 @@ impl<N: Copy + Eq> Refresh<N> {
 
     /// Puts what came into the home. A pair set aside whose token was used goes as well.
     fn commit(&mut self, using: &Using<N>, steps: &'static [(Step, Or)]) -> Do<N> {
-        let steps = match using.aside {
-            Some(_) => steps,
-            None => &steps[..steps.len() - 2],
-        };
         let told = match using.next {
             Some((_, false)) => Told::Unused,
             _ => Told::New,
@@ -753,13 +752,8 @@ impl<N: Copy + Eq> Refresh<N> {
     }
 
     /// The home does not take what came.
-    fn save_elsewhere(&mut self, using: &Using<N>) -> Do<N> {
-        let steps = if using.is_saved { &SAVE_ASIDE[1..] } else { SAVE_ASIDE };
-        let steps = match using.aside {
-            Some(_) => steps,
-            None => &steps[..steps.len() - 2],
-        };
-        self.tail(steps, Then::End(Told::NotCommitted), self.received(), None)
+    fn save_elsewhere(&mut self) -> Do<N> {
+        self.tail(SAVE_ASIDE, Then::End(Told::NotCommitted), self.received(), None)
     }
 
     /// The token may have been used, or not; whoever waits is told.
@@ -791,17 +785,18 @@ impl<N: Copy + Eq> Refresh<N> {
 
     fn tail(
         &mut self,
-        steps: &'static [(Step, Or)],
+        mut steps: &'static [(Step, Or)],
         then: Then,
         about: Option<Kept<N>>,
         says: Option<Says<N>>,
     ) -> Do<N> {
-        let tail = Tail { steps, then, about, says };
-        if let Some(&(step, _)) = steps.first()
-            && let Some(effect) = self.effect(step, &tail)
-        {
-            self.tail = Some(tail);
-            return effect;
+        while let Some((&(step, _), rest)) = steps.split_first() {
+            let tail = Tail { steps, then, about, says };
+            if let Some(effect) = self.effect(step, &tail) {
+                self.tail = Some(tail);
+                return effect;
+            }
+            steps = rest;
         }
         match then {
             Then::Look => self.look(),
@@ -821,6 +816,7 @@ impl<N: Copy + Eq> Refresh<N> {
         }
     }
 
+    /// None where there is nothing to be done.
     fn effect(&self, step: Step, tail: &Tail<N>) -> Option<Do<N>> {
         let aside = self.using.and_then(|using| using.aside);
         Some(match step {
@@ -843,6 +839,7 @@ impl<N: Copy + Eq> Refresh<N> {
                 (token, false) if self.bounds.home == HomeKind::File => Do::NoteUnused { token },
                 _ => Do::Remove { what: tail.about?, if_held: false },
             },
+            Step::SaveAside if self.using?.is_saved => return None,
             Step::SaveAside => Do::SaveAside,
             Step::RecordUsed => Do::Record(aside?),
             Step::RemoveUsed => Do::Remove { what: Kept::Aside(aside?), if_held: true },
@@ -859,13 +856,13 @@ impl<N: Copy + Eq> Refresh<N> {
     fn after_step(&mut self, tail: Tail<N>, came: Came<'_, N>) -> Do<N> {
         let Tail { steps, then, about, says } = tail;
         let Some((&(_, or), rest)) = steps.split_first() else {
-            return self.unexpected(self.doing);
+            return self.unexpected();
         };
         match (came, or, self.using) {
             (Came::Done, ..) | (_, Or::GoOn, _) => self.tail(rest, then, about, says),
             // Someone else's home by now, or someone else's journal.
             (Came::NotAsExpected, _, Some(using)) => match self.bounds.looks {
-                Some(most) if using.looks + 1 >= most => self.save_elsewhere(&using),
+                Some(most) if using.looks + 1 >= most => self.save_elsewhere(),
                 counts => {
                     let looks = using.looks + u8::from(counts.is_some());
                     self.using = Some(Using { looks, ..using });
@@ -879,8 +876,8 @@ impl<N: Copy + Eq> Refresh<N> {
                 self.is_untidy = true;
                 Do::Look
             }
-            (_, Or::SaveElsewhere, Some(using)) => self.save_elsewhere(&using),
-            (_, Or::SaveElsewhere, None) => self.unexpected(self.doing),
+            (_, Or::SaveElsewhere, Some(_)) => self.save_elsewhere(),
+            (_, Or::SaveElsewhere, None) => self.unexpected(),
             (_, Or::End(told @ Told::Failed), _) => match says {
                 Some(says) => self.end_saying(told, says, true),
                 None => self.end(told),
@@ -920,7 +917,7 @@ impl<N: Copy + Eq> Refresh<N> {
     }
 
     /// No effect ends so. Nothing more is done.
-    fn unexpected(&mut self, _: Do<N>) -> Do<N> {
+    fn unexpected(&mut self) -> Do<N> {
         debug_assert!(false, "an answer that does not fit what was done");
         self.end(Told::Failed)
     }
