@@ -236,6 +236,7 @@ impl Held<'_> {
             let came = match (run.doing(), &mut found) {
                 (Do::Look, _) => match self.look() {
                     Ok(new) => {
+                        met.fresh = None;
                         self.judge(run, &new);
                         found = Some(new);
                         continue;
@@ -246,9 +247,12 @@ impl Held<'_> {
                     true => Came::NotAsExpected,
                     false => Came::TimeIsUp,
                 },
-                (Do::KeepDamaged(kept), Some(found)) => match self.keep_damaged(&found.content) {
-                    Ok(()) => Came::Done,
-                    Err(error) => self.not_restored(kept, error, found, met),
+                (Do::KeepDamaged(kept), Some(found)) => match self.restored(kept, found) {
+                    Ok((pair, restored)) => match self.keep_damaged(&found.content) {
+                        Ok(()) => Came::Done,
+                        Err(error) => self.not_restored(pair, restored, error, met),
+                    },
+                    Err(error) => met.failed(error),
                 },
                 (Do::Replace { what, .. }, Some(found)) => self.restore(what, found, met),
                 (Do::Rehearse { token, .. }, Some(found)) => {
@@ -510,27 +514,38 @@ impl Held<'_> {
         Ok(())
     }
 
-    /// The document with a saved pair in it, and as many of the other fields as are left.
-    fn restored(&self, pair: &SavedPair, found: &Found) -> Zeroizing<Vec<u8>> {
+    /// A saved pair with as many of the other fields as are left. One that is of no use stays where it is:
+    /// other settings may do it justice.
+    fn restored<'f>(
+        &self,
+        kept: Kept<Digest>,
+        found: &'f Found,
+    ) -> Result<(&'f SavedPair, Credentials)> {
+        let pair = found.pair(kept).ok_or_else(|| self.call.changing())?;
         let bytes = &found.content.bytes;
         let whole = Document::parse(bytes).ok().filter(|_| !pair.is_torn(bytes));
         let before = || Document::parse(pair.creds.as_ref()?).ok();
-        pair.merge_into(whole.or_else(before).unwrap_or_default()).to_bytes()
+        let merged = pair.merge_into(whole.or_else(before).unwrap_or_default()).to_bytes();
+        let restored = Credentials::parse(merged, &self.call.rotation.settings.hosts);
+        restored.map(|it| (pair, it)).map_err(|problem| self.call.unusable(problem))
     }
 
     /// Puts a pair that an earlier run has saved into the home.
     fn restore(&self, kept: Kept<Digest>, found: &Found, met: &mut Met) -> Came<'static, Digest> {
+        let (pair, restored) = match self.restored(kept, found) {
+            Ok(restored) => restored,
+            Err(error) => return met.failed(error),
+        };
         match self.is_held() {
             Ok(true) => {}
             Ok(false) => return Came::LockLost,
             Err(error) => return met.failed(error),
         }
-        let Some(pair) = found.pair(kept) else { return Came::NotThere };
         let content = &found.content;
-        match self.locked.replace(&content.bytes, &self.restored(pair, found), false, None) {
+        match self.locked.replace(&content.bytes, &restored.bytes, false, None) {
             Ok(Replaced::Done) => {}
             Ok(Replaced::NotAsExpected) => return Came::NotAsExpected,
-            Err(error) => return self.not_restored(kept, error, found, met),
+            Err(error) => return self.not_restored(pair, restored, error, met),
         }
         let (notices, creds, path) = (self.call.notices(), self.call.home.place(), &pair.path);
         let older = content.digest().filter(|token| *token != pair.spent);
@@ -554,24 +569,17 @@ impl Held<'_> {
     /// The pair stays where it is saved; its token may do for now.
     fn not_restored(
         &self,
-        kept: Kept<Digest>,
+        pair: &SavedPair,
+        restored: Credentials,
         StoreError { place, source }: StoreError,
-        found: &Found,
         met: &mut Met,
     ) -> Came<'static, Digest> {
-        let Some(pair) = found.pair(kept) else { return Came::NotThere };
         let error = Error::saved_in_journal(&(&pair.path).into(), &place, source);
-        let hosts = &self.call.rotation.settings.hosts;
-        let restored = Credentials::parse(self.restored(pair, found), hosts).ok();
-        let is_of_use =
-            |it: &Credentials| it.is_alive() && self.call.rejected != Some(&it.access_token);
-        match restored.filter(is_of_use) {
-            Some(restored) => {
-                self.call.notices().warn(&error);
-                met.fresh = Some(Fresh::old(restored));
-            }
-            None => met.last = Some(error),
+        if !restored.is_alive() || self.call.rejected == Some(&restored.access_token) {
+            return met.failed(error);
         }
+        self.call.notices().warn(&error);
+        met.fresh = Some(Fresh::old(restored));
         Came::Failed
     }
 
@@ -976,14 +984,13 @@ impl<'a> Using<'a> {
     }
 
     fn look_again(&mut self, is_patient: bool) -> Came<'static, Digest> {
-        let Ok(now) = self.held.locked.read(is_patient) else { return Came::Failed };
-        let state = match now.digest() {
+        self.now = self.held.locked.read(is_patient).ok();
+        let Some(now) = &self.now else { return Came::Failed };
+        Came::Now(match now.digest() {
             Some(token) => Now::Token(token),
             None if now.bytes.trim_ascii().is_empty() => Now::Nothing,
             None => Now::Damaged,
-        };
-        self.now = Some(now);
-        Came::Now(state)
+        })
     }
 
     /// Puts the response into the home.

@@ -306,8 +306,8 @@ pub(crate) struct Refresh<N> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Refused<N> {
     token: N,
-    /// The pair set aside that was tried last in its place.
-    tried: Option<Pair<N>>,
+    /// How many of the pairs set aside are older than the one that was tried last in its place.
+    left: Option<u32>,
 }
 
 /// A token in use, from the rehearsal on.
@@ -500,7 +500,7 @@ impl<N: Copy + Eq> Refresh<N> {
             (Do::Prove, Came::NotAsExpected) => self.look(),
             (Do::Prove, Came::Failed) => self.end(Told::Failed),
             (Do::End(_), Came::LockLost) => self.let_go(),
-            (doing, _) => self.unexpected(doing),
+            _ => self.unexpected(),
         }
     }
 
@@ -551,15 +551,11 @@ impl<N: Copy + Eq> Refresh<N> {
                 match (self.refused, seen.access, recovery) {
                     (Some(refused), ..) if refused.token == token => {
                         let kept = state.set_aside.iter().filter(is_kept);
-                        let pairs = kept.filter(|pair| may_replace(pair, seen.account));
-                        let mut pairs: Vec<_> = pairs.map(of).collect();
-                        // Newest first, and none twice.
-                        if let Some(tried) = refused.tried
-                            && let Some(place) = pairs.iter().position(|pair| *pair == tried)
-                        {
-                            pairs.truncate(place);
-                        }
-                        self.use_in_place_of(token, pairs.pop())
+                        let kept = kept.filter(|pair| may_replace(pair, seen.account));
+                        // Newest first, and none twice, though one may be there still.
+                        let left = refused.left.unwrap_or(u32::MAX);
+                        let pair = kept.map(of).zip(0..left).last();
+                        self.use_in_place_of(token, pair)
                     }
                     (_, None, _) => self.end(Told::Unusable),
                     (_, Some(Access::WillDo), _) => self.end(Told::Found),
@@ -580,20 +576,25 @@ impl<N: Copy + Eq> Refresh<N> {
                             }
                         }
                     }
-                    _ => self.end(Told::Noted),
+                    (_, _, Recovery::Report) => self.end(Told::Noted),
+                    _ => self.unexpected(),
                 }
             }
-            _ => self.end(Told::NoTokens),
+            (Recovery::NoTokens, _) => self.end(Told::NoTokens),
+            (
+                Recovery::DropJournal | Recovery::SetJournalAside | Recovery::CommitJournal { .. },
+                None,
+            ) => self.unexpected(),
         }
     }
 
     /// The token in the home is dead: a pair of the same account that was set aside may do.
-    fn use_in_place_of(&mut self, token: N, pair: Option<Pair<N>>) -> Do<N> {
-        let Some(pair) = pair else {
+    fn use_in_place_of(&mut self, token: N, pair: Option<(Pair<N>, u32)>) -> Do<N> {
+        let Some((pair, older)) = pair else {
             let steps = if self.bounds.home == HomeKind::Vault { REFUSE } else { &[] };
             return self.tail(steps, Then::End(Told::Dead), None, None);
         };
-        self.refused = Some(Refused { token, tried: Some(pair) });
+        self.refused = Some(Refused { token, left: Some(older) });
         // No journal is left that would tell whether an earlier run has used it.
         self.use_token(pair.next, token, Some(pair), true, true)
     }
@@ -640,7 +641,7 @@ impl<N: Copy + Eq> Refresh<N> {
             (Do::Rehearse { .. } | Do::Begin { .. }, Came::LockLost) => self.let_go(),
             // Another program was told so.
             (Do::Rehearse { .. }, Came::InvalidGrant) if using.aside.is_none() => {
-                self.refused = Some(Refused { token, tried: None });
+                self.refused = Some(Refused { token, left: None });
                 self.using = None;
                 Do::Look
             }
@@ -708,13 +709,11 @@ impl<N: Copy + Eq> Refresh<N> {
             (Do::Wait(Until::Paused(..)), Came::TimeIsUp) => self.fail(&using, Told::Failed),
             (Do::Go | Do::Parse, Came::InvalidGrant) => {
                 let says = Some(using.says());
-                match using.aside {
-                    None => {
-                        self.refused = Some(Refused { token, tried: None });
-                        self.tail(&REFUSED[..2], Then::Change, None, says)
-                    }
-                    Some(_) => self.tail(REFUSED, Then::GoOnLooking, None, says),
+                if using.aside.is_some() {
+                    return self.tail(REFUSED, Then::GoOnLooking, None, says);
                 }
+                self.refused = Some(Refused { token, left: None });
+                self.tail(REFUSED, Then::Change, None, says)
             }
             (Do::Go, Came::Arrived) => Do::Save,
             (Do::Save, came) => {
@@ -733,7 +732,7 @@ impl<N: Copy + Eq> Refresh<N> {
             // It may hold anything, so it is not ours to overwrite.
             (Do::LookAgain, Came::Failed) => self.give_way(&using, LEAVE_UNSAVED),
             (Do::End(_), Came::LockLost) => self.let_go(),
-            (doing, _) => self.unexpected(doing),
+            _ => self.unexpected(),
         }
     }
 
@@ -745,10 +744,6 @@ impl<N: Copy + Eq> Refresh<N> {
 
     /// Puts what came into the home. A pair set aside whose token was used goes as well.
     fn commit(&mut self, using: &Using<N>, steps: &'static [(Step, Or)]) -> Do<N> {
-        let steps = match using.aside {
-            Some(_) => steps,
-            None => &steps[..steps.len() - 2],
-        };
         let told = match using.next {
             Some((_, false)) => Told::Unused,
             _ => Told::New,
@@ -757,13 +752,8 @@ impl<N: Copy + Eq> Refresh<N> {
     }
 
     /// The home does not take what came.
-    fn save_elsewhere(&mut self, using: &Using<N>) -> Do<N> {
-        let steps = if using.is_saved { &SAVE_ASIDE[1..] } else { SAVE_ASIDE };
-        let steps = match using.aside {
-            Some(_) => steps,
-            None => &steps[..steps.len() - 2],
-        };
-        self.tail(steps, Then::End(Told::NotCommitted), self.received(), None)
+    fn save_elsewhere(&mut self) -> Do<N> {
+        self.tail(SAVE_ASIDE, Then::End(Told::NotCommitted), self.received(), None)
     }
 
     /// The token may have been used, or not; whoever waits is told.
@@ -795,17 +785,18 @@ impl<N: Copy + Eq> Refresh<N> {
 
     fn tail(
         &mut self,
-        steps: &'static [(Step, Or)],
+        mut steps: &'static [(Step, Or)],
         then: Then,
         about: Option<Kept<N>>,
         says: Option<Says<N>>,
     ) -> Do<N> {
-        let tail = Tail { steps, then, about, says };
-        if let Some(&(step, _)) = steps.first()
-            && let Some(effect) = self.effect(step, &tail)
-        {
-            self.tail = Some(tail);
-            return effect;
+        while let Some((&(step, _), rest)) = steps.split_first() {
+            let tail = Tail { steps, then, about, says };
+            if let Some(effect) = self.effect(step, &tail) {
+                self.tail = Some(tail);
+                return effect;
+            }
+            steps = rest;
         }
         match then {
             Then::Look => self.look(),
@@ -825,6 +816,7 @@ impl<N: Copy + Eq> Refresh<N> {
         }
     }
 
+    /// None where there is nothing to be done.
     fn effect(&self, step: Step, tail: &Tail<N>) -> Option<Do<N>> {
         let aside = self.using.and_then(|using| using.aside);
         Some(match step {
@@ -847,6 +839,7 @@ impl<N: Copy + Eq> Refresh<N> {
                 (token, false) if self.bounds.home == HomeKind::File => Do::NoteUnused { token },
                 _ => Do::Remove { what: tail.about?, if_held: false },
             },
+            Step::SaveAside if self.using?.is_saved => return None,
             Step::SaveAside => Do::SaveAside,
             Step::RecordUsed => Do::Record(aside?),
             Step::RemoveUsed => Do::Remove { what: Kept::Aside(aside?), if_held: true },
@@ -863,13 +856,13 @@ impl<N: Copy + Eq> Refresh<N> {
     fn after_step(&mut self, tail: Tail<N>, came: Came<'_, N>) -> Do<N> {
         let Tail { steps, then, about, says } = tail;
         let Some((&(_, or), rest)) = steps.split_first() else {
-            return self.unexpected(self.doing);
+            return self.unexpected();
         };
         match (came, or, self.using) {
             (Came::Done, ..) | (_, Or::GoOn, _) => self.tail(rest, then, about, says),
             // Someone else's home by now, or someone else's journal.
             (Came::NotAsExpected, _, Some(using)) => match self.bounds.looks {
-                Some(most) if using.looks + 1 >= most => self.save_elsewhere(&using),
+                Some(most) if using.looks + 1 >= most => self.save_elsewhere(),
                 counts => {
                     let looks = using.looks + u8::from(counts.is_some());
                     self.using = Some(Using { looks, ..using });
@@ -883,8 +876,8 @@ impl<N: Copy + Eq> Refresh<N> {
                 self.is_untidy = true;
                 Do::Look
             }
-            (_, Or::SaveElsewhere, Some(using)) => self.save_elsewhere(&using),
-            (_, Or::SaveElsewhere, None) => self.unexpected(self.doing),
+            (_, Or::SaveElsewhere, Some(_)) => self.save_elsewhere(),
+            (_, Or::SaveElsewhere, None) => self.unexpected(),
             (_, Or::End(told @ Told::Failed), _) => match says {
                 Some(says) => self.end_saying(told, says, true),
                 None => self.end(told),
@@ -902,7 +895,7 @@ impl<N: Copy + Eq> Refresh<N> {
                 *self = Self::new(bounds, has_waited);
                 self.rounds = rounds + u8::from(counts.is_some());
                 // It stays so.
-                self.refused = refused.map(|refused| Refused { tried: None, ..refused });
+                self.refused = refused.map(|refused| Refused { left: None, ..refused });
                 Do::Look
             }
         }
@@ -924,8 +917,62 @@ impl<N: Copy + Eq> Refresh<N> {
     }
 
     /// No effect ends so. Nothing more is done.
-    fn unexpected(&mut self, _: Do<N>) -> Do<N> {
+    fn unexpected(&mut self) -> Do<N> {
         debug_assert!(false, "an answer that does not fit what was done");
         self.end(Told::Failed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::spent::SpentTokens;
+
+    #[test]
+    fn each_pair_that_was_set_aside_is_tried_once() {
+        let saved = |spent, next| Saved { spent, next, account: Some(0) };
+        let mut set_aside = vec![saved(2, 3), saved(4, 5)];
+        let bounds = Bounds { home: HomeKind::File, rounds: None, looks: None };
+        let mut run = Refresh::new(bounds, false);
+        let mut sent = Vec::new();
+        while !matches!(run.doing(), Do::End(_)) {
+            let spent = SpentTokens::default();
+            let pairs = set_aside.clone();
+            let came = match run.doing() {
+                Do::Read => {
+                    Came::Read { will_do: false, holder: Holder::None, is_saved_here: false }
+                }
+                Do::Look => Came::Looked(Seen {
+                    state: State {
+                        creds: Some(1),
+                        owner: None,
+                        journal: JournalState::None,
+                        set_aside: &pairs,
+                        spent: &spent,
+                    },
+                    access: Some(Access::Stale),
+                    account: Some(0),
+                    in_doubt: false,
+                    is_damaged: false,
+                    running_for: 0,
+                }),
+                Do::Begin { token, .. } => {
+                    sent.push(token);
+                    Came::Done
+                }
+                Do::Send(_) => Came::Connected { claimed: None, is_ending: false },
+                Do::Go => Came::InvalidGrant,
+                Do::Wait(Until::Changed) => Came::TimeIsUp,
+                // Of the newer one, that is not possible.
+                Do::Remove { what, .. } if what.pair().next == 5 => Came::Failed,
+                Do::Remove { what, .. } => {
+                    set_aside.retain(|pair| pair.next != what.pair().next);
+                    Came::Done
+                }
+                _ => Came::Done,
+            };
+            run.next(came);
+        }
+        assert_eq!(sent, [1, 5, 3]);
     }
 }

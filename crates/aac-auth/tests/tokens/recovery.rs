@@ -262,6 +262,25 @@ fn damage_that_names_an_account_is_replaced_by_no_other() {
 }
 
 #[test]
+fn a_saved_pair_that_does_not_go_with_the_settings_stays_as_it_is() {
+    let case = Case::expired(Options::default());
+    case.interrupt(&mut case.command()).assert_ok();
+    let files = ["creds.json", "creds.json.rotation"].map(|name| case.path(name));
+    for creds in [fs::read(case.creds()).unwrap(), b"damaged".to_vec()] {
+        fs::write(case.creds(), creds).unwrap();
+        let before = files.clone().map(|path| fs::read(path).unwrap());
+        let url = fs::read(case.path("aac_url.txt")).unwrap();
+        fs::write(case.path("aac_url.txt"), "https://api.us1.alteryxcloud.com").unwrap();
+        case.run(NONE).assert_fails(1, &["creds.json"]);
+        assert_eq!(files.clone().map(|path| fs::read(path).unwrap()), before);
+        fs::write(case.path("aac_url.txt"), url).unwrap();
+    }
+    let received = case.sandbox.counters().refreshes;
+    case.run(NONE).assert_ok();
+    assert_eq!(case.sandbox.counters().refreshes, received, "the access token is there as well");
+}
+
+#[test]
 fn what_is_put_back_by_its_command_is_used() {
     // A pair, or a refresh token that came without an access token.
     for is_lone in [false, true] {
