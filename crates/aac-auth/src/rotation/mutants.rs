@@ -320,6 +320,7 @@ fn mutations(sites: &Sites) -> Vec<Mutation> {
 /// Why no promise is broken, where none is.
 fn harmless(mutation: Mutation) -> Option<&'static str> {
     const TIME: &str = "only time passes";
+    const MORE: &str = "it would take a third fault beside a second program";
     const TRUE: &str = "the link is true once the response is saved";
     const KNOWN: &str =
         "the pair that is set aside says so itself, and was recorded when it got there";
@@ -349,6 +350,12 @@ fn harmless(mutation: Mutation) -> Option<&'static str> {
         Mutation::Exchanged("Close" | "Remove the journal", "Record") => KNOWN,
         Mutation::Exchanged(first, "Record") if first.starts_with("Replace") => TRUE,
         Mutation::Exchanged("SaveAside" | "SetAside", "Record") => TRUE,
+        Mutation::Unguarded(_, "Remove a pair set aside") => {
+            "no pair gets the name of another here; on a disk its file may: tests/crash.rs"
+        }
+        Mutation::Unguarded("KeepDamaged", "Replace by what is saved") => MORE,
+        Mutation::Unguarded(before, "End") if before.starts_with("Remove") => MORE,
+        Mutation::Unguarded("SetAside", "End") => MORE,
         _ => return None,
     })
 }
@@ -407,7 +414,7 @@ fn the_table_of_mutants() {
     let is_needed = |name: &str| {
         !["grace", "another account", "replay"].iter().any(|other| name.contains(other))
     };
-    let worlds = file_world::worlds().into_iter().filter(|(name, _)| is_needed(name));
+    let worlds = file_world::worlds(3).into_iter().filter(|(name, _)| is_needed(name));
     let worlds: Vec<_> = worlds
         .map(|(_, rules)| {
             let explore =

@@ -1411,7 +1411,7 @@ pub(super) fn worlds() -> Vec<(&'static str, Rules, &'static [&'static str])> {
         ("no folder can be written", Rules { has_folder: NO_FOLDER, ..PLAIN }, WITHOUT_JOURNAL),
         (
             "one with a folder, others without",
-            Rules { has_folder: [true, false, false], ..one },
+            Rules { has_folder: [true, false, false], runs: 2, ..one },
             WITH_JOURNAL,
         ),
         ("three runs", one, WITH_JOURNAL),
