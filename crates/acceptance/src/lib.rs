@@ -367,6 +367,14 @@ pub fn names(folder: &Path) -> Vec<String> {
     names
 }
 
+/// Copies get_workspace into a folder, where another user may run it.
+///
+/// By another process: what this one has written cannot be started as long as a program that another test has
+/// just forked still has it open (ETXTBSY).
+pub fn copy_program(folder: &Path) {
+    assert!(clean("cp").arg(get_workspace()).arg(folder).status().unwrap().success());
+}
+
 /// get_workspace, without environment variables that could affect it.
 pub fn command() -> Command {
     clean(get_workspace())

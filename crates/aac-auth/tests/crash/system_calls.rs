@@ -846,7 +846,7 @@ fn a_first_run_by_another_user_shuts_nobody_out() {
     let shared = tempfile::tempdir().unwrap();
     fs::set_permissions(shared.path(), PermissionsExt::from_mode(0o755)).unwrap();
     let program = shared.path().join("get_workspace");
-    fs::copy(acceptance::get_workspace(), &program).unwrap();
+    acceptance::copy_program(shared.path());
     case.run([""; 0]).assert_ok();
     for name in ["creds.json", "creds.json.lock"] {
         let metadata = fs::metadata(case.path(name)).unwrap();

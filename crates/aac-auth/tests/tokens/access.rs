@@ -110,7 +110,7 @@ fn shared(case: &Case, mode: u32) -> Option<tempfile::TempDir> {
     fs::set_permissions(case.creds(), PermissionsExt::from_mode(mode)).unwrap();
     let programs = tempfile::tempdir().unwrap();
     fs::set_permissions(programs.path(), PermissionsExt::from_mode(0o755)).unwrap();
-    fs::copy(acceptance::get_workspace(), programs.path().join("get_workspace")).unwrap();
+    acceptance::copy_program(programs.path());
     Some(programs)
 }
 

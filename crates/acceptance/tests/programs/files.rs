@@ -646,7 +646,7 @@ mod trust {
                 return None;
             }
             let programs = tempfile::tempdir().unwrap();
-            fs::copy(get_workspace(), programs.path().join("get_workspace")).unwrap();
+            acceptance::copy_program(programs.path());
             fs::create_dir(case.path("below")).unwrap();
             // As /tmp, or a drive of WSL.
             for folder in [programs.path(), case.folder.path(), &case.path("below")] {
