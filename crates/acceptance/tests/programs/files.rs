@@ -616,7 +616,6 @@ fn an_unfamiliar_issuer_is_told() {
 #[cfg(unix)]
 mod trust {
     use super::*;
-    use acceptance::get_workspace;
     use std::os::unix::fs::{PermissionsExt, chown, lchown, symlink};
     use std::os::unix::process::CommandExt;
     use std::path::Path;
