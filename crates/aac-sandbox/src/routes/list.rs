@@ -1,5 +1,7 @@
 //! Lists: which rows a query selects, in which order, and which page of them.
 
+use std::ops::Range;
+
 use serde_json::{Value, json};
 
 use super::errors::{Rejection, Reply, invalid, ok};
@@ -23,6 +25,11 @@ impl Window {
             offset: query.number("offset", 0)?.unwrap_or(0),
             with_count: query.flag("includeCount")?,
         })
+    }
+
+    /// The numbers of the page's rows, if all rows are selected.
+    pub(super) fn of_all(self, rows: usize) -> Range<usize> {
+        self.offset.min(rows)..self.offset.saturating_add(self.limit).min(rows)
     }
 
     /// The rows of the page.

@@ -34,21 +34,27 @@ pub(super) async fn list(
     let mut window = Window::of(&query, workspace.max_page)?;
     let with_privileges = query.flag("includePrivileges")?;
     let turned = workspace.turn_page(window.offset);
-    let everyone = (0..workspace.people()).map(person).collect();
-    let selected = list::select(&query, everyone, &["name", "email"])?;
-
     window.offset = match workspace.paging {
         Paging::IgnoresOffset => 0,
         Paging::Repeating if turned == 1 => 0,
         Paging::Overlapping => window.offset.saturating_sub(1),
         _ => window.offset,
     };
+    // A list of 100,000 is not made anew for each of its pages.
+    let is_whole = query.text("filter").is_none() && query.text("sort").is_none_or(|by| by == "id");
+    let (length, mut page) = if is_whole {
+        let everyone = workspace.people();
+        (everyone, window.of_all(everyone).map(person).collect::<Vec<_>>())
+    } else {
+        let everyone = (0..workspace.people()).map(person).collect();
+        let selected = list::select(&query, everyone, &["name", "email"])?;
+        (selected.len(), window.cut(selected))
+    };
     let count = match workspace.paging {
         Paging::NoCount => None,
-        Paging::CountTooHigh => Some(selected.len() + 5),
-        _ => Some(selected.len()),
+        Paging::CountTooHigh => Some(length + 5),
+        _ => Some(length),
     };
-    let mut page = window.cut(selected);
     if with_privileges {
         page.iter_mut().for_each(people::add_privileges);
     }
