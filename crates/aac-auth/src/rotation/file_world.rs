@@ -14,6 +14,7 @@ use crate::rotation::machine::{
 };
 use crate::rotation::mutants::{Driven, Explored, Mutation, Sites};
 use crate::rotation::recovery::{JournalState, Note, Now, Saved, State};
+use crate::rotation::server::{NONE, Server, Token, Tokens, has, set};
 use crate::rotation::walk::{self, Fold, Model, NOBODY, PROGRAMS, Walked, walk};
 use crate::store::spent::{Link, SpentTokens};
 use crate::store::vault::protocol::Holder;
@@ -29,24 +30,8 @@ use std::time::Instant;
 
 const ROTATION: &str = include_str!("../../ROTATION.md");
 
-/// A refresh token, by its number; none is 0.
-type Token = u8;
-const NONE: Token = 0;
 /// What a write in place that was cut off in the middle of a token leaves.
 const GARBLED: Token = 15;
-/// The last token that the server may make.
-const LAST: Token = 14;
-/// A set of tokens.
-type Tokens = u16;
-
-fn set(token: Token) -> Tokens {
-    if token == NONE { 0 } else { 1 << token }
-}
-
-fn has(tokens: Tokens, token: Token) -> bool {
-    tokens & set(token) != 0
-}
-
 /// What the world is like.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rules {
@@ -193,13 +178,7 @@ struct World {
     journal: Option<JournalFile>,
     aside: [Pair<Token>; 4],
     record: [Pair<Token>; 7],
-    /// The server: how many tokens it has made, of which families, which are used and which are dead.
-    made: Token,
-    families: [u8; LAST as usize + 1],
-    used: Tokens,
-    dead: Tokens,
-    /// Access tokens that are still good, by their refresh token.
-    fresh: Tokens,
+    server: Server<15>,
     /// What creds.json has held.
     copies: Tokens,
     /// Tokens that were used by a program without the lock.
@@ -266,11 +245,7 @@ impl World {
             journal: None,
             aside: [NO_PAIR; 4],
             record: [NO_PAIR; 7],
-            made: 0,
-            families: [0; LAST as usize + 1],
-            used: 0,
-            dead: 0,
-            fresh: 0,
+            server: Server::default(),
             copies: 0,
             used_by_others: 0,
             overwritten: 0,
@@ -281,59 +256,23 @@ impl World {
             excuses: 0,
             may_doubt: false,
         };
-        let token = world.make(0);
+        let token = world.server.make(0);
         world.creds = Creds::Has(token);
         if rules.is_set_aside {
             // Tokens of another family were pasted while a response was on its way, and are dead.
-            let next = world.make(0);
-            world.used |= set(token);
+            let next = world.server.make(0);
+            world.server.used |= set(token);
             world.answered |= set(token);
             world.aside[0] = Pair { spent: token, next };
             world.record[0] = world.aside[0];
-            let pasted = world.make(1);
-            world.dead |= set(pasted);
+            let pasted = world.server.make(1);
+            world.server.dead |= set(pasted);
             world.creds = Creds::Has(pasted);
             world.excuses = NOWHERE;
         }
-        world.fresh = 0;
+        world.server.fresh = 0;
         world.copies = set(world.creds.token());
         world
-    }
-
-    /// A new pair of a family.
-    fn make(&mut self, family: u8) -> Token {
-        self.made += 1;
-        assert!(self.made <= LAST, "more tokens than the world has room for");
-        self.families[usize::from(self.made)] = family;
-        self.fresh |= set(self.made);
-        self.made
-    }
-
-    /// The family of a token, as a set of its tokens.
-    fn family(&self, token: Token) -> Tokens {
-        let family = self.families[usize::from(token)];
-        (1..=self.made).filter(|&other| self.families[usize::from(other)] == family).map(set).sum()
-    }
-
-    /// The server is sent a token: a new one, or none if it is refused.
-    fn refresh(&mut self, rules: &Rules, token: Token) -> Token {
-        if token > self.made || has(self.dead, token) {
-            return NONE;
-        }
-        if has(self.used, token) && !rules.has_grace {
-            if rules.has_replay_protection {
-                self.dead |= self.family(token);
-            }
-            return NONE;
-        }
-        self.used |= set(token);
-        self.make(self.families[usize::from(token)])
-    }
-
-    /// The tokens that the server would take.
-    fn living(&self) -> Tokens {
-        let all = ((1_u32 << (self.made + 1)) - 2) as Tokens;
-        all & !self.used & !self.dead
     }
 
     fn program(&mut self, index: usize) -> &mut Program {
@@ -491,8 +430,9 @@ impl Explorer {
             self.push(What::Happens("waits for ever"), NOBODY, *world).breach =
                 Some("a run has no end");
         }
-        if world.expiries > 0 && world.fresh != 0 {
-            let next = World { expiries: world.expiries - 1, fresh: 0, ..*world };
+        if world.expiries > 0 && world.server.fresh != 0 {
+            let mut next = World { expiries: world.expiries - 1, ..*world };
+            next.server.fresh = 0;
             self.push(What::Happens("the access tokens expire"), NOBODY, next);
         }
         if world.faults > 0 {
@@ -508,7 +448,7 @@ impl Explorer {
     /// What must be true after each step.
     fn judge(&mut self, before: &World, step: &mut Step) {
         let world = &step.world;
-        let lost = before.held() & before.living() & world.living() & !world.held();
+        let lost = before.held() & before.server.living() & world.server.living() & !world.held();
         if lost & !world.overwritten != 0 && step.breach.is_none() && !step.is_excused {
             step.breach = Some("a living pair is lost");
         }
@@ -550,7 +490,7 @@ impl Explorer {
         let token = world.creds.token();
         let have_saved_pair = world.journal.is_some() || world.aside().len() > 0;
         // The fast path takes no lock, and changes nothing; so does an error.
-        if has(world.fresh, token) || token == NONE && !have_saved_pair {
+        if has(world.server.fresh, token) || token == NONE && !have_saved_pair {
             return;
         }
         let mut next = *world;
@@ -607,19 +547,17 @@ impl Explorer {
         };
 
         let mut next = base;
-        let family = world.families.iter().max().map_or(1, |last| last + 1);
-        let token = next.make(family);
-        next.fresh &= !set(token);
+        let token = next.server.make_stale();
         next.creds = Creds::Has(token);
         next.copies |= set(token);
         happens("a new pair is pasted", next);
 
-        for token in 1..=world.made {
+        for token in 1..=world.server.made {
             if has(world.copies, token) && world.creds != Creds::Has(token) {
                 let mut next = base;
                 next.creds = Creds::Has(token);
                 next.overwritten &= !set(token);
-                if has(world.used, token) && !world.is_known_as_used(token) {
+                if has(world.server.used, token) && !world.is_known_as_used(token) {
                     next.excuses |= OLDER;
                 }
                 happens("an older copy is restored", next);
@@ -630,7 +568,7 @@ impl Explorer {
             && token != GARBLED
         {
             let mut next = base;
-            let made = next.refresh(&rules, token);
+            let made = next.server.refresh(token, rules.has_grace, rules.has_replay_protection);
             if made != NONE {
                 next.used_by_others |= set(token);
                 next.excuses |= WITHOUT_LOCK;
@@ -744,7 +682,7 @@ impl Explorer {
         }
         match doing {
             Do::Read => {
-                let will_do = has(world.fresh, world.creds.token());
+                let will_do = has(world.server.fresh, world.creds.token());
                 self.goes_on(
                     next,
                     index,
@@ -773,7 +711,7 @@ impl Explorer {
                 let is_over = match until {
                     Until::Turn => {
                         !world.is_locked() && !world.is_journal_in_use()
-                            || has(world.fresh, world.creds.token())
+                            || has(world.server.fresh, world.creds.token())
                     }
                     Until::Paused(..) => true,
                     Until::Changed => {
@@ -792,7 +730,7 @@ impl Explorer {
             }
             Do::Peek => {
                 let token = world.creds.token();
-                let is_used = has(world.used & !world.used_by_others, token);
+                let is_used = has(world.server.used & !world.used_by_others, token);
                 self.goes_on(next, index, "", Came::Done);
                 if world.journal.is_none() && is_used && !world.is_known_as_used(token) {
                     self.last_breach(
@@ -813,7 +751,7 @@ impl Explorer {
             Do::Remove { what, .. } => {
                 next.remove(what);
                 // It is not remembered that a run may have used it in vain.
-                if matches!(what, Kept::Aside(pair) if has(world.used, pair.next))
+                if matches!(what, Kept::Aside(pair) if has(world.server.used, pair.next))
                     && world.creds.token() == what.pair().next
                 {
                     next.excuses |= PUT_BACK;
@@ -1000,14 +938,14 @@ impl Explorer {
             Do::End(End { told, says, .. }) => {
                 next.programs[index] = None;
                 self.push(What::Does(doing, ""), index, next);
-                let is_used = |token| has(world.used & !world.used_by_others, token);
+                let is_used = |token| has(world.server.used & !world.used_by_others, token);
                 if let Some(Says { token, in_doubt: false }) = says
                     && is_used(token)
                 {
                     self.last_breach("\"unchanged\" is said of used tokens", KNOWN_WRONGLY);
                 }
                 if let Some(Says { token, in_doubt: true }) = says
-                    && !has(world.used, token)
+                    && !has(world.server.used, token)
                     && !world.may_doubt
                 {
                     self.last_breach("a doubt about a token that nobody has sent", KNOWN_WRONGLY);
@@ -1038,7 +976,7 @@ impl Explorer {
             Creds::Torn { to, .. } if to == received => (true, NONE),
             creds => (false, creds.token()),
         };
-        let family = |token: Token| world.families[usize::from(token % GARBLED)];
+        let family = |token: Token| world.server.families[usize::from(token % GARBLED)];
         let saved = |pair| saved(&self.rules, world, pair);
         let mut spent = SpentTokens::default();
         let links = world.links();
@@ -1055,7 +993,7 @@ impl Explorer {
             set_aside: &aside[..count],
             spent: &spent,
         };
-        let will_do = has(world.fresh, token);
+        let will_do = has(world.server.fresh, token);
         let access = if will_do { Access::WillDo } else { Access::Stale };
         let seen = Seen {
             state,
@@ -1070,7 +1008,8 @@ impl Explorer {
         let forgets = match driven.doing() {
             Do::Rehearse { token, .. } => {
                 // Of one that is dead there is nothing to forget: the server says so again.
-                let is_used = has(world.used & !world.used_by_others & !world.dead, token);
+                let is_used =
+                    has(world.server.used & !world.used_by_others & !world.server.dead, token);
                 is_used && !has(world.answered, token) && !driven.is_in_doubt()
             }
             _ => false,
@@ -1114,10 +1053,14 @@ impl Explorer {
                 }
             }
             Within::Out => {
-                let made = next.refresh(&self.rules, token);
+                let made = next.server.refresh(
+                    token,
+                    self.rules.has_grace,
+                    self.rules.has_replay_protection,
+                );
                 next.program(index).within = Within::Back(made);
                 self.push(What::Does(doing, "is used"), index, next);
-                if made == NONE && !has(world.dead, token) {
+                if made == NONE && !has(world.server.dead, token) {
                     self.last_breach("a family is lost", NOWHERE | KNOWN_WRONGLY | MIXED | NO_DISK);
                 }
                 if world.faults == 0 {
@@ -1161,7 +1104,7 @@ fn account(rules: &Rules, family: u8) -> u8 {
 }
 
 fn saved(rules: &Rules, world: &World, Pair { spent, next }: Pair<Token>) -> Saved<Token> {
-    let family = world.families[usize::from(next)];
+    let family = world.server.families[usize::from(next)];
     Saved { spent, next, account: Some(account(rules, family)) }
 }
 

@@ -19,6 +19,8 @@ mod machine;
 mod mutants;
 pub(crate) mod recovery;
 pub(crate) mod refresh;
+#[cfg(test)]
+mod server;
 pub(crate) mod spendable;
 #[cfg(test)]
 mod tables;

@@ -13,6 +13,7 @@
 
 use crate::rotation::attempts::{Attempts, Next, Outcome};
 use crate::rotation::recovery::{self, Commit, JournalState, Note, Now, Recovery, Saved, State};
+use crate::rotation::server::{NONE, Server, Token, Tokens, has, set};
 use crate::rotation::walk::{self, Hashing, Model, NOBODY, PROGRAMS, Walked, walk};
 use crate::store::spent::{Link, SpentTokens};
 use crate::store::vault::protocol::{
@@ -28,30 +29,16 @@ use std::hash::{Hash, Hasher};
 use std::mem;
 use std::time::Duration;
 
-/// A refresh token, by its number.
-type Token = u8;
 /// A claim's nonce, by its number.
 type Nonce = u8;
 /// The number of a version.
 type Number = u8;
-const NONE: u8 = 0;
-/// The last token that the server may make.
-const LAST: Token = 11;
+/// How many tokens there is room for, with none.
+const ROOM: usize = 12;
 /// How many versions there is room for. Those that nobody needs are forgotten.
 const VERSIONS: usize = 9;
 /// How many versions a standby may lag behind.
 const LAG: Number = 2;
-/// A set of tokens.
-type Tokens = u16;
-
-fn set(token: Token) -> Tokens {
-    if token == NONE { 0 } else { 1 << token }
-}
-
-fn has(tokens: Tokens, token: Token) -> bool {
-    tokens & set(token) != 0
-}
-
 // What cannot be promised: "What cannot be promised with a vault" in ROTATION.md.
 const NO_COPY: &str = "cut off between the server's spending and the first copy";
 const NO_VAULT: &str = "the vault is gone for too long, and there is no journal";
@@ -262,13 +249,7 @@ struct World {
     versions: [Version; VERSIONS],
     newest: Number,
     late: [Late; 2],
-    /// The server: how many tokens it has made, of which families, which are used and which are dead.
-    made: Token,
-    families: [u8; LAST as usize + 1],
-    used: Tokens,
-    dead: Tokens,
-    /// Access tokens that are still good, by their refresh token.
-    fresh: Tokens,
+    server: Server<ROOM>,
     /// Tokens whose response is nowhere, or that were sent twice, by what cannot be promised.
     lost: Tokens,
     /// Pairs that other tokens in the secret count for.
@@ -322,10 +303,10 @@ impl World {
             newest: 1,
             ..Self::default()
         };
-        let token = world.make(0);
-        world.fresh = 0;
+        let token = world.server.make(0);
+        world.server.fresh = 0;
         if rules.is_dead {
-            world.dead = set(token);
+            world.server.dead = set(token);
             world.lost = set(token);
         }
         world.versions[1] = Version { token, ..Version::default() };
@@ -343,41 +324,6 @@ impl World {
     fn append(&mut self, version: Version) {
         self.newest += 1;
         self.versions[usize::from(self.newest)] = version;
-    }
-
-    /// A new pair of a family.
-    fn make(&mut self, family: u8) -> Token {
-        self.made += 1;
-        assert!(self.made <= LAST, "more tokens than the world has room for");
-        self.families[usize::from(self.made)] = family;
-        self.fresh |= set(self.made);
-        self.made
-    }
-
-    fn family(&self, token: Token) -> Tokens {
-        let family = self.families[usize::from(token)];
-        (1..=self.made).filter(|&other| self.families[usize::from(other)] == family).map(set).sum()
-    }
-
-    /// The server is sent a token: a new one, or none if it is refused.
-    fn refresh(&mut self, rules: &Rules, token: Token) -> Token {
-        if has(self.dead, token) {
-            return NONE;
-        }
-        if has(self.used, token) && !rules.has_grace {
-            if rules.has_replay_protection {
-                self.dead |= self.family(token);
-            }
-            return NONE;
-        }
-        self.used |= set(token);
-        self.make(self.families[usize::from(token)])
-    }
-
-    /// The tokens that the server would take.
-    fn living(&self) -> Tokens {
-        let all = ((1_u32 << (self.made + 1)) - 2) as Tokens;
-        all & !self.used & !self.dead
     }
 
     /// The tokens that are in the vault, in a journal, or in a living program.
@@ -456,9 +402,9 @@ impl World {
             known |= set(pair.spent) | set(pair.next);
         }
         for tokens in [
-            &mut self.used,
-            &mut self.dead,
-            &mut self.fresh,
+            &mut self.server.used,
+            &mut self.server.dead,
+            &mut self.server.fresh,
             &mut self.lost,
             &mut self.overwritten,
             &mut self.stopped_at_send,
@@ -519,7 +465,7 @@ impl Explorer {
     fn new(rules: Rules) -> Self {
         Self {
             rules,
-            digests: (0..=LAST).map(|token| Digest::of(&[token])).collect(),
+            digests: (0..ROOM as Token).map(|token| Digest::of(&[token])).collect(),
             decided: HashMap::default(),
             steps: Vec::new(),
         }
@@ -626,7 +572,7 @@ impl Explorer {
                     if !(0..index).any(is_like)
                         && running < self.rules.programs
                         && world.runs > 0
-                        && !has(world.fresh, world.in_vault().token)
+                        && !has(world.server.fresh, world.in_vault().token)
                     {
                         let mut next = *world;
                         next.runs -= 1;
@@ -657,24 +603,23 @@ impl Explorer {
             let step = self.push(What::Happens("waits for ever"), NOBODY, *world);
             step.breach = Some("a run has no end");
         }
-        if world.expiries > 0 && world.fresh != 0 {
+        if world.expiries > 0 && world.server.fresh != 0 {
             let mut next = *world;
             next.expiries -= 1;
-            next.fresh = 0;
+            next.server.fresh = 0;
             self.push(What::Happens("the access tokens expire"), NOBODY, next);
         }
         if world.faults > 0 {
             let mut next = *world;
             next.faults -= 1;
             next.overwritten |= set(world.in_vault().token);
-            let token = next.make(world.families.iter().max().map_or(1, |last| last + 1));
-            next.fresh &= !set(token);
+            let token = next.server.make_stale();
             next.append(Version { token, ..Version::default() });
             self.push(What::Happens("a new pair is pasted"), NOBODY, next);
         }
-        let (held, living) = (world.held(), world.living());
+        let (held, living) = (world.held(), world.server.living());
         for step in &mut self.steps {
-            let lost = held & living & step.world.living() & !step.world.held();
+            let lost = held & living & step.world.server.living() & !step.world.held();
             let lost = lost & !step.world.overwritten;
             if lost != 0 && step.breach.is_none() && !step.is_excused {
                 step.breach = Some("a living pair is lost");
@@ -751,7 +696,7 @@ impl Explorer {
         dropped: Pair,
         remains: &'static str,
     ) {
-        let is_lost = has(next.living() & !next.held() & !next.overwritten, dropped.next);
+        let is_lost = has(next.server.living() & !next.held() & !next.overwritten, dropped.next);
         if is_lost {
             next.lost |= set(dropped.spent);
         }
@@ -759,7 +704,7 @@ impl Explorer {
         // for it is there, or a living one.
         let in_vault = next.in_vault().token;
         let is_served = in_vault == dropped.spent
-            || has(next.living(), in_vault)
+            || has(next.server.living(), in_vault)
             || has(next.overwritten, dropped.spent);
         let has_grace = self.rules.has_grace;
         let step = self.push(what, index, next);
@@ -941,7 +886,7 @@ impl Explorer {
         let machine = self.machine(index);
         let me = next.programs[index];
         let seen = *next.version(me.seen);
-        if has(next.fresh, seen.token) {
+        if has(next.server.fresh, seen.token) {
             next.programs[index] = Program::default();
             self.push(what, index, next);
             return;
@@ -973,7 +918,7 @@ impl Explorer {
             if self.has_folder(index) { next.machines[machine] } else { Machine::default() };
         let journal = found.journal.map(|journal| journal.pair).unwrap_or_default();
         match self.decide(seen.token, found) {
-            Decision::Nothing { .. } if has(next.fresh, seen.token) => {
+            Decision::Nothing { .. } if has(next.server.fresh, seen.token) => {
                 next.programs[index] = Program::default();
             }
             Decision::Nothing { doubt } => {
@@ -1218,7 +1163,7 @@ impl Explorer {
         if may_send {
             let token = me.pair.spent;
             let has_sent = |other: &Program| other.is_at_work() && other.pair.spent == token;
-            let is_used = has(world.used, token) || world.programs.iter().any(has_sent);
+            let is_used = has(world.server.used, token) || world.programs.iter().any(has_sent);
             let is_known = me.doubt || me.is_lost || world.in_vault().token != token;
             next.programs[index].at = At::Send;
             let step = self.push(what, index, next);
@@ -1257,7 +1202,7 @@ impl Explorer {
         let me = next.programs[index];
         let in_doubt = me.doubt || me.is_lost;
         // One that was stopped for so long cannot know what was done in its place.
-        let is_untrue = !in_doubt && !me.was_stopped && has(next.used, me.pair.spent);
+        let is_untrue = !in_doubt && !me.was_stopped && has(next.server.used, me.pair.spent);
         self.note(&mut next, index, in_doubt);
         let writing = if me.is_lost { Writing::LetGoFailed } else { Writing::LetGo };
         let step = self.let_go(next, index, what, writing);
@@ -1279,7 +1224,7 @@ impl Explorer {
         // Its own first attempt may have used it.
         let is_retry =
             me.is_lost && is_holder && (in_vault.token == token || has(world.overwritten, token));
-        let is_used = has(world.used, token) && !has(world.lost, token) && !is_retry;
+        let is_used = has(world.server.used, token) && !has(world.lost, token) && !is_retry;
         let is_double = !is_holder || is_used || others().next().is_some();
         let (mut breach, mut remains) = (None, None);
         if is_double {
@@ -1318,10 +1263,11 @@ impl Explorer {
     fn refresh(&mut self, world: &World, index: usize) {
         let token = world.programs[index].pair.spent;
         let mut next = *world;
-        let made = next.refresh(&self.rules, token);
+        let made =
+            next.server.refresh(token, self.rules.has_grace, self.rules.has_replay_protection);
         let me = &mut next.programs[index];
         (me.pair.next, me.at) = (made, At::Arriving);
-        let is_lost = made == NONE && !has(world.dead, token) && !has(world.lost, token);
+        let is_lost = made == NONE && !has(world.server.dead, token) && !has(world.lost, token);
         let step = self.push(What::Does(At::Sent), index, next);
         step.breach = is_lost.then_some("a family is lost");
         if world.faults > 0 {
@@ -1343,7 +1289,7 @@ impl Explorer {
         if dropped.next != NONE {
             next.lost |= set(dropped.spent);
         }
-        let is_lost = has(next.living(), dropped.next);
+        let is_lost = has(next.server.living(), dropped.next);
         let is_remaining = is_lost && !self.rules.has_grace;
         let what = What::Happens(what);
         let step = if matches!(again, Next::SendAfter(_)) {

@@ -17,6 +17,7 @@ use crate::rotation::machine::{
 };
 use crate::rotation::mutants::{Driven, Explored, Mutation, Sites};
 use crate::rotation::recovery::{JournalState, Note, Now, Saved, State};
+use crate::rotation::server::{NONE, Server, Token, Tokens, has, set};
 use crate::rotation::walk::{self, Fold, Model, NOBODY, PROGRAMS, Walked, walk};
 use crate::store::spent::{Link, SpentTokens};
 use crate::store::vault::protocol;
@@ -33,30 +34,14 @@ use std::time::{Duration, Instant};
 
 const ROTATION: &str = include_str!("../../ROTATION.md");
 
-/// A refresh token, by its number.
-type Token = u8;
 /// A claim's nonce, by its number.
 type Nonce = u8;
 /// The number of a version.
 type Number = u8;
-const NONE: u8 = 0;
-/// The last token that the server may make.
-const LAST: Token = 11;
 /// How many versions there is room for. Those that nobody needs are forgotten.
 const VERSIONS: usize = 9;
 /// How many versions a standby may lag behind.
 const LAG: Number = 2;
-/// A set of tokens.
-type Tokens = u16;
-
-fn set(token: Token) -> Tokens {
-    if token == NONE { 0 } else { 1 << token }
-}
-
-fn has(tokens: Tokens, token: Token) -> bool {
-    tokens & set(token) != 0
-}
-
 // What cannot be promised: "What cannot be promised with a vault" in ROTATION.md.
 const NO_COPY: &str = "cut off between the server's spending and the first copy";
 const NO_VAULT: &str = "the vault is gone for too long, and there is no journal";
@@ -234,13 +219,7 @@ struct World {
     versions: [Version; VERSIONS],
     newest: Number,
     late: [Late; 2],
-    /// The server: how many tokens it has made, of which families, which are used and which are dead.
-    made: Token,
-    families: [u8; LAST as usize + 1],
-    used: Tokens,
-    dead: Tokens,
-    /// Access tokens that are still good, by their refresh token.
-    fresh: Tokens,
+    server: Server<12>,
     /// Tokens whose response is nowhere, or that were sent twice, by what cannot be promised.
     lost: Tokens,
     /// Pairs that other tokens in the secret count for.
@@ -292,11 +271,7 @@ impl World {
             versions: [Version::default(); VERSIONS],
             newest: 1,
             late: [Late::default(); 2],
-            made: 0,
-            families: [0; LAST as usize + 1],
-            used: 0,
-            dead: 0,
-            fresh: 0,
+            server: Server::default(),
             lost: 0,
             overwritten: 0,
             stopped_at_send: 0,
@@ -307,10 +282,10 @@ impl World {
             faults: rules.faults,
             expiries: rules.expiries,
         };
-        let token = world.make(0);
-        world.fresh = 0;
+        let token = world.server.make(0);
+        world.server.fresh = 0;
         if rules.is_dead {
-            world.dead = set(token);
+            world.server.dead = set(token);
             world.lost = set(token);
         }
         world.versions[1] = Version { token, ..Version::default() };
@@ -328,41 +303,6 @@ impl World {
     fn append(&mut self, version: Version) {
         self.newest += 1;
         self.versions[usize::from(self.newest)] = version;
-    }
-
-    /// A new pair of a family.
-    fn make(&mut self, family: u8) -> Token {
-        self.made += 1;
-        assert!(self.made <= LAST, "more tokens than the world has room for");
-        self.families[usize::from(self.made)] = family;
-        self.fresh |= set(self.made);
-        self.made
-    }
-
-    fn family(&self, token: Token) -> Tokens {
-        let family = self.families[usize::from(token)];
-        (1..=self.made).filter(|&other| self.families[usize::from(other)] == family).map(set).sum()
-    }
-
-    /// The server is sent a token: a new one, or none if it is refused.
-    fn refresh(&mut self, rules: &Rules, token: Token) -> Token {
-        if has(self.dead, token) {
-            return NONE;
-        }
-        if has(self.used, token) && !rules.has_grace {
-            if rules.has_replay_protection {
-                self.dead |= self.family(token);
-            }
-            return NONE;
-        }
-        self.used |= set(token);
-        self.make(self.families[usize::from(token)])
-    }
-
-    /// The tokens that the server would take.
-    fn living(&self) -> Tokens {
-        let all = ((1_u32 << (self.made + 1)) - 2) as Tokens;
-        all & !self.used & !self.dead
     }
 
     fn program(&mut self, index: usize) -> &mut Program {
@@ -438,9 +378,9 @@ impl World {
             known |= set(pair.spent) | set(pair.next);
         }
         for tokens in [
-            &mut self.used,
-            &mut self.dead,
-            &mut self.fresh,
+            &mut self.server.used,
+            &mut self.server.dead,
+            &mut self.server.fresh,
             &mut self.lost,
             &mut self.overwritten,
             &mut self.stopped_at_send,
@@ -564,22 +504,22 @@ impl Explorer {
             let step = self.push(What::Happens("waits for ever"), NOBODY, *world);
             step.breach = Some("a run has no end");
         }
-        if world.expiries > 0 && world.fresh != 0 {
-            let next = World { expiries: world.expiries - 1, fresh: 0, ..*world };
+        if world.expiries > 0 && world.server.fresh != 0 {
+            let mut next = World { expiries: world.expiries - 1, ..*world };
+            next.server.fresh = 0;
             self.push(What::Happens("the access tokens expire"), NOBODY, next);
         }
         if world.faults > 0 {
             let mut next = *world;
             next.faults -= 1;
             next.overwritten |= set(world.in_vault().token);
-            let token = next.make(world.families.iter().max().map_or(1, |last| last + 1));
-            next.fresh &= !set(token);
+            let token = next.server.make_stale();
             next.append(Version { token, ..Version::default() });
             self.push(What::Happens("a new pair is pasted"), NOBODY, next);
         }
-        let (held, living) = (world.held(), world.living());
+        let (held, living) = (world.held(), world.server.living());
         for step in &mut self.steps {
-            let lost = held & living & step.world.living() & !step.world.held();
+            let lost = held & living & step.world.server.living() & !step.world.held();
             let lost = lost & !step.world.overwritten;
             if lost != 0 && step.breach.is_none() && !step.is_excused {
                 step.breach = Some("a living pair is lost");
@@ -593,7 +533,7 @@ impl Explorer {
         if (0..index).any(is_like)
             || running >= self.rules.programs
             || world.runs == 0
-            || has(world.fresh, world.in_vault().token)
+            || has(world.server.fresh, world.in_vault().token)
         {
             return;
         }
@@ -695,7 +635,7 @@ impl Explorer {
         dropped: Pair<Token>,
         remains: &'static str,
     ) {
-        let is_lost = has(next.living() & !next.held() & !next.overwritten, dropped.next);
+        let is_lost = has(next.server.living() & !next.held() & !next.overwritten, dropped.next);
         if is_lost {
             next.lost |= set(dropped.spent);
         }
@@ -703,7 +643,7 @@ impl Explorer {
         // for it is there, or a living one.
         let in_vault = next.in_vault().token;
         let is_served = in_vault == dropped.spent
-            || has(next.living(), in_vault)
+            || has(next.server.living(), in_vault)
             || has(next.overwritten, dropped.spent);
         let has_grace = self.rules.has_grace;
         let step = self.push(what, index, next);
@@ -868,7 +808,7 @@ impl Explorer {
             Do::Read => {
                 for (lag, next) in self.read(world, index) {
                     let me = next.programs[index].expect("it runs");
-                    let will_do = has(next.fresh, next.version(me.seen).token);
+                    let will_do = has(next.server.fresh, next.version(me.seen).token);
                     let holder = self.holder(&next, &me);
                     let is_saved_here =
                         holder == Holder::Alive && self.is_saved_here(&next, index, &me);
@@ -1060,7 +1000,10 @@ impl Explorer {
                 // It is said once the claim is gone, and true as long as it is there. One that was stopped for so
                 // long cannot know what was done in its place.
                 let is_unchanged = !in_doubt && told != Told::Dead;
-                if is_unchanged && has(world.used, program.pair.spent) && !program.was_stopped {
+                if is_unchanged
+                    && has(world.server.used, program.pair.spent)
+                    && !program.was_stopped
+                {
                     self.steps.last_mut().expect("it goes on").breach =
                         Some("\"unchanged\" is said of used tokens");
                 }
@@ -1145,7 +1088,7 @@ impl Explorer {
         let (creds, owner) = (Some(seen.token), None);
         let state = State { creds, owner, journal, set_aside: &aside, spent: &spent };
         let claim = Some(seen.claim).filter(|claim| *claim != NONE);
-        let will_do = has(next.fresh, seen.token);
+        let will_do = has(next.server.fresh, seen.token);
         let access = if will_do { Access::WillDo } else { Access::Stale };
         let seen = Seen {
             state,
@@ -1266,9 +1209,14 @@ impl Explorer {
         let mut next = *world;
         match program.within {
             Within::Out => {
-                let made = next.refresh(&self.rules, token);
+                let made = next.server.refresh(
+                    token,
+                    self.rules.has_grace,
+                    self.rules.has_replay_protection,
+                );
                 next.program(index).within = Within::Back(made);
-                let is_lost = made == NONE && !has(world.dead, token) && !has(world.lost, token);
+                let is_lost =
+                    made == NONE && !has(world.server.dead, token) && !has(world.lost, token);
                 let step = self.push(What::Does(doing, "is used"), index, next);
                 step.breach = is_lost.then_some("a family is lost");
                 if world.faults == 0 {
@@ -1295,7 +1243,7 @@ impl Explorer {
                     next.lost |= set(token);
                 }
                 next.program(index).is_lost = true;
-                let is_lost = has(next.living(), made);
+                let is_lost = has(next.server.living(), made);
                 let lost = Came::Outcome(Outcome::InDoubt { wait: None });
                 let has_grace = self.rules.has_grace;
                 let step =
@@ -1320,7 +1268,7 @@ impl Explorer {
         let is_retry = program.is_lost
             && is_holder
             && (in_vault.token == token || has(world.overwritten, token));
-        let is_used = has(world.used, token) && !has(world.lost, token) && !is_retry;
+        let is_used = has(world.server.used, token) && !has(world.lost, token) && !is_retry;
         let is_known = program.driven.is_in_doubt() || in_vault.token != token;
         let (mut breach, mut remains) = (None, None);
         if !is_holder || is_used || is_sent_by_another {
@@ -1344,7 +1292,7 @@ impl Explorer {
         }
         if breach.is_none()
             && remains.is_none()
-            && (has(world.used, token) || is_sent_by_another)
+            && (has(world.server.used, token) || is_sent_by_another)
             && !is_known
         {
             breach = Some("it is forgotten that the token may be used");
