@@ -60,11 +60,11 @@ mod tests {
     #[test]
     fn a_shell_reads_the_path_itself() {
         for bytes in [
-            &b"/tmp/a b/creds.json"[..],
-            "/tmp/J\u{fc}rgen's".as_bytes(),
-            b"/tmp/$(touch x)`touch y`\"; touch z #",
-            b"/tmp/a\x1b[31m\nb\\n!!\xff\x9b1",
-            "/tmp/\u{202e}abc".as_bytes(),
+            &b"/srv/a b/creds.json"[..],
+            "/srv/J\u{fc}rgen's".as_bytes(),
+            b"/srv/$(touch x)`touch y`\"; touch z #",
+            b"/srv/a\x1b[31m\nb\\n!!\xff\x9b1",
+            "/srv/\u{202e}abc".as_bytes(),
         ] {
             let word = quoted(Path::new(OsStr::from_bytes(bytes)));
             assert!(!word.chars().any(is_unsafe_on_terminal), "{word:?}");
