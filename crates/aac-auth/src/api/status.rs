@@ -327,8 +327,8 @@ impl Evidence<'_> {
                 Some((PairState::Interrupted, None))
             }
             Recovery::OlderCopy => {
-                let since = token.and_then(|token| self.saved.spent.newest(*token));
-                let since = since.map(|(_, time)| time).unwrap_or_default();
+                let since = token.and_then(|token| self.saved.spent.used_since(*token));
+                let since = since.unwrap_or_default();
                 let page = self.settings.hosts.token_page();
                 let error = Error::older_copy(self.place, &since.to_string(), &page);
                 Some((PairState::OlderCopy, Some(error)))

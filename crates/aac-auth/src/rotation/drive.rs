@@ -215,11 +215,6 @@ impl Found {
             Kept::Aside(_) => self.saved.set_aside.iter().rfind(is_named),
         }
     }
-
-    /// Since when a token is known to have been used.
-    fn used_since(&self, token: Digest) -> Option<LocalTime> {
-        self.saved.spent.newest(token).map(|(_, time)| time)
-    }
 }
 
 /// What is done under the lock.
@@ -287,17 +282,13 @@ impl Held<'_> {
                     }
                     Came::Done
                 }
-                (Do::End(End { told, if_held: false, .. }), Some(found)) => {
-                    return self.end(told, found, met);
-                }
-                (Do::End(End { told, if_held: true, .. }), Some(found)) => match self.is_held() {
-                    Ok(true) => return self.end(told, found, met),
-                    Ok(false) => Came::LockLost,
-                    Err(error) => {
-                        met.failed(error);
-                        return;
+                (Do::End(End { told, if_held, .. }), Some(found)) => {
+                    match if_held.then(|| self.without_lock(met)).flatten() {
+                        None => return self.end(told, found, met),
+                        Some(Came::LockLost) => Came::LockLost,
+                        Some(_) => return,
                     }
-                },
+                }
                 (doing, Some(found)) => match self.beside(doing, found, None, met) {
                     Some(came) => came,
                     None => return,
@@ -313,8 +304,13 @@ impl Held<'_> {
         self.locked.files().map(|(files, _)| files)
     }
 
-    fn is_held(&self) -> Result<bool> {
-        self.locked.is_held()
+    /// What comes of an effect that wants the lock, if others do not see it any more.
+    fn without_lock(&self, met: &mut Met) -> Option<Came<'static, Digest>> {
+        match self.locked.is_held() {
+            Ok(true) => None,
+            Ok(false) => Some(Came::LockLost),
+            Err(error) => Some(met.failed(error)),
+        }
     }
 
     /// What changes something beside the home alone. `own`: when the refresh began whose pair is meant.
@@ -329,12 +325,10 @@ impl Held<'_> {
             let is_own = matches!(doing, Do::Record(_) | Do::Remove { .. } | Do::SetAside { .. });
             return is_own.then_some(Came::Done);
         };
-        if let Do::Remove { if_held: true, .. } | Do::SetAside { if_held: true } = doing {
-            match self.is_held() {
-                Ok(true) => {}
-                Ok(false) => return Some(Came::LockLost),
-                Err(error) => return Some(met.failed(error)),
-            }
+        if let Do::Remove { if_held: true, .. } | Do::SetAside { if_held: true } = doing
+            && let Some(came) = self.without_lock(met)
+        {
+            return Some(came);
         }
         let done = match doing {
             Do::Record(Pair { spent, next }) => {
@@ -420,14 +414,13 @@ impl Held<'_> {
             false => Access::Stale,
         });
         let is_torn = matches!(content.pair, Err(FileProblem::Torn));
-        let is_empty = content.bytes.trim_ascii().is_empty();
         let account = content.pair.as_ref().ok().and_then(|pair| pair.claims.account_digest());
         run.next(Came::Looked(Seen {
             state,
             access,
             account,
             in_doubt: content.in_doubt,
-            is_damaged: content.token.is_none() && !is_torn && !is_empty,
+            is_damaged: !is_torn && matches!(findings::now(content), Now::Damaged),
             running_for: LocalTime::now().0.saturating_sub(self.call.since.0),
         }));
     }
@@ -439,6 +432,7 @@ impl Held<'_> {
         // Nothing more is done with it.
         let pair = mem::replace(&mut content.pair, Err(FileProblem::Torn));
         let account = pair.as_ref().ok().and_then(|pair| pair.claims.account_digest());
+        let named = |pair: &SavedPair| (pair.path.clone(), pair.account());
         let unusable = |pair: Result<Credentials, FileProblem>| match pair {
             Err(problem) => self.call.unusable(problem),
             Ok(_) => self.call.changing(),
@@ -459,20 +453,18 @@ impl Held<'_> {
                 failure.map(|it| Error::noted(&it.message, &it.help, it.exit_code))
             }
             Told::OlderCopy => {
-                let since = token.and_then(|token| saved.spent.newest(token));
-                let since = since.map(|(_, time)| time).unwrap_or_default().to_string();
+                let since = token.and_then(|token| saved.spent.used_since(token));
+                let since = since.unwrap_or_default().to_string();
                 Some(Error::older_copy(&place, &since, &self.call.page()))
             }
             Told::SeveralAccounts => {
-                let pairs = saved.set_aside.iter();
-                let pairs: Vec<_> = pairs.map(|pair| (pair.path.clone(), pair.account())).collect();
+                let pairs: Vec<_> = saved.set_aside.iter().map(named).collect();
                 Some(Error::several_pairs(&place, &pairs))
             }
             Told::Dead => {
                 let is_other = |pair: &&SavedPair| !may_replace(&(*pair).into(), account);
                 let others = saved.set_aside.iter().rev().filter(is_other);
-                let mut others: Vec<_> =
-                    others.map(|pair| (pair.path.clone(), pair.account())).collect();
+                let mut others: Vec<_> = others.map(named).collect();
                 let unreadable = saved.unreadable.iter();
                 others
                     .extend(unreadable.map(|(path, problem)| (path.clone(), problem.to_string())));
@@ -536,10 +528,8 @@ impl Held<'_> {
             Ok(restored) => restored,
             Err(error) => return met.failed(error),
         };
-        match self.is_held() {
-            Ok(true) => {}
-            Ok(false) => return Came::LockLost,
-            Err(error) => return met.failed(error),
+        if let Some(came) = self.without_lock(met) {
+            return came;
         }
         let content = &found.content;
         match self.locked.replace(&content.bytes, &restored.bytes, false, None) {
@@ -550,7 +540,7 @@ impl Held<'_> {
         let (notices, creds, path) = (self.call.notices(), self.call.home.place(), &pair.path);
         let older = content.digest().filter(|token| *token != pair.spent);
         let older = older.or(content.digest().filter(|_| matches!(kept, Kept::Aside(_))));
-        match older.and_then(|token| found.used_since(token)) {
+        match older.and_then(|token| found.saved.spent.used_since(token)) {
             Some(since) => notices.warn(format_args!(
                 "{creds} was an older copy, whose refresh token was used on {since}; the newer tokens, which were saved in {}, have been restored",
                 path.display()
@@ -986,11 +976,7 @@ impl<'a> Using<'a> {
     fn look_again(&mut self, is_patient: bool) -> Came<'static, Digest> {
         self.now = self.held.locked.read(is_patient).ok();
         let Some(now) = &self.now else { return Came::Failed };
-        Came::Now(match now.digest() {
-            Some(token) => Now::Token(token),
-            None if now.bytes.trim_ascii().is_empty() => Now::Nothing,
-            None => Now::Damaged,
-        })
+        Came::Now(findings::now(now))
     }
 
     /// Puts the response into the home.

@@ -1,6 +1,6 @@
 //! What is found under the lock, by names.
 
-use crate::rotation::recovery::{JournalState, Note, Saved, State};
+use crate::rotation::recovery::{JournalState, Note, Now, Saved, State};
 use crate::store::Content;
 use crate::store::journal::Failure;
 use crate::store::saved::{SavedPair, SavedPairs};
@@ -43,6 +43,15 @@ pub(crate) fn beside<'a>(
     };
     let owner = owner.map(Claims::account_digest);
     State { creds: token, owner, journal, set_aside, spent: &saved.spent }
+}
+
+/// What the home holds, by the name of its token.
+pub(super) fn now(content: &Content) -> Now<Digest> {
+    match content.digest() {
+        Some(token) => Now::Token(token),
+        None if content.bytes.trim_ascii().is_empty() => Now::Nothing,
+        None => Now::Damaged,
+    }
 }
 
 impl From<&SavedPair> for Saved<Digest> {

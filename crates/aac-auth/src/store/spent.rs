@@ -133,6 +133,11 @@ impl<N: Copy + PartialEq> SpentTokens<N> {
         }
         Some((newest.next, first.time))
     }
+
+    /// Since when a token is known to have been used.
+    pub(crate) fn used_since(&self, token: N) -> Option<LocalTime> {
+        self.newest(token).map(|(_, time)| time)
+    }
 }
 
 fn line(Link { spent, next, time }: &Link) -> String {
