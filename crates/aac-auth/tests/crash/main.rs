@@ -4,4 +4,6 @@
 #[cfg(unix)]
 mod chaos;
 #[cfg(target_os = "linux")]
+mod mutants;
+#[cfg(target_os = "linux")]
 mod system_calls;
