@@ -36,7 +36,7 @@
 //! - The parameters and the envelope of lists. For plans: which call creates, changes, deletes,
 //!   runs, exports and imports what, and the status of each response but that of a run.
 //! - The status of a run: created, in progress; complete, failed or canceled. `…/status` is a bare
-//!   JSON string.
+//!   JSON string. A start whose `x-execution-id` is that of an earlier one is a 304.
 //! - The fields of the record of a pair of tokens, and its states but that of an administrator.
 //! - The vault: versions, check-and-set, `?version=`, deletion, the policy of `read` and `update`,
 //!   sealing, the statuses and the order of the checks. So is an engine of version 1.
@@ -50,8 +50,9 @@
 //!   `/sandbox/echo`, which shows a client its own request, or the length of a large one.
 //! - The contents of a package: a plan, and padding up to [`Options::package_size`]. An import keeps
 //!   only the name of the plan.
-//! - How long a run takes ([`Options::run_time`]). It fails, is canceled, or cannot be seen at first
-//!   only if a fault says so. The other fields of runs, and of their lists.
+//! - How long a run takes ([`Options::run_time`]). It fails, is canceled, cannot be seen at first, is
+//!   deleted, or has another status or a string for its ID only if a fault says so. The other fields of
+//!   runs, and of their lists.
 //! - There are no quotas: only a fault sends 429.
 //! - The texts of `invalid_grant` and of a few faults, which are not published. A client should not
 //!   depend on any text.

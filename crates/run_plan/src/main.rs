@@ -7,16 +7,18 @@
 //!
 //! What to learn here: a POST that must not be repeated, and watching for longer than a token lives.
 
+mod execution;
 mod start;
 mod watch;
 
-use aac_auth::{Client, ConnectionOptions, Error, StatusCode, output};
+use aac_auth::{Client, ConnectionOptions, Error, Value, output};
 use clap::{ArgGroup, Parser};
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use execution::ExecutionId;
 use start::Started;
 use watch::{End, Run};
 
@@ -26,11 +28,14 @@ const FAILED: u8 = 10;
 const RUNNING: u8 = 11;
 /// A run may have started, or not.
 const UNKNOWN: u8 = 12;
+/// The run was there, and no longer exists.
+const GONE: u8 = 13;
 
 const NOTES: &str = "\
 The number of the run is the only line of standard output. Exit codes:
 0 it is complete, 10 it failed or was canceled, 11 it is still running,
-12 it is unknown whether it has started; 1 to 5 as for every program.";
+12 it is unknown whether it has started, 13 it no longer exists;
+1 to 5 as for every program.";
 
 /// Start a plan, and watch it to its end
 #[derive(Parser)]
@@ -52,6 +57,10 @@ struct Cli {
     #[arg(long, value_name = "JOB", group = "what")]
     resume_job: Option<u64>,
 
+    /// Go on with a start that ended with exit code 12
+    #[arg(long, value_name = "ID", conflicts_with_all = ["resume", "resume_job"])]
+    execution_id: Option<ExecutionId>,
+
     /// Stop watching after this time [default: never]
     #[arg(long, value_name = "SECS")]
     max_wait: Option<u32>,
@@ -65,6 +74,12 @@ struct Cli {
 enum Kind {
     Plan,
     Recipe,
+}
+
+impl Kind {
+    fn noun(self) -> &'static str {
+        if self == Self::Plan { "plan" } else { "recipe" }
+    }
 }
 
 fn main() -> ExitCode {
@@ -81,7 +96,7 @@ fn run(cli: &Cli) -> Result<ExitCode, Error> {
         plan.map(|id| (Kind::Plan, id)).or(recipe.map(|id| (Kind::Recipe, id)))
     };
     let run = match (of(cli.plan, cli.recipe), of(cli.resume, cli.resume_job)) {
-        (Some((kind, id)), _) => match start::start(&client, kind, id)? {
+        (Some((kind, id)), _) => match start::start(&client, kind, id, cli.execution_id)? {
             Started::Run(run) => run,
             Started::Not(code) => return Ok(code.into()),
         },
@@ -97,16 +112,13 @@ fn run(cli: &Cli) -> Result<ExitCode, Error> {
         return Ok(ExitCode::FAILURE);
     }
     // Ctrl-C ends this program as it ends any other: a person is told now what that means.
-    let is_watched = io::stderr().is_terminal();
-    if is_watched {
+    if io::stderr().is_terminal() {
         say(format_args!("if you press Ctrl-C, {resume}"));
     }
     let max_wait = cli.max_wait.map(|seconds| Duration::from_secs(seconds.into()));
     match watch::watch(&client, &run, max_wait) {
         Ok(End::Complete) => {
-            if is_watched {
-                say(format_args!("{run} is complete"));
-            }
+            say(format_args!("{run} is complete"));
             Ok(ExitCode::SUCCESS)
         }
         Ok(End::Failed(status)) => {
@@ -116,6 +128,10 @@ fn run(cli: &Cli) -> Result<ExitCode, Error> {
         Ok(End::Running(status)) => {
             say(format_args!("{run} is still {status}. {resume}"));
             Ok(RUNNING.into())
+        }
+        Ok(End::Gone(reason)) => {
+            say(format_args!("{run} no longer exists: {reason}"));
+            Ok(GONE.into())
         }
         Err(error) if !run.is_new && is_missing(&error) => {
             let (noun, path) = match run.kind {
@@ -138,9 +154,14 @@ fn number_of_plan(text: &str) -> Result<u64, &'static str> {
     text.parse().map_err(|_| hint)
 }
 
-/// Whether the platform does not know the number.
+/// A number of the platform's. It may be written as a string.
+fn number(value: &Value) -> Option<u64> {
+    value.as_u64().or_else(|| value.as_str()?.parse().ok())
+}
+
+/// Whether the platform does not know the number, or no longer.
 fn is_missing(error: &Error) -> bool {
-    error.http().is_some_and(|http| http.status() == StatusCode::NOT_FOUND)
+    error.http().is_some_and(|http| matches!(http.status().as_u16(), 404 | 410))
 }
 
 /// Reports that, with a way to find the right one. Support could not help.

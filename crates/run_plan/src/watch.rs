@@ -1,10 +1,12 @@
 //! Watches a run to its end.
 
-use crate::{Kind, is_missing};
+use crate::{Kind, is_missing, say};
 use aac_auth::output::{one_line, warn};
 use aac_auth::{Client, Error, ErrorKind, Method, Response, Value};
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
+use std::collections::HashSet;
 use std::fmt;
+use std::io::{self, IsTerminal};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,23 +17,28 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 const LONGEST_ASKED: Duration = Duration::from_secs(300);
 /// How long a run that has just started may be unknown to the server.
 const APPEARS: Duration = Duration::from_secs(60);
+/// How long nothing is printed without a terminal. A CI system ends a job that is silent for ten minutes.
+const SILENCE: Duration = Duration::from_secs(180);
 
 /// A run of a plan, or a job of a recipe.
 #[derive(Clone, Copy)]
 pub(crate) struct Run {
     pub(crate) kind: Kind,
     pub(crate) id: u64,
-    /// Whether this program has started it.
+    /// Whether it has just been started, or may have been.
     pub(crate) is_new: bool,
 }
 
 /// How watching a run ended.
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) enum End {
     Complete,
     /// The run's last status.
     Failed(String),
     /// It is not over; its status.
     Running(String),
+    /// It was there, and is no more; what the server says.
+    Gone(String),
 }
 
 impl fmt::Display for Run {
@@ -62,37 +69,49 @@ impl Run {
 /// each call makes sure that it has a valid one.
 pub(crate) fn watch(client: &Client, run: &Run, max_wait: Option<Duration>) -> Result<End, Error> {
     let begin = Instant::now();
-    let bar = spinner();
-    let mut status = "unknown".to_owned();
+    let mut display = Display::new();
+    let mut status = None;
+    let mut unknown = HashSet::new();
     let mut pause = FIRST_PAUSE;
-    // In a row.
-    let mut failures = 0;
+    // Both in a row.
+    let (mut failures, mut suspicions) = (0, 0);
     loop {
         let mut asked = Duration::ZERO;
+        let mut is_suspicious = false;
         let trouble = match run.look(client) {
             Ok(now) => match now["status"].as_str() {
-                Some("Complete") => return Ok(End::Complete),
-                Some(last)
-                    if matches!(last, "Failed" | "Canceled") || !now["finishedAt"].is_null() =>
-                {
-                    return Ok(End::Failed(one_line(last)));
-                }
-                Some(now) => {
-                    status = one_line(now);
+                Some(text) => {
+                    let phase = phase(text, !now["finishedAt"].is_null());
+                    let text = one_line(text);
+                    match phase {
+                        Phase::Ended(end) => return Ok(end),
+                        Phase::Unknown if unknown.insert(text.clone()) => display.aside(format_args!(
+                            "{text:?} is not a status that is known here; {run} goes on, and so does watching it"
+                        )),
+                        Phase::Unknown | Phase::Running => {}
+                    }
+                    status = Some(text);
                     None
                 }
                 None => Some("the response names no status".to_owned()),
             },
-            Err(error) if run.is_new && begin.elapsed() < APPEARS && is_missing(&error) => {
+            Err(error) if is_missing(&error) => match status {
+                Some(_) => return Ok(End::Gone(error.to_string())),
                 // It is slow to appear.
-                None
-            }
-            Err(error) if error.is_retryable() || error.kind() == ErrorKind::Response => {
+                None if run.is_new && begin.elapsed() < APPEARS => None,
+                None => return Err(error),
+            },
+            Err(error) => {
+                is_suspicious = match outlook(&error) {
+                    Outlook::Lasting => return Err(error),
+                    Outlook::Suspicious if suspicions == 1 => return Err(error),
+                    outlook => outlook == Outlook::Suspicious,
+                };
                 asked = error.retry_after().unwrap_or_default().min(LONGEST_ASKED);
                 Some(error.to_string())
             }
-            Err(error) => return Err(error),
         };
+        suspicions = u32::from(is_suspicious);
         let left = max_wait.map(|wait| wait.saturating_sub(begin.elapsed()));
         let is_last = left == Some(Duration::ZERO);
         failures = if trouble.is_some() { failures + 1 } else { 0 };
@@ -100,24 +119,143 @@ pub(crate) fn watch(client: &Client, run: &Run, max_wait: Option<Duration>) -> R
         let is_news = failures == 2 || (failures == 1 && is_last);
         if let Some(trouble) = trouble.filter(|_| is_news) {
             let ending = if is_last { "" } else { ", and so does watching it" };
-            bar.suspend(|| warn(format_args!("{trouble}; {run} goes on{ending}")));
+            display.aside(format_args!("{trouble}; {run} goes on{ending}"));
         }
+        let known = status.as_deref().unwrap_or("unknown");
         if is_last {
-            return Ok(End::Running(status));
+            return Ok(End::Running(known.to_owned()));
         }
-        bar.set_message(format!("{run}: {status}"));
+        match failures > 1 && status.is_some() {
+            true => display.show(run, &format!("{known} when last seen"), begin.elapsed()),
+            false => display.show(run, known, begin.elapsed()),
+        }
         let wait = pause.max(asked);
         thread::sleep(left.map_or(wait, |left| left.min(wait)));
         pause = (pause * 3 / 2).min(LONGEST_PAUSE);
     }
 }
 
-/// On a terminal, shows that something goes on.
-fn spinner() -> ProgressBar {
-    let bar = ProgressBar::new_spinner().with_finish(ProgressFinish::AndClear);
-    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}, {elapsed}") {
-        bar.set_style(style);
+/// What a status means.
+#[derive(Debug, PartialEq, Eq)]
+enum Phase {
+    Running,
+    Ended(End),
+    /// The platform documents no such status, and the run is not finished.
+    Unknown,
+}
+
+fn phase(status: &str, is_finished: bool) -> Phase {
+    let failed = |status: &str| Phase::Ended(End::Failed(one_line(status)));
+    match &*status.to_lowercase() {
+        "created" | "inprogress" => Phase::Running,
+        "complete" => Phase::Ended(End::Complete),
+        "failed" => failed("Failed"),
+        "canceled" | "cancelled" => failed("Canceled"),
+        _ if is_finished => failed(status),
+        _ => Phase::Unknown,
     }
-    bar.enable_steady_tick(Duration::from_millis(100));
-    bar
+}
+
+/// Whether a failed look says anything about the next one.
+#[derive(PartialEq, Eq)]
+enum Outlook {
+    /// A run may take hours, and networks and servers come back meanwhile.
+    Passing,
+    /// Probably it lasts. It does if the next look fails so as well.
+    Suspicious,
+    Lasting,
+}
+
+fn outlook(error: &Error) -> Outlook {
+    match (error.http().map(|http| http.status().as_u16()), error.kind()) {
+        // The tokens were refreshed after a 401.
+        (Some(400 | 401), _) => Outlook::Lasting,
+        (Some(300..=399 | 403 | 407), _) => Outlook::Suspicious,
+        (None, _) if error.needs_new_tokens() => Outlook::Lasting,
+        // A certificate that is not trusted, a proxy that refuses.
+        (None, ErrorKind::Network | ErrorKind::AuthServer) if !error.is_retryable() => {
+            Outlook::Suspicious
+        }
+        _ => Outlook::Passing,
+    }
+}
+
+/// Shows how the run is doing: on a terminal on one line that changes, elsewhere line by line.
+struct Display {
+    bar: ProgressBar,
+    /// The status that was shown last, and when.
+    shown: (String, Duration),
+    is_terminal: bool,
+}
+
+impl Display {
+    fn new() -> Self {
+        let bar = ProgressBar::new_spinner().with_finish(ProgressFinish::AndClear);
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}, {elapsed}") {
+            bar.set_style(style);
+        }
+        bar.enable_steady_tick(Duration::from_millis(100));
+        let shown = ("unknown".to_owned(), Duration::ZERO);
+        Self { bar, shown, is_terminal: io::stderr().is_terminal() }
+    }
+
+    /// The status at this time since the beginning.
+    fn show(&mut self, run: &Run, status: &str, now: Duration) {
+        let text = format!("{run}: {status}");
+        if !self.is_terminal && is_due(&self.shown, status, now) {
+            say(&text);
+            self.shown = (status.to_owned(), now);
+        }
+        self.bar.set_message(text);
+    }
+
+    /// A warning above it.
+    fn aside(&self, text: fmt::Arguments<'_>) {
+        self.bar.suspend(|| warn(text));
+    }
+}
+
+/// Whether a line is due.
+fn is_due((before, at): &(String, Duration), status: &str, now: Duration) -> bool {
+    before != status || now.saturating_sub(*at) >= SILENCE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_status_is_an_end_or_not() {
+        let ended = |status: &str| Phase::Ended(End::Failed(status.to_owned()));
+        for (status, unfinished, finished) in [
+            ("Created", Phase::Running, Phase::Running),
+            ("InProgress", Phase::Running, Phase::Running),
+            ("INPROGRESS", Phase::Running, Phase::Running),
+            ("Complete", Phase::Ended(End::Complete), Phase::Ended(End::Complete)),
+            ("complete", Phase::Ended(End::Complete), Phase::Ended(End::Complete)),
+            ("FAILED", ended("Failed"), ended("Failed")),
+            ("Canceled", ended("Canceled"), ended("Canceled")),
+            ("cancelled", ended("Canceled"), ended("Canceled")),
+            ("Paused", Phase::Unknown, ended("Paused")),
+        ] {
+            assert_eq!(phase(status, false), unfinished, "{status}");
+            assert_eq!(phase(status, true), finished, "{status}");
+        }
+    }
+
+    #[test]
+    fn a_line_is_due_at_a_change_and_after_a_silence() {
+        let shown = ("Created".to_owned(), Duration::from_secs(10));
+        for (status, seconds, expected) in [
+            ("Created", 10, false),
+            ("Created", 189, false),
+            ("Created", 190, true),
+            ("InProgress", 10, true),
+        ] {
+            let due = is_due(&shown, status, Duration::from_secs(seconds));
+            assert_eq!(due, expected, "{status} after {seconds} s");
+        }
+        // With the longest pause, and a response that is as late as it may be.
+        assert!(SILENCE + LONGEST_ASKED + Duration::from_secs(60) < Duration::from_secs(600));
+    }
 }

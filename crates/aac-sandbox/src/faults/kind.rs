@@ -128,6 +128,12 @@ kinds! {
     RunCanceled = "cancel", Run;
     /// Run only: it cannot be seen for that many seconds.
     Hidden(u64 = 1) = "hidden", Run;
+    /// Run only: it is deleted after that many seconds.
+    Deleted(u64 = 1) = "deleted", Run;
+    /// Run only: its status is VALUE where others are in progress.
+    Status(String = "Paused".to_owned()) = "status", Run;
+    /// Run only: its ID is a string.
+    StringId = "string-id", Run;
     /// Vault only: 503, sealed.
     Sealed = "sealed", Vault;
     /// Vault only: served by a standby that missed the last change.
@@ -193,10 +199,13 @@ impl FaultKind {
             | Self::Slow(number)
             | Self::SlowBody(number)
             | Self::Hidden(number)
+            | Self::Deleted(number)
             | Self::AppliedLater(number) => {
                 *number = value.parse().map_err(|_| "VALUE must be a number")?;
             }
-            Self::Redirect(url) if is_url(value) => value.clone_into(url),
+            Self::Redirect(url) if is_word(value) => value.clone_into(url),
+            Self::Status(status) if is_word(value) => value.clone_into(status),
+            Self::Status(_) => return Err("VALUE must be one word"),
             Self::Redirect(_) => return Err("VALUE must be a URL"),
             _ => return Err("this kind takes no VALUE"),
         }
@@ -213,14 +222,15 @@ impl fmt::Display for FaultKind {
             | Self::Slow(number)
             | Self::SlowBody(number)
             | Self::Hidden(number)
+            | Self::Deleted(number)
             | Self::AppliedLater(number) => write!(f, "={number}"),
-            Self::Redirect(url) => write!(f, "={url}"),
+            Self::Redirect(text) | Self::Status(text) => write!(f, "={text}"),
             _ => Ok(()),
         }
     }
 }
 
-/// Whether the text can be the value of a `Location` header.
-fn is_url(text: &str) -> bool {
+/// Whether the text can be the value of a `Location` header, or a status.
+fn is_word(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())
 }

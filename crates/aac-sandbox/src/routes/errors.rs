@@ -1,7 +1,7 @@
 //! What the platform responds to a request that it does not fulfil.
 
 use axum::body::Body;
-use axum::http::{Method, Response, Uri};
+use axum::http::{Method, Response, StatusCode, Uri};
 use axum::response::IntoResponse;
 use serde_json::Value;
 
@@ -52,6 +52,13 @@ pub(super) fn not_found(what: &str) -> Rejection {
 pub(super) fn forbidden() -> Rejection {
     let message = "User is not authorised to access this API.";
     exception(403, "AccessControlException", message, None).into()
+}
+
+/// A run with the same `x-execution-id` exists.
+pub(super) fn not_modified() -> Rejection {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NOT_MODIFIED;
+    response.into()
 }
 
 /// It was deleted.

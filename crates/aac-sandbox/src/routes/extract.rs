@@ -4,6 +4,7 @@ use std::convert::Infallible;
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
+use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use serde_json::{Map, Value};
 
@@ -25,6 +26,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
             }
         }
     }
+}
+
+/// The ID by which the start of a run can be sent again.
+pub(super) fn execution_id(headers: &HeaderMap) -> Option<&str> {
+    headers.get("x-execution-id")?.to_str().ok()
 }
 
 /// A body that is a JSON object.

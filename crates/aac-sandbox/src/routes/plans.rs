@@ -10,8 +10,10 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use serde_json::{Map, Value, json};
 
-use super::errors::{Rejection, Reply, gone, invalid, not_found, ok, unsupported_media_type};
-use super::extract::{Id, Object, Query};
+use super::errors::{
+    Rejection, Reply, gone, invalid, not_found, not_modified, ok, unsupported_media_type,
+};
+use super::extract::{Id, Object, Query, execution_id};
 use super::list;
 use crate::clock::Timestamp;
 use crate::http::{has_media_type, responses};
@@ -95,9 +97,11 @@ pub(super) async fn run(
     Extension(now): Extension<Timestamp>,
     Extension(fate): Extension<Fate>,
     plan: Plan,
+    headers: HeaderMap,
 ) -> Reply {
-    let run = workspace.plan_runs.submit(plan.id, fate, now);
-    let body = json!({ "validationStatus": "Valid", "planSnapshotRunId": run });
+    let run = workspace.plan_runs.submit(plan.id, execution_id(&headers), fate, now);
+    let run = run.ok_or_else(not_modified)?;
+    let body = json!({ "validationStatus": "Valid", "planSnapshotRunId": run.id() });
     Ok(responses::json(201, &body))
 }
 

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use axum::Extension;
 use axum::extract::State;
+use axum::http::HeaderMap;
 use serde_json::json;
 
-use super::errors::{Rejection, Reply, invalid, not_found, ok};
-use super::extract::{Id, Object, Query};
+use super::errors::{Rejection, Reply, invalid, not_found, not_modified, ok};
+use super::extract::{Id, Object, Query, execution_id};
 use super::list;
 use crate::clock::Timestamp;
 use crate::http::responses;
@@ -20,13 +21,15 @@ pub(super) async fn run_job(
     State(workspace): State<Arc<Workspace>>,
     Extension(now): Extension<Timestamp>,
     Extension(fate): Extension<Fate>,
+    headers: HeaderMap,
     Object(job): Object,
 ) -> Reply {
     let dataset = job.get("wrangledDataset").and_then(|dataset| dataset["id"].as_u64());
     let dataset = dataset.ok_or_else(|| invalid("wrangledDataset.id is required"))?;
-    let id = workspace.jobs.submit(dataset, fate, now);
+    let job = workspace.jobs.submit(dataset, execution_id(&headers), fate, now);
+    let job = job.ok_or_else(not_modified)?;
     // A job group has one job that transforms and one that publishes.
-    let (first, second) = (2 * id + 1, 2 * id + 2);
+    let (first, second) = (2 * job.id + 1, 2 * job.id + 2);
     let body = json!({
         "sessionId": random::uuid(),
         "reason": "JobStarted",
@@ -34,7 +37,7 @@ pub(super) async fn run_job(
             "vertices": [first, second],
             "edges": [{ "source": first, "target": second }],
         },
-        "id": id,
+        "id": job.id(),
         "jobs": { "data": [{ "id": first }, { "id": second }] },
     });
     Ok(responses::json(201, &body))

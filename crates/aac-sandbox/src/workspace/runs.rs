@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::people;
 use crate::clock::Timestamp;
 use crate::faults::FaultKind;
 
@@ -17,12 +18,18 @@ pub(crate) struct Runs {
 }
 
 /// What becomes of a run.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Fate {
+    /// Its status while it is in progress.
+    middle: String,
     /// Its last status.
     end: &'static str,
     /// How long it cannot be seen.
     hidden: Duration,
+    /// When it is deleted, if it is.
+    deleted: Option<Duration>,
+    /// Whether its ID is shown as a string.
+    has_string_id: bool,
 }
 
 impl Fate {
@@ -33,18 +40,29 @@ impl Fate {
             Some(FaultKind::RunCanceled) => "Canceled",
             _ => "Complete",
         };
+        let middle = match fault {
+            Some(FaultKind::Status(status)) => status,
+            _ => "InProgress",
+        };
         let hidden = match fault {
             Some(FaultKind::Hidden(seconds)) => Duration::from_secs(*seconds),
             _ => Duration::ZERO,
         };
-        Self { end, hidden }
+        let deleted = match fault {
+            Some(FaultKind::Deleted(seconds)) => Some(Duration::from_secs(*seconds)),
+            _ => None,
+        };
+        let has_string_id = matches!(fault, Some(FaultKind::StringId));
+        Self { middle: middle.to_owned(), end, hidden, deleted, has_string_id }
     }
 }
 
 /// One run.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Run {
-    id: u64,
+    pub(crate) id: u64,
+    /// The `x-execution-id` of its start.
+    execution: Option<String>,
     /// The ID of what is run.
     subject: u64,
     /// What has started it.
@@ -66,15 +84,20 @@ impl Run {
     ) -> Self {
         let submitted = Timestamp::of_seconds(submitted);
         let (started, finished) = (submitted.plus_seconds(2), submitted.plus_seconds(62));
-        let fate = Fate { end, hidden: Duration::ZERO };
-        Self { id, subject, origin, submitted, started, finished, fate }
+        let fate = Fate { end, ..Fate::of(None) };
+        Self { id, execution: None, subject, origin, submitted, started, finished, fate }
+    }
+
+    /// Its ID, as the platform shows it.
+    pub(crate) fn id(&self) -> Value {
+        if self.fate.has_string_id { json!(self.id.to_string()) } else { json!(self.id) }
     }
 
     /// The status at a moment.
-    pub(crate) fn status(&self, now: Timestamp) -> &'static str {
+    pub(crate) fn status(&self, now: Timestamp) -> &str {
         match (self.started(now), self.finished(now)) {
             (None, _) => "Created",
-            (_, None) => "InProgress",
+            (_, None) => &self.fate.middle,
             _ => self.fate.end,
         }
     }
@@ -82,9 +105,10 @@ impl Run {
     /// The run as a job group.
     pub(crate) fn job_group(&self, now: Timestamp) -> Value {
         json!({
-            "id": self.id,
+            "id": self.id(),
             "status": self.status(now),
             "ranfrom": self.origin,
+            "creator": { "id": people::id(0) },
             "createdAt": self.submitted.to_string(),
             "updatedAt": self.updated(now).to_string(),
             "wrangledDataset": { "id": self.subject },
@@ -94,7 +118,7 @@ impl Run {
     /// The run as a run of a plan.
     pub(crate) fn plan_run(&self, now: Timestamp) -> Value {
         json!({
-            "id": self.id,
+            "id": self.id(),
             "status": self.status(now),
             "ranfrom": self.origin,
             "submittedAt": self.submitted.to_string(),
@@ -142,19 +166,34 @@ impl Runs {
         Self { duration, runs: Mutex::new(past) }
     }
 
-    /// Starts a run and returns its ID.
-    pub(crate) fn submit(&self, subject: u64, fate: Fate, now: Timestamp) -> u64 {
+    /// Starts a run, unless there is one with this execution ID.
+    pub(crate) fn submit(
+        &self,
+        subject: u64,
+        execution: Option<&str>,
+        fate: Fate,
+        now: Timestamp,
+    ) -> Option<Run> {
         let mut runs = self.runs();
+        let execution = execution.map(str::to_owned);
+        if execution.is_some() && runs.iter().any(|run| run.execution == execution) {
+            return None;
+        }
         let id = runs.last().map_or(0, |run| run.id) + 1;
         let (started, finished) = (now.plus(self.duration / 4), now.plus(self.duration));
-        runs.push(Run { id, subject, origin: "api", submitted: now, started, finished, fate });
-        id
+        let origin = "api";
+        let run = Run { id, execution, subject, origin, submitted: now, started, finished, fate };
+        runs.push(run.clone());
+        Some(run)
     }
 
     /// The runs that can be seen, oldest first.
     pub(crate) fn seen(&self, now: Timestamp) -> Vec<Run> {
-        let is_seen = |run: &&Run| run.submitted.plus(run.fate.hidden) <= now;
-        self.runs().iter().filter(is_seen).copied().collect()
+        let is_seen = |run: &&Run| {
+            let is_deleted = run.fate.deleted.is_some_and(|after| run.submitted.plus(after) <= now);
+            run.submitted.plus(run.fate.hidden) <= now && !is_deleted
+        };
+        self.runs().iter().filter(is_seen).cloned().collect()
     }
 
     /// A run, if it can be seen.

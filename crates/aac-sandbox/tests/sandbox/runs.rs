@@ -66,6 +66,53 @@ fn a_run_of_a_plan_says_when_it_started_and_finished() {
 }
 
 #[test]
+fn an_execution_id_starts_one_run() {
+    let sandbox = with_runs_of(0);
+    let client = Client::new(&sandbox);
+    let send = |path: &str, body: &str, id: &str| {
+        let bearer = format!("Bearer {}", client.token);
+        let headers = [
+            ("Authorization", bearer.as_str()),
+            ("x-api-project-id", sandbox.project_id()),
+            ("Content-Type", "application/json"),
+            ("x-execution-id", id),
+        ];
+        client.try_send("POST", &format!("{}{path}", sandbox.url()), &headers, body).unwrap()
+    };
+    for (path, body) in [("/plans/v1/plans/7/run", ""), (JOBS, r#"{"wrangledDataset":{"id":7}}"#)] {
+        for (id, status) in [("a", 201), ("a", 304), ("b", 201)] {
+            let response = send(path, body, id);
+            assert_eq!(response.status, status, "{path} {id}");
+            assert_eq!(response.body.is_empty(), status == 304, "{path} {id}");
+        }
+    }
+}
+
+#[test]
+fn faults_of_a_run_show_in_it() {
+    for (fault, time, status, state) in [
+        ("run:status=Paused", 20, 200, json!("Paused")),
+        ("run:status=Paused", 40, 200, json!("Complete")),
+        ("run:deleted=30", 29, 200, json!("InProgress")),
+        ("run:deleted=30", 30, 404, Value::Null),
+    ] {
+        let sandbox = with_runs_of(40);
+        sandbox.add_fault(fault.parse().unwrap());
+        let client = Client::new(&sandbox);
+        client.send("POST", "/plans/v1/plans/8/run", "", "");
+        sandbox.set_clock_offset(time);
+        let response = client.get(&format!("{PLAN_RUNS}/701"));
+        assert_eq!((response.status, &response.json()["status"]), (status, &state), "{fault}");
+    }
+    let sandbox = with_runs_of(40);
+    sandbox.add_fault("run:string-id".parse().unwrap());
+    let client = Client::new(&sandbox);
+    let started = client.send("POST", "/plans/v1/plans/8/run", "", "").json();
+    assert_eq!(started["planSnapshotRunId"], "701");
+    assert_eq!(client.get(&format!("{PLAN_RUNS}?sort=-id")).json()["data"][0]["id"], "701");
+}
+
+#[test]
 fn invalid_requests_are_rejected() {
     let sandbox = start(Options::default());
     let client = Client::new(&sandbox);

@@ -1,0 +1,87 @@
+//! The ID of a start. With it, a run whose start was not confirmed can be found.
+
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::str::FromStr;
+
+/// A UUID of version 7 (RFC 9562 §5.7): 48 bits of time, and 74 random ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ExecutionId(u128);
+
+impl ExecutionId {
+    /// A new one, made at this time: in milliseconds since 1970.
+    pub(crate) fn of(millis: u64) -> Self {
+        // The key of a hasher is random, and the standard library has nothing else that is.
+        let random = || u128::from(RandomState::new().hash_one(0));
+        let (version, variant) = (0x7 << 76, 0b10 << 62);
+        Self(u128::from(millis) << 80 | version | random() >> 52 << 64 | variant | random() >> 2)
+    }
+
+    /// When it was made, in milliseconds since 1970.
+    pub(crate) fn millis(self) -> u64 {
+        (self.0 >> 80) as u64
+    }
+}
+
+impl fmt::Display for ExecutionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hex = format!("{:032x}", self.0);
+        f.write_str(&[&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-"))
+    }
+}
+
+impl FromStr for ExecutionId {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let is_uuid = text.split('-').map(str::len).eq([8, 4, 4, 4, 12])
+            && text.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit());
+        let id = is_uuid.then(|| u128::from_str_radix(&text.replace('-', ""), 16).ok()).flatten();
+        let id = id.ok_or("a UUID is needed, as run_plan has printed it")?;
+        match (id >> 76 & 0xf, id >> 62 & 0b11) {
+            (7, 0b10) => Ok(Self(id)),
+            (7, _) => Err("this is no UUID of RFC 9562: its variant is another".to_owned()),
+            (version, _) => Err(format!(
+                "this is a UUID of version {version}. One of version 7 is needed, which says when it was made"
+            )),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_carries_its_time_and_is_read_again() {
+        for millis in [0, 1_645_557_742_000, (1 << 48) - 1] {
+            let id = ExecutionId::of(millis);
+            assert_eq!((id.millis(), id.to_string().parse()), (millis, Ok(id)));
+            assert_eq!(id.to_string().to_uppercase().parse(), Ok(id));
+            assert_ne!(id, ExecutionId::of(millis));
+        }
+        // The example of RFC 9562, appendix A.6.
+        let example = "017f22e2-79b0-7cc3-98c4-dc0c0c07398f".parse::<ExecutionId>().unwrap();
+        assert_eq!(example.millis(), 1_645_557_742_000);
+    }
+
+    #[test]
+    fn what_is_no_such_id_is_told_why() {
+        for (text, why) in [
+            ("", "a UUID is needed"),
+            ("701", "a UUID is needed"),
+            ("017f22e279b07cc398c4dc0c0c07398f", "a UUID is needed"),
+            ("017f22e2-79b0-7cc3-98c4-dc0c0c07398g", "a UUID is needed"),
+            ("+17f22e2-79b0-7cc3-98c4-dc0c0c07398f", "a UUID is needed"),
+            ("017f22e2-79b0-7cc3-98c4-dc0c0c07398f0", "a UUID is needed"),
+            ("ébcdef-79b0-7cc3-98c4-dc0c0c07398f", "a UUID is needed"),
+            ("919108f7-52d1-4320-9bac-f847db4148a8", "a UUID of version 4"),
+            ("1ec9414c-232a-6b00-b3c8-9f6bdeced846", "a UUID of version 6"),
+            ("00000000-0000-0000-0000-000000000000", "a UUID of version 0"),
+            ("017f22e2-79b0-7cc3-48c4-dc0c0c07398f", "its variant"),
+        ] {
+            let error = text.parse::<ExecutionId>().unwrap_err();
+            assert!(error.contains(why), "{text}: {error}");
+        }
+    }
+}
