@@ -121,8 +121,8 @@ pub const PROGRAMS: [&str; 6] =
 
 /// A program, built as `cargo run` builds it.
 ///
-/// The programs have no tests of their own, so that a folder can be copied as it is, and cargo tells the
-/// path of a binary only to tests of its own package.
+/// The programs have no tests of their own that would run them, so that a folder can be copied as it is, and
+/// cargo tells the path of a binary only to tests of its own package.
 pub fn program(name: &str) -> &'static Path {
     static PATHS: OnceLock<HashMap<String, PathBuf>> = OnceLock::new();
     let packages = PROGRAMS.iter().flat_map(|name| ["--package", name]);

@@ -65,7 +65,7 @@ fn nothing_is_shown_that_is_not_tested() {
         ("crates/get_workspace/README.md", "console bash text"),
         ("crates/list_users/README.md", "console text"),
         ("crates/raw_call/README.md", "console text"),
-        ("crates/run_plan/README.md", "console console text text bash text"),
+        ("crates/run_plan/README.md", "console text console text text bash text"),
         ("crates/token_status/README.md", "console console console text"),
         // repository.rs: what is named is there.
         (".github/CONTRIBUTING.md", "text bash bash bash bash"),

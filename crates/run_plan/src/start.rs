@@ -143,22 +143,32 @@ impl Start<'_> {
     /// The runs of this plan that the user has started since the ID was made. One that does not say whose it
     /// is, or of when, counts: another start can do more harm than a look at it.
     fn list(&self) -> Result<BTreeMap<u64, String>, Error> {
-        let (path, subject) = match self.kind {
+        let (path, query) = match self.kind {
             // The rows do not say who has started them.
             Kind::Plan => {
-                ("/plans/v1/planSnapshotRuns?ownershipFilter=all&runBy=currentUser", "plan")
+                ("/plans/v1/planSnapshotRuns", "?sort=-id&ownershipFilter=all&runBy=currentUser")
             }
-            Kind::Recipe => ("/v4/jobLibrary", "wrangledDataset"),
+            Kind::Recipe => ("/v4/jobLibrary", "?sort=-id"),
         };
+        match self.pick(&format!("{path}{query}")) {
+            // It does not take one of the parameters: then the list is longer.
+            Err(error) if has_status(&error, StatusCode::BAD_REQUEST) => self.pick(path),
+            runs => runs,
+        }
+    }
+
+    fn pick(&self, path: &str) -> Result<BTreeMap<u64, String>, Error> {
+        let subject = if self.kind == Kind::Plan { "plan" } else { "wrangledDataset" };
         let mut runs = BTreeMap::new();
-        let mut before = 0;
-        for row in self.client.rows(path).query("sort", "-id").named("runs") {
+        let (mut before, mut older) = (0, 0);
+        for row in self.client.rows(path).named("runs") {
             let row = row?;
             let id = number(&row["id"]).ok_or_else(|| Error::response("a run has no number"))?;
             let text = |field: &str| row[field].as_str().unwrap_or("-");
             let is_older = millis(text("createdAt")).is_some_and(|at| at < self.execution.millis());
-            // In the order that was asked for, all that follow are older still.
-            if is_older && id < before {
+            older = if is_older { older + 1 } else { 0 };
+            // The newest come first, if the order is as asked for: all that follow are older still.
+            if older > 100 && id < before {
                 break;
             }
             before = id;
@@ -166,8 +176,7 @@ impl Start<'_> {
                 |field: &str, id| number(&row[field]["id"]).is_some_and(|of| Some(of) != id);
             let is_others = self.person.is_some() && differs("creator", self.person);
             if !is_older && !is_others && !differs(subject, Some(self.id)) {
-                let about = format!("{}  {}", text("createdAt"), text("status"));
-                runs.insert(id, one_line(&about));
+                runs.insert(id, one_line(&format!("{}  {}", text("createdAt"), text("status"))));
             }
         }
         Ok(runs)

@@ -80,11 +80,11 @@ pub(super) fn select(
     Ok(rows)
 }
 
-/// Numbers sort by value, everything else by its text, null first.
+/// Numbers sort by value, also as strings, everything else by its text, null first.
 fn sort_key(value: &Value) -> (u64, String) {
     match value {
         Value::Null => (0, String::new()),
-        Value::String(text) => (1, text.clone()),
+        Value::String(text) => (text.parse().unwrap_or(1), text.clone()),
         other => (other.as_u64().unwrap_or(1), other.to_string()),
     }
 }

@@ -313,10 +313,13 @@ fn a_start_goes_on_with_its_id() {
         let what = if args == "7" { "plan 7" } else { "recipe 7" };
         assert_eq!(command, format!("{args} --execution-id {}", execution_id(&lost, what)));
 
-        // The list fails: nothing is sent.
+        // The list fails, with and without parameters: nothing is sent.
+        case.sandbox.add_fault("api:400+1x2".parse().unwrap());
+        call(&case, command).assert_says(12, &["HTTP 400", "cannot be listed", command]);
         case.sandbox.add_fault("api:403+1".parse().unwrap());
         call(&case, command).assert_says(12, &["HTTP 403", "cannot be listed", command]);
-        case.sandbox.clear_faults();
+        // It succeeds without parameters.
+        case.sandbox.add_fault("api:400+1".parse().unwrap());
         let run = call(&case, command);
         assert_eq!((run.code, &*run.stdout), (Some(0), number), "{fault}: {}", run.stderr);
         let posts = case.sandbox.requests();
