@@ -7,6 +7,7 @@ use acceptance::{Case, Run, Running};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
@@ -562,6 +563,41 @@ fn each_change_is_a_line_and_an_unknown_status_is_told_once() {
          run_plan: warning: \"Paused\" is not a status that is known here; job 9 goes on, and so does watching it\n\
          run_plan: job 9: Paused\nrun_plan: job 9 is complete\n"
     );
+}
+
+#[test]
+fn what_may_last_ends_it_the_second_time_in_a_row() {
+    // What the looks meet, one after the other; then the run is complete.
+    let cases: [(&[u16], i32); 8] = [
+        (&[407, 407], 4),
+        (&[407, 200, 407], 0),
+        (&[403, 503, 403], 0),
+        (&[308, 308], 3),
+        (&[304, 200], 0),
+        (&[408, 413, 520], 0),
+        (&[200, 410], 13),
+        (&[200, 500, 404], 13),
+    ];
+    thread::scope(|scope| {
+        for (looks, code) in cases {
+            scope.spawn(move || {
+                let case = fresh();
+                let left = Mutex::new(looks.iter());
+                let _requests = platform(&case, move |_, _| match left.lock().unwrap().next() {
+                    Some(200) => (200, r#"{"status":"InProgress"}"#.to_owned()),
+                    Some(status) => (*status, String::new()),
+                    None => (200, r#"{"status":"Complete"}"#.to_owned()),
+                });
+                let run = call(&case, "--resume 701");
+                assert_eq!(
+                    (run.code, &*run.stdout),
+                    (Some(code), "701\n"),
+                    "{looks:?} {}",
+                    run.stderr
+                );
+            });
+        }
+    });
 }
 
 #[test]
