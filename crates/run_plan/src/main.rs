@@ -154,8 +154,8 @@ fn number_of_plan(text: &str) -> Result<u64, &'static str> {
     text.parse().map_err(|_| hint)
 }
 
-/// A number of the platform's. It may be written as a string.
-fn number(value: &Value) -> Option<u64> {
+/// An ID in a response. It may be a string of digits.
+fn id_of(value: &Value) -> Option<u64> {
     value.as_u64().or_else(|| value.as_str()?.parse().ok())
 }
 

@@ -2,7 +2,7 @@
 
 use crate::execution::ExecutionId;
 use crate::watch::Run;
-use crate::{FAILED, Kind, UNKNOWN, is_missing, number, say, say_missing};
+use crate::{FAILED, Kind, UNKNOWN, id_of, is_missing, say, say_missing};
 use aac_auth::output::one_line;
 use aac_auth::{
     Client, Error, ErrorKind, HttpError, Method, Response, StatusCode, Timestamp, json,
@@ -73,7 +73,7 @@ impl Start<'_> {
         say(format_args!("starting {noun} {id}, execution ID {execution}"));
         let request = request.header("x-execution-id", &execution.to_string());
         match request.send().and_then(Response::json) {
-            Ok(answer) => match (number(&answer[field]), answer["validationStatus"].as_str()) {
+            Ok(answer) => match (id_of(&answer[field]), answer["validationStatus"].as_str()) {
                 (Some(id), _) => Ok(Started::Run(Run { kind, id, is_new: true })),
                 (None, Some(status)) if status != "Valid" => {
                     say(format_args!("{noun} {id} was not started: {}", one_line(status)));
@@ -163,7 +163,7 @@ impl Start<'_> {
         let (mut before, mut older) = (0, 0);
         for row in self.client.rows(path).named("runs") {
             let row = row?;
-            let id = number(&row["id"]).ok_or_else(|| Error::response("a run has no number"))?;
+            let id = id_of(&row["id"]).ok_or_else(|| Error::response("a run has no number"))?;
             let text = |field: &str| row[field].as_str().unwrap_or("-");
             let is_older = millis(text("createdAt")).is_some_and(|at| at < self.execution.millis());
             older = if is_older { older + 1 } else { 0 };
@@ -173,7 +173,7 @@ impl Start<'_> {
             }
             before = id;
             let differs =
-                |field: &str, id| number(&row[field]["id"]).is_some_and(|of| Some(of) != id);
+                |field: &str, id| id_of(&row[field]["id"]).is_some_and(|of| Some(of) != id);
             let is_others = self.person.is_some() && differs("creator", self.person);
             if !is_older && !is_others && !differs(subject, Some(self.id)) {
                 runs.insert(id, one_line(&format!("{}  {}", text("createdAt"), text("status"))));
@@ -222,7 +222,7 @@ fn user(client: &Client) -> Result<(u64, Option<u64>), Error> {
         now = date;
     }
     match response.and_then(Response::json) {
-        Ok(person) => Ok((now, number(&person["id"]))),
+        Ok(person) => Ok((now, id_of(&person["id"]))),
         Err(error) => match error.kind() {
             ErrorKind::Http | ErrorKind::Network | ErrorKind::Response => Ok((now, None)),
             _ => Err(error),

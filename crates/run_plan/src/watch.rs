@@ -6,7 +6,6 @@ use aac_auth::{Client, Error, ErrorKind, Method, Response, Value};
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use std::collections::HashSet;
 use std::fmt;
-use std::io::{self, IsTerminal};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -185,7 +184,6 @@ struct Display {
     bar: ProgressBar,
     /// The status that was shown last, and when.
     shown: (String, Duration),
-    is_terminal: bool,
 }
 
 impl Display {
@@ -194,15 +192,17 @@ impl Display {
         if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}, {elapsed}") {
             bar.set_style(style);
         }
-        bar.enable_steady_tick(Duration::from_millis(100));
-        let shown = ("unknown".to_owned(), Duration::ZERO);
-        Self { bar, shown, is_terminal: io::stderr().is_terminal() }
+        // indicatif panics where no thread can be started.
+        if !bar.is_hidden() && thread::Builder::new().spawn(|| ()).is_ok() {
+            bar.enable_steady_tick(Duration::from_millis(100));
+        }
+        Self { bar, shown: ("unknown".to_owned(), Duration::ZERO) }
     }
 
     /// The status at this time since the beginning.
     fn show(&mut self, run: &Run, status: &str, now: Duration) {
         let text = format!("{run}: {status}");
-        if !self.is_terminal && is_due(&self.shown, status, now) {
+        if self.bar.is_hidden() && is_due(&self.shown, status, now) {
             say(&text);
             self.shown = (status.to_owned(), now);
         }
