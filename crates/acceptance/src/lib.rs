@@ -704,20 +704,18 @@ pub fn sha256(bytes: &[u8]) -> String {
     digest(&SHA256, bytes).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The hashes of the tokens for which a journal, or a pair that was set aside, holds a response.
-pub fn answered(journal: &[u8]) -> Vec<String> {
-    const LINE: usize = 512;
-    // The places of the first and second response.
-    let places = [0, LINE + 64 * 1024].into_iter();
-    let answered = places.filter_map(|place| {
-        let (line, rest) = journal.get(place..)?.split_at_checked(LINE)?;
-        let line: Value = serde_json::from_slice(line).ok()?;
-        let length = usize::try_from(line["length"].as_u64()?).ok()?;
-        let is_whole = line["sha256"] == sha256(rest.get(..length)?);
-        (is_whole && line["state"] == "answered")
-            .then(|| line["spent"].as_str().map(str::to_owned))?
-    });
-    answered.collect()
+/// The length of a line in a journal.
+pub const JOURNAL_LINE: usize = 2 * 1024;
+/// Where the note begins in a journal: behind the response.
+pub const JOURNAL_NOTE: usize = JOURNAL_LINE + 96 * 1024;
+
+/// The hash of the token for which a journal, or a pair that was set aside, holds a response.
+pub fn answered(journal: &[u8]) -> Option<String> {
+    let (line, rest) = journal.split_at_checked(JOURNAL_LINE)?;
+    let line: Value = serde_json::from_slice(line).ok()?;
+    let length = usize::try_from(line["length"].as_u64()?).ok()?;
+    let is_whole = line["sha256"] == sha256(rest.get(..length)?);
+    (is_whole && line["state"] == "received").then(|| line["spent"].as_str().map(str::to_owned))?
 }
 
 /// A response with a status and a body, as raw bytes.

@@ -1,8 +1,8 @@
 //! What stands beside creds.json, and is not always there.
 
 use crate::api::status::{Evidence, Leftover};
-use crate::store::journal::Found;
 use crate::store::saved::SavedPair;
+use crate::tokens::journal_format::Found;
 use crate::tokens::timestamp::Timestamp;
 use std::fs;
 use std::path::Path;

@@ -7,14 +7,13 @@ use crate::api::client::Client;
 use crate::config::settings::Settings;
 use crate::config::text;
 use crate::error::place::Place;
-use crate::error::{Error, FileProblem, Result, make_new};
+use crate::error::{Error, ErrorKind, FileProblem, Result, make_new};
 use crate::platform;
 use crate::rotation::findings;
 use crate::rotation::recovery::{self, PriorAttempt, Recovery, Saved};
 use crate::store::Unusable;
 use crate::store::file_store;
 use crate::store::folder::Files;
-use crate::store::journal::Failure;
 use crate::store::saved::SavedPairs;
 use crate::tokens::claims::{Claims, LocalTime};
 use crate::tokens::credentials::{Credentials, lone_refresh_token};
@@ -338,10 +337,8 @@ impl Evidence<'_> {
             Recovery::Nothing(PriorAttempt { in_doubt, is_noted }) => {
                 let journal = self.saved.journal.as_ref().filter(|_| is_noted);
                 match journal.and_then(|journal| journal.failure.as_ref()) {
-                    Some(failure) if failure.is_refusal => {
-                        let Failure { message, help, exit_code, .. } = failure;
-                        let error = Error::noted(message, help, *exit_code);
-                        Some((PairState::Refused, Some(error)))
+                    Some(failure) if failure.kind == ErrorKind::Tokens => {
+                        Some((PairState::Refused, Some(failure.told())))
                     }
                     _ => in_doubt.then_some((PairState::InDoubt, None)),
                 }

@@ -37,8 +37,8 @@ pub(crate) enum FileProblem {
     Vault(VaultProblem),
     /// creds.json was being written when the machine or the program stopped; the journal has the rest.
     Torn,
-    /// The journal is from another version of this crate, and may hold the only copy of a pair.
-    UnknownJournal,
+    /// It is a journal of another version of this crate, and may hold the only copy of a pair.
+    OtherVersion { is_older: bool },
     /// Its content is of no use.
     Content(Problem),
     /// The same, but it may be of use elsewhere: nobody may replace it by other tokens.
@@ -161,9 +161,13 @@ impl FileProblem {
                 "only partly written".into(),
                 "Run this again: the rest is in the journal beside it.".into(),
             ),
-            Self::UnknownJournal => (
-                "written by another version of this program".into(),
-                "It may hold the only copy of your tokens: run the newer version of this program, which can read it.".into(),
+            Self::OtherVersion { is_older: true } => (
+                "written by an earlier version of this program, in a form that is no longer read".into(),
+                finish(place),
+            ),
+            Self::OtherVersion { is_older: false } => (
+                "written by a newer version of this program".into(),
+                "It may hold the only copy of your tokens: run the newer version, which can read it.".into(),
             ),
             Self::PlaceholderTokens(Problem { message, help })
             | Self::NotJson(Problem { message, help })
@@ -231,7 +235,7 @@ impl Error {
         let place = place.into();
         let (what, help) = problem.texts(&place);
         Self::new(ErrorKind::Config, format!("{place}: {what}"), help).with(|error| match problem {
-            FileProblem::Torn | FileProblem::UnknownJournal | FileProblem::Unfit(_) => {
+            FileProblem::Torn | FileProblem::OtherVersion { .. } | FileProblem::Unfit(_) => {
                 error.kind = ErrorKind::Storage;
             }
             FileProblem::PlaceholderTokens(_) | FileProblem::OAuthError { .. } => {
@@ -301,6 +305,27 @@ fn content(place: &Place) -> String {
             .to_owned(),
         _ => "It must be a text file with the Client ID of your API project on a single line.".to_owned(),
     }
+}
+
+/// What to do with what an earlier version has left here.
+fn finish(place: &Place) -> String {
+    let name = place.to_string();
+    let (how, otherwise) = match () {
+        () if name.ends_with(".rotation") => (
+            "run it until this file is gone",
+            "If creds.json has newer tokens, or will have new ones, delete this file.",
+        ),
+        () if name.contains(".rotation.old") => {
+            ("move this file over creds.json, and run it", "If you do not, delete this file.")
+        }
+        () => (
+            "run it: its next refresh writes them as usual",
+            "If you do not, create new tokens, and paste both into a new creds.json.",
+        ),
+    };
+    format!(
+        "It may hold the only copy of your tokens, so it is left as it is.\nIf you need them, go back to the earlier version: {how}.\n{otherwise}"
+    )
 }
 
 fn add(field: &str) -> String {

@@ -27,3 +27,26 @@ pub enum ErrorKind {
     /// The operating system: a file that the user named, or standard output.
     Io,
 }
+
+impl ErrorKind {
+    const ALL: [Self; 9] = [
+        Self::Config,
+        Self::Tokens,
+        Self::Storage,
+        Self::AuthServer,
+        Self::Network,
+        Self::Http,
+        Self::Response,
+        Self::Usage,
+        Self::Io,
+    ];
+
+    /// Its name, as a journal has it.
+    pub(crate) fn name(self) -> String {
+        format!("{self:?}")
+    }
+
+    pub(crate) fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}

@@ -405,7 +405,7 @@ mod tests {
                 (Config, true, false, false, 1),
             ),
             (file(FileProblem::Torn), (Storage, false, false, false, 1)),
-            (file(FileProblem::UnknownJournal), (Storage, false, false, false, 1)),
+            (file(FileProblem::OtherVersion { is_older: true }), (Storage, false, false, false, 1)),
             (Error::locked(creds, Duration::ZERO), (Storage, false, true, false, 1)),
             (Error::not_writable(creds, refused(), false), (Storage, false, false, false, 1)),
             (Error::several_pairs(creds, &[]), (Storage, false, false, false, 1)),
@@ -431,7 +431,8 @@ mod tests {
             (refresh_refused(511), (AuthServer, false, true, false, 5)),
             (Error::response_lost("", "", None, creds, ""), (AuthServer, false, true, false, 1)),
             (Error::no_access_token("", "", "", creds, None), (AuthServer, false, true, false, 1)),
-            (Error::noted("", "", 4), (AuthServer, false, true, false, 4)),
+            (Error::noted(AuthServer, "", "", 4), (AuthServer, false, true, false, 4)),
+            (Error::noted(Tokens, "", "", 4), (Tokens, true, false, false, 4)),
             (transport("GET", broken()), (Network, false, true, false, 1)),
             (transport("POST", broken()), (Network, false, false, true, 1)),
             (transport("POST", NetworkError::Timeout(text())), (Network, false, false, true, 1)),
@@ -501,7 +502,7 @@ mod tests {
         let secret = Place::Secret { path: text.into(), vault: None };
         for error in [
             // As a journal, or the note in a vault, may have it.
-            Error::noted(text, text, 1),
+            Error::noted(AuthServer, text, text, 1),
             Error::several_pairs(&creds, &set_aside),
             Error::not_a_folder(&path.join("file")),
             Error::vault(&secret, &VaultProblem::deleted(text), false),

@@ -42,6 +42,7 @@ impl Error {
                 // Network shares and the folders of WSL, as Windows sees them, may have no locks.
                 (_, io::ErrorKind::Unsupported) => "Move aac_url.txt, client_id.txt and creds.json to a folder on a local disk, and name that with --dir or AAC_DIR.".to_owned(),
                 (_, io::ErrorKind::FileTooLarge) => limit_of_files(&source).to_owned(),
+                (_, io::ErrorKind::InvalidData) => "Take out of creds.json what the programs do not need: all but the two tokens.".to_owned(),
                 _ => format!("Tokens are refreshed only where the new ones can be saved. Give yourself permission to write {path} and its folder, and free up disk space."),
             },
             in_doubt: Some(in_doubt), source: Some(source);
@@ -158,10 +159,11 @@ impl Error {
             is_retryable: true;
 
         /// The error of a run that held the lock before this one and failed moments ago with the same token, or
-        /// of a program on another machine. What it met may have passed. If not, this run gets the server's own
-        /// word.
-        noted(message: &str, help: &str, exit_code: u8) => AuthServer:
-            message, help, exit_code: exit_code, is_retryable: true;
+        /// of a program on another machine. Unless the token is dead, what it met may have passed.
+        noted(kind: ErrorKind, message: &str, help: &str, exit_code: u8) => AuthServer:
+            message, help,
+            kind: kind, exit_code: exit_code,
+            needs_new_tokens: kind == ErrorKind::Tokens, is_retryable: kind != ErrorKind::Tokens;
     }
 
     /// Adds the files with pairs that are set aside and were not tried, each with its account.

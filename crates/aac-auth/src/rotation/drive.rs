@@ -28,6 +28,7 @@ use crate::store::vault::Claimed;
 use crate::store::{Content, Replaced, StoreError};
 use crate::tokens::claims::LocalTime;
 use crate::tokens::credentials::{Credentials, Document, TokenResponse};
+use crate::tokens::journal_format::Failure;
 use crate::tokens::secret::{AccessToken, Digest};
 use std::cell::RefCell;
 use std::io;
@@ -382,7 +383,8 @@ impl Held<'_> {
         let hosts = &self.call.rotation.settings.hosts;
         let mut saved = SavedPairs::read(files.unwrap_or(self.call.home.files()), hosts);
         // Where nothing can be written, only what can be read counts.
-        if let Some(obstacle) = saved.obstacle.take().filter(|_| files.is_some()) {
+        let obstacle = saved.obstacle.take().filter(|_| files.is_some());
+        if let Some(obstacle) = saved.of_other_version.take().or(obstacle) {
             return Err(obstacle);
         }
         if let (Some(files), Some(problem)) = (files, &saved.record_problem) {
@@ -450,7 +452,7 @@ impl Held<'_> {
             }),
             Told::Noted => {
                 let failure = saved.journal.as_ref().and_then(|found| found.failure.as_ref());
-                failure.map(|it| Error::noted(&it.message, &it.help, it.exit_code))
+                failure.map(Failure::told)
             }
             Told::OlderCopy => {
                 let since = token.and_then(|token| saved.spent.used_since(token));
@@ -769,7 +771,7 @@ impl<'a> Using<'a> {
                     let error = if told == Told::Lost { &met.lost } else { &met.last };
                     if let Some(error) = error {
                         // Best effort: the note spares others the question, no more.
-                        drop(self.journal.as_ref().map(|it| it.note(error, in_doubt)));
+                        drop(self.journal.as_ref().map(|it| it.note(error, in_doubt, None)));
                         let token = &self.current.credentials.refresh_token;
                         self.held.locked.note(error, token);
                     }
@@ -778,7 +780,7 @@ impl<'a> Using<'a> {
                 Do::NoteUnused { token } => {
                     let unused = self.received.as_ref().and_then(|it| it.unused.as_ref());
                     if let (Some(error), Some(journal)) = (unused, &self.journal) {
-                        let _ = journal.note_unused(error, &token);
+                        let _ = journal.note(error, false, Some(token));
                     }
                     Came::Done
                 }

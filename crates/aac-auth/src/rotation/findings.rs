@@ -2,10 +2,10 @@
 
 use crate::rotation::recovery::{JournalState, Note, Now, Saved, State};
 use crate::store::Content;
-use crate::store::journal::Failure;
 use crate::store::saved::{SavedPair, SavedPairs};
 use crate::tokens::claims::{Claims, LocalTime};
 use crate::tokens::credentials::Credentials;
+use crate::tokens::journal_format::Failure;
 use crate::tokens::secret::Digest;
 
 /// What is decided by of what was found.

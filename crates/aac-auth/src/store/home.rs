@@ -169,10 +169,7 @@ impl Locked<'_> {
     /// Begins the journal of a token; none if another program is at work.
     pub(crate) fn begin(&self, sent: &Credentials) -> Result<Option<Journal>, StoreError> {
         match self.files() {
-            Some((files, lock)) => match Journal::begin_under(lock, files, sent) {
-                Err(error) if error.is_taken() => Ok(None),
-                begun => begun,
-            },
+            Some((files, lock)) => Journal::begin(lock, files, sent),
             None => Err(self.no_folder()),
         }
     }

@@ -1,11 +1,10 @@
 //! creds.json.rotation: what is known of one refresh, written before creds.json is touched.
 //!
-//! It has places of a fixed size: for the first response, for a second one, for a note on a failure,
-//! and for creds.json as it was. All are on the disk before anything is sent, so that to save a response
-//! needs no new space. Each place has a line of a fixed length, which tells what follows it; the first
-//! response takes the place of the line that says that the token may be on its way.
+//! All its places (`tokens::journal_format`) are on the disk before anything is sent, so that to save a
+//! response needs no new space. The response takes the place of the line that says that the token may be on
+//! its way.
 //!
-//! It never shrinks, and nothing that has arrived is overwritten.
+//! It never shrinks, and no token that has arrived is overwritten.
 
 use crate::error::{Error, FileProblem};
 use crate::platform;
@@ -13,107 +12,25 @@ use crate::store::StoreError;
 use crate::store::folder::{Files, at, is_in_use, is_named};
 use crate::store::lock::Lock;
 use crate::tokens::claims::LocalTime;
-use crate::tokens::credentials::Credentials;
-use crate::tokens::journal_format::{CREDS, Entry, LARGEST, LARGEST_NOTE, LINE, NOTE, PLACES};
-use crate::tokens::secret::{Digest, RefreshToken};
-use serde_json::{Value, json};
+use crate::tokens::credentials::{Credentials, Document, has_refresh_token};
+use crate::tokens::journal_format::{CREDS, Found, LINE, NOTE, Place, RESPONSE, VERSION};
+use crate::tokens::secret::Digest;
+use serde_json::json;
 use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::process;
 use zeroize::Zeroizing;
 
-/// What a journal found on the disk tells.
-#[derive(Debug)]
-pub(crate) struct Found {
-    /// The refresh token that was sent; none where the journal is damaged.
-    pub(crate) spent: Option<Digest>,
-    /// When the refresh began, by the local clock.
-    pub(crate) time: LocalTime,
-    /// The bodies of the responses, as they came, oldest first.
-    pub(crate) responses: Vec<Zeroizing<Vec<u8>>>,
-    pub(crate) failure: Option<Failure>,
-    /// creds.json as it was before.
-    pub(crate) creds: Option<Zeroizing<Vec<u8>>>,
-}
-
-/// What a run that failed said of it, for those that waited behind it.
-#[derive(Clone, Debug)]
-pub(crate) struct Failure {
-    pub(crate) message: String,
-    pub(crate) help: String,
-    pub(crate) exit_code: u8,
-    /// Whether the server refused the token itself.
-    pub(crate) is_refusal: bool,
-    /// Whether the token may have been used all the same.
-    pub(crate) in_doubt: bool,
-    /// When it was given up, by the local clock.
-    pub(crate) time: LocalTime,
-    /// The refresh token that came, without an access token of use: it is not to be sent for a while.
-    pub(crate) unused: Option<Digest>,
-}
-
 impl Found {
-    /// Reads a journal; `None` where there is none. A damaged one tells of nothing, but one that only
-    /// cannot be read, or understood, may hold the only copy of a pair.
+    /// Reads a journal, or a pair that is set aside; `None` where there is none. A damaged one tells of
+    /// nothing, but one that only cannot be read, or understood, may hold the only copy of a pair.
     pub(crate) fn read(files: &Files, path: &Path) -> Result<Option<Self>, FileProblem> {
         match files.read(path) {
-            Ok(bytes) => Self::parse(&bytes).map(Some),
+            Ok(bytes) => Self::parse(&bytes).map(|found| Some(found.unwrap_or_default())),
             Err(FileProblem::Missing) => Ok(None),
             Err(problem) => Err(problem),
         }
-    }
-
-    /// Whether its run was cut off, or lost the response, with nothing received.
-    pub(crate) fn leaves_doubt(&self) -> bool {
-        self.failure.as_ref().is_none_or(|failure| failure.in_doubt)
-    }
-
-    fn parse(bytes: &[u8]) -> Result<Self, FileProblem> {
-        let mut found = Self {
-            spent: None,
-            time: LocalTime::default(),
-            responses: Vec::new(),
-            failure: None,
-            creds: None,
-        };
-        for place in PLACES {
-            let Some(entry) = bytes.get(place..).and_then(Entry::read) else { continue };
-            let text = |name: &str| entry.line.get(name).and_then(Value::as_str);
-            if let Some(spent) = text("spent").and_then(Digest::parse) {
-                found.spent = Some(spent);
-                found.time = LocalTime(entry.line["time_ms"].as_i64().unwrap_or_default());
-            }
-            match (text("state"), entry.content) {
-                (Some("answered"), Some(content)) => {
-                    found.responses.push(Zeroizing::new(content.to_vec()));
-                }
-                (Some("failed"), Some(content)) => found.failure = Failure::parse(content),
-                (Some("creds"), Some(content)) => {
-                    found.creds = Some(Zeroizing::new(content.to_vec()));
-                }
-                (Some("sending" | "answered" | "failed" | "creds") | None, _) => {}
-                (Some(_), _) => return Err(FileProblem::UnknownJournal),
-            }
-        }
-        Ok(found)
-    }
-}
-
-impl Failure {
-    fn parse(content: &[u8]) -> Option<Self> {
-        let note: Value = serde_json::from_slice(content).ok()?;
-        let text = |name: &str| note.get(name)?.as_str().map(str::to_owned);
-        Some(Self {
-            message: text("message")?,
-            help: text("help")?,
-            exit_code: u8::try_from(note.get("exit_code")?.as_u64()?).ok()?,
-            is_refusal: note.get("refused").and_then(Value::as_bool).unwrap_or_default(),
-            in_doubt: note.get("in_doubt")?.as_bool()?,
-            time: LocalTime(note.get("time_ms")?.as_i64()?),
-            unused: text("unused").as_deref().and_then(Digest::parse),
-        })
     }
 }
 
@@ -124,127 +41,105 @@ pub(crate) struct Journal {
     path: PathBuf,
     spent: Digest,
     pub(crate) time: LocalTime,
-    /// How many responses it holds.
-    responses: Cell<usize>,
     /// creds.json as it was, for the pair that may have to be set aside.
     creds: Zeroizing<Vec<u8>>,
+    has_tokens: Cell<bool>,
 }
 
 impl Journal {
-    /// Begins a journal, in place of one that is of no more use: that one stays until this one is on
-    /// the disk. None if this run turns out not to be the only one, which is asked at the last moment: a
-    /// journal of another run may hold a pair.
+    /// Begins the journal of a refresh token, in place of one that is of no more use: that one stays until
+    /// this one is on the disk. None if another program is at work: its journal may hold a pair.
     pub(crate) fn begin(
-        files: &Files,
-        token: &RefreshToken,
-        creds: &[u8],
-        is_only: impl FnOnce() -> Result<bool, StoreError>,
-    ) -> Result<Option<Self>, StoreError> {
-        let path = &files.journal;
-        let file = files.create(files.next())?;
-        platform::keep_in_place(&file);
-        let journal = Self {
-            file,
-            path: path.clone(),
-            spent: token.digest(),
-            time: LocalTime::now(),
-            responses: Cell::new(0),
-            creds: Zeroizing::new(creds.to_vec()),
-        };
-        // Real bytes, not a hole: the disk must not be found full when the response is there.
-        let mut bytes = journal.entry("sending", b"");
-        bytes.resize(PLACES[CREDS], b' ');
-        if creds.len() <= LARGEST {
-            bytes.extend_from_slice(&journal.entry("creds", creds));
-        }
-        let written = journal.write_at(0, &bytes).map_err(at(path));
-        let begun = written.and_then(|()| match is_only()? {
-            true => files.put_in_place(&journal.file, path).map(|()| Some(journal)),
-            false => Ok(None),
-        });
-        let is_others = begun.as_ref().is_err_and(StoreError::is_taken);
-        if !matches!(begun, Ok(Some(_))) && !is_others {
-            // Best effort: it says nothing that is true.
-            let _ = files.remove(files.next());
-        }
-        begun
-    }
-
-    /// Begins a journal for the refresh token of `sent`, unless another program has the lock by now.
-    pub(crate) fn begin_under(
         lock: &Lock,
         files: &Files,
         sent: &Credentials,
     ) -> Result<Option<Self>, StoreError> {
-        let is_only = || Ok(lock.is_named()? && !is_in_use(&files.journal)?);
-        match Self::begin(files, &sent.refresh_token, &sent.bytes, is_only) {
-            Err(_) if !lock.is_named()? => Ok(None),
+        let file = files.create(files.next());
+        let begun = file.and_then(|file| Self::of(file, files, sent).put_in_place(lock, files));
+        match begun {
+            Err(error) if error.is_taken() || !lock.is_named()? => Ok(None),
             begun => begun,
         }
+    }
+
+    fn of(file: File, files: &Files, sent: &Credentials) -> Self {
+        platform::keep_in_place(&file);
+        let creds = match Found::parse(&sent.bytes) {
+            // Someone has moved a pair over creds.json: it is a journal itself, which is too large.
+            Ok(Some(_)) => Document::parse(&sent.bytes).unwrap_or_default().to_bytes(),
+            _ => sent.bytes.clone(),
+        };
+        Self {
+            file,
+            path: files.journal.clone(),
+            spent: sent.refresh_token.digest(),
+            time: LocalTime::now(),
+            creds,
+            has_tokens: Cell::new(false),
+        }
+    }
+
+    fn put_in_place(self, lock: &Lock, files: &Files) -> Result<Option<Self>, StoreError> {
+        let path = &self.path;
+        let written = self.write_whole("begun", b"").map_err(at(path));
+        // Asked at the last moment.
+        let begun = written.and_then(|()| match lock.is_named()? && !is_in_use(path)? {
+            true => files.put_in_place(&self.file, path).map(|()| true),
+            false => Ok(false),
+        });
+        let is_others = begun.as_ref().is_err_and(StoreError::is_taken);
+        if !matches!(begun, Ok(true)) && !is_others {
+            // Best effort: it says nothing that is true.
+            let _ = files.remove(files.next());
+        }
+        begun.map(|is_begun| is_begun.then_some(self))
     }
 
     /// A pair that is set aside without a journal to rename, because that one could not be written.
     pub(crate) fn save_aside(&self, files: &Files, response: &[u8]) -> Result<PathBuf, StoreError> {
         let path = files.free_set_aside_path()?;
-        let file = files.create(&path)?;
-        let Self { spent, time, creds, .. } = self;
         let aside = Self {
-            file,
+            file: files.create(&path)?,
             path,
-            spent: *spent,
-            time: *time,
-            responses: Cell::new(0),
-            creds: creds.clone(),
+            creds: self.creds.clone(),
+            has_tokens: Cell::new(true),
+            ..*self
         };
-        if creds.len() <= LARGEST {
-            let before = aside.entry("creds", creds);
-            aside.write_at(PLACES[CREDS], &before).map_err(at(&aside.path))?;
-        }
-        aside.record(response).map_err(at(&aside.path))?;
+        aside.write_whole("received", response).map_err(at(&aside.path))?;
         files.sync_folder()?;
         Ok(aside.path)
     }
 
-    /// Saves a response as it came, before it is looked at.
+    /// Saves a response as it came, before it is looked at. It may take the place of one that held no tokens,
+    /// after which the token was sent once more.
     pub(crate) fn record(&self, response: &[u8]) -> io::Result<()> {
-        let place = self.responses.get().min(NOTE - 1);
-        let bytes = self.entry("answered", response);
-        self.write_at(PLACES[place], &bytes)?;
-        self.responses.set(self.responses.get() + 1);
+        if self.has_tokens.get() {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        self.write_at(RESPONSE.start, &self.entry(&RESPONSE, "received", response)?)?;
+        self.has_tokens.set(has_refresh_token(response));
         Ok(())
     }
 
-    /// Notes a failure, for those that wait for the lock.
-    pub(crate) fn note(&self, error: &Error, was_in_doubt: bool) -> Result<(), StoreError> {
-        self.write_note(error, was_in_doubt || error.leaves_doubt(), None)
-    }
-
-    /// Notes why this refresh token, which has come, is not to be sent for a while.
-    pub(crate) fn note_unused(&self, error: &Error, token: &Digest) -> Result<(), StoreError> {
-        self.write_note(error, false, Some(token.to_string()))
-    }
-
-    fn write_note(
+    /// Notes a failure, for those that wait for the lock. `unused`: the refresh token that has come, and is
+    /// not to be sent for a while because of it.
+    pub(crate) fn note(
         &self,
         error: &Error,
-        in_doubt: bool,
-        unused: Option<String>,
-    ) -> Result<(), StoreError> {
+        was_in_doubt: bool,
+        unused: Option<Digest>,
+    ) -> io::Result<()> {
         let note = json!({
+            "kind": error.kind().name(),
             "message": error.to_string(),
             "help": error.help(),
             "exit_code": error.exit_code(),
-            "refused": error.is_refusal(),
-            "in_doubt": in_doubt,
+            "in_doubt": was_in_doubt || error.leaves_doubt(),
             "time_ms": LocalTime::now().0,
-            "unused": unused,
+            "unused": unused.map(|token| token.to_string()),
         });
-        let note = note.to_string();
-        if note.len() > LARGEST_NOTE {
-            return Ok(());
-        }
-        let bytes = self.entry("failed", note.as_bytes());
-        self.write_at(PLACES[NOTE], &bytes).map_err(at(&self.path))
+        let entry = self.entry(&NOTE, "failed", note.to_string().as_bytes())?;
+        self.write_at(NOTE.start, &entry)
     }
 
     /// Removes the journal of a token that was not sent, unless it is another program's by now.
@@ -258,28 +153,45 @@ impl Journal {
         }
     }
 
-    fn entry(&self, state: &str, content: &[u8]) -> Zeroizing<Vec<u8>> {
+    /// The line of a place, and its content.
+    fn entry(&self, place: &Place, state: &str, content: &[u8]) -> io::Result<Zeroizing<Vec<u8>>> {
         let line = json!({
+            "version": VERSION,
             "spent": self.spent.to_string(),
             "time_ms": self.time.0,
-            "pid": process::id(),
             "state": state,
             "length": content.len(),
             "sha256": Digest::of(content).to_string(),
         });
         let line = format!("{line:<width$}\n", line = line.to_string(), width = LINE - 1);
+        if line.len() > LINE || content.len() > place.room {
+            let text = format!("a place in it has room for {} KiB", place.room >> 10);
+            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+        }
         // With room for the whole journal: nothing is copied while it grows.
-        let mut entry = Zeroizing::new(Vec::with_capacity(PLACES[CREDS] + 2 * LINE + LARGEST));
+        let mut entry = Zeroizing::new(Vec::with_capacity(CREDS.start + LINE + CREDS.room));
         entry.extend_from_slice(line.as_bytes());
         entry.extend_from_slice(content);
-        entry
+        Ok(entry)
+    }
+
+    /// Writes all places. Real bytes, not a hole: the disk must not be found full when the response is there.
+    fn write_whole(&self, state: &str, response: &[u8]) -> io::Result<()> {
+        let creds = self.entry(&CREDS, "before", &self.creds).map_err(|error| {
+            let text = format!("creds.json is larger than {} KiB", CREDS.room >> 10);
+            io::Error::new(error.kind(), text)
+        })?;
+        let mut bytes = self.entry(&RESPONSE, state, response)?;
+        bytes.resize(CREDS.start, b' ');
+        bytes.extend_from_slice(&creds);
+        self.write_at(0, &bytes)
     }
 
     /// In one piece, as a kill between two would lose the response. The checksum tells a whole one from
     /// one that was cut off, in whatever order its blocks reach the disk.
-    fn write_at(&self, place: usize, bytes: &[u8]) -> io::Result<()> {
+    fn write_at(&self, start: usize, bytes: &[u8]) -> io::Result<()> {
         let mut file = &self.file;
-        file.seek(SeekFrom::Start(place as u64))?;
+        file.seek(SeekFrom::Start(start as u64))?;
         file.write_all(bytes)?;
         platform::sync(&self.file)
     }
@@ -288,7 +200,8 @@ impl Journal {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tokens::journal_format::pair_within;
+    use crate::config::settings::Hosts;
+    use crate::tokens::journal_format::LARGEST;
     use std::fs;
 
     proptest::proptest! {
@@ -300,18 +213,27 @@ mod tests {
         }
     }
 
-    fn journal() -> (tempfile::TempDir, Files, Journal) {
+    /// A journal, and creds.json as it was.
+    fn journal() -> (tempfile::TempDir, Files, Journal, Vec<u8>) {
         let folder = tempfile::tempdir().unwrap();
         let files = Files::of(&folder.path().join("creds.json"));
-        let token = RefreshToken::new("spent".to_owned());
-        let journal = Journal::begin(&files, &token, b"{\"as\": \"it was\"}", || Ok(true));
-        let journal = journal.unwrap().unwrap();
-        (folder, files, journal)
+        // {"iss": "https://pingauth.alteryxcloud.com/as", "client_id": "id"}
+        let access = "e.eyJpc3MiOiJodHRwczovL3BpbmdhdXRoLmFsdGVyeXhjbG91ZC5jb20vYXMiLCJjbGllbnRfaWQiOiJpZCJ9.s";
+        let creds = json!({ "access_token": access, "refresh_token": "spent" }).to_string();
+        let hosts = Hosts::parse("https://api.us1.alteryxcloud.com").unwrap();
+        let sent = Credentials::parse(creds.clone().into_bytes().into(), &hosts).unwrap();
+        let lock = Lock::try_acquire(&files).unwrap().unwrap();
+        let journal = Journal::begin(&lock, &files, &sent).unwrap().unwrap();
+        (folder, files, journal, creds.into_bytes())
+    }
+
+    fn found(files: &Files) -> Found {
+        Found::read(files, &files.journal).unwrap().unwrap()
     }
 
     #[test]
     fn a_response_is_whole_or_it_is_not_there() {
-        let (_folder, files, journal) = journal();
+        let (_folder, files, journal, creds) = journal();
         let length = fs::metadata(&files.journal).unwrap().len();
         let answer = [b'x'; 1000];
         journal.record(&answer).unwrap();
@@ -319,54 +241,85 @@ mod tests {
         assert_eq!(whole.len() as u64, length, "it never shrinks or grows");
         for cut in 0..LINE + answer.len() {
             let found = Found::parse(&whole[..cut]).unwrap();
-            assert!(found.responses.is_empty(), "{cut}");
+            assert!(found.is_none_or(|found| found.response.is_none()), "{cut}");
         }
-        let found = Found::parse(&whole).unwrap();
-        assert_eq!(*found.responses[0], answer);
-        assert_eq!(found.creds.unwrap().as_slice(), b"{\"as\": \"it was\"}");
-        assert_eq!(pair_within(&whole).unwrap().response, answer);
+        let found = Found::parse(&whole).unwrap().unwrap();
+        assert_eq!(found.response.unwrap().as_slice(), answer);
+        assert_eq!(found.creds.unwrap().as_slice(), creds);
     }
 
     #[test]
-    fn nothing_that_has_arrived_is_overwritten() {
-        let (_folder, files, journal) = journal();
-        journal.record(&[b'1'; LARGEST]).unwrap();
-        journal.record(&[b'2'; LARGEST]).unwrap();
-        let error = Error::usage("what happened");
-        journal.note(&error, false).unwrap();
-        let found = Found::read(&files, &files.journal).unwrap().unwrap();
-        assert_eq!(found.responses.len(), 2);
-        for (response, byte) in found.responses.iter().zip(*b"12") {
-            assert_eq!(**response, [byte; LARGEST]);
+    fn no_token_that_has_arrived_is_overwritten() {
+        let (_folder, files, journal, creds) = journal();
+        let pair = br#" {"refresh_token": "next"}"#;
+        let largest = [b'x'; LARGEST];
+        for (response, expected) in [
+            (&b"<html>"[..], &b"<html>"[..]),
+            // Nothing is lost with what holds no tokens.
+            (&largest, &largest),
+            (br#"{"error": "server_error"}"#, br#"{"error": "server_error"}"#),
+            (pair, pair),
+            (b"<html>", pair),
+            (br#"{"refresh_token": "other"}"#, pair),
+        ] {
+            assert_eq!(journal.record(response).is_ok(), response == expected);
+            assert_eq!(found(&files).response.unwrap().as_slice(), expected);
         }
+        journal.note(&Error::usage("what happened"), false, None).unwrap();
+        let found = found(&files);
+        assert_eq!(found.response.unwrap().as_slice(), pair);
         assert_eq!(found.spent, Some(Digest::of(b"spent")));
-        let failure = found.failure.unwrap();
-        assert_eq!(
-            (failure.message.as_str(), failure.exit_code, failure.in_doubt),
-            ("what happened", 2, false)
-        );
-        assert!(found.creds.is_some());
+        assert_eq!(found.creds.unwrap().as_slice(), creds);
+    }
+
+    #[test]
+    fn a_note_tells_what_programs_decide_by() {
+        let (_folder, files, journal, _) = journal();
+        let place = crate::Place::from("creds.json");
+        for error in [
+            Error::usage("what happened"),
+            Error::tokens_refused("", "no".to_owned(), &place, "", None),
+            Error::auth_server_busy("", 429, None, false),
+            Error::not_writable(&place, io::ErrorKind::StorageFull.into(), false),
+        ] {
+            journal.note(&error, true, Some(Digest::of(b"next"))).unwrap();
+            let failure = found(&files).failure.unwrap();
+            assert_eq!((failure.in_doubt, failure.unused), (true, Some(Digest::of(b"next"))));
+            let told = failure.told();
+            assert_eq!((told.kind(), told.exit_code()), (error.kind(), error.exit_code()));
+            assert_eq!((told.to_string(), told.help()), (error.to_string(), error.help()));
+            assert_eq!(told.needs_new_tokens(), error.needs_new_tokens());
+        }
+    }
+
+    #[test]
+    fn a_line_that_is_torn_hides_neither_the_token_nor_the_version() {
+        let (_folder, files, journal, _) = journal();
+        journal.record(br#"{"refresh_token": "next"}"#).unwrap();
+        let mut bytes = fs::read(&files.journal).unwrap();
+        bytes[..100].fill(0);
+        let found = Found::parse(&bytes).unwrap().unwrap();
+        assert_eq!((found.spent, found.response), (Some(Digest::of(b"spent")), None));
+        for (version, is_older) in [("", true), ("\"version\":3,", false)] {
+            let text = String::from_utf8(bytes.clone()).unwrap();
+            let other = text.replace("\"version\":2,", version);
+            let problem = Found::parse(other.as_bytes()).unwrap_err();
+            assert!(
+                matches!(problem, FileProblem::OtherVersion { is_older: it } if it == is_older)
+            );
+        }
     }
 
     #[test]
     fn a_journal_that_is_withdrawn_is_gone() {
-        let (_folder, files, journal) = journal();
+        let (_folder, files, journal, _) = journal();
         journal.withdraw(&files);
         assert!(!files.journal.exists());
     }
 
     #[test]
-    fn a_journal_of_an_unknown_state_is_not_taken_for_damage() {
-        let (_folder, files, _) = journal();
-        let bytes = fs::read(&files.journal).unwrap();
-        let text = String::from_utf8(bytes).unwrap().replacen("\"sending\"", "\"claimed\"", 1);
-        fs::write(&files.journal, text).unwrap();
-        assert!(matches!(Found::read(&files, &files.journal), Err(FileProblem::UnknownJournal)));
-    }
-
-    #[test]
     fn a_journal_in_use_is_told_until_its_program_has_ended() {
-        let (_folder, files, journal) = journal();
+        let (_folder, files, journal, _) = journal();
         assert_eq!(is_in_use(&files.journal).unwrap(), platform::LOCKS_ARE_ADVISORY);
         drop(journal);
         assert!(!is_in_use(&files.journal).unwrap());

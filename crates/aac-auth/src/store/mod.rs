@@ -70,6 +70,7 @@ impl Unusable {
             FileProblem::Unreadable(_)
             | FileProblem::Unfit(_)
             | FileProblem::Kept(_)
+            | FileProblem::OtherVersion { .. }
             | FileProblem::InVault(_) => Self::Unreadable(Error::unusable(place, problem)),
             problem => Self::Damaged(problem),
         }

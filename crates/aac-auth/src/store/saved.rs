@@ -5,10 +5,10 @@ use crate::error::{Error, FileProblem};
 use crate::platform::Flaw;
 use crate::store::StoreError;
 use crate::store::folder::Files;
-use crate::store::journal::Found;
 use crate::store::spent::{Link, SpentTokens};
 use crate::tokens::claims::{Claims, LocalTime};
 use crate::tokens::credentials::{Credentials, Document, TokenResponse};
+use crate::tokens::journal_format::Found;
 use crate::tokens::secret::Digest;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
@@ -27,17 +27,23 @@ pub(crate) struct SavedPairs {
     pub(crate) spent: SpentTokens,
     /// Why the record could not be read.
     pub(crate) record_problem: Option<FileProblem>,
-    /// Why nothing may be begun beside them: the journal cannot be read, or is another version's, and may hold the
-    /// only copy of a pair. Or something else has the name of a file of ours.
+    /// What is another version's, and may hold the only copy of a pair: nothing may be begun.
+    pub(crate) of_other_version: Option<Error>,
+    /// Why nothing may be begun beside them: the journal cannot be read, and may hold the only copy of a pair. Or
+    /// something else has the name of a file of ours.
     pub(crate) obstacle: Option<Error>,
 }
 
 impl SavedPairs {
     /// Reads them all, or as many as can be read.
     pub(crate) fn read(files: &Files, hosts: &Hosts) -> Self {
-        let mut obstacle = None;
+        let (mut obstacle, mut of_other_version) = (None, None);
         let mut hinders = |path: &Path, problem| {
-            obstacle.get_or_insert_with(|| Error::unusable(path, problem));
+            let hindrance = match problem {
+                FileProblem::OtherVersion { .. } => &mut of_other_version,
+                _ => &mut obstacle,
+            };
+            hindrance.get_or_insert_with(|| Error::unusable(path, problem));
         };
         let journal = match Found::read(files, &files.journal) {
             Ok(found) => found,
@@ -59,6 +65,7 @@ impl SavedPairs {
                 Ok(found) => {
                     set_aside.extend(found.and_then(|found| SavedPair::of(&path, &found, hosts)));
                 }
+                Err(problem @ FileProblem::OtherVersion { .. }) => hinders(&path, problem),
                 Err(problem) if is_planted(&problem) => hinders(&path, problem),
                 Err(problem) => unreadable.push((path, problem)),
             }
@@ -70,7 +77,16 @@ impl SavedPairs {
             Err(problem) => record_problem = Some(problem),
         }
         received.iter().chain(&set_aside).for_each(|pair| spent.add(pair.link()));
-        Self { journal, received, set_aside, unreadable, spent, record_problem, obstacle }
+        Self {
+            journal,
+            received,
+            set_aside,
+            unreadable,
+            spent,
+            record_problem,
+            of_other_version,
+            obstacle,
+        }
     }
 
     /// What of it counts where the files cannot be written: they stay as they are, so only what came of this
@@ -111,8 +127,7 @@ pub(crate) struct SavedPair {
 
 impl SavedPair {
     pub(crate) fn of(path: &Path, found: &Found, hosts: &Hosts) -> Option<Self> {
-        let responses = found.responses.iter();
-        let response = TokenResponse::of_any(responses, found.time, hosts)?;
+        let response = TokenResponse::parse(found.response.as_ref()?, found.time, hosts)?;
         let spent = found.spent?;
         let before = found.creds.clone();
         let before = before.and_then(|creds| Credentials::parse(creds, hosts).ok());

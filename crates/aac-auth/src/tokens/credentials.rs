@@ -5,7 +5,7 @@ use crate::config::text;
 use crate::error::FileProblem;
 use crate::platform;
 use crate::tokens::claims::{Arrival, Claims, LocalTime};
-use crate::tokens::journal_format::{LARGEST, PairWithin, pair_within};
+use crate::tokens::journal_format::{Found, LARGEST};
 use crate::tokens::secret::{AccessToken, Digest, RefreshToken, redact};
 use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use serde_json::{Map, Value, json};
@@ -232,8 +232,8 @@ impl Document {
 
     /// Parses creds.json, or a journal in its place if someone has put a saved pair back.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, FileProblem> {
-        if let Some(pair) = pair_within(bytes) {
-            return Self::of_journal(&pair);
+        if let Some(Found { spent, response: Some(response), creds, .. }) = Found::parse(bytes)? {
+            return Self::of_journal(spent, &response, creds.as_ref().map(|it| it.as_slice()));
         }
         let text = text::decode(bytes)?;
         match serde_json::from_str(&text) {
@@ -244,12 +244,15 @@ impl Document {
     }
 
     /// The pair of a journal: its response, with missing fields taken from the previous creds.json.
-    fn of_journal(pair: &PairWithin<'_>) -> Result<Self, FileProblem> {
-        let mut document = Self::within(pair.response).ok_or_else(FileProblem::not_an_object)?;
-        if let Some(mut before) = pair.creds.and_then(Self::within)
-            && before.text(REFRESH).is_ok_and(|token| {
-                [token, token.trim()].iter().any(|token| Digest::of(token.as_bytes()) == pair.spent)
-            })
+    fn of_journal(
+        spent: Option<Digest>,
+        response: &[u8],
+        creds: Option<&[u8]>,
+    ) -> Result<Self, FileProblem> {
+        let mut document = Self::within(response).ok_or_else(FileProblem::not_an_object)?;
+        let is_spent = |token: &&str| Some(Digest::of(token.as_bytes())) == spent;
+        if let Some(mut before) = creds.and_then(Self::within)
+            && before.text(REFRESH).is_ok_and(|token| [token, token.trim()].iter().any(is_spent))
         {
             for field in [ACCESS, REFRESH] {
                 if document.token(field).is_err()
@@ -395,6 +398,11 @@ impl Said {
     }
 }
 
+/// Whether a body has a refresh token: then nothing may take its place.
+pub(crate) fn has_refresh_token(body: &[u8]) -> bool {
+    Document::within(body).is_some_and(|document| document.text(REFRESH).is_ok())
+}
+
 /// A usable successful response of the token endpoint (RFC 6749 §5.1).
 pub(crate) struct TokenResponse {
     document: Document,
@@ -423,15 +431,6 @@ impl TokenResponse {
         let iat = claims.as_ref().ok().and_then(|claims| claims.iat);
         let arrival = iat.map(|iat| Arrival { iat, clock: sent });
         Some(Self { document, claims, arrival, has_refresh_token })
-    }
-
-    /// The first usable one of these bodies, newest first.
-    pub(crate) fn of_any<'a>(
-        bodies: impl DoubleEndedIterator<Item = &'a Zeroizing<Vec<u8>>>,
-        sent: LocalTime,
-        hosts: &Hosts,
-    ) -> Option<Self> {
-        bodies.rev().find_map(|body| Self::parse(body, sent, hosts))
     }
 
     pub(crate) fn has_access_token(&self) -> bool {

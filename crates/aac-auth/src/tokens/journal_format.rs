@@ -1,59 +1,139 @@
-//! How a pair is written so that it is not lost: places of a fixed size, each with a fixed-length line of
-//! JSON that describes what follows. See `store::journal`.
+//! How a pair is written so that it is not lost, and how that is read. See `store::journal`.
+//!
+//! A journal has places of a fixed size: for the response, for a note on a failure, and for creds.json as it
+//! was. Each begins with a line of JSON of a fixed length, which tells what follows it.
 
+use crate::error::{Error, ErrorKind, FileProblem};
+use crate::tokens::claims::LocalTime;
 use crate::tokens::secret::Digest;
 use serde_json::Value;
+use zeroize::Zeroizing;
 
-/// The largest response of a token endpoint that is accepted, in bytes; also the largest creds.json that
-/// is kept.
-pub(crate) const LARGEST: usize = 64 * 1024;
+/// The version of the format. The first one, of lines that name none, had other places.
+pub(crate) const VERSION: u64 = 2;
 /// The length of a line, in bytes, with its line end.
-pub(crate) const LINE: usize = 512;
-/// The largest note on a failure, in bytes.
-pub(crate) const LARGEST_NOTE: usize = 4 * 1024;
-/// The offsets of the places: the first response, the second, the note, the previous creds.json.
-pub(crate) const PLACES: [usize; 4] =
-    [0, LINE + LARGEST, 2 * (LINE + LARGEST), 2 * (LINE + LARGEST) + LINE + LARGEST_NOTE];
-pub(crate) const NOTE: usize = 2;
-pub(crate) const CREDS: usize = 3;
+pub(crate) const LINE: usize = 2 * 1024;
+/// The largest response of a token endpoint that is accepted, in bytes.
+pub(crate) const LARGEST: usize = 64 * 1024;
 
-/// A place of the journal, as read.
-pub(crate) struct Entry<'bytes> {
-    pub(crate) line: Value,
-    /// `None` if it is incomplete.
-    pub(crate) content: Option<&'bytes [u8]>,
+/// Where a place begins, and the most that it holds behind its line, in bytes.
+pub(crate) struct Place {
+    pub(crate) start: usize,
+    pub(crate) room: usize,
 }
 
-impl<'bytes> Entry<'bytes> {
-    pub(crate) fn read(bytes: &'bytes [u8]) -> Option<Self> {
-        let (line, rest) = bytes.split_at_checked(LINE)?;
-        let line: Value = serde_json::from_slice(line).ok()?;
-        let length = line.get("length").and_then(Value::as_u64).unwrap_or_default();
-        let content = usize::try_from(length).ok().and_then(|length| rest.get(..length));
-        let digest = line.get("sha256").and_then(Value::as_str);
-        let is_whole = |content: &&[u8]| digest == Some(&*Digest::of(content).to_string());
-        Some(Self { content: content.filter(is_whole), line })
+pub(crate) const RESPONSE: Place = Place { start: 0, room: 96 * 1024 };
+pub(crate) const NOTE: Place = RESPONSE.followed_by(4 * 1024);
+pub(crate) const CREDS: Place = NOTE.followed_by(96 * 1024);
+/// Where the places of the first format began, beside the first.
+const FIRST_FORMAT: [usize; 3] = [66_048, 132_096, 136_704];
+
+// What is read of a response always fits.
+const _: () = assert!(LARGEST <= RESPONSE.room);
+
+impl Place {
+    const fn followed_by(&self, room: usize) -> Self {
+        Self { start: self.start + LINE + self.room, room }
+    }
+
+    /// What is in this place, if it is in this state, and complete.
+    fn content(&self, journal: &[u8], state: &str) -> Option<Zeroizing<Vec<u8>>> {
+        let line = line(journal, self.start)?;
+        let length = usize::try_from(line.get("length")?.as_u64()?).ok()?;
+        let content = journal.get(self.start + LINE..)?.get(..length)?;
+        let is_whole = line.get("sha256")?.as_str()? == Digest::of(content).to_string();
+        (is_whole && line.get("state")? == state).then(|| Zeroizing::new(content.to_vec()))
     }
 }
 
-/// The pair that a journal holds.
-pub(crate) struct PairWithin<'bytes> {
-    pub(crate) spent: Digest,
-    pub(crate) response: &'bytes [u8],
-    pub(crate) creds: Option<&'bytes [u8]>,
+/// The line that begins here, in whatever version.
+fn line(journal: &[u8], start: usize) -> Option<Value> {
+    let bytes = journal.get(start..)?;
+    // What begins otherwise may be tokens. Parsed, they would stay in memory.
+    let is_line = bytes.starts_with(b"{\"version\":") || bytes.starts_with(b"{\"spent\":");
+    let line = is_line.then(|| serde_json::Deserializer::from_slice(bytes).into_iter().next());
+    line??.ok().filter(|line: &Value| ["spent", "state"].iter().all(|it| line.get(it).is_some()))
 }
 
-/// The pair in these bytes, if they are a journal with a response: someone may have moved a pair that was
-/// set aside over creds.json.
-pub(crate) fn pair_within(bytes: &[u8]) -> Option<PairWithin<'_>> {
-    let content = |place: usize, state: &str| {
-        let entry = Entry::read(bytes.get(place..)?)?;
-        let text = |name: &str| entry.line.get(name).and_then(Value::as_str);
-        let spent = text("spent").and_then(Digest::parse)?;
-        let content = entry.content.filter(|_| text("state") == Some(state))?;
-        Some((spent, content))
-    };
-    let (spent, response) =
-        PLACES[..NOTE].iter().rev().find_map(|&place| content(place, "answered"))?;
-    Some(PairWithin { spent, response, creds: content(PLACES[CREDS], "creds").map(|(_, it)| it) })
+/// What a journal tells. Nothing where it is damaged.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    /// The refresh token that was sent.
+    pub(crate) spent: Option<Digest>,
+    /// When the refresh began, by the local clock.
+    pub(crate) time: LocalTime,
+    /// The body of the response, as it came.
+    pub(crate) response: Option<Zeroizing<Vec<u8>>>,
+    pub(crate) failure: Option<Failure>,
+    /// creds.json as it was before.
+    pub(crate) creds: Option<Zeroizing<Vec<u8>>>,
+}
+
+/// What a run that failed said of it, for those that waited behind it.
+#[derive(Clone, Debug)]
+pub(crate) struct Failure {
+    pub(crate) kind: ErrorKind,
+    pub(crate) message: String,
+    pub(crate) help: String,
+    pub(crate) exit_code: u8,
+    /// Whether the token may have been used all the same.
+    pub(crate) in_doubt: bool,
+    /// When it was given up, by the local clock.
+    pub(crate) time: LocalTime,
+    /// The refresh token that came, without an access token of use: it is not to be sent for a while.
+    pub(crate) unused: Option<Digest>,
+}
+
+impl Found {
+    /// Reads a journal, as far as it is complete; none if these bytes have no line of one.
+    ///
+    /// # Errors
+    ///
+    /// It is of another version, and may hold the only copy of a pair.
+    pub(crate) fn parse(journal: &[u8]) -> Result<Option<Self>, FileProblem> {
+        let starts = [RESPONSE.start, NOTE.start, CREDS.start].into_iter().chain(FIRST_FORMAT);
+        let Some(line) = starts.into_iter().find_map(|start| line(journal, start)) else {
+            return Ok(None);
+        };
+        match line.get("version").map(Value::as_u64) {
+            Some(Some(VERSION)) => {}
+            version => {
+                return Err(FileProblem::OtherVersion { is_older: version.is_none() });
+            }
+        }
+        let time = line.get("time_ms").and_then(Value::as_i64).unwrap_or_default();
+        Ok(Some(Self {
+            spent: line["spent"].as_str().and_then(Digest::parse),
+            time: LocalTime(time),
+            response: RESPONSE.content(journal, "received"),
+            failure: NOTE.content(journal, "failed").and_then(|note| Failure::parse(&note)),
+            creds: CREDS.content(journal, "before"),
+        }))
+    }
+
+    /// Whether its run was cut off, or lost the response, with nothing received.
+    pub(crate) fn leaves_doubt(&self) -> bool {
+        self.failure.as_ref().is_none_or(|failure| failure.in_doubt)
+    }
+}
+
+impl Failure {
+    /// The same error, for one that waited.
+    pub(crate) fn told(&self) -> Error {
+        Error::noted(self.kind, &self.message, &self.help, self.exit_code)
+    }
+
+    fn parse(note: &[u8]) -> Option<Self> {
+        let note: Value = serde_json::from_slice(note).ok()?;
+        let text = |name: &str| note.get(name)?.as_str();
+        Some(Self {
+            kind: ErrorKind::parse(text("kind")?)?,
+            message: text("message")?.to_owned(),
+            help: text("help")?.to_owned(),
+            exit_code: u8::try_from(note.get("exit_code")?.as_u64()?).ok()?,
+            in_doubt: note.get("in_doubt")?.as_bool()?,
+            time: LocalTime(note.get("time_ms")?.as_i64()?),
+            unused: text("unused").and_then(Digest::parse),
+        })
+    }
 }

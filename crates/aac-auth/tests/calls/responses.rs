@@ -292,8 +292,8 @@ fn with_claims(token: &str, change: impl Fn(&mut Value)) -> String {
 
 /// Makes the note in the journal so many seconds older.
 fn age_note(case: &Case, by: i64) {
-    const LINE: usize = 512;
-    const NOTE: usize = 2 * (LINE + 64 * 1024);
+    const LINE: usize = acceptance::JOURNAL_LINE;
+    const NOTE: usize = acceptance::JOURNAL_NOTE;
     let mut journal = fs::read(case.path("creds.json.rotation")).unwrap();
     let mut line: Value = serde_json::from_slice(&journal[NOTE..NOTE + LINE]).unwrap();
     let length = usize::try_from(line["length"].as_u64().unwrap()).unwrap();

@@ -14,10 +14,13 @@ use std::time::Duration;
 /// A journal, or a pair that was set aside: what its line says, and what follows.
 fn journal(spent: &[u8], state: &str, content: &str) -> Vec<u8> {
     let line = json!({
-        "spent": acceptance::sha256(spent), "time_ms": 1, "pid": 1, "state": state,
+        "version": 2, "spent": acceptance::sha256(spent), "time_ms": 1, "state": state,
         "length": content.len(), "sha256": acceptance::sha256(content.as_bytes()),
     });
-    format!("{:<511}\n{content}", line.to_string()).into_bytes()
+    let line = format!("{:<1$}\n", line.to_string(), acceptance::JOURNAL_LINE - 1);
+    let mut bytes = vec![b' '; if state == "failed" { acceptance::JOURNAL_NOTE } else { 0 }];
+    bytes.extend(line.bytes().chain(content.bytes()));
+    bytes
 }
 
 /// A case that has been renewed, and the content of creds.json before that.
@@ -225,7 +228,7 @@ fn of_another_user(case: &Case) -> Vec<u8> {
     let content = text[content_start..content_start + length].replace(token, &other);
     let mut content: Value = serde_json::from_str(&content).unwrap();
     content["refresh_token"] = json!("of-somebody-else");
-    journal(b"used by somebody else", "answered", &content.to_string())
+    journal(b"used by somebody else", "received", &content.to_string())
 }
 
 #[test]
@@ -305,12 +308,12 @@ fn what_is_put_back_by_its_command_is_used() {
 
 #[test]
 fn a_saved_pair_is_found_whatever_else_is_there() {
-    let failure = r#"{"message":"m","help":"h","exit_code":1,"in_doubt":false,"time_ms":1}"#;
+    let failure = r#"{"kind":"AuthServer","message":"m","help":"h","exit_code":1,"in_doubt":false,"time_ms":1}"#;
     // creds.json gone or damaged, and a journal that was cut off or has failed, or nothing else at all.
     for (creds, state) in [
         (None, None),
         (Some("{\"error\": \"invalid_grant\"}"), None),
-        (None, Some("sending")),
+        (None, Some("begun")),
         (None, Some("failed")),
     ] {
         let case = Case::interrupted(Options::default());
@@ -427,7 +430,7 @@ fn a_write_that_was_cut_off_within_the_refresh_token_is_finished() {
 fn a_broken_access_token_beside_the_new_refresh_token_is_replaced() {
     let case = Case::interrupted(Options::default());
     let journal = fs::read_to_string(case.path("creds.json.rotation")).unwrap();
-    let response = journal[512..].lines().next().unwrap();
+    let response = journal[acceptance::JOURNAL_LINE..].lines().next().unwrap();
     let response = serde_json::Deserializer::from_str(response).into_iter::<Value>().next();
     let new = &response.unwrap().unwrap()["refresh_token"];
     let torn = json!({ "access_token": "eyJ.torn.x", "refresh_token": new });
@@ -503,15 +506,68 @@ fn what_cannot_be_read_during_a_refresh_stays() {
     assert_eq!(case.sandbox.counters().token_requests, 1);
 }
 
+/// A journal as the first format had it, which named no version: a line of 512 bytes, and room for 64 KiB.
+fn first_format(spent: &str, state: &str, content: &str, creds: &str) -> Vec<u8> {
+    let place = |state: &str, content: &str| {
+        let line = json!({
+            "spent": acceptance::sha256(spent.as_bytes()), "time_ms": 1, "pid": 1, "state": state,
+            "length": content.len(), "sha256": acceptance::sha256(content.as_bytes()),
+        });
+        format!("{:<511}\n{content}", line.to_string())
+    };
+    // Two responses, a note, and creds.json as it was.
+    let start = 2 * (512 + 64 * 1024) + 512 + 4 * 1024;
+    let mut bytes = place(state, content).into_bytes();
+    bytes.resize(start, b' ');
+    bytes.extend(place("creds", creds).into_bytes());
+    bytes
+}
+
 #[test]
-fn a_journal_of_another_version_is_not_overwritten() {
-    let case = Case::expired(Options::default());
-    let journal = journal(b"x", "claimed", "");
-    fs::write(case.path("creds.json.rotation"), &journal).unwrap();
-    case.run(NONE)
-        .assert_fails(1, &["creds.json.rotation: written by another version", "newer version"]);
-    assert_eq!(fs::read(case.path("creds.json.rotation")).unwrap(), journal);
-    assert_eq!(case.sandbox.counters().token_requests, 0);
+fn what_another_version_has_left_is_named_and_stays_as_it_is() {
+    type Format = fn(&str, bool, &str, &str) -> Vec<u8>;
+    let first: Format = |spent, has_come, content, creds| {
+        first_format(spent, if has_come { "answered" } else { "sending" }, content, creds)
+    };
+    let newer: Format = |spent, has_come, content, _| {
+        let journal =
+            journal(spent.as_bytes(), if has_come { "received" } else { "begun" }, content);
+        let journal = String::from_utf8(journal).unwrap();
+        journal.replacen("\"version\":2", "\"version\":3", 1).into_bytes()
+    };
+    let newest = "run the newer version";
+    for (format, version, name, cure) in [
+        (first, "an earlier", "creds.json.rotation", "run it until this file is gone"),
+        (first, "an earlier", "creds.json.rotation.old", "move this file over creds.json"),
+        (first, "an earlier", "creds.json", "its next refresh writes them"),
+        (newer, "a newer", "creds.json.rotation", newest),
+        (newer, "a newer", "creds.json.rotation.old", newest),
+        (newer, "a newer", "creds.json", newest),
+    ] {
+        for has_come in [true, false] {
+            let case = Case::expired(Options::default());
+            let pair = acceptance::creds_with(&case.sandbox.issue());
+            let creds = fs::read_to_string(case.creds()).unwrap();
+            let content = if has_come { &*pair } else { "" };
+            let left = format(&case.tokens.refresh_token, has_come, content, &creds);
+            fs::write(case.path(name), &left).unwrap();
+            let said = format!("{name}: written by {version} version of this program");
+            for _ in 0..2 {
+                case.run(NONE).assert_fails(1, &[&said, "only copy of your tokens", cure]);
+            }
+            assert!(fs::read(case.path(name)).unwrap() == left, "{said}");
+            if name != "creds.json" {
+                assert_eq!(fs::read_to_string(case.creds()).unwrap(), creds);
+            }
+            let mut names = case.names();
+            names.retain(|it| it.starts_with("creds.json.") && it != "creds.json.lock");
+            assert!(names.iter().all(|it| it == name), "{names:?}");
+            assert_eq!(case.sandbox.counters().token_requests, 0, "{said}");
+            let status = Run::of(&mut case.program("token_status"));
+            let status = status.stdout + &status.stderr;
+            assert!(status.contains(&format!("written by {version}")), "{status}");
+        }
+    }
 }
 
 #[test]
@@ -669,7 +725,7 @@ fn a_lock_file_that_is_deleted_does_not_make_a_run_forget_the_doubt() {
     let issuer = Some("http://127.0.0.1:9/as".to_owned());
     let case = Case::expired(Options { issuer, ..Options::default() });
     // An earlier run was cut off when it was sending.
-    let journal = journal(case.tokens.refresh_token.as_bytes(), "sending", "");
+    let journal = journal(case.tokens.refresh_token.as_bytes(), "begun", "");
     fs::write(case.path("creds.json.rotation"), journal).unwrap();
     let mut program = Running::of(case.command().arg("-v"));
     program.says("trying again");

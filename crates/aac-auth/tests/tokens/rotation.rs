@@ -362,6 +362,29 @@ fn a_damaged_journal_is_no_obstacle() {
 }
 
 #[test]
+fn a_creds_json_that_does_not_fit_into_the_journal_is_an_error_before_the_send() {
+    // Larger than the journal has room for, and as large as that with the response.
+    for (size, is_error) in [(96 * 1024, true), (90 * 1024, false)] {
+        let case = Case::expired(Options::default());
+        let mut creds: Value = serde_json::from_slice(&fs::read(case.creds()).unwrap()).unwrap();
+        creds["note"] = json!("x".repeat(size));
+        fs::write(case.creds(), creds.to_string()).unwrap();
+        let run = case.run(NONE);
+        match is_error {
+            true => run.assert_fails(
+                1,
+                &["creds.json is larger than 96 KiB", "are unchanged", "Take out of creds.json"],
+            ),
+            false => run.assert_ok(),
+        }
+        assert_eq!(case.sandbox.counters().token_requests, u64::from(!is_error));
+        assert!(
+            !case.path("creds.json.rotation").exists() && !case.path("creds.json.new").exists()
+        );
+    }
+}
+
+#[test]
 fn a_clock_that_steps_back_costs_one_exchange() {
     let case = Case::expired(Options::default());
     case.run(NONE).assert_ok();

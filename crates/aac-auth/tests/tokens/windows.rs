@@ -179,7 +179,7 @@ fn a_program_that_is_ended_with_its_response_saved_loses_nothing() {
     // It is kept from replacing creds.json, until it is ended.
     let held = hold_name(&case.creds());
     response.release();
-    let is_saved = |journal: Vec<u8>| !acceptance::answered(&journal).is_empty();
+    let is_saved = |journal: Vec<u8>| acceptance::answered(&journal).is_some();
     wait_until(|| fs::read(case.path("creds.json.rotation")).is_ok_and(is_saved));
     child.kill().unwrap();
     child.wait().unwrap();

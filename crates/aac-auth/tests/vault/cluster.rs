@@ -316,7 +316,7 @@ impl<'a> Fleet<'a> {
     /// Whether a response is in the machine's journal.
     fn has_response(&self, machine: usize) -> bool {
         let journal = fs::read(self.path(machine, "creds.json.rotation"));
-        journal.is_ok_and(|journal| !answered(&journal).is_empty())
+        journal.is_ok_and(|journal| answered(&journal).is_some())
     }
 
     fn program(&self, machine: usize, name: &str) -> Command {

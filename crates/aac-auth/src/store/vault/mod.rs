@@ -13,7 +13,7 @@ use crate::config::settings::Hosts;
 use crate::error::notices::Notices;
 use crate::error::place::Place;
 use crate::error::vault::VaultProblem;
-use crate::error::{self, Cause, Error, FileProblem, Result};
+use crate::error::{self, Cause, Error, ErrorKind, FileProblem, Result};
 use crate::http::retry::jittered;
 use crate::platform;
 use crate::platform::signals::SignalGuard;
@@ -21,7 +21,6 @@ use crate::random;
 use crate::store::file_store::not_writable;
 use crate::store::folder::Files;
 use crate::store::home::Rehearsed;
-use crate::store::journal::Found;
 use crate::store::lock::Lock;
 use crate::store::saved::{SavedPair, SavedPairs};
 use crate::store::vault::client::{Client, Seen};
@@ -33,6 +32,7 @@ use crate::store::vault::protocol::{
 use crate::store::{Content, Replaced, StoreError, Unusable};
 use crate::tokens::claims::LocalTime;
 use crate::tokens::credentials::Credentials;
+use crate::tokens::journal_format::Found;
 use crate::tokens::secret::RefreshToken;
 use serde_json::{Map, Value};
 use std::cell::{Cell, RefCell};
@@ -355,9 +355,13 @@ impl<'a> VaultStore<'a> {
                 ),
             ),
             Told::Unused => {
-                Some(Error::noted(&unused?.message, &error::unused(&page(), &self.place()), 1))
+                let help = error::unused(&page(), &self.place());
+                Some(Error::noted(ErrorKind::AuthServer, &unused?.message, &help, 1))
             }
-            Told::Failed => Some(Error::noted(&failed?.message, "Run this again.", 1)),
+            Told::Failed => {
+                let help = "Run this again.";
+                Some(Error::noted(ErrorKind::AuthServer, &failed?.message, help, 1))
+            }
         }
     }
 
