@@ -12,7 +12,6 @@ use crate::platform;
 use crate::rotation::findings;
 use crate::rotation::recovery::{self, PriorAttempt, Recovery, Saved};
 use crate::store::Unusable;
-use crate::store::file_store;
 use crate::store::folder::Files;
 use crate::store::saved::SavedPairs;
 use crate::tokens::claims::{Claims, LocalTime};
@@ -186,7 +185,7 @@ fn pair(
     asks_vault: bool,
 ) -> (Place, Result<Credentials, Verdict>, Option<Verdict>) {
     let Settings { creds, hosts, .. } = client.settings();
-    let path = match file_store::read(creds, hosts) {
+    let path = match Credentials::read_settled(creds, hosts) {
         Err(FileProblem::InVault(path)) => path,
         pair => {
             let place = Place::from(creds);

@@ -382,9 +382,7 @@ impl Held<'_> {
         let (files, notices) = (self.files(), self.call.notices());
         let hosts = &self.call.rotation.settings.hosts;
         let mut saved = SavedPairs::read(files.unwrap_or(self.call.home.files()), hosts);
-        // Where nothing can be written, only what can be read counts.
-        let obstacle = saved.obstacle.take().filter(|_| files.is_some());
-        if let Some(obstacle) = saved.of_other_version.take().or(obstacle) {
+        if let Some(obstacle) = saved.obstacle(files.is_some()) {
             return Err(obstacle);
         }
         if let (Some(files), Some(problem)) = (files, &saved.record_problem) {

@@ -40,7 +40,7 @@ use crate::platform::{self, quoted};
 use crate::rotation::drive::Call;
 use crate::rotation::turns::Turns;
 use crate::store::Unusable;
-use crate::store::file_store::{self, FileStore, is_open_to_others};
+use crate::store::file_store::{FileStore, is_open_to_others};
 use crate::store::home::Home;
 use crate::store::vault::{Vault, VaultStore};
 use crate::tokens::claims::{Arrival, Claims, LocalTime};
@@ -111,7 +111,7 @@ impl Rotation {
     /// fast path takes no lock and writes nothing, so it works on a read-only disk.
     pub(crate) fn token(&self, transport: &Transport) -> Result<Fresh> {
         let Settings { creds, hosts, .. } = &self.settings;
-        let unusable = match file_store::read(creds, hosts) {
+        let unusable = match Credentials::read_settled(creds, hosts) {
             Ok(credentials) if credentials.is_fresh() => {
                 self.tell_of_others();
                 return Ok(Fresh::old(credentials));
@@ -154,7 +154,7 @@ impl Rotation {
     /// A fresh token, if there is one without a refresh and without asking a vault.
     pub(crate) fn token_at_hand(&self) -> Option<AccessToken> {
         let Settings { creds, hosts, .. } = &self.settings;
-        match file_store::read(creds, hosts) {
+        match Credentials::read_settled(creds, hosts) {
             Ok(credentials) => credentials.is_fresh().then_some(credentials.access_token),
             Err(FileProblem::InVault(path)) => self.remembered_of(&path),
             Err(_) => None,
@@ -192,7 +192,7 @@ impl Rotation {
         transport: &Transport,
     ) -> Result<Fresh> {
         let Settings { creds, hosts, .. } = &self.settings;
-        if let Err(FileProblem::InVault(path)) = file_store::read(creds, hosts) {
+        if let Err(FileProblem::InVault(path)) = Credentials::read_settled(creds, hosts) {
             self.remembered().take();
             let home = Home::Vault(Box::new(self.vault_store(&path)?));
             let start = Instant::now();

@@ -8,10 +8,8 @@ use crate::platform;
 use crate::store::folder::{Files, Written};
 use crate::store::home::Rehearsed;
 use crate::store::lock::Lock;
-use crate::store::saved::SavedPair;
-use crate::store::{Content, Replaced, StoreError, Unusable};
+use crate::store::{Content, Replaced, StoreError, Unusable, saved};
 use crate::tokens::credentials::Credentials;
-use crate::tokens::journal_format::Found;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -47,7 +45,8 @@ impl<'a> FileStore<'a> {
 
     /// The pair as it is now. Takes no lock and writes nothing.
     pub(crate) fn read(&self) -> Result<Credentials, Unusable> {
-        read(&self.files.creds, self.hosts).map_err(|problem| Unusable::of(self.creds, problem))
+        Credentials::read_settled(&self.files.creds, self.hosts)
+            .map_err(|problem| Unusable::of(self.creds, problem))
     }
 
     pub(crate) fn files(&self) -> &Files {
@@ -62,22 +61,11 @@ impl<'a> FileStore<'a> {
 
     /// The error, without a claim that an earlier run may have made false.
     pub(crate) fn as_an_earlier_run_left_it(&self, error: StoreError) -> Error {
-        let StoreError { place, source } = self.as_who_may_not(error);
-        let journal = &self.files.journal;
-        let found = Found::read(&self.files, journal);
-        if let Ok(Some(found)) = &found
-            && SavedPair::of(journal, found, self.hosts).is_some()
-        {
-            return Error::saved_in_journal(&journal.into(), &place, source);
-        }
-        let in_doubt = !matches!(found, Ok(None));
-        Error::not_writable(&place, source, in_doubt)
+        let error = self.as_who_may_not(error);
+        saved::as_left(&self.files, self.hosts, error, |StoreError { place, source }, in_doubt| {
+            Error::not_writable(&place, source, in_doubt)
+        })
     }
-}
-
-/// Reads creds.json once it has settled.
-pub(crate) fn read(creds: &Path, hosts: &Hosts) -> Result<Credentials, FileProblem> {
-    Credentials::read_settled(creds, hosts)
 }
 
 /// creds.json while the kernel's lock is held.
@@ -108,14 +96,14 @@ impl Locked<'_> {
     /// It cannot be read. It may hold anything, so nothing can be judged.
     pub(crate) fn read(&self, is_patient: bool) -> Result<Content> {
         let FileStore { creds, files, hosts } = self.store;
-        let mut pair = read(&files.creds, hosts);
+        let mut pair = Credentials::read_settled(&files.creds, hosts);
         let start = Instant::now();
         // There is no event to wait for.
         while is_patient
             && matches!(pair, Err(FileProblem::Empty))
             && start.elapsed() < Duration::from_secs(2)
         {
-            pair = read(&files.creds, hosts);
+            pair = Credentials::read_settled(&files.creds, hosts);
         }
         match pair {
             Ok(pair) => Ok(Content::of(pair.bytes.clone(), Ok(pair))),

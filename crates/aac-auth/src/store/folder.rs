@@ -5,7 +5,7 @@ use crate::error::FileProblem;
 use crate::platform::{self, Access, FileOwner, Flaw, Patience, Unfit, patiently};
 use crate::random;
 use crate::store::StoreError;
-use std::ffi::OsString;
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
@@ -27,7 +27,7 @@ pub(crate) struct Files {
     pub(crate) journal: PathBuf,
     /// Which refresh tokens have been used.
     pub(crate) spent: PathBuf,
-    folder: PathBuf,
+    pub(crate) folder: PathBuf,
     /// Whether creds.json only names a secret in a vault. It is never written then, so it matters less whose
     /// it is.
     is_pointer: bool,
@@ -137,33 +137,20 @@ impl Files {
         (platform::OWNERS_COUNT && !is_own).then(|| at(&self.creds)(error))
     }
 
-    /// The pairs that earlier runs have set aside, as journals of their refresh: oldest first.
-    pub(crate) fn set_aside(&self) -> Result<Vec<PathBuf>, StoreError> {
-        let mut found = self.set_aside_numbers()?;
-        found.sort_unstable();
-        Ok(found.into_iter().map(|number| self.set_aside_path(number)).collect())
-    }
-
-    fn set_aside_numbers(&self) -> Result<Vec<u32>, StoreError> {
-        set_aside_numbers(&self.creds).map_err(at(&self.folder))
-    }
-
-    fn set_aside_path(&self, number: u32) -> PathBuf {
-        match number {
-            1 => beside(&self.creds, OLD),
-            number => beside(&self.creds, &format!("{OLD}.{number}")),
-        }
+    /// The pairs that earlier runs have set aside, as journals of their refresh: oldest first, by number.
+    pub(crate) fn set_aside(&self) -> Result<BTreeMap<u32, PathBuf>, StoreError> {
+        set_aside(&self.creds).map_err(at(&self.folder))
     }
 
     /// A name for one more pair that is set aside.
     pub(crate) fn free_set_aside_path(&self) -> Result<PathBuf, StoreError> {
-        let last = self.set_aside_numbers()?.into_iter().max();
-        Ok(self.set_aside_path(last.unwrap_or(0).saturating_add(1)))
+        let last = self.set_aside()?.into_keys().next_back();
+        Ok(numbered(&self.creds, OLD, last.unwrap_or(0).saturating_add(1)))
     }
 
     /// Whether there is anything to recover from, or that cannot be told.
     pub(crate) fn have_saved_pair(&self) -> bool {
-        is_there(&self.journal) || !self.set_aside_numbers().is_ok_and(|numbers| numbers.is_empty())
+        is_there(&self.journal) || !self.set_aside().is_ok_and(|pairs| pairs.is_empty())
     }
 
     /// A new, private file for those who may use creds.json; one of this name from an earlier run is
@@ -256,8 +243,8 @@ impl Files {
     }
 
     /// Replaces creds.json by this file, which is the [next](Self::next) one.
-    fn replace_by(&self, mut file: File, old: &[u8], new: &[u8]) -> Result<Written, StoreError> {
-        file.write_all(new).and_then(|()| platform::sync(&file)).map_err(at(&self.new))?;
+    fn replace_by(&self, file: File, old: &[u8], new: &[u8]) -> Result<Written, StoreError> {
+        write(&file, new).map_err(at(&self.new))?;
         // Open, and so locked, until it has its name; not where locks are of no use for that.
         let file = platform::LOCKS_ARE_ADVISORY.then_some(file);
         // The last moment at which a writer without the lock can be noticed.
@@ -328,8 +315,8 @@ impl Files {
 
     /// Replaces one of the files beside creds.json, durably.
     pub(crate) fn replace_beside(&self, path: &Path, content: &[u8]) -> Result<(), StoreError> {
-        let mut file = self.create(&self.new)?;
-        file.write_all(content).and_then(|()| platform::sync(&file)).map_err(at(&self.new))?;
+        let file = self.create(&self.new)?;
+        write(&file, content).map_err(at(&self.new))?;
         self.put_in_place(&file, path)
     }
 
@@ -344,23 +331,18 @@ impl Files {
 
     /// Keeps what was found in creds.json, and is of no use as it is, in a file of its own.
     pub(crate) fn keep_damaged(&self, content: &[u8]) -> Result<PathBuf, StoreError> {
-        let names = (1..).map(|number| match number {
-            1 => beside(&self.creds, ".damaged"),
-            number => beside(&self.creds, &format!(".damaged.{number}")),
-        });
-        let mut path = PathBuf::new();
-        for name in names {
-            path = name;
+        let mut number = 1;
+        loop {
+            let path = numbered(&self.creds, ".damaged", number);
             match self.read(&path) {
                 Ok(kept) if *kept == content => return Ok(path),
-                Err(FileProblem::Missing) => break,
-                _ => {}
+                Err(FileProblem::Missing) => {
+                    write(&self.create(&path)?, content).map_err(at(&path))?;
+                    return self.sync_folder().map(|()| path);
+                }
+                _ => number += 1,
             }
         }
-        let mut file = self.create(&path)?;
-        file.write_all(content).and_then(|()| platform::sync(&file)).map_err(at(&path))?;
-        self.sync_folder()?;
-        Ok(path)
     }
 
     /// A name that nobody else has, for a lock file in the making. Safe to delete if left behind.
@@ -463,6 +445,12 @@ pub(crate) fn reading() -> OpenOptions {
     File::options().read(true).clone()
 }
 
+/// Writes what a file is to hold, durably.
+fn write(mut file: &File, content: &[u8]) -> io::Result<()> {
+    file.write_all(content)?;
+    platform::sync(file)
+}
+
 fn is_there(path: &Path) -> bool {
     path.symlink_metadata().is_ok()
 }
@@ -490,34 +478,35 @@ fn beside(creds: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// The numbers of the pairs that are set aside beside this creds.json.
-fn set_aside_numbers(creds: &Path) -> io::Result<Vec<u32>> {
+/// One of several names of a kind: the first has no number.
+fn numbered(creds: &Path, suffix: &str, number: u32) -> PathBuf {
+    match number {
+        1 => beside(creds, suffix),
+        number => beside(creds, &format!("{suffix}.{number}")),
+    }
+}
+
+/// The pairs that are set aside beside this creds.json, by number.
+fn set_aside(creds: &Path) -> io::Result<BTreeMap<u32, PathBuf>> {
     let folder = creds.parent().unwrap_or(Path::new(""));
     // An empty path is the current folder to some systems, and to others it is nothing.
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    let mut start: OsString = creds.file_name().unwrap_or_default().to_owned();
-    start.push(OLD);
-    let mut numbers = Vec::new();
+    let mut found = BTreeMap::new();
     for entry in fs::read_dir(folder)? {
-        let name = entry?.file_name();
-        let Some(rest) = name.as_encoded_bytes().strip_prefix(start.as_encoded_bytes()) else {
-            continue;
-        };
-        let number = match str::from_utf8(rest) {
-            Ok("") => Some(1),
-            Ok(rest) => rest.strip_prefix('.').and_then(|rest| rest.parse().ok()),
-            Err(_) => None,
-        };
-        numbers.extend(number.filter(|&number| number > 1 || rest.is_empty()));
+        let path = creds.with_file_name(entry?.file_name());
+        let number = path.extension().and_then(|it| it.to_str()?.parse().ok()).unwrap_or(1);
+        if path == numbered(creds, OLD, number) {
+            found.insert(number, path);
+        }
     }
-    Ok(numbers)
+    Ok(found)
 }
 
 /// Whether this creds.json is there, or a pair that was saved beside it: it may have been lost.
 pub(crate) fn has_tokens(creds: &Path) -> bool {
     is_there(creds)
         || is_there(&beside(creds, ".rotation"))
-        || set_aside_numbers(creds).is_ok_and(|numbers| !numbers.is_empty())
+        || set_aside(creds).is_ok_and(|pairs| !pairs.is_empty())
 }
 
 /// Renames, with patience where another program may have one of the files open for a moment.

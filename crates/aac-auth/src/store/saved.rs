@@ -10,6 +10,7 @@ use crate::tokens::claims::{Claims, LocalTime};
 use crate::tokens::credentials::{Credentials, Document, TokenResponse};
 use crate::tokens::journal_format::Found;
 use crate::tokens::secret::Digest;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
@@ -27,66 +28,54 @@ pub(crate) struct SavedPairs {
     pub(crate) spent: SpentTokens,
     /// Why the record could not be read.
     pub(crate) record_problem: Option<FileProblem>,
-    /// What is another version's, and may hold the only copy of a pair: nothing may be begun.
-    pub(crate) of_other_version: Option<Error>,
-    /// Why nothing may be begun beside them: the journal cannot be read, and may hold the only copy of a pair. Or
-    /// something else has the name of a file of ours.
-    pub(crate) obstacle: Option<Error>,
+    /// Why nothing may be begun beside them: a file cannot be read, or is another version's, and may hold the only
+    /// copy of a pair. Or something else has the name of a file of ours.
+    obstacles: Vec<(PathBuf, FileProblem)>,
 }
 
 impl SavedPairs {
     /// Reads them all, or as many as can be read.
     pub(crate) fn read(files: &Files, hosts: &Hosts) -> Self {
-        let (mut obstacle, mut of_other_version) = (None, None);
-        let mut hinders = |path: &Path, problem| {
-            let hindrance = match problem {
-                FileProblem::OtherVersion { .. } => &mut of_other_version,
-                _ => &mut obstacle,
-            };
-            hindrance.get_or_insert_with(|| Error::unusable(path, problem));
-        };
-        let journal = match Found::read(files, &files.journal) {
-            Ok(found) => found,
-            Err(problem) => {
-                hinders(&files.journal, problem);
-                None
-            }
-        };
-        let received =
-            journal.as_ref().and_then(|found| SavedPair::of(&files.journal, found, hosts));
-        let (mut set_aside, mut unreadable) = (Vec::new(), Vec::new());
-        let paths = files.set_aside().unwrap_or_else(|StoreError { place, source }| {
-            let place = place.file().unwrap_or(&files.creds);
-            hinders(place, FileProblem::Unreadable(source));
-            Vec::new()
+        let mut saved = Self::default();
+        saved.journal = Found::read(files, &files.journal).unwrap_or_else(|problem| {
+            saved.obstacles.push((files.journal.clone(), problem));
+            None
         });
-        for path in paths {
+        let journal = saved.journal.as_ref();
+        saved.received = journal.and_then(|found| SavedPair::of(&files.journal, found, hosts));
+        let paths = files.set_aside().unwrap_or_else(|StoreError { source, .. }| {
+            saved.obstacles.push((files.folder.clone(), FileProblem::Unreadable(source)));
+            BTreeMap::new()
+        });
+        for path in paths.into_values() {
             match Found::read(files, &path) {
                 Ok(found) => {
-                    set_aside.extend(found.and_then(|found| SavedPair::of(&path, &found, hosts)));
+                    let pair = found.and_then(|found| SavedPair::of(&path, &found, hosts));
+                    saved.set_aside.extend(pair);
                 }
-                Err(problem @ FileProblem::OtherVersion { .. }) => hinders(&path, problem),
-                Err(problem) if is_planted(&problem) => hinders(&path, problem),
-                Err(problem) => unreadable.push((path, problem)),
+                Err(problem) if is_obstacle(&problem) => saved.obstacles.push((path, problem)),
+                Err(problem) => saved.unreadable.push((path, problem)),
             }
         }
-        let (mut spent, mut record_problem) = (SpentTokens::default(), None);
         match SpentTokens::read(files) {
-            Ok(found) => spent = found,
-            Err(problem) if is_planted(&problem) => hinders(&files.spent, problem),
-            Err(problem) => record_problem = Some(problem),
+            Ok(spent) => saved.spent = spent,
+            Err(problem) if is_obstacle(&problem) => {
+                saved.obstacles.push((files.spent.clone(), problem))
+            }
+            Err(problem) => saved.record_problem = Some(problem),
         }
-        received.iter().chain(&set_aside).for_each(|pair| spent.add(pair.link()));
-        Self {
-            journal,
-            received,
-            set_aside,
-            unreadable,
-            spent,
-            record_problem,
-            of_other_version,
-            obstacle,
-        }
+        saved.received.iter().chain(&saved.set_aside).for_each(|pair| saved.spent.add(pair.link()));
+        saved
+    }
+
+    /// Why nothing may be begun. Where the files cannot be written, only what can be read counts, of whatever
+    /// version.
+    pub(crate) fn obstacle(&mut self, can_be_written: bool) -> Option<Error> {
+        let counts = |problem: &FileProblem| {
+            can_be_written || matches!(problem, FileProblem::OtherVersion { .. })
+        };
+        let obstacle = self.obstacles.drain(..).find(|(_, problem)| counts(problem));
+        obstacle.map(|(path, problem)| Error::unusable(&path, problem))
     }
 
     /// What of it counts where the files cannot be written: they stay as they are, so only what came of this
@@ -106,10 +95,32 @@ impl SavedPairs {
     }
 }
 
-/// Whether something was put there that no program of ours makes.
-fn is_planted(problem: &FileProblem) -> bool {
-    // One of another user's may be left from the time when others could refresh this pair.
-    matches!(problem, FileProblem::Unfit(unfit) if unfit.flaw != Flaw::Foreign)
+/// Whether no program of this version has made what is there.
+fn is_obstacle(problem: &FileProblem) -> bool {
+    match problem {
+        // One of another user's may be left from the time when others could refresh this pair.
+        FileProblem::Unfit(unfit) => unfit.flaw != Flaw::Foreign,
+        FileProblem::OtherVersion { .. } => true,
+        _ => false,
+    }
+}
+
+/// The error of a run that could do nothing, without a claim that an earlier run may have made false: the pair is
+/// saved in the journal, or whether that leaves a doubt about its token.
+pub(crate) fn as_left(
+    files: &Files,
+    hosts: &Hosts,
+    error: StoreError,
+    otherwise: impl FnOnce(StoreError, bool) -> Error,
+) -> Error {
+    let journal = &files.journal;
+    match Found::read(files, journal) {
+        Ok(Some(found)) if SavedPair::of(journal, &found, hosts).is_some() => {
+            Error::saved_in_journal(&journal.into(), &error.place, error.source)
+        }
+        Ok(found) => otherwise(error, found.is_some_and(|found| found.leaves_doubt())),
+        Err(_) => otherwise(error, true),
+    }
 }
 
 /// A pair in a journal, or in one that was set aside.

@@ -464,15 +464,14 @@ fn a_connection_that_stays_open_is_not_waited_for() {
 }
 
 #[test]
-fn a_second_response_and_a_note_overwrite_nothing() {
-    // What came first, though of no use, is there for who looks into it.
-    let server = TokenServer::start(|_| plain(200, b"{\"first\": \"response\"}"));
+fn the_last_response_of_no_use_and_the_note_are_there_for_who_looks_into_it() {
+    let server = TokenServer::start(|_| plain(200, b"{\"of\": \"no use\"}"));
     let case = server.case();
     case.run(NONE).assert_fails(1, &["holds no usable tokens", "may have been used"]);
     assert_eq!(server.forms().len(), 2);
     let journal = fs::read_to_string(case.path("creds.json.rotation")).unwrap();
-    assert_eq!(journal.matches("{\"first\": \"response\"}").count(), 2);
-    assert!(journal.contains("\"state\":\"failed\"") && journal.contains("\"state\":\"creds\""));
+    assert_eq!(journal.matches("{\"of\": \"no use\"}").count(), 1);
+    assert!(journal.contains("\"state\":\"failed\"") && journal.contains("\"state\":\"before\""));
 }
 
 #[test]

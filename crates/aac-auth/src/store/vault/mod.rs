@@ -22,7 +22,7 @@ use crate::store::file_store::not_writable;
 use crate::store::folder::Files;
 use crate::store::home::Rehearsed;
 use crate::store::lock::Lock;
-use crate::store::saved::{SavedPair, SavedPairs};
+use crate::store::saved::{self, SavedPairs};
 use crate::store::vault::client::{Client, Seen};
 use crate::store::vault::document::{Claim, Note, Notes, Secret};
 use crate::store::vault::environment::Environment;
@@ -32,7 +32,6 @@ use crate::store::vault::protocol::{
 use crate::store::{Content, Replaced, StoreError, Unusable};
 use crate::tokens::claims::LocalTime;
 use crate::tokens::credentials::Credentials;
-use crate::tokens::journal_format::Found;
 use crate::tokens::secret::RefreshToken;
 use serde_json::{Map, Value};
 use std::cell::{Cell, RefCell};
@@ -135,16 +134,10 @@ impl<'a> VaultStore<'a> {
 
     /// The same, with what an earlier run of this machine has left.
     fn as_an_earlier_run_left_it(&self, problem: VaultProblem) -> Error {
-        let journal = &self.files.journal;
-        let found = Found::read(&self.files, journal);
-        if let Ok(Some(found)) = &found
-            && SavedPair::of(journal, found, &self.vault.hosts).is_some()
-        {
-            let StoreError { place, source } = self.store_error(problem);
-            return Error::saved_in_journal(&journal.into(), &place, source);
-        }
-        let in_doubt = leaves_doubt(&found);
-        Error::vault(&self.place(), &problem, in_doubt)
+        let error = self.store_error(problem.clone());
+        saved::as_left(&self.files, &self.vault.hosts, error, |error, in_doubt| {
+            Error::vault(&error.place, &problem, in_doubt)
+        })
     }
 
     fn store_error(&self, problem: VaultProblem) -> StoreError {
@@ -751,11 +744,6 @@ fn may_pass(problem: &VaultProblem, start: Instant) -> bool {
         VaultProblem::RedirectToLeader(_) => start.elapsed() < bounded(READING),
         _ => false,
     }
-}
-
-/// Whether a journal says that a token may have been used, or cannot be read.
-fn leaves_doubt(found: &Result<Option<Found>, FileProblem>) -> bool {
-    found.as_ref().map_or(true, |found| found.as_ref().is_some_and(Found::leaves_doubt))
 }
 
 /// What a test has in place of [`TAKEOVER`], and the most that it has of each patience.
