@@ -487,6 +487,26 @@ fn a_pair_in_the_journal_counts_where_the_folder_cannot_be_written_any_more() {
     fleet.assert_settled(4);
 }
 
+#[test]
+fn what_another_version_has_left_is_named_also_where_the_folder_cannot_be_written() {
+    each(&[false, true], |is_read_only| {
+        let mut fleet = Fleet::expired(1);
+        if is_read_only {
+            fleet = fleet.without_lock_on(0);
+        }
+        let left = json!({
+            "spent": acceptance::sha256(b"x"), "time_ms": 1, "pid": 1, "state": "sending",
+            "length": 0, "sha256": acceptance::sha256(b""),
+        });
+        let path = fleet.path(0, "creds.json.rotation");
+        fs::write(&path, format!("{left:<511}\n")).unwrap();
+        let said = "creds.json.rotation: written by an earlier version of this program";
+        fleet.run(0).assert_fails(1, &[said, "run it until this file is gone"]);
+        assert!(fs::read_to_string(path).unwrap().starts_with(&left.to_string()));
+        assert_eq!(fleet.sandbox.counters().token_requests, 0);
+    });
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_read_only_folder_will_do_though_it_has_a_lock_file() {
