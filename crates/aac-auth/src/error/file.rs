@@ -312,19 +312,20 @@ fn finish(place: &Place) -> String {
     let name = place.to_string();
     let (how, otherwise) = match () {
         () if name.ends_with(".rotation") => (
-            "run it until this file is gone",
-            "If creds.json has newer tokens, or will have new ones, delete this file.",
+            ", run the earlier version until this file is gone",
+            "If not (creds.json has newer ones, or is to have them), delete this file.",
         ),
-        () if name.contains(".rotation.old") => {
-            ("move this file over creds.json, and run it", "If you do not, delete this file.")
-        }
+        () if name.contains(".rotation.old") => (
+            " in place of those in creds.json, move this file over it, and run the earlier version",
+            "If not, delete this file.",
+        ),
         () => (
-            "run it: its next refresh writes them as usual",
-            "If you do not, create new tokens, and paste both into a new creds.json.",
+            ", run the earlier version: its next refresh writes them as usual",
+            "If not, create new tokens, and paste both into a new creds.json.",
         ),
     };
     format!(
-        "It may hold the only copy of your tokens, so it is left as it is.\nIf you need them, go back to the earlier version: {how}.\n{otherwise}"
+        "It may hold the only copy of your tokens, so it is left as it is.\nIf you need them{how}.\n{otherwise}"
     )
 }
 

@@ -81,7 +81,11 @@ impl Journal {
 
     fn put_in_place(self, lock: &Lock, files: &Files) -> Result<Option<Self>, StoreError> {
         let path = &self.path;
-        let written = self.write_whole("begun", b"").map_err(at(path));
+        let written = self.write_whole("begun", b"").map_err(|error| match error.kind() {
+            // It is creds.json that does not fit.
+            io::ErrorKind::InvalidData => at(&files.creds)(error),
+            _ => at(path)(error),
+        });
         // Asked at the last moment.
         let begun = written.and_then(|()| match lock.is_named()? && !is_in_use(path)? {
             true => files.put_in_place(&self.file, path).map(|()| true),
@@ -165,7 +169,8 @@ impl Journal {
         });
         let line = format!("{line:<width$}\n", line = line.to_string(), width = LINE - 1);
         if line.len() > LINE || content.len() > place.room {
-            let text = format!("a place in it has room for {} KiB", place.room >> 10);
+            let text =
+                format!("larger than {} KiB, so the journal has no room for it", place.room >> 10);
             return Err(io::Error::new(io::ErrorKind::InvalidData, text));
         }
         // With room for the whole journal: nothing is copied while it grows.
@@ -177,10 +182,7 @@ impl Journal {
 
     /// Writes all places. Real bytes, not a hole: the disk must not be found full when the response is there.
     fn write_whole(&self, state: &str, response: &[u8]) -> io::Result<()> {
-        let creds = self.entry(&CREDS, "before", &self.creds).map_err(|error| {
-            let text = format!("creds.json is larger than {} KiB", CREDS.room >> 10);
-            io::Error::new(error.kind(), text)
-        })?;
+        let creds = self.entry(&CREDS, "before", &self.creds)?;
         let mut bytes = self.entry(&RESPONSE, state, response)?;
         bytes.resize(CREDS.start, b' ');
         bytes.extend_from_slice(&creds);

@@ -537,8 +537,8 @@ fn what_another_version_has_left_is_named_and_stays_as_it_is() {
     };
     let newest = "run the newer version";
     for (format, version, name, cure) in [
-        (first, "an earlier", "creds.json.rotation", "run it until this file is gone"),
-        (first, "an earlier", "creds.json.rotation.old", "move this file over creds.json"),
+        (first, "an earlier", "creds.json.rotation", "until this file is gone"),
+        (first, "an earlier", "creds.json.rotation.old", "move this file over it"),
         (first, "an earlier", "creds.json", "its next refresh writes them"),
         (newer, "a newer", "creds.json.rotation", newest),
         (newer, "a newer", "creds.json.rotation.old", newest),

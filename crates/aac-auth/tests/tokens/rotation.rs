@@ -373,7 +373,11 @@ fn a_creds_json_that_does_not_fit_into_the_journal_is_an_error_before_the_send()
         match is_error {
             true => run.assert_fails(
                 1,
-                &["creds.json is larger than 96 KiB", "are unchanged", "Take out of creds.json"],
+                &[
+                    "creds.json: larger than 96 KiB, so the journal has no room",
+                    "are unchanged",
+                    "Take out of creds.json",
+                ],
             ),
             false => run.assert_ok(),
         }

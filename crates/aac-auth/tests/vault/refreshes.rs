@@ -501,7 +501,7 @@ fn what_another_version_has_left_is_named_also_where_the_folder_cannot_be_writte
         let path = fleet.path(0, "creds.json.rotation");
         fs::write(&path, format!("{left:<511}\n")).unwrap();
         let said = "creds.json.rotation: written by an earlier version of this program";
-        fleet.run(0).assert_fails(1, &[said, "run it until this file is gone"]);
+        fleet.run(0).assert_fails(1, &[said, "until this file is gone"]);
         assert!(fs::read_to_string(path).unwrap().starts_with(&left.to_string()));
         assert_eq!(fleet.sandbox.counters().token_requests, 0);
     });
