@@ -243,8 +243,8 @@ impl Files {
     }
 
     /// Replaces creds.json by this file, which is the [next](Self::next) one.
-    fn replace_by(&self, file: File, old: &[u8], new: &[u8]) -> Result<Written, StoreError> {
-        write(&file, new).map_err(at(&self.new))?;
+    fn replace_by(&self, mut file: File, old: &[u8], new: &[u8]) -> Result<Written, StoreError> {
+        file.write_all(new).and_then(|()| platform::sync(&file)).map_err(at(&self.new))?;
         // Open, and so locked, until it has its name; not where locks are of no use for that.
         let file = platform::LOCKS_ARE_ADVISORY.then_some(file);
         // The last moment at which a writer without the lock can be noticed.
@@ -315,8 +315,8 @@ impl Files {
 
     /// Replaces one of the files beside creds.json, durably.
     pub(crate) fn replace_beside(&self, path: &Path, content: &[u8]) -> Result<(), StoreError> {
-        let file = self.create(&self.new)?;
-        write(&file, content).map_err(at(&self.new))?;
+        let mut file = self.create(&self.new)?;
+        file.write_all(content).and_then(|()| platform::sync(&file)).map_err(at(&self.new))?;
         self.put_in_place(&file, path)
     }
 
@@ -337,8 +337,12 @@ impl Files {
             match self.read(&path) {
                 Ok(kept) if *kept == content => return Ok(path),
                 Err(FileProblem::Missing) => {
-                    write(&self.create(&path)?, content).map_err(at(&path))?;
-                    return self.sync_folder().map(|()| path);
+                    let mut file = self.create(&path)?;
+                    file.write_all(content)
+                        .and_then(|()| platform::sync(&file))
+                        .map_err(at(&path))?;
+                    self.sync_folder()?;
+                    return Ok(path);
                 }
                 _ => number += 1,
             }
@@ -443,12 +447,6 @@ pub(crate) fn open_single(path: &Path, options: &OpenOptions) -> io::Result<File
 /// Opens a file to read it.
 pub(crate) fn reading() -> OpenOptions {
     File::options().read(true).clone()
-}
-
-/// Writes what a file is to hold, durably.
-fn write(mut file: &File, content: &[u8]) -> io::Result<()> {
-    file.write_all(content)?;
-    platform::sync(file)
 }
 
 fn is_there(path: &Path) -> bool {
