@@ -233,7 +233,8 @@ impl Document {
     /// Parses creds.json, or a journal in its place if someone has put a saved pair back.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, FileProblem> {
         if let Some(Found { spent, response: Some(response), creds, .. }) = Found::parse(bytes)? {
-            return Self::of_journal(spent, &response, creds.as_ref().map(|it| it.as_slice()));
+            let before = creds.and_then(|creds| Self::within(&creds));
+            return Self::of_journal(&response, before.filter(|it| it.has_refresh_token(spent)));
         }
         let text = text::decode(bytes)?;
         match serde_json::from_str(&text) {
@@ -243,26 +244,23 @@ impl Document {
         }
     }
 
-    /// The pair of a journal: its response, with missing fields taken from the previous creds.json.
-    fn of_journal(
-        spent: Option<Digest>,
-        response: &[u8],
-        creds: Option<&[u8]>,
-    ) -> Result<Self, FileProblem> {
+    /// The pair of a journal: its response, with missing fields taken from the pair that was used for it.
+    fn of_journal(response: &[u8], before: Option<Self>) -> Result<Self, FileProblem> {
         let mut document = Self::within(response).ok_or_else(FileProblem::not_an_object)?;
-        let is_spent = |token: &&str| Some(Digest::of(token.as_bytes())) == spent;
-        if let Some(mut before) = creds.and_then(Self::within)
-            && before.text(REFRESH).is_ok_and(|token| [token, token.trim()].iter().any(is_spent))
-        {
-            for field in [ACCESS, REFRESH] {
-                if document.token(field).is_err()
-                    && let Some(value) = before.0.get_mut(field)
-                {
-                    document.put(field, value.take());
-                }
+        for field in [ACCESS, REFRESH] {
+            if document.token(field).is_err()
+                && let Some(value) = before.as_ref().and_then(|before| before.0.get(field))
+            {
+                document.put(field, value.clone());
             }
         }
         Ok(document)
+    }
+
+    /// Whether it has this refresh token.
+    fn has_refresh_token(&self, digest: Option<Digest>) -> bool {
+        let token = self.text(REFRESH).unwrap_or_default();
+        [token, token.trim()].iter().any(|token| Some(Digest::of(token.as_bytes())) == digest)
     }
 
     /// The first JSON object in these bytes, whatever surrounds it.
