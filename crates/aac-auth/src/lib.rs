@@ -109,7 +109,7 @@ pub mod recipes;
 
 // The client.
 pub use api::client::Client;
-pub use config::options::ConnectionOptions;
+pub use config::options::{ConnectionOptions, number};
 pub use tokens::secret::AccessToken;
 
 // What is known of the tokens.

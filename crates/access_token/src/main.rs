@@ -9,7 +9,7 @@
 //!
 //! Or without an account: `cargo sandbox cargo run -p access_token`.
 
-use aac_auth::{Client, ConnectionOptions, Error, output};
+use aac_auth::{Client, ConnectionOptions, Error, number, output};
 use clap::Parser;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -19,7 +19,8 @@ use std::time::Duration;
 #[command(version)]
 struct Cli {
     /// Refresh a token that would end sooner
-    #[arg(long, value_name = "SECS", default_value_t = 0, hide_default_value = true)]
+    #[arg(long, value_name = "SECS", default_value_t = 0, hide_default_value = true,
+        value_parser = number(0_u32.., "a whole number of seconds, such as 120"))]
     min_life: u32,
 
     #[command(flatten)]

@@ -15,7 +15,7 @@ mod table;
 mod users;
 
 use aac_auth::output::Output;
-use aac_auth::{Client, ConnectionOptions, Error};
+use aac_auth::{Client, ConnectionOptions, Error, number};
 use clap::{Parser, ValueEnum};
 use std::env;
 use std::path::PathBuf;
@@ -51,15 +51,15 @@ struct Cli {
     filter: Option<String>,
 
     /// At most N users [default: all]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = number(1_u64.., "a number of users, such as 100"))]
     limit: Option<u64>,
 
     /// Users per call
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = number(1_u64.., "a number of users, such as 100"))]
     page_size: u64,
 
     /// Number of the workspace [default: the current one]
-    #[arg(long, value_name = "ID", value_parser = workspace)]
+    #[arg(long, value_name = "ID", value_parser = number(0_u64.., "a number, such as 12345: the id that get_workspace prints, not the gid"))]
     workspace: Option<u64>,
 
     #[command(flatten)]
@@ -157,9 +157,4 @@ fn run(cli: Cli) -> Result<(), Error> {
             csv::print(&mut users, &or_else(columns::ALL), chosen.is_empty(), output)
         }
     }
-}
-
-/// Parses a workspace number: other names do not fit into the path.
-fn workspace(text: &str) -> Result<u64, String> {
-    text.parse().map_err(|_| "a number: the id that get_workspace prints, not the gid".to_owned())
 }

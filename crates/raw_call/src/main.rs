@@ -12,7 +12,7 @@ mod request;
 mod show;
 
 use aac_auth::output::{self, JsonArray, Output};
-use aac_auth::{Client, ConnectionOptions, Error, Method, Preview, Rows};
+use aac_auth::{Client, ConnectionOptions, Error, Method, Preview, Rows, number};
 use clap::{Args, Parser};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -63,11 +63,11 @@ struct Answer {
     paginate: bool,
 
     /// At most N rows
-    #[arg(long, value_name = "N", requires = "paginate", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", requires = "paginate", value_parser = number(1_u64.., "a number of rows, such as 100"))]
     limit: Option<u64>,
 
     /// Rows per call
-    #[arg(long, value_name = "N", requires = "paginate", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", requires = "paginate", default_value_t = 100, value_parser = number(1_u64.., "a number of rows, such as 100"))]
     page_size: u64,
 
     /// Print the request, send nothing

@@ -11,7 +11,7 @@ mod execution;
 mod start;
 mod watch;
 
-use aac_auth::{Client, ConnectionOptions, Error, Value, output};
+use aac_auth::{Client, ConnectionOptions, Error, Value, number, output};
 use clap::{ArgGroup, Parser};
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
@@ -37,24 +37,29 @@ The number of the run is the only line of standard output. Exit codes:
 12 it is unknown whether it has started, 13 it no longer exists;
 1 to 5 as for every program.";
 
+const PLAN: &str =
+    "the number of the plan is needed, not its name: raw_call plans/v1/plans lists both";
+const RECIPE: &str = "the number of the recipe is needed, such as 7, not its name";
+const RUN: &str = "the number that was printed when it started is needed, such as 12345";
+
 /// Start a plan, and watch it to its end
 #[derive(Parser)]
 #[command(version, after_help = NOTES, group(ArgGroup::new("what").required(true)))]
 struct Cli {
     /// Number of the plan
-    #[arg(group = "what", value_parser = number_of_plan)]
+    #[arg(group = "what", value_parser = number(0_u64.., PLAN))]
     plan: Option<u64>,
 
     /// Start a job of this recipe (wrangled dataset) instead
-    #[arg(long, value_name = "ID", group = "what")]
+    #[arg(long, value_name = "ID", group = "what", value_parser = number(0_u64.., RECIPE))]
     recipe: Option<u64>,
 
     /// Watch this run of a plan, which has started already
-    #[arg(long, value_name = "RUN", group = "what")]
+    #[arg(long, value_name = "RUN", group = "what", value_parser = number(0_u64.., RUN))]
     resume: Option<u64>,
 
     /// Watch this job of a recipe, which has started already
-    #[arg(long, value_name = "JOB", group = "what")]
+    #[arg(long, value_name = "JOB", group = "what", value_parser = number(0_u64.., RUN))]
     resume_job: Option<u64>,
 
     /// Go on with a start that ended with exit code 12
@@ -62,7 +67,7 @@ struct Cli {
     execution_id: Option<ExecutionId>,
 
     /// Stop watching after this time [default: never]
-    #[arg(long, value_name = "SECS")]
+    #[arg(long, value_name = "SECS", value_parser = number(0_u32.., "a whole number of seconds, such as 600"))]
     max_wait: Option<u32>,
 
     #[command(flatten)]
@@ -147,11 +152,6 @@ fn run(cli: &Cli) -> Result<ExitCode, Error> {
             Ok(code)
         }
     }
-}
-
-fn number_of_plan(text: &str) -> Result<u64, &'static str> {
-    let hint = "the number of the plan is needed, not its name: raw_call plans/v1/plans lists both";
-    text.parse().map_err(|_| hint)
 }
 
 /// An ID in a response. It may be a string of digits.

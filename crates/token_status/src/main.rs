@@ -10,7 +10,8 @@
 mod show;
 
 use aac_auth::{
-    Client, ConnectionOptions, Error, Method, PairState, Timestamp, TokenStatus, Value, output,
+    Client, ConnectionOptions, Error, Method, PairState, Timestamp, TokenStatus, Value, number,
+    output,
 };
 use clap::Parser;
 use std::io::{self, Write};
@@ -38,7 +39,7 @@ struct Cli {
     json: bool,
 
     /// Exit with 10 if less than this is left
-    #[arg(long, value_name = "DAYS")]
+    #[arg(long, value_name = "DAYS", value_parser = number(0_u32.., "a whole number of days, such as 14"))]
     fail_within: Option<u32>,
 
     #[command(flatten)]

@@ -15,11 +15,11 @@ use crate::store;
 use crate::tokens::credentials;
 use crate::tokens::secret::AccessToken;
 use serde_json::Value;
-use std::env;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
+use std::{env, fs};
 use ureq::http::{HeaderValue, Method};
 
 /// Stands for the current workspace's number in a path.
@@ -170,19 +170,26 @@ fn settings(named: Option<PathBuf>) -> Result<Settings> {
 
 /// The named folder, or the nearest one with tokens, from the current folder upwards.
 fn folder(named: Option<PathBuf>) -> Result<Folder> {
-    let trust = if named.is_some() { Trust::ByHand } else { Trust::ByOwner };
-    let path = match named {
-        Some(named) if named.is_dir() => named,
-        Some(file) if file.is_file() => return Err(Error::not_a_folder(&file)),
-        Some(folder) => return Err(Error::no_folder(&folder)),
-        None => {
-            let start = env::current_dir().unwrap_or_default();
-            let has_tokens = |folder: &&Path| store::folder::has_tokens(&folder.join("creds.json"));
-            match start.ancestors().find(has_tokens) {
-                Some(folder) => folder.to_owned(),
-                None => return Err(Error::no_creds(&start)),
-            }
+    // Nothing can be found in one that was removed, though it is still there for this process.
+    let start = match env::current_dir() {
+        Err(error) if named.as_ref().is_none_or(|named| named.is_relative()) => {
+            return Err(Error::no_current_folder(&error));
         }
+        start => start.unwrap_or_default(),
     };
-    Ok(Folder { path, trust })
+    // What may be seen from above may not be entered: its own entry tells.
+    let enter = |folder: &Path| fs::metadata(folder.join(".")).map(drop);
+    if let Some(path) = named {
+        return match enter(&path) {
+            Ok(()) => Ok(Folder { path, trust: Trust::ByHand }),
+            Err(_) if path.is_file() => Err(Error::not_a_folder(&path)),
+            Err(error) => Err(Error::no_folder(&path, &error)),
+        };
+    }
+    let has_tokens = |folder: &&Path| store::folder::has_tokens(&folder.join("creds.json"));
+    match (start.ancestors().find(has_tokens), enter(&start)) {
+        (Some(path), _) => Ok(Folder { path: path.to_owned(), trust: Trust::ByOwner }),
+        (None, Ok(())) => Err(Error::no_creds(&start)),
+        (None, Err(error)) => Err(Error::no_folder(&start, &error)),
+    }
 }

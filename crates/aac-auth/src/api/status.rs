@@ -227,6 +227,9 @@ impl TokenStatus {
     fn read(client: &Client, asks_vault: bool, now: Timestamp) -> Self {
         let settings = client.settings();
         let (place, pair, noted) = pair(client, asks_vault);
+        if let Ok(pair) = &pair {
+            client.inner.rotation.tell_of_cut(pair, &place);
+        }
         let files = Files::of(&settings.creds);
         // A journal that cannot be read is among what is left.
         let saved = SavedPairs::read(&files, &settings.hosts);

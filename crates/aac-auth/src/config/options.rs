@@ -3,8 +3,9 @@
 #[cfg(feature = "clap")]
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use std::env;
-use std::ops::RangeInclusive;
+use std::ops::{RangeBounds, RangeInclusive};
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 /// What a timeout may be. No server waits longer than a day; a year would overflow some systems' timers.
@@ -52,7 +53,7 @@ pub struct ConnectionOptions {
     pub(crate) timeout: Duration,
 
     /// Retries after 429; GET: 502-504, network
-    #[cfg_attr(feature = "clap", arg(long, value_name = "N", default_value_t = 2))]
+    #[cfg_attr(feature = "clap", arg(long, value_name = "N", default_value_t = 2, value_parser = number(0_u32.., "a whole number, such as 2")))]
     pub(crate) retry: u32,
 
     /// Say on standard error what is being done
@@ -130,6 +131,33 @@ impl ConnectionOptions {
     }
 }
 
+/// Parses the value of a flag: a number in this range. `wanted` says what it must be, with an example.
+///
+/// clap's own parsers show the words of the standard library instead: "invalid digit found in string".
+///
+#[cfg_attr(feature = "clap", doc = "```")]
+#[cfg_attr(not(feature = "clap"), doc = "```ignore")]
+/// use aac_auth::number;
+/// use clap::Parser;
+///
+/// #[derive(Parser)]
+/// struct Cli {
+///     /// At most N plans
+///     #[arg(long, value_parser = number(1_u64.., "a whole number from 1 on, such as 100"))]
+///     limit: Option<u64>,
+/// }
+///
+/// assert_eq!(Cli::parse_from(["demo", "--limit", "20"]).limit, Some(20));
+/// let error = Cli::try_parse_from(["demo", "--limit", "20x"]).err().unwrap();
+/// assert!(error.to_string().contains("a whole number from 1 on, such as 100"));
+/// ```
+pub fn number<T: FromStr + PartialOrd>(
+    range: impl RangeBounds<T> + Clone,
+    wanted: &'static str,
+) -> impl Fn(&str) -> Result<T, &'static str> + Clone {
+    move |text| text.parse().ok().filter(|number| range.contains(number)).ok_or(wanted)
+}
+
 /// A path that may be empty: in a shell, `AAC_DIR=` unsets it for one command.
 #[cfg(feature = "clap")]
 fn folder() -> impl TypedValueParser<Value = PathBuf> {
@@ -141,5 +169,7 @@ fn folder() -> impl TypedValueParser<Value = PathBuf> {
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     let seconds = seconds.filter(|time| TIMEOUTS.contains(time));
-    seconds.ok_or_else(|| "a number of seconds, more than 0 and at most 86400".to_owned())
+    seconds.ok_or_else(|| {
+        "a number of seconds, more than 0 and at most 86400, such as 60 or 0.5".to_owned()
+    })
 }

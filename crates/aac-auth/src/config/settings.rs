@@ -2,6 +2,7 @@
 
 use crate::config::text;
 use crate::config::trust::Trust;
+use crate::error::display::{name_of, stray, unquoted};
 use crate::error::{Error, FileProblem, Result};
 use crate::loopback::is_loopback;
 use std::path::{Path, PathBuf};
@@ -70,12 +71,19 @@ fn check_project_id(id: String, hosts: &Hosts) -> Result<String, FileProblem> {
     if is_placeholder(&id) {
         return Ok(String::new());
     }
+    let belongs = |character: char| character.is_ascii_alphanumeric() || "-_".contains(character);
     let problem = if let Some(what) = text::likely_secret(&id) {
         FileProblem::id_is_secret(what)
-    } else if id.contains(char::is_whitespace) {
-        FileProblem::not_an_id("spaces inside the ID")
-    } else if !id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)) {
-        FileProblem::not_an_id("invalid characters in the ID")
+    } else if has_placeholder(&id) {
+        FileProblem::not_an_id("the placeholder is still there, beside the ID")
+    } else if unquoted(&id).is_some() {
+        FileProblem::not_an_id("quotation marks around the ID")
+    } else if id.lines().count() > 1 {
+        FileProblem::not_an_id("spaces inside the ID: it is on more than one line")
+    } else if let Some(stray) = stray(&id, |character| !character.is_whitespace()) {
+        FileProblem::not_an_id(&format!("spaces inside the ID: {stray}"))
+    } else if let Some(stray) = stray(&id, belongs) {
+        FileProblem::not_an_id(&format!("invalid characters in the ID: {stray}"))
     } else if !(8..=128).contains(&id.len()) {
         FileProblem::not_an_id("too short or too long for an ID")
     } else if is_uuid(&id) {
@@ -90,6 +98,12 @@ fn check_project_id(id: String, hosts: &Hosts) -> Result<String, FileProblem> {
 pub(crate) fn is_placeholder(text: &str) -> bool {
     let text = text.trim().to_ascii_lowercase();
     text.starts_with("your ") && text.ends_with(" here")
+}
+
+/// Whether such a placeholder was left in the text, before or behind what was pasted.
+pub(crate) fn has_placeholder(text: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    text.find("your ").is_some_and(|start| text[start..].contains(" here"))
 }
 
 fn is_uuid(text: &str) -> bool {
@@ -193,6 +207,22 @@ impl Hosts {
         if is_placeholder(text) {
             return Err(not_a_url());
         }
+        if has_placeholder(text) {
+            let what = "not a URL: the placeholder is still there, beside the address";
+            return Err(FileProblem::not_the_api(what));
+        }
+        if let Some(inner) = unquoted(text) {
+            let what = "quotation marks around the address";
+            return Err(match Self::parse(inner) {
+                Ok(Self { api, .. }) | Err(FileProblem::OtherAddress { api, .. }) => {
+                    FileProblem::OtherAddress { what, api }
+                }
+                Err(_) => FileProblem::not_the_api(what),
+            });
+        }
+        if let Some(stray) = stray(text, |character| character.is_ascii_graphic()) {
+            return Err(FileProblem::not_the_api(&format!("not a URL: {stray}")));
+        }
         if !text.contains("://") {
             return Err(match Self::parse(&format!("https://{text}")) {
                 Ok(Self { api, .. }) | Err(FileProblem::OtherAddress { api, .. }) => {
@@ -231,8 +261,20 @@ impl Hosts {
     /// Resolves a program's target to a URL: a path, with or without the leading `/`, or a whole URL on
     /// one of the two hosts. The error says why nothing can be sent there.
     pub(crate) fn url(&self, target: &str) -> Result<String, String> {
-        if target.contains('#') {
-            return Err("has a # in it, which must be written %23".to_owned());
+        let (before_query, query) = target.split_once('?').unwrap_or((target, ""));
+        for (mark, code, text) in [('#', "%23", target), ('\\', "%5C", query)] {
+            if text.contains(mark) {
+                return Err(format!("has a {mark} in it, which must be written {code}"));
+            }
+        }
+        if let Some(control) = target.chars().find(|character| character.is_ascii_control()) {
+            let (name, code) = (name_of(control), u32::from(control));
+            return Err(format!(
+                "has a control character in it, {name}: leave it out, or write %{code:02X}"
+            ));
+        }
+        if before_query.replace("%20", "").is_empty() {
+            return Err("is empty: name one such as /iam/v1/workspaces/current".to_owned());
         }
         let lower = target.to_ascii_lowercase();
         if lower.starts_with("http://") || lower.starts_with("https://") {
@@ -244,7 +286,9 @@ impl Hosts {
         let has_scheme = first.contains(':') && !target.starts_with('/');
         let why = if let [b'a'..=b'z', b':', b'/' | b'\\', ..] = lower.as_bytes() {
             "is a Windows path, which Git Bash makes of an argument that begins with /: leave that / out"
-        } else if has_scheme || target.contains('\\') || target.starts_with("//") {
+        } else if before_query.contains('\\') {
+            "is not a path such as /iam/v1/workspaces/current: write / for \\"
+        } else if has_scheme || target.starts_with("//") {
             "is not a path such as /iam/v1/workspaces/current"
         } else if first.to_ascii_lowercase().ends_with(&format!(".{DOMAIN}")) {
             "begins with a host: leave it out"

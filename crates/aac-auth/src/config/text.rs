@@ -22,6 +22,9 @@ fn read_if(
 ) -> Result<Zeroizing<Vec<u8>>, FileProblem> {
     // Windows has no right to open a folder, and would say so.
     let metadata = platform::patiently(|| fs::metadata(path)).map_err(unreadable)?;
+    if metadata.is_dir() {
+        return Err(FileProblem::a_folder());
+    }
     if !metadata.is_file() {
         return Err(FileProblem::not_a_file());
     }

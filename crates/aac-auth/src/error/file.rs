@@ -1,14 +1,15 @@
 //! What can be wrong with one of the three files or a file beside creds.json, and what to do about it.
 
+use crate::error::display::{stray, unquoted};
 use crate::error::http::after_colon;
 use crate::error::kind::ErrorKind;
 use crate::error::place::Place;
 use crate::error::table::{Problem, errors, problems};
 use crate::error::vault::VaultProblem;
 use crate::error::{Error, make_new};
-use crate::platform::{self, Unfit, quoted};
+use crate::platform::{self, Flaw, MOVE_COMMAND, Unfit, quoted};
 use std::path::Path;
-use std::{error, fmt, io};
+use std::{error, fmt, fs, io};
 
 /// What can be wrong with a file of ours. A variant is what some code tells apart; all else is
 /// [`Content`](Self::Content) or [`Kept`](Self::Kept).
@@ -48,8 +49,13 @@ pub(crate) enum FileProblem {
 impl FileProblem {
     problems! {
         not_text() => Content: "not a text file", CONTENT;
-        /// It is a folder, a device or the like.
+        /// It is a device or the like.
         not_a_file() => Kept: "not a file", CONTENT;
+        a_folder() => Kept:
+            "not a file, but a folder",
+            format!(
+                "{CONTENT}\nDocker makes a folder where the file that it is to mount does not exist: remove the folder, and put the file there."
+            );
         too_large() => Kept: "larger than 1 MiB", CONTENT;
 
         // The folder was found, not named. The command names it.
@@ -88,9 +94,14 @@ impl FileProblem {
         no_token(field: &str) => Content: "no \"{field}\"", add(field);
         token_not_text(field: &str) => Content: "\"{field}\" is not a string", add(field);
         token_empty(field: &str) => Content: "\"{field}\" is empty", add(field);
-        token_unclean(field: &str, what: &str) => Content:
-            "\"{field}\" has {what} inside",
+        /// `stray` is the first character that does not belong there.
+        token_unclean(field: &str, what: &str, stray: &str) => Content:
+            "\"{field}\" has {what} inside: {stray}",
             format!("Paste \"{field}\" again: one long line, without spaces and without \"Bearer\".");
+        /// The token was pasted before or behind it.
+        placeholder_left(field: &str) => Content:
+            "\"{field}\" still has the placeholder inside, beside the token",
+            format!("Paste \"{field}\" again, in the place of all that is between the quotation marks.");
         swapped() => Content: "the two tokens are swapped", "Swap them.";
         same_twice() => Content: "the same token in both places", "Paste each token into its own field.";
         not_a_jwt() => Content:
@@ -136,7 +147,10 @@ impl FileProblem {
     /// What is wrong with what is in this place, and what to do about it.
     fn texts(&self, place: &Place) -> (String, String) {
         match self {
-            Self::Missing => ("no such file".into(), content(place)),
+            Self::Missing => {
+                let renaming = place.file().and_then(renaming);
+                ("no such file".into(), renaming.unwrap_or_else(|| content(place)))
+            }
             Self::Empty => ("empty".into(), content(place)),
             Self::Unreadable(source) => {
                 let is_held = platform::is_sharing_violation(source);
@@ -169,8 +183,11 @@ impl FileProblem {
                 "written by a newer version of this program".into(),
                 "It may hold the only copy of your tokens: run the newer version, which can read it.".into(),
             ),
-            Self::PlaceholderTokens(Problem { message, help })
-            | Self::NotJson(Problem { message, help })
+            Self::PlaceholderTokens(Problem { message, help }) => {
+                let renaming = place.file().and_then(renaming);
+                (message.clone(), renaming.unwrap_or_else(|| help.clone()))
+            }
+            Self::NotJson(Problem { message, help })
             | Self::Content(Problem { message, help })
             | Self::Kept(Problem { message, help }) => {
                 (message.clone(), help.replace(CONTENT, &content(place)))
@@ -193,17 +210,32 @@ impl Error {
         /// No creds.json in this folder or above it.
         no_creds(folder: &Path) => Config:
             format!("no creds.json in {} or any folder above it", folder.display()),
-            format!(
-                "Run this in the folder that holds aac_url.txt, client_id.txt and creds.json, or below it, \
-                 or name the folder with --dir or AAC_DIR.\n{TRY_IT}"
-            );
+            {
+                let renaming = folder.ancestors().find_map(|folder| renaming(&folder.join("creds.json")));
+                renaming.unwrap_or_else(|| format!(
+                    "Run this in the folder that holds aac_url.txt, client_id.txt and creds.json, or below it, \
+                     or name the folder with --dir or AAC_DIR.\n{TRY_IT}"
+                ))
+            };
 
-        /// `--dir` or `AAC_DIR` names no folder.
-        no_folder(folder: &Path) => Config:
-            format!("{}: no such folder", folder.display()),
-            match folder.display().to_string().contains('"') {
-                true => "The name has a quotation mark in it. In cmd: set AAC_DIR=C:\\folder, without quotation marks, or --dir \"C:\\folder\", without a \\ at the end.",
-                false => "Name the folder that holds aac_url.txt, client_id.txt and creds.json with --dir or AAC_DIR.",
+        /// The current folder cannot be told: it was removed.
+        no_current_folder(source: &io::Error) => Config:
+            match source.kind() {
+                io::ErrorKind::NotFound => "the current folder was removed".to_owned(),
+                _ => format!("the current folder: {source}"),
+            },
+            "Go to another folder (cd), or name that of creds.json by its whole path, with --dir or AAC_DIR.";
+
+        /// The current folder, or that which `--dir` or `AAC_DIR` names, is none, or may not be entered.
+        no_folder(folder: &Path, source: &io::Error) => Config:
+            match source.kind() {
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => format!("{}: no such folder", folder.display()),
+                io::ErrorKind::PermissionDenied => format!("{}: permission denied", folder.display()),
+                _ => format!("{}: {source}", folder.display()),
+            },
+            match source.kind() {
+                io::ErrorKind::PermissionDenied => "Give yourself permission to enter it, and the folders above it.".to_owned(),
+                _ => raw_name(&folder.to_string_lossy()).unwrap_or_else(|| NAME_IT.to_owned()),
             };
 
         /// `--dir` or `AAC_DIR` names a file.
@@ -223,8 +255,11 @@ impl Error {
         if !fields.is_empty() {
             message.push_str(&format!(" ({})", fields.join(", ")));
         }
-        let fill_in =
-            |(place, page): &_| format!("Put your own value in {place}. You find it at {page}\n");
+        let fill_in = |(place, page): &(Place, String)| {
+            let renaming = place.file().and_then(renaming);
+            let fill_in = || format!("Put your own value in {place}. You find it at {page}");
+            renaming.unwrap_or_else(fill_in) + "\n"
+        };
         let help = files.iter().map(fill_in).collect::<String>() + TRY_IT;
         Self::new(ErrorKind::Config, message, help)
             .with(|error| error.needs_new_tokens = !fields.is_empty())
@@ -288,7 +323,7 @@ pub(super) const HELD: &str =
     "Another program has it open, and does not share it. Close that program, and run this again.";
 const TRY_IT: &str = "To try it without an account, in the project's folder: cargo sandbox cargo run -p get_workspace";
 const API_URL: &str = "https://api.us1.alteryxcloud.com (or eu1, au1: your region)";
-const BOTH_TOKENS: &str = "It must look like {\"access_token\": \"…\", \"refresh_token\": \"…\"}, both in straight quotation marks.";
+const BOTH_TOKENS: &str = "It must look like {\"access_token\": \"…\", \"refresh_token\": \"…\"}, both in straight double quotation marks.";
 const PASTE_WHOLE: &str = "Paste the access token again, whole: it begins with eyJ and is about a thousand characters long.";
 const NOT_OF_A_SANDBOX: &str = "Nothing was sent. Tokens of Alteryx Cloud do not go to this machine, and those of a sandbox do \
      not leave it. Name the folder of the right files with --dir or AAC_DIR.";
@@ -297,13 +332,19 @@ const NOT_OF_A_SANDBOX: &str = "Nothing was sent. Tokens of Alteryx Cloud do not
 const CONTENT: &str = "{content}";
 
 fn content(place: &Place) -> String {
-    let file = place.file().and_then(Path::file_name).unwrap_or_default();
-    match &*file.to_string_lossy() {
+    const TOKENS: &str = "with both tokens: {\"access_token\": \"…\", \"refresh_token\": \"…\"}";
+    let Some(path) = place.file() else { return format!("It must be a secret {TOKENS}.") };
+    match &*path.file_name().unwrap_or_default().to_string_lossy() {
         "aac_url.txt" => format!("It must be a text file with {API_URL} on a single line."),
-        "creds.json" => "It must be a text file with both tokens: {\"access_token\": \"…\", \"refresh_token\": \"…\"}, \
-             created in User Preferences > OAuth 2.0 API Tokens."
-            .to_owned(),
-        _ => "It must be a text file with the Client ID of your API project on a single line.".to_owned(),
+        "creds.json" => format!(
+            "It must be a text file {TOKENS}, created in User Preferences > OAuth 2.0 API Tokens."
+        ),
+        "client_id.txt" | "api_project_id.txt" => {
+            "It must be a text file with the Client ID of your API project on a single line."
+                .to_owned()
+        }
+        // Beside creds.json.
+        _ => Unfit::new(Flaw::NotAFile, Err(io::ErrorKind::Other.into())).help(path),
     }
 }
 
@@ -327,6 +368,55 @@ fn finish(place: &Place) -> String {
     format!(
         "It may hold the only copy of your tokens, so it is left as it is.\nIf you need them{how}.\n{otherwise}"
     )
+}
+
+/// How to give one of the three files its name, if a file beside it differs in case, punctuation and endings
+/// alone: Notepad adds a second ending, which Explorer hides.
+fn renaming(path: &Path) -> Option<String> {
+    let key = |name: &str| {
+        let name = name.to_lowercase();
+        let mut parts = name.split('.');
+        let stem: String = parts.next()?.chars().filter(|it| it.is_alphanumeric()).collect();
+        parts.all(|ending| ["txt", "json"].contains(&ending)).then_some(stem)
+    };
+    const NEWER: &str = "api_project_id.txt";
+    let own = path.file_name()?.to_str()?;
+    let wanted = [key(own)?, key(if own == "client_id.txt" { NEWER } else { own })?];
+    let beside = fs::read_dir(path.parent()?).ok()?;
+    let names = beside.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let is_meant = |name: &String| {
+        ![own, NEWER].contains(&&**name)
+            && key(name).is_some_and(|key| wanted.contains(&key))
+            && path.with_file_name(name).is_file()
+    };
+    let name = names.filter(is_meant).min()?;
+    let (from, to) = (quoted(&path.with_file_name(&name)), quoted(path));
+    Some(format!("{name} is beside it. Rename it: {MOVE_COMMAND} {from} {to}"))
+}
+
+const NAME_IT: &str =
+    "Name the folder that holds aac_url.txt, client_id.txt and creds.json with --dir or AAC_DIR.";
+
+/// What a shell or an editor has left in the name of a folder.
+fn raw_name(name: &str) -> Option<String> {
+    let is_hidden = |character| {
+        matches!(
+            character,
+            '\u{A0}' | '\u{AD}' | '\u{200B}'..='\u{200D}' | '\u{202F}' | '\u{2060}' | '\u{FEFF}'
+        )
+    };
+    Some(match name {
+        _ if name.contains('"') => "The name has a quotation mark in it. In cmd: set AAC_DIR=C:\\folder, without quotation marks, or --dir \"C:\\folder\", without a \\ at the end.".to_owned(),
+        _ if unquoted(name).is_some() => "The name has quotation marks in it. In cmd, and in files of variables (.env), write it without them.".to_owned(),
+        _ if name.starts_with('~') => "No shell has put your folder in the place of the ~: it does so only at the beginning of a word without quotation marks. Write the whole path, or $HOME for the ~.".to_owned(),
+        _ if name.contains('$') || name.matches('%').count() > 1 => "The name has a variable in it that no shell has replaced: $HOME is one of bash, %USERPROFILE% of cmd, $env:USERPROFILE of PowerShell, and within single quotation marks none is replaced. Write the whole path.".to_owned(),
+        _ if name.ends_with(['\r', '\n']) => "The name ends with a line break, as in a file with the line ends of Windows. Save that file with line ends of Unix (dos2unix).".to_owned(),
+        _ if name.trim() != name => "The name begins or ends with a blank. In cmd: set \"AAC_DIR=C:\\folder\" && …, with the quotation marks there.".to_owned(),
+        _ => {
+            let stray = stray(name, |character| !is_hidden(character))?;
+            format!("In the name, {stray}. Write the name again.")
+        }
+    })
 }
 
 fn add(field: &str) -> String {

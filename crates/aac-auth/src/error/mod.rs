@@ -394,7 +394,8 @@ mod tests {
         // have taken effect, the exit code.
         for (error, expected) in [
             (Error::no_creds(Path::new("")), (Config, false, false, false, 1)),
-            (Error::no_folder(Path::new("")), (Config, false, false, false, 1)),
+            (Error::no_current_folder(&refused()), (Config, false, false, false, 1)),
+            (Error::no_folder(Path::new(""), &refused()), (Config, false, false, false, 1)),
             (Error::not_a_folder(Path::new("")), (Config, false, false, false, 1)),
             (Error::placeholders(&[], &[]), (Config, false, false, false, 1)),
             (Error::placeholders(&[], &["access_token"]), (Config, true, false, false, 1)),

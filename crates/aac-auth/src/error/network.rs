@@ -21,6 +21,8 @@ pub(crate) enum NetworkError {
     Certificate(String),
     /// The system's certificate store is empty.
     NoRoots,
+    /// The environment names no certificates to trust; the text says what it names instead.
+    WrongRoots(String),
     /// The proxy could not be used.
     Proxy(String),
     /// The proxy could not be reached; the text names it.
@@ -36,7 +38,14 @@ pub(crate) enum NetworkError {
 impl NetworkError {
     /// Whether another try would fail the same way.
     pub(crate) fn is_lasting(&self) -> bool {
-        matches!(self, Self::Certificate(_) | Self::NoRoots | Self::Proxy(_) | Self::LargeHead(_))
+        matches!(
+            self,
+            Self::Certificate(_)
+                | Self::NoRoots
+                | Self::WrongRoots(_)
+                | Self::Proxy(_)
+                | Self::LargeHead(_)
+        )
     }
 
     /// Whether part of the request may have reached the server.
@@ -59,6 +68,11 @@ impl NetworkError {
             Self::NoRoots => (
                 "this system has no certificates to trust".to_owned(),
                 "Install the package ca-certificates, or name a file of certificates: SSL_CERT_FILE=/path/to/ca.pem.",
+            ),
+            Self::WrongRoots(what) => (
+                format!("there are no certificates to trust: {what}"),
+                "Name a PEM file in SSL_CERT_FILE (-----BEGIN CERTIFICATE-----), or unset it, and SSL_CERT_DIR: \
+                 then the certificates of the system are trusted, of the package ca-certificates.",
             ),
             Self::Proxy(what) | Self::ProxyUnreachable(what) => (
                 format!("the proxy could not be used: {what}"),

@@ -129,7 +129,7 @@ impl Error {
             format!("the refresh token in {creds} is refused{} (POST {url})", after_colon(&message)),
             match (lost, make_new(page, creds)) {
                 (Some(what), new) => format!("It was sent before, and the response was lost: {what}.\n{new}"),
-                (None, new) => format!("It was used before, revoked or disabled, or it has expired.\n{new}"),
+                (None, new) => format!("It was used before, revoked or disabled, or it has expired. If you have just pasted it, it may not be whole.\n{new}"),
             },
             cause: Cause::TokensRefused { message, was_lost: lost.is_some() },
             needs_new_tokens: true, exit_code: 4;

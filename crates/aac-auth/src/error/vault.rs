@@ -97,6 +97,9 @@ impl VaultProblem {
             NetworkError::Certificate(_) | NetworkError::NoRoots => {
                 "Name the certificate of your vault's CA: VAULT_CACERT=/path/to/ca.pem."
             }
+            NetworkError::WrongRoots(_) => {
+                "Correct that, or name the certificate of your vault's CA: VAULT_CACERT=/path/to/ca.pem."
+            }
             _ => "Check VAULT_ADDR and the network, and run this again.",
         };
         let message = format!("the vault cannot be reached: {reason}");

@@ -2,11 +2,11 @@
 //! system's certificates, and errors that say how far a request got.
 
 use crate::error::NetworkError;
+use crate::http::certificate::{self, UNKNOWN_ISSUER};
 use crate::http::connection::{self, Progress, SLACK};
 use crate::http::proxy::Proxies;
 use crate::loopback::is_loopback;
 use crate::platform;
-use rustls::CertificateError;
 use std::time::Duration;
 use std::{error, io};
 use ureq::config::AutoHeaderValue;
@@ -35,6 +35,8 @@ pub(crate) struct Limits {
 pub(crate) struct Transport {
     agent: Agent,
     proxies: Proxies,
+    /// Whether the system's certificates are trusted.
+    trusts_system: bool,
 }
 
 impl Transport {
@@ -44,6 +46,7 @@ impl Transport {
 
     /// One that trusts these certificates.
     pub(crate) fn with_roots(user_agent: &str, roots: RootCerts) -> Self {
+        let trusts_system = matches!(roots, RootCerts::PlatformVerifier);
         let tls = TlsConfig::builder().root_certs(roots).build();
         let config = Agent::config_builder()
             .http_status_as_error(false)
@@ -60,7 +63,7 @@ impl Transport {
             .proxy(None)
             .tls_config(tls)
             .build();
-        Self { agent: connection::agent(config), proxies: Proxies::find() }
+        Self { agent: connection::agent(config), proxies: Proxies::find(), trusts_system }
     }
 
     /// Sends a request and waits for the headers of the response, whatever its status.
@@ -94,7 +97,8 @@ impl Transport {
         // A server may close an idle connection just as a request goes out on it. Then nobody knows
         // whether the request was carried out, and an unsafe one cannot be sent again.
         let request = if is_safe { request } else { request.max_idle_age(Duration::ZERO) };
-        self.agent.run(request.build()).map_err(|error| match (network_error(&error), by_way_of) {
+        let run = self.agent.run(request.build());
+        run.map_err(|error| match (self.blamed(network_error(&error)), by_way_of) {
             (NetworkError::Lookup(what), Some((false, proxy)))
             | (NetworkError::Connect(what), Some((_, proxy))) => {
                 NetworkError::ProxyUnreachable(format!("{proxy}: {what}"))
@@ -105,6 +109,16 @@ impl Transport {
             (NetworkError::Broken(what), _) => NetworkError::Connect(what),
             (reason, _) => reason,
         })
+    }
+
+    /// The reason, or the one behind it: what the environment names in the place of the system's certificates.
+    fn blamed(&self, reason: NetworkError) -> NetworkError {
+        let is_of_roots = match &reason {
+            NetworkError::Certificate(what) => what == UNKNOWN_ISSUER,
+            reason => *reason == NetworkError::NoRoots,
+        };
+        let wrong = (is_of_roots && self.trusts_system).then(certificate::wrong_roots).flatten();
+        wrong.map_or(reason, NetworkError::WrongRoots)
     }
 }
 
@@ -170,28 +184,13 @@ pub(crate) fn io_network_error(error: &io::Error) -> NetworkError {
 
 fn tls_network_error(error: &rustls::Error) -> NetworkError {
     match error {
-        // rustls shows a cause of the platform's as code.
-        rustls::Error::InvalidCertificate(CertificateError::Other(cause)) => {
-            NetworkError::Certificate(cause.to_string())
+        rustls::Error::InvalidCertificate(reason) => {
+            NetworkError::Certificate(certificate::problem(reason))
         }
-        rustls::Error::InvalidCertificate(reason) => NetworkError::Certificate(reason.to_string()),
         // The wording of rustls-platform-verifier; rustls has no kind for it.
         rustls::Error::General(text) if text.contains("No CA certificates") => {
             NetworkError::NoRoots
         }
         other => NetworkError::Broken(format!("TLS: {other}")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_system_tells_of_a_certificate_in_its_own_words() {
-        let cause = rustls::OtherError(std::sync::Arc::new(io::Error::other("no chain of trust")));
-        let error = rustls::Error::InvalidCertificate(CertificateError::Other(cause));
-        let expected = NetworkError::Certificate("no chain of trust".to_owned());
-        assert_eq!(tls_network_error(&error), expected);
     }
 }

@@ -50,6 +50,9 @@ pub(crate) const OWNERS_COUNT: bool = cfg!(unix);
 /// Whether `HTTPS_PROXY` and `Https_Proxy` are the same variable.
 pub(crate) const VARIABLES_IGNORE_CASE: bool = cfg!(windows);
 
+/// Whether the system's certificates are those that `SSL_CERT_FILE` or `SSL_CERT_DIR` names, if one is set.
+pub(crate) const READS_SSL_CERT_FILE: bool = cfg!(all(unix, not(target_vendor = "apple")));
+
 /// The proxy settings of the system, as they are written there.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SystemProxy {

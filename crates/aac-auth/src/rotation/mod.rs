@@ -34,6 +34,7 @@ mod walk;
 
 use crate::config::settings::Settings;
 use crate::error::notices::Notices;
+use crate::error::place::Place;
 use crate::error::{Error, FileProblem, Result};
 use crate::http::transport::Transport;
 use crate::platform::{self, quoted};
@@ -63,6 +64,8 @@ pub(crate) struct Rotation {
     turns: Turns,
     /// Whether it has been said that other users can read creds.json.
     has_told_of_others: AtomicBool,
+    /// Whether it has been said that a token seems not to be whole.
+    has_told_of_cut: AtomicBool,
     user_agent: String,
     /// Where creds.json names a secret in one.
     vault: OnceLock<Vault>,
@@ -97,6 +100,7 @@ impl Rotation {
             holds_signals,
             turns: Turns::default(),
             has_told_of_others: AtomicBool::new(false),
+            has_told_of_cut: AtomicBool::new(false),
             user_agent: user_agent.to_owned(),
             vault: OnceLock::new(),
             remembered: Mutex::default(),
@@ -112,11 +116,14 @@ impl Rotation {
     pub(crate) fn token(&self, transport: &Transport) -> Result<Fresh> {
         let Settings { creds, hosts, .. } = &self.settings;
         let unusable = match Credentials::read_settled(creds, hosts) {
-            Ok(credentials) if credentials.is_fresh() => {
-                self.tell_of_others();
-                return Ok(Fresh::old(credentials));
+            Ok(credentials) => {
+                self.tell_of_cut(&credentials, &creds.into());
+                if credentials.is_fresh() {
+                    self.tell_of_others();
+                    return Ok(Fresh::old(credentials));
+                }
+                None
             }
-            Ok(_) => None,
             Err(FileProblem::InVault(path)) => {
                 return self.token_in_vault(&path, transport);
             }
@@ -135,13 +142,16 @@ impl Rotation {
         }
         let home = Home::Vault(Box::new(self.vault_store(path)?));
         let unusable = match home.read() {
-            Ok(credentials) if credentials.is_fresh() => {
-                let until = Instant::now() + credentials.fresh_for();
-                let token = credentials.access_token.clone();
-                *self.remembered() = Some((path.to_owned(), token, until));
-                return Ok(Fresh::old(credentials));
+            Ok(credentials) => {
+                self.tell_of_cut(&credentials, &home.place());
+                if credentials.is_fresh() {
+                    let until = Instant::now() + credentials.fresh_for();
+                    let token = credentials.access_token.clone();
+                    *self.remembered() = Some((path.to_owned(), token, until));
+                    return Ok(Fresh::old(credentials));
+                }
+                None
             }
-            Ok(_) => None,
             Err(unusable) => Some(unusable),
         };
         may_renew(unusable, &home)?;
@@ -249,6 +259,17 @@ impl Rotation {
                 Ok(Fresh::old(credentials))
             }
             _ => Err(error),
+        }
+    }
+
+    /// Says once that a token seems not to have been pasted whole. The server has the last word.
+    pub(crate) fn tell_of_cut(&self, credentials: &Credentials, place: &Place) {
+        if let Some((field, why)) = credentials.cut()
+            && !self.has_told_of_cut.swap(true, Ordering::Relaxed)
+        {
+            self.notices.warn(format_args!(
+                "\"{field}\" in {place} was probably not pasted whole: {why}. Paste it again"
+            ));
         }
     }
 

@@ -160,6 +160,24 @@ impl Claims {
     }
 }
 
+/// What shows that a JWT was not pasted whole, if anything does. The signature of RSA is as long as its key (RFC
+/// 7518 §3.3, §3.5): 2048, 3072 or 4096 bits.
+pub(crate) fn sign_of_a_cut(token: &str) -> Option<String> {
+    const ALGORITHMS: [&str; 6] = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"];
+    Claims::of(token)?;
+    let (header, rest) = token.split_once('.')?;
+    let header = BASE64URL.decode(header).ok();
+    let header = header.and_then(|header| serde_json::from_slice::<Value>(&header).ok());
+    let Some(header) = header else { return Some("its beginning cannot be read".to_owned()) };
+    let algorithm = header.get("alg")?.as_str()?;
+    let algorithm = ALGORITHMS.into_iter().find(|known| *known == algorithm)?;
+    let (_, signature) = rest.rsplit_once('.')?;
+    let length = signature.trim_end_matches('=').len();
+    (![342, 512, 683].contains(&length)).then(|| {
+        format!("its signature ({algorithm}) has {length} characters, not 342, 512 or 683")
+    })
+}
+
 /// A moment on the local clock, in milliseconds since the epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct LocalTime(pub(crate) i64);
@@ -250,6 +268,36 @@ mod tests {
             assert_ne!(own, of(other), "{other:?}");
         }
         assert_eq!(of(["i", "c", "s", ""]), None, "it does not say whose it is");
+    }
+
+    #[test]
+    fn a_token_that_was_cut_is_told_by_its_signature() {
+        let signed = |header: &str, length| {
+            let encode = |text| BASE64URL.encode(text).replace('=', "");
+            format!("{}.{}.{}", encode(header), encode("{}"), "x".repeat(length))
+        };
+        let of = |algorithm: &str| format!("{{\"kid\":\"1\",\"alg\":\"{algorithm}\"}}");
+        for algorithm in ["RS256", "RS384", "RS512", "PS256"] {
+            for length in [342, 512, 683] {
+                let whole = signed(&of(algorithm), length);
+                assert_eq!(sign_of_a_cut(&whole), None, "{algorithm} {length}");
+                assert_eq!(sign_of_a_cut(&(whole + "==")), None, "it may be padded");
+            }
+            for length in [0, 1, 86, 341, 343, 511, 513, 682, 684] {
+                let words = format!(
+                    "its signature ({algorithm}) has {length} characters, not 342, 512 or 683"
+                );
+                assert_eq!(sign_of_a_cut(&signed(&of(algorithm), length)), Some(words));
+            }
+        }
+        // Another algorithm has other lengths, and what is no JWT has none.
+        for token in
+            [signed(&of("ES256"), 86), signed("{}", 86), signed(&of(""), 0), "a.b.c".into()]
+        {
+            assert_eq!(sign_of_a_cut(&token), None, "{token}");
+        }
+        let behead = &signed(&of("RS256"), 342)[1..];
+        assert_eq!(sign_of_a_cut(behead).as_deref(), Some("its beginning cannot be read"));
     }
 
     #[test]

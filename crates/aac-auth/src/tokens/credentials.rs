@@ -1,10 +1,11 @@
 //! creds.json: the validated pair of tokens, and the document that contains them.
 
-use crate::config::settings::{Hosts, Issuer, is_placeholder};
+use crate::config::settings::{Hosts, Issuer, has_placeholder, is_placeholder};
 use crate::config::text;
 use crate::error::FileProblem;
+use crate::error::display::{name_of, stray};
 use crate::platform;
-use crate::tokens::claims::{Arrival, Claims, LocalTime};
+use crate::tokens::claims::{Arrival, Claims, LocalTime, sign_of_a_cut};
 use crate::tokens::journal_format::{Found, LARGEST};
 use crate::tokens::secret::{AccessToken, Digest, RefreshToken, redact};
 use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
@@ -105,6 +106,14 @@ impl Credentials {
             claims,
             bytes,
         })
+    }
+
+    /// What of a pair that someone has pasted seems not to be whole: the field, and why.
+    pub(crate) fn cut(&self) -> Option<(&'static str, String)> {
+        let is_pasted = self.arrival.is_none_or(|arrival| self.claims.iat != Some(arrival.iat));
+        let tokens = [(ACCESS, self.access_token.expose()), (REFRESH, self.refresh_token.expose())];
+        let cut = |(field, token)| Some((field, sign_of_a_cut(token)?));
+        tokens.into_iter().filter(|_| is_pasted).find_map(cut)
     }
 
     /// Whether the access token is good enough for a call without a refresh.
@@ -301,18 +310,30 @@ impl Document {
 
     /// A token that someone may have pasted, without the surrounding whitespace that this leaves.
     fn token(&self, field: &'static str) -> Result<&str, FileProblem> {
-        let token = self.text(field)?.trim();
-        // A refresh token may have any visible ASCII character and spaces (RFC 6749 §A.17). An access
-        // token goes into a header (RFC 6750 §2.1), and has no spaces.
-        let is_clean = match field {
-            REFRESH => token.bytes().all(|byte| (b' '..=b'~').contains(&byte)),
-            _ => token.bytes().all(|byte| byte.is_ascii_graphic()),
+        let text = self.text(field)?;
+        let token = text.trim();
+        if has_placeholder(token) {
+            return Err(FileProblem::placeholder_left(field));
+        }
+        let is_quoted = ['"', '\'', '`']
+            .iter()
+            .any(|mark| token.strip_prefix(*mark).is_some_and(|rest| rest.ends_with(*mark)));
+        let belongs = |character: char| match field {
+            // A refresh token may have any visible ASCII character and spaces (RFC 6749 §A.17).
+            REFRESH if is_quoted => character.is_ascii_alphanumeric(),
+            REFRESH if token.starts_with("Bearer ") => character.is_ascii_graphic(),
+            REFRESH => (' '..='~').contains(&character),
+            // An access token goes into a header, and has no spaces and quotation marks (RFC 6750 §2.1).
+            _ => character.is_ascii_alphanumeric() || "-._~+/=".contains(character),
         };
         let what = match token.contains(['\n', '\r']) {
             true => "a line break",
             false => "spaces or invalid characters",
         };
-        is_clean.then_some(token).ok_or_else(|| FileProblem::token_unclean(field, what))
+        match stray(text, belongs) {
+            Some(stray) => Err(FileProblem::token_unclean(field, what, &stray)),
+            None => Ok(token),
+        }
     }
 
     fn placeholders(&self) -> Vec<&'static str> {
@@ -365,9 +386,40 @@ fn not_json(text: &str, error: &serde_json::Error) -> FileProblem {
     }
     let (line, column, reason) = (error.line(), error.column(), error.to_string());
     let reason = reason.split(" at line ").next().unwrap_or_default();
-    match text.contains(['\u{201C}', '\u{201D}', '\u{201E}']) {
-        true => FileProblem::curly_quotes(line, column, reason),
-        false => FileProblem::not_json(line, column, reason),
+    // What the parser did not expect.
+    let at = text.split_inclusive('\n').nth(line - 1).unwrap_or_default();
+    let at = at.char_indices().take_while(|(index, _)| *index < column).last();
+    let reason = match (reason, at.map(|(_, character)| character)) {
+        _ if !text.trim_start().starts_with('{') => "it does not begin with {".to_owned(),
+        ("EOF while parsing a string", _) => "the last quotation mark is missing".to_owned(),
+        (reason, _) if reason.starts_with("EOF") => "the } at its end is missing".to_owned(),
+        (_, Some('\'')) => "there are single quotation marks (')".to_owned(),
+        (_, Some('#' | '/')) => "there is a comment, which JSON does not have".to_owned(),
+        (_, Some(character)) if !character.is_ascii() => {
+            format!("there is {}", name_of(character))
+        }
+        ("expected `,` or `}`", Some('"')) => "the comma before that is missing".to_owned(),
+        ("expected `,` or `}`", _) => "a quotation mark or a comma is missing".to_owned(),
+        ("expected `:`", _) => "a quotation mark or a colon is missing".to_owned(),
+        ("key must be a string" | "expected value" | "expected ident", Some(character))
+            if character.is_alphanumeric() =>
+        {
+            "the quotation mark before that is missing".to_owned()
+        }
+        ("key must be a string" | "expected value", _) => {
+            "a text in quotation marks is missing".to_owned()
+        }
+        ("trailing comma", _) => "there is a comma before the }".to_owned(),
+        ("trailing characters", _) => "there is something behind the last }".to_owned(),
+        ("invalid escape", _) => "there is a \\ in a text".to_owned(),
+        (reason, _) if reason.starts_with("control character") => {
+            "there is a tab or another control character in a text".to_owned()
+        }
+        (reason, _) => reason.to_owned(),
+    };
+    match text.contains(['“', '”', '„', '‟', '‘', '’', '‚', '«', '»']) {
+        true => FileProblem::curly_quotes(line, column, &reason),
+        false => FileProblem::not_json(line, column, &reason),
     }
 }
 

@@ -17,12 +17,14 @@ use std::env;
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
+use std::ops::RangeBounds;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
 
 use aac_sandbox::{Fault, FaultKind, Options, Sandbox, VaultOptions};
 use clap::error::ErrorKind;
-use clap::{CommandFactory as _, FromArgMatches as _, Parser, value_parser};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 
 use crate::folder::Folder;
 use crate::platform::Signals;
@@ -32,7 +34,8 @@ use crate::platform::Signals;
 #[command(version)]
 struct Cli {
     /// Port to listen on [default: any free port]
-    #[arg(long, default_value_t = 0, hide_default_value = true)]
+    #[arg(long, default_value_t = 0, hide_default_value = true,
+        value_parser = number(0_u16.., "a number up to 65535, such as 8080"))]
     port: u16,
 
     /// Folder for the files [default: temporary]
@@ -41,31 +44,32 @@ struct Cli {
 
     /// Lifetime of access tokens
     #[arg(long, value_name = "SECS", default_value_t = 300,
-        value_parser = value_parser!(i64).range(1..=86_400))]
+        value_parser = number(1_i64..=86_400, "a number of seconds from 1 to 86400, such as 300"))]
     token_lifetime: i64,
 
     /// Grace period for spent refresh tokens
     #[arg(long, value_name = "SECS", default_value_t = 0, hide_default_value = true,
-        value_parser = value_parser!(u64).range(..=86_400))]
+        value_parser = number(0_u64..=86_400, "a number of seconds up to 86400, such as 60"))]
     grace: u64,
 
     /// Number of people in the workspace
-    #[arg(long, value_name = "N", default_value_t = 3)]
+    #[arg(long, value_name = "N", default_value_t = 3,
+        value_parser = number(0_usize.., "a number of people, such as 300"))]
     users: usize,
 
     /// Size of an exported package
     #[arg(long, value_name = "BYTES", default_value_t = 2000,
-        value_parser = value_parser!(u32).range(..=1 << 30))]
+        value_parser = number(0_u32..=1 << 30, "a number of bytes up to 1073741824, such as 1000000"))]
     package_size: u32,
 
     /// Time that a run of a plan or job takes
     #[arg(long, value_name = "SECS", default_value_t = 3, hide_default_value = true,
-        value_parser = value_parser!(u64).range(..=86_400))]
+        value_parser = number(0_u64..=86_400, "a number of seconds up to 86400, such as 60"))]
     run_time: u64,
 
     /// Delay before each response
     #[arg(long, value_name = "MS", default_value_t = 0, hide_default_value = true,
-        value_parser = value_parser!(u64).range(..=3_600_000))]
+        value_parser = number(0_u64..=3_600_000, "a number of milliseconds up to 3600000, such as 500"))]
     latency: u64,
 
     /// Keep the tokens in a vault, at VAULT_ADDR
@@ -85,6 +89,14 @@ struct Cli {
     /// Command to run; without one, serve until Ctrl-C
     #[arg(trailing_var_arg = true)]
     command: Vec<OsString>,
+}
+
+/// Parses a number in this range. `wanted` says what it must be, which the standard library's error does not.
+fn number<T: FromStr + PartialOrd>(
+    range: impl RangeBounds<T> + Clone,
+    wanted: &'static str,
+) -> impl Fn(&str) -> Result<T, &'static str> + Clone {
+    move |text| text.parse().ok().filter(|number| range.contains(number)).ok_or(wanted)
 }
 
 fn main() {

@@ -1,0 +1,205 @@
+//! What is wrong with a server's certificate, or with the certificates that are to be trusted, in words.
+
+use crate::platform;
+use crate::tokens::timestamp::Timestamp;
+use rustls::CertificateError;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, UnixTime};
+use std::path::Path;
+use std::{env, fs, io};
+
+pub(crate) const UNKNOWN_ISSUER: &str = "no CA that is trusted here has issued it";
+
+/// Signature algorithms that are no longer accepted: their object identifiers, in DER, and their names.
+const WEAK: [(&[u8], &str); 4] = [
+    (&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x05], "SHA-1"),
+    (&[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x01], "SHA-1"),
+    (&[0x2a, 0x86, 0x48, 0xce, 0x38, 0x04, 0x03], "SHA-1"),
+    (&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x04], "MD5"),
+];
+
+/// Why a certificate is not trusted. rustls shows most of it as code, and times in seconds.
+pub(crate) fn problem(error: &CertificateError) -> String {
+    use CertificateError as E;
+    let at = |time: &UnixTime| {
+        let time = i64::try_from(time.as_secs()).ok().and_then(Timestamp::of);
+        time.map_or_else(|| "an unknown time".to_owned(), |time| time.to_string())
+    };
+    match error {
+        E::UnknownIssuer => UNKNOWN_ISSUER.to_owned(),
+        E::Expired => "it has expired".to_owned(),
+        E::ExpiredContext { time, not_after } => {
+            format!("it expired at {}; this machine's clock says {}", at(not_after), at(time))
+        }
+        E::NotValidYet => "it is not valid yet".to_owned(),
+        E::NotValidYetContext { time, not_before } => {
+            format!(
+                "it is valid from {} on; this machine's clock says {}",
+                at(not_before),
+                at(time)
+            )
+        }
+        E::ExpiredRevocationListContext { next_update, .. } => {
+            format!("the list of revoked certificates expired at {}", at(next_update))
+        }
+        E::NotValidForName => "it is for another host".to_owned(),
+        E::NotValidForNameContext { expected, presented } => {
+            // As rustls has them: DnsName("api.example.com").
+            let name = |name: &String| name.split('"').nth(1).unwrap_or(name).to_owned();
+            let names = presented.iter().map(name).collect::<Vec<_>>().join(", ");
+            let names = if names.is_empty() { "no host".to_owned() } else { names };
+            format!("it is for {names}, not for {}", expected.to_str())
+        }
+        E::UnsupportedSignatureAlgorithmContext { signature_algorithm_id: id, .. }
+        | E::UnsupportedSignatureAlgorithmForPublicKeyContext {
+            signature_algorithm_id: id, ..
+        } => {
+            let is = |(oid, _): &&(&[u8], _)| id.windows(oid.len()).any(|part| part == *oid);
+            match WEAK.iter().find(is) {
+                Some((_, name)) => format!(
+                    "it is signed with {name}, which is no longer safe: whoever runs the server or the network must issue a new one (SHA-256)"
+                ),
+                None => "it is signed with an algorithm that is not supported".to_owned(),
+            }
+        }
+        E::Revoked => "it was revoked".to_owned(),
+        E::BadEncoding => "it is damaged".to_owned(),
+        E::BadSignature => "its signature is wrong".to_owned(),
+        E::InvalidPurpose | E::InvalidPurposeContext { .. } => {
+            "it is not one of a server".to_owned()
+        }
+        // The platform's own.
+        E::Other(cause) => cause.to_string(),
+        other => other.to_string(),
+    }
+}
+
+/// What is wrong with the certificates that the environment names instead of the system's, if anything is.
+pub(crate) fn wrong_roots() -> Option<String> {
+    let (file, folders) = (env::var_os("SSL_CERT_FILE"), env::var_os("SSL_CERT_DIR"));
+    match (file, folders) {
+        _ if !platform::READS_SSL_CERT_FILE => None,
+        (Some(path), _) if path.is_empty() => Some("SSL_CERT_FILE is set, but empty".to_owned()),
+        (Some(path), _) => {
+            let path = Path::new(&path);
+            let what = match fs::read(path) {
+                Ok(bytes) => flaw(&bytes)?.to_owned(),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => "no such file".to_owned(),
+                Err(error) => error.to_string(),
+            };
+            Some(format!("SSL_CERT_FILE names {}: {what}", path.display()))
+        }
+        (None, Some(folders)) => {
+            let is_empty =
+                |folder| fs::read_dir(folder).map_or(true, |mut files| files.next().is_none());
+            env::split_paths(&folders)
+                .all(is_empty)
+                .then(|| format!("SSL_CERT_DIR names {}: no certificates there", folders.display()))
+        }
+        (None, None) => None,
+    }
+}
+
+/// Why this is not a file of certificates; none if it is.
+fn flaw(bytes: &[u8]) -> Option<&'static str> {
+    if CertificateDer::pem_slice_iter(bytes).any(|certificate| certificate.is_ok()) {
+        return None;
+    }
+    Some(match bytes {
+        [] => "the file is empty",
+        // A sequence, as every certificate is (RFC 5280 §4.1).
+        [0x30, ..] => {
+            "it is DER, not PEM. To convert a certificate: openssl x509 -inform der -in FILE -out ca.pem"
+        }
+        [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => "it is UTF-16, not plain text",
+        _ => "there is no certificate in it",
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustls::OtherError;
+    use rustls::pki_types::ServerName;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    #[test]
+    fn a_certificate_that_is_not_trusted_is_told_in_words() {
+        let time = |seconds| UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+        let signed = |id: &[u8]| CertificateError::UnsupportedSignatureAlgorithmContext {
+            signature_algorithm_id: id.to_vec(),
+            supported_algorithms: Vec::new(),
+        };
+        let named = |presented: &[&str]| CertificateError::NotValidForNameContext {
+            expected: ServerName::try_from("api.us1.alteryxcloud.com").unwrap(),
+            presented: presented.iter().map(ToString::to_string).collect(),
+        };
+        let cause = OtherError(Arc::new(io::Error::other("no chain of trust")));
+        // AlgorithmIdentifier's content: sha1WithRSAEncryption and NULL, ecdsa-with-SHA1, id-Ed448.
+        let (rsa, ecdsa, other) = (
+            b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x05\x05\x00",
+            b"\x06\x07\x2a\x86\x48\xce\x3d\x04\x01",
+            b"\x06\x03\x2b\x65\x71",
+        );
+        for (error, words) in [
+            (CertificateError::UnknownIssuer, UNKNOWN_ISSUER),
+            (
+                CertificateError::ExpiredContext {
+                    time: time(1_772_323_200),
+                    not_after: time(951_782_400),
+                },
+                "it expired at 2000-02-29T00:00:00Z; this machine's clock says 2026-03-01T00:00:00Z",
+            ),
+            (
+                CertificateError::NotValidYetContext {
+                    time: time(0),
+                    not_before: time(1_738_778_729),
+                },
+                "it is valid from 2025-02-05T18:05:29Z on; this machine's clock says 1970-01-01T00:00:00Z",
+            ),
+            (
+                CertificateError::ExpiredRevocationListContext {
+                    time: time(1),
+                    next_update: time(0),
+                },
+                "the list of revoked certificates expired at 1970-01-01T00:00:00Z",
+            ),
+            (
+                named(&["DnsName(\"a.example\")", "DnsName(\"*.b.example\")"]),
+                "it is for a.example, *.b.example, not for api.us1.alteryxcloud.com",
+            ),
+            (named(&[]), "it is for no host, not for api.us1.alteryxcloud.com"),
+            (signed(rsa), "it is signed with SHA-1, which is no longer safe"),
+            (signed(ecdsa), "it is signed with SHA-1, which is no longer safe"),
+            (signed(other), "it is signed with an algorithm that is not supported"),
+            (CertificateError::BadSignature, "its signature is wrong"),
+            (CertificateError::Other(cause), "no chain of trust"),
+        ] {
+            let said = problem(&error);
+            assert!(said.starts_with(words), "{said}");
+            assert!(!said.contains(['{', '[']), "no code: {said}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_holds_no_certificate_is_told() {
+        let pem = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
+        for (bytes, words) in [
+            (&b""[..], Some("the file is empty")),
+            (b"\x30\x82\x01\x02", Some("it is DER, not PEM")),
+            (b"\xFF\xFE-\0-\0", Some("it is UTF-16")),
+            (
+                b"-----BEGIN PRIVATE KEY-----\nMAA=\n-----END PRIVATE KEY-----\n",
+                Some("there is no certificate in it"),
+            ),
+            (&pem.as_bytes()[..30], Some("there is no certificate in it")),
+            (pem.as_bytes(), None),
+            (format!("a comment\n{pem}").as_bytes(), None),
+        ] {
+            let said = flaw(bytes);
+            assert_eq!(said.is_some(), words.is_some(), "{bytes:?}");
+            assert!(said.unwrap_or_default().starts_with(words.unwrap_or_default()), "{said:?}");
+        }
+    }
+}
