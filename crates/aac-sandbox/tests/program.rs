@@ -41,8 +41,13 @@ fn the_exit_status_is_that_of_the_command_or_a_shells() {
             2,
             "--fault run:fail never happens, because api:500xall always does",
         ),
-        (&["--token-lifetime", "0"], 2, "1..=86400"),
-        (&["--port", "65536"], 2, "--port"),
+        (&["--token-lifetime", "0"], 2, "a number of seconds from 1 to 86400, such as 300"),
+        (&["--port", "65536"], 2, "for '--port <PORT>': a number up to 65535, such as 8080"),
+        (&["--users", "abc"], 2, "for '--users <N>': a number of people, such as 300"),
+        (&["--grace", "1m"], 2, "a number of seconds up to 86400, such as 60"),
+        (&["--run-time", ""], 2, "a number of seconds up to 86400, such as 60"),
+        (&["--latency", "0.5"], 2, "a number of milliseconds up to 3600000, such as 500"),
+        (&["--package-size", "1k"], 2, "a number of bytes up to 1073741824, such as 1000000"),
         (&["--list-faults", PROGRAM], 2, "--list-faults"),
     ] {
         let output = run(arguments);

@@ -372,7 +372,6 @@ mod tests {
             ("/v4?x=1", "https://eu1.alteryxcloud.com"),
             ("/svc-workflow/api/v1/workflows", "https://eu1.alteryxcloud.com"),
             ("/v40/x", "https://api.eu1.alteryxcloud.com"),
-            ("/", "https://api.eu1.alteryxcloud.com"),
         ] {
             assert_eq!(hosts.url(path).unwrap(), format!("{host}{path}"));
             assert_eq!(hosts.url(&path[1..]).unwrap(), format!("{host}{path}"));
@@ -380,6 +379,30 @@ mod tests {
         let local = Hosts::parse("http://127.0.0.1:8080").unwrap();
         assert_eq!(local.url("/v4/x").unwrap(), "http://127.0.0.1:8080/v4/x");
         assert_eq!(local.url("HTTP://127.0.0.1:8080/x?y").unwrap(), "http://127.0.0.1:8080/x?y");
+    }
+
+    #[test]
+    fn a_path_that_cannot_be_sent_is_told_with_what_can() {
+        let hosts = Hosts::parse("https://api.eu1.alteryxcloud.com/").unwrap();
+        for (path, words) in [
+            ("", "is empty: name one such as /iam/v1/workspaces/current"),
+            ("%20", "is empty"),
+            ("?limit=3", "is empty"),
+            ("/x#y", "has a # in it, which must be written %23"),
+            ("/x?a=b\\c", "has a \\ in it, which must be written %5C"),
+            (
+                "https://api.eu1.alteryxcloud.com/x?a=\\",
+                "has a \\ in it, which must be written %5C",
+            ),
+            ("iam\\v1", "is not a path such as /iam/v1/workspaces/current: write / for \\"),
+            ("/x\ny", "a line break (U+000A): leave it out, or write %0A"),
+            ("/x\r", "a line break (U+000D): leave it out, or write %0D"),
+            ("/x?a=\t", "a tab (U+0009): leave it out, or write %09"),
+            ("/x\u{7f}", "a control character (U+007F): leave it out, or write %7F"),
+        ] {
+            let error = hosts.url(path).unwrap_err();
+            assert!(error.contains(words), "{path:?}: {error}");
+        }
     }
 
     #[test]

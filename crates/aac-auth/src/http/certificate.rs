@@ -26,7 +26,8 @@ pub(crate) fn problem(error: &CertificateError) -> String {
         time.map_or_else(|| "an unknown time".to_owned(), |time| time.to_string())
     };
     match error {
-        E::UnknownIssuer => UNKNOWN_ISSUER.to_owned(),
+        // One that is trusted may have the same name, and another key.
+        E::UnknownIssuer | E::BadSignature => UNKNOWN_ISSUER.to_owned(),
         E::Expired => "it has expired".to_owned(),
         E::ExpiredContext { time, not_after } => {
             format!("it expired at {}; this machine's clock says {}", at(not_after), at(time))
@@ -64,7 +65,6 @@ pub(crate) fn problem(error: &CertificateError) -> String {
         }
         E::Revoked => "it was revoked".to_owned(),
         E::BadEncoding => "it is damaged".to_owned(),
-        E::BadSignature => "its signature is wrong".to_owned(),
         E::InvalidPurpose | E::InvalidPurposeContext { .. } => {
             "it is not one of a server".to_owned()
         }
@@ -173,7 +173,7 @@ mod tests {
             (signed(rsa), "it is signed with SHA-1, which is no longer safe"),
             (signed(ecdsa), "it is signed with SHA-1, which is no longer safe"),
             (signed(other), "it is signed with an algorithm that is not supported"),
-            (CertificateError::BadSignature, "its signature is wrong"),
+            (CertificateError::BadSignature, UNKNOWN_ISSUER),
             (CertificateError::Other(cause), "no chain of trust"),
         ] {
             let said = problem(&error);

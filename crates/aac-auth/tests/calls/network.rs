@@ -2,6 +2,7 @@
 
 use aac_sandbox::{Options, Sandbox};
 use acceptance::{Case, Run};
+use base64::Engine;
 use std::fs;
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -55,6 +56,50 @@ fn an_unknown_ca_is_told_and_spends_nothing() {
         );
         run.assert_fails(1, &["no certificates to trust", "ca-certificates", "SSL_CERT_FILE"]);
     }
+}
+
+#[test]
+fn a_file_of_certificates_that_is_none_is_told() {
+    if !acceptance::can_trust_a_file() {
+        return;
+    }
+    let case = Case::expired(tls());
+    let pem = case.sandbox.ca_pem();
+    let (empty, der, utf16) = (case.path("empty.pem"), case.path("ca.der"), case.path("utf16.pem"));
+    fs::write(&empty, "").unwrap();
+    let base64: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
+    fs::write(&der, base64::prelude::BASE64_STANDARD.decode(base64).unwrap()).unwrap();
+    let units = format!("\u{FEFF}{pem}");
+    fs::write(&utf16, units.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>()).unwrap();
+    // Beside a folder of others, or alone.
+    let others = tempfile::tempdir().unwrap();
+    fs::copy(ca_file(&Case::fresh(tls())), others.path().join("other.pem")).unwrap();
+    for (path, words) in [
+        (case.path("no-such.pem"), "no-such.pem: no such file"),
+        (empty, "empty.pem: the file is empty"),
+        (der, "ca.der: it is DER, not PEM. To convert a certificate: openssl x509"),
+        (utf16, "utf16.pem: it is UTF-16"),
+        (case.folder.path().to_owned(), "directory"),
+        (PathBuf::new(), "SSL_CERT_FILE is set, but empty"),
+    ] {
+        for folders in [None, Some(others.path())] {
+            let mut command = case.command();
+            command.env("SSL_CERT_FILE", &path);
+            command.envs(folders.map(|folder| ("SSL_CERT_DIR", folder)));
+            let run = Run::of(&mut command);
+            run.assert_fails(1, &["there are no certificates to trust: SSL_CERT_FILE", words]);
+            run.assert_fails(1, &["or unset it", "your tokens are unchanged"]);
+        }
+    }
+    let run = Run::of(case.command().env("SSL_CERT_DIR", case.path("none")));
+    run.assert_fails(1, &["none: no certificates there", "unset it, and SSL_CERT_DIR"]);
+    // One that only is another's is told as such.
+    let run = Run::of(case.command().env("SSL_CERT_DIR", others.path()));
+    run.assert_fails(
+        1,
+        &["no CA that is trusted here has issued it", "If your company inspects TLS"],
+    );
+    assert!(case.sandbox.is_live(&case.refresh_token()));
 }
 
 /// A proxy that knows one server, whatever host it is asked for.

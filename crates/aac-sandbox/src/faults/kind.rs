@@ -201,7 +201,7 @@ impl FaultKind {
             | Self::Hidden(number)
             | Self::Deleted(number)
             | Self::AppliedLater(number) => {
-                *number = value.parse().map_err(|_| "VALUE must be a number")?;
+                *number = value.parse().map_err(|_| "VALUE must be a number, such as 2")?;
             }
             Self::Redirect(url) if is_word(value) => value.clone_into(url),
             Self::Status(status) if is_word(value) => value.clone_into(status),

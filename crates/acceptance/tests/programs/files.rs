@@ -2,8 +2,8 @@
 
 use crate::{NONE, fresh};
 use aac_auth::{Client, ConnectionOptions};
-use aac_sandbox::Options;
-use acceptance::{Case, PLACEHOLDERS, Run, command, names};
+use aac_sandbox::{Options, Tokens};
+use acceptance::{Case, PLACEHOLDERS, Run, command, creds_with, names};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL;
 use serde_json::{Value, json};
@@ -159,6 +159,23 @@ fn a_folder_is_found_or_asked_for() {
         .assert_fails(1, &["creds.json: it is a file", &case.folder.path().display().to_string()]);
     Run::of(command().current_dir(case.folder.path()).args(["--dir", "creds.json"]))
         .assert_fails(1, &["creds.json: it is a file", "--dir \".\"\n"]);
+    // What a shell or an editor has left in the name.
+    for (name, words) in [
+        ("~/aac", "in the place of the ~"),
+        ("$HOME/aac", "a variable in it that no shell has replaced"),
+        ("%USERPROFILE%\\aac", "a variable in it that no shell has replaced"),
+        ("'/srv/aac'", "without them"),
+        ("/srv/aac\r", "dos2unix"),
+        ("/srv/aac ", "begins or ends with a blank"),
+        ("/srv/a\u{200b}ac", "character 7 is a zero-width space (U+200B)"),
+    ] {
+        for run in [
+            Run::of(command().env("AAC_DIR", name)),
+            Run::of(command().args([&format!("--dir={name}")])),
+        ] {
+            run.assert_fails(1, &["no such folder\n", words]);
+        }
+    }
     // As cmd passes on `set AAC_DIR="C:\x"`.
     let quoted = format!("\"{}\"", case.folder.path().display());
     Run::of(command().env("AAC_DIR", quoted))
@@ -171,6 +188,123 @@ fn a_folder_is_found_or_asked_for() {
     Run::of(command().env("AAC_DIR", empty.path()).arg("--dir").arg(case.folder.path()))
         .assert_ok();
     assert_eq!(case.sandbox.counters().refreshes, 0);
+}
+
+#[test]
+#[cfg(unix)]
+fn a_current_folder_that_was_removed_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    for args in ["", " --dir .", " --dir below"] {
+        let script = format!("mkdir gone && cd gone && rmdir ../gone && exec \"$0\"{args}");
+        let mut shell = acceptance::clean("sh");
+        shell.args(["-c", &script]).arg(acceptance::get_workspace()).current_dir(&folder);
+        Run::of(&mut shell)
+            .assert_fails(1, &["the current folder was removed", "--dir or AAC_DIR"]);
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn a_folder_that_may_not_be_entered_is_told() {
+    use std::os::unix::fs::{PermissionsExt, chown};
+    use std::os::unix::process::CommandExt;
+    use std::path::Path;
+    let programs = tempfile::tempdir().unwrap();
+    acceptance::copy_program(programs.path());
+    let case = fresh();
+    let below = case.path("below");
+    fs::create_dir(&below).unwrap();
+    // Root may enter any folder, so this is done as nobody.
+    let is_root = chown(&below, Some(65534), None).is_ok();
+    let mode = |path: &Path, mode| {
+        fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+    };
+    let run = |folder: &Path, script: &str| {
+        let mut shell = acceptance::clean("sh");
+        shell.args(["-c", script]).arg(programs.path().join("get_workspace")).current_dir(folder);
+        if is_root {
+            shell.uid(65534).gid(65534);
+        }
+        Run::of(&mut shell)
+    };
+    mode(programs.path(), 0o755);
+    mode(case.folder.path(), 0o755);
+    mode(&below, 0o600);
+    let words = ["below: permission denied", "permission to enter it"];
+    let named = format!("exec \"$0\" --dir {}", below.display());
+    run(programs.path(), &named).assert_fails(1, &words);
+    mode(&below, 0o700);
+    fs::rename(case.creds(), case.path("elsewhere")).unwrap();
+    run(&below, "chmod 000 . && exec \"$0\"").assert_fails(1, &words);
+}
+
+#[test]
+fn a_file_whose_name_is_not_quite_right_is_to_be_renamed() {
+    let case = fresh();
+    for (file, names) in [
+        ("aac_url.txt", "aac_url.txt.txt, AAC_URL.txt, aac-url.txt, aac_url"),
+        (
+            "client_id.txt",
+            "client_id.txt.txt, Client_ID.txt, client id.TXT, API_Project_ID.txt.txt",
+        ),
+        ("creds.json", "creds.json.txt, Creds.json, creds.JSON.txt, creds.txt"),
+    ] {
+        for name in names.split(", ") {
+            fs::rename(case.path(file), case.path(name)).unwrap();
+            // Some systems take both names for one.
+            if !case.path(file).exists() {
+                let words = [&format!("{file}: no such file"), name, "is beside it. Rename it: "];
+                said(&case).assert_fails(1, &words);
+                if file == "creds.json" {
+                    let run = Run::of(command().current_dir(case.folder.path()));
+                    run.assert_fails(1, &["no creds.json in", name, "Rename it: "]);
+                }
+            }
+            fs::rename(case.path(name), case.path(file)).unwrap();
+        }
+        // What is another file.
+        let good = fs::read(case.path(file)).unwrap();
+        fs::remove_file(case.path(file)).unwrap();
+        fs::write(case.path("creds.json.bak"), &good).unwrap();
+        fs::write(case.path("creds.json.old.txt"), &good).unwrap();
+        fs::write(case.path("api_project_id.txt"), "Your api project id here").unwrap();
+        fs::create_dir(case.path(&format!("{file}.txt"))).unwrap();
+        let run = said(&case);
+        run.assert_fails(1, &["no such file", "must be a text file"]);
+        fs::remove_dir(case.path(&format!("{file}.txt"))).unwrap();
+        fs::write(case.path(file), good).unwrap();
+    }
+    // The repository has placeholders under the right names.
+    for (file, text) in [
+        ("client_id.txt", "Your client id here"),
+        (
+            "creds.json",
+            r#"{"access_token":"Your access token here","refresh_token":"Your refresh token here"}"#,
+        ),
+    ] {
+        let name = format!("{file}.txt");
+        fs::rename(case.path(file), case.path(&name)).unwrap();
+        fs::write(case.path(file), text).unwrap();
+        said(&case).assert_fails(1, &["placeholder", &format!("{name} is beside it. Rename it: ")]);
+        fs::rename(case.path(&name), case.path(file)).unwrap();
+    }
+    case.run(NONE).assert_ok();
+}
+
+#[test]
+fn files_beside_creds_json_that_are_none_get_their_own_advice() {
+    for name in ["creds.json.rotation", "creds.json.rotation.old"] {
+        let case = Case::expired(Options::default());
+        // Without it, what is set aside is needed.
+        fs::remove_file(case.creds()).unwrap();
+        fs::write(case.path(name), vec![0; 1024 * 1024 + 1]).unwrap();
+        let run = case.run(NONE);
+        run.assert_fails(1, &[&format!("{name}: larger than 1 MiB"), "Move it away: "]);
+        assert!(!run.stderr.contains("Client ID"), "{}", run.stderr);
+        fs::remove_file(case.path(name)).unwrap();
+        fs::create_dir(case.path(name)).unwrap();
+        case.run(NONE).assert_fails(1, &[&format!("{name}: it is not a file"), "Move it away: "]);
+    }
 }
 
 #[test]
@@ -245,7 +379,8 @@ fn files_that_are_none() {
         run.assert_fails(1, &[&format!("{name}: no such file"), "must be a text file"]);
         assert_eq!(run.stderr, said(&case).stderr, "the program says the same");
         fs::create_dir(case.path(name)).unwrap();
-        said(&case).assert_fails(1, &[&format!("{name}: not a file")]);
+        let words = [&format!("{name}: not a file, but a folder"), "Docker", "remove the folder"];
+        said(&case).assert_fails(1, &words);
         fs::remove_dir(case.path(name)).unwrap();
         fs::write(case.path(name), good).unwrap();
     }
@@ -324,6 +459,29 @@ fn aac_url_txt() {
         ),
         ("more than one line", api, "https://api.us1.alteryxcloud.com\nhttps://example.com"),
         (
+            "quotation marks around the address",
+            put,
+            "\"https://api.us1.alteryxcloud.com\", 'api.us1.alteryxcloud.com', \
+             “https://us1.alteryxcloud.com/”, <https://api.us1.alteryxcloud.com>, \
+             \"https://api.us1.alteryxcloud.com",
+        ),
+        (
+            "the placeholder is still there, beside the address",
+            api,
+            "Your URL herehttps://api.us1.alteryxcloud.com, \
+             https://api.us1.alteryxcloud.com Your URL here",
+        ),
+        (
+            "not a URL: character 33 is a zero-width space (U+200B)",
+            api,
+            "https://api.us1.alteryxcloud.com\u{200b}",
+        ),
+        (
+            "not a URL: character 12 is a soft hyphen (U+00AD)",
+            api,
+            "https://api\u{ad}.us1.alteryxcloud.com",
+        ),
+        (
             "not a URL",
             api,
             "Your URL here, https://, https://api us1, https://api.us1.alteryxcloud.com\\, \
@@ -345,9 +503,19 @@ fn client_id_txt() {
     for (content, words) in [
         ("Your client id here", &["placeholder", PROJECT_PAGE, SANDBOX][..]),
         ("two words", &["spaces inside the ID", "Client ID of your API project"]),
-        ("one\r\ntwo", &["spaces inside the ID"]),
-        ("abc\u{7}def", &["invalid characters in the ID"]),
-        ("abcdéf", &["invalid characters in the ID"]),
+        ("one\r\ntwo", &["spaces inside the ID: it is on more than one line"]),
+        ("two words", &["spaces inside the ID: character 4 is a space (U+0020)"]),
+        ("two\u{a0}words", &["spaces inside the ID: character 4 is a no-break space (U+00A0)"]),
+        ("abc\u{7}def", &["invalid characters in the ID: character 4 is a control character"]),
+        ("abcdéf", &["invalid characters in the ID: character 5 is"]),
+        ("abc\u{ad}def", &["invalid characters in the ID: character 4 is a soft hyphen (U+00AD)"]),
+        ("abcdef\u{200b}", &["character 7 is a zero-width space (U+200B)"]),
+        ("\"AbCdEfGh12345678\"", &["quotation marks around the ID"]),
+        ("'AbCdEfGh12345678'", &["quotation marks around the ID"]),
+        ("“AbCdEfGh12345678”", &["quotation marks around the ID"]),
+        ("AbCdEfGh12345678'", &["quotation marks around the ID"]),
+        ("Your client id hereAbCdEfGh12345678", &["the placeholder is still there"]),
+        ("AbCdEfGh12345678 Your client id here", &["the placeholder is still there"]),
         ("af1b5321-afe0-48c2-966a-c77d74e98085", &["OAuth client ID", PROJECT_PAGE]),
         ("AF1B5321-AFE0-48C2-966A-C77D74E98085", &["OAuth client ID"]),
         ("abc", &["8 to 128 letters and digits"]),
@@ -429,9 +597,43 @@ fn creds_json() {
             format!("{{“access_token”: “{access}”}}"),
             "not JSON, line 1, column 2 | curly quotes | plain text editor",
         ),
-        (format!("{{\"access_token\": \"{access}\","), "not JSON"),
-        (format!("{{\"access_token\": \"{access}\"}} trailing"), "not JSON"),
-        (format!("export TOKEN={access}"), "not JSON"),
+        (format!("{{\"access_token\": \"{access}\","), "not JSON | the } at its end is missing"),
+        (
+            format!("{{\"access_token\": \"{access}\", \"refresh_token\": \"{refresh}\"\n"),
+            "not JSON, line 2 | the } at its end is missing | double quotation marks",
+        ),
+        (
+            format!("{{\"access_token\": \"{access}\", \"refresh_token\": \"{refresh}"),
+            "the last quotation mark is missing",
+        ),
+        (
+            format!("{{\"access_token\": \"{access}, \"refresh_token\": \"{refresh}\"}}"),
+            "a quotation mark or a comma is missing",
+        ),
+        (format!("{{\"access_token\": {access}\"}}"), "the quotation mark before that is missing"),
+        (format!("{{access_token\": \"{access}\"}}"), "the quotation mark before that is missing"),
+        (format!("{{\"access_token: \"{access}\"}}"), "a quotation mark or a colon is missing"),
+        (
+            format!("{{\n\"access_token\": \"{access}\"\n\"refresh_token\": \"{refresh}\"\n}}"),
+            "not JSON, line 3, column 1: the comma before that is missing",
+        ),
+        (
+            format!("{{\"access_token\": \"{access}\", \"refresh_token\": \"{refresh}\",}}"),
+            "there is a comma before the }",
+        ),
+        (
+            format!("{{'access_token': '{access}', 'refresh_token': '{refresh}'}}"),
+            "not JSON, line 1, column 2: there are single quotation marks (') | double quotation",
+        ),
+        (format!("{{\"access_token\": '{access}'}}"), "there are single quotation marks (')"),
+        (format!("{{‘access_token’: ‘{access}’}}"), "curly quotes"),
+        (
+            format!("{{\u{a0}\"access_token\": \"{access}\"}}"),
+            "column 2: there is a no-break space (U+00A0)",
+        ),
+        (format!("{{\"access_token\": \"{access}\"}} trailing"), "something behind the last }"),
+        (format!("export TOKEN={access}"), "not JSON | it does not begin with {"),
+        (format!("\"access_token\": \"{access}\"}}"), "not JSON | it does not begin with {"),
         (format!("{{\"access_token\":{}", "[".repeat(300_000)), "not JSON"),
         (
             on_lines(&(access.replacen('.', ".\n", 2) + "\"")),
@@ -453,6 +655,31 @@ fn creds_json() {
         (pair(access, "  "), "\"refresh_token\" is empty"),
         (pair(&format!("Bearer {access}"), refresh), "token\" has spaces | without \"Bearer\""),
         (pair(access, &refresh.replacen('.', ".\r\n", 1)), "has a line break | one long line"),
+        (
+            pair(&format!("{}\u{ad}{}", &access[..99], &access[99..]), refresh),
+            "\"access_token\" has | character 100 is a soft hyphen (U+00AD)",
+        ),
+        (
+            pair(access, &format!(" {}\u{200b}{}", &refresh[..9], &refresh[9..])),
+            "\"refresh_token\" has | character 11 is a zero-width space (U+200B)",
+        ),
+        (
+            pair(access, &format!("{}\u{a0}{}", &refresh[..9], &refresh[9..])),
+            "\"refresh_token\" has | character 10 is a no-break space (U+00A0)",
+        ),
+        (pair(&format!("“{access}”"), refresh), "character 1 is a quotation mark (U+201C)"),
+        (pair(&format!("'{access}'"), refresh), "character 1 is a quotation mark (U+0027)"),
+        (pair(access, &format!("\"{refresh}\"")), "character 1 is a quotation mark (U+0022)"),
+        (pair(access, &format!("Bearer {refresh}")), "character 7 is a space (U+0020)"),
+        (
+            pair(&format!("{here}{access}"), refresh),
+            "\"access_token\" still has the placeholder inside | in the place of all",
+        ),
+        (
+            pair(access, &format!("{there} {refresh}")),
+            "\"refresh_token\" still has the placeholder",
+        ),
+        (pair(access, &format!("{refresh}{there}")), "\"refresh_token\" still has the placeholder"),
         (pair(access, &format!("{refresh}\u{7f}")), "_token\" has spaces or invalid characters"),
         (pair(access, &format!("{refresh}é")), "\"refresh_token\" has spaces or invalid"),
         (pair(refresh, access), "swapped | Swap them"),
@@ -484,6 +711,44 @@ fn creds_json() {
     }
     // The same folder with its own tokens works, so it was the content that was refused.
     case.run(NONE).assert_ok();
+}
+
+#[test]
+fn a_token_that_was_not_pasted_whole_is_told() {
+    let cut = |token: &str| token[..token.len() - 42].to_owned();
+    let warning = |field| {
+        format!(
+            "warning: \"{field}\" in {{}} was probably not pasted whole: its signature (RS256) has \
+             300 characters, not 342, 512 or 683. Paste it again\n"
+        )
+    };
+    for field in ["access_token", "refresh_token"] {
+        let case = fresh();
+        let Tokens { mut access_token, mut refresh_token } = case.tokens.clone();
+        let token = if field == "access_token" { &mut access_token } else { &mut refresh_token };
+        *token = cut(token);
+        fs::write(case.creds(), creds_with(&Tokens { access_token, refresh_token })).unwrap();
+        let words = warning(field).replace("{}", &case.creds().display().to_string());
+        for program in ["token_status", "access_token"] {
+            let run = Run::of(&mut case.program(program));
+            assert_eq!(
+                (run.code, run.stderr.matches(&words).count()),
+                (Some(0), 1),
+                "{}",
+                run.stderr
+            );
+        }
+    }
+    // The server has the last word, and what it sends is whole.
+    let case = Case::expired(Options::default());
+    let Tokens { access_token, refresh_token } = case.tokens.clone();
+    let tokens = Tokens { access_token, refresh_token: cut(&refresh_token) };
+    fs::write(case.creds(), creds_with(&tokens)).unwrap();
+    case.run(NONE).assert_fails(4, &["was probably not pasted whole", "it may not be whole"]);
+    let tokens = Tokens { refresh_token, access_token: cut(&tokens.access_token) };
+    fs::write(case.creds(), creds_with(&tokens)).unwrap();
+    assert!(case.run(NONE).stderr.contains("was probably not pasted whole"));
+    assert_eq!(case.run(NONE).stderr, "");
 }
 
 const CLOUD: &str = "https://pingauth.alteryxcloud.com/as";

@@ -135,7 +135,8 @@ fn a_wrong_command_line_ends_with_2_and_says_what_is_wrong() {
     let case = users(4);
     for (flags, words) in [
         ("--format xml", "jsonl"),
-        ("--limit 0", "--limit"),
+        ("--limit 0", "for '--limit <N>': a number of users, such as 100"),
+        ("--limit 5k", "for '--limit <N>': a number of users, such as 100"),
         ("--page-size 0", "--page-size"),
         ("--workspace 01JKBMKPZ94N0GG5F8N9HY2FJA", "not the gid"),
         ("--format json --bom", "--format csv"),

@@ -16,7 +16,7 @@ mod token_status;
 
 use aac_sandbox::{Options, Sandbox, Tokens, VaultOptions};
 use acceptance::user::User;
-use acceptance::{Case, Run};
+use acceptance::{Case, PROGRAMS, Run};
 
 /// For no flags.
 const NONE: [&str; 0] = [];
@@ -46,6 +46,30 @@ fn call_with(case: &Case, program: &str, leads: &[(&str, String)], args: &[&str]
         run.assert_hides(&[&case.tokens.access_token, &case.tokens.refresh_token]);
     }
     run
+}
+
+#[test]
+fn a_number_that_is_none_is_told_with_an_example() {
+    let mut numbers = 0;
+    let elsewhere = tempfile::tempdir().unwrap();
+    for name in PROGRAMS {
+        let run = |args: &[&str]| {
+            Run::of(acceptance::clean(acceptance::program(name)).args(args).current_dir(&elsewhere))
+        };
+        let help = run(&["--help"]).stdout;
+        for flag in help.split_whitespace().filter(|word| word.starts_with("--")) {
+            let run = run(&[flag, "14d"]);
+            // No words of the standard library or of clap.
+            assert!(!run.stderr.contains("in string"), "{}", run.stderr);
+            if let Some((_, wanted)) = run.stderr.split_once("invalid value '14d' for ") {
+                let is_number = wanted.lines().next().unwrap().contains(" number");
+                numbers += usize::from(is_number);
+                let has_example = ["such as ", "lists both"].iter().any(|it| wanted.contains(it));
+                assert!(!is_number || has_example, "{wanted}");
+            }
+        }
+    }
+    assert!(numbers >= 20, "{numbers}");
 }
 
 /// Some that a user's variables and folders would lead astray. All tests beside a user's tokens: repository.rs.

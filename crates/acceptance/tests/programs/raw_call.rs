@@ -596,6 +596,9 @@ fn what_is_not_a_request_is_told_before_anything_is_sent() {
         ("/{workspaceId}/x\ny", "control character"),
         ("/x\u{7f}", "control character"),
         ("/x#y", "%23"),
+        ("/x?a=b\\c", "%5C"),
+        ("", "the path \"\" is empty: name one such as /iam"),
+        (" ", "is empty"),
         ("C:/Program Files/Git/v4/people", "Git Bash"),
     ] {
         call(&case, &[path]).assert_says(2, &[words]);
