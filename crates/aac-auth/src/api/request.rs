@@ -280,7 +280,7 @@ impl Request<'_> {
                 "the URL is too long: {length} characters, at most {LONGEST_URL} can be sent"
             )));
         }
-        url.parse().map_err(|_| refused("has a control character in it"))
+        url.parse().map_err(|_| refused("cannot be sent"))
     }
 
     pub(super) fn is_upload(&self) -> bool {

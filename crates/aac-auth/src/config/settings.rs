@@ -293,7 +293,7 @@ impl Hosts {
         } else if first.to_ascii_lowercase().ends_with(&format!(".{DOMAIN}")) {
             "begins with a host: leave it out"
         } else if before_query.contains(['{', '}']) {
-            "has braces in it: {workspaceId} alone is filled in"
+            "has braces in it: {workspaceId} alone is filled in, others must be written %7B and %7D"
         } else {
             let on_platform = ["v4", "svc-workflow"].contains(&first);
             let host = if on_platform { &self.platform } else { &self.api };

@@ -19,6 +19,8 @@ pub(crate) enum NetworkError {
     Connect(String),
     /// The server's certificate is not trusted.
     Certificate(String),
+    /// The server's certificate is of no use, whatever is trusted.
+    BadCertificate(String),
     /// The system's certificate store is empty.
     NoRoots,
     /// The environment names no certificates to trust; the text says what it names instead.
@@ -41,6 +43,7 @@ impl NetworkError {
         matches!(
             self,
             Self::Certificate(_)
+                | Self::BadCertificate(_)
                 | Self::NoRoots
                 | Self::WrongRoots(_)
                 | Self::Proxy(_)
@@ -64,6 +67,11 @@ impl NetworkError {
                 format!("the server's certificate is not trusted: {what}"),
                 "If your company inspects TLS, its CA must be in this system's certificate store; \
                  on Linux, SSL_CERT_FILE=/path/to/ca.pem names it for one run. Also check the system clock.",
+            ),
+            Self::BadCertificate(what) => (
+                format!("the server's certificate is not trusted: {what}"),
+                "Ask whoever runs the server for a new one, or whoever runs your network, if it inspects TLS. \
+                 Also check the address and the system clock.",
             ),
             Self::NoRoots => (
                 "this system has no certificates to trust".to_owned(),

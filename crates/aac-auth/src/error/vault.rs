@@ -97,6 +97,9 @@ impl VaultProblem {
             NetworkError::Certificate(_) | NetworkError::NoRoots => {
                 "Name the certificate of your vault's CA: VAULT_CACERT=/path/to/ca.pem."
             }
+            NetworkError::BadCertificate(_) => {
+                "Have a new certificate issued for the vault. Also check VAULT_ADDR and the system clock."
+            }
             NetworkError::WrongRoots(_) => {
                 "Correct that, or name the certificate of your vault's CA: VAULT_CACERT=/path/to/ca.pem."
             }

@@ -1,5 +1,6 @@
 //! What is wrong with a server's certificate, or with the certificates that are to be trusted, in words.
 
+use crate::error::NetworkError;
 use crate::platform;
 use crate::tokens::timestamp::Timestamp;
 use rustls::CertificateError;
@@ -7,8 +8,6 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use std::path::Path;
 use std::{env, fs, io};
-
-pub(crate) const UNKNOWN_ISSUER: &str = "no CA that is trusted here has issued it";
 
 /// Signature algorithms that are no longer accepted: their object identifiers, in DER, and their names.
 const WEAK: [(&[u8], &str); 4] = [
@@ -18,36 +17,46 @@ const WEAK: [(&[u8], &str); 4] = [
     (&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x04], "MD5"),
 ];
 
-/// Why a certificate is not trusted. rustls shows most of it as code, and times in seconds.
-pub(crate) fn problem(error: &CertificateError) -> String {
+/// What is wrong with the server's certificate. rustls shows most of it as code, and times in seconds.
+pub(crate) fn problem(error: &CertificateError) -> NetworkError {
     use CertificateError as E;
     let at = |time: &UnixTime| {
         let time = i64::try_from(time.as_secs()).ok().and_then(Timestamp::of);
         time.map_or_else(|| "an unknown time".to_owned(), |time| time.to_string())
     };
-    match error {
+    NetworkError::BadCertificate(match error {
         // One that is trusted may have the same name, and another key.
-        E::UnknownIssuer | E::BadSignature => UNKNOWN_ISSUER.to_owned(),
+        E::UnknownIssuer | E::BadSignature => {
+            return NetworkError::Certificate(
+                "no CA that is trusted here has issued it".to_owned(),
+            );
+        }
+        // The platform's own.
+        E::Other(cause) => return NetworkError::Certificate(cause.to_string()),
         E::Expired => "it has expired".to_owned(),
         E::ExpiredContext { time, not_after } => {
-            format!("it expired at {}; this machine's clock says {}", at(not_after), at(time))
+            format!("it expired at {}, and this machine's clock says {}", at(not_after), at(time))
         }
         E::NotValidYet => "it is not valid yet".to_owned(),
         E::NotValidYetContext { time, not_before } => {
-            format!(
-                "it is valid from {} on; this machine's clock says {}",
-                at(not_before),
-                at(time)
-            )
+            let (from, now) = (at(not_before), at(time));
+            format!("it is valid from {from} on, and this machine's clock says {now}")
         }
         E::ExpiredRevocationListContext { next_update, .. } => {
             format!("the list of revoked certificates expired at {}", at(next_update))
         }
         E::NotValidForName => "it is for another host".to_owned(),
         E::NotValidForNameContext { expected, presented } => {
-            // As rustls has them: DnsName("api.example.com").
-            let name = |name: &String| name.split('"').nth(1).unwrap_or(name).to_owned();
-            let names = presented.iter().map(name).collect::<Vec<_>>().join(", ");
+            // As rustls has them: DnsName("api.example.com"), IpAddress(127.0.0.1).
+            let kinds = ["DnsName(", "IpAddress("];
+            let name = |text: &String| {
+                kinds.iter().find_map(|kind| {
+                    text.strip_prefix(kind)?
+                        .strip_suffix(')')
+                        .map(|name| name.trim_matches('"').to_owned())
+                })
+            };
+            let names = presented.iter().filter_map(name).collect::<Vec<_>>().join(", ");
             let names = if names.is_empty() { "no host".to_owned() } else { names };
             format!("it is for {names}, not for {}", expected.to_str())
         }
@@ -57,9 +66,7 @@ pub(crate) fn problem(error: &CertificateError) -> String {
         } => {
             let is = |(oid, _): &&(&[u8], _)| id.windows(oid.len()).any(|part| part == *oid);
             match WEAK.iter().find(is) {
-                Some((_, name)) => format!(
-                    "it is signed with {name}, which is no longer safe: whoever runs the server or the network must issue a new one (SHA-256)"
-                ),
+                Some((_, name)) => format!("it is signed with {name}, which is no longer safe"),
                 None => "it is signed with an algorithm that is not supported".to_owned(),
             }
         }
@@ -68,14 +75,19 @@ pub(crate) fn problem(error: &CertificateError) -> String {
         E::InvalidPurpose | E::InvalidPurposeContext { .. } => {
             "it is not one of a server".to_owned()
         }
-        // The platform's own.
-        E::Other(cause) => cause.to_string(),
         other => other.to_string(),
-    }
+    })
+}
+
+/// The reason, or the one behind it: the environment names no certificates.
+pub(crate) fn blamed(reason: NetworkError) -> NetworkError {
+    let is_of_roots = matches!(reason, NetworkError::Certificate(_) | NetworkError::NoRoots);
+    let wrong = is_of_roots.then(wrong_roots).flatten();
+    wrong.map_or(reason, NetworkError::WrongRoots)
 }
 
 /// What is wrong with the certificates that the environment names instead of the system's, if anything is.
-pub(crate) fn wrong_roots() -> Option<String> {
+fn wrong_roots() -> Option<String> {
     let (file, folders) = (env::var_os("SSL_CERT_FILE"), env::var_os("SSL_CERT_DIR"));
     match (file, folders) {
         _ if !platform::READS_SSL_CERT_FILE => None,
@@ -142,21 +154,26 @@ mod tests {
             b"\x06\x07\x2a\x86\x48\xce\x3d\x04\x01",
             b"\x06\x03\x2b\x65\x71",
         );
-        for (error, words) in [
-            (CertificateError::UnknownIssuer, UNKNOWN_ISSUER),
+        let issuer = "no CA that is trusted here has issued it";
+        for (error, words, is_of_roots) in [
+            (CertificateError::UnknownIssuer, issuer, true),
+            (CertificateError::BadSignature, issuer, true),
+            (CertificateError::Other(cause), "no chain of trust", true),
             (
                 CertificateError::ExpiredContext {
                     time: time(1_772_323_200),
                     not_after: time(951_782_400),
                 },
-                "it expired at 2000-02-29T00:00:00Z; this machine's clock says 2026-03-01T00:00:00Z",
+                "it expired at 2000-02-29T00:00:00Z, and this machine's clock says 2026-03-01T00:00:00Z",
+                false,
             ),
             (
                 CertificateError::NotValidYetContext {
                     time: time(0),
                     not_before: time(1_738_778_729),
                 },
-                "it is valid from 2025-02-05T18:05:29Z on; this machine's clock says 1970-01-01T00:00:00Z",
+                "it is valid from 2025-02-05T18:05:29Z on, and this machine's clock says 1970-01-01T00:00:00Z",
+                false,
             ),
             (
                 CertificateError::ExpiredRevocationListContext {
@@ -164,21 +181,23 @@ mod tests {
                     next_update: time(0),
                 },
                 "the list of revoked certificates expired at 1970-01-01T00:00:00Z",
+                false,
             ),
             (
-                named(&["DnsName(\"a.example\")", "DnsName(\"*.b.example\")"]),
-                "it is for a.example, *.b.example, not for api.us1.alteryxcloud.com",
+                named(&["DnsName(\"*.b.example\")", "IpAddress(127.0.0.1)", "Unsupported(0x01)"]),
+                "it is for *.b.example, 127.0.0.1, not for api.us1.alteryxcloud.com",
+                false,
             ),
-            (named(&[]), "it is for no host, not for api.us1.alteryxcloud.com"),
-            (signed(rsa), "it is signed with SHA-1, which is no longer safe"),
-            (signed(ecdsa), "it is signed with SHA-1, which is no longer safe"),
-            (signed(other), "it is signed with an algorithm that is not supported"),
-            (CertificateError::BadSignature, UNKNOWN_ISSUER),
-            (CertificateError::Other(cause), "no chain of trust"),
+            (named(&[]), "it is for no host, not for api.us1.alteryxcloud.com", false),
+            (signed(rsa), "it is signed with SHA-1, which is no longer safe", false),
+            (signed(ecdsa), "it is signed with SHA-1, which is no longer safe", false),
+            (signed(other), "it is signed with an algorithm that is not supported", false),
         ] {
-            let said = problem(&error);
-            assert!(said.starts_with(words), "{said}");
-            assert!(!said.contains(['{', '[']), "no code: {said}");
+            let expected = match is_of_roots {
+                true => NetworkError::Certificate(words.to_owned()),
+                false => NetworkError::BadCertificate(words.to_owned()),
+            };
+            assert_eq!(problem(&error), expected);
         }
     }
 

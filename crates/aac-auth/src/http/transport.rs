@@ -2,7 +2,7 @@
 //! system's certificates, and errors that say how far a request got.
 
 use crate::error::NetworkError;
-use crate::http::certificate::{self, UNKNOWN_ISSUER};
+use crate::http::certificate;
 use crate::http::connection::{self, Progress, SLACK};
 use crate::http::proxy::Proxies;
 use crate::loopback::is_loopback;
@@ -98,7 +98,11 @@ impl Transport {
         // whether the request was carried out, and an unsafe one cannot be sent again.
         let request = if is_safe { request } else { request.max_idle_age(Duration::ZERO) };
         let run = self.agent.run(request.build());
-        run.map_err(|error| match (self.blamed(network_error(&error)), by_way_of) {
+        let reason = |error: &ureq::Error| match (network_error(error), self.trusts_system) {
+            (reason, true) => certificate::blamed(reason),
+            (reason, false) => reason,
+        };
+        run.map_err(|error| match (reason(&error), by_way_of) {
             (NetworkError::Lookup(what), Some((false, proxy)))
             | (NetworkError::Connect(what), Some((_, proxy))) => {
                 NetworkError::ProxyUnreachable(format!("{proxy}: {what}"))
@@ -109,16 +113,6 @@ impl Transport {
             (NetworkError::Broken(what), _) => NetworkError::Connect(what),
             (reason, _) => reason,
         })
-    }
-
-    /// The reason, or the one behind it: what the environment names in the place of the system's certificates.
-    fn blamed(&self, reason: NetworkError) -> NetworkError {
-        let is_of_roots = match &reason {
-            NetworkError::Certificate(what) => what == UNKNOWN_ISSUER,
-            reason => *reason == NetworkError::NoRoots,
-        };
-        let wrong = (is_of_roots && self.trusts_system).then(certificate::wrong_roots).flatten();
-        wrong.map_or(reason, NetworkError::WrongRoots)
     }
 }
 
@@ -184,9 +178,7 @@ pub(crate) fn io_network_error(error: &io::Error) -> NetworkError {
 
 fn tls_network_error(error: &rustls::Error) -> NetworkError {
     match error {
-        rustls::Error::InvalidCertificate(reason) => {
-            NetworkError::Certificate(certificate::problem(reason))
-        }
+        rustls::Error::InvalidCertificate(reason) => certificate::problem(reason),
         // The wording of rustls-platform-verifier; rustls has no kind for it.
         rustls::Error::General(text) if text.contains("No CA certificates") => {
             NetworkError::NoRoots
