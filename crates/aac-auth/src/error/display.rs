@@ -24,7 +24,7 @@ pub(crate) fn visible(text: &str, is_harmless: impl Fn(char) -> bool) -> String 
     shown
 }
 
-/// The first character that does not belong into the text, and where it is, counted from 1. People see no
+/// The first character that does not belong in the text, and where it is, counted from 1. People see no
 /// difference between many of them and the right one, or none at all.
 pub(crate) fn stray(text: &str, belongs: impl Fn(char) -> bool) -> Option<String> {
     // What surrounds it is no harm, and counts all the same: the user sees it, too.

@@ -1,6 +1,6 @@
 //! What can be wrong with one of the three files or a file beside creds.json, and what to do about it.
 
-use crate::error::display::{stray, unquoted};
+use crate::error::display::{one_line, stray, unquoted};
 use crate::error::http::after_colon;
 use crate::error::kind::ErrorKind;
 use crate::error::place::Place;
@@ -229,7 +229,8 @@ impl Error {
         /// The current folder, or that which `--dir` or `AAC_DIR` names, is none, or may not be entered.
         no_folder(folder: &Path, source: &io::Error) => Config:
             match source.kind() {
-                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => format!("{}: no such folder", folder.display()),
+                // Windows has no such names.
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::InvalidFilename => format!("{}: no such folder", folder.display()),
                 io::ErrorKind::PermissionDenied => format!("{}: permission denied", folder.display()),
                 _ => format!("{}: {source}", folder.display()),
             },
@@ -391,7 +392,8 @@ fn renaming(path: &Path) -> Option<String> {
     };
     let name = names.filter(is_meant).min()?;
     let (from, to) = (quoted(&path.with_file_name(&name)), quoted(path));
-    Some(format!("{name} is beside it. Rename it: {MOVE_COMMAND} {from} {to}"))
+    let name = one_line(&name);
+    Some(format!("There is a file called {name}. Rename it: {MOVE_COMMAND} {from} {to}"))
 }
 
 const NAME_IT: &str =
@@ -408,9 +410,9 @@ fn raw_name(name: &str) -> Option<String> {
     Some(match name {
         _ if name.contains('"') => "The name has a quotation mark in it. In cmd: set AAC_DIR=C:\\folder, without quotation marks, or --dir \"C:\\folder\", without a \\ at the end.".to_owned(),
         _ if unquoted(name).is_some() => "The name has quotation marks in it. In cmd, and in files of variables (.env), write it without them.".to_owned(),
-        _ if name.starts_with('~') => "No shell has put your folder in the place of the ~: it does so only at the beginning of a word without quotation marks. Write the whole path, or $HOME for the ~.".to_owned(),
-        _ if name.contains('$') || name.matches('%').count() > 1 => "The name has a variable in it that no shell has replaced: $HOME is one of bash, %USERPROFILE% of cmd, $env:USERPROFILE of PowerShell, and within single quotation marks none is replaced. Write the whole path.".to_owned(),
-        _ if name.ends_with(['\r', '\n']) => "The name ends with a line break, as in a file with the line ends of Windows. Save that file with line ends of Unix (dos2unix).".to_owned(),
+        _ if name.starts_with('~') => "The ~ was not replaced by your home folder: a shell does that only at the beginning of a word without quotation marks. Write the whole path, or $HOME instead of the ~.".to_owned(),
+        _ if name.contains('$') || name.matches('%').count() > 1 => "The name has a variable in it that no shell has replaced: $HOME is for bash, %USERPROFILE% for cmd, $env:USERPROFILE for PowerShell, and within single quotation marks none is replaced. Write the whole path.".to_owned(),
+        _ if name.ends_with(['\r', '\n']) => "The name ends with a line break, as in a file with Windows line ends. Save that file with Unix line ends (dos2unix).".to_owned(),
         _ if name.trim() != name => "The name begins or ends with a blank. In cmd: set \"AAC_DIR=C:\\folder\" && …, with the quotation marks there.".to_owned(),
         _ => {
             let stray = stray(name, |character| !is_hidden(character))?;

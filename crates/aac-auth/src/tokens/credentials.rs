@@ -392,28 +392,28 @@ fn not_json(text: &str, error: &serde_json::Error) -> FileProblem {
     let reason = match (reason, at.map(|(_, character)| character)) {
         _ if !text.trim_start().starts_with('{') => "it does not begin with {".to_owned(),
         ("EOF while parsing a string", _) => "the last quotation mark is missing".to_owned(),
-        (reason, _) if reason.starts_with("EOF") => "the } at its end is missing".to_owned(),
+        (reason, _) if reason.starts_with("EOF") => "the closing } is missing".to_owned(),
         (_, Some('\'')) => "there are single quotation marks (')".to_owned(),
         (_, Some('#' | '/')) => "there is a comment, which JSON does not have".to_owned(),
         (_, Some(character)) if !character.is_ascii() => {
             format!("there is {}", name_of(character))
         }
-        ("expected `,` or `}`", Some('"')) => "the comma before that is missing".to_owned(),
+        ("expected `,` or `}`", Some('"')) => "a comma is missing before this".to_owned(),
         ("expected `,` or `}`", _) => "a quotation mark or a comma is missing".to_owned(),
         ("expected `:`", _) => "a quotation mark or a colon is missing".to_owned(),
         ("key must be a string" | "expected value" | "expected ident", Some(character))
             if character.is_alphanumeric() =>
         {
-            "the quotation mark before that is missing".to_owned()
+            "a quotation mark is missing before this".to_owned()
         }
         ("key must be a string" | "expected value", _) => {
-            "a text in quotation marks is missing".to_owned()
+            "a string in quotation marks is missing".to_owned()
         }
-        ("trailing comma", _) => "there is a comma before the }".to_owned(),
-        ("trailing characters", _) => "there is something behind the last }".to_owned(),
-        ("invalid escape", _) => "there is a \\ in a text".to_owned(),
+        ("trailing comma", _) => "there is a comma too many before the }".to_owned(),
+        ("trailing characters", _) => "there is something after the closing }".to_owned(),
+        ("invalid escape", _) => "there is a \\ in a string".to_owned(),
         (reason, _) if reason.starts_with("control character") => {
-            "there is a tab or another control character in a text".to_owned()
+            "there is a tab or another control character in a string".to_owned()
         }
         (reason, _) => reason.to_owned(),
     };

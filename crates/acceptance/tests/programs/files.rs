@@ -161,7 +161,7 @@ fn a_folder_is_found_or_asked_for() {
         .assert_fails(1, &["creds.json: it is a file", "--dir \".\"\n"]);
     // What a shell or an editor has left in the name.
     for (name, words) in [
-        ("~/aac", "in the place of the ~"),
+        ("~/aac", "The ~ was not replaced"),
         ("$HOME/aac", "a variable in it that no shell has replaced"),
         ("%USERPROFILE%\\aac", "a variable in it that no shell has replaced"),
         ("'/srv/aac'", "without them"),
@@ -253,7 +253,12 @@ fn a_file_whose_name_is_not_quite_right_is_to_be_renamed() {
             fs::rename(case.path(file), case.path(name)).unwrap();
             // Some systems take both names for one.
             if !case.path(file).exists() {
-                let words = [&format!("{file}: no such file"), name, "is beside it. Rename it: "];
+                let words = [
+                    &format!("{file}: no such file"),
+                    name,
+                    "There is a file called ",
+                    ". Rename it: ",
+                ];
                 said(&case).assert_fails(1, &words);
                 if file == "creds.json" {
                     let run = Run::of(command().current_dir(case.folder.path()));
@@ -285,7 +290,8 @@ fn a_file_whose_name_is_not_quite_right_is_to_be_renamed() {
         let name = format!("{file}.txt");
         fs::rename(case.path(file), case.path(&name)).unwrap();
         fs::write(case.path(file), text).unwrap();
-        said(&case).assert_fails(1, &["placeholder", &format!("{name} is beside it. Rename it: ")]);
+        said(&case)
+            .assert_fails(1, &["placeholder", &format!("a file called {name}. Rename it: ")]);
         fs::rename(case.path(&name), case.path(file)).unwrap();
     }
     case.run(NONE).assert_ok();
@@ -597,10 +603,10 @@ fn creds_json() {
             format!("{{“access_token”: “{access}”}}"),
             "not JSON, line 1, column 2 | curly quotes | plain text editor",
         ),
-        (format!("{{\"access_token\": \"{access}\","), "not JSON | the } at its end is missing"),
+        (format!("{{\"access_token\": \"{access}\","), "not JSON | the closing } is missing"),
         (
             format!("{{\"access_token\": \"{access}\", \"refresh_token\": \"{refresh}\"\n"),
-            "not JSON, line 2 | the } at its end is missing | double quotation marks",
+            "not JSON, line 2 | the closing } is missing | double quotation marks",
         ),
         (
             format!("{{\"access_token\": \"{access}\", \"refresh_token\": \"{refresh}"),
@@ -610,16 +616,16 @@ fn creds_json() {
             format!("{{\"access_token\": \"{access}, \"refresh_token\": \"{refresh}\"}}"),
             "a quotation mark or a comma is missing",
         ),
-        (format!("{{\"access_token\": {access}\"}}"), "the quotation mark before that is missing"),
-        (format!("{{access_token\": \"{access}\"}}"), "the quotation mark before that is missing"),
+        (format!("{{\"access_token\": {access}\"}}"), "a quotation mark is missing before this"),
+        (format!("{{access_token\": \"{access}\"}}"), "a quotation mark is missing before this"),
         (format!("{{\"access_token: \"{access}\"}}"), "a quotation mark or a colon is missing"),
         (
             format!("{{\n\"access_token\": \"{access}\"\n\"refresh_token\": \"{refresh}\"\n}}"),
-            "not JSON, line 3, column 1: the comma before that is missing",
+            "not JSON, line 3, column 1: a comma is missing before this",
         ),
         (
             format!("{{\"access_token\": \"{access}\", \"refresh_token\": \"{refresh}\",}}"),
-            "there is a comma before the }",
+            "there is a comma too many before the }",
         ),
         (
             format!("{{'access_token': '{access}', 'refresh_token': '{refresh}'}}"),
@@ -631,7 +637,7 @@ fn creds_json() {
             format!("{{\u{a0}\"access_token\": \"{access}\"}}"),
             "column 2: there is a no-break space (U+00A0)",
         ),
-        (format!("{{\"access_token\": \"{access}\"}} trailing"), "something behind the last }"),
+        (format!("{{\"access_token\": \"{access}\"}} trailing"), "something after the closing }"),
         (format!("export TOKEN={access}"), "not JSON | it does not begin with {"),
         (format!("\"access_token\": \"{access}\"}}"), "not JSON | it does not begin with {"),
         (format!("{{\"access_token\":{}", "[".repeat(300_000)), "not JSON"),
