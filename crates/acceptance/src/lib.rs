@@ -466,6 +466,25 @@ pub fn have(tool: &str) -> bool {
     is_there
 }
 
+/// A command for a program, with system calls that fail as `inject` says (strace(1)); `None` where they cannot.
+#[cfg(target_os = "linux")]
+pub fn injecting(inject: &str, program: &Path) -> Option<Command> {
+    let strace = |inject: &str| {
+        let mut strace = clean("strace");
+        strace.args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("inject={inject}")]);
+        strace
+    };
+    // It may be there, and not be allowed to trace.
+    let run = strace(inject).arg("true").output();
+    if !run.as_ref().is_ok_and(|run| run.status.success()) {
+        eprintln!("skipped: strace: {run:?}");
+        return None;
+    }
+    let mut command = strace(inject);
+    command.arg(program);
+    Some(command)
+}
+
 /// Sends a signal, such as TERM.
 #[cfg(unix)]
 #[track_caller]

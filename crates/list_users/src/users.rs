@@ -4,6 +4,7 @@ use aac_auth::output::Output;
 use aac_auth::raw::RawValue;
 use aac_auth::{Error, Rows};
 use indicatif::{ProgressBar, ProgressStyle};
+use std::thread;
 use std::time::Duration;
 use std::vec;
 
@@ -55,7 +56,10 @@ pub(crate) fn print_each(
     if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
         bar.set_style(style);
     }
-    bar.enable_steady_tick(Duration::from_millis(100));
+    // indicatif panics where no thread can be started.
+    if !bar.is_hidden() && thread::Builder::new().spawn(|| ()).is_ok() {
+        bar.enable_steady_tick(Duration::from_millis(100));
+    }
     let mut count = 0;
     let result = loop {
         match users.next() {

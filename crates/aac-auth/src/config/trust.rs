@@ -68,16 +68,28 @@ fn is_trusted(owner: &FileOwner, folder: &Path) -> bool {
 
 /// The owner that a file of this user gets in the folder.
 pub(crate) fn of_a_new_file(folder: &Path) -> io::Result<FileOwner> {
+    with_a_new_file(folder, FileOwner::of_open)
+}
+
+/// Whether users can change who may use the files of this folder; true where that cannot be tried.
+pub(crate) fn takes_modes(folder: &Path) -> bool {
+    match with_a_new_file(folder, platform::takes_modes) {
+        Err(error) => error.kind() != io::ErrorKind::ReadOnlyFilesystem,
+        Ok(takes_modes) => takes_modes,
+    }
+}
+
+fn with_a_new_file<T>(folder: &Path, look: impl Fn(&File) -> io::Result<T>) -> io::Result<T> {
     if let Some(file) = platform::unnamed_file(folder) {
-        return FileOwner::of_open(&file);
+        return look(&file);
     }
     // Safe to delete if left behind, as others of such a name.
     let path = folder.join(format!("creds.json.lock.{}", random::name()));
-    let owner = platform::create_new(&path, None).and_then(|file| FileOwner::of_open(&file));
-    if owner.is_ok() {
+    let seen = platform::create_new(&path, None).and_then(|file| look(&file));
+    if seen.is_ok() {
         platform::patiently(|| fs::remove_file(&path))?;
     }
-    owner
+    seen
 }
 
 /// The flag that names the folder, and so says that its files may be used.

@@ -349,6 +349,11 @@ mod tests {
         Error::transport(method, "", reason)
     }
 
+    fn refused_by_proxy(status: u16) -> NetworkError {
+        let (proxy, target) = (text(), text());
+        NetworkError::ProxyRefusal { proxy, target, status, schemes: Vec::new() }
+    }
+
     fn bad_response(method: &str) -> Error {
         Error::bad_response(method, "", "")
     }
@@ -438,6 +443,12 @@ mod tests {
             (transport("POST", broken()), (Network, false, false, true, 1)),
             (transport("POST", NetworkError::Timeout(text())), (Network, false, false, true, 1)),
             (transport("POST", NetworkError::Connect(text())), (Network, false, true, false, 1)),
+            (transport("POST", NetworkError::NoThread(text())), (Network, false, true, false, 1)),
+            (transport("GET", NetworkError::Tls(text())), (Network, false, false, false, 1)),
+            (transport("GET", refused_by_proxy(502)), (Network, false, true, false, 1)),
+            (transport("POST", refused_by_proxy(429)), (Network, false, true, false, 1)),
+            (transport("GET", refused_by_proxy(403)), (Network, false, false, false, 1)),
+            (transport("POST", refused_by_proxy(407)), (Network, false, false, false, 1)),
             (
                 transport("GET", NetworkError::Certificate(text())),
                 (Network, false, false, false, 1),

@@ -1,6 +1,6 @@
 //! What goes wrong on the way to the API and back, and with its response.
 
-use crate::error::http::{CHECK_FIRST, is_safe};
+use crate::error::http::{CHECK_FIRST, is_safe, status_line};
 use crate::error::kind::ErrorKind;
 use crate::error::table::errors;
 use crate::error::{Cause, Details, Error};
@@ -21,14 +21,24 @@ pub(crate) enum NetworkError {
     Certificate(String),
     /// The server's certificate is of no use, whatever is trusted.
     BadCertificate(String),
-    /// The system's certificate store is empty.
-    NoRoots,
     /// The environment names no certificates to trust; the text says what it names instead.
     WrongRoots(String),
+    /// The server's certificate is none for a server; the text says what it is.
+    UnfitCertificate(&'static str),
+    /// The system's certificate store is empty.
+    NoRoots,
+    /// There is no TLS with the server; the text says why.
+    Tls(String),
+    /// The server wants a certificate of its clients, or another one; its alert. It has read no request.
+    ClientCertificate(String),
+    /// The system starts no thread for it.
+    NoThread(String),
     /// The proxy could not be used.
     Proxy(String),
-    /// The proxy could not be reached; the text names it.
+    /// The proxy could not be reached, or has closed the connection; the text names it.
     ProxyUnreachable(String),
+    /// The proxy has not connected to `target`. With 407, by which schemes it lets a client say who it is.
+    ProxyRefusal { proxy: String, target: String, status: u16, schemes: Vec<String> },
     /// A wait timed out; the text says which.
     Timeout(String),
     /// The head of the response is over a limit; the text says which.
@@ -40,15 +50,21 @@ pub(crate) enum NetworkError {
 impl NetworkError {
     /// Whether another try would fail the same way.
     pub(crate) fn is_lasting(&self) -> bool {
-        matches!(
-            self,
+        match self {
             Self::Certificate(_)
-                | Self::BadCertificate(_)
-                | Self::NoRoots
-                | Self::WrongRoots(_)
-                | Self::Proxy(_)
-                | Self::LargeHead(_)
-        )
+            | Self::BadCertificate(_)
+            | Self::UnfitCertificate(_)
+            | Self::NoRoots
+            | Self::WrongRoots(_)
+            | Self::Tls(_)
+            | Self::ClientCertificate(_)
+            | Self::Proxy(_)
+            | Self::LargeHead(_) => true,
+            Self::ProxyRefusal { status, .. } => {
+                !matches!(status, 408 | 425 | 429 | 500 | 502..=504 | 520..=524)
+            }
+            _ => false,
+        }
     }
 
     /// Whether part of the request may have reached the server.
@@ -73,6 +89,23 @@ impl NetworkError {
                 "Ask whoever runs the server for a new one, or whoever runs your network, if it inspects TLS. \
                  Also check the address and the system clock.",
             ),
+            Self::UnfitCertificate(what) => {
+                (format!("the server's certificate is {what}"), SELF_SIGNED)
+            }
+            Self::Tls(what) => (
+                format!("no secure connection could be made: {what}"),
+                "Does the server speak TLS at this address? A proxy or a firewall may be in between.",
+            ),
+            Self::ClientCertificate(alert) => (
+                format!(
+                    "the server demands a certificate of its clients, or another one (TLS alert {alert})"
+                ),
+                "A proxy or a firewall may be in between: ask whoever runs your network.",
+            ),
+            Self::NoThread(what) => (
+                format!("no thread could be started: {what}"),
+                "This user or container may start no more (ulimit -u, pids.max). Raise that limit or end other programs, and run this again.",
+            ),
             Self::NoRoots => (
                 "this system has no certificates to trust".to_owned(),
                 "Install the package ca-certificates, or name a file of certificates: SSL_CERT_FILE=/path/to/ca.pem.",
@@ -85,6 +118,39 @@ impl NetworkError {
             Self::Proxy(what) | Self::ProxyUnreachable(what) => (
                 format!("the proxy could not be used: {what}"),
                 "Check HTTPS_PROXY and ALL_PROXY (http://user:password@host:port), and NO_PROXY for hosts that need none.",
+            ),
+            Self::ProxyRefusal { proxy, target, status, schemes } => (
+                match (*status, &*schemes.join(", ")) {
+                    (407, "") => {
+                        format!("the proxy {proxy} requires a user name and password (HTTP 407)")
+                    }
+                    (407, schemes) => format!(
+                        "the proxy {proxy} requires a user name and password (HTTP 407), by {schemes}"
+                    ),
+                    (status, _) => format!(
+                        "the proxy {proxy} has made no connection to {target}: {}",
+                        status_line(status)
+                    ),
+                },
+                match *status {
+                    407 if schemes.is_empty()
+                        || schemes.iter().any(|name| name.eq_ignore_ascii_case("basic")) =>
+                    {
+                        "Put them in HTTPS_PROXY or ALL_PROXY: http://user:password@host:port, with %40 for @, %3A for : and %2F for / in them. If they are there, the proxy does not accept them."
+                    }
+                    407 => {
+                        "Of these, none is supported; Basic is. Run a local proxy that logs in to this one (cntlm, px), and name that: HTTPS_PROXY=http://127.0.0.1:3128."
+                    }
+                    _ if !self.is_lasting() => {
+                        "Run this again. If the problem persists, ask whoever runs the proxy, or name a host that needs none in NO_PROXY."
+                    }
+                    511 => {
+                        "Sign in to the network: open any web page in a browser. Then run this again."
+                    }
+                    _ => {
+                        "Ask whoever runs the proxy to let connections to this host pass, or name a host that needs no proxy in NO_PROXY."
+                    }
+                },
             ),
             Self::Timeout(what) => (
                 format!("timed out {what}"),
@@ -115,6 +181,9 @@ impl NetworkError {
             (Self::Proxy(_) | Self::ProxyUnreachable(_), help) if !proxy().servers.is_empty() => {
                 format!("{help}\nIf neither of the first two is set, the proxy is that of the system's settings.")
             }
+            (Self::UnfitCertificate(_), help) => {
+                format!("{help}\nThen trust that: SSL_CERT_FILE=cert.pem.")
+            }
             (_, help) => help.to_owned(),
         }
     }
@@ -129,6 +198,9 @@ impl fmt::Display for NetworkError {
 impl error::Error for NetworkError {}
 
 const CHECK_NETWORK: &str = "and whether you need a proxy (HTTPS_PROXY=http://host:port).";
+/// Without the first -addext, OpenSSL 3 makes CA:TRUE.
+pub(super) const SELF_SIGNED: &str = "OpenSSL makes such a one if it is told nothing else. Whoever runs the server makes a right one so, and names HOST in it:\n\
+     openssl req -x509 -newkey rsa:2048 -nodes -days 365 -keyout key.pem -out cert.pem -subj /CN=HOST -addext basicConstraints=critical,CA:FALSE -addext subjectAltName=DNS:HOST";
 const SCRIPT: &str = "\nThe system's settings choose the proxy by a script (PAC), which is not supported: name the proxy in HTTPS_PROXY.";
 
 /// A limit of what is held in memory of a response.

@@ -3,6 +3,7 @@
 use crate::error::display::one_line;
 use crate::error::http::{after_colon, status_line};
 use crate::error::kind::ErrorKind;
+use crate::error::network::SELF_SIGNED;
 use crate::error::place::Place;
 use crate::error::table::{Problem, errors, problems};
 use crate::error::{Error, NetworkError};
@@ -30,8 +31,15 @@ impl VaultProblem {
             "VAULT_ADDR is not set",
             "Set VAULT_ADDR (or BAO_ADDR) to the address of your vault: https://host:8200.";
         not_a_url(variable: &str) => Lasting:
-            "{variable} is not the URL of a host",
-            format!("Set {variable} to the address of your vault and nothing else: https://host:8200.");
+            "{variable} is not the URL of a vault",
+            format!("Set {variable} to the address of your vault and nothing else, without /v1 and /ui: https://host:8200.");
+        unix_socket(variable: &str) => Lasting:
+            "{variable} names a unix socket, which is not supported",
+            format!("Have the agent listen on this machine over TCP as well, and name that: {variable}=http://127.0.0.1:8100.");
+        /// It would be obeyed by the vault's own command line.
+        unsupported(variable: &str, instead: &str) => Lasting:
+            "{variable} is set, which is not supported",
+            format!("{instead}, and unset {variable}.");
         /// Only loopback addresses may use plain http.
         not_https(variable: &str) => Lasting:
             "{variable} is not https",
@@ -46,13 +54,32 @@ impl VaultProblem {
         no_token() => Lasting:
             "there is no token for the vault",
             "Set VAULT_TOKEN (or BAO_TOKEN), or log in: bao login, vault login.";
+        token_unreadable(place: &str, what: &str) => Lasting:
+            "the vault's token in {place} cannot be used: {what}",
+            "Give yourself permission to read that file, or move it away and log in again (bao login, vault login). VAULT_TOKEN goes before it.";
         token_unclean(place: &str) => Lasting:
             "the vault's token in {place} has spaces or invalid characters",
             "Copy the vault's token again: one line, without spaces.";
         /// The file that the variable names holds none.
         no_certificates(variable: &str, what: &str) => Lasting:
             "{variable}: {what}",
-            format!("Set {variable} to a PEM file with the certificate of your vault's CA.");
+            match variable.rsplit('_').next() {
+                Some("CAPATH") => format!("Set {variable} to a folder of PEM files with the certificate of your vault's CA."),
+                Some("BYTES") => format!("Set {variable} to the text of a PEM file with the certificate of your vault's CA; VAULT_CACERT names the file itself."),
+                _ => format!("Set {variable} to a PEM file with the certificate of your vault's CA."),
+            };
+        /// The file that the variable names holds no certificate of this client's.
+        no_own_certificate(variable: &str, what: &str) => Lasting:
+            "{variable}: {what}",
+            format!("Set {variable} to a PEM file with the certificate that the vault is to know you by.");
+        /// The file that the variable names holds no key of use.
+        no_key(variable: &str, what: &str) => Lasting:
+            "{variable}: {what}",
+            format!("Set {variable} to a PEM file with the key of your certificate, not encrypted (openssl pkey -in KEY -out PLAIN).");
+        /// Only one of the two is set.
+        half_a_certificate(variable: &str) => Lasting:
+            "{variable} is set without its counterpart",
+            "Set both VAULT_CLIENT_CERT and VAULT_CLIENT_KEY, or neither.";
         not_a_data_path() => Lasting:
             "not the path of a secret's data",
             "Put the path of the API in creds.json, with data/ behind the name of the engine: {\"vault\": \"secret/data/aac\"} is bao kv put secret/aac. Yours is \"{path}\".";
@@ -95,19 +122,46 @@ impl VaultProblem {
     pub(crate) fn network(reason: &NetworkError) -> Self {
         let help = match reason {
             NetworkError::Certificate(_) | NetworkError::NoRoots => {
-                "Name the certificate of your vault's CA: VAULT_CACERT=/path/to/ca.pem."
+                "Name the certificate of your vault's CA: VAULT_CACERT=/path/to/ca.pem.".to_owned()
             }
             NetworkError::BadCertificate(_) => {
-                "Have a new certificate issued for the vault. Also check VAULT_ADDR and the system clock."
+                "Have a new certificate issued for the vault. Also check VAULT_ADDR and the system clock.".to_owned()
             }
             NetworkError::WrongRoots(_) => {
-                "Correct that, or name the certificate of your vault's CA: VAULT_CACERT=/path/to/ca.pem."
+                "Correct that, or name the certificate of your vault's CA: VAULT_CACERT=/path/to/ca.pem.".to_owned()
             }
-            _ => "Check VAULT_ADDR and the network, and run this again.",
+            NetworkError::UnfitCertificate(_) => {
+                format!("{SELF_SIGNED}\nThen name that: VAULT_CACERT=cert.pem.")
+            }
+            NetworkError::Tls(_) | NetworkError::ClientCertificate(_) => {
+                "Does VAULT_ADDR name the vault? If the vault knows its clients by certificates, name yours and its key: VAULT_CLIENT_CERT=cert.pem, VAULT_CLIENT_KEY=key.pem.".to_owned()
+            }
+            NetworkError::Timeout(_) | NetworkError::Broken(_) => {
+                "Check VAULT_ADDR, the network and the proxy (HTTPS_PROXY, NO_PROXY), and run this again.".to_owned()
+            }
+            NetworkError::Lookup(_) | NetworkError::Connect(_) => {
+                let check = reason.help_for("", "VAULT_ADDR, ");
+                format!("{check}\nIf the vault needs no proxy, name its host in NO_PROXY.")
+            }
+            reason => reason.help_for("", ""),
         };
         let message = format!("the vault cannot be reached: {reason}");
-        let problem = Problem { message, help: help.to_owned() };
+        let problem = Problem { message, help };
         if reason.is_lasting() { Self::Lasting(problem) } else { Self::Passing(problem) }
+    }
+
+    /// The same where a node of the cluster has named this leader. It may be gone, and another about to be
+    /// elected.
+    pub(crate) fn at_leader(self, leader: &str) -> Self {
+        let named = |Problem { message, help }| Problem {
+            message: format!("{message} (the leader, {leader})"),
+            help,
+        };
+        match self {
+            Self::Passing(problem) => Self::RedirectToLeader(named(problem)),
+            Self::Lasting(problem) => Self::Lasting(named(problem)),
+            problem => problem,
+        }
     }
 
     /// Another status, and the vault's message.
@@ -115,7 +169,7 @@ impl VaultProblem {
         let message = status_line(status) + &after_colon(message);
         let help = match status {
             300..=399 => {
-                "Redirects are not followed, so that the vault's token goes nowhere else. Set VAULT_ADDR to the address that it leads to, or to that of the cluster. If the vault has lost its leader, run this again when it has one."
+                "Only the redirect of a node to its leader is followed, once and by https, so that the vault's token goes nowhere else. Set VAULT_ADDR to the address that it leads to, or to that of the cluster. If the vault has lost its leader, run this again when it has one."
             }
             404 => {
                 "Does creds.json name the right engine (yours is \"{path}\"), and VAULT_NAMESPACE the right namespace?"

@@ -32,7 +32,18 @@ pub(crate) fn problem(error: &CertificateError) -> NetworkError {
             );
         }
         // The platform's own.
-        E::Other(cause) => return NetworkError::Certificate(cause.to_string()),
+        E::Other(cause) => {
+            return match &*cause.to_string() {
+                // As webpki calls it.
+                "CaUsedAsEndEntity" => NetworkError::UnfitCertificate(
+                    "that of an authority (CA:TRUE), not of a server",
+                ),
+                "UnsupportedCertVersion" => {
+                    NetworkError::UnfitCertificate("of X.509 version 1, which knows no hosts")
+                }
+                cause => NetworkError::Certificate(cause.to_owned()),
+            };
+        }
         E::Expired => "it has expired".to_owned(),
         E::ExpiredContext { time, not_after } => {
             format!("it expired at {}, and this machine's clock says {}", at(not_after), at(time))

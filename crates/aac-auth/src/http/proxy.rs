@@ -3,7 +3,10 @@
 use crate::error::NetworkError;
 use crate::loopback::is_loopback;
 use crate::platform::{self, SystemProxy};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use std::borrow::Cow;
 use std::env;
+use std::net::IpAddr;
 use ureq::Proxy;
 use ureq::http::Uri;
 
@@ -26,7 +29,8 @@ impl Proxies {
             Some((name, value)) => {
                 // The value may contain a password.
                 let unusable = |_| format!("{name} is not a proxy URL such as http://host:port");
-                let proxy = Proxy::new(&value).map(Some).map_err(unusable);
+                let proxy = Proxy::new(&with_plain_credentials(&value));
+                let proxy = proxy.map(Some).map_err(unusable);
                 Self { proxy, no_proxy, exempt: String::new() }
             }
         }
@@ -65,6 +69,24 @@ fn variable(name: &str) -> Option<(String, String)> {
     });
     // The lower-case name goes first.
     set.max_by_key(|(set, _)| set == name)
+}
+
+/// The URL of a proxy as curl takes it, in a form that a URL has: its user name and password may hold what no
+/// URL does, such as the `\` of a Windows domain.
+fn with_plain_credentials(url: &str) -> Cow<'_, str> {
+    const NOT_IN_URLS: AsciiSet =
+        CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'@').add(b'[').add(b'\\').add(b']');
+    const ESCAPED: AsciiSet = NOT_IN_URLS.add(b'^').add(b'`').add(b'{').add(b'|').add(b'}');
+    let start = url.find("://").map_or(0, |at| at + "://".len());
+    let end = url[start..].find(['/', '?', '#']).map_or(url.len(), |at| start + at);
+    match url[start..end].rfind('@') {
+        Some(at) => {
+            let (credentials, rest) = url[start..].split_at(at);
+            let credentials = utf8_percent_encode(credentials, &ESCAPED);
+            format!("{}{credentials}{rest}", &url[..start]).into()
+        }
+        None => url.into(),
+    }
 }
 
 /// The server for https in the system's proxy settings, as a URL. They hold one server for every protocol,
@@ -112,10 +134,16 @@ fn matches_wildcard(pattern: &str, text: &str) -> bool {
     }
 }
 
-/// Whether NO_PROXY covers the host, read as curl reads it: commas or spaces separate names, a leading
-/// dot changes nothing, a domain covers its subdomains, and `*` is everything.
+/// Whether NO_PROXY covers the host, read as curl reads it: commas or spaces separate names, a leading or
+/// trailing dot changes nothing, a domain covers its subdomains, and `*` is everything. An address is covered by
+/// itself and by its network (`10.0.0.0/8`).
 fn is_exempt(host: &str, no_proxy: &str) -> bool {
-    no_proxy.split([',', ' ', '\t']).any(|entry| {
+    let mut entries = no_proxy.split([',', ' ', '\t']);
+    if let Ok(address) = unbracketed(host).parse() {
+        return entries.any(|entry| entry == "*" || covers(entry, address));
+    }
+    let host = host.trim_end_matches('.');
+    entries.any(|entry| {
         let entry = entry.trim_start_matches('.').trim_end_matches('.').to_ascii_lowercase();
         entry == "*"
             || (!entry.is_empty()
@@ -123,6 +151,28 @@ fn is_exempt(host: &str, no_proxy: &str) -> bool {
                     .strip_suffix(&entry)
                     .is_some_and(|rest| rest.is_empty() || rest.ends_with('.')))
     })
+}
+
+/// Whether an entry is this address, or a network with it. As in curl, a network of 0 bits is its address alone.
+fn covers(entry: &str, address: IpAddr) -> bool {
+    let (network, bits) = entry
+        .split_once('/')
+        .map_or((entry, Some(0)), |(network, bits)| (network, bits.parse::<u32>().ok()));
+    let number = |address: IpAddr| match address {
+        IpAddr::V4(address) => (u128::from(address.to_bits()), 32),
+        IpAddr::V6(address) => (address.to_bits(), 128),
+    };
+    let (Ok(network), Some(bits)) = (unbracketed(network).parse().map(number), bits) else {
+        return false;
+    };
+    let address = number(address);
+    let others = network.1 - if bits == 0 { network.1 } else { bits.min(network.1) };
+    network.1 == address.1 && bits <= network.1 && (network.0 ^ address.0) >> others == 0
+}
+
+/// An IPv6 address without the brackets that it has in a URL.
+fn unbracketed(host: &str) -> &str {
+    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
 }
 
 #[cfg(test)]
@@ -224,6 +274,74 @@ mod tests {
             "*.alteryxcloud.com",
         ] {
             assert!(!is_exempt(host, other), "{other}");
+        }
+        assert!(is_exempt("vault.example.", "example") && is_exempt("vault.example.", "example."));
+    }
+
+    #[test]
+    fn no_proxy_covers_addresses_and_their_networks() {
+        let [v4, v6] = ["10.0.3.1", "[fd00:12::a1]"];
+        for (host, entry, expected) in [
+            (v4, "*", true),
+            (v4, "10.0.3.1", true),
+            (v4, "x, 10.0.0.0/8", true),
+            (v4, "10.0.2.0/23", true),
+            (v4, "10.0.2.0/24", false),
+            (v4, "10.0.3.1/32", true),
+            (v4, "10.0.3.0/32", false),
+            (v4, "0.0.0.0/1", true),
+            (v4, "10.0.3.0/31", true),
+            // As curl has it.
+            (v4, "0.0.0.0/0", false),
+            (v4, "10.0.3.1/0", true),
+            (v4, "10.0.3.1/33", false),
+            (v4, "10.0.3.1/x", false),
+            (v4, "10.0.3.1/", false),
+            (v4, "10.0.3.1/-1", false),
+            (v4, "10.0.3.1:8200", false),
+            // No domain has it.
+            (v4, "3.1", false),
+            (v4, ".3.1", false),
+            (v4, "1", false),
+            (v4, "::/1", false),
+            (v4, "10.0.3", false),
+            (v6, "fd00:12::a1", true),
+            (v6, "[fd00:12::a1]", true),
+            (v6, "FD00:0012:0::A1", true),
+            (v6, "fd00::/8", true),
+            (v6, "[fd00::]/8", true),
+            (v6, "fd00:12::a0/127", true),
+            (v6, "fd00:12::a2/127", false),
+            (v6, "fd00:12::a1/129", false),
+            (v6, "fc00::/8", false),
+            (v6, "::/0", false),
+            (v6, "10.0.0.0/8", false),
+            (v6, ":a1", false),
+            ("10.example", "10.0.0.0/8", false),
+            ("10.example", "example", true),
+        ] {
+            assert_eq!(is_exempt(host, entry), expected, "{host} {entry}");
+        }
+    }
+
+    #[test]
+    fn a_proxy_s_credentials_are_read_as_curl_reads_them() {
+        for (url, user, password) in [
+            ("http://CORP\\user:pass@proxy:8080", "CORP\\user", "pass"),
+            ("CORP\\user:pass@proxy:8080", "CORP\\user", "pass"),
+            ("http://CORP%5Cuser:p%40ss%25@proxy:8080/", "CORP\\user", "p@ss%"),
+            ("http://us er:p@ss|^{}[1]`\"<>@proxy:8080", "us er", "p@ss|^{}[1]`\"<>"),
+            ("socks5h://ü:é:%zz@proxy:8080", "ü", "é:%zz"),
+            ("http://user@proxy:8080", "user", ""),
+        ] {
+            let proxy = Proxy::new(&with_plain_credentials(url)).expect(url);
+            let of = |text: Option<&str>| text.unwrap_or_default().to_owned();
+            let found = (of(proxy.username()), of(proxy.password()));
+            assert_eq!(found, (user.to_owned(), password.to_owned()), "{url}");
+            assert_eq!((proxy.host(), proxy.port()), ("proxy", 8080), "{url}");
+        }
+        for url in ["http://proxy:8080", "proxy:8080/a@b", "proxy", "http://proxy\\x:8080"] {
+            assert_eq!(with_plain_credentials(url), url);
         }
     }
 }

@@ -7,11 +7,12 @@ use crate::http::connection::{self, Progress, SLACK};
 use crate::http::proxy::Proxies;
 use crate::loopback::is_loopback;
 use crate::platform;
+use rustls::AlertDescription as Alert;
 use std::time::Duration;
 use std::{error, io};
 use ureq::config::AutoHeaderValue;
 use ureq::http::{Request, Response};
-use ureq::tls::{RootCerts, TlsConfig};
+use ureq::tls::{ClientCert, RootCerts, TlsConfig};
 use ureq::{Agent, AsSendBody, Body, Timeout};
 
 /// The largest head of a response that is read, in bytes.
@@ -41,13 +42,13 @@ pub(crate) struct Transport {
 
 impl Transport {
     pub(crate) fn new(user_agent: &str) -> Self {
-        Self::with_roots(user_agent, RootCerts::PlatformVerifier)
+        Self::with(user_agent, RootCerts::PlatformVerifier, None)
     }
 
-    /// One that trusts these certificates.
-    pub(crate) fn with_roots(user_agent: &str, roots: RootCerts) -> Self {
+    /// One that trusts these certificates, and may have one of its own.
+    pub(crate) fn with(user_agent: &str, roots: RootCerts, own: Option<ClientCert>) -> Self {
         let trusts_system = matches!(roots, RootCerts::PlatformVerifier);
-        let tls = TlsConfig::builder().root_certs(roots).build();
+        let tls = TlsConfig::builder().root_certs(roots).client_cert(own).build();
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
@@ -97,21 +98,29 @@ impl Transport {
         // A server may close an idle connection just as a request goes out on it. Then nobody knows
         // whether the request was carried out, and an unsafe one cannot be sent again.
         let request = if is_safe { request } else { request.max_idle_age(Duration::ZERO) };
-        let run = self.agent.run(request.build());
-        let reason = |error: &ureq::Error| match (network_error(error), self.trusts_system) {
-            (reason, true) => certificate::blamed(reason),
-            (reason, false) => reason,
-        };
-        run.map_err(|error| match (reason(&error), by_way_of) {
-            (NetworkError::Lookup(what), Some((false, proxy)))
-            | (NetworkError::Connect(what), Some((_, proxy))) => {
-                NetworkError::ProxyUnreachable(format!("{proxy}: {what}"))
+        self.agent.run(request.build()).map_err(|error| {
+            let reason = match (network_error(&error), self.trusts_system) {
+                (reason, true) => certificate::blamed(reason),
+                (reason, false) => reason,
+            };
+            let reason = match reason {
+                NetworkError::Tls(what) if Progress::get().is_sent() => NetworkError::Broken(what),
+                reason if Progress::get().is_sent() => return reason,
+                // In the middle of the TLS handshake, for example.
+                NetworkError::Timeout(_) => NetworkError::Connect("timed out".to_owned()),
+                NetworkError::Broken(what) => NetworkError::Connect(what),
+                reason => reason,
+            };
+            let is_at_proxy = Progress::get() == Progress::ToProxy;
+            match (reason, by_way_of) {
+                (NetworkError::Lookup(what), Some((false, proxy))) => {
+                    NetworkError::ProxyUnreachable(format!("{proxy}: {what}"))
+                }
+                (NetworkError::Connect(what), Some((_, proxy))) if is_at_proxy => {
+                    NetworkError::ProxyUnreachable(format!("{proxy}: {what}"))
+                }
+                (reason, _) => reason,
             }
-            (reason, _) if Progress::get().is_sent() => reason,
-            // In the middle of the TLS handshake, for example.
-            (NetworkError::Timeout(_), _) => NetworkError::Connect("timed out".to_owned()),
-            (NetworkError::Broken(what), _) => NetworkError::Connect(what),
-            (reason, _) => reason,
         })
     }
 }
@@ -131,7 +140,6 @@ fn network_error(error: &ureq::Error) -> NetworkError {
         }
         E::Timeout(Timeout::Global) => NetworkError::Timeout("overall".to_owned()),
         E::Timeout(_) => NetworkError::Timeout("sending the request".to_owned()),
-        E::ConnectProxyFailed(what) => NetworkError::Proxy(what.clone()),
         E::LargeResponseHeader(..) => NetworkError::LargeHead(format!(
             "the headers of the response are larger than {} KiB",
             LARGEST_HEAD >> 10
@@ -140,25 +148,36 @@ fn network_error(error: &ureq::Error) -> NetworkError {
             NetworkError::LargeHead("the response has more than 128 headers".to_owned())
         }
         E::Rustls(error) => tls_network_error(error),
-        E::Io(error) => io_network_error(error),
+        E::Io(error) => of_io(error),
         // Ours.
         E::Other(error) => match (error.downcast_ref(), error.downcast_ref()) {
             (Some(reason), _) => NetworkError::clone(reason),
-            (_, Some(error)) => io_network_error(error),
+            (_, Some(error)) => of_io(error),
             _ => NetworkError::Broken(error.to_string()),
         },
         other => NetworkError::Broken(other.to_string()),
     }
 }
 
-/// What an error of the socket, or while reading a body, means to a user.
+/// What an error while reading a body means to a user.
 pub(crate) fn io_network_error(error: &io::Error) -> NetworkError {
+    match of_io(error) {
+        NetworkError::Tls(what) => NetworkError::Broken(what),
+        reason => reason,
+    }
+}
+
+/// What an error of the socket means to a user.
+fn of_io(error: &io::Error) -> NetworkError {
     let inner = error.get_ref().map(|inner| inner as &(dyn error::Error + 'static));
     if let Some(inner) = inner.and_then(|inner| inner.downcast_ref::<ureq::Error>()) {
         return network_error(inner);
     }
     if let Some(inner) = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
         return tls_network_error(inner);
+    }
+    if let Some(inner) = inner.and_then(|inner| inner.downcast_ref::<NetworkError>()) {
+        return inner.clone();
     }
     let text = error.to_string();
     match error.kind() {
@@ -183,6 +202,36 @@ fn tls_network_error(error: &rustls::Error) -> NetworkError {
         rustls::Error::General(text) if text.contains("No CA certificates") => {
             NetworkError::NoRoots
         }
-        other => NetworkError::Broken(format!("TLS: {other}")),
+        // With TLS 1.3, a server says so only when it is waited for.
+        rustls::Error::AlertReceived(
+            alert @ (Alert::CertificateRequired
+            | Alert::BadCertificate
+            | Alert::UnsupportedCertificate
+            | Alert::CertificateRevoked
+            | Alert::CertificateExpired
+            | Alert::CertificateUnknown
+            | Alert::UnknownCA
+            | Alert::AccessDenied),
+        ) => NetworkError::ClientCertificate(format!("{alert:?}")),
+        other => NetworkError::Tls(format!("TLS: {other}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_tls_refuses_lasts_and_a_certificate_of_a_client_s_is_told() {
+        for (error, expected) in [
+            (rustls::Error::AlertReceived(Alert::CertificateRequired), "demands a certificate"),
+            (rustls::Error::AlertReceived(Alert::UnknownCA), "demands a certificate"),
+            (rustls::Error::AlertReceived(Alert::HandshakeFailure), "no secure connection"),
+            (rustls::InvalidMessage::InvalidContentType.into(), "no secure connection"),
+            (rustls::PeerIncompatible::NoCipherSuitesInCommon.into(), "no secure connection"),
+        ] {
+            let error = tls_network_error(&error);
+            assert!(error.is_lasting() && error.to_string().contains(expected), "{error}");
+        }
     }
 }

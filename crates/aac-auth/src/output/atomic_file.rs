@@ -46,9 +46,14 @@ impl AtomicFile {
             }
             (made, None) => made?,
             (made, Some(old)) => {
-                let made = made?;
-                made.0.set_permissions(old.metadata()?.permissions())?;
-                made
+                let (made, wanted) = (made?, old.metadata()?.permissions());
+                match made.0.set_permissions(wanted.clone()) {
+                    // Some mounts let no mode be set: all files have the same there, or else keep their own.
+                    Err(_) if made.0.metadata()?.permissions() != wanted => {
+                        (old, Place::Itself { is_emptied: false })
+                    }
+                    _ => made,
+                }
             }
         };
         Ok(Self { path, file, place })

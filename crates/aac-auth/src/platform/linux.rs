@@ -1,7 +1,7 @@
 //! What only Linux can do.
 
 use rustix::fs::{AtFlags, CWD, IFlags, ioctl_getflags, ioctl_setflags, linkat};
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
@@ -27,6 +27,16 @@ pub(crate) fn unnamed_file(folder: &Path) -> Option<File> {
 /// Gives an unnamed file a name that is not in use.
 pub(crate) fn name_file(file: &File, path: &Path) -> io::Result<()> {
     Ok(linkat(CWD, descriptor(file), CWD, path, AtFlags::SYMLINK_FOLLOW)?)
+}
+
+/// The type of a file's file system, and where it is mounted (proc_pid_mountinfo(5)).
+pub(crate) fn file_system(file: &File) -> Option<String> {
+    let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", file.as_raw_fd())).ok()?;
+    let id = info.lines().find_map(|line| line.strip_prefix("mnt_id:"))?.trim();
+    let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
+    let mount = mounts.lines().find(|line| line.split(' ').next() == Some(id))?;
+    let (place, kind) = mount.split_once(" - ")?;
+    Some(format!("{} on {}", kind.split(' ').next()?, place.split(' ').nth(4)?))
 }
 
 /// See open(2): how a process without privileges names the file.

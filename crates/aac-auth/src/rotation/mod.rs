@@ -33,6 +33,7 @@ mod vault_world;
 mod walk;
 
 use crate::config::settings::Settings;
+use crate::config::trust;
 use crate::error::notices::Notices;
 use crate::error::place::Place;
 use crate::error::{Error, FileProblem, Result};
@@ -47,6 +48,7 @@ use crate::store::vault::{Vault, VaultStore};
 use crate::tokens::claims::{Arrival, Claims, LocalTime};
 use crate::tokens::credentials::Credentials;
 use crate::tokens::secret::AccessToken;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -277,11 +279,22 @@ impl Rotation {
     fn tell_of_others(&self) {
         let creds = &self.settings.creds;
         if is_open_to_others(creds) && !self.has_told_of_others.swap(true, Ordering::Relaxed) {
+            let cure = match trust::takes_modes(creds.parent().unwrap_or(Path::new("."))) {
+                true => {
+                    format!(
+                        "make it private: chmod {} {}",
+                        platform::closing_mode(creds),
+                        quoted(creds)
+                    )
+                }
+                false => {
+                    "its file system does not let that be changed: a folder on a local disk does"
+                        .to_owned()
+                }
+            };
             self.notices.warn(format_args!(
-                "every user of this machine can read or write {}; make it private: chmod {} {}",
-                creds.display(),
-                platform::closing_mode(creds),
-                quoted(creds)
+                "every user of this machine can read or write {}; {cure}",
+                creds.display()
             ));
         }
     }

@@ -3,6 +3,7 @@
 use aac_sandbox::{Options, Sandbox};
 use acceptance::{Case, Run};
 use base64::Engine;
+use std::collections::VecDeque;
 use std::fs;
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -105,32 +106,46 @@ fn a_file_of_certificates_that_is_none_is_told() {
 /// A proxy that knows one server, whatever host it is asked for.
 struct Proxy {
     url: String,
-    /// The first lines of the requests it got.
-    asked: Arc<Mutex<Vec<String>>>,
+    /// The lines of the requests it got.
+    heads: Arc<Mutex<Vec<Vec<String>>>>,
+    /// What it answers to the next ones, before it closes the connection; `None` is a tunnel.
+    answers: Arc<Mutex<VecDeque<Option<&'static str>>>>,
 }
 
 impl Proxy {
     fn start(server: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let asked = Arc::<Mutex<Vec<String>>>::default();
-        let seen = Arc::clone(&asked);
+        let heads = Arc::<Mutex<Vec<Vec<String>>>>::default();
+        let answers = Arc::<Mutex<VecDeque<Option<&'static str>>>>::default();
+        let (seen, next) = (Arc::clone(&heads), Arc::clone(&answers));
         // It ends with the test process.
         thread::spawn(move || {
             for client in listener.incoming() {
-                let seen = Arc::clone(&seen);
-                thread::spawn(move || tunnel(client.unwrap(), server, &seen));
+                let (seen, next) = (Arc::clone(&seen), Arc::clone(&next));
+                thread::spawn(move || tunnel(client.unwrap(), server, &seen, &next));
             }
         });
-        Self { url, asked }
+        Self { url, heads, answers }
     }
 
+    fn answers(&self, answers: &[Option<&'static str>]) {
+        self.heads.lock().unwrap().clear();
+        *self.answers.lock().unwrap() = answers.iter().copied().collect();
+    }
+
+    /// The first lines of the requests it got.
     fn asked(&self) -> Vec<String> {
-        self.asked.lock().unwrap().clone()
+        self.heads.lock().unwrap().iter().map(|head| head[0].clone()).collect()
     }
 }
 
-fn tunnel(client: TcpStream, server: u16, seen: &Mutex<Vec<String>>) -> io::Result<()> {
+fn tunnel(
+    client: TcpStream,
+    server: u16,
+    seen: &Mutex<Vec<Vec<String>>>,
+    answers: &Mutex<VecDeque<Option<&'static str>>>,
+) -> io::Result<()> {
     let mut reader = BufReader::new(client.try_clone()?);
     let mut lines = Vec::new();
     loop {
@@ -141,7 +156,10 @@ fn tunnel(client: TcpStream, server: u16, seen: &Mutex<Vec<String>>) -> io::Resu
         }
         lines.push(line.trim().to_owned());
     }
-    seen.lock().unwrap().push(lines[0].clone());
+    seen.lock().unwrap().push(lines);
+    if let Some(Some(answer)) = answers.lock().unwrap().pop_front() {
+        return (&client).write_all(answer.as_bytes());
+    }
     let server = TcpStream::connect(("127.0.0.1", server))?;
     (&client).write_all(b"HTTP/1.1 200 Connection established\r\n\r\n")?;
     let (mut from_server, mut to_client) = (server.try_clone()?, client);
@@ -232,6 +250,106 @@ fn trouble_with_the_proxy_is_told_and_spends_nothing() {
     }
     assert_eq!(case.sandbox.counters().connections, 0);
     assert!(case.sandbox.is_live(&case.refresh_token()));
+}
+
+/// A run with a fresh token, by way of the proxy.
+fn through(proxy: &Proxy, case: &Case) -> Run {
+    let mut command = case.command();
+    command.env("HTTPS_PROXY", proxy.url.replace("http://", "http://CORP\\user:pa55word@"));
+    let run = Run::of(command.env("SSL_CERT_FILE", ca_file(case)));
+    assert!(!run.stderr.contains("pa55word"), "{}", run.stderr);
+    run
+}
+
+#[test]
+fn a_proxy_that_could_not_connect_is_asked_again() {
+    if !acceptance::can_trust_a_file() {
+        return;
+    }
+    let case = cloud();
+    let proxy = Proxy::start(case.sandbox.port());
+    for answer in [
+        "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 4\r\n\r\nfail",
+        "HTTP/1.0 503 Service Unavailable\r\n\r\n",
+        "HTTP/1.1 504 Gateway Timeout\r\n\r\n",
+        "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 1\r\n\r\n",
+        "HTTP/1.1 500 Internal Server Error\r\n\r\n",
+        "",
+        "HTTP/1.1 200 OK\r\n",
+    ] {
+        case.sandbox.revoke_access_tokens();
+        // To the API, and to the authorization server.
+        proxy.answers(&[Some(answer), None].repeat(3));
+        through(&proxy, &case).assert_ok();
+        assert!(proxy.asked().len() >= 4, "{answer:?}: {:?}", proxy.asked());
+        // CORP\user:pa55word
+        let credentials = "Proxy-Authorization: Basic Q09SUFx1c2VyOnBhNTV3b3Jk";
+        let heads = proxy.heads.lock().unwrap();
+        assert!(heads.iter().all(|head| head.contains(&credentials.to_owned())), "{heads:?}");
+    }
+    assert_eq!(case.sandbox.counters().refreshes, 7);
+    // It is told in the end.
+    proxy.answers(&[Some("HTTP/1.1 502 Bad Gateway\r\n\r\n"); 9]);
+    let run = through(&proxy, &case);
+    let what = "has made no connection to api.us1.alteryxcloud.com:443: HTTP 502 Bad Gateway";
+    run.assert_fails(1, &[what, "the proxy 127.0.0.1:", "whoever runs the proxy"]);
+    assert_eq!(proxy.asked().len(), 3, "two times more");
+}
+
+#[test]
+fn a_proxy_that_will_not_connect_is_asked_once() {
+    let case = cloud();
+    let proxy = Proxy::start(case.sandbox.port());
+    for (answer, words) in [
+        ("HTTP/1.1 403 Forbidden\r\n\r\n", &["HTTP 403 Forbidden", "NO_PROXY"][..]),
+        ("HTTP/1.1 400 Bad Request\r\n\r\n", &["HTTP 400 Bad Request"]),
+        ("HTTP/1.1 302 Found\r\nLocation: http://login\r\n\r\n", &["HTTP 302 Found"]),
+        ("HTTP/1.1 511 X\r\n\r\n", &["HTTP 511", "Sign in to the network"]),
+        ("HTTP/1.1 407 X\r\n\r\n", &["HTTP 407", "user name and password", "%40 for @"]),
+        (
+            "HTTP/1.1 407 X\r\nProxy-Authenticate: Negotiate\r\nProxy-Authenticate: NTLM\r\n\r\n",
+            &["(HTTP 407), by Negotiate, NTLM", "local proxy", "HTTPS_PROXY=http://127.0.0.1:3128"],
+        ),
+        (
+            "HTTP/1.1 407 X\r\nproxy-authenticate: NTLM, BASIC realm=\"a\"\r\n\r\n",
+            &["by NTLM, BASIC", "HTTPS_PROXY or ALL_PROXY: http://user:password@host:port"],
+        ),
+        ("SSH-2.0-OpenSSH\r\n", &["does not answer as an HTTP proxy does", "HTTPS_PROXY"]),
+    ] {
+        proxy.answers(&[Some(answer); 9]);
+        let run = through(&proxy, &case);
+        run.assert_fails(1, words);
+        run.assert_fails(1, &["proxy", "127.0.0.1:", "your tokens are unchanged"]);
+        assert_eq!(proxy.asked().len(), 1, "{answer:?}");
+    }
+    assert_eq!(case.sandbox.counters().connections, 0);
+    assert!(case.sandbox.is_live(&case.refresh_token()));
+}
+
+#[test]
+#[cfg(unix)]
+fn a_thread_that_cannot_be_started_is_told_as_such() {
+    // There is no room for its stack.
+    let run = |case: &Case, name: &str, arguments: &[&str]| {
+        let mut command = acceptance::clean(acceptance::program(name));
+        command.env("AAC_DIR", case.folder.path()).env("RUST_MIN_STACK", (1_u64 << 50).to_string());
+        Run::of(command.args(arguments))
+    };
+    let run_cloud = run(&cloud(), "get_workspace", &[]);
+    run_cloud.assert_fails(1, &["no thread could be started: ", "ulimit -u", "are unchanged"]);
+    let said = &run_cloud.stderr;
+    assert!(!said.contains("proxy") && !said.contains("looked up"), "{said}");
+    // On this machine, none is needed.
+    let case = Case::expired(Options { users: 250, ..Options::default() });
+    for (name, arguments) in [
+        ("get_workspace", &[][..]),
+        ("list_users", &["--format", "jsonl"]),
+        ("run_plan", &["7"]),
+        ("raw_call", &["iam/v1/workspaces/current"]),
+    ] {
+        let run = run(&case, name, arguments);
+        assert_eq!(run.code, Some(0), "{name}: {}", run.stderr);
+    }
 }
 
 #[test]

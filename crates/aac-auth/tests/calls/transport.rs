@@ -381,20 +381,6 @@ fn a_peer_that_is_gone_is_noticed() {
     assert!(child.wait().unwrap().success());
 }
 
-#[test]
-#[cfg(unix)]
-fn a_lookup_that_cannot_be_started_is_told() {
-    let case = Case::fresh(Options::default());
-    // No name of the cloud is looked up: there is no room for the stack of the thread that would.
-    fs::write(case.path("aac_url.txt"), "https://api.us1.alteryxcloud.com").unwrap();
-    let issuer = Some("https://pingauth.alteryxcloud.com/as".to_owned());
-    let other = Case::fresh(Options { tls: true, issuer, ..Options::default() });
-    fs::copy(other.creds(), case.creds()).unwrap();
-    let mut command = case.command();
-    command.args(["--retry", "0"]).env("RUST_MIN_STACK", (1_u64 << 50).to_string());
-    Run::of(&mut command).assert_fails(1, &["could not be looked up: no thread can be started"]);
-}
-
 /// Something between a program and this server: what becomes of what each of them sends.
 fn between(
     server: u16,

@@ -317,6 +317,93 @@ fn what_others_left_when_they_could_refresh_locks_nobody_out() {
     assert_eq!(whose(&case.path("creds.json.spent")), (OWNER, GROUP, 0o660));
 }
 
+/// What is injected into a run, on a creds.json of this mode.
+fn injected(case: &Case, inject: &str) -> Option<Command> {
+    let mut command = acceptance::injecting(inject, acceptance::get_workspace())?;
+    command.env("AAC_DIR", case.folder.path());
+    Some(command)
+}
+
+#[test]
+fn where_no_mode_can_be_set_tokens_are_refreshed_time_and_again() {
+    for (mode, inject) in [
+        (0o600, "fchmod:error=EPERM"),
+        (0o600, "fchmod:error=EOPNOTSUPP"),
+        (0o600, "fchmod:error=EINVAL"),
+        (0o600, "fchmod:error=ENOSYS"),
+        (0o644, "fchmod:error=EPERM"),
+        (0o700, "fchmod:retval=0"),
+        (0o600, "fremovexattr:error=EPERM"),
+        (0o600, "fchmod,fchown,fremovexattr,fsetxattr,flistxattr:error=EINVAL"),
+    ] {
+        let case = Case::expired(Options::default());
+        fs::set_permissions(case.creds(), fs::Permissions::from_mode(mode)).unwrap();
+        let Some(mut command) = injected(&case, inject) else { return };
+        for refreshes in 1..=2 {
+            Run::of(&mut command).assert_ok();
+            assert_eq!(case.sandbox.counters().refreshes, refreshes, "{mode:o} {inject}");
+            let names = ["creds.json", "creds.json.lock", "creds.json.spent"];
+            let is_private = |name: &&str| whose(&case.path(name)).2 == 0o600;
+            assert!(names.iter().all(is_private), "{mode:o} {inject}");
+            case.sandbox.revoke_access_tokens();
+        }
+    }
+}
+
+#[test]
+fn where_no_mode_can_be_set_nobody_is_shut_out_and_the_file_system_is_named() {
+    let case = Case::expired(Options::default());
+    // New files have no rights for the group.
+    for (mode, inject) in [(0o640, "fchmod:error=EPERM"), (0o660, "fchmod:error=EOPNOTSUPP")] {
+        fs::set_permissions(case.creds(), fs::Permissions::from_mode(mode)).unwrap();
+        let Some(mut command) = injected(&case, inject) else { return };
+        let run = Run::of(&mut command);
+        run.assert_fails(1, &["its file system (", " on /", "does not let", "on a local disk"]);
+        run.assert_fails(1, &["creds.json.lock: ", "your tokens are unchanged"]);
+        assert!(!run.stderr.contains("Give yourself permission"), "{}", run.stderr);
+    }
+    assert_eq!(case.sandbox.counters().token_requests, 0);
+}
+
+#[test]
+fn advice_on_a_mode_is_given_only_where_modes_can_be_set() {
+    let case = Case::fresh(Options::default());
+    fs::set_permissions(case.creds(), fs::Permissions::from_mode(0o644)).unwrap();
+    let run = case.run(NONE);
+    assert!(run.stderr.contains("chmod go-rwx"), "{}", run.stderr);
+    for inject in ["fchmod:retval=0", "fchmod:error=EPERM"] {
+        let Some(mut command) = injected(&case, inject) else { return };
+        let run = Run::of(&mut command);
+        run.assert_ok();
+        assert!(!run.stderr.contains("chmod"), "{}", run.stderr);
+        assert!(run.stderr.contains("its file system does not let"), "{}", run.stderr);
+    }
+}
+
+#[test]
+fn where_no_mode_can_be_set_an_output_is_replaced_time_and_again() {
+    let case = Case::fresh(Options::default());
+    let file = case.path("result.json");
+    let raw_call = acceptance::program("raw_call");
+    // As new files are made, and in another way.
+    for mode in [None, Some(0o644), Some(0o600), Some(0o666)] {
+        if let Some(mode) = mode {
+            fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+        }
+        for round in 0..2 {
+            fs::write(&file, "old").unwrap();
+            let Some(mut command) = acceptance::injecting("fchmod:error=EPERM", raw_call) else {
+                return;
+            };
+            command.env("AAC_DIR", case.folder.path()).args(["/iam/v1/workspaces/current", "-o"]);
+            let run = Run::of(command.arg(&file));
+            assert_eq!(run.code, Some(0), "{mode:?} {round}: {}", run.stderr);
+            assert!(fs::read_to_string(&file).unwrap().contains("lukes"), "{mode:?} {round}");
+            assert!(mode.is_none_or(|mode| whose(&file).2 == mode), "{mode:?} {round}");
+        }
+    }
+}
+
 #[test]
 #[ignore = "needs to be root, and strace: see the head of this file"]
 fn a_lock_file_has_its_rights_before_anyone_sees_it() {

@@ -10,6 +10,7 @@ mod refreshes;
 mod settings;
 #[cfg(unix)]
 mod signals;
+mod tls;
 
 use std::time::Duration;
 

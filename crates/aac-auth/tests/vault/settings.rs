@@ -110,7 +110,12 @@ fn a_vault_that_cannot_be_used_is_told_with_its_cure() {
         (&[("VAULT_ADDR", "")][..], &["VAULT_ADDR is not set", "https://host:8200"][..]),
         (&[("VAULT_ADDR", "vault")], &["VAULT_ADDR is not the URL", "https://host:8200"]),
         (&[("VAULT_ADDR", "https://vault.invalid/v1")], &["VAULT_ADDR is not the URL"]),
+        (&[("VAULT_ADDR", "https://vault.invalid/ui/vault/secrets")], &["without /v1 and /ui"]),
         (&[("VAULT_ADDR", "https://me@vault.invalid")], &["VAULT_ADDR is not the URL"]),
+        (&[("BAO_ADDR", "unix:///run/agent.sock")], &["BAO_ADDR names a unix socket", "over TCP"]),
+        (&[("VAULT_AGENT_ADDR", "http://127.0.0.1:1")], &["VAULT_AGENT_ADDR is set", "VAULT_ADDR"]),
+        (&[("BAO_TLS_SERVER_NAME", "x")], &["BAO_TLS_SERVER_NAME is set", "not supported"]),
+        (&[("VAULT_PROXY_ADDR", "http://x:1")], &["VAULT_PROXY_ADDR is set", "HTTPS_PROXY"]),
         (&[("VAULT_ADDR", "http://vault.invalid")], &["VAULT_ADDR is not https", "Use https://"]),
         (&[("BAO_ADDR", "http://vault.invalid")], &["BAO_ADDR is not https", "Use https://"]),
         (
@@ -200,12 +205,52 @@ fn what_cannot_be_the_file_of_a_login_is_not_read_to_its_end() {
         command.env_remove("VAULT_TOKEN").env("HOME", fleet.machines[0].path());
         fleet.check(Run::of(command.env("VAULT_ADDR", "https://vault.invalid")))
     };
+    let told = |what: &str| {
+        let named = format!("{} cannot be used: {what}", token.display());
+        run().assert_fails(1, &[&named, "permission to read that file", "bao login"]);
+    };
     // A pipe would be waited for.
     assert!(acceptance::clean("mkfifo").arg(&token).status().unwrap().success());
-    run().assert_fails(1, &["no token for the vault"]);
+    told("not a file");
     fs::remove_file(&token).unwrap();
     fs::File::create(&token).unwrap().set_len(1 << 40).unwrap();
-    run().assert_fails(1, &["no token for the vault"]);
+    told("larger than 1 MiB");
+    fs::write(&token, b"\xff\xfe\xff").unwrap();
+    told("not a text file");
+    fs::remove_file(&token).unwrap();
+    std::os::unix::fs::symlink(&token, &token).unwrap();
+    told("cannot be read: ");
+    fs::remove_file(&token).unwrap();
+    run().assert_fails(1, &["there is no token for the vault"]);
+}
+
+#[test]
+fn a_proxy_may_be_what_keeps_the_vault_away() {
+    let fleet = Fleet::expired(1).with("VAULT_ADDR", "https://vault.invalid");
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let proxy = format!("http://{}", listener.local_addr().unwrap());
+    // It ends with the test process.
+    thread::spawn(move || {
+        // What may pass is tried again.
+        let answers = ["HTTP/1.1 502 Bad Gateway\r\n\r\n", "", "HTTP/1.1 403 Forbidden\r\n\r\n"];
+        for (client, answer) in listener.incoming().zip(answers) {
+            let mut client = BufReader::new(client.unwrap());
+            let mut head = String::new();
+            while !head.ends_with("\r\n\r\n") && client.read_line(&mut head).unwrap() > 0 {}
+            client.get_mut().write_all(answer.as_bytes()).unwrap();
+        }
+    });
+    let run = |name: &str, value: &str| {
+        let mut command = fleet.command(0);
+        fleet.check(Run::of(command.env("HTTPS_PROXY", &proxy).env(name, value)))
+    };
+    let what = "has made no connection to vault.invalid:443: HTTP 403 Forbidden";
+    run("NO_PROXY", "").assert_fails(1, &["the vault cannot be reached", what, "NO_PROXY"]);
+    // A port that nothing listens on.
+    let fleet =
+        Fleet::expired(1).with(crate::PATIENCE, 1).with("VAULT_ADDR", "https://127.0.0.1:9");
+    let cure = &["cannot be reached", "VAULT_ADDR, and whether you need a proxy", "NO_PROXY"];
+    fleet.run(0).assert_fails(1, cure);
 }
 
 /// An agent on this machine, which adds its token to what it passes on to the vault, and perhaps its own date

@@ -30,8 +30,7 @@ impl Resolver for ThreadResolver {
         // The caller may have given up.
         let spawned = thread::Builder::new().spawn(move || drop(sender.send(look())));
         if let Err(error) = spawned {
-            let what = format!("no thread can be started: {error}");
-            return Err(Error::Other(Box::new(NetworkError::Lookup(what))));
+            return Err(Error::Other(Box::new(NetworkError::NoThread(error.to_string()))));
         }
         let found = receiver.recv_timeout(*timeout.after);
         found.unwrap_or(Err(Error::Timeout(timeout.reason)))

@@ -1,4 +1,4 @@
-//! Connections for HTTP, instead of ureq's own. ureq's proxies and TLS run on top of them.
+//! Connections for HTTP, instead of ureq's own. ureq's SOCKS and TLS run on top of them.
 //!
 //! Differences from ureq's:
 //! - Addresses are raced, so that a dead one costs a quarter of a second.
@@ -13,6 +13,7 @@
 //! - A body may be given a time, which no way of sending it can stretch.
 //! - TCP keepalive detects a dead peer.
 //! - A name lookup that cannot be started is an error, not a panic.
+//! - What a proxy answers is told in full.
 
 mod kept;
 mod lookup;
@@ -21,6 +22,7 @@ mod race;
 mod server;
 mod tcp;
 mod time;
+mod tunnel;
 
 pub(crate) use kept::Kept;
 pub(crate) use progress::Progress;
@@ -29,9 +31,7 @@ pub(crate) use time::within;
 use std::time::Duration;
 use ureq::Agent;
 use ureq::config::Config;
-use ureq::unversioned::transport::{
-    ConnectProxyConnector, Connector, RustlsConnector, SocksConnector,
-};
+use ureq::unversioned::transport::{Connector, RustlsConnector, SocksConnector};
 
 /// ureq neither reads nor writes after a deadline. Those of a response are extended by this much, and
 /// [`server`] takes it off again.
@@ -41,7 +41,7 @@ pub(crate) const SLACK: Duration = Duration::from_secs(365 * 86_400);
 pub(crate) fn agent(config: Config) -> Agent {
     let connector =
         ().chain(SocksConnector::default())
-            .chain(ConnectProxyConnector::default())
+            .chain(tunnel::TunnelConnector(config.clone()))
             .chain(tcp::TcpConnector)
             .chain(server::ServerConnector(RustlsConnector::default()));
     Agent::with_parts(config, connector, lookup::ThreadResolver)

@@ -1,5 +1,6 @@
 //! Connects to the address that responds first (RFC 8305).
 
+use crate::error::NetworkError;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::mpsc;
@@ -27,7 +28,7 @@ pub(super) fn connect(addresses: &[SocketAddr], time: Duration) -> io::Result<Tc
             match thread::Builder::new().spawn(dial) {
                 Ok(_) => open += 1,
                 Err(error) => {
-                    failure = error;
+                    failure = io::Error::other(NetworkError::NoThread(error.to_string()));
                     continue;
                 }
             }

@@ -2,11 +2,12 @@
 
 #[cfg(target_os = "linux")]
 use super::acl;
+use super::is_refused;
 use super::owner::{FileOwner, GroupName};
 use crate::platform::{Flaw, Unfit, open_at_once};
 use std::fs::{File, Metadata};
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::Path;
 
 /// Creates a file for its owner only. [`Access::give_to`] lets in those who may use creds.json.
@@ -56,7 +57,8 @@ impl Access {
     /// # Errors
     ///
     /// Some user would be shut out, or let in. A [`Flaw::PairForeign`] if the owner cannot be the same, unless
-    /// `may_inherit`: whether this process's user may have it in the owner's place.
+    /// `may_inherit`: whether this process's user may have it in the owner's place. `Unsupported` if the file
+    /// system does not let programs say who may use a file.
     pub(crate) fn give_to(&self, file: &File, may_inherit: bool) -> io::Result<()> {
         let (wanted, own) = (&self.metadata, file.metadata()?);
         let has_group = own.gid() == wanted.gid() || fchown(file, None, Some(wanted.gid())).is_ok();
@@ -66,6 +68,16 @@ impl Access {
         }
         // Who inherits it need not let in a group that it is not in.
         let mode = self.kept_mode() & if has_owner || has_group { 0o770 } else { 0o700 };
+        match self.let_in(file, has_group, mode) {
+            Err(error) if !self.is_met_by(file, mode)? => Err(match is_refused(&error) {
+                true => cannot_let_in(file, &error),
+                false => error,
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    fn let_in(&self, file: &File, has_group: bool, mode: u32) -> io::Result<()> {
         #[cfg(target_os = "linux")]
         return acl::give(file, self, has_group, mode);
         #[cfg(not(target_os = "linux"))]
@@ -73,11 +85,21 @@ impl Access {
             if !has_group && mode & 0o070 != 0 {
                 return Err(io::ErrorKind::PermissionDenied.into());
             }
-            file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(mode))?;
+            file.set_permissions(PermissionsExt::from_mode(mode))?;
             #[cfg(target_os = "macos")]
             copy_access_list(&self.file, file)?;
             Ok(())
         }
+    }
+
+    /// Whether a new file has this mode or that of creds.json already, and the group to go with it. On some
+    /// mounts no mode can be set, and all files have the same (WSL's, CIFS, FAT, folders that a virtual machine
+    /// shares).
+    fn is_met_by(&self, file: &File, mode: u32) -> io::Result<bool> {
+        let (now, old) = (Self::of(file.try_clone()?)?, self.metadata.mode());
+        let is_same = |mode: u32| (now.metadata.mode() ^ mode) & 0o666 == 0;
+        let has_group = now.metadata.gid() == self.metadata.gid() || mode & 0o070 == 0;
+        Ok(has_group && !self.has_list() && !now.has_list() && (is_same(mode) || is_same(old)))
     }
 
     /// Whether an access control list says more than the mode. (That of macOS does not change what the mode
@@ -97,6 +119,24 @@ impl Access {
         let is_meant = self.has_list() || mode & 0o020 != 0 || mode & 0o007 == 0;
         mode & if is_meant { 0o770 } else { 0o700 }
     }
+}
+
+fn cannot_let_in(file: &File, error: &io::Error) -> io::Error {
+    #[cfg(target_os = "linux")]
+    let name = crate::platform::linux::file_system(file);
+    #[cfg(not(target_os = "linux"))]
+    let name: Option<String> = None;
+    let name = name.map_or_else(String::new, |name| format!(" ({name})"));
+    let what = format!("its file system{name} does not let programs set who may use it: {error}");
+    io::Error::new(io::ErrorKind::Unsupported, what)
+}
+
+/// Whether chmod(1) has an effect on files like this new one of the user's.
+pub(crate) fn takes_modes(file: &File) -> io::Result<bool> {
+    // The mode that it was made with may be kept where a later one is not.
+    const OTHER: u32 = 0o700;
+    let _ = file.set_permissions(PermissionsExt::from_mode(OTHER));
+    Ok(file.metadata()?.mode() & 0o777 == OTHER)
 }
 
 /// What makes a file private by chmod(1), as the next refresh does.
@@ -139,5 +179,43 @@ fn copy_access_list(from: &File, to: &File) -> io::Result<()> {
     {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn a_new_file_that_cannot_be_changed_will_do_if_it_is_like_the_old_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let made = |name: &str, mode: u32| {
+            let path = folder.path().join(name);
+            let file = File::options().write(true).create(true).truncate(true).open(path).unwrap();
+            file.set_permissions(fs::Permissions::from_mode(mode)).unwrap();
+            file
+        };
+        for (old, new, expected) in [
+            // Mounts that have one mode for all files.
+            (0o777, 0o777, true),
+            (0o755, 0o755, true),
+            (0o644, 0o644, true),
+            (0o700, 0o700, true),
+            (0o600, 0o600, true),
+            // As the next file is to be anyway.
+            (0o644, 0o600, true),
+            (0o770, 0o660, true),
+            // Some user would be shut out, or let in.
+            (0o640, 0o600, false),
+            (0o660, 0o600, false),
+            (0o600, 0o644, false),
+            (0o600, 0o660, false),
+            (0o640, 0o644, false),
+        ] {
+            let access = Access::of(made("creds.json", old)).unwrap();
+            let is_met = access.is_met_by(&made("new", new), access.kept_mode()).unwrap();
+            assert_eq!(is_met, expected, "{old:o} {new:o}");
+        }
     }
 }

@@ -58,8 +58,9 @@ pub(super) fn give(file: &File, access: &Access, has_group: bool, mode: u32) -> 
     if access.acl.is_none() && (has_group || mode & 0o070 == 0) {
         // The folder's default list for new files does not apply to creds.json.
         match fremovexattr(file, ACL) {
-            Ok(()) | Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::NOSYS) => {}
-            Err(error) => return Err(error.into()),
+            Err(error) if attribute(file, ACL)?.is_some() => return Err(error.into()),
+            // It has none, whatever the file system says to that.
+            _ => {}
         }
         return file.set_permissions(PermissionsExt::from_mode(mode));
     }

@@ -6,7 +6,9 @@ mod acl;
 mod owner;
 mod process;
 
-pub(crate) use access::{Access, closing_mode, create_new, is_open_to_others, other_readers};
+pub(crate) use access::{
+    Access, closing_mode, create_new, is_open_to_others, other_readers, takes_modes,
+};
 pub(crate) use owner::FileOwner;
 pub(crate) use process::protect;
 
@@ -72,6 +74,11 @@ fn cannot_sync(error: &io::Error) -> bool {
     use io::ErrorKind::{InvalidInput, Unsupported};
     matches!(error.kind(), InvalidInput | Unsupported)
         || matches!(error.raw_os_error(), Some(libc::ENOTSUP | libc::ENOTTY))
+}
+
+/// Whether a file system refuses to change who may use a file, rather than having failed at it.
+fn is_refused(error: &io::Error) -> bool {
+    cannot_sync(error) || error.kind() == io::ErrorKind::PermissionDenied
 }
 
 /// Whether another program has the file open, and does not share it. Only Windows has such an error.

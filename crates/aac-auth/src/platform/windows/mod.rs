@@ -115,6 +115,11 @@ pub(crate) fn is_open_to_others(_metadata: &Metadata) -> bool {
 }
 
 /// Nothing asks, as nothing is open to others.
+pub(crate) fn takes_modes(_file: &File) -> io::Result<bool> {
+    Ok(true)
+}
+
+/// There are no modes.
 pub(crate) fn closing_mode(_path: &Path) -> &'static str {
     "o-rwx"
 }

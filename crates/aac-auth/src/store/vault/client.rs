@@ -9,7 +9,8 @@ use serde_json::{Map, Value, json};
 use std::io::Read;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
-use ureq::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
+use ureq::http::uri::Authority;
+use ureq::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
 use zeroize::Zeroizing;
 
 /// The largest response that is read, in bytes: a secret has at most 1 MiB.
@@ -37,6 +38,9 @@ pub(crate) struct Version {
     pub(crate) now: i64,
 }
 
+/// The status of a response, its headers and its body.
+type Answer = (StatusCode, HeaderMap, Zeroizing<Vec<u8>>);
+
 /// What a read has shown.
 pub(crate) enum Seen {
     Version(Version),
@@ -54,7 +58,8 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn new(environment: Environment, user_agent: &str) -> Self {
-        let transport = Transport::with_roots(user_agent, environment.roots.clone());
+        let (roots, own) = (environment.roots.clone(), environment.own.clone());
+        let transport = Transport::with(user_agent, roots, own);
         Self { transport, environment, index: Mutex::default() }
     }
 
@@ -126,16 +131,32 @@ impl Client {
         }
     }
 
+    /// Sends a request, and again to the leader if a node of the cluster names that.
     fn send(
         &self,
         method: Method,
         path_and_query: &str,
         body: &str,
-    ) -> Result<(StatusCode, HeaderMap, Zeroizing<Vec<u8>>), VaultProblem> {
+    ) -> Result<Answer, VaultProblem> {
+        let path = format!("/v1/{path_and_query}");
+        let url = format!("{}{path}", self.environment.address);
+        let answer = self.send_to(method.clone(), &url, body)?;
+        match leader(&url, &path, &answer) {
+            Some(leader) => {
+                let answer = self.send_to(method, &leader.to_string(), body);
+                answer.map_err(|problem| {
+                    problem.at_leader(leader.authority().map_or("", Authority::as_str))
+                })
+            }
+            None => Ok(answer),
+        }
+    }
+
+    fn send_to(&self, method: Method, url: &str, body: &str) -> Result<Answer, VaultProblem> {
         let environment = &self.environment;
         let mut request = Request::builder()
             .method(method)
-            .uri(format!("{}/v1/{path_and_query}", environment.address))
+            .uri(url)
             .header("X-Vault-Request", "true")
             .header(header::ACCEPT, "application/json");
         if let Some(token) = environment.token()? {
@@ -175,6 +196,23 @@ impl Client {
         let (head, _) = response.into_parts();
         Ok((head.status, head.headers, body))
     }
+}
+
+/// The leader's address, if a node of a cluster names it. The vault's token goes nowhere else: not to a web page
+/// to log in at, nor from what is not the vault itself (an agent on this machine).
+fn leader(url: &str, path: &str, (status, headers, body): &Answer) -> Option<Uri> {
+    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    let leader: Uri = text(header::LOCATION)?.parse().ok()?;
+    let is_page = text(header::CONTENT_TYPE).is_some_and(|kind| kind.contains("html"))
+        || body.trim_ascii_start().starts_with(b"<");
+    let path = path.split('?').next().unwrap_or_default();
+    let is_leader = *status == StatusCode::TEMPORARY_REDIRECT
+        && url.starts_with("https://")
+        && leader.scheme_str() == Some("https")
+        && !leader.authority()?.as_str().contains('@')
+        && leader.path().ends_with(path)
+        && !is_page;
+    is_leader.then_some(leader)
 }
 
 /// A JSON value whose strings are wiped on drop.

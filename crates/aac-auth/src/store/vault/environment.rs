@@ -2,23 +2,28 @@
 //! repository that someone clones could send the reader's token anywhere.
 
 use crate::config::text;
+use crate::error::FileProblem;
 use crate::error::vault::VaultProblem;
 use crate::loopback::is_loopback;
-use std::fmt;
-use std::path::PathBuf;
-use std::{env, fs};
+use rustls::crypto::ring;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+use std::path::Path;
+use std::{env, fmt, fs, io};
 use ureq::http::{HeaderValue, Uri};
-use ureq::tls::{Certificate, PemItem, RootCerts, parse_pem};
+use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, parse_pem};
 use zeroize::Zeroizing;
 
 /// Where the vault is, and whom to trust. The token is [read](Self::token) for each request: an agent may
 /// replace it at any time.
 pub(crate) struct Environment {
-    /// Scheme and host, with no slash at its end.
+    /// Scheme, host and path, with no slash at its end.
     pub(crate) address: String,
     pub(crate) is_here: bool,
     pub(crate) namespace: Option<HeaderValue>,
     pub(crate) roots: RootCerts,
+    /// This client's own certificate, where the vault wants one.
+    pub(crate) own: Option<ClientCert>,
 }
 
 impl fmt::Debug for Environment {
@@ -37,18 +42,28 @@ fn first(names: [&'static str; 2]) -> Option<(&'static str, String)> {
 
 impl Environment {
     pub(crate) fn read() -> Result<Self, VaultProblem> {
+        for (names, instead) in UNSUPPORTED {
+            if let Some((variable, _)) = first(names) {
+                return Err(VaultProblem::unsupported(variable, instead));
+            }
+        }
         let (variable, address) =
             first(["BAO_ADDR", "VAULT_ADDR"]).ok_or_else(VaultProblem::no_address)?;
+        if address.starts_with("unix:") {
+            return Err(VaultProblem::unix_socket(variable));
+        }
         let uri: Uri = address.parse().map_err(|_| VaultProblem::not_a_url(variable))?;
         let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
             return Err(VaultProblem::not_a_url(variable));
         };
         let is_here = is_loopback(authority.host());
-        let is_plain = !uri.path().trim_matches('/').is_empty()
-            || uri.query().is_some()
-            || authority.as_str().contains('@');
+        let path = uri.path().trim_end_matches('/');
+        let is_plain = uri.query().is_none()
+            && !authority.as_str().contains('@')
+            // Of a request, or of the web page.
+            && !path.split('/').any(|part| matches!(part, "v1" | "ui"));
         match scheme {
-            _ if is_plain => return Err(VaultProblem::not_a_url(variable)),
+            _ if !is_plain => return Err(VaultProblem::not_a_url(variable)),
             "https" => {}
             "http" if is_here => {}
             "http" => return Err(VaultProblem::not_https(variable)),
@@ -65,14 +80,8 @@ impl Environment {
             ),
             None => None,
         };
-        let roots = match first(["BAO_CACERT", "VAULT_CACERT"]) {
-            Some((variable, path)) => RootCerts::from(certificates(&path).map_err(|what| {
-                VaultProblem::no_certificates(variable, &format!("{path}: {what}"))
-            })?),
-            None => RootCerts::PlatformVerifier,
-        };
-        let address = format!("{scheme}://{authority}");
-        Ok(Self { address, is_here, namespace, roots })
+        let address = format!("{scheme}://{authority}{path}");
+        Ok(Self { address, is_here, namespace, roots: roots()?, own: own_certificate()? })
     }
 
     /// The vault's token: from the environment, or from the file that `login` and agents write. On this
@@ -81,11 +90,16 @@ impl Environment {
         let (place, token) = match first(["BAO_TOKEN", "VAULT_TOKEN"]) {
             Some((variable, token)) => (variable.to_owned(), Zeroizing::new(token)),
             None => {
-                let path = env::home_dir().map(|home: PathBuf| home.join(".vault-token"));
-                let bytes = path.as_ref().and_then(|path| text::read(path).ok());
-                let text = bytes.and_then(|bytes| text::decode(&bytes).ok()).unwrap_or_default();
-                let token = Zeroizing::new(text.trim().to_owned());
-                (path.unwrap_or_default().display().to_string(), token)
+                let path = env::home_dir().unwrap_or_default().join(".vault-token");
+                let place = path.display().to_string();
+                let text = match text::read(&path).and_then(|bytes| text::decode(&bytes)) {
+                    Ok(text) => text,
+                    Err(FileProblem::Missing | FileProblem::Empty) => Default::default(),
+                    Err(problem) => {
+                        return Err(VaultProblem::token_unreadable(&place, &problem.to_string()));
+                    }
+                };
+                (place, Zeroizing::new(text.trim().to_owned()))
             }
         };
         if token.is_empty() {
@@ -98,16 +112,109 @@ impl Environment {
     }
 }
 
-fn certificates(path: &str) -> Result<Vec<Certificate<'static>>, String> {
-    let pem = fs::read(path).map_err(|error| error.to_string())?;
+/// What would lead elsewhere than this client goes, and what does the same here.
+const UNSUPPORTED: [([&str; 2], &str); 4] = [
+    (["BAO_AGENT_ADDR", "VAULT_AGENT_ADDR"], "Put the agent's address in VAULT_ADDR"),
+    (
+        ["BAO_TLS_SERVER_NAME", "VAULT_TLS_SERVER_NAME"],
+        "Name the vault in VAULT_ADDR as its certificate does",
+    ),
+    (["BAO_PROXY_ADDR", "VAULT_PROXY_ADDR"], "Name the proxy in HTTPS_PROXY"),
+    (["BAO_HTTP_PROXY", "VAULT_HTTP_PROXY"], "Name the proxy in HTTPS_PROXY"),
+];
+
+/// The certificates that are trusted, in the order in which `bao` and `vault` look for them.
+fn roots() -> Result<RootCerts, VaultProblem> {
+    let (variable, found) = if let Some((variable, path)) = first(["BAO_CACERT", "VAULT_CACERT"]) {
+        (variable, read(Path::new(&path)).and_then(|pem| certificates(&pem).map_err(within(&path))))
+    } else if let Some((variable, pem)) = first(["BAO_CACERT_BYTES", "VAULT_CACERT_BYTES"]) {
+        (variable, certificates(pem.as_bytes()))
+    } else if let Some((variable, path)) = first(["BAO_CAPATH", "VAULT_CAPATH"]) {
+        let mut found = Vec::new();
+        let read = collect(Path::new(&path), &mut found);
+        (variable, read.and_then(|()| not_none(found).map_err(within(&path))))
+    } else {
+        return Ok(RootCerts::PlatformVerifier);
+    };
+    found.map(RootCerts::from).map_err(|what| VaultProblem::no_certificates(variable, &what))
+}
+
+/// This client's own certificate, and its key.
+fn own_certificate() -> Result<Option<ClientCert>, VaultProblem> {
+    let names = [["BAO_CLIENT_CERT", "VAULT_CLIENT_CERT"], ["BAO_CLIENT_KEY", "VAULT_CLIENT_KEY"]];
+    let ((of_chain, chain), (of_key, key)) = match names.map(first) {
+        [Some(chain), Some(key)] => (chain, key),
+        [None, None] => return Ok(None),
+        [lone, other] => {
+            let variable = lone.or(other).map_or("", |(variable, _)| variable);
+            return Err(VaultProblem::half_a_certificate(variable));
+        }
+    };
+    let found = read(Path::new(&chain)).and_then(|pem| certificates(&pem).map_err(within(&chain)));
+    let found = found.map_err(|what| VaultProblem::no_own_certificate(of_chain, &what))?;
+    let found_key = read(Path::new(&key)).and_then(|pem| private_key(&pem).map_err(within(&key)));
+    let found_key = found_key.map_err(|what| VaultProblem::no_key(of_key, &what))?;
+    // ureq panics if they do not go together.
+    let der = PrivateKeyDer::try_from(found_key.der()).map(|der| der.clone_key());
+    let der = der.map_err(|what| VaultProblem::no_key(of_key, &format!("{key}: {what}")))?;
+    let chain = found.iter().map(|item| CertificateDer::from(item.der()).into_owned()).collect();
+    match CertifiedKey::from_der(chain, der, &ring::default_provider()) {
+        Ok(_) => Ok(Some(ClientCert::new_with_certs(&found, found_key))),
+        Err(rustls::Error::InconsistentKeys(_)) => {
+            let what = format!("{key}: it is not the key of the certificate in {of_chain}");
+            Err(VaultProblem::no_key(of_key, &what))
+        }
+        Err(error) => Err(VaultProblem::no_key(of_key, &format!("{key}: {error}"))),
+    }
+}
+
+/// Names the file in what is wrong with it.
+fn within(path: impl fmt::Display) -> impl FnOnce(String) -> String {
+    move |what| format!("{path}: {what}")
+}
+
+fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
+    let read = fs::read(path).map(Zeroizing::new);
+    read.map_err(|error| within(path.display())(error.to_string()))
+}
+
+/// Collects the certificates in the files of a folder and the folders in it; other files may be there, too.
+fn collect(folder: &Path, found: &mut Vec<Certificate<'static>>) -> Result<(), String> {
+    let unreadable = |error: io::Error| within(folder.display())(error.to_string());
+    for entry in fs::read_dir(folder).map_err(unreadable)? {
+        let entry = entry.map_err(unreadable)?;
+        let path = entry.path();
+        // No link to a folder is followed: it may lead back.
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            collect(&path, found)?;
+        } else if path.is_file() {
+            found.extend(certificates(&read(&path)?).unwrap_or_default());
+        }
+    }
+    Ok(())
+}
+
+fn certificates(pem: &[u8]) -> Result<Vec<Certificate<'static>>, String> {
     let mut found = Vec::new();
-    for item in parse_pem(&pem) {
+    for item in parse_pem(pem) {
         if let PemItem::Certificate(certificate) = item.map_err(|error| error.to_string())? {
             found.push(certificate);
         }
     }
+    not_none(found)
+}
+
+fn not_none(found: Vec<Certificate<'static>>) -> Result<Vec<Certificate<'static>>, String> {
     match found.is_empty() {
         false => Ok(found),
         true => Err("no certificate in it".to_owned()),
     }
+}
+
+fn private_key(pem: &[u8]) -> Result<PrivateKey<'static>, String> {
+    // In both of its forms, this is in clear.
+    if pem.windows(9).any(|window| window == b"ENCRYPTED") {
+        return Err("the key is encrypted, which is not supported".to_owned());
+    }
+    PrivateKey::from_pem(pem).map_err(|_| "no private key in it".to_owned())
 }
