@@ -32,18 +32,19 @@ fn run(cli: &Cli) -> Result<(), Error> {
     let program = concat!(env!("CARGO_CRATE_NAME"), "/", env!("CARGO_PKG_VERSION"));
     let client = Client::open(&cli.connection, program)?;
 
-    // A package may be larger than memory. The file has its name once it is complete.
-    let mut file = client.output_file(&cli.file)?;
+    // A package may be larger than memory. The file has its name once it is complete. If the connection
+    // breaks, the package is requested again, and goes into a new file.
     let path = format!("/plans/v1/plans/{}/package", cli.plan);
-    let mut package = client.request(Method::GET, &path).header("Accept", "*/*").send()?;
-    let mut buffer = vec![0; 128 * 1024];
-    loop {
-        match package.read(&mut buffer)? {
-            0 => break,
-            length => file.write(&buffer[..length])?,
+    client.request(Method::GET, &path).download().send_and(|mut package| {
+        let mut file = client.output_file(&cli.file)?;
+        let mut buffer = vec![0; 128 * 1024];
+        loop {
+            match package.read(&mut buffer)? {
+                0 => return file.finish(),
+                length => file.write(&buffer[..length])?,
+            }
         }
-    }
-    file.finish()?;
+    })?;
 
     let imported = client
         .request(Method::POST, "/plans/v1/plans/package")

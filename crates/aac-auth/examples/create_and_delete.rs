@@ -2,7 +2,7 @@
 //!
 //!     cargo sandbox cargo run -p aac-auth --example create_and_delete -- nightly
 
-use aac_auth::{Client, ConnectionOptions, Error, Method, json, output};
+use aac_auth::{Client, ConnectionOptions, Error, Method, id, json, output};
 use clap::Parser;
 use std::process::ExitCode;
 
@@ -39,8 +39,9 @@ fn run(cli: &Cli) -> Result<(), Error> {
         .json()?;
     output::print_json(&plan)?;
     if !cli.keep {
+        let id = id(&plan["id"]).ok_or_else(|| Error::response("the plan has no id"))?;
         // The response has no body.
-        client.request(Method::DELETE, &format!("/plans/v1/plans/{}", plan["id"])).send()?;
+        client.request(Method::DELETE, &format!("/plans/v1/plans/{id}")).send()?;
     }
     Ok(())
 }

@@ -110,6 +110,7 @@ pub mod recipes;
 // The client.
 pub use api::client::Client;
 pub use config::options::{ConnectionOptions, number};
+pub use config::text::text_of;
 pub use tokens::secret::AccessToken;
 
 // What is known of the tokens.
@@ -123,6 +124,7 @@ pub use api::request::{Preview, Request};
 pub use api::response::Response;
 
 // The rows of a list, and JSON as the server wrote it.
+pub use api::json::id;
 pub use api::raw;
 pub use api::rows::Rows;
 

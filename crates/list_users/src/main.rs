@@ -20,7 +20,7 @@ use clap::{Parser, ValueEnum};
 use std::env;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use users::Users;
+use users::{Filter, Users};
 
 const NOTES: &str = "\
 CSV has a column for each field that the API documents, or each of --columns.
@@ -114,21 +114,27 @@ fn run(cli: Cli) -> Result<(), Error> {
         Some(id) => format!("/iam/v1/workspaces/{id}/people"),
         None => "/iam/v1/workspaces/{workspaceId}/people".to_owned(),
     };
-    let list = |order: &str| {
+    let list = |is_ordered: bool, is_filtered: bool| {
         let mut users = client.rows(&path).named("users").page_size(cli.page_size);
-        if let Some(text) = &cli.filter {
-            users = users.query("filter", text);
+        if let Some(text) = cli.filter.as_ref().filter(|_| is_filtered) {
+            // By itself, a filter is matched loosely, and against names alone.
+            users = users.query("filter", text).query("filterType", "contains");
+            users = users.query("filterFields", "name,email");
         }
         if columns::have_privileges(&chosen) {
             users = users.query("includePrivileges", "true");
         }
-        if !order.is_empty() {
-            users = users.query("sort", order);
+        if is_ordered {
+            users = users.query("sort", "id");
         }
-        Users::of(match cli.limit {
-            Some(limit) => users.limit(limit),
-            None => users,
-        })
+        match (&cli.filter, cli.limit) {
+            (Some(text), limit) => {
+                let left = limit.unwrap_or(u64::MAX);
+                Users::of(users, Some(Filter { text: text.to_lowercase(), left }))
+            }
+            (None, Some(limit)) => Users::of(users.limit(limit), None),
+            (None, None) => Users::of(users, None),
+        }
     };
 
     // Before anything is sent: without a place for the result, there is no point in asking.
@@ -136,14 +142,18 @@ fn run(cli: Cli) -> Result<(), Error> {
         Some(path) if path.as_os_str() != "-" => client.output_file(path)?,
         _ => Output::stdout(),
     };
-    // Without a fixed order, a user may be on two pages, or on none. Not every server knows one.
+    // Without a fixed order, a user may be on two pages, or on none. Not every server knows one, or how to
+    // filter; then it sends everyone.
     let is_refused = |error: &Error| {
         error.http().is_some_and(|http| matches!(http.status().as_u16(), 400 | 422))
     };
-    let mut users = match list("id") {
-        Err(error) if is_refused(&error) => list("")?,
-        users => users?,
-    };
+    let mut users = list(true, true);
+    for (is_ordered, is_filtered) in [(true, false), (false, true), (false, false)] {
+        if users.as_ref().is_err_and(is_refused) && (is_filtered || cli.filter.is_some()) {
+            users = list(is_ordered, is_filtered);
+        }
+    }
+    let mut users = users?;
     columns::check(&chosen, users.first_page())?;
     let or_else = |names: &str| if chosen.is_empty() { columns::of(names) } else { chosen.clone() };
     match cli.format {

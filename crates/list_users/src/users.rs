@@ -1,7 +1,7 @@
 //! Users one by one, counted on standard error.
 
 use aac_auth::output::Output;
-use aac_auth::raw::RawValue;
+use aac_auth::raw::{self, RawValue};
 use aac_auth::{Error, Rows};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::thread;
@@ -12,11 +12,33 @@ use std::vec;
 pub(crate) struct Users {
     first: vec::IntoIter<Box<RawValue>>,
     rest: Rows,
+    filter: Option<Filter>,
+}
+
+/// What users are to be printed. A server may send others: some ignore filters, some match loosely.
+pub(crate) struct Filter {
+    /// In lower case.
+    pub(crate) text: String,
+    /// How many more of them.
+    pub(crate) left: u64,
+}
+
+impl Filter {
+    /// Whether the user's name or email contains the text.
+    fn takes(&mut self, user: &RawValue) -> bool {
+        let is_found = raw::members(user).into_iter().any(|(name, value)| {
+            matches!(&*name, "name" | "email")
+                && value.get().starts_with('"')
+                && raw::string(value).to_lowercase().contains(&self.text)
+        });
+        self.left -= u64::from(is_found);
+        is_found
+    }
 }
 
 impl Users {
     /// Asks for the first page.
-    pub(crate) fn of(mut rows: Rows) -> Result<Self, Error> {
+    pub(crate) fn of(mut rows: Rows, filter: Option<Filter>) -> Result<Self, Error> {
         let mut first = Vec::new();
         while let Some(user) = rows.next_raw() {
             first.push(user?);
@@ -24,7 +46,7 @@ impl Users {
                 break;
             }
         }
-        Ok(Self { first: first.into_iter(), rest: rows })
+        Ok(Self { first: first.into_iter(), rest: rows, filter })
     }
 
     /// What is left of the first page.
@@ -41,7 +63,17 @@ impl Iterator for Users {
     type Item = Result<Box<RawValue>, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.first.next().map(Ok).or_else(|| self.rest.next_raw())
+        while self.filter.as_ref().is_none_or(|filter| filter.left > 0) {
+            let user = self.first.next().map(Ok).or_else(|| self.rest.next_raw())?;
+            let is_wanted = match (&mut self.filter, &user) {
+                (Some(filter), Ok(user)) => filter.takes(user),
+                _ => true,
+            };
+            if is_wanted {
+                return Some(user);
+            }
+        }
+        None
     }
 }
 
@@ -68,9 +100,11 @@ pub(crate) fn print_each(
             None => break Ok(()),
         }
         count += 1;
-        if users.is_page_done() {
+        // Of those that are filtered out, none flushes what was printed before.
+        if users.is_page_done() || users.filter.is_some() {
             output.flush()?;
-            let total = users.rest.total().map_or(String::new(), |total| format!(" of {total}"));
+            let total = users.rest.total().filter(|_| users.filter.is_none());
+            let total = total.map_or(String::new(), |total| format!(" of {total}"));
             bar.set_message(format!("{count}{total} users"));
         }
     };

@@ -1,6 +1,6 @@
 //! The body of a request, from the command line, a file or standard input.
 
-use aac_auth::{Body, Error, output};
+use aac_auth::{Body, Error, output, text_of};
 use serde_core::de::IgnoredAny;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -62,21 +62,21 @@ fn of_field(name: &str, text: &str) -> Result<String, Error> {
                 "{name}: {path} is larger than 64 MiB, the most for a field: send it as the whole body (-d) or as a part (--part)"
             )));
         }
-        return Ok(Value::from(text_of(path, &bytes)?).to_string());
+        return Ok(Value::from(decoded(path, &bytes)?).to_string());
     }
-    check(name, text.as_bytes())?;
-    let json = serde_json::from_str::<&RawValue>(text);
-    Ok(json.map_or_else(|_| Value::from(text).to_string(), |json| json.get().to_owned()))
+    let text = checked(name, text.as_bytes())?;
+    let json = serde_json::from_str::<&RawValue>(&text);
+    Ok(json.map_or_else(|_| Value::from(&*text).to_string(), |json| json.get().to_owned()))
 }
 
 /// The value of `--data`. If it should be JSON, invalid JSON is rejected.
 pub(crate) fn of_data(data: &str, is_json: bool) -> Result<Body, Error> {
     let Some(source) = data.strip_prefix('@') else {
-        if is_json {
-            is_no_file("--data", "", data)?;
-            check("--data", data.as_bytes())?;
+        if !is_json {
+            return Ok(data.to_owned().into());
         }
-        return Ok(data.to_owned().into());
+        is_no_file("--data", "", data)?;
+        return Ok(checked("--data", data.as_bytes())?.into());
     };
     is_named("--data", source)?;
     if source == "-" {
@@ -93,9 +93,7 @@ pub(crate) fn of_data(data: &str, is_json: bool) -> Result<Body, Error> {
         return of_stream(source, fs::File::open(path).map_err(failed)?, is_json);
     }
     if is_json && file.len() <= CHECKED {
-        let bytes = fs::read(path).map_err(failed)?;
-        check(source, &bytes)?;
-        return Ok(bytes.into());
+        return Ok(checked(source, &fs::read(path).map_err(failed)?)?.into());
     }
     Body::file(path)
 }
@@ -106,18 +104,24 @@ fn of_stream(
     is_json: bool,
 ) -> Result<Body, Error> {
     let mut start = Vec::new();
-    let read = stream.by_ref().take(HELD).read_to_end(&mut start);
-    read.map_err(|error| Error::file(name, error))?;
-    if start.len() as u64 == HELD {
+    let failed = |error| Error::file(name, error);
+    stream.by_ref().take(HELD).read_to_end(&mut start).map_err(failed)?;
+    let mut held = HELD;
+    if is_json && is_encoded(&start) {
+        // It is decoded as a whole.
+        held = CHECKED;
+        stream.by_ref().take(CHECKED - HELD).read_to_end(&mut start).map_err(failed)?;
+    }
+    if start.len() as u64 == held {
         return Ok(Body::stream(name, Cursor::new(start).chain(stream)));
     }
-    if is_json {
-        check(name, &start)?;
+    match is_json {
+        true => Ok(checked(name, &start)?.into()),
+        false => Ok(start.into()),
     }
-    Ok(start.into())
 }
 
-/// The parts of an upload: files, standard input, or JSON as it is.
+/// The parts of an upload: files, standard input, JSON or other text as it is.
 pub(crate) fn of_parts(parts: &[(String, String)]) -> Result<Vec<(&str, Body)>, Error> {
     if parts.iter().filter(|(_, value)| value == "@-").count() > 1 {
         return Err(Error::usage("--part: standard input can be one part alone"));
@@ -129,8 +133,10 @@ pub(crate) fn of_parts(parts: &[(String, String)]) -> Result<Vec<(&str, Body)>, 
     };
     for (name, value) in parts {
         is_no_file("--part", &format!("{name}="), value)?;
-        if let Some(path) = value.strip_prefix('@') {
-            is_named(&format!("--part {}=", output::one_line(name)), path)?;
+        let shown = format!("--part {}=", output::one_line(name));
+        match value.strip_prefix('@') {
+            Some(path) => is_named(&shown, path)?,
+            None => drop(checked(&shown, value.as_bytes())?),
         }
     }
     parts.iter().map(|(name, value)| Ok((name.as_str(), body(value)?))).collect()
@@ -154,31 +160,40 @@ fn is_named(shown: &str, path: &str) -> Result<(), Error> {
     }
 }
 
-/// The text of a file, as JSON may contain it.
-fn text_of<'bytes>(name: &str, bytes: &'bytes [u8]) -> Result<&'bytes str, Error> {
-    let why = match (bytes.trim_ascii_start(), str::from_utf8(bytes)) {
-        ([0xff, 0xfe, ..] | [0xfe, 0xff, ..], _) => "is UTF-16: save it as UTF-8".to_owned(),
-        ([0xef, 0xbb, 0xbf, ..], _) => {
-            "begins with a byte order mark: save it as UTF-8 without one".to_owned()
-        }
-        (_, Err(error)) => {
-            let lines = bytes[..error.valid_up_to()].split(|byte| *byte == b'\n').count();
-            format!("is not UTF-8, as JSON must be: see line {lines}")
-        }
-        (_, Ok(text)) => return Ok(text),
-    };
-    Err(Error::usage(format!("{name} {why}")))
+/// Whether these bytes begin as UTF-16, or with a byte order mark, as PowerShell 5.1 writes all that it writes
+/// with `>` or as UTF-8. JSON begins with an ASCII character (RFC 4627 §3).
+fn is_encoded(start: &[u8]) -> bool {
+    matches!(
+        start,
+        [0xef, 0xbb, 0xbf, ..] | [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, _, ..] | [_, 0, ..]
+    )
 }
 
-/// Rejects invalid JSON: a server would only say that it is wrong, not where.
-fn check(name: &str, bytes: &[u8]) -> Result<(), Error> {
-    let text = text_of(name, bytes)?;
-    if !text.trim_ascii_start().starts_with(['{', '[']) {
-        return Ok(());
-    }
-    serde_json::from_str::<IgnoredAny>(text).map(drop).map_err(|error| {
-        Error::usage(format!(
-            "{name} looks like JSON, but is not: {error}. (Curly quotes? Or has the shell removed the quotes? Then put it in a file: -d \"@FILE\")"
-        ))
+/// The text of a file, as JSON may contain it.
+fn decoded(name: &str, bytes: &[u8]) -> Result<String, Error> {
+    text_of(bytes).ok_or_else(|| {
+        let valid = str::from_utf8(bytes).err().map_or(0, |error| error.valid_up_to());
+        let line = bytes[..valid].split(|byte| *byte == b'\n').count();
+        Error::usage(format!("{name} is neither UTF-8 nor UTF-16: see line {line}"))
     })
+}
+
+/// The text of JSON. Invalid JSON is rejected: a server would only say that it is wrong, not where.
+fn checked(name: &str, bytes: &[u8]) -> Result<String, Error> {
+    const FILE: &str = "put it in a file: -d \"@FILE\"";
+    let text = decoded(name, bytes)?;
+    let start = text.trim_ascii_start();
+    if start.starts_with("'{") || start.starts_with("'[") {
+        return Err(Error::usage(format!(
+            "{name} begins with a single quote, so it is not JSON. cmd.exe does not remove single quotes: use double quotes, with \\\" for those within, or {FILE}"
+        )));
+    }
+    if start.starts_with(['{', '[']) {
+        serde_json::from_str::<IgnoredAny>(&text).map_err(|error| {
+            Error::usage(format!(
+                "{name} looks like JSON, but is not: {error}. (Curly quotes? Or has the shell removed the quotes? Then {FILE})"
+            ))
+        })?;
+    }
+    Ok(text)
 }

@@ -3,6 +3,7 @@
 use crate::Answer;
 use crate::request::Options;
 use aac_auth::{Method, Preview};
+use serde_core::de::IgnoredAny;
 use std::path::Path;
 
 /// The command line. The shell fills in `$ACCESS_TOKEN`, and `$WORKSPACE_ID` if the path contains
@@ -80,7 +81,11 @@ fn part(name: &str, value: &str) -> String {
             let file_name = if is_file { "" } else { ";filename=\"data\"" };
             format!("{name}=@\"{}\";type=application/octet-stream{file_name}", escaped(path))
         }
-        None => format!("{name}=\"{}\";type=application/json", escaped(value)),
+        None => {
+            let is_json = serde_json::from_str::<IgnoredAny>(value).is_ok();
+            let kind = if is_json { ";type=application/json" } else { "" };
+            format!("{name}=\"{}\"{kind}", escaped(value))
+        }
     };
     format!("--form {}", quoted(&form))
 }

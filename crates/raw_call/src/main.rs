@@ -31,7 +31,12 @@ Examples, which also work in `cargo sandbox bash`:
 #[command(version, after_help = EXAMPLES, override_usage = "raw_call [OPTIONS] <PATH>")]
 struct Cli {
     /// Such as /v4/people/current; {workspaceId} is filled in
+    #[arg(value_parser = request::path)]
     path: String,
+
+    /// For its message alone
+    #[arg(hide = true, value_name = "PATH", value_parser = request::second_path)]
+    _second: Option<String>,
 
     #[command(flatten)]
     request: request::Options,
@@ -90,7 +95,7 @@ fn main() -> ExitCode {
 fn run(cli: &Cli) -> Result<(), Error> {
     let program = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
     let client = Client::open(&cli.connection, program)?;
-    let request = cli.request.build(&client, &cli.path, cli.answer.output.is_some())?;
+    let request = cli.request.build(&client, &cli.path, &cli.answer)?;
     if cli.answer.paginate {
         let mut rows = request.rows().page_size(cli.answer.page_size);
         if let Some(limit) = cli.answer.limit {
@@ -106,13 +111,24 @@ fn run(cli: &Cli) -> Result<(), Error> {
     }
     // Before anything is sent: without a place for the result, there is no point in asking.
     let output = cli.answer.to(&client)?;
-    let response = show::upload(request)?;
     let asked = |name| cli.request.asked(&cli.path, name);
     let page = (cli.request.method() == Method::GET).then(|| show::Page {
         offset: asked("offset").and_then(|offset| offset.parse().ok()).unwrap_or(0),
         has_limit: asked("limit").is_some(),
     });
-    show::answer(response, output, &cli.answer, page)
+    let (request, bar) = show::with_bar(request);
+    // A file has its content once that is complete. What was written elsewhere has been read by now.
+    let may_repeat = output.is_file();
+    let mut first = Some(output);
+    let answer = |response| {
+        bar.finish_and_clear();
+        let output = first.take().map_or_else(|| cli.answer.to(&client), Ok)?;
+        show::answer(response, output, &cli.answer, page)
+    };
+    let result =
+        if may_repeat { request.send_and(answer) } else { request.send().and_then(answer) };
+    bar.finish_and_clear();
+    result
 }
 
 fn preview(cli: &Cli, preview: Preview) -> Result<(), Error> {

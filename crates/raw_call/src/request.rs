@@ -1,6 +1,7 @@
 //! The flags that make up the request.
 
-use crate::body;
+use crate::{Answer, body};
+use aac_auth::output;
 use aac_auth::{Client, Error, Method, Request};
 use clap::Args;
 
@@ -41,15 +42,26 @@ impl Options {
         &self,
         client: &'client Client,
         path: &str,
-        has_output: bool,
+        answer: &Answer,
     ) -> Result<Request<'client>, Error> {
-        let mut request = client.request(self.method(), path);
+        let mut fields = self.raw_field.iter().chain(&self.field);
+        let method = self.method();
+        if let Some((name, value)) = fields.next()
+            && (answer.paginate || matches!(method, Method::GET | Method::HEAD))
+        {
+            let method = if answer.paginate { Method::GET } else { method };
+            return Err(Error::usage(format!(
+                "-f and -F make a body, and {method} has none: a parameter goes into the query: --query {}",
+                output::one_line(&format!("{name}={value}"))
+            )));
+        }
+        let mut request = client.request(method, path);
         for (name, value) in &self.query {
             request = request.query(name, value);
         }
-        if has_output && self.header("accept").is_none() {
+        if answer.output.is_some() {
             // Packages are ZIP archives, reports PDF.
-            request = request.header("accept", "*/*");
+            request = request.download();
         }
         for (name, value) in &self.header {
             request = request.header(name, value);
@@ -104,13 +116,35 @@ fn method(text: &str) -> Result<Method, String> {
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {
-    let pair = text.split_once('=').filter(|(name, _)| !name.is_empty());
+    let pair = unquoted(text)?.split_once('=').filter(|(name, _)| !name.is_empty());
     let (name, value) = pair.ok_or("expected NAME=VALUE")?;
     Ok((name.to_owned(), value.to_owned()))
 }
 
 fn header(text: &str) -> Result<(String, String), String> {
-    let header = text.split_once(':').filter(|(name, _)| !name.trim().is_empty());
+    let header = unquoted(text)?.split_once(':').filter(|(name, _)| !name.trim().is_empty());
     let (name, value) = header.ok_or("expected NAME: VALUE")?;
     Ok((name.trim().to_owned(), value.trim().to_owned()))
+}
+
+pub(crate) fn path(text: &str) -> Result<String, String> {
+    const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+    match METHODS.iter().find(|method| text.eq_ignore_ascii_case(method)) {
+        Some(method) => Err(format!("that is a method: raw_call -X {method} PATH")),
+        None => Ok(unquoted(text)?.to_owned()),
+    }
+}
+
+/// What is behind the path is a mistake.
+pub(crate) fn second_path(text: &str) -> Result<String, String> {
+    path(text)?;
+    let hint = if text.ends_with('\'') { QUOTES } else { "text with spaces needs quotes" };
+    Err(format!("only one path can be called; {hint}"))
+}
+
+const QUOTES: &str = "cmd.exe does not remove single quotes: use double quotes";
+
+/// Rejects an argument in single quotes, as cmd.exe leaves it.
+fn unquoted(text: &str) -> Result<&str, &'static str> {
+    if text.starts_with('\'') { Err(QUOTES) } else { Ok(text) }
 }

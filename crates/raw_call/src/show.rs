@@ -31,12 +31,12 @@ pub(crate) fn request(preview: &Preview) -> Result<(), Error> {
 /// Shorter uploads, in bytes, finish before anyone wonders.
 const LONG_UPLOAD: u64 = 1024 * 1024;
 
-/// Sends the request, with upload progress on standard error if that is a terminal.
-pub(crate) fn upload(request: Request<'_>) -> Result<Response, Error> {
-    if !io::stderr().is_terminal() {
-        return request.send();
-    }
+/// The request, with upload progress on standard error if that is a terminal.
+pub(crate) fn with_bar(request: Request<'_>) -> (Request<'_>, ProgressBar) {
     let bar = ProgressBar::hidden();
+    if !io::stderr().is_terminal() {
+        return (request, bar);
+    }
     let shown = bar.clone();
     let request = request.on_upload(move |sent, length| {
         if sent > LONG_UPLOAD && shown.is_hidden() {
@@ -48,11 +48,7 @@ pub(crate) fn upload(request: Request<'_>) -> Result<Response, Error> {
         }
         shown.set_position(sent);
     });
-    let response = request.send();
-    if !bar.is_hidden() {
-        bar.finish_and_clear();
-    }
-    response
+    (request, bar)
 }
 
 /// Shows a response as the flags ask.
@@ -62,8 +58,14 @@ pub(crate) fn answer(
     flags: &Answer,
     page: Option<Page>,
 ) -> Result<(), Error> {
-    if flags.include {
-        head(response.version(), response.status(), response.headers())?;
+    let is_file = output.is_file();
+    let shown = (response.version(), response.status(), response.headers().clone());
+    let show_head = || match flags.include {
+        true => head(shown.0, shown.1, &shown.2),
+        false => Ok(()),
+    };
+    if !is_file {
+        show_head()?;
     }
     if flags.no_body {
         return Ok(());
@@ -79,6 +81,10 @@ pub(crate) fn answer(
     };
     body(Vec::new(), read, output, flags, &bar)?;
     drop(bar);
+    if is_file {
+        // It may take several responses to get there.
+        show_head()?;
+    }
     let page = page.filter(|_| start.len() <= PAGE);
     if let Some(what) = page.and_then(|page| page.hint(&start)) {
         let _ = writeln!(io::stderr(), "raw_call: {what}; --paginate prints all");
@@ -117,6 +123,7 @@ fn body(
 }
 
 /// What was asked for with GET: perhaps one page of a list.
+#[derive(Clone, Copy)]
 pub(crate) struct Page {
     pub(crate) offset: u64,
     pub(crate) has_limit: bool,

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::random;
+use serde_core::de::IgnoredAny;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Cursor, Read, Seek};
@@ -94,7 +95,9 @@ impl Body {
                     let file = quoted(&file);
                     format!("; filename=\"{file}\"\r\nContent-Type: application/octet-stream")
                 }
-                None => "\r\nContent-Type: application/json".to_owned(),
+                None if body.is_json() => "\r\nContent-Type: application/json".to_owned(),
+                // Text, as in any form (RFC 7578 §4.4).
+                None => String::new(),
             };
             let disposition = format!("Content-Disposition: form-data; name=\"{name}\"{about}");
             pieces.push(Piece::bytes(format!("--{boundary}\r\n{disposition}\r\n\r\n")));
@@ -117,6 +120,14 @@ impl Body {
             Source::File(_) => Some(piece.name.file_name()?.to_string_lossy().into_owned()),
             Source::Stream(_) => Some("data".to_owned()),
         }
+    }
+
+    /// Whether it is JSON, if it was built in memory.
+    fn is_json(&self) -> bool {
+        self.pieces.iter().all(|piece| match &piece.source {
+            Source::Bytes(bytes) => serde_json::from_slice::<IgnoredAny>(bytes.get_ref()).is_ok(),
+            _ => false,
+        })
     }
 
     /// The length in bytes, if known before reading.

@@ -117,9 +117,9 @@ impl Client {
         }
     }
 
-    /// Waits before a retry: as long as the server asks, or longer each time.
+    /// Waits before a retry: as long as the server asks, and longer each time in any case.
     pub(crate) fn pause(&self, tries: &mut u32, why: &Error) {
-        let pause = why.retry_after().unwrap_or_else(|| backoff(*tries));
+        let pause = why.retry_after().unwrap_or_default().max(backoff(*tries));
         *tries += 1;
         let seconds = pause.as_secs_f64();
         let text = format_args!("{why}; trying again in {seconds:.1} s");
@@ -141,10 +141,9 @@ impl Client {
             None => {
                 let (url, text) = self.request(Method::GET, "/iam/v1/workspaces/current").text()?;
                 let workspace: Value = json::read(&text, "GET", &url)?;
-                let Value::Number(id) = &workspace["id"] else {
-                    let what = "the workspace has no number for an id";
-                    return Err(Error::unexpected("GET", &url, what));
-                };
+                let id = json::id(&workspace["id"]).ok_or_else(|| {
+                    Error::unexpected("GET", &url, "the workspace has no number for an id")
+                })?;
                 self.inner.workspace.get_or_init(|| id.to_string())
             }
         };

@@ -32,6 +32,24 @@ pub(crate) fn read<T: DeserializeOwned>(text: &str, method: &str, url: &str) -> 
     })
 }
 
+/// An id of the platform: a number, or a string of its digits. Its specification allows both.
+///
+/// ```
+/// use aac_auth::{id, json};
+///
+/// let run = json!({ "planSnapshotRunId": "701" });
+/// assert_eq!(id(&run["planSnapshotRunId"]), Some(701));
+/// assert_eq!(id(&json!(701)), Some(701));
+/// assert_eq!(id(&json!("01JKBMKPZ94N0GG5F8N9HY2FJA")), None);
+/// ```
+pub fn id(value: &Value) -> Option<u64> {
+    match value {
+        // `parse` takes a sign.
+        Value::String(text) if text.bytes().all(|byte| byte.is_ascii_digit()) => text.parse().ok(),
+        value => value.as_u64(),
+    }
+}
+
 /// JSON that does not fit the program's type, as [`Error::response`].
 impl From<serde_json::Error> for Error {
     fn from(error: serde_json::Error) -> Self {

@@ -4,7 +4,7 @@ use crate::api::body::Body;
 use crate::api::client::{Client, WORKSPACE};
 use crate::api::json;
 use crate::error::{Error, Result};
-use crate::tokens::secret::redact;
+use crate::tokens::secret::{redact, redact_known};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_core::de::DeserializeOwned;
 use serde_json::Value;
@@ -65,6 +65,7 @@ impl Client {
             headers: HeaderMap::new(),
             body: has_length.then(|| Vec::new().into()),
             on_upload: None,
+            is_download: false,
             retry: self.inner.retry,
             invalid: None,
         }
@@ -129,6 +130,7 @@ pub struct Request<'client> {
     pub(super) headers: HeaderMap,
     pub(super) body: Option<Body>,
     pub(super) on_upload: Option<OnUpload>,
+    pub(super) is_download: bool,
     pub(super) retry: u32,
     /// The first thing that cannot be sent, reported by [`send`](Self::send).
     pub(super) invalid: Option<String>,
@@ -200,8 +202,8 @@ impl Request<'_> {
         self.header("content-type", content_type)
     }
 
-    /// Sets a body of several named parts, as for an upload. Files are sent as files, anything else as
-    /// JSON.
+    /// Sets a body of several named parts, as for an upload. Files are sent as files, JSON as JSON, anything
+    /// else as text.
     #[must_use]
     pub fn multipart<'a>(mut self, parts: impl IntoIterator<Item = (&'a str, Body)>) -> Self {
         if self.headers.contains_key(header::CONTENT_TYPE) {
@@ -229,6 +231,14 @@ impl Request<'_> {
     #[must_use]
     pub fn on_upload(mut self, watch: impl FnMut(u64, Option<u64>) + Send + 'static) -> Self {
         self.on_upload = Some(OnUpload(Box::new(watch)));
+        self
+    }
+
+    /// Asks for a file of whatever type: `Accept` is `*/*` unless it is set, and 202 in response to GET is an
+    /// error, since the file is not ready yet.
+    #[must_use]
+    pub fn download(mut self) -> Self {
+        self.is_download = true;
         self
     }
 
@@ -271,7 +281,7 @@ impl Request<'_> {
     /// The URL of a path; it cannot lead to another host.
     pub(super) fn uri(&self, path: &str) -> Result<Uri> {
         let refused =
-            |why: &str| Error::usage(format!("the path {:?} {why}", redact(path, &[], 100)));
+            |why: &str| Error::usage(format!("the path {:?} {why}", redact_known(path, &[], 100)));
         let hosts = &self.client.settings().hosts;
         let url = hosts.url(&encoded(path)).map_err(|why| refused(&why))?;
         let length = url.len();
@@ -295,7 +305,8 @@ impl Request<'_> {
         };
         let mut headers = HeaderMap::new();
         headers.insert(header::USER_AGENT, self.client.inner.user_agent.clone());
-        headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+        let accept = if self.is_download { "*/*" } else { "application/json" };
+        headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
         headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
         let project_id = value(&self.client.settings().project_id)?;
         headers.insert("x-api-project-id", project_id.clone());

@@ -1,11 +1,11 @@
 //! The response to a request.
 
 use crate::api::json;
-use crate::error::{Error, HttpError, Limit, NetworkError, Result};
+use crate::error::{Error, HttpError, HttpErrorKind, Limit, NetworkError, Result};
 use crate::http::coding::Decoder;
 use crate::http::envelope;
-use crate::http::retry::retry_after;
-use crate::tokens::secret::redact;
+use crate::http::retry::{quota_reset, retry_after};
+use crate::tokens::secret::{redact, redact_known};
 use serde_core::de::DeserializeOwned;
 use serde_json::Value;
 use std::fmt;
@@ -159,8 +159,12 @@ impl Response {
             rest: is_longer.then(|| Box::new(reader) as Box<dyn Read + Send>),
             redacted_body: redact(&String::from_utf8_lossy(&body), secrets, SHOWN_BODY),
             body,
-            request_id: id.map(|id| redact(id, secrets, 100)),
-            retry_after: retry_after(&head.headers),
+            location: envelope::location(&head.headers, secrets),
+            request_id: id.map(|id| redact_known(id, secrets, 100)),
+            retry_after: retry_after(&head.headers).or_else(|| {
+                // A server may send these with every response.
+                (kind == HttpErrorKind::Throttled).then(|| quota_reset(&head.headers)).flatten()
+            }),
             version: head.version,
             headers: head.headers,
             kind,

@@ -6,12 +6,13 @@ use crate::api::request::{OnUpload, Request};
 use crate::api::response::Response;
 use crate::error::{Cause, Error, ErrorKind, HttpErrorKind, Result, status_line};
 use crate::http::connection::Progress;
-use crate::tokens::secret::{AccessToken, redact};
+use crate::http::retry::is_transient;
+use crate::tokens::secret::{AccessToken, redact, redact_known};
 use std::fmt;
 use std::io::{self, Read};
 use std::time::Duration;
 use ureq::SendBody;
-use ureq::http::{self, HeaderMap, Uri};
+use ureq::http::{self, HeaderMap, StatusCode, Uri, header};
 
 /// The longest wait between two tries that is obeyed; a longer one is reported to the user.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -21,17 +22,45 @@ const SLOW: Duration = Duration::from_secs(3);
 impl Request<'_> {
     /// Sends the request, and waits for the headers of the response.
     ///
-    /// Retries any request after 429, and GET, HEAD and OPTIONS also after 502, 503, 504 and failed or
-    /// broken connections. After a 401 it refreshes the tokens, once.
+    /// Retries any request after 429, and GET, HEAD and OPTIONS also after 408, 425, 500, 502, 503, 504,
+    /// 520 to 524 and failed or broken connections. After a 401 it refreshes the tokens, once.
     ///
     /// The caller reads the body of the response, which is not requested again if it is interrupted.
-    /// [`Client::get`](crate::Client::get) and [`rows`](Self::rows) do request it again.
+    /// [`Client::get`](crate::Client::get), [`rows`](Self::rows) and [`send_and`](Self::send_and) do request
+    /// it again.
     ///
     /// # Errors
     ///
     /// Of every [`ErrorKind`]. [`Error::http`] has the response if it is other than 2xx.
     pub fn send(self) -> Result<Response> {
         self.run(Ok)
+    }
+
+    /// Sends the request, and reads the response with a function. If a response to GET is interrupted, it is
+    /// requested again, and the function gets it from its start.
+    ///
+    /// # Errors
+    ///
+    /// Also those of the function.
+    ///
+    /// ```no_run
+    /// use aac_auth::Method;
+    /// # let client = aac_auth::Client::open(&aac_auth::ConnectionOptions::default(), "demo/1.0")?;
+    ///
+    /// client.request(Method::GET, "/plans/v1/plans/7/package").download().send_and(|mut response| {
+    ///     let mut file = client.output_file("plan.zip".as_ref())?;
+    ///     let mut buffer = vec![0; 128 * 1024];
+    ///     loop {
+    ///         match response.read(&mut buffer)? {
+    ///             0 => return file.finish(),
+    ///             length => file.write(&buffer[..length])?,
+    ///         }
+    ///     }
+    /// })?;
+    /// # Ok::<(), aac_auth::Error>(())
+    /// ```
+    pub fn send_and<T>(self, read: impl FnMut(Response) -> Result<T>) -> Result<T> {
+        self.run(read)
     }
 
     /// Sends the request and reads the whole response; returns its URL, and its text, which should be
@@ -55,7 +84,7 @@ impl Request<'_> {
     }
 
     /// Sends the request until `finish` has made something of a 2xx response, or no further try may help.
-    fn run<T>(mut self, finish: impl Fn(Response) -> Result<T>) -> Result<T> {
+    fn run<T>(mut self, mut finish: impl FnMut(Response) -> Result<T>) -> Result<T> {
         self.check()?;
         let client = self.client;
         let uri = self.uri(&client.fill_in(&self.path)?)?;
@@ -101,7 +130,7 @@ impl Request<'_> {
         match (error.http(), error.cause()) {
             (Some(http), _) if http.retry_after.is_some_and(|wait| wait > PATIENCE) => false,
             (Some(http), _) if http.kind == HttpErrorKind::Throttled => true,
-            (Some(http), _) => is_safe && matches!(http.status.as_u16(), 502..=504),
+            (Some(http), _) => is_safe && is_transient(http.status.as_u16()),
             (None, Cause::Transport(reason)) => is_safe && !reason.is_lasting(),
             _ => false,
         }
@@ -111,8 +140,7 @@ impl Request<'_> {
     fn attempt(&mut self, uri: &Uri, token: &AccessToken) -> Result<Response> {
         let Inner { transport, limits, notices, .. } = &*self.client.inner;
         let secrets = [token.expose(), &self.client.settings().project_id];
-        // A query may contain anything.
-        let url = redact(&uri.to_string(), &secrets, 500);
+        let url = shown_url(uri, &secrets);
         let mut request = http::Request::new(());
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = uri.clone();
@@ -138,8 +166,15 @@ impl Request<'_> {
         let answer = answer.map_err(|reason| Error::transport(method, &url, reason))?;
         let status = answer.status();
         self.log('<', status_line(status.as_u16()), answer.headers(), &secrets);
+        if status == StatusCode::PARTIAL_CONTENT && !self.headers.contains_key(header::RANGE) {
+            let what = "HTTP 206 Partial Content: this is only a part of the response, and the whole was asked for";
+            return Err(Error::bad_response(method, &url, what));
+        }
+        // To any other request it means that the server has begun.
+        let is_ready =
+            !(self.is_download && self.method.is_safe() && status == StatusCode::ACCEPTED);
         let response = Response::new(method.to_owned(), url, answer, 10 * limits.idle);
-        match status.is_success() {
+        match status.is_success() && is_ready {
             true => Ok(response),
             false => Err(Error::status(response.into_error(&secrets))),
         }
@@ -178,6 +213,13 @@ impl Request<'_> {
             notices.step(format_args!("{mark} {name}: {value}"));
         }
     }
+}
+
+/// A URL for messages: the path is the caller's own, the query may contain anything.
+fn shown_url(uri: &Uri, secrets: &[&str]) -> String {
+    let text = uri.to_string();
+    let (path, query) = text.split_at(text.find('?').unwrap_or(text.len()));
+    redact_known(path, secrets, 500) + &redact(query, secrets, 500)
 }
 
 /// A body being sent. Once the server accepts no more, the rest is not read: nobody would receive it,

@@ -16,7 +16,7 @@ use crate::store::folder::Files;
 use crate::store::saved::SavedPairs;
 use crate::tokens::claims::{Claims, LocalTime};
 use crate::tokens::credentials::{Credentials, lone_refresh_token};
-use crate::tokens::secret::{AccessToken, Digest, redact};
+use crate::tokens::secret::{AccessToken, Digest, redact_known};
 use crate::tokens::timestamp::Timestamp;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -256,7 +256,7 @@ impl TokenStatus {
         let refreshed = arrival.filter(|arrival| claims.iat == Some(arrival.iat));
         let left = |pair: &Credentials| pair.claims.life_left(pair.arrival, LocalTime::now());
         let gid = claims.scope.as_ref().map(|scope| scope.strip_prefix("w:").unwrap_or(scope));
-        let shown = |text: Option<&str>| text.map(|text| redact(text, &[], 200));
+        let shown = |text: Option<&str>| text.map(|text| redact_known(text, &[], 200));
         Self {
             state,
             problem,

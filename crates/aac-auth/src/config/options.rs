@@ -52,7 +52,7 @@ pub struct ConnectionOptions {
     #[cfg_attr(feature = "clap", arg(long, value_name = "SECS", default_value = "60", value_parser = seconds))]
     pub(crate) timeout: Duration,
 
-    /// Retries after 429; GET: 502-504, network
+    /// Retries after 429; GET: 408, 5xx, network
     #[cfg_attr(feature = "clap", arg(long, value_name = "N", default_value_t = 2, value_parser = number(0_u32.., "a whole number, such as 2")))]
     pub(crate) retry: u32,
 
@@ -102,8 +102,8 @@ impl ConnectionOptions {
         self
     }
 
-    /// How often a call is sent again: after 429, and for GET, HEAD and OPTIONS also after 502, 503, 504
-    /// and failed or broken connections. 2 by default.
+    /// How often a call is sent again: after 429, and for GET, HEAD and OPTIONS also after 408, 425, 500,
+    /// 502, 503, 504, 520 to 524 and failed or broken connections. 2 by default.
     pub fn retry(mut self, times: u32) -> Self {
         self.retry = times;
         self

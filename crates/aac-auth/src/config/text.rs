@@ -65,15 +65,36 @@ pub(crate) fn unreadable(error: io::Error) -> FileProblem {
     }
 }
 
-/// Decodes the bytes: UTF-8, or UTF-16 if a byte order mark says so, as PowerShell's `>` writes it.
-pub(crate) fn decode(bytes: &[u8]) -> Result<Zeroizing<String>, FileProblem> {
-    let text = match bytes {
+/// The text of a file as people leave it: UTF-8 or UTF-16, with or without a byte order mark, which is not
+/// part of the text. PowerShell's `>` writes UTF-16. `None` if it is neither.
+///
+/// ```
+/// use aac_auth::text_of;
+///
+/// assert_eq!(text_of(b"\xff\xfe{\0}\0").as_deref(), Some("{}"));
+/// assert_eq!(text_of(b"\xe9"), None);
+/// ```
+pub fn text_of(bytes: &[u8]) -> Option<String> {
+    Some(decoded(bytes)?.to_string())
+}
+
+/// The same for text that may be secret.
+fn decoded(bytes: &[u8]) -> Option<Zeroizing<String>> {
+    match bytes {
         [0xFF, 0xFE, rest @ ..] => utf16(rest, u16::from_le_bytes),
         [0xFE, 0xFF, rest @ ..] => utf16(rest, u16::from_be_bytes),
         [0xEF, 0xBB, 0xBF, rest @ ..] => utf8(rest),
+        // The first character is one of ASCII, in JSON and in what we read otherwise.
+        [_, 0, ..] => utf16(bytes, u16::from_le_bytes).or_else(|| utf8(bytes)),
+        [0, _, ..] => utf16(bytes, u16::from_be_bytes).or_else(|| utf8(bytes)),
         bytes => utf8(bytes),
-    };
-    let text = text.filter(|text| !text.contains('\0')).ok_or_else(FileProblem::not_text)?;
+    }
+}
+
+/// Decodes the bytes of a file that must not be empty.
+pub(crate) fn decode(bytes: &[u8]) -> Result<Zeroizing<String>, FileProblem> {
+    let text = decoded(bytes).filter(|text| !text.contains('\0'));
+    let text = text.ok_or_else(FileProblem::not_text)?;
     if text.trim().is_empty() {
         return Err(FileProblem::Empty);
     }
@@ -116,7 +137,8 @@ fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Option<Zeroizing<String>> {
     for character in char::decode_utf16(units.iter().map(|&pair| unit(pair))) {
         text.push(character.ok()?);
     }
-    rest.is_empty().then_some(text)
+    // In UTF-32, every other unit is a NUL.
+    (rest.is_empty() && !text.contains('\0')).then_some(text)
 }
 
 #[cfg(test)]
@@ -133,6 +155,8 @@ mod tests {
             "\u{FEFF}a€😀".into(),
             utf16(u16::to_le_bytes),
             utf16(u16::to_be_bytes),
+            utf16(u16::to_le_bytes)[2..].to_vec(),
+            utf16(u16::to_be_bytes)[2..].to_vec(),
         ] {
             assert_eq!(*decode(&bytes).unwrap(), "a€😀");
         }

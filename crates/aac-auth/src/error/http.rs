@@ -2,12 +2,13 @@
 
 use crate::error::Error;
 use crate::error::kind::ErrorKind;
+use crate::http::retry::is_transient;
 use std::fmt;
 use std::io::Read;
 use std::time::Duration;
 use ureq::http::{HeaderMap, StatusCode, Version};
 
-/// A response of the API with a status other than 2xx. [`Error::http`](crate::Error::http) returns it.
+/// A response of the API that is none to the request: its status is other than 2xx, or 202 to a download. [`Error::http`](crate::Error::http) returns it.
 pub struct HttpError {
     pub(crate) method: String,
     pub(crate) url: String,
@@ -20,6 +21,8 @@ pub struct HttpError {
     pub(crate) body: Vec<u8>,
     pub(crate) rest: Option<Box<dyn Read + Send>>,
     pub(crate) redacted_body: String,
+    /// Where a redirect leads, without secrets.
+    pub(crate) location: Option<String>,
     pub(crate) request_id: Option<String>,
     pub(crate) retry_after: Option<Duration>,
     pub(crate) kind: HttpErrorKind,
@@ -42,6 +45,10 @@ pub(crate) enum HttpErrorKind {
     NoRoute,
     /// Too many requests (429, or 500 from an older gateway).
     Throttled,
+    /// A file that was asked for is not ready (202).
+    NotReady,
+    /// Nothing has changed (304).
+    NotModified,
     /// A redirect, which is not followed (3xx).
     Redirect,
     /// Any other 4xx.
@@ -93,9 +100,9 @@ impl HttpError {
     /// Whether the same request may succeed later, and does no harm if it is sent again.
     fn is_retryable(&self) -> bool {
         match self.kind {
-            HttpErrorKind::Throttled => true,
+            HttpErrorKind::Throttled | HttpErrorKind::NotReady => true,
             HttpErrorKind::ServerError => is_safe(&self.method),
-            _ => self.body_consumed,
+            _ => self.body_consumed || is_safe(&self.method) && is_transient(self.status.as_u16()),
         }
     }
 
@@ -106,6 +113,10 @@ impl HttpError {
         let wait = self.retry_after.map(|wait| format!("{} s", wait.as_secs().max(1)));
         let wait = wait.as_deref().unwrap_or("a minute");
         let throttled = format!("Too many requests: run this again in {wait}.");
+        let not_ready = format!("It is not ready yet: run this again in {wait}.");
+        let to = self.location.as_ref().map(|to| format!("The server redirects to {to}. "));
+        let redirect = to.unwrap_or_default()
+            + "Redirects are not followed, so that the token is sent nowhere else. Check aac_url.txt.";
         let cure = match self.kind {
             HttpErrorKind::Throttled => &throttled,
             _ if self.body_consumed => "",
@@ -122,9 +133,11 @@ impl HttpError {
                 "Your user lacks a privilege for this, or the ID belongs to another workspace. Ask an admin of the workspace."
             }
             HttpErrorKind::NoRoute => "Check the path and the method; ids in a path are numbers.",
-            HttpErrorKind::Redirect => {
-                "Redirects are not followed, so that the token is sent nowhere else. Check aac_url.txt."
+            HttpErrorKind::NotReady => &not_ready,
+            HttpErrorKind::NotModified => {
+                "Nothing has changed since the version that the request names (If-None-Match, If-Modified-Since), or this was done before (x-execution-id)."
             }
+            HttpErrorKind::Redirect => &redirect,
             HttpErrorKind::ServerError if self.may_have_taken_effect() => CHECK_FIRST,
             HttpErrorKind::ServerError => "The server failed. Try again later.",
             HttpErrorKind::Refused => "",

@@ -202,8 +202,8 @@ impl Error {
 
     /// Whether the same call may succeed later, and does no harm if the server has done it already: after
     /// 429, if no connection could be made, after a failed refresh that may yet work, while another program
-    /// holds the lock or the vault has no leader, and for GET, HEAD and OPTIONS also after 5xx and broken
-    /// connections. The retries of this crate
+    /// holds the lock or the vault has no leader, and for GET, HEAD and OPTIONS also after 408, 425, 5xx and
+    /// broken connections. The retries of this crate
     /// ([`ConnectionOptions::retry`](crate::ConnectionOptions::retry)) are over by then: wait a while.
     ///
     /// ```no_run
@@ -254,7 +254,7 @@ impl Error {
     }
 
     /// The exit code of a program that ends with this error: 1 for a file, the network or a response; 2 for
-    /// the command line or a request that cannot be sent; 3 for a redirect; 4 for HTTP 4xx, or if the
+    /// the command line or a request that cannot be sent; 3 for HTTP 3xx; 4 for HTTP 4xx, or if the
     /// tokens are refused; 5 for HTTP 5xx. It is 0 if a reader of standard output stopped reading.
     pub fn exit_code(&self) -> u8 {
         self.0.exit_code
@@ -369,6 +369,7 @@ mod tests {
             body: Vec::new(),
             rest: None,
             redacted_body: text(),
+            location: None,
             request_id: None,
             retry_after: Some(Duration::from_secs(7)),
             kind,
@@ -461,7 +462,11 @@ mod tests {
                 (Http, false, true, false, 4),
             ),
             (http("GET", 404, HttpErrorKind::Refused), (Http, false, false, false, 4)),
+            (http("GET", 408, HttpErrorKind::Refused), (Http, false, true, false, 4)),
+            (http("POST", 408, HttpErrorKind::Refused), (Http, false, false, false, 4)),
+            (http("GET", 202, HttpErrorKind::NotReady), (Http, false, true, false, 1)),
             (http("GET", 302, HttpErrorKind::Redirect), (Http, false, false, false, 3)),
+            (http("GET", 304, HttpErrorKind::NotModified), (Http, false, false, false, 3)),
             (bad_response("GET"), (Response, false, false, false, 1)),
             (bad_response("PUT"), (Response, false, false, true, 1)),
             (over_limit("GET"), (Response, false, false, false, 1)),

@@ -5,6 +5,7 @@
 use crate::error::HttpErrorKind;
 use crate::tokens::secret::redact;
 use serde_json::Value;
+use ureq::http::{HeaderMap, header};
 
 /// The longest message that is shown, in characters.
 const LIMIT: usize = 300;
@@ -27,6 +28,18 @@ pub(crate) fn message(text: &str, secrets: &[&str]) -> String {
 /// The title of a web page, on one line and without secrets.
 pub(crate) fn title(text: &str, secrets: &[&str]) -> Option<String> {
     html_title(text).map(|title| redact(&title, secrets, LIMIT))
+}
+
+/// Where a redirect leads, without user information and query.
+pub(crate) fn location(headers: &HeaderMap, secrets: &[&str]) -> Option<String> {
+    let text = String::from_utf8_lossy(headers.get(header::LOCATION)?.as_bytes());
+    let (target, rest) = text.split_at(text.find(['?', '#']).unwrap_or(text.len()));
+    let (scheme, target) = target.split_at(target.find("//").map_or(0, |at| at + 2));
+    let authority =
+        if scheme.is_empty() { "" } else { target.split('/').next().unwrap_or_default() };
+    let target = &target[authority.rfind('@').map_or(0, |at| at + 1)..];
+    let query = if rest.starts_with('?') { "?(redacted)" } else { "" };
+    Some(redact(&format!("{scheme}{target}"), secrets, 300) + query)
 }
 
 fn known(text: &str, json: &Value) -> Option<String> {
@@ -76,6 +89,8 @@ fn meaning(status: u16, json: &Value) -> HttpErrorKind {
         (404, _) if text("/exception/name") == "RouteNotFoundException" || json.is_null() => {
             HttpErrorKind::NoRoute
         }
+        (202, _) => HttpErrorKind::NotReady,
+        (304, _) => HttpErrorKind::NotModified,
         (300..=399, _) => HttpErrorKind::Redirect,
         (500..=599, _) => HttpErrorKind::ServerError,
         _ => HttpErrorKind::Refused,
@@ -170,6 +185,8 @@ mod tests {
                 HttpErrorKind::NoRoute,
             ),
             (302, "", "", HttpErrorKind::Redirect),
+            (304, "", "", HttpErrorKind::NotModified),
+            (202, "{\"message\":\"queued\"}", "queued", HttpErrorKind::NotReady),
             (
                 503,
                 "\u{1b}[31mdown\r\nfor now",

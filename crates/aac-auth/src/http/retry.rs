@@ -2,30 +2,63 @@
 
 use crate::random;
 use std::time::{Duration, SystemTime};
-use ureq::http::{HeaderMap, header};
+use ureq::http::{HeaderMap, HeaderValue, header};
 
-/// How long the server asks to wait: `Retry-After` (RFC 9110 §10.2.3: seconds or a date), or Alteryx
-/// Cloud's `x-retry-after` (seconds).
-pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
-    let seconds = |text: &str| {
-        let seconds = text.parse::<f64>().ok().filter(|seconds| seconds.is_sign_positive())?;
-        Duration::try_from_secs_f64(seconds.ceil()).ok()
-    };
-    let date = |text: &str| {
-        // By the server's own clock if it sends the time: the local clock may be hours off.
-        let date = |name: header::HeaderName| {
-            httpdate::parse_http_date(headers.get(name)?.to_str().ok()?).ok()
-        };
-        let now = date(header::DATE).unwrap_or_else(SystemTime::now);
-        Some(httpdate::parse_http_date(text).ok()?.duration_since(now).unwrap_or_default())
-    };
-    let standard = text("retry-after").and_then(|text| seconds(text).or_else(|| date(text)));
-    standard.or_else(|| text("x-retry-after").and_then(seconds))
+/// Whether a server with this status may succeed at the next try: those of curl's `--retry`, 425 (RFC 8470
+/// §5.2), and those of Cloudflare for a server that it cannot reach.
+pub(crate) fn is_transient(status: u16) -> bool {
+    matches!(status, 408 | 425 | 429 | 500 | 502..=504 | 520..=524)
 }
 
-/// The pause before the next try if the server names none: it doubles from half a second. Jitter of
-/// half its length keeps many programs from coming back at the same moment.
+/// How long the server asks to wait: the longer of `Retry-After` (RFC 9110 §10.2.3: seconds or a date) and
+/// Alteryx Cloud's `x-retry-after` (seconds).
+pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let wait = |text: &str| {
+        let date = || Some(until(httpdate::parse_http_date(text).ok()?, headers));
+        seconds(text).or_else(date)
+    };
+    let named = ["retry-after", "x-retry-after"].into_iter().flat_map(|name| headers.get_all(name));
+    named.filter_map(|value| wait(value.to_str().ok()?.trim())).max()
+}
+
+/// How long a quota lasts that is used up: `x-rate-limit-user-reset` and `-workspace-reset`. The
+/// documentation calls them seconds; its examples are milliseconds since 1970. Other services count seconds
+/// from now.
+pub(crate) fn quota_reset(headers: &HeaderMap) -> Option<Duration> {
+    let resets = headers.iter().filter_map(|(name, value)| {
+        let quota =
+            name.as_str().strip_suffix("-reset").filter(|name| name.starts_with("x-rate"))?;
+        let is_left = |left: &HeaderValue| left.to_str().is_ok_and(|left| left.trim() != "0");
+        if headers.get(format!("{quota}-remaining")).is_some_and(is_left) {
+            return None;
+        }
+        let reset = seconds(value.to_str().ok()?.trim())?;
+        let since_1970 = match reset.as_secs() {
+            ..1_000_000_000 => return Some(reset),
+            1_000_000_000..100_000_000_000 => reset,
+            _ => reset / 1000,
+        };
+        Some(until(SystemTime::UNIX_EPOCH.checked_add(since_1970)?, headers))
+    });
+    resets.max()
+}
+
+/// A number of seconds, rounded up.
+fn seconds(text: &str) -> Option<Duration> {
+    let seconds = text.parse::<f64>().ok().filter(|seconds| seconds.is_sign_positive())?;
+    Duration::try_from_secs_f64(seconds.ceil()).ok()
+}
+
+/// How long it is until then, by the server's own clock if it sends the time: the local clock may be hours
+/// off.
+fn until(then: SystemTime, headers: &HeaderMap) -> Duration {
+    let date = headers.get(header::DATE).and_then(|date| date.to_str().ok());
+    let now = date.and_then(|date| httpdate::parse_http_date(date).ok());
+    then.duration_since(now.unwrap_or_else(SystemTime::now)).unwrap_or_default()
+}
+
+/// The least pause before the next try: it doubles from half a second. Jitter of half its length keeps many
+/// programs from coming back at the same moment.
 pub(crate) fn backoff(tries_before: u32) -> Duration {
     let whole = Duration::from_millis(500 << tries_before.min(6));
     jittered(whole)
@@ -48,6 +81,10 @@ mod tests {
             (vec![("retry-after", " 0 ")], Some(0)),
             (vec![("x-retry-after", "57")], Some(57)),
             (vec![("retry-after", "soon"), ("x-retry-after", "1.2")], Some(2)),
+            (vec![("retry-after", "3"), ("x-retry-after", "57")], Some(57)),
+            (vec![("retry-after", "57"), ("x-retry-after", "3")], Some(57)),
+            (vec![("retry-after", "3"), ("retry-after", "9")], Some(9)),
+            (vec![("retry-after", "0"), ("x-retry-after", "0")], Some(0)),
             (
                 vec![
                     ("date", "Mon, 23 Nov 2026 10:00:00 GMT"),
@@ -67,11 +104,51 @@ mod tests {
             (vec![("retry-after", "1e300")], None),
             (vec![], None),
         ] {
-            let mut map = HeaderMap::new();
-            for (name, value) in headers {
-                map.insert(name, value.parse().unwrap());
-            }
+            let map = headers_of(&headers);
             assert_eq!(retry_after(&map).map(|wait| wait.as_secs()), seconds, "{map:?}");
+        }
+    }
+
+    fn headers_of(headers: &[(&'static str, &str)]) -> HeaderMap {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(*name, value.parse().unwrap());
+        }
+        map
+    }
+
+    #[test]
+    fn a_quota_that_is_used_up_is_waited_for() {
+        // 10:00:00 on 2026-11-23, by the server's clock.
+        const DATE: (&str, &str) = ("date", "Mon, 23 Nov 2026 10:00:00 GMT");
+        const USER: &str = "x-rate-limit-user-reset";
+        const WORKSPACE: &str = "x-rate-limit-workspace-reset";
+        for (headers, seconds) in [
+            (vec![(USER, "1795428009000")], Some(9)),
+            (vec![(USER, "1795428009")], Some(9)),
+            (vec![(USER, "9")], Some(9)),
+            (vec![(USER, "8.2")], Some(9)),
+            (vec![(USER, "1795427000000")], Some(0)),
+            (vec![(USER, "9"), (WORKSPACE, "1795428030000")], Some(30)),
+            // Only one of them is used up.
+            (
+                vec![
+                    (USER, "9"),
+                    ("x-rate-limit-user-remaining", "0"),
+                    (WORKSPACE, "30"),
+                    ("x-rate-limit-workspace-remaining", "12"),
+                ],
+                Some(9),
+            ),
+            (vec![(USER, "9"), ("x-rate-limit-user-remaining", "1")], None),
+            (vec![("x-rate-limit-reset", "9"), ("x-ratelimit-reset", "7")], Some(9)),
+            (vec![(USER, "soon"), (WORKSPACE, "-1")], None),
+            (vec![(USER, "1e300")], None),
+            (vec![("reset", "9")], None),
+            (vec![], None),
+        ] {
+            let map = headers_of(&[&[DATE], &headers[..]].concat());
+            assert_eq!(quota_reset(&map).map(|wait| wait.as_secs()), seconds, "{headers:?}");
         }
     }
 

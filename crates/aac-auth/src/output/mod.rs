@@ -178,6 +178,12 @@ impl Output {
         self.is_terminal
     }
 
+    /// Whether it is a file that gets its content only with [`finish`](Self::finish), so that a second
+    /// attempt can begin anew.
+    pub fn is_file(&self) -> bool {
+        matches!(self.sink.get_ref(), Sink::File(file) if !file.is_in_place())
+    }
+
     /// Writes bytes as they are.
     ///
     /// # Errors

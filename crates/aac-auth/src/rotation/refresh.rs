@@ -120,6 +120,7 @@ impl<'lock> Spendable<'lock> {
         let status = response.status();
         let code = status.as_u16();
         let wait = retry_after(response.headers());
+        let location = envelope::location(response.headers(), &[self.refresh_token.expose()]);
         if status == StatusCode::TOO_MANY_REQUESTS {
             return Outcome::Busy { status: code, wait, spendable: self };
         }
@@ -137,6 +138,10 @@ impl<'lock> Spendable<'lock> {
         }
         // 511 never comes from the server itself (RFC 6585 §6).
         let is_portal = status == StatusCode::NETWORK_AUTHENTICATION_REQUIRED;
+        if let Some(to) = location.filter(|_| status.is_redirection()) {
+            let message = format!("to {to}");
+            return Outcome::Refused { status: code, message, by: Refuser::Between };
+        }
         if status.is_redirection() || status.is_client_error() || is_portal {
             return self.refused(code, &body);
         }

@@ -3,7 +3,7 @@
 //! Nothing is verified: that is up to the server that receives the token. The claims only tell where
 //! to refresh (`iss`, `client_id`) and how long the token lives.
 
-use crate::tokens::secret::{Digest, redact};
+use crate::tokens::secret::{Digest, redact_known};
 use base64::Engine;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -93,7 +93,7 @@ impl Claims {
         let user = self.email.as_ref().or(self.sub.as_ref());
         let workspace = self.audience.as_ref().or(self.scope.as_ref());
         let shown = |text: Option<&String>| {
-            text.map_or_else(|| "unknown".to_owned(), |text| redact(text, &[], 80))
+            text.map_or_else(|| "unknown".to_owned(), |text| redact_known(text, &[], 80))
         };
         format!("user {}, workspace {}", shown(user), shown(workspace))
     }

@@ -103,12 +103,35 @@ impl fmt::Debug for Digest {
 
 /// The shortest run of a token's characters that must not be shown.
 const TELLING: usize = 12;
-/// A run of token characters this long counts as a secret, known or not: a UUID has 36.
-const TOKEN_LIKE: usize = 40;
+/// A run of token characters this long counts as a secret, known or not, if it has letters and digits.
+const TOKEN_LIKE: usize = 32;
 
 /// Makes `text` fit to show: one line, at most `limit` characters, and without anything that is or
 /// may be a token. A server may quote what it was sent.
 pub(crate) fn redact(text: &str, secrets: &[&str], limit: usize) -> String {
+    hide(text, secrets, limit, looks_random)
+}
+
+/// The same for text that has a known origin, such as a path or the ID of a request: only known secrets and
+/// JWTs are hidden.
+pub(crate) fn redact_known(text: &str, secrets: &[&str], limit: usize) -> String {
+    hide(text, secrets, limit, |_| false)
+}
+
+/// Whether a run of token characters may be a token: names have letters alone, and a UUID is an ID.
+fn looks_random(run: &[u8]) -> bool {
+    let is_uuid = run.len() == 36
+        && run.iter().enumerate().all(|(at, byte)| match at {
+            8 | 13 | 18 | 23 => *byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        });
+    run.len() >= TOKEN_LIKE
+        && run.iter().any(u8::is_ascii_alphabetic)
+        && run.iter().any(u8::is_ascii_digit)
+        && !is_uuid
+}
+
+fn hide(text: &str, secrets: &[&str], limit: usize, is_secret: fn(&[u8]) -> bool) -> String {
     // Text beyond this is not shown, so it need not be searched.
     let text = text.char_indices().nth(8 * limit).map_or(text, |(end, _)| &text[..end]);
     let mut hidden = vec![false; text.len()];
@@ -121,10 +144,13 @@ pub(crate) fn redact(text: &str, secrets: &[&str], limit: usize) -> String {
         }
     }
     let is_token_char = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
-    let mut start = 0;
+    let (mut start, mut is_jwt) = (0, false);
     for run in text.as_bytes().split(|&byte| !is_token_char(byte)) {
-        if run.len() >= TOKEN_LIKE || (run.starts_with(b"eyJ") && run.len() >= TELLING) {
-            hidden[start..start + run.len()].fill(true);
+        // A JWT's parts follow one another with a dot between them.
+        let goes_on = is_jwt && !run.is_empty() && text.as_bytes()[start - 1] == b'.';
+        is_jwt = goes_on || (run.starts_with(b"eyJ") && run.len() >= TELLING);
+        if is_jwt || is_secret(run) {
+            hidden[start - usize::from(goes_on)..start + run.len()].fill(true);
         }
         start += run.len() + 1;
     }
@@ -172,16 +198,37 @@ mod tests {
         let cases = [
             (format!("bad token {TOKEN}!"), "bad token (redacted)!"),
             (format!("part {}.", &TOKEN[3..20]), "part (redacted)."),
-            ("eyJhbGciOiJSUzI1NiJ9.e30.c2ln".to_owned(), "(redacted).e30.c2ln"),
+            ("a eyJhbGciOiJSUzI1NiJ9.e30.c2ln. b".to_owned(), "a (redacted). b"),
+            ("eyJhbGciOiJSUzI1NiJ9 x.y".to_owned(), "(redacted) x.y"),
+            ("eyJhbGciOiJSUzI1NiJ9..c2ln".to_owned(), "(redacted)..c2ln"),
             (
                 "(Correlation ID: 0f2b7c1e-5b1c-4a0e-9d27-3c8f0e6f4d11)".to_owned(),
                 "(Correlation ID: 0f2b7c1e-5b1c-4a0e-9d27-3c8f0e6f4d11)",
             ),
-            ("x".repeat(50), "(redacted)"),
+            // A name, a number, and what is neither.
+            ("x".repeat(50), &"x".repeat(50)),
+            (format!("{}-_", "Name".repeat(12)), &format!("{}-_", "Name".repeat(12))),
+            ("7".repeat(50), &"7".repeat(50)),
+            (format!("key {}7.", "x".repeat(31)), "key (redacted)."),
+            (format!("{}7", "x".repeat(30)), &format!("{}7", "x".repeat(30))),
+            (format!("{}-_", "a7".repeat(15)), "(redacted)"),
+            (format!("{}-", "0f2b7c1e-5b1c-4a0e-9d27-3c8f0e6f4d1"), "(redacted)"),
             ("é\u{1b}[31m\r\n  two\u{202e}".to_owned(), "é\\u{1b}[31m two\\u{202e}"),
         ];
         for (text, expected) in cases {
             assert_eq!(redact(&text, &[TOKEN], 300), expected);
+        }
+    }
+
+    #[test]
+    fn of_a_path_only_known_tokens_are_hidden() {
+        let path = format!("/plans/{}", "name-7-".repeat(9));
+        for (text, expected) in [
+            (path.clone(), path),
+            (format!("/x/{TOKEN}/y"), "/x/(redacted)/y".to_owned()),
+            ("/x/eyJhbGciOiJSUzI1NiJ9.e30.c2ln/y".to_owned(), "/x/(redacted)/y".to_owned()),
+        ] {
+            assert_eq!(redact_known(&text, &[TOKEN], 300), expected);
         }
     }
 

@@ -3,13 +3,14 @@
 use crate::{NONE, head, response, server};
 use aac_auth::{Client, ConnectionOptions, Error, Method};
 use aac_sandbox::{Fault, FaultKind, Options, RefreshTokens};
-use acceptance::{Case, DOCUMENTED};
+use acceptance::{Case, DOCUMENTED, Run};
 use std::env;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -149,10 +150,13 @@ fn trouble_that_passes_is_waited_out() {
     thread::scope(|scope| {
         for kind in [
             K::TooManyRequests(1),
+            K::TooManyRequests(0),
             K::SpikeArrest,
             K::QuotaAs500,
+            K::ServerError,
             K::BadGateway,
             K::Unavailable(1),
+            K::Unavailable(0),
             K::GatewayTimeout,
             K::ResetBefore,
             K::ResetAfter,
@@ -166,14 +170,273 @@ fn trouble_that_passes_is_waited_out() {
                 let start = Instant::now();
                 case.run(NONE).assert_ok();
                 assert_eq!(case.sandbox.counters().api_calls, 3, "{kind:?}");
-                let has_asked = matches!(kind, K::TooManyRequests(_) | K::Unavailable(_));
-                assert!(!has_asked || start.elapsed() >= Duration::from_secs(2), "{kind:?}");
+                // A server that asks for no wait, or for none at all, is not hurried either.
+                let has_asked = matches!(kind, K::TooManyRequests(1) | K::Unavailable(1));
+                let least = Duration::from_millis(if has_asked { 2000 } else { 750 });
+                assert!(start.elapsed() >= least, "{kind:?}: {:?}", start.elapsed());
                 case.sandbox.add_fault(fault.times(2));
                 assert_ne!(case.run(["--retry", "1"]).code, Some(0), "{kind:?}");
                 assert_eq!(case.sandbox.counters().api_calls, 5, "{kind:?}");
             });
         }
     });
+}
+
+/// A server that responds with a status to the first request, and with `{}` to those after it. Counts them.
+fn recovers(status: &'static str) -> (Case, Arc<AtomicU32>) {
+    let requests = Arc::new(AtomicU32::new(0));
+    let count = Arc::clone(&requests);
+    let case = server(move |mut stream| {
+        while !head(&stream).is_empty() {
+            let status = if count.fetch_add(1, Relaxed) == 0 { status } else { "200 OK" };
+            stream.write_all(&response(status, "", b"{}")).unwrap();
+        }
+    });
+    (case, requests)
+}
+
+#[test]
+fn a_status_that_passes_is_waited_out_and_no_write_is_repeated() {
+    thread::scope(|scope| {
+        for (status, passes) in [
+            ("400 Bad Request", false),
+            ("408 Request Timeout", true),
+            ("409 Conflict", false),
+            ("425 Too Early", true),
+            ("500 Internal Server Error", true),
+            ("501 Not Implemented", false),
+            ("502 Bad Gateway", true),
+            ("503 Service Unavailable", true),
+            ("504 Gateway Timeout", true),
+            ("505 HTTP Version Not Supported", false),
+            ("511 Network Authentication Required", false),
+            ("520 Web Server Returned an Unknown Error", true),
+            ("522 Connection Timed Out", true),
+            ("524 A Timeout Occurred", true),
+            ("525 SSL Handshake Failed", false),
+        ] {
+            scope.spawn(move || {
+                for (method, may_repeat) in [
+                    ("GET", true),
+                    ("HEAD", true),
+                    ("OPTIONS", true),
+                    ("POST", false),
+                    ("DELETE", false),
+                ] {
+                    let (case, requests) = recovers(status);
+                    let run = case.call("raw_call", ["/x", "-X", method]);
+                    let is_repeated = passes && may_repeat;
+                    assert_eq!(run.code == Some(0), is_repeated, "{method} {status}");
+                    let expected = 1 + u32::from(is_repeated);
+                    assert_eq!(requests.load(Relaxed), expected, "{method} {status}");
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn a_list_goes_on_after_a_server_error() {
+    for skip in 0..4 {
+        let faults = vec![Fault::api(FaultKind::ServerError).after(skip).times(2)];
+        let case = Case::fresh(Options { users: 300, faults, ..Options::default() });
+        let run = case.call("list_users", ["--format", "jsonl"]);
+        assert_eq!((run.code, run.stdout.lines().count()), (Some(0), 300), "{}", run.stderr);
+    }
+}
+
+#[test]
+fn a_part_of_a_response_is_not_taken_for_the_whole() {
+    let case = server(|mut stream| {
+        while !head(&stream).is_empty() {
+            let range = "Content-Range: bytes 0-1/5000\r\n";
+            stream.write_all(&response("206 Partial Content", range, b"{}")).unwrap();
+        }
+    });
+    let file = case.path("out");
+    let path = file.to_str().unwrap();
+    let words = ["206", "only a part"];
+    case.run(NONE).assert_fails(1, &words);
+    for args in [&["/x"][..], &["/x", "-o", path], &["/x", "--paginate"]] {
+        case.call("raw_call", args).assert_says(1, &words);
+    }
+    case.call("list_users", ["--workspace", "1", "-o", path]).assert_says(1, &words);
+    assert!(!file.exists());
+    let run = case.call("raw_call", ["/x", "-f", "a=b"]);
+    run.assert_says(1, &["206", "check before you run this again"]);
+    // Whoever asks for a part gets one.
+    let run = case.call("raw_call", ["/x", "-H", "Range: bytes=0-1", "-o", path]);
+    assert_eq!((run.code, fs::read(&file).unwrap()), (Some(0), b"{}".to_vec()), "{}", run.stderr);
+}
+
+#[test]
+fn a_file_that_is_not_ready_is_not_saved() {
+    let case = server(|mut stream| {
+        while !head(&stream).is_empty() {
+            let body = br#"{"message":"the export is queued"}"#;
+            stream.write_all(&response("202 Accepted", "Retry-After: 7\r\n", body)).unwrap();
+        }
+    });
+    let file = case.path("out");
+    let path = file.to_str().unwrap();
+    let words = ["HTTP 202 Accepted: the export is queued", "not ready yet", "in 7 s"];
+    case.call("raw_call", ["/x", "-o", path]).assert_says(1, &words);
+    assert!(!file.exists());
+    let run = case.call("raw_call", ["/x", "-o", "-"]);
+    assert_eq!(run.code, Some(1));
+    assert!(run.stderr.contains("not ready yet"), "{}", run.stderr);
+    // Without a file it is a response like any other, and to a POST it is a success.
+    for (args, shown) in [(&["/x"][..], true), (&["/x", "-f", "a=b", "-o", path], false)] {
+        let run = case.call("raw_call", args);
+        assert_eq!((run.code, run.stdout.contains("queued")), (Some(0), shown), "{}", run.stderr);
+    }
+    assert!(fs::read_to_string(&file).unwrap().contains("queued"));
+}
+
+#[test]
+fn a_redirect_is_told_with_its_target_and_304_is_none() {
+    for (status, location, words) in [
+        (
+            "302 Found",
+            "https://ada:pass@login.example/sign/in?token=secret#part",
+            &["to https://login.example/sign/in?(redacted). Redirects are not followed"][..],
+        ),
+        ("301 Moved Permanently", "/elsewhere#secret", &["to /elsewhere. ", "not followed"]),
+        ("307 Temporary Redirect", "//other.example?a=secret", &["to //other.example?(redacted)."]),
+        ("308 Permanent Redirect", "", &["HTTP 308 Permanent Redirect (", "not followed"]),
+        ("300 Multiple Choices", "", &["HTTP 300 Multiple Choices (", "not followed"]),
+        ("304 Not Modified", "", &["HTTP 304 Not Modified (", "Nothing has changed"]),
+        ("304 Not Modified", "https://secret.example/", &["Nothing has changed"]),
+    ] {
+        let case = server(move |mut stream| {
+            while !head(&stream).is_empty() {
+                let line = format!("Location: {location}\r\n");
+                let headers = if location.is_empty() { "" } else { &line };
+                stream.write_all(&response(status, headers, b"")).unwrap();
+            }
+        });
+        let run = case.run(NONE);
+        run.assert_fails(3, words);
+        for hidden in ["secret", "ada:pass"] {
+            assert!(!run.stderr.contains(hidden), "{}", run.stderr);
+        }
+        let is_redirect = !status.starts_with("304");
+        assert_eq!(run.stderr.contains("edirects are"), is_redirect, "{}", run.stderr);
+    }
+    // The token endpoint, too.
+    let case = Case::expired(Options::default());
+    let target = format!("https://login.example/?token={}", case.tokens.refresh_token);
+    case.sandbox.add_fault(Fault::token(FaultKind::Redirect(target)));
+    case.run(NONE).assert_fails(3, &["HTTP 302 Found: to https://login.example/?(redacted) (POST"]);
+}
+
+/// A download of 5,000 bytes that breaks off so many times.
+fn breaking(times: u32) -> (Case, Arc<AtomicU32>) {
+    let requests = Arc::new(AtomicU32::new(0));
+    let count = Arc::clone(&requests);
+    let case = server(move |mut stream| {
+        while !head(&stream).is_empty() {
+            let number = count.fetch_add(1, Relaxed);
+            // Each one has other bytes, so that none can be part of another.
+            let body = [b'a' + u8::try_from(number).unwrap(); 5000];
+            let whole = response("200 OK", "", &body);
+            match number < times {
+                true => return stream.write_all(&whole[..whole.len() - 100]).unwrap(),
+                false => stream.write_all(&whole).unwrap(),
+            }
+        }
+    });
+    (case, requests)
+}
+
+#[test]
+fn a_download_that_breaks_is_asked_for_again_from_its_start() {
+    let (case, requests) = breaking(2);
+    let file = case.path("out");
+    let path = file.to_str().unwrap();
+    let run = case.call("raw_call", ["/x", "-i", "-o", path]);
+    assert_eq!((run.code, requests.load(Relaxed)), (Some(0), 3), "{}", run.stderr);
+    assert_eq!(fs::read(&file).unwrap(), vec![b'c'; 5000]);
+    assert_eq!(run.stdout.matches("HTTP/1.1 200 OK").count(), 1, "{}", run.stdout);
+
+    // As often as --retry says, and never for a write. Then the file is as it was.
+    for args in [&["--retry", "1"][..], &["-f", "a=b"], &["--retry", "0"]] {
+        let (case, requests) = breaking(9);
+        let file = case.path("out");
+        fs::write(&file, "old").unwrap();
+        let args = [&["/x", "-o", file.to_str().unwrap()], args].concat();
+        assert_eq!(case.call("raw_call", &args).code, Some(1));
+        let expected = if args.contains(&"1") { 2 } else { 1 };
+        assert_eq!(requests.load(Relaxed), expected, "{args:?}");
+        assert_eq!(fs::read_to_string(&file).unwrap(), "old");
+    }
+    // Nor where somebody has read the start of it already.
+    let (case, requests) = breaking(9);
+    let run = case.call("raw_call", ["/x", "-o", "-"]);
+    assert_eq!((run.code, requests.load(Relaxed)), (Some(1), 1));
+    assert_eq!(run.stdout, "a".repeat(4900));
+    #[cfg(unix)]
+    {
+        let (case, requests) = breaking(9);
+        let mut shell = acceptance::clean("sh");
+        shell.args(["-c", "\"$0\" /x -o /dev/fd/3 3>out"]).arg(acceptance::program("raw_call"));
+        shell.current_dir(case.folder.path()).env("AAC_DIR", case.folder.path());
+        assert_eq!((Run::of(&mut shell).code, requests.load(Relaxed)), (Some(1), 1));
+        assert_eq!(fs::read(case.path("out")).unwrap(), vec![b'a'; 4900]);
+    }
+}
+
+#[test]
+fn an_id_may_be_a_string_of_digits() {
+    for (id, path) in [
+        ("31429", Some("/x/31429/y")),
+        ("\"31429\"", Some("/x/31429/y")),
+        ("\"01JKBMKPZ94N0GG5F8N9HY2FJA\"", None),
+        ("\"../31429\"", None),
+        ("\"\"", None),
+        ("-1", None),
+        ("1.5", None),
+        ("null", None),
+    ] {
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&asked);
+        let case = server(move |mut stream| {
+            loop {
+                let request = head(&stream);
+                let Some(target) = request.split(' ').nth(1) else { return };
+                seen.lock().unwrap().push(target.to_owned());
+                let body = format!("{{\"id\":{id}}}");
+                stream.write_all(&response("200 OK", "", body.as_bytes())).unwrap();
+            }
+        });
+        let run = case.call("raw_call", ["/x/{workspaceId}/y"]);
+        let current = "/iam/v1/workspaces/current".to_owned();
+        match path {
+            Some(path) => {
+                assert_eq!(run.code, Some(0), "{id}: {}", run.stderr);
+                assert_eq!(*asked.lock().unwrap(), [current, path.to_owned()]);
+            }
+            None => {
+                run.assert_says(1, &["the workspace has no number for an id"]);
+                assert_eq!(*asked.lock().unwrap(), [current], "{id}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_path_of_the_request_is_shown_and_a_token_in_it_is_not() {
+    let case = Case::fresh(Options::default());
+    let name = format!("/sandbox/{}7", "QuarterlyRevenueForecast".repeat(2));
+    case.call("raw_call", [&*name, "--no-body"]).assert_says(4, &[&format!("{name})")]);
+    let url = format!("{name}?key={}7", "QuarterlyRevenueForecast".repeat(2));
+    let words = format!("{name}?key=(redacted))");
+    case.call("raw_call", [&*url, "--no-body"]).assert_says(4, &[&words]);
+    let token = &case.tokens.access_token;
+    let path = format!("/x/{token}/y/{}", case.sandbox.project_id());
+    let run = case.call("raw_call", [&*path, "--no-body"]);
+    run.assert_says(4, &["/x/(redacted)/y/(redacted))"]);
+    run.assert_hides(&[token, case.sandbox.project_id()]);
 }
 
 /// Unlike those of today.

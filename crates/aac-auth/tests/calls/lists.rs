@@ -191,6 +191,85 @@ fn users_are_read_in_a_fixed_order() {
     assert!(run.stderr.contains("no such filter"), "{}", run.stderr);
 }
 
+/// Four users, and a server that treats a filter so: the query and the index of a user tell whether it sends them.
+fn filtering(treat: fn(&str, usize) -> Result<bool, &'static str>) -> Case {
+    let rows = [
+        ("Amanda Diaz", "amanda.diaz@example.com"),
+        ("Grace Hopper", "GRACE@ADA.example"),
+        ("Ada Lovelace", "lovelace@example.com"),
+        ("null", "nobody@example.com"),
+    ];
+    let people = move || {
+        rows.into_iter().enumerate().map(|(id, (name, email))| {
+            let name = if name == "null" { Value::Null } else { name.into() };
+            json!({ "id": id, "name": name, "email": email, "state": "ada" })
+        })
+    };
+    server_of(move |target| {
+        let number = |name: &str| -> usize {
+            let value = target.split(['?', '&']).find_map(|part| part.strip_prefix(name));
+            value.unwrap().parse().unwrap()
+        };
+        let mut sent = Vec::new();
+        for (index, row) in people().enumerate() {
+            match treat(target, index) {
+                Ok(true) => sent.push(row),
+                Ok(false) => {}
+                Err(refused) => return json!({ "exception": { "message": refused } }).to_string(),
+            }
+        }
+        part(&sent, number("offset=") as u64, number("limit=") as u64)
+    })
+}
+
+#[test]
+fn a_filter_finds_the_same_users_whatever_the_server_makes_of_it() {
+    const NARROW: &str = "filterType=contains&filterFields=name%2Cemail";
+    for treat in [
+        // As asked, and with pages of whoever is there.
+        (|target, index| {
+            assert!(target.contains(NARROW), "{target}");
+            Ok(matches!(index, 1 | 2))
+        }) as fn(&str, usize) -> _,
+        // Everyone.
+        |_, _| Ok(true),
+        // Fuzzily.
+        |_, index| Ok(index < 3),
+        // By the name alone, where it refuses the rest.
+        |target, index| match target {
+            _ if target.contains("filterType") || target.contains("filterFields") => {
+                Err("no such parameter")
+            }
+            _ => Ok(!target.contains("filter=") || index == 2),
+        },
+        |target, index| match target {
+            _ if target.contains("filterType") || target.contains("sort=") => {
+                Err("no such parameter")
+            }
+            _ => Ok(!target.contains("filter=") || index == 2),
+        },
+        |target, index| match target.contains("sort=") {
+            true => Err("no order"),
+            false => Ok(!target.contains("filter=") || matches!(index, 1 | 2)),
+        },
+    ] {
+        let case = filtering(treat);
+        let ids = |args: &[&str]| {
+            let common = ["--workspace", "1", "--format", "csv", "--columns", "id"];
+            let run = case.call("list_users", [&common, args].concat());
+            assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""), "{args:?}");
+            run.stdout.lines().skip(1).map(|id| id.parse().unwrap()).collect::<Vec<u64>>()
+        };
+        for size in ["1", "3", "100"] {
+            assert_eq!(ids(&["--filter", "aDa", "--page-size", size]), [1, 2]);
+            assert_eq!(ids(&["--filter", "ada", "--page-size", size, "--limit", "1"]), [1]);
+            assert_eq!(ids(&["--filter", "ada", "--page-size", size, "--limit", "2"]), [1, 2]);
+        }
+        assert_eq!(ids(&["--filter", "null"]), [0; 0], "no name is no text");
+        assert_eq!(ids(&["--filter", "lovelace@"]), [2], "in the address");
+    }
+}
+
 #[test]
 fn a_response_is_read_as_a_type_of_the_program() {
     #[derive(Debug, PartialEq, Deserialize)]

@@ -10,6 +10,7 @@ enum Scope {
     All,
     Cloud,
     Token,
+    Api,
     Run,
     Vault,
     Write,
@@ -122,6 +123,10 @@ kinds! {
     BadAccessToken = "bad-access-token", Token;
     /// Token only: the access token has - and _, unlike real ones.
     Base64Url = "base64url", Token;
+    /// API only: every filter is ignored, as on /v4/people.
+    FilterIgnored = "filter-ignored", Api;
+    /// API only: 400 if there is a filterType or filterFields.
+    FilterRefused = "filter-refused", Api;
     /// Run only: it fails in the end.
     RunFails = "fail", Run;
     /// Run only: someone cancels it.
@@ -173,6 +178,7 @@ impl FaultKind {
             Scope::All => true,
             Scope::Cloud => !target.is_vault(),
             Scope::Token => target == Target::Token,
+            Scope::Api => target == Target::Api,
             Scope::Run => target == Target::Run,
             Scope::Vault => target.is_vault(),
             Scope::Write => target == Target::VaultWrite,
@@ -185,6 +191,7 @@ impl FaultKind {
             Scope::All => "every target has this kind",
             Scope::Cloud => "only token, api and run have this kind",
             Scope::Token => "only the token endpoint has this kind",
+            Scope::Api => "only api has this kind",
             Scope::Run => "only the start of a run has this kind",
             Scope::Vault => "only the vault has this kind",
             Scope::Write => "only vault-write has this kind",

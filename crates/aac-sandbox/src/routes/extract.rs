@@ -1,7 +1,5 @@
 //! Extractors: they read and check what a request contains before its handler runs.
 
-use std::convert::Infallible;
-
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::HeaderMap;
@@ -9,6 +7,7 @@ use axum::http::request::Parts;
 use serde_json::{Map, Value};
 
 use super::errors::{Rejection, invalid, no_route, unsupported_media_type};
+use crate::faults::FaultKind;
 use crate::http::{Note, has_media_type};
 
 /// The ID in a path. To the real service, a ULID in place of the number is another route.
@@ -57,11 +56,20 @@ impl<S: Send + Sync> FromRequest<S> for Object {
 pub(super) struct Query(Vec<(String, String)>);
 
 impl<S: Send + Sync> FromRequestParts<S> for Query {
-    type Rejection = Infallible;
+    type Rejection = Rejection;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Rejection> {
         let query = parts.uri.query().unwrap_or_default();
-        Ok(Self(form_urlencoded::parse(query.as_bytes()).into_owned().collect()))
+        let mut query: Vec<_> = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+        let is_option = |(name, _): &(String, _)| name == "filterType" || name == "filterFields";
+        match parts.extensions.get().and_then(Option::as_ref) {
+            Some(FaultKind::FilterIgnored) => query.retain(|(name, _)| !name.starts_with("filter")),
+            Some(FaultKind::FilterRefused) if query.iter().any(is_option) => {
+                return Err(invalid("filterType and filterFields are not allowed"));
+            }
+            _ => {}
+        }
+        Ok(Self(query))
     }
 }
 

@@ -48,23 +48,29 @@ impl Window {
 }
 
 /// A page of the rows that a query selects.
-pub(super) fn page(query: &Query, max_page: usize, rows: Vec<Value>, fields: &[&str]) -> Reply {
-    let selected = select(query, rows, fields)?;
+pub(super) fn page(query: &Query, max_page: usize, rows: Vec<Value>) -> Reply {
+    let selected = select(query, rows)?;
     let (window, count) = (Window::of(query, max_page)?, selected.len());
     window.show(window.cut(selected), Some(count))
 }
 
-/// The rows of which one of the fields contains `filter`, in whatever case, in the order of `sort`.
-pub(super) fn select(
-    query: &Query,
-    mut rows: Vec<Value>,
-    fields: &[&str],
-) -> Result<Vec<Value>, Rejection> {
+/// The rows of which one of `filterFields` matches `filter`, in the order of `sort`. By default, that is the
+/// name, and the match is fuzzy.
+pub(super) fn select(query: &Query, mut rows: Vec<Value>) -> Result<Vec<Value>, Rejection> {
     if let Some(text) = query.text("filter") {
-        let wanted = text.to_lowercase();
+        let kind = query.text("filterType").unwrap_or("fuzzy");
+        let lower = text.to_lowercase();
+        let matches: &dyn Fn(&str) -> bool = match kind {
+            "fuzzy" => &|value| is_subsequence(&lower, &value.to_lowercase()),
+            "contains" => &|value| value.to_lowercase().contains(&lower),
+            "exact" => &|value| value == text,
+            "exactIgnoreCase" => &|value| value.to_lowercase() == lower,
+            _ => return Err(invalid(&format!("filterType: there is no {kind}"))),
+        };
+        let fields = query.text("filterFields").unwrap_or("name");
         rows.retain(|row| {
-            let mut values = fields.iter().filter_map(|field| row[field].as_str());
-            values.any(|value| value.to_lowercase().contains(&wanted))
+            let mut values = fields.split(',').filter_map(|field| row[field].as_str());
+            values.any(matches)
         });
     }
     if let Some(sort) = query.text("sort") {
@@ -78,6 +84,12 @@ pub(super) fn select(
         }
     }
     Ok(rows)
+}
+
+/// Whether the letters of one text come in the other, in their order.
+fn is_subsequence(letters: &str, text: &str) -> bool {
+    let mut rest = text.chars();
+    letters.chars().all(|letter| rest.any(|other| other == letter))
 }
 
 /// Numbers sort by value, also as strings, everything else by its text, null first.

@@ -21,8 +21,8 @@ pub(super) async fn workspace() -> Response<Body> {
 
 /// `GET /iam/v1/workspaces/{id}/people`: a page of the people of the workspace.
 ///
-/// It supports limit, offset, includeCount, includePrivileges, sort and filter. It ignores all other
-/// parameters, as the real service does with many.
+/// It supports limit, offset, includeCount, includePrivileges, sort, filter, filterType and filterFields. It
+/// ignores all other parameters, as the real service does with many.
 pub(super) async fn list(
     State(workspace): State<Arc<Workspace>>,
     Id(id): Id,
@@ -47,7 +47,7 @@ pub(super) async fn list(
         (everyone, window.of_all(everyone).map(person).collect::<Vec<_>>())
     } else {
         let everyone = (0..workspace.people()).map(person).collect();
-        let selected = list::select(&query, everyone, &["name", "email"])?;
+        let selected = list::select(&query, everyone)?;
         (selected.len(), window.cut(selected))
     };
     let count = match workspace.paging {

@@ -37,19 +37,16 @@ impl FromRequestParts<Arc<Workspace>> for Plan {
     }
 }
 
-/// What a filter is compared with.
-const FIELDS: &[&str] = &["name", "description"];
-
 /// `GET /plans/v1/plans`: a page of the plans, with the same parameters as people.
 pub(super) async fn list(State(workspace): State<Arc<Workspace>>, query: Query) -> Reply {
     let rows = workspace.plans().rows();
-    list::page(&query, workspace.max_page, rows, FIELDS)
+    list::page(&query, workspace.max_page, rows)
 }
 
 /// `GET /plans/v1/plans/count`: how many plans the list has.
 pub(super) async fn count(State(workspace): State<Arc<Workspace>>, query: Query) -> Reply {
     let rows = workspace.plans().rows();
-    ok(&json!({ "count": list::select(&query, rows, FIELDS)?.len() }))
+    ok(&json!({ "count": list::select(&query, rows)?.len() }))
 }
 
 /// `GET /plans/v1/plans/{id}`: one plan.

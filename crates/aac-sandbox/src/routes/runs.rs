@@ -77,7 +77,7 @@ pub(super) async fn jobs(
     query: Query,
 ) -> Reply {
     let rows = workspace.jobs.seen(now).iter().map(|run| run.job_group(now)).collect();
-    list::page(&query, workspace.max_page, rows, &["status"])
+    list::page(&query, workspace.max_page, rows)
 }
 
 /// `GET /plans/v1/planSnapshotRuns`: a page of the runs of plans.
@@ -87,7 +87,7 @@ pub(super) async fn plan_runs(
     query: Query,
 ) -> Reply {
     let rows = workspace.plan_runs.seen(now).iter().map(|run| run.plan_run(now)).collect();
-    list::page(&query, workspace.max_page, rows, &["status"])
+    list::page(&query, workspace.max_page, rows)
 }
 
 fn read(runs: &Runs, id: u64, now: Timestamp) -> Result<Run, Rejection> {

@@ -192,6 +192,7 @@ impl Server {
         head.extensions.insert(self.shared.state().now());
         head.extensions.insert(Arc::clone(&self.shared));
         head.extensions.insert(Fate::of(fault));
+        head.extensions.insert(fault.cloned());
         let Ok(response) =
             self.api.clone().call(http::Request::from_parts(head, Body::from(body))).await;
         with_request_id(response)

@@ -35,8 +35,25 @@ fn filter_and_sort() {
         let rows = page["data"].as_array().unwrap().iter();
         rows.map(|row| row["id"].as_u64().unwrap() - 51_000).collect::<Vec<_>>()
     };
+    // Fuzzily, and by the name alone, unless the request says otherwise.
     assert_eq!(rows("filter=HOPPER"), [3]);
-    assert_eq!(rows("filter=%40example").len(), 4, "in the email address");
+    assert_eq!(rows("filter=ghopr"), [3]);
+    assert_eq!(rows("filter=%40example"), [0; 0]);
+    assert_eq!(rows("filter=%40example&filterFields=name,email").len(), 4);
+    assert_eq!(rows("filter=gracehopper&filterFields=name,email"), [3]);
+    assert_eq!(rows("filter=gracehopper&filterFields=name,email&filterType=contains"), [0; 0]);
+    assert_eq!(rows("filter=CE+HOP&filterType=contains"), [3]);
+    assert_eq!(rows("filter=grace+hopper&filterType=exact"), [0; 0]);
+    assert_eq!(rows("filter=grace+hopper&filterType=exactIgnoreCase"), [3]);
+    sandbox.add_fault("api:filter-ignored".parse().unwrap());
+    assert_eq!(rows("filter=HOPPER&filterType=contains&sort=id").len(), 4);
+    let query = format!("{PEOPLE}?filter=HOPPER");
+    sandbox.add_fault("api:filter-refusedx3".parse().unwrap());
+    for option in ["filterType=fuzzy", "filterFields=name"] {
+        let refused = client.get(&format!("{query}&{option}")).error();
+        assert_eq!(refused, (400, "ApiValidationFailed".to_owned()), "{option}");
+    }
+    assert_eq!(client.get(&query).status, 200);
     assert_eq!(rows("sort=-id"), [3, 2, 1, 0]);
     assert_eq!(rows("sort=name"), [0, 3, 1, 2]);
 }
@@ -53,6 +70,7 @@ fn invalid_requests_are_rejected() {
         ("/iam/v1/workspaces/31429/people?offset=-1", 400, "ApiValidationFailed"),
         ("/iam/v1/workspaces/31429/people?includeCount=yes", 400, "ApiValidationFailed"),
         ("/iam/v1/workspaces/31429/people?sort=nothing", 400, "ApiValidationFailed"),
+        ("/iam/v1/workspaces/31429/people?filter=a&filterType=x", 400, "ApiValidationFailed"),
         ("/iam/v1/people/1", 404, "NotFoundException"),
         ("/iam/v1/people/current", 404, "RouteNotFoundException"),
     ] {

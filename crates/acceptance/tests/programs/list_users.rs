@@ -88,6 +88,23 @@ fn every_flag_does_what_it_says() {
     ] {
         assert_eq!(whole(&case, flags), printed, "{flags}");
     }
+    // The sandbox matches loosely, and names alone, unless it is asked as it is documented.
+    for fault in ["", "api:filter-ignoredxall", "api:filter-refusedxall"] {
+        if !fault.is_empty() {
+            case.sandbox.add_fault(fault.parse().unwrap());
+        }
+        for (flags, ids) in [
+            ("--filter ADA", "51000\r\n"),
+            ("--filter Grace@", ""),
+            ("--filter GRACE.hopper@", "51003\r\n"),
+            ("--filter example.com --limit 2", "51000\r\n51001\r\n"),
+            ("--filter a --limit 2 --page-size 1", "51000\r\n51001\r\n"),
+        ] {
+            let printed = whole(&case, &format!("{flags} --format csv --columns id"));
+            assert_eq!(printed, format!("id\r\n{ids}"), "{flags} {fault}");
+        }
+        case.sandbox.clear_faults();
+    }
     let blanks = ["--columns", " name, id ", "--limit", "1"];
     case.call("list_users", blanks).assert_ends(0, "NAME          ID\nAda Lovelace  51000\n", "");
     // What privileges are in is asked for with their name.
@@ -95,7 +112,7 @@ fn every_flag_does_what_it_says() {
     assert!(table.contains("51000  [{\"policyId\":101,\"name\":\"Workspace Admin\""), "{table}");
     let args = ["--filter", "a b&c=d", "--columns", "authorizationRoles", "--page-size", "7"];
     case.call("list_users", args).assert_ends(0, "AUTHORIZATION ROLES\n", "");
-    let asked = "/iam/v1/workspaces/31429/people?filter=a%20b%26c%3Dd&includePrivileges=true&sort=id&limit=7&offset=0&includeCount=true";
+    let asked = "/iam/v1/workspaces/31429/people?filter=a%20b%26c%3Dd&filterType=contains&filterFields=name%2Cemail&includePrivileges=true&sort=id&limit=7&offset=0&includeCount=true";
     assert_eq!(case.sandbox.requests().pop().unwrap().path, asked);
 }
 

@@ -238,7 +238,7 @@ fn standard_input_is_read_where_it_is_asked_for_and_nowhere_else() {
     with_input(&case, &[ECHO, "-d", "@-"], b"{a")
         .assert_says(2, &["standard input looks like JSON"]);
     with_input(&case, &[ECHO, "-d", "@-"], b"\"Andr\xe9\"")
-        .assert_says(2, &["standard input is not UTF-8"]);
+        .assert_says(2, &["standard input is neither UTF-8 nor UTF-16"]);
 
     // A pipe that nobody writes to and nobody closes: reading it would wait for ever.
     let (reader, _writer) = std::io::pipe().unwrap();
@@ -375,7 +375,7 @@ fn all_pages_are_one_array() {
     assert_eq!(rows(&["--limit", "120", "--page-size", "50", "--query", "sort=-id"]), 120);
     let last = "/iam/v1/workspaces/31429/people?sort=-id&limit=20&offset=100&includeCount=true";
     assert_eq!(case.sandbox.requests().pop().unwrap().path, last);
-    assert_eq!(rows(&["--query", "filter=nothing"]), 0);
+    assert_eq!(rows(&["--query", "filter=nothing", "--query", "filterType=contains"]), 0);
     let file = case.path("people.json");
     printed(&case, &[people, "--paginate", "-o", file.to_str().unwrap()]);
     assert_eq!(serde_json::from_slice::<Vec<Value>>(&fs::read(&file).unwrap()).unwrap().len(), 250);
@@ -531,6 +531,83 @@ fn a_terminal_gets_what_a_person_can_read() {
     server.join().unwrap();
 }
 
+/// As PowerShell 5.1 writes files, with `>` and with `-Encoding utf8`, and as others do.
+#[test]
+fn json_is_taken_in_every_encoding_of_powershell() {
+    let case = fresh();
+    let text = "{\r\n\"name\": \"Łukasz 😀\"}\r\n";
+    let utf16 = |bytes: fn(u16) -> [u8; 2]| text.encode_utf16().flat_map(bytes).collect::<Vec<_>>();
+    let (little, big) = (utf16(u16::to_le_bytes), utf16(u16::to_be_bytes));
+    let member = json!({ "a": text }).to_string();
+    for (name, bytes) in [
+        ("utf8", text.as_bytes().to_vec()),
+        ("utf8 with a mark", [b"\xef\xbb\xbf", text.as_bytes()].concat()),
+        ("utf16", [b"\xff\xfe", &*little].concat()),
+        ("big utf16", [b"\xfe\xff", &*big].concat()),
+        ("utf16 without a mark", little),
+        ("big utf16 without a mark", big),
+    ] {
+        let file = case.path("body");
+        fs::write(&file, &bytes).unwrap();
+        let (data, field) = (at(&file), format!("a={}", at(&file)));
+        for (args, body) in [(["-d", &*data], text), (["-F", &*field], &*member)] {
+            let sent = echo(&case, &[ECHO, args[0], args[1]]);
+            assert_eq!(sent["body"], body, "{name}");
+            assert_eq!(header(&sent, "content-length"), Some(&*body.len().to_string()), "{name}");
+        }
+        for (args, body) in [(["-d", "@-"], text), (["-F", "a=@-"], &*member)] {
+            let run = with_input(&case, &[ECHO, args[0], args[1]], &bytes);
+            let sent: Value = serde_json::from_str(&run.stdout).unwrap();
+            assert_eq!(sent["body"], body, "{name}");
+        }
+        // What is not JSON is no text to us.
+        let output = case.path("echo.json");
+        let path = output.to_str().unwrap();
+        let args = [ECHO, "-d", &*data, "-H", "content-type: text/plain", "-o", path];
+        assert_eq!(printed(&case, &args), "");
+        let sent: Value = serde_json::from_slice(&fs::read(&output).unwrap()).unwrap();
+        assert_eq!(sent["length"], bytes.len(), "{name}");
+    }
+    // A stream that is too long to hold, too.
+    let long = format!("[\"{}\"]", "é".repeat(800_000));
+    let wide: Vec<u8> = long.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let file = case.path("long");
+    for bytes in [
+        [b"\xff\xfe", &*wide].concat(),
+        [b"\xef\xbb\xbf", long.as_bytes()].concat(),
+        long.as_bytes().to_vec(),
+    ] {
+        fs::write(&file, &bytes).unwrap();
+        assert_eq!(echo(&case, &[ECHO, "-d", &at(&file)])["length"], long.len());
+        let run = with_input(&case, &[ECHO, "-d", "@-"], &bytes);
+        let sent: Value = serde_json::from_str(&run.stdout).unwrap();
+        assert_eq!(sent["length"], long.len());
+    }
+}
+
+#[test]
+fn a_part_is_sent_as_json_if_it_is_json() {
+    let case = fresh();
+    for (value, is_json) in [
+        ("{\"a\": 1}", true),
+        ("7", true),
+        ("true", true),
+        ("\"text\"", true),
+        ("nightly run", false),
+        ("", false),
+        ("1 2", false),
+    ] {
+        let part = format!("name={value}");
+        let args = [ECHO, "--part", &*part];
+        let body = echo(&case, &args)["body"].as_str().unwrap().to_owned();
+        let head = "Content-Disposition: form-data; name=\"name\"\r\n";
+        let kind = if is_json { "Content-Type: application/json\r\n" } else { "" };
+        assert!(body.contains(&format!("{head}{kind}\r\n{value}\r\n")), "{value}: {body}");
+        let line = printed(&case, &[&args[..], &["--curl"]].concat());
+        assert_eq!(line.contains(";type=application/json"), is_json, "{line}");
+    }
+}
+
 #[test]
 fn what_is_not_a_request_is_told_before_anything_is_sent() {
     let case = fresh();
@@ -539,8 +616,11 @@ fn what_is_not_a_request_is_told_before_anything_is_sent() {
         fs::write(&path, bytes).unwrap();
         (at(&path), format!("a={}", at(&path)))
     };
-    let (utf16, a_utf16) = file("utf16.json", b"\xff\xfe{\0}\0");
-    let (marked, a_marked) = file("bom.json", "\u{feff}{}".as_bytes());
+    let (utf16, a_utf16) = file("utf16.json", b"\xff\xfe{\0}");
+    let (half, a_half) = file("half.json", b"\xff\xfe\"\0\x3d\xd8\"\0");
+    let (utf32, a_utf32) = file("utf32.json", b"\xff\xfe\0\0{\0\0\0}\0\0\0");
+    let (broken, _) = file("broken.json", b"\xff\xfe{\0a\0}\0");
+    let (quoted, _) = file("quoted.json", b"'{\"a\":1}' \r\n");
     let (latin1, a_latin1) = file("latin1.json", b"{\n\"name\": \"Andr\xe9\"}");
     let (_, a_large) = file("large", b"");
     File::create(case.path("large")).unwrap().set_len((64 << 20) + 1).unwrap();
@@ -562,17 +642,38 @@ fn what_is_not_a_request_is_told_before_anything_is_sent() {
         // To curl it means no progress, to gh no body.
         (&["-s"], 2, "unexpected argument '-s'"),
         (&["-X", "DELETE", "--paginate"], 2, "asked for with GET"),
-        (&["-d", &utf16], 2, "utf16.json is UTF-16: save it as UTF-8"),
-        (&["-d", &marked], 2, "byte order mark"),
-        (&["-d", &latin1], 2, "latin1.json is not UTF-8, as JSON must be: see line 2"),
+        (&["-d", &utf16], 2, "utf16.json is neither UTF-8 nor UTF-16"),
+        (&["-d", &half], 2, "half.json is neither UTF-8 nor UTF-16"),
+        (&["-d", &utf32], 2, "utf32.json is neither UTF-8 nor UTF-16"),
+        (&["-d", &broken], 2, "broken.json looks like JSON, but is not: "),
+        (&["-d", &quoted], 2, "quoted.json begins with a single quote"),
+        (&["-d", &latin1], 2, "latin1.json is neither UTF-8 nor UTF-16: see line 2"),
+        // As cmd.exe leaves them.
+        (&["-d", "'{a:1}'"], 2, "--data begins with a single quote, so it is not JSON"),
+        (&["-d", "'[1]'"], 2, "cmd.exe"),
+        (&["-d", "'{a:", "1}'"], 2, "double quotes"),
+        (&["-F", "a='{b:1}'"], 2, "the field \"a\" begins with a single quote"),
+        (&["-f", "'a=b'"], 2, "cmd.exe"),
+        (&["-F", "'a={b:1}'"], 2, "cmd.exe"),
+        (&["--query", "'a=b'"], 2, "cmd.exe"),
+        (&["--part", "'a=@file'"], 2, "cmd.exe"),
+        (&["-H", "'A: b'"], 2, "cmd.exe"),
+        (&["--part", "a={b:1}"], 2, "--part a= looks like JSON, but is not: "),
+        (&["--part", "a='{b:1}'"], 2, "--part a= begins with a single quote"),
         (&["-d", "@no-such-file"], 1, "no-such-file: "),
         (&["--part", "data=@no-such-file"], 1, "no-such-file: "),
         (&["-d", "1", "-X", "GET"], 2, "a GET request with a body is refused"),
+        (&["-f", "a=b", "-X", "get"], 2, "goes into the query: --query a=b"),
+        (&["-F", "a=b", "-X", "HEAD"], 2, "goes into the query: --query a=b"),
+        (&["--paginate", "-f", "a=b"], 2, "goes into the query: --query a=b"),
+        (&["/y"], 2, "only one path can be called"),
+        (&["GET"], 2, "-X GET"),
         (&["-f", "a"], 2, "expected NAME=VALUE"),
         (&["-F", "a=@no-such-file"], 1, "no-such-file: "),
-        (&["-F", &a_utf16], 2, "utf16.json is UTF-16: save it as UTF-8"),
-        (&["-F", &a_marked], 2, "byte order mark"),
-        (&["-F", &a_latin1], 2, "latin1.json is not UTF-8"),
+        (&["-F", &a_utf16], 2, "utf16.json is neither UTF-8 nor UTF-16"),
+        (&["-F", &a_half], 2, "half.json is neither UTF-8 nor UTF-16"),
+        (&["-F", &a_utf32], 2, "utf32.json is neither UTF-8 nor UTF-16"),
+        (&["-F", &a_latin1], 2, "latin1.json is neither UTF-8 nor UTF-16: see line 2"),
         (&["-F", "a[b]=1"], 2, "the field \"a[b]\" has brackets: give its value as JSON"),
         (&["-f", "a[]=1"], 2, "has brackets"),
         (&["-f", "a=1", "-F", "a=2"], 2, "\"a\" is given twice"),
@@ -602,6 +703,14 @@ fn what_is_not_a_request_is_told_before_anything_is_sent() {
         ("C:/Program Files/Git/v4/people", "Git Bash"),
     ] {
         call(&case, &[path]).assert_says(2, &[words]);
+    }
+    for (args, words) in [
+        (&["GET", "/x"][..], "raw_call -X GET PATH"),
+        (&["post", "/x", "-f", "a=b"], "raw_call -X POST PATH"),
+        (&["DELETE"], "raw_call -X DELETE PATH"),
+        (&["'/x'"], "cmd.exe"),
+    ] {
+        call(&case, args).assert_says(2, &[words]);
     }
     call(&case, &["/x?limit=1", "--paginate"]).assert_says(2, &["has a limit"]);
     // Though AAC_DIR is set, --dir is no part of what is missing.

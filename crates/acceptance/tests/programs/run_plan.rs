@@ -492,7 +492,8 @@ fn whatever_happens_while_it_watches_the_run_goes_on() {
         | "unauthorized" | "invalid-client" => 4,
         "413" | "429" | "429-fault" | "500-quota" | "500" | "502" | "503" | "504"
         | "reset-before" | "reset-after" | "cut" | "cut-close" | "garbled" | "html-200"
-        | "empty" | "hang" | "hang-after" | "huge" | "slow" | "slow-body" => 0,
+        | "empty" | "hang" | "hang-after" | "huge" | "slow" | "slow-body" | "filter-ignored"
+        | "filter-refused" => 0,
         name => panic!("what is to become of {name}?"),
     };
     for_each_kind(Target::Api, |kind| {
@@ -509,7 +510,8 @@ fn whatever_happens_while_it_watches_the_run_goes_on() {
             let resume =
                 "run 701 goes on without this program. To watch it: run_plan --resume 701\n";
             assert_eq!(run.stderr.ends_with(resume), expected != 0, "{what}");
-            let is_quiet = matches!(kind.name(), "404" | "410" | "svc-404" | "slow" | "slow-body");
+            let is_quiet = matches!(kind.name(), "404" | "410" | "svc-404" | "slow" | "slow-body")
+                || kind.name().starts_with("filter-");
             let is_told = expected == 0 && times == 2 && !is_quiet;
             let warnings = run.stderr.matches("run 701 goes on, and so does watching it").count();
             assert_eq!(warnings, usize::from(is_told), "{what}");
