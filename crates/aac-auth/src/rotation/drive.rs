@@ -1,26 +1,27 @@
 //! Carries out the steps of a refresh on a home: it decides nothing.
 //!
-//! What to do, the machine says ([`Refresh`]). There are three scopes, since the right to send and the
-//! journal borrow from the lock: the call, the lock and the journal. Each hands back what is not its own.
+//! What to do, the machine says ([`Refresh`]). There are three scopes, since the right to send borrows from
+//! the lock: the call, the lock and the token in use. Each hands back what is not its own.
 
 use crate::error::notices::Notices;
-use crate::error::place::Place;
-use crate::error::{Error, FileProblem, Result, after_colon};
+use crate::error::vault::VaultProblem;
+use crate::error::{Error, FileProblem, Result};
 use crate::http::retry::jittered;
 use crate::http::transport::Transport;
 use crate::platform::signals::SignalGuard;
 use crate::rotation::attempts::{self, Outcome};
 use crate::rotation::findings;
 use crate::rotation::machine::{
-    Access, Bounds, Came, Deadline, Do, End, HomeKind, Kept, Pair, Refresh, Seen, Told, Until,
+    self, Access, Bounds, Deadline, Do, End, Kept, Pair, Refresh, Seen, Told, Until,
 };
-use crate::rotation::recovery::{Now, Saved, is_kept, may_replace};
-use crate::rotation::refresh::{self, Instead};
+use crate::rotation::recovery::{Now, Saved, is_kept};
+use crate::rotation::refresh;
 use crate::rotation::spendable::{Current, Spendable};
-use crate::rotation::{Fresh, PATIENCE, Rotation};
-use crate::store::file_store::{is_open_to_others, not_writable};
+use crate::rotation::told::{Found, Met, Received};
+use crate::rotation::{Fresh, Rotation};
+use crate::store::file_store::not_writable;
 use crate::store::folder::Files;
-use crate::store::home::{Home, Locked, Rehearsed};
+use crate::store::home::{Ending, Home, Locked};
 use crate::store::journal::Journal;
 use crate::store::saved::{SavedPair, SavedPairs};
 use crate::store::spent::{Link, SpentTokens};
@@ -28,20 +29,14 @@ use crate::store::vault::Claimed;
 use crate::store::{Content, Replaced, StoreError};
 use crate::tokens::claims::LocalTime;
 use crate::tokens::credentials::{Credentials, Document, TokenResponse};
-use crate::tokens::journal_format::Failure;
 use crate::tokens::secret::{AccessToken, Digest};
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::io;
 use std::mem;
 use std::thread;
 use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
-/// How often the files may turn out to have changed before a call gives up: programs that take no lock
-/// may change them under our feet, but not for ever.
-const fn bounds(home: HomeKind) -> Bounds {
-    Bounds { home, rounds: Some(10), looks: Some(100) }
-}
 /// How long a program without the lock may take to save what it got for a token that is refused now.
 const CHANGING: Duration = Duration::from_secs(2);
 /// When a person is told that the server takes its time.
@@ -51,6 +46,7 @@ const WAITING: &str = "waiting for the authorization server, for up to two minut
 const HELD: &str = "waiting for the authorization server, for up to two minutes; Ctrl-C waits until the new tokens are saved";
 
 type Run = Refresh<Digest>;
+pub(super) type Came = machine::Came<'static, Digest>;
 
 /// One call's way to a fresh token, once the one in the home will not do.
 pub(super) struct Call<'a> {
@@ -64,96 +60,68 @@ pub(super) struct Call<'a> {
     pub(super) deadline: Instant,
 }
 
-/// What a call has met, to be told at its end.
-#[derive(Default)]
-struct Met {
-    /// The last error.
-    last: Option<Error>,
-    /// That the response was lost.
-    lost: Option<Error>,
-    /// That the token in the home is dead.
-    refused: Option<Error>,
-    /// The token to make the call with.
-    fresh: Option<Fresh>,
-}
-
-impl Met {
-    fn failed(&mut self, error: Error) -> Came<'static, Digest> {
-        self.last = Some(error);
-        Came::Failed
-    }
+/// An effect that is not this one's to carry out, or an answer without what it takes. Nothing more is done.
+fn unexpected() -> Came {
+    debug_assert!(false, "a step that cannot be carried out here");
+    Came::Failed
 }
 
 impl Call<'_> {
     /// From the first look to the end.
     pub(super) fn run(&self, has_waited: bool) -> Result<Fresh> {
-        let kind = match self.home {
-            Home::File(_) => HomeKind::File,
-            Home::Vault(_) => HomeKind::Vault,
-        };
-        let mut run = Run::new(bounds(kind), has_waited);
-        let mut met = Met::default();
+        // Programs that take no lock may change the files under our feet, but not for ever.
+        let bounds = Bounds { home: self.home.kind(), rounds: Some(10), looks: Some(100) };
+        let mut run = Run::new(bounds, has_waited);
+        let (mut met, mut found) = (Met::default(), Found::default());
         let (first, longest) = self.home.pauses();
         let mut pause = first;
         let mut has_said_so = false;
         loop {
-            match run.doing() {
+            let came = match run.doing() {
                 Do::Read => {
                     let now = self.home.read().ok().filter(|now| self.will_do(now));
                     met.fresh = now.map(Fresh::old);
                     let (holder, is_saved_here) = self.home.holder();
-                    let will_do = met.fresh.is_some();
-                    if run.next(Came::Read { will_do, holder, is_saved_here })
-                        == Do::Wait(Until::Turn)
-                    {
-                        self.tell_of_waiting(&mut has_said_so);
-                    }
+                    Came::Read { will_do: met.fresh.is_some(), holder, is_saved_here }
                 }
                 Do::Lock { .. } => match self.home.lock() {
                     Ok(Some(locked)) => {
                         pause = first;
                         run.next(Came::Done);
-                        Held { call: self, locked: &locked }.drive(&mut run, &mut met);
+                        let (run, met) = (&mut run, &mut met);
+                        found = Held { call: self, locked: &locked, run, met }.drive();
+                        continue;
                     }
-                    Ok(None) => {
-                        run.next(Came::Taken);
-                        self.tell_of_waiting(&mut has_said_so);
-                    }
-                    Err(error) => {
-                        // It says what the journal does.
-                        met.last = Some(error);
-                        run.next(Came::Failed);
-                    }
+                    Ok(None) => Came::Taken,
+                    Err(error) => met.failed(error),
                 },
-                Do::Peek => {
-                    run.next(Came::Done);
+                Do::Wait(Until::Turn) => {
+                    if !mem::replace(&mut has_said_so, true) {
+                        self.notices()
+                            .step("waiting for another program that is refreshing the tokens");
+                    }
+                    if Instant::now() >= self.deadline {
+                        Came::TimeIsUp
+                    } else {
+                        // std can only poll for a lock with a bound.
+                        thread::sleep(jittered(pause));
+                        pause = (pause * 2).min(longest);
+                        Came::Done
+                    }
                 }
-                // std can only poll for a lock with a bound.
-                Do::Wait(_) if Instant::now() >= self.deadline => {
-                    run.next(Came::TimeIsUp);
-                }
-                Do::Wait(_) => {
-                    thread::sleep(jittered(pause));
-                    pause = (pause * 2).min(longest);
-                    run.next(Came::Done);
-                }
-                // All that was held is dropped by now.
+                // All else that was held is dropped by now.
                 Do::LetGo => {
-                    run.next(Came::Done);
+                    met.guard = None;
+                    Came::Done
                 }
-                Do::End(end) => return self.end(end, met),
-                _ => return Err(self.changing()),
-            }
+                Do::End(end) => return self.end(end, found, met),
+                _ => unexpected(),
+            };
+            run.next(came);
         }
     }
 
-    fn tell_of_waiting(&self, has_said_so: &mut bool) {
-        if !mem::replace(has_said_so, true) {
-            self.notices().step("waiting for another program that is refreshing the tokens");
-        }
-    }
-
-    fn notices(&self) -> Notices {
+    pub(super) fn notices(&self) -> Notices {
         self.rotation.notices
     }
 
@@ -162,59 +130,8 @@ impl Call<'_> {
         credentials.is_fresh() && self.rejected != Some(&credentials.access_token)
     }
 
-    fn unusable(&self, problem: FileProblem) -> Error {
-        Error::unusable(self.home.place(), problem)
-    }
-
-    fn page(&self) -> String {
+    pub(super) fn page(&self) -> String {
         self.rotation.settings.hosts.token_page()
-    }
-
-    fn changing(&self) -> Error {
-        let changing = io::Error::other("another program keeps changing it");
-        self.unusable(FileProblem::Unreadable(changing))
-    }
-
-    fn end(&self, End { told, says, .. }: End<Digest>, met: Met) -> Result<Fresh> {
-        let Met { last, lost, refused, fresh } = met;
-        let error = match told {
-            Told::Found | Told::New | Told::NotCommitted | Told::NotRestored => {
-                // What was met on the way to it has been said.
-                return match (fresh, last) {
-                    (Some(fresh), _) => Ok(fresh),
-                    (None, error) => Err(error.unwrap_or_else(|| self.changing())),
-                };
-            }
-            Told::Late => Some(self.home.waited_too_long(PATIENCE)),
-            Told::Changing => Some(self.changing()),
-            Told::Dead => refused,
-            Told::Lost => lost,
-            Told::Failed | Told::NotSaved | Told::Unused | Told::TooSlow => last,
-            Told::NoLock | Told::Unreadable | Told::Unusable | Told::Noted => last,
-            Told::OlderCopy | Told::SeveralAccounts | Told::NoTokens => last,
-        };
-        let error = error.unwrap_or_else(|| self.changing());
-        match says {
-            Some(says) if says.in_doubt => Err(error.after_doubt()),
-            _ => Err(error),
-        }
-    }
-}
-
-/// What was found under the lock.
-struct Found {
-    content: Content,
-    saved: SavedPairs,
-}
-
-impl Found {
-    fn pair(&self, kept: Kept<Digest>) -> Option<&SavedPair> {
-        let is_named =
-            |it: &&SavedPair| it.spent == kept.pair().spent && it.next == kept.pair().next;
-        match kept {
-            Kept::Journal(_) => self.saved.received.as_ref(),
-            Kept::Aside(_) => self.saved.set_aside.iter().rfind(is_named),
-        }
     }
 }
 
@@ -222,81 +139,69 @@ impl Found {
 struct Held<'a> {
     call: &'a Call<'a>,
     locked: &'a Locked<'a>,
+    run: &'a mut Run,
+    met: &'a mut Met,
 }
 
 impl Held<'_> {
-    fn drive(&self, run: &mut Run, met: &mut Met) {
-        let mut found = None;
+    fn drive(mut self) -> Found {
+        let mut found = Found::default();
         let mut sent = None;
         loop {
-            let came = match (run.doing(), &mut found) {
-                (Do::Look, _) => match self.look() {
+            let came = match self.run.doing() {
+                Do::Look => match self.look() {
                     Ok(new) => {
-                        met.fresh = None;
-                        self.judge(run, &new);
-                        found = Some(new);
+                        self.met.fresh = None;
+                        self.judge(&new);
+                        found = new;
                         continue;
                     }
-                    Err(error) => met.failed(error),
+                    Err(error) => self.met.failed(error),
                 },
-                (Do::Wait(Until::Changed), Some(found)) => match self.has_changed(found) {
+                Do::Wait(Until::Changed) => match self.has_changed(&found) {
                     true => Came::NotAsExpected,
                     false => Came::TimeIsUp,
                 },
-                (Do::KeepDamaged(kept), Some(found)) => match self.restored(kept, found) {
+                Do::KeepDamaged(kept) => match self.restored(kept, &found) {
                     Ok((pair, restored)) => match self.keep_damaged(&found.content) {
                         Ok(()) => Came::Done,
-                        Err(error) => self.not_restored(pair, restored, error, met),
+                        Err(error) => self.not_restored(pair, restored, error),
                     },
-                    Err(error) => met.failed(error),
+                    Err(error) => self.met.failed(error),
                 },
-                (Do::Replace { what, .. }, Some(found)) => self.restore(what, found, met),
-                (Do::Rehearse { token, .. }, Some(found)) => {
-                    sent = self.credentials(token, found);
-                    match (&found.content.pair, &sent) {
-                        (Ok(in_home), Some(sent)) => self.rehearse(in_home, sent, met),
-                        _ => Came::NotThere,
-                    }
+                Do::Replace { what, .. } => self.restore(what, &found),
+                Do::Rehearse { token, .. } => {
+                    sent = self.credentials(token, &found);
+                    self.rehearse(sent.as_ref(), &found)
                 }
-                (Do::Begin { .. }, Some(found)) => {
-                    let Some(sent) = sent.take() else { return };
-                    let (journal, came) = match self.locked.begin(&sent) {
-                        Ok(Some(journal)) => (Some(journal), Came::Done),
-                        Ok(None) => (None, Came::LockLost),
-                        Err(error) => (None, met.failed(not_writable(error))),
-                    };
-                    run.next(came);
-                    if let Do::Send(_) | Do::HoldSignals = run.doing() {
-                        let current = Current::of(sent, self.locked);
-                        Using::of(self, journal, &current, found).drive(run, met);
+                Do::Begin { .. } => match sent.take() {
+                    Some(sent) => {
+                        self.begin(sent, &found);
+                        continue;
                     }
-                    continue;
-                }
-                (Do::Prove, _) => match self.locked.is_current() {
+                    None => unexpected(),
+                },
+                Do::Prove => match self.locked.is_current() {
                     Ok(true) => Came::Done,
                     Ok(false) => Came::NotAsExpected,
-                    Err(error) => met.failed(error),
+                    Err(error) => self.met.failed(error),
                 },
-                (Do::Refuse, Some(found)) => {
-                    if let (Ok(in_home), Some(refused)) = (&found.content.pair, &met.refused) {
-                        self.locked.refuse(&in_home.refresh_token, refused);
+                Do::Refuse => {
+                    if let (Ok(in_home), Some(refused)) = (&found.content.pair, &self.met.refused) {
+                        self.locked.end_claim(&in_home.refresh_token, Ending::Dead(refused));
                     }
                     Came::Done
                 }
-                (Do::End(End { told, if_held, .. }), Some(found)) => {
-                    match if_held.then(|| self.without_lock(met)).flatten() {
-                        None => return self.end(told, found, met),
-                        Some(Came::LockLost) => Came::LockLost,
-                        Some(_) => return,
-                    }
-                }
-                (doing, Some(found)) => match self.beside(doing, found, None, met) {
+                Do::End(End { if_held: true, .. }) => match self.without_lock() {
                     Some(came) => came,
-                    None => return,
+                    None => return found,
                 },
-                (_, None) => return,
+                doing => match self.beside(doing, &found, None) {
+                    Some(came) => came,
+                    None => return found,
+                },
             };
-            run.next(came);
+            self.run.next(came);
         }
     }
 
@@ -306,28 +211,23 @@ impl Held<'_> {
     }
 
     /// What comes of an effect that wants the lock, if others do not see it any more.
-    fn without_lock(&self, met: &mut Met) -> Option<Came<'static, Digest>> {
+    fn without_lock(&mut self) -> Option<Came> {
         match self.locked.is_held() {
             Ok(true) => None,
             Ok(false) => Some(Came::LockLost),
-            Err(error) => Some(met.failed(error)),
+            Err(error) => Some(self.met.failed(error)),
         }
     }
 
     /// What changes something beside the home alone. `own`: when the refresh began whose pair is meant.
-    fn beside(
-        &self,
-        doing: Do<Digest>,
-        found: &Found,
-        own: Option<LocalTime>,
-        met: &mut Met,
-    ) -> Option<Came<'static, Digest>> {
-        let Some(files) = self.files() else {
+    fn beside(&mut self, doing: Do<Digest>, found: &Found, own: Option<LocalTime>) -> Option<Came> {
+        let notices = self.call.notices();
+        let Some((files, _)) = self.locked.files() else {
             let is_own = matches!(doing, Do::Record(_) | Do::Remove { .. } | Do::SetAside { .. });
             return is_own.then_some(Came::Done);
         };
         if let Do::Remove { if_held: true, .. } | Do::SetAside { if_held: true } = doing
-            && let Some(came) = self.without_lock(met)
+            && let Some(came) = self.without_lock()
         {
             return Some(came);
         }
@@ -339,7 +239,7 @@ impl Held<'_> {
                 let time = known.map(|link| link.time).or(own).unwrap_or_else(LocalTime::now);
                 let recorded = SpentTokens::record(files, &Link { spent, next, time });
                 recorded.inspect_err(|StoreError { place, source }| {
-                    self.call.notices().warn(format_args!(
+                    notices.warn(format_args!(
                         "{place}: {source}; an older copy of creds.json will not be recognized"
                     ));
                 })
@@ -361,7 +261,7 @@ impl Held<'_> {
                     return Some(Came::NotThere);
                 }
                 Ok(path) if if_held => {
-                    self.call.notices().step(format_args!(
+                    notices.step(format_args!(
                         "creds.json has other tokens than the journal of an earlier run, which is kept as {}",
                         path.display()
                     ));
@@ -373,7 +273,7 @@ impl Held<'_> {
         };
         Some(match done {
             Ok(()) => Came::Done,
-            Err(error) => met.failed(not_writable(error)),
+            Err(error) => self.met.failed(not_writable(error)),
         })
     }
 
@@ -405,76 +305,22 @@ impl Held<'_> {
     }
 
     /// Has the machine judge what was found.
-    fn judge(&self, run: &mut Run, found: &Found) {
-        let Found { content, saved } = found;
+    fn judge(&mut self, Found { content, saved }: &Found) {
         let set_aside: Vec<_> = saved.set_aside.iter().map(Saved::from).collect();
-        let state = findings::state(content, saved, &set_aside);
-        let access = content.pair.as_ref().ok().map(|pair| match self.call.will_do(pair) {
+        let pair = content.pair.as_ref();
+        let access = pair.ok().map(|pair| match self.call.will_do(pair) {
             true => Access::WillDo,
             false => Access::Stale,
         });
-        let is_torn = matches!(content.pair, Err(FileProblem::Torn));
-        let account = content.pair.as_ref().ok().and_then(|pair| pair.claims.account_digest());
-        run.next(Came::Looked(Seen {
-            state,
+        let is_torn = matches!(pair, Err(FileProblem::Torn));
+        self.run.next(machine::Came::Looked(Seen {
+            state: findings::state(content, saved, &set_aside),
             access,
-            account,
+            account: pair.ok().and_then(|pair| pair.claims.account_digest()),
             in_doubt: content.in_doubt,
             is_damaged: !is_torn && matches!(findings::now(content), Now::Damaged),
             running_for: LocalTime::now().0.saturating_sub(self.call.since.0),
         }));
-    }
-
-    /// Puts the end into words that follows from what was found.
-    fn end(&self, told: Told, Found { content, saved }: &mut Found, met: &mut Met) {
-        let place = self.call.home.place();
-        let token = content.digest();
-        // Nothing more is done with it.
-        let pair = mem::replace(&mut content.pair, Err(FileProblem::Torn));
-        let account = pair.as_ref().ok().and_then(|pair| pair.claims.account_digest());
-        let named = |pair: &SavedPair| (pair.path.clone(), pair.account());
-        let unusable = |pair: Result<Credentials, FileProblem>| match pair {
-            Err(problem) => self.call.unusable(problem),
-            Ok(_) => self.call.changing(),
-        };
-        met.last = match told {
-            Told::Found => {
-                met.fresh = pair.ok().map(Fresh::old);
-                None
-            }
-            Told::Unusable => Some(unusable(pair)),
-            // It may hold the only copy of a pair.
-            Told::NoTokens => Some(match saved.unreadable.pop() {
-                Some((path, problem)) => Error::unusable(&path, problem),
-                None => unusable(pair),
-            }),
-            Told::Noted => {
-                let failure = saved.journal.as_ref().and_then(|found| found.failure.as_ref());
-                failure.map(Failure::told)
-            }
-            Told::OlderCopy => {
-                let since = token.and_then(|token| saved.spent.used_since(token));
-                let since = since.unwrap_or_default().to_string();
-                Some(Error::older_copy(&place, &since, &self.call.page()))
-            }
-            Told::SeveralAccounts => {
-                let pairs: Vec<_> = saved.set_aside.iter().map(named).collect();
-                Some(Error::several_pairs(&place, &pairs))
-            }
-            Told::Dead => {
-                let is_other = |pair: &&SavedPair| !may_replace(&(*pair).into(), account);
-                let others = saved.set_aside.iter().rev().filter(is_other);
-                let mut others: Vec<_> = others.map(named).collect();
-                let unreadable = saved.unreadable.iter();
-                others
-                    .extend(unreadable.map(|(path, problem)| (path.clone(), problem.to_string())));
-                if let Some(refused) = &mut met.refused {
-                    refused.name_set_aside(&place, &others);
-                }
-                None
-            }
-            _ => return,
-        };
     }
 
     /// Whether the home gets another refresh token: a program that takes no lock may have used ours, and be
@@ -523,29 +369,29 @@ impl Held<'_> {
     }
 
     /// Puts a pair that an earlier run has saved into the home.
-    fn restore(&self, kept: Kept<Digest>, found: &Found, met: &mut Met) -> Came<'static, Digest> {
+    fn restore(&mut self, kept: Kept<Digest>, found: &Found) -> Came {
         let (pair, restored) = match self.restored(kept, found) {
             Ok(restored) => restored,
-            Err(error) => return met.failed(error),
+            Err(error) => return self.met.failed(error),
         };
-        if let Some(came) = self.without_lock(met) {
+        if let Some(came) = self.without_lock() {
             return came;
         }
         let content = &found.content;
         match self.locked.replace(&content.bytes, &restored.bytes, false, None) {
             Ok(Replaced::Done) => {}
-            Ok(Replaced::NotAsExpected) => return Came::NotAsExpected,
-            Err(error) => return self.not_restored(pair, restored, error, met),
+            Ok(replaced) => return came_of(replaced),
+            Err(error) => return self.not_restored(pair, restored, error),
         }
         let (notices, creds, path) = (self.call.notices(), self.call.home.place(), &pair.path);
-        let older = content.digest().filter(|token| *token != pair.spent);
-        let older = older.or(content.digest().filter(|_| matches!(kept, Kept::Aside(_))));
+        let is_aside = matches!(kept, Kept::Aside(_));
+        let older = content.digest().filter(|token| *token != pair.spent || is_aside);
         match older.and_then(|token| found.saved.spent.used_since(token)) {
             Some(since) => notices.warn(format_args!(
                 "{creds} was an older copy, whose refresh token was used on {since}; the newer tokens, which were saved in {}, have been restored",
                 path.display()
             )),
-            None if matches!(kept, Kept::Aside(_)) => notices.warn(format_args!(
+            None if is_aside => notices.warn(format_args!(
                 "{creds} held no tokens; those of {}, which were saved in {}, have been restored",
                 pair.account(),
                 path.display()
@@ -558,18 +404,17 @@ impl Held<'_> {
 
     /// The pair stays where it is saved; its token may do for now.
     fn not_restored(
-        &self,
+        &mut self,
         pair: &SavedPair,
         restored: Credentials,
         StoreError { place, source }: StoreError,
-        met: &mut Met,
-    ) -> Came<'static, Digest> {
+    ) -> Came {
         let error = Error::saved_in_journal(&(&pair.path).into(), &place, source);
         if !restored.is_alive() || self.call.rejected == Some(&restored.access_token) {
-            return met.failed(error);
+            return self.met.failed(error);
         }
         self.call.notices().warn(&error);
-        met.fresh = Some(Fresh::old(restored));
+        self.met.fresh = Some(Fresh::old(restored));
         Came::Failed
     }
 
@@ -591,152 +436,115 @@ impl Held<'_> {
         Some(credentials)
     }
 
-    fn rehearse(
-        &self,
-        in_home: &Credentials,
-        sent: &Credentials,
-        met: &mut Met,
-    ) -> Came<'static, Digest> {
-        let creds = &self.call.home.files().creds;
-        let was_open = is_open_to_others(creds);
+    fn rehearse(&mut self, sent: Option<&Credentials>, found: &Found) -> Came {
+        let (Some(sent), Ok(in_home)) = (sent, &found.content.pair) else { return Came::NotThere };
         match self.locked.rehearse(in_home, sent) {
-            Ok(Rehearsed::Done) => {}
-            Ok(Rehearsed::NotAsExpected) => return Came::NotAsExpected,
-            Ok(Rehearsed::LockLost) => return Came::LockLost,
-            Ok(Rehearsed::OverMount) => self.call.notices().warn(format_args!(
-                "{} is a mount of its own: programs that use another mount do not see its lock; mount its folder instead",
-                creds.display()
-            )),
+            Ok(replaced) => came_of(replaced),
             Err(error) if error.is_refusal() => {
                 if in_home.refresh_token == sent.refresh_token {
-                    met.refused = Some(error);
+                    self.met.refused = Some(error);
                 }
-                return Came::InvalidGrant;
+                Came::InvalidGrant
             }
-            Err(error) => return met.failed(error),
+            Err(error) => self.met.failed(error),
         }
-        if was_open && !is_open_to_others(creds) {
-            // In a clone every file is open to others: nobody meant that.
-            self.call.notices().inform(format_args!(
-                "other users of this machine could read {}; they no longer can",
-                self.call.home.place()
-            ));
+    }
+
+    /// Begins the journal, and uses the token.
+    fn begin(&mut self, sent: Credentials, found: &Found) {
+        let (journal, came, problem) = match self.locked.begin(&sent) {
+            Ok(Some(journal)) => (Some(journal), Came::Done, None),
+            Ok(None) => (None, Came::LockLost, None),
+            Err(error) => {
+                let problem = format!("{}: {}", error.place, error.source);
+                (None, self.met.failed(not_writable(error)), Some(problem))
+            }
+        };
+        if let Do::Send(_) | Do::HoldSignals = self.run.next(came) {
+            if let Some(problem) = problem {
+                let text = format_args!("{problem}; the tokens are refreshed without a journal");
+                self.call.notices().step(text);
+            }
+            let time = journal.as_ref().map_or_else(LocalTime::now, |journal| journal.time);
+            let current = Current::of(sent, self.locked);
+            let spendable = Some(current.to_spend());
+            let (call, locked, run, met) = (self.call, self.locked, &mut *self.run, &mut *self.met);
+            let held = Held { call, locked, run, met };
+            let (claimed, start, lost, now) = Default::default();
+            Using { held, found, journal, time, current, spendable, claimed, start, lost, now }
+                .drive();
         }
-        Came::Done
     }
 }
 
-/// A token in use, with its journal.
+fn came_of(replaced: Replaced) -> Came {
+    match replaced {
+        Replaced::Done => Came::Done,
+        Replaced::NotAsExpected => Came::NotAsExpected,
+        Replaced::LockLost => Came::LockLost,
+    }
+}
+
+/// A token in use.
 struct Using<'a> {
-    held: &'a Held<'a>,
+    held: Held<'a>,
+    found: &'a Found,
     /// None where the folder of a vault's pointer cannot be written.
     journal: Option<Journal>,
     /// When the refresh began, by the local clock.
     time: LocalTime,
+    current: Current<'a>,
+    spendable: Option<Spendable<'a>>,
     /// When the token was about to be claimed.
     claimed: Option<Claimed>,
-    current: &'a Current<'a>,
-    found: &'a Found,
-    start: Instant,
+    /// When it was first connected for it.
+    start: Option<Instant>,
     /// When the response was lost, and what happened to it.
     lost: Option<(Instant, String)>,
-    guard: Option<SignalGuard>,
-    received: Option<Received>,
     /// What the home held before the commit.
     now: Option<Content>,
-    /// Why the home did not take the response.
-    refusal: Option<StoreError>,
-    /// Where the response is, if not in the home.
-    place: Place,
 }
 
-/// A response of use.
-struct Received {
-    response: TokenResponse,
-    body: Zeroizing<Vec<u8>>,
-    is_saved: bool,
-    /// Why its access token is of no use, if that is so.
-    unused: Option<Error>,
-}
-
-impl<'a> Using<'a> {
-    fn of(
-        held: &'a Held<'a>,
-        journal: Option<Journal>,
-        current: &'a Current<'a>,
-        found: &'a Found,
-    ) -> Self {
-        let time = journal.as_ref().map_or_else(LocalTime::now, |journal| journal.time);
-        let (start, place) = (Instant::now(), (&held.call.home.files().journal).into());
-        Self {
-            held,
-            journal,
-            time,
-            claimed: None,
-            current,
-            found,
-            start,
-            lost: None,
-            guard: None,
-            received: None,
-            now: None,
-            refusal: None,
-            place,
-        }
-    }
-
-    fn drive(mut self, run: &mut Run, met: &mut Met) {
+impl Using<'_> {
+    fn drive(mut self) {
         let call = self.held.call;
         if call.rotation.holds_signals {
             SignalGuard::prepare();
         }
-        met.lost = None;
-        let mut spendable = Some(self.current.to_spend());
-        let mut has_said_so = false;
+        self.held.met.lost = None;
         loop {
-            let came = match run.doing() {
+            let came = match self.held.run.doing() {
                 // Of a token that is claimed: else it is held from within the send.
                 Do::HoldSignals => {
-                    self.guard = call.rotation.holds_signals.then(SignalGuard::new);
+                    self.held.met.guard = call.rotation.holds_signals.then(SignalGuard::new);
                     Came::Done
                 }
-                Do::Claim => self.claim(met),
-                Do::Withhold => {
-                    let may_claim = self.held.locked.holds_claim() && !SignalGuard::is_pending();
-                    if may_claim { Came::Done } else { Came::LockLost }
+                Do::FreeSignals => {
+                    self.held.met.guard = None;
+                    Came::Done
                 }
+                Do::Claim(deadline) => self.claim(deadline),
                 Do::Withdraw { keeps_journal } => {
                     let journal = self.journal.take().filter(|_| !keeps_journal);
                     if let (Some(journal), Some(files)) = (journal, self.held.files()) {
                         journal.withdraw(files);
                     }
-                    self.held.locked.let_go();
+                    self.end_claim(Ending::Unsent);
                     Came::Done
                 }
-                Do::Send(deadline) => {
-                    if !mem::replace(&mut has_said_so, true) {
-                        self.tell_of_sending();
-                        self.start = Instant::now();
-                    }
-                    let sent = spendable.take();
-                    match sent.map(|token| self.send(token, deadline, run, &mut spendable, met)) {
-                        Some(Some(came)) => came,
-                        // It was withheld.
-                        Some(None) => continue,
-                        None => Came::Outcome(Outcome::Refused),
-                    }
-                }
-                Do::FreeSignals => {
-                    self.guard = None;
-                    Came::Done
-                }
+                Do::Send(deadline) => match self.send(deadline) {
+                    Some(came) => came,
+                    // It was withheld.
+                    None => continue,
+                },
                 Do::Wait(Until::Paused(pause, deadline)) => {
                     // A signal ends the run once what is prepared is undone.
                     let is_ending = self.lost.is_none() && SignalGuard::is_pending();
                     if is_ending || Instant::now() + pause >= self.until(deadline) {
                         Came::TimeIsUp
                     } else {
-                        if let Some(error) = met.lost.as_ref().or(met.last.as_ref()) {
+                        let Met { lost, last, .. } = &*self.held.met;
+                        if let Some(error) = lost.as_ref().or(last.as_ref()) {
                             let seconds = pause.as_secs_f64();
                             let text = format_args!("{error}; trying again in {seconds:.1} s");
                             call.notices().step(text);
@@ -747,52 +555,77 @@ impl<'a> Using<'a> {
                 }
                 Do::LookAgain => {
                     call.notices().step("received the new tokens");
-                    let is_saved = self.received.as_ref().is_some_and(|it| it.is_saved);
-                    self.look_again(is_saved)
+                    self.now = self.held.locked.read(self.held.run.is_saved()).ok();
+                    self.now.as_ref().map_or(Came::Failed, |now| Came::Now(findings::now(now)))
                 }
-                Do::KeepDamaged(_) => match &self.now {
-                    Some(now) => match self.held.keep_damaged(now) {
-                        Ok(()) => Came::Done,
-                        Err(error) => {
-                            self.refusal = Some(error);
-                            Came::Failed
-                        }
-                    },
-                    None => Came::Failed,
-                },
-                Do::Replace { is_only_copy, .. } => self.commit(is_only_copy, met),
+                Do::KeepDamaged(_) => {
+                    match self.now.as_ref().map(|it| self.held.keep_damaged(it)) {
+                        Some(Ok(())) => Came::Done,
+                        Some(Err(error)) => self.held.met.not_taken(error),
+                        None => unexpected(),
+                    }
+                }
+                Do::Replace { is_only_copy, .. } => self.commit(is_only_copy),
                 Do::SaveAside => self.save_aside(),
                 Do::Note { told, in_doubt } => {
                     if told == Told::TooSlow {
-                        met.last = call.home.too_slow();
+                        let (place, problem) = (call.home.place(), VaultProblem::too_slow());
+                        self.held.met.last = Some(Error::vault(&place, &problem, false));
                     }
-                    let error = if told == Told::Lost { &met.lost } else { &met.last };
-                    if let Some(error) = error {
+                    let Met { lost, last, .. } = &*self.held.met;
+                    if let Some(error) = if told == Told::Lost { lost } else { last } {
                         // Best effort: the note spares others the question, no more.
                         drop(self.journal.as_ref().map(|it| it.note(error, in_doubt, None)));
-                        let token = &self.current.credentials.refresh_token;
-                        self.held.locked.note(error, token);
+                        self.end_claim(Ending::Failed(error));
                     }
                     Came::Done
                 }
                 Do::NoteUnused { token } => {
-                    let unused = self.received.as_ref().and_then(|it| it.unused.as_ref());
+                    let unused = self.unused();
                     if let (Some(error), Some(journal)) = (unused, &self.journal) {
-                        let _ = journal.note(error, false, Some(token));
+                        let _ = journal.note(&error, false, Some(token));
                     }
                     Came::Done
                 }
                 Do::Close => {
-                    run.next(Came::Done);
+                    self.held.met.guard = None;
+                    self.held.run.next(Came::Done);
                     return;
                 }
-                Do::End(end) => return self.end(end, met),
-                doing => match self.held.beside(doing, self.found, Some(self.time), met) {
+                doing => match self.held.beside(doing, self.found, Some(self.time)) {
                     Some(came) => came,
                     None => return,
                 },
             };
-            run.next(came);
+            self.held.run.next(came);
+        }
+    }
+
+    fn claim(&mut self, deadline: Deadline) -> Came {
+        let token = &self.current.credentials.refresh_token;
+        let can_wait = self.found.content.pair.as_ref().is_ok_and(Credentials::is_alive);
+        match self.held.locked.claim(token, self.claimed.is_none(), can_wait) {
+            Ok(Some(claimed)) => {
+                if self.claimed.is_none() && self.journal.is_none() {
+                    self.time = LocalTime::now();
+                }
+                self.claimed = Some(claimed);
+                if Instant::now() < self.until(deadline) { Came::Done } else { Came::TimeIsUp }
+            }
+            Ok(None) => Came::LockLost,
+            Err(error) => self.held.met.failed(error),
+        }
+    }
+
+    fn end_claim(&self, ending: Ending<'_>) {
+        self.held.locked.end_claim(&self.current.credentials.refresh_token, ending);
+    }
+
+    /// A first deadline counts from the first connection.
+    fn until(&self, deadline: Deadline) -> Instant {
+        match (deadline, &self.lost) {
+            (Deadline::Second, Some((at, _))) => *at + attempts::SECOND,
+            _ => self.start.unwrap_or_else(Instant::now) + attempts::FIRST,
         }
     }
 
@@ -807,135 +640,92 @@ impl<'a> Using<'a> {
         notices.step(format_args!("refreshing the tokens at {endpoint}"));
     }
 
-    fn claim(&mut self, met: &mut Met) -> Came<'static, Digest> {
-        let token = &self.current.credentials.refresh_token;
-        let can_wait = self.found.content.pair.as_ref().is_ok_and(Credentials::is_alive);
-        match self.held.locked.claim(token, self.claimed.is_none(), can_wait) {
-            Ok(Some(claimed)) => {
-                if self.claimed.is_none() && self.journal.is_none() {
-                    self.time = LocalTime::now();
-                }
-                self.claimed = Some(claimed);
-                Came::Done
-            }
-            Ok(None) => Came::LockLost,
-            Err(error) => met.failed(error),
+    /// Sends the token, and has its response saved; none if it was withheld. From within, the machine is asked
+    /// for what comes before the first byte leaves, and once the response is there.
+    fn send(&mut self, deadline: Deadline) -> Option<Came> {
+        let Some(token) = self.spendable.take() else { return Some(unexpected()) };
+        if self.start.is_none() {
+            self.tell_of_sending();
+            self.start = Some(Instant::now());
         }
-    }
-
-    fn until(&self, deadline: Deadline) -> Instant {
-        match (deadline, &self.lost) {
-            (Deadline::Second, Some((at, _))) => *at + attempts::SECOND,
-            _ => self.start + attempts::FIRST,
-        }
-    }
-
-    /// Sends the token, and has its response saved. From within, the machine is asked for what comes before
-    /// the first byte leaves, and once the response is there.
-    fn send<'lock>(
-        &mut self,
-        token: Spendable<'lock>,
-        deadline: Deadline,
-        run: &mut Run,
-        again: &mut Option<Spendable<'lock>>,
-        met: &mut Met,
-    ) -> Option<Came<'static, Digest>> {
-        let (call, journal, time) = (self.held.call, self.journal.as_ref(), self.time);
-        let claimed = self.claimed;
-        let text = if call.rotation.holds_signals { HELD } else { WAITING };
-        let patience = call.notices().after(SLOW, || Some(text.to_owned()));
         let until = self.until(deadline);
-        let in_doubt = run.is_in_doubt();
-        let guard = &mut self.guard;
-        let run = RefCell::new(run);
-        let outcome = token.send(
-            call.transport,
-            until,
-            || {
-                let mut run = run.borrow_mut();
-                let claimed = claimed.map(|claimed| claimed.elapsed());
-                let is_ending = SignalGuard::is_pending();
-                if run.next(Came::Connected { claimed, is_ending }) == Do::HoldSignals {
-                    *guard = call.rotation.holds_signals.then(SignalGuard::new);
-                    run.next(Came::Done);
-                }
-                run.doing() == Do::Go
-            },
-            |body| {
-                let mut run = run.borrow_mut();
-                run.next(Came::Arrived);
-                let no_journal = || Err(io::Error::other("there is no journal here"));
-                let saved = journal.map_or_else(no_journal, |journal| journal.record(body));
-                run.next(if saved.is_ok() { Came::Done } else { Came::Failed });
-                saved
-            },
-        );
+        let (call, journal, time) = (self.held.call, self.journal.as_ref(), self.time);
+        let Rotation { holds_signals, settings, .. } = call.rotation;
+        let text = if *holds_signals { HELD } else { WAITING };
+        let patience = call.notices().after(SLOW, || Some(text.to_owned()));
+        let in_doubt = self.held.run.is_in_doubt();
+        let (guard, run) = (&mut self.held.met.guard, Cell::from_mut(&mut *self.held.run));
+        let next = |came| {
+            let mut now = run.get();
+            let doing = now.next(came);
+            run.set(now);
+            doing
+        };
+        let may_leave = || {
+            let claimed = self.claimed.map(|claimed| claimed.elapsed());
+            let is_ending = SignalGuard::is_pending();
+            let mut doing = next(Came::Connected { claimed, is_ending });
+            if doing == Do::HoldSignals {
+                *guard = holds_signals.then(SignalGuard::new);
+                doing = next(Came::Done);
+            }
+            doing == Do::Go
+        };
+        let receive = |body: &[u8]| {
+            next(Came::Arrived);
+            let is_saved = journal.is_some_and(|journal| journal.record(body).is_ok());
+            next(if is_saved { Came::Done } else { Came::Failed });
+            TokenResponse::parse(body, time, &settings.hosts)
+        };
+        let outcome = token.send(call.transport, until, may_leave, receive);
         drop(patience);
-        let pair = &self.current.credentials;
-        let url = &pair.token_endpoint;
-        let came = match outcome {
+        let url = &self.current.credentials.token_endpoint;
+        let (came, error) = match outcome {
             refresh::Outcome::Withheld(spendable) => {
-                *again = Some(spendable);
+                self.spendable = Some(spendable);
                 return None;
             }
             refresh::Outcome::NotSent { reason, spendable } => {
-                met.last = Some(Error::auth_server_unreachable(url, &reason, in_doubt));
-                *again = Some(spendable);
-                Outcome::NotSent { is_lasting: reason.is_lasting() }
+                self.spendable = Some(spendable);
+                let came = Outcome::NotSent { is_lasting: reason.is_lasting() };
+                (came, Error::auth_server_unreachable(url, &reason, in_doubt))
             }
             refresh::Outcome::Busy { status, wait, spendable } => {
-                met.last = Some(Error::auth_server_busy(url, status, wait, in_doubt));
-                *again = Some(spendable);
-                Outcome::Busy { wait }
+                self.spendable = Some(spendable);
+                (Outcome::Busy { wait }, Error::auth_server_busy(url, status, wait, in_doubt))
             }
             refresh::Outcome::InvalidGrant { message } => {
-                return Some(self.refused(message, in_doubt, met));
+                return Some(self.refused(message, in_doubt));
             }
             refresh::Outcome::Refused { status, message, by } => {
-                let error = Error::refresh_refused(url, status, &message, by, in_doubt);
-                met.last = Some(error);
-                Outcome::Refused
+                (Outcome::Refused, Error::refresh_refused(url, status, &message, by, in_doubt))
             }
-            refresh::Outcome::Received { body, saved, instead, again: once_more } => {
-                let hosts = &call.rotation.settings.hosts;
-                if let Some(response) = TokenResponse::parse(&body, time, hosts) {
-                    return Some(self.parsed(response, body, saved.is_ok()));
-                }
-                match instead {
-                    Instead::InvalidGrant { message } => {
-                        return Some(self.refused(message, in_doubt, met));
-                    }
-                    Instead::Error { message } => {
-                        let what = format!("an error came in its place{}", after_colon(&message));
-                        self.lose(what, None, met);
-                        Outcome::Error
-                    }
-                    Instead::Nothing { what } => {
-                        self.lose(what, None, met);
-                        *again = Some(once_more.once_more());
-                        Outcome::InDoubt { wait: None }
-                    }
-                }
+            refresh::Outcome::Received { response, body } => {
+                return Some(self.received(*response, body));
             }
-            refresh::Outcome::InDoubt { what, status, wait, again: once_more } => {
-                self.lose(what, status, met);
-                *again = Some(once_more.once_more());
-                Outcome::InDoubt { wait }
+            refresh::Outcome::Error { what } => {
+                return Some(self.lose(what, None, Outcome::Error));
+            }
+            refresh::Outcome::InDoubt { what, status, wait, again } => {
+                self.spendable = Some(again.once_more());
+                return Some(self.lose(what, status, Outcome::InDoubt { wait }));
             }
         };
+        self.held.met.last = Some(error);
         Some(Came::Outcome(came))
     }
 
-    fn lose(&mut self, what: String, status: Option<u16>, met: &mut Met) {
+    fn lose(&mut self, what: String, status: Option<u16>, outcome: Outcome) -> Came {
         let call = self.held.call;
         let url = &self.current.credentials.token_endpoint;
-        let place = call.home.place();
-        met.lost = Some(Error::response_lost(url, &what, status, &place, &call.page()));
+        let error = Error::response_lost(url, &what, status, &call.home.place(), &call.page());
+        self.held.met.lost = Some(error);
         let at = self.lost.take().map_or_else(Instant::now, |(at, _)| at);
         self.lost = Some((at, what));
+        Came::Outcome(outcome)
     }
 
-    fn refused(&self, message: String, in_doubt: bool, met: &mut Met) -> Came<'static, Digest> {
+    fn refused(&mut self, message: String, in_doubt: bool) -> Came {
         let call = self.held.call;
         let pair = &self.current.credentials;
         let lost = match &self.lost {
@@ -946,114 +736,69 @@ impl<'a> Using<'a> {
         let error =
             || Error::tokens_refused(&pair.token_endpoint, message.clone(), &creds, &page, lost);
         if self.found.content.digest() == Some(pair.refresh_token.digest()) {
-            met.refused = Some(error());
+            self.held.met.refused = Some(error());
         }
-        met.last = Some(error());
+        self.held.met.last = Some(error());
         Came::InvalidGrant
     }
 
-    fn parsed(
-        &mut self,
-        response: TokenResponse,
-        body: Zeroizing<Vec<u8>>,
-        is_saved: bool,
-    ) -> Came<'static, Digest> {
-        let call = self.held.call;
-        let next = response.next(&self.current.credentials.refresh_token.digest());
+    fn received(&mut self, response: TokenResponse, body: Zeroizing<Vec<u8>>) -> Came {
+        let Credentials { refresh_token, token_endpoint, claims, .. } = &self.current.credentials;
+        let next = response.next(&refresh_token.digest());
         let is_usable = response.claims().is_ok();
-        let unused = self.unused(&response, &call.home.place(), Some(&call.page()));
-        self.received = Some(Received { response, body, is_saved, unused });
+        let place = (&self.held.call.home.files().journal).into();
+        let (token_endpoint, account) = (token_endpoint.clone(), claims.account());
+        let token = response.access_token();
+        self.held.met.fresh = token.map(|token| Fresh { token, is_new: true });
+        let received = Received { response, body, place, token_endpoint, account };
+        self.held.met.received = Some(received);
         Came::Parsed { next, is_usable }
     }
 
     /// The error of a response whose access token is of no use, if it is one.
-    fn unused(&self, response: &TokenResponse, place: &Place, page: Option<&str>) -> Option<Error> {
-        let problem = response.claims().err()?.to_string();
-        let Credentials { token_endpoint, claims, .. } = &self.current.credentials;
-        Some(Error::no_access_token(token_endpoint, &problem, &claims.account(), place, page))
-    }
-
-    fn look_again(&mut self, is_patient: bool) -> Came<'static, Digest> {
-        self.now = self.held.locked.read(is_patient).ok();
-        let Some(now) = &self.now else { return Came::Failed };
-        Came::Now(findings::now(now))
+    fn unused(&self) -> Option<Error> {
+        let call = self.held.call;
+        self.held.met.received.as_ref()?.unused(&call.home.place(), Some(&call.page()))
     }
 
     /// Puts the response into the home.
-    fn commit(&mut self, is_only_copy: bool, met: &mut Met) -> Came<'static, Digest> {
-        let (call, in_home) = (self.held.call, &self.found.content);
-        let (Some(now), Some(received)) = (&self.now, &self.received) else { return Came::Failed };
-        let base = if now.pair.is_ok() { &now.bytes } else { &in_home.bytes };
+    fn commit(&mut self, is_only_copy: bool) -> Came {
+        let (call, unused) = (self.held.call, self.unused());
+        let (Some(now), Some(received)) = (&self.now, &self.held.met.received) else {
+            return unexpected();
+        };
+        let base = if now.pair.is_ok() { &now.bytes } else { &self.found.content.bytes };
         let base = Document::parse(base).unwrap_or_default();
         let sent = &self.current.credentials.refresh_token;
-        let bytes = received.response.merge_into(base, Some(sent)).to_bytes();
-        let unused = received.unused.as_ref();
-        let replaced = self.held.locked.replace(&now.bytes, &bytes, is_only_copy, unused);
-        let token = match Credentials::parse(bytes, &call.rotation.settings.hosts) {
-            Ok(pair) => pair.access_token,
-            // It was made of parts that were checked.
-            Err(_) => self.current.credentials.access_token.clone(),
-        };
-        met.fresh = Some(Fresh { token, is_new: true });
-        match replaced {
+        let new = received.response.merge_into(base, Some(sent)).to_bytes();
+        match self.held.locked.replace(&now.bytes, &new, is_only_copy, unused.as_ref()) {
             Ok(Replaced::Done) => {
                 let place = call.home.place();
                 call.notices().step(format_args!("the new tokens are saved in {place}"));
                 Came::Done
             }
-            Ok(Replaced::NotAsExpected) => Came::NotAsExpected,
-            Err(error) => {
-                self.refusal = Some(error);
-                Came::Failed
-            }
+            Ok(replaced) => came_of(replaced),
+            Err(error) => self.held.met.not_taken(error),
         }
     }
 
     /// Saves the response in a file of its own.
-    fn save_aside(&mut self) -> Came<'static, Digest> {
-        let Some(received) = &self.received else { return Came::Failed };
-        match self.held.locked.save_aside(self.journal.as_ref(), &received.body) {
+    fn save_aside(&mut self) -> Came {
+        let Held { call, locked, met, .. } = &mut self.held;
+        let Some(received) = &mut met.received else { return unexpected() };
+        match locked.save_aside(self.journal.as_ref(), &received.body) {
             Ok(place) => {
-                self.place = place;
+                received.place = place;
                 Came::Done
             }
             Err(StoreError { place, source }) => {
-                if self.refusal.is_none() && self.now.is_some() {
-                    self.held.call.notices().warn(format_args!(
+                if met.refusal.is_none() && self.now.is_some() {
+                    call.notices().warn(format_args!(
                         "{place}: {source}; the refreshed tokens are lost, but creds.json has others now"
                     ));
                 }
                 Came::Failed
             }
-        }
-    }
-
-    /// Puts the end into words.
-    fn end(mut self, End { told, .. }: End<Digest>, met: &mut Met) {
-        let call = self.held.call;
-        let place = call.home.place();
-        let changing = || StoreError {
-            place: call.home.place(),
-            source: io::Error::other("another program keeps changing it"),
-        };
-        let unused = self.received.as_mut().and_then(|received| received.unused.take());
-        match told {
-            Told::Unused => met.last = unused,
-            Told::NotCommitted => {
-                let StoreError { place, source } = self.refusal.take().unwrap_or_else(changing);
-                call.notices().warn(Error::saved_in_journal(&self.place, &place, source));
-                if unused.is_some() {
-                    // The next run puts it in place, and tries it.
-                    let response = self.received.as_ref().map(|received| &received.response);
-                    met.last = response.and_then(|it| self.unused(it, &self.place, None));
-                    met.fresh = None;
-                }
-            }
-            Told::NotSaved => {
-                let source = self.refusal.take().unwrap_or_else(changing).source;
-                met.last = Some(Error::not_saved(&place, source, &call.page()));
-            }
-            _ => {}
         }
     }
 }

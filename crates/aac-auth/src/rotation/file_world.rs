@@ -10,12 +10,13 @@
 
 use crate::rotation::attempts::Outcome;
 use crate::rotation::machine::{
-    Access, Bounds, Came, Do, End, HomeKind, Kept, Pair, Refresh, Says, Seen, Told, Until,
+    Access, Bounds, Came, Do, End, Kept, Pair, Refresh, Says, Seen, Told, Until,
 };
 use crate::rotation::mutants::{Driven, Explored, Mutation, Sites};
 use crate::rotation::recovery::{JournalState, Note, Now, Saved, State};
 use crate::rotation::server::{NONE, Server, Token, Tokens, has, set};
 use crate::rotation::walk::{self, Fold, Model, NOBODY, PROGRAMS, Walked, walk};
+use crate::store::home::HomeKind;
 use crate::store::spent::{Link, SpentTokens};
 use crate::store::vault::protocol::Holder;
 use crate::tokens::claims::LocalTime;
@@ -699,6 +700,15 @@ impl Explorer {
                 }
                 if can_fail {
                     self.goes_on(failed, index, "fails", Came::Failed);
+                    // What the journal says is read with that, and told.
+                    let token = world.creds.token();
+                    let is_used = has(world.server.used & !world.used_by_others, token);
+                    if world.journal.is_none() && is_used && !world.is_known_as_used(token) {
+                        self.last_breach(
+                            "\"unchanged\" is said of used tokens",
+                            KNOWN_WRONGLY | NOWHERE,
+                        );
+                    }
                 }
             }
             Do::Wait(until) => {
@@ -726,17 +736,6 @@ impl Explorer {
                 }
                 if can_fail {
                     self.goes_on(failed, index, "time is up", Came::TimeIsUp);
-                }
-            }
-            Do::Peek => {
-                let token = world.creds.token();
-                let is_used = has(world.server.used & !world.used_by_others, token);
-                self.goes_on(next, index, "", Came::Done);
-                if world.journal.is_none() && is_used && !world.is_known_as_used(token) {
-                    self.last_breach(
-                        "\"unchanged\" is said of used tokens",
-                        KNOWN_WRONGLY | NOWHERE,
-                    );
                 }
             }
             Do::Look => self.look(world, index),
@@ -921,7 +920,7 @@ impl Explorer {
                 }
             }
             Do::NoteUnused { .. } => does_or_fails!(),
-            Do::Claim | Do::Prove | Do::Withhold | Do::Withdraw { .. } | Do::Refuse => {
+            Do::Claim(_) | Do::Prove | Do::Withdraw { .. } | Do::Refuse => {
                 unreachable!("{doing:?} is for a vault")
             }
             Do::Close => {
@@ -1189,7 +1188,7 @@ fn assert_kept(runs: u8) {
     // Nothing is kept because nothing happens, and nothing is excused that need not be.
     assert_eq!(excused.into_inner(), ALL_EXCUSES, "an excuse that nothing needs");
     // What a token without an access token of use comes to, the worlds do not model; the rest is for a vault.
-    let missing = ["NoteUnused", "Claim", "Prove", "Withhold", "Withdraw", "Refuse"];
+    let missing = ["NoteUnused", "Claim", "Prove", "Withdraw", "Refuse"];
     kinds.into_inner().unwrap().assert_all_but(&missing);
 }
 

@@ -13,9 +13,10 @@
 
 use crate::rotation::attempts::{Attempts, Next, Outcome};
 use crate::rotation::recovery::{
-    Commit, JournalState, Now, Recovery, Saved, State, commit, decide, is_kept, is_news,
-    may_replace,
+    Commit, JournalState, Now, PriorAttempt, Recovery, Saved, State, commit, decide, is_kept,
+    is_news, may_replace,
 };
+use crate::store::home::HomeKind;
 use crate::store::vault::protocol::{Holder, may_recover, may_send};
 use std::time::Duration;
 
@@ -33,8 +34,6 @@ pub(crate) enum Do<N> {
         if_unused: bool,
     },
     Wait(Until),
-    /// Read what the journal says, without the lock.
-    Peek,
     /// Read all that stands beside the home, and then the home.
     Look,
     /// Note in the record that a token was used, and what came of it.
@@ -66,18 +65,16 @@ pub(crate) enum Do<N> {
         token: N,
         if_held: bool,
     },
-    /// Claim the token, for all machines.
-    Claim,
+    /// Claim the token, for all machines; or once more, because it could not be sent soon enough.
+    Claim(Deadline),
     /// Write what was read, to see whether that is the newest version.
     Prove,
     /// Connect, for the first time with this token on its way or once more.
     Send(Deadline),
     /// From within the send, once connected: hold signals.
     HoldSignals,
-    /// From within the send: let the token leave.
+    /// From within the send: let the token leave. Anything else keeps it.
     Go,
-    /// From within the send: keep the token.
-    Withhold,
     FreeSignals,
     /// Save the response as it came.
     Save,
@@ -114,6 +111,12 @@ pub(crate) enum Do<N> {
 pub(crate) struct Pair<N> {
     pub(crate) spent: N,
     pub(crate) next: N,
+}
+
+impl<N: Copy> From<&Saved<N>> for Pair<N> {
+    fn from(pair: &Saved<N>) -> Self {
+        Self { spent: pair.spent, next: pair.next }
+    }
 }
 
 /// Where a pair is kept beside the home.
@@ -184,7 +187,7 @@ pub(crate) enum Told {
     Unused,
     /// Others have had the lock for too long.
     Late,
-    /// The lock cannot be taken.
+    /// The lock cannot be taken; and what the journal says, which was read then.
     NoLock,
     /// What is there cannot be read.
     Unreadable,
@@ -261,6 +264,14 @@ pub(crate) struct Seen<'a, N> {
     pub(crate) running_for: i64,
 }
 
+impl<N: Copy + PartialEq> Seen<'_, N> {
+    /// Whether a pair that is set aside may be of use.
+    fn is_kept(&self, pair: &Saved<N>) -> bool {
+        let in_pair = self.state.creds.filter(|_| self.access.is_some());
+        is_kept(pair, in_pair, self.state.spent)
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Access {
     /// It will do for a call.
@@ -276,14 +287,6 @@ pub(crate) struct Bounds {
     pub(crate) rounds: Option<u8>,
     /// Looks at the home before a commit.
     pub(crate) looks: Option<u8>,
-}
-
-/// What the steps depend on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum HomeKind {
-    File,
-    /// A token is claimed before it is sent, a journal is not needed, and notes are for all machines.
-    Vault,
 }
 
 /// A run, from its first look at the home to its end.
@@ -322,25 +325,38 @@ struct Using<N> {
     was_in_doubt: bool,
     /// Nothing but the journal that is there tells so.
     keeps_journal: bool,
-    /// How often in a row it was withheld.
-    late: u8,
+    /// What came, and whether its access token is of use.
+    next: Option<(N, bool)>,
+    progress: Progress,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+struct Progress {
     attempts: Attempts,
+    /// How often in a row its claim was too old.
+    late: u8,
     pause: Duration,
     holds_signals: bool,
     is_saved: bool,
-    /// What came, and whether its access token is of use.
-    next: Option<(N, bool)>,
     looks: u8,
 }
 
 impl<N: Copy> Using<N> {
+    /// Whether its response was lost.
+    fn is_lost(&self) -> bool {
+        self.progress.attempts.is_in_doubt()
+    }
+
     fn says(&self) -> Says<N> {
-        let in_doubt = self.was_in_doubt || self.attempts.is_in_doubt();
-        Says { token: self.token, in_doubt }
+        Says { token: self.token, in_doubt: self.was_in_doubt || self.is_lost() }
     }
 
     fn deadline(&self) -> Deadline {
-        if self.attempts.is_in_doubt() { Deadline::Second } else { Deadline::First }
+        if self.is_lost() { Deadline::Second } else { Deadline::First }
+    }
+
+    fn wait(&self) -> Do<N> {
+        Do::Wait(Until::Paused(self.progress.pause, self.deadline()))
     }
 }
 
@@ -365,7 +381,9 @@ enum Step {
     /// Remove the journal; or note in it that the token which came is not to be sent.
     Forget,
     SaveAside,
-    /// The same for the pair set aside whose token was used.
+    /// Set the journal aside, or save what it has not taken.
+    Keep,
+    /// About the pair set aside whose token was used.
     RecordUsed,
     RemoveUsed,
     Note,
@@ -425,14 +443,9 @@ const SAVE_ASIDE: &[(Step, Or)] = &[
     (Step::RemoveUsed, Or::GoOn),
 ];
 const GIVE_WAY: &[(Step, Or)] =
-    &[(Step::SetAside, Or::Skip), (Step::Record, Or::GoOn), (Step::Close, Or::GoOn)];
-const GIVE_WAY_UNSAVED: &[(Step, Or)] =
-    &[(Step::SaveAside, Or::Skip), (Step::Record, Or::GoOn), (Step::Close, Or::GoOn)];
-const LEAVE_UNSAVED: &[(Step, Or)] = &[
-    (Step::SaveAside, Or::End(Told::NotSaved)),
-    (Step::Record, Or::GoOn),
-    (Step::Close, Or::GoOn),
-];
+    &[(Step::Keep, Or::Skip), (Step::Record, Or::GoOn), (Step::Close, Or::GoOn)];
+const LEAVE: &[(Step, Or)] =
+    &[(Step::Keep, Or::End(Told::NotSaved)), (Step::Record, Or::GoOn), (Step::Close, Or::GoOn)];
 
 // What this run has not got.
 const FAIL: &[(Step, Or)] = &[(Step::Note, Or::GoOn)];
@@ -459,15 +472,22 @@ impl<N: Copy + Eq> Refresh<N> {
 
     /// Whether the token in use may have been used before.
     pub(crate) fn is_in_doubt(&self) -> bool {
-        self.using.is_some_and(|using| using.says().in_doubt)
+        self.says().is_some_and(|says| says.in_doubt)
+    }
+
+    /// Whether what came is saved.
+    pub(crate) fn is_saved(&self) -> bool {
+        self.using.is_some_and(|using| using.progress.is_saved)
     }
 
     /// What to do after this came of what was done.
     pub(crate) fn next(&mut self, came: Came<'_, N>) -> Do<N> {
-        self.doing = match (self.tail.take(), self.using) {
-            (Some(tail), _) => self.after_step(tail, came),
-            (None, Some(using)) => self.after_use(using, came),
-            (None, None) => self.after(came),
+        self.doing = match (self.tail.take(), self.doing, came) {
+            (Some(tail), ..) => self.after_step(tail, came),
+            (_, Do::End(_), Came::LockLost) => self.let_go(),
+            (_, Do::End(_), Came::Failed) => end(Told::Failed),
+            _ if self.using.is_some() => self.after_use(came),
+            _ => self.after(came),
         };
         self.doing
     }
@@ -475,7 +495,7 @@ impl<N: Copy + Eq> Refresh<N> {
     /// Its turn, and what is found then.
     fn after(&mut self, came: Came<'_, N>) -> Do<N> {
         match (self.doing, came) {
-            (Do::Read, Came::Read { will_do: true, .. }) => self.end(Told::Found),
+            (Do::Read, Came::Read { will_do: true, .. }) => end(Told::Found),
             (Do::Read, Came::Read { holder, is_saved_here, .. })
                 if may_recover(holder, is_saved_here) =>
             {
@@ -487,116 +507,105 @@ impl<N: Copy + Eq> Refresh<N> {
                 Do::Wait(Until::Turn)
             }
             (Do::Wait(Until::Turn), Came::Done) => Do::Read,
-            (Do::Wait(Until::Turn), Came::TimeIsUp) => self.end(Told::Late),
-            (Do::Lock { .. }, Came::Failed) => Do::Peek,
-            // What it says of the tokens depends on what an earlier run has left.
-            (Do::Peek, _) => self.end(Told::NoLock),
+            (Do::Wait(Until::Turn), Came::TimeIsUp) => end(Told::Late),
+            (Do::Lock { .. }, Came::Failed) => end(Told::NoLock),
             (Do::Look, Came::Looked(seen)) => self.judge(&seen),
-            (Do::Look, Came::Failed) => self.end(Told::Unreadable),
+            (Do::Look, Came::Failed) => end(Told::Unreadable),
             // Another program is at work on the home.
             (Do::Wait(Until::Changed), Came::NotAsExpected) => self.look(),
             (Do::Wait(Until::Changed), Came::TimeIsUp) => Do::Look,
-            (Do::Prove, Came::Done) => self.end(Told::OlderCopy),
+            (Do::Prove, Came::Done) => end(Told::OlderCopy),
             (Do::Prove, Came::NotAsExpected) => self.look(),
-            (Do::Prove, Came::Failed) => self.end(Told::Failed),
-            (Do::End(_), Came::LockLost) => self.let_go(),
-            _ => self.unexpected(),
+            (Do::Prove, Came::Failed) => end(Told::Failed),
+            _ => unexpected(),
         }
     }
 
     /// What an earlier run has left comes first; then the token in the home is used.
     fn judge(&mut self, seen: &Seen<'_, N>) -> Do<N> {
         let state = &seen.state;
-        let in_pair = state.creds.filter(|_| seen.access.is_some());
-        let is_kept = |pair: &&Saved<N>| is_kept(pair, in_pair, state.spent);
-        let of = |pair: &Saved<N>| Pair { spent: pair.spent, next: pair.next };
         if !self.is_untidy
-            && let Some(dead) = state.set_aside.iter().find(|pair| !is_kept(pair))
+            && let Some(dead) = state.set_aside.iter().find(|pair| !seen.is_kept(pair))
         {
-            return self.about(TIDY, Then::GoOnLooking, Kept::Aside(of(dead)), None);
+            return self.tail(TIDY, Then::GoOnLooking, Some(Kept::Aside(dead.into())), None);
         }
         let journal = match state.journal {
-            JournalState::Received { pair, .. } => Some(Kept::Journal(of(&pair))),
+            JournalState::Received { pair, .. } => Some(Kept::Journal(Pair::from(&pair))),
             _ => None,
         };
         // An error speaks of the token that the home holds then.
         let of_creds =
             state.creds.map(|token| Says { token, in_doubt: state.spent.newest(token).is_some() });
-        let of_pair = |kept: Kept<N>| Some(Says { token: kept.pair().next, in_doubt: false });
+        let of = |kept: Kept<N>| Some(Says { token: kept.pair().next, in_doubt: false });
         let restore = if seen.is_damaged { RESTORE } else { &RESTORE[1..] };
         match (decide(state), journal) {
-            (Recovery::DropJournal, Some(journal)) => {
-                self.about(DROP_JOURNAL, Then::Look, journal, of_pair(journal))
+            (Recovery::DropJournal, Some(kept)) => {
+                self.tail(DROP_JOURNAL, Then::Look, journal, of(kept))
             }
-            (Recovery::SetJournalAside, Some(journal)) => {
-                self.about(SET_JOURNAL_ASIDE, Then::Look, journal, of_creds)
+            (Recovery::SetJournalAside, Some(_)) => {
+                self.tail(SET_JOURNAL_ASIDE, Then::Look, journal, of_creds)
             }
-            (Recovery::CommitJournal { .. }, Some(journal)) => {
+            (Recovery::CommitJournal { .. }, Some(kept)) => {
                 // A note on the token that is in it counts first.
                 let is_noted = matches!(state.journal, JournalState::Received { note: Some(note), pair, .. }
                     if note.unused == Some(pair.next));
                 let restore = if is_noted { &restore[..restore.len() - 1] } else { restore };
-                self.about(restore, Then::Look, journal, of_pair(journal))
+                self.tail(restore, Then::Look, journal, of(kept))
             }
             (Recovery::Restore { pair, .. }, _) => {
-                let kept = Kept::Aside(of(&pair));
-                self.about(restore, Then::Look, kept, of_pair(kept))
+                let kept = Kept::Aside(Pair::from(&pair));
+                self.tail(restore, Then::Look, Some(kept), of(kept))
             }
             // The newer pair may be there by now.
             (Recovery::OlderCopy, _) if self.bounds.home == HomeKind::Vault => Do::Prove,
-            (Recovery::OlderCopy, _) => self.end(Told::OlderCopy),
-            (Recovery::SeveralAccounts, _) => self.end(Told::SeveralAccounts),
-            (recovery @ (Recovery::Nothing(_) | Recovery::Report), _) => {
-                let Some(token) = state.creds else { return self.end(Told::NoTokens) };
-                match (self.refused, seen.access, recovery) {
-                    (Some(refused), ..) if refused.token == token => {
-                        let kept = state.set_aside.iter().filter(is_kept);
-                        let kept = kept.filter(|pair| may_replace(pair, seen.account));
-                        // Newest first, and none twice, though one may be there still.
-                        let left = refused.left.unwrap_or(u32::MAX);
-                        let pair = kept.map(of).zip(0..left).last();
-                        self.use_in_place_of(token, pair)
-                    }
-                    (_, None, _) => self.end(Told::Unusable),
-                    (_, Some(Access::WillDo), _) => self.end(Told::Found),
-                    (_, _, Recovery::Nothing(prior)) => {
-                        let note = match state.journal {
-                            JournalState::Unanswered { note, .. } if prior.is_noted => note,
-                            _ => None,
-                        };
-                        match note {
-                            Some(note) if is_news(&note, self.has_waited, seen.running_for) => {
-                                let says = Says { token, in_doubt: note.in_doubt };
-                                self.end_saying(Told::Noted, says, true)
-                            }
-                            _ => {
-                                self.refused = None;
-                                let in_doubt = prior.in_doubt || seen.in_doubt;
-                                self.use_token(token, token, None, in_doubt, prior.in_doubt)
-                            }
-                        }
-                    }
-                    (_, _, Recovery::Report) => self.end(Told::Noted),
-                    _ => self.unexpected(),
+            (Recovery::OlderCopy, _) => end(Told::OlderCopy),
+            (Recovery::SeveralAccounts, _) => end(Told::SeveralAccounts),
+            (Recovery::NoTokens, _) => end(Told::NoTokens),
+            (Recovery::Nothing(prior), _) => self.use_home(seen, Some(prior)),
+            (Recovery::Report, _) => self.use_home(seen, None),
+            _ => unexpected(),
+        }
+    }
+
+    /// Uses the token in the home, unless it need not be. `prior`: none if it is not to be sent for a while.
+    fn use_home(&mut self, seen: &Seen<'_, N>, prior: Option<PriorAttempt>) -> Do<N> {
+        let Some(token) = seen.state.creds else { return end(Told::NoTokens) };
+        if let Some(refused) = self.refused
+            && refused.token == token
+        {
+            return self.use_in_place_of(refused, seen);
+        }
+        match (seen.access, prior) {
+            (None, _) => end(Told::Unusable),
+            (Some(Access::WillDo), _) => end(Told::Found),
+            (_, None) => end(Told::Noted),
+            (_, Some(prior)) => {
+                if let JournalState::Unanswered { note: Some(note), .. } = seen.state.journal
+                    && prior.is_noted
+                    && is_news(&note, self.has_waited, seen.running_for)
+                {
+                    let says = Says { token, in_doubt: note.in_doubt };
+                    return end_saying(Told::Noted, Some(says));
                 }
+                self.refused = None;
+                let in_doubt = prior.in_doubt || seen.in_doubt;
+                self.use_token(token, token, None, in_doubt, prior.in_doubt)
             }
-            (Recovery::NoTokens, _) => self.end(Told::NoTokens),
-            (
-                Recovery::DropJournal | Recovery::SetJournalAside | Recovery::CommitJournal { .. },
-                None,
-            ) => self.unexpected(),
         }
     }
 
     /// The token in the home is dead: a pair of the same account that was set aside may do.
-    fn use_in_place_of(&mut self, token: N, pair: Option<(Pair<N>, u32)>) -> Do<N> {
-        let Some((pair, older)) = pair else {
+    fn use_in_place_of(&mut self, refused: Refused<N>, seen: &Seen<'_, N>) -> Do<N> {
+        let kept = seen.state.set_aside.iter().filter(|pair| seen.is_kept(pair));
+        let kept = kept.filter(|pair| may_replace(pair, seen.account));
+        // Newest first, and none twice, though one may be there still.
+        let Some((pair, older)) = kept.zip(0..refused.left.unwrap_or(u32::MAX)).last() else {
             let steps = if self.bounds.home == HomeKind::Vault { REFUSE } else { &[] };
             return self.tail(steps, Then::End(Told::Dead), None, None);
         };
-        self.refused = Some(Refused { token, left: Some(older) });
+        self.refused = Some(Refused { left: Some(older), ..refused });
         // No journal is left that would tell whether an earlier run has used it.
-        self.use_token(pair.next, token, Some(pair), true, true)
+        self.use_token(pair.next, refused.token, Some(pair.into()), true, true)
     }
 
     fn use_token(
@@ -607,147 +616,108 @@ impl<N: Copy + Eq> Refresh<N> {
         was_in_doubt: bool,
         keeps_journal: bool,
     ) -> Do<N> {
-        let attempts = Attempts::default();
-        let (pause, next, looks, late) = (Duration::ZERO, None, 0, 0);
-        let (holds_signals, is_saved) = (false, false);
-        self.using = Some(Using {
-            token,
-            in_home,
-            aside,
-            was_in_doubt,
-            keeps_journal,
-            late,
-            attempts,
-            pause,
-            holds_signals,
-            is_saved,
-            next,
-            looks,
-        });
+        let (next, progress) = (None, Progress::default());
+        let using = Using { token, in_home, aside, was_in_doubt, keeps_journal, next, progress };
+        self.using = Some(using);
         Do::Rehearse { token, if_same: true }
     }
 
     /// A token is used: from the rehearsal to the response.
-    fn after_use(&mut self, mut using: Using<N>, came: Came<'_, N>) -> Do<N> {
-        let (token, home) = (using.token, self.bounds.home);
+    fn after_use(&mut self, came: Came<'_, N>) -> Do<N> {
+        let is_file = self.bounds.home == HomeKind::File;
+        let Some(using) = &mut self.using else { return unexpected() };
+        let &mut Using { token, aside, .. } = using;
+        let (says, deadline) = (Some(using.says()), using.deadline());
+        let Progress { attempts, late, holds_signals, .. } = &mut using.progress;
         match (self.doing, came) {
             (Do::Rehearse { .. }, Came::Done) => Do::Begin { token, if_held: true },
             (Do::Rehearse { .. }, Came::NotAsExpected) => self.look(),
             // Of no use after all. The next one may be.
-            (Do::Rehearse { .. }, Came::NotThere) => {
-                self.using = None;
-                Do::Look
-            }
+            (Do::Rehearse { .. }, Came::NotThere) => self.tail(&[], Then::GoOnLooking, None, None),
             (Do::Rehearse { .. } | Do::Begin { .. }, Came::LockLost) => self.let_go(),
-            // Another program was told so.
-            (Do::Rehearse { .. }, Came::InvalidGrant) if using.aside.is_none() => {
-                self.refused = Some(Refused { token, left: None });
-                self.using = None;
-                Do::Look
-            }
-            (Do::Rehearse { .. }, Came::InvalidGrant) => {
-                self.tail(&REFUSED[2..], Then::GoOnLooking, None, Some(using.says()))
-            }
-            (Do::Rehearse { .. }, Came::Failed) => {
-                self.end_saying(Told::Failed, using.says(), true)
-            }
-            (Do::Begin { .. }, Came::Failed) if home == HomeKind::File => {
-                self.end_saying(Told::Failed, using.says(), true)
-            }
-            (Do::Begin { .. }, Came::Done) if home == HomeKind::File => Do::Send(Deadline::First),
+            (Do::Rehearse { .. }, Came::Failed) => end_saying(Told::Failed, says),
+            (Do::Begin { .. }, Came::Failed) if is_file => end_saying(Told::Failed, says),
+            (Do::Begin { .. }, Came::Done) if is_file => Do::Send(deadline),
             // A claim that its holder leaves behind lets all others wait.
             (Do::Begin { .. }, _) => Do::HoldSignals,
             (Do::HoldSignals, _) => {
-                using.holds_signals = true;
-                self.using = Some(using);
-                if home == HomeKind::File { Do::Go } else { Do::Claim }
+                *holds_signals = true;
+                if is_file { Do::Go } else { Do::Claim(deadline) }
             }
-            (Do::Claim, Came::Done) => Do::Send(using.deadline()),
-            (Do::Claim, Came::Failed) if using.late == 0 => {
-                self.leave(&using, Then::End(Told::Failed))
-            }
-            (Do::Claim | Do::Withhold, Came::LockLost | Came::Failed) => {
-                match using.attempts.is_in_doubt() {
-                    true => self.fail(&using, Told::Lost),
-                    false => self.leave(&using, Then::LetGo),
-                }
-            }
-            // The claim is too old, so that another may be about to take over.
-            (Do::Withhold, _) if using.late >= MOST_LATE => self.fail(&using, Told::TooSlow),
-            (Do::Withhold, _) => {
-                self.using = Some(Using { late: using.late + 1, ..using });
-                Do::Claim
-            }
+            (Do::Claim(_), Came::Done) => Do::Send(deadline),
+            (Do::Claim(_), Came::Failed) if *late == 0 => self.leave(Then::End(Told::Failed)),
+            (Do::Claim(_), Came::LockLost | Came::Failed) => self.stop(),
+            (Do::Claim(_), Came::TimeIsUp) => self.fail(Told::TooSlow),
             (Do::Send(_), Came::Connected { claimed, is_ending }) => match claimed {
                 // Until now a signal ends the run, and the lock with it.
-                None if !using.holds_signals => Do::HoldSignals,
-                Some((monotonic, wall)) if is_ending || !may_send(monotonic, wall) => Do::Withhold,
+                None if !*holds_signals => Do::HoldSignals,
+                Some(_) if is_ending => self.stop(),
+                // It is too old, so that another may be about to take over.
+                Some((monotonic, wall)) if !may_send(monotonic, wall) => {
+                    *late += 1;
+                    if *late > MOST_LATE { self.fail(Told::TooSlow) } else { Do::Claim(deadline) }
+                }
                 _ => {
-                    self.using = Some(Using { late: 0, ..using });
+                    *late = 0;
                     Do::Go
                 }
             },
             (Do::Send(_) | Do::Go | Do::Parse, Came::Outcome(outcome)) => {
-                let next = using.attempts.next(outcome);
-                self.using = Some(using);
-                let Next::SendAfter(pause) = next else {
-                    return self.fail(&using, Told::Failed);
+                let Next::SendAfter(pause) = attempts.next(outcome) else {
+                    return self.fail(Told::Failed);
                 };
-                self.using = Some(Using { pause, ..using });
+                using.progress.pause = pause;
                 // Nothing is on its way: a signal that came meanwhile ends the run now.
-                let is_claimed = home == HomeKind::Vault;
-                match using.holds_signals && !using.attempts.is_in_doubt() && !is_claimed {
+                match is_file && using.progress.holds_signals && !using.is_lost() {
                     true => Do::FreeSignals,
-                    false => Do::Wait(Until::Paused(pause, using.deadline())),
+                    false => using.wait(),
                 }
             }
             (Do::FreeSignals, _) => {
-                self.using = Some(Using { holds_signals: false, ..using });
-                Do::Wait(Until::Paused(using.pause, using.deadline()))
+                *holds_signals = false;
+                using.wait()
             }
-            (Do::Wait(Until::Paused(..)), Came::Done) => Do::Send(using.deadline()),
-            (Do::Wait(Until::Paused(..)), Came::TimeIsUp) => self.fail(&using, Told::Failed),
-            (Do::Go | Do::Parse, Came::InvalidGrant) => {
-                let says = Some(using.says());
-                if using.aside.is_some() {
-                    return self.tail(REFUSED, Then::GoOnLooking, None, says);
+            (Do::Wait(Until::Paused(..)), Came::Done) => Do::Send(deadline),
+            (Do::Wait(Until::Paused(..)), Came::TimeIsUp) => self.fail(Told::Failed),
+            (Do::Rehearse { .. } | Do::Go | Do::Parse, Came::InvalidGrant) => {
+                let (steps, then) = match (self.doing, aside) {
+                    // Another program was told so, and nothing was sent.
+                    (Do::Rehearse { .. }, _) => (&REFUSED[2..], Then::GoOnLooking),
+                    (_, Some(_)) => (REFUSED, Then::GoOnLooking),
+                    (_, None) => (REFUSED, Then::Change),
+                };
+                if aside.is_none() {
+                    self.refused = Some(Refused { token, left: None });
                 }
-                self.refused = Some(Refused { token, left: None });
-                self.tail(REFUSED, Then::Change, None, says)
+                self.tail(steps, then, None, says)
             }
             (Do::Go, Came::Arrived) => Do::Save,
             (Do::Save, came) => {
-                self.using = Some(Using { is_saved: came == Came::Done, ..using });
+                using.progress.is_saved = came == Came::Done;
                 Do::Parse
             }
             (Do::Parse, Came::Parsed { next, is_usable }) => {
-                self.using = Some(Using { next: Some((next, is_usable)), ..using });
+                using.next = Some((next, is_usable));
                 Do::LookAgain
             }
             (Do::LookAgain, Came::Now(now)) => match commit(now, using.in_home) {
-                Commit::Write => self.commit(&using, &COMMIT[1..]),
-                Commit::KeepDamagedAndWrite => self.commit(&using, COMMIT),
-                Commit::GiveWay => self.give_way(&using, GIVE_WAY_UNSAVED),
+                Commit::Write => self.commit(&COMMIT[1..]),
+                Commit::KeepDamagedAndWrite => self.commit(COMMIT),
+                Commit::GiveWay => self.tail(GIVE_WAY, Then::Look, self.received(), None),
             },
             // It may hold anything, so it is not ours to overwrite.
-            (Do::LookAgain, Came::Failed) => self.give_way(&using, LEAVE_UNSAVED),
-            (Do::End(_), Came::LockLost) => self.let_go(),
-            _ => self.unexpected(),
+            (Do::LookAgain, Came::Failed) => {
+                let steps = if using.progress.is_saved { GIVE_WAY } else { LEAVE };
+                self.tail(steps, Then::Look, self.received(), None)
+            }
+            _ => unexpected(),
         }
     }
 
-    /// Leaves the home as it is, and keeps what came beside it.
-    fn give_way(&mut self, using: &Using<N>, unsaved: &'static [(Step, Or)]) -> Do<N> {
-        let steps = if using.is_saved { GIVE_WAY } else { unsaved };
-        self.tail(steps, Then::Look, self.received(), None)
-    }
-
     /// Puts what came into the home. A pair set aside whose token was used goes as well.
-    fn commit(&mut self, using: &Using<N>, steps: &'static [(Step, Or)]) -> Do<N> {
-        let told = match using.next {
-            Some((_, false)) => Told::Unused,
-            _ => Told::New,
-        };
+    fn commit(&mut self, steps: &'static [(Step, Or)]) -> Do<N> {
+        let is_usable = self.using.and_then(|using| using.next).is_some_and(|(_, usable)| usable);
+        let told = if is_usable { Told::New } else { Told::Unused };
         self.tail(steps, Then::End(told), self.received(), None)
     }
 
@@ -757,30 +727,33 @@ impl<N: Copy + Eq> Refresh<N> {
     }
 
     /// The token may have been used, or not; whoever waits is told.
-    fn fail(&mut self, using: &Using<N>, told: Told) -> Do<N> {
-        let told = if using.attempts.is_in_doubt() { Told::Lost } else { told };
-        self.tail(FAIL, Then::End(told), None, Some(using.says()))
+    fn fail(&mut self, told: Told) -> Do<N> {
+        let told = if self.is_lost() { Told::Lost } else { told };
+        self.tail(FAIL, Then::End(told), None, self.says())
     }
 
     /// Leaves no trace of a token that was not sent.
-    fn leave(&mut self, using: &Using<N>, then: Then) -> Do<N> {
-        self.tail(WITHDRAW, then, None, Some(using.says()))
+    fn leave(&mut self, then: Then) -> Do<N> {
+        self.tail(WITHDRAW, then, None, self.says())
+    }
+
+    /// The token is not sent, or not once more.
+    fn stop(&mut self) -> Do<N> {
+        if self.is_lost() { self.fail(Told::Lost) } else { self.leave(Then::LetGo) }
+    }
+
+    fn is_lost(&self) -> bool {
+        self.using.is_some_and(|using| using.is_lost())
+    }
+
+    fn says(&self) -> Option<Says<N>> {
+        self.using.map(|using| using.says())
     }
 
     fn received(&self) -> Option<Kept<N>> {
         let using = self.using?;
         let (next, _) = using.next?;
         Some(Kept::Journal(Pair { spent: using.token, next }))
-    }
-
-    fn about(
-        &mut self,
-        steps: &'static [(Step, Or)],
-        then: Then,
-        about: Kept<N>,
-        says: Option<Says<N>>,
-    ) -> Do<N> {
-        self.tail(steps, then, Some(about), says)
     }
 
     fn tail(
@@ -809,10 +782,7 @@ impl<N: Copy + Eq> Refresh<N> {
                 self.using = None;
                 Do::Wait(Until::Changed)
             }
-            Then::End(told) => match says {
-                Some(says) => self.end_saying(told, says, false),
-                None => self.end(told),
-            },
+            Then::End(told) => Do::End(End { told, says, if_held: false }),
         }
     }
 
@@ -822,16 +792,17 @@ impl<N: Copy + Eq> Refresh<N> {
         Some(match step {
             Step::Record => Do::Record(tail.about?.pair()),
             Step::Remove => Do::Remove { what: tail.about?, if_held: true },
+            Step::SetAside => Do::SetAside { if_held: true },
             // A journal of one's own is locked.
-            Step::SetAside => Do::SetAside { if_held: self.using.is_none() },
+            Step::Keep if self.is_saved() => Do::SetAside { if_held: false },
+            Step::Keep => Do::SaveAside,
             Step::KeepDamaged => Do::KeepDamaged(tail.about?),
             Step::Restore => {
                 let (if_held, if_same) = (true, true);
                 Do::Replace { what: tail.about?, if_held, if_same, is_only_copy: false }
             }
             Step::Commit => {
-                let is_damage_kept = matches!(self.doing, Do::KeepDamaged(_));
-                let is_only_copy = !self.using?.is_saved && !is_damage_kept;
+                let is_only_copy = !self.is_saved();
                 Do::Replace { what: tail.about?, if_held: false, if_same: true, is_only_copy }
             }
             Step::Forget => match self.using?.next? {
@@ -839,7 +810,7 @@ impl<N: Copy + Eq> Refresh<N> {
                 (token, false) if self.bounds.home == HomeKind::File => Do::NoteUnused { token },
                 _ => Do::Remove { what: tail.about?, if_held: false },
             },
-            Step::SaveAside if self.using?.is_saved => return None,
+            Step::SaveAside if self.is_saved() => return None,
             Step::SaveAside => Do::SaveAside,
             Step::RecordUsed => Do::Record(aside?),
             Step::RemoveUsed => Do::Remove { what: Kept::Aside(aside?), if_held: true },
@@ -856,16 +827,15 @@ impl<N: Copy + Eq> Refresh<N> {
     fn after_step(&mut self, tail: Tail<N>, came: Came<'_, N>) -> Do<N> {
         let Tail { steps, then, about, says } = tail;
         let Some((&(_, or), rest)) = steps.split_first() else {
-            return self.unexpected();
+            return unexpected();
         };
-        match (came, or, self.using) {
+        match (came, or, &mut self.using) {
             (Came::Done, ..) | (_, Or::GoOn, _) => self.tail(rest, then, about, says),
             // Someone else's home by now, or someone else's journal.
-            (Came::NotAsExpected, _, Some(using)) => match self.bounds.looks {
-                Some(most) if using.looks + 1 >= most => self.save_elsewhere(),
+            (Came::NotAsExpected, _, Some(Using { progress, .. })) => match self.bounds.looks {
+                Some(most) if progress.looks + 1 >= most => self.save_elsewhere(),
                 counts => {
-                    let looks = using.looks + u8::from(counts.is_some());
-                    self.using = Some(Using { looks, ..using });
+                    progress.looks += u8::from(counts.is_some());
                     Do::LookAgain
                 }
             },
@@ -876,13 +846,9 @@ impl<N: Copy + Eq> Refresh<N> {
                 self.is_untidy = true;
                 Do::Look
             }
-            (_, Or::SaveElsewhere, Some(_)) => self.save_elsewhere(),
-            (_, Or::SaveElsewhere, None) => self.unexpected(),
-            (_, Or::End(told @ Told::Failed), _) => match says {
-                Some(says) => self.end_saying(told, says, true),
-                None => self.end(told),
-            },
-            (_, Or::End(told), _) => self.end(told),
+            (_, Or::SaveElsewhere, _) => self.save_elsewhere(),
+            (_, Or::End(told @ Told::Failed), _) => end_saying(told, says),
+            (_, Or::End(told), _) => end(told),
         }
     }
 
@@ -890,7 +856,7 @@ impl<N: Copy + Eq> Refresh<N> {
     fn look(&mut self) -> Do<N> {
         let Self { bounds, has_waited, rounds, refused, .. } = *self;
         match bounds.rounds {
-            Some(most) if rounds >= most => self.end(Told::Changing),
+            Some(most) if rounds >= most => end(Told::Changing),
             counts => {
                 *self = Self::new(bounds, has_waited);
                 self.rounds = rounds + u8::from(counts.is_some());
@@ -906,27 +872,109 @@ impl<N: Copy + Eq> Refresh<N> {
         *self = Self::new(self.bounds, true);
         Do::LetGo
     }
+}
 
-    fn end(&mut self, told: Told) -> Do<N> {
-        Do::End(End { told, says: None, if_held: false })
-    }
+fn end<N>(told: Told) -> Do<N> {
+    Do::End(End { told, says: None, if_held: false })
+}
 
-    /// Ends with what is true only as long as nobody else has the lock, or the journal is one's own.
-    fn end_saying(&mut self, told: Told, says: Says<N>, if_held: bool) -> Do<N> {
-        Do::End(End { told, says: Some(says), if_held })
-    }
+/// Ends with what is true only as long as nobody else has the lock.
+fn end_saying<N>(told: Told, says: Option<Says<N>>) -> Do<N> {
+    Do::End(End { told, if_held: says.is_some(), says })
+}
 
-    /// No effect ends so. Nothing more is done.
-    fn unexpected(&mut self) -> Do<N> {
-        debug_assert!(false, "an answer that does not fit what was done");
-        self.end(Told::Failed)
-    }
+/// No effect ends so. Nothing more is done.
+fn unexpected<N>() -> Do<N> {
+    debug_assert!(false, "an answer that does not fit what was done");
+    end(Told::Failed)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::store::spent::SpentTokens;
+
+    /// How old a claim is, by each clock.
+    const NEW: Option<(Duration, Option<Duration>)> = Some((Duration::ZERO, Some(Duration::ZERO)));
+    const OLD: Option<(Duration, Option<Duration>)> = Some((Duration::from_secs(6), None));
+
+    /// A run whose token in the home is about to be claimed, or sent.
+    fn at_its_use(home: HomeKind) -> Refresh<u8> {
+        let mut run = Refresh::new(Bounds { home, rounds: None, looks: None }, false);
+        run.next(Came::Read { will_do: false, holder: Holder::None, is_saved_here: false });
+        run.next(Came::Done);
+        let spent = SpentTokens::default();
+        let journal = JournalState::None;
+        let state = State { creds: Some(1), owner: None, journal, set_aside: &[], spent: &spent };
+        let (access, account) = (Some(Access::Stale), None);
+        let (in_doubt, is_damaged, running_for) = (false, false, 0);
+        run.next(Came::Looked(Seen { state, access, account, in_doubt, is_damaged, running_for }));
+        run.next(Came::Done);
+        // A vault's folder need not take a journal.
+        run.next(if home == HomeKind::File { Came::Done } else { Came::Failed });
+        run
+    }
+
+    #[test]
+    fn a_claim_that_is_late_looks_at_the_signals_its_age_and_the_deadline() {
+        let connected = |is_ending| Came::Connected { claimed: OLD, is_ending };
+        let note = |told| Do::Note { told, in_doubt: told == Told::Lost };
+        let claim = Do::Claim(Deadline::First);
+        let lost = Came::Outcome(Outcome::InDoubt { wait: None });
+        let young = Came::Connected { claimed: NEW, is_ending: false };
+        let again = &[young, lost, Came::Done, connected(false)];
+        for (came, expected) in [
+            (&[connected(false)][..], claim),
+            (&[connected(false), Came::Done, connected(false)], claim),
+            (
+                &[connected(false), Came::Done, connected(false), Came::Done, connected(false)],
+                note(Told::TooSlow),
+            ),
+            (&[connected(false), Came::TimeIsUp], note(Told::TooSlow)),
+            (&[connected(true)], Do::Withdraw { keeps_journal: false }),
+            (&[connected(false), Came::LockLost], Do::Withdraw { keeps_journal: false }),
+            (again, Do::Claim(Deadline::Second)),
+            (&[young, lost, Came::Done, connected(true)], note(Told::Lost)),
+        ] {
+            let mut run = at_its_use(HomeKind::Vault);
+            assert_eq!(run.next(Came::Done), claim);
+            assert_eq!(run.next(Came::Done), Do::Send(Deadline::First));
+            for &came in came {
+                run.next(came);
+            }
+            assert_eq!(run.doing(), expected, "{came:?}");
+        }
+    }
+
+    #[test]
+    fn what_no_file_of_this_machine_has_taken_is_the_only_copy() {
+        for home in [HomeKind::File, HomeKind::Vault] {
+            for (saved, is_only_copy) in [(Came::Done, false), (Came::Failed, true)] {
+                for now in [Now::Token(1), Now::Nothing, Now::Damaged] {
+                    let mut run = at_its_use(home);
+                    while run.doing() != Do::Go {
+                        run.next(match run.doing() {
+                            Do::Send(_) => {
+                                let claimed = NEW.filter(|_| home == HomeKind::Vault);
+                                Came::Connected { claimed, is_ending: false }
+                            }
+                            _ => Came::Done,
+                        });
+                    }
+                    run.next(Came::Arrived);
+                    run.next(saved);
+                    run.next(Came::Parsed { next: 2, is_usable: true });
+                    if let Do::KeepDamaged(_) = run.next(Came::Now(now)) {
+                        run.next(Came::Done);
+                    }
+                    let Do::Replace { is_only_copy: told, .. } = run.doing() else {
+                        panic!("{:?}", run.doing())
+                    };
+                    assert_eq!(told, is_only_copy, "{home:?} {saved:?} {now:?}");
+                }
+            }
+        }
+    }
 
     #[test]
     fn each_pair_that_was_set_aside_is_tried_once() {

@@ -24,6 +24,7 @@ mod server;
 pub(crate) mod spendable;
 #[cfg(test)]
 mod tables;
+mod told;
 mod turns;
 #[cfg(test)]
 mod vault_exploration;
@@ -44,7 +45,7 @@ use crate::rotation::turns::Turns;
 use crate::store::Unusable;
 use crate::store::file_store::{FileStore, is_open_to_others};
 use crate::store::home::Home;
-use crate::store::vault::{Vault, VaultStore};
+use crate::store::vault::{self, Vault, VaultStore};
 use crate::tokens::claims::{Arrival, Claims, LocalTime};
 use crate::tokens::credentials::Credentials;
 use crate::tokens::secret::AccessToken;
@@ -131,8 +132,7 @@ impl Rotation {
             }
             Err(problem) => Some(Unusable::of(creds, problem)),
         };
-        // Anew each time: a link may lead elsewhere since the last one.
-        let home = Home::File(FileStore::of(creds, hosts));
+        let home = self.home(None)?;
         may_renew(unusable, &home)?;
         self.renew(&home, transport, None)
     }
@@ -142,7 +142,7 @@ impl Rotation {
         if let Some(token) = self.remembered_of(path) {
             return Ok(Fresh { token, is_new: false });
         }
-        let home = Home::Vault(Box::new(self.vault_store(path)?));
+        let home = self.home(Some(path))?;
         let unusable = match home.read() {
             Ok(credentials) => {
                 self.tell_of_cut(&credentials, &home.place());
@@ -157,10 +157,17 @@ impl Rotation {
             Err(unusable) => Some(unusable),
         };
         may_renew(unusable, &home)?;
-        let start = Instant::now();
-        let fresh = self.renew(&home, transport, None)?;
-        self.remember_new(path, &fresh, start);
-        Ok(fresh)
+        self.renew(&home, transport, None)
+    }
+
+    /// Where the pair lives: beside creds.json, or in this secret.
+    fn home<'a>(&'a self, secret: Option<&'a str>) -> Result<Home<'a>> {
+        let Settings { creds, hosts, .. } = &self.settings;
+        Ok(match secret {
+            // Anew each time: a link may lead elsewhere since the last one.
+            None => Home::File(FileStore::of(creds, hosts, self.notices)),
+            Some(path) => Home::Vault(Box::new(self.vault_store(path)?)),
+        })
     }
 
     /// A fresh token, if there is one without a refresh and without asking a vault.
@@ -204,16 +211,12 @@ impl Rotation {
         transport: &Transport,
     ) -> Result<Fresh> {
         let Settings { creds, hosts, .. } = &self.settings;
-        if let Err(FileProblem::InVault(path)) = Credentials::read_settled(creds, hosts) {
-            self.remembered().take();
-            let home = Home::Vault(Box::new(self.vault_store(&path)?));
-            let start = Instant::now();
-            let fresh = self.renew(&home, transport, Some(rejected))?;
-            self.remember_new(&path, &fresh, start);
-            return Ok(fresh);
-        }
-        let home = Home::File(FileStore::of(creds, hosts));
-        self.renew(&home, transport, Some(rejected))
+        let secret = match Credentials::read_settled(creds, hosts) {
+            Err(FileProblem::InVault(path)) => Some(path),
+            _ => None,
+        };
+        self.remembered().take_if(|(_, token, _)| token == rejected);
+        self.renew(&self.home(secret.as_deref())?, transport, Some(rejected))
     }
 
     pub(crate) fn vault_store<'a>(&'a self, path: &'a str) -> Result<VaultStore<'a>> {
@@ -237,11 +240,26 @@ impl Rotation {
         transport: &Transport,
         rejected: Option<&AccessToken>,
     ) -> Result<Fresh> {
-        let (since, deadline) = (LocalTime::now(), Instant::now() + home.patience(PATIENCE));
+        let (since, deadline) = (LocalTime::now(), Instant::now() + vault::bounded(PATIENCE));
         let call = Call { rotation: self, home, transport, rejected, since, deadline };
         // One thread of this process at a time, then one program of all.
         let turn = self.turns.take(deadline).ok_or_else(|| home.waited_too_long(PATIENCE));
-        let renewed = turn.and_then(|turn| call.run(turn.has_waited));
+        let place = home.place();
+        let renewed = turn.and_then(|turn| match place.secret() {
+            None => call.run(turn.has_waited),
+            Some(secret) => {
+                // The thread whose turn it was before may have asked the vault.
+                if let Some(token) = self.remembered_of(secret)
+                    && rejected != Some(&token)
+                {
+                    return Ok(Fresh { token, is_new: false });
+                }
+                let start = Instant::now();
+                let fresh = call.run(turn.has_waited)?;
+                self.remember_new(secret, &fresh, start);
+                Ok(fresh)
+            }
+        });
         renewed.or_else(|error| self.still_valid(home.read(), error, rejected))
     }
 

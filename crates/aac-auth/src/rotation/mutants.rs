@@ -68,13 +68,12 @@ impl Sites {
 }
 
 /// All that [`kind`] says.
-const KINDS: [Kind; 34] = [
+const KINDS: [Kind; 32] = [
     "Read",
     "Lock",
     "Wait for a turn",
     "Wait before a send",
     "Wait for a change",
-    "Peek",
     "Look",
     "Record",
     "Remove the journal",
@@ -97,7 +96,6 @@ const KINDS: [Kind; 34] = [
     "NoteUnused",
     "Claim",
     "Prove",
-    "Withhold",
     "Withdraw",
     "Refuse",
     "Close",
@@ -112,7 +110,6 @@ fn kind<N>(doing: &Do<N>) -> Kind {
         Do::Wait(Until::Turn) => "Wait for a turn",
         Do::Wait(Until::Paused(..)) => "Wait before a send",
         Do::Wait(Until::Changed) => "Wait for a change",
-        Do::Peek => "Peek",
         Do::Look => "Look",
         Do::Record(_) => "Record",
         Do::Remove { what: Kept::Journal(_), .. } => "Remove the journal",
@@ -133,9 +130,8 @@ fn kind<N>(doing: &Do<N>) -> Kind {
         Do::SaveAside => "SaveAside",
         Do::Note { .. } => "Note",
         Do::NoteUnused { .. } => "NoteUnused",
-        Do::Claim => "Claim",
+        Do::Claim(_) => "Claim",
         Do::Prove => "Prove",
-        Do::Withhold => "Withhold",
         Do::Withdraw { .. } => "Withdraw",
         Do::Refuse => "Refuse",
         Do::Close => "Close",
@@ -331,7 +327,6 @@ fn harmless(mutation: Mutation) -> Option<&'static str> {
         Mutation::LeftOut(_, "Wait before a send" | "Wait for a change") => TIME,
         Mutation::LeftOut("LetGo", "Wait for a turn") => TIME,
         Mutation::Exchanged("Wait before a send", "Send") => TIME,
-        Mutation::LeftOut(_, "Peek") => "it is for the words of the error",
         Mutation::LeftOut(_, "Send") | Mutation::Exchanged("Begin", "Send") => {
             "nothing leaves before Go"
         }

@@ -6,7 +6,7 @@ use crate::http::envelope;
 use crate::http::retry::retry_after;
 use crate::http::transport::{Limits, Transport, io_network_error};
 use crate::rotation::spendable::Spendable;
-use crate::tokens::credentials::{Said, decompressed, is_whole_object};
+use crate::tokens::credentials::{Said, TokenResponse, decompressed, is_whole_object};
 use crate::tokens::journal_format::LARGEST;
 use crate::tokens::secret::redact;
 use std::io::{self, Read};
@@ -27,26 +27,12 @@ pub(crate) enum Outcome<'lock> {
     InvalidGrant { message: String },
     /// Rejected for another reason; the token is not used up.
     Refused { status: u16, message: String, by: Refuser },
-    /// 2xx, with a body, however it ended; and whether that is saved. Without tokens in it, `instead` tells
-    /// what it is.
-    Received {
-        body: Zeroizing<Vec<u8>>,
-        saved: io::Result<()>,
-        instead: Instead,
-        again: SendAgain<'lock>,
-    },
+    /// 2xx, and what is of use in its body, however that ended.
+    Received { response: Box<TokenResponse>, body: Zeroizing<Vec<u8>> },
+    /// 2xx, and an error in place of tokens: the token may be used up.
+    Error { what: String },
     /// Sent, and the response was lost: the token may be used up.
     InDoubt { what: String, status: Option<u16>, wait: Option<Duration>, again: SendAgain<'lock> },
-}
-
-/// What a response with a status of success holds if it holds no tokens.
-pub(crate) enum Instead {
-    /// `invalid_grant`: the token is dead.
-    InvalidGrant { message: String },
-    /// Another error.
-    Error { message: String },
-    /// Nothing that is of use, and why.
-    Nothing { what: String },
 }
 
 /// A token that may have been spent. Sending it again can only help: if it was not spent, that
@@ -63,8 +49,9 @@ impl<'lock> SendAgain<'lock> {
 
 impl<'lock> Spendable<'lock> {
     /// Sends the token, and waits for the response until the deadline. `before` is called once connected,
-    /// just before the first byte of the token leaves; if it returns false, the token is not sent. `save`
-    /// is called with the body of a 2xx response as soon as it is complete.
+    /// just before the first byte of the token leaves; if it returns false, the token is not sent. `receive`
+    /// is called with the body of a 2xx response as soon as it is complete: it saves that, and gives what is of
+    /// use in it.
     ///
     /// Until the response is in the journal, nothing may print, panic, or use unbounded memory.
     pub(crate) fn send(
@@ -72,7 +59,7 @@ impl<'lock> Spendable<'lock> {
         transport: &Transport,
         deadline: Instant,
         before: impl FnMut() -> bool,
-        save: impl FnOnce(&[u8]) -> io::Result<()>,
+        receive: impl FnOnce(&[u8]) -> Option<TokenResponse>,
     ) -> Outcome<'lock> {
         let mut form = Form::of(&self, before);
         let request = Request::builder()
@@ -104,11 +91,10 @@ impl<'lock> Spendable<'lock> {
                 // A response that ureq cannot parse as HTTP may still hold the tokens, or a refusal.
                 return match response_in(&kept.bytes()) {
                     Some((status @ (400 | 401), body)) => self.refused(status, &body),
-                    Some((200..300, body)) => {
-                        let saved = save(&body);
-                        let instead = self.instead(&body, what);
-                        Outcome::Received { body, saved, instead, again: SendAgain(self) }
-                    }
+                    Some((200..300, body)) => match receive(&body) {
+                        Some(response) => Outcome::Received { response: response.into(), body },
+                        None => self.without_tokens(&body, what),
+                    },
                     _ => {
                         let again = SendAgain(self);
                         Outcome::InDoubt { what, status: None, wait: None, again }
@@ -146,13 +132,15 @@ impl<'lock> Spendable<'lock> {
             return self.refused(code, &body);
         }
         if status.is_success() && !body.is_empty() {
-            let saved = save(&body);
+            let response = receive(&body);
             if announced == Some(body.len()) {
                 // Nothing more comes: reading that makes the connection reusable for the call.
                 let _ = reader.read(&mut [0]);
             }
-            let instead = self.instead(&body, what);
-            return Outcome::Received { body, saved, instead, again: SendAgain(self) };
+            return match response {
+                Some(response) => Outcome::Received { response: response.into(), body },
+                None => self.without_tokens(&body, what),
+            };
         }
         let (what, status) = match status.is_success() {
             true => (what, None),
@@ -181,24 +169,24 @@ impl<'lock> Spendable<'lock> {
         Outcome::Refused { status, message, by }
     }
 
-    /// What a body holds if it holds no tokens. `what` is wrong with it.
-    fn instead(&self, body: &[u8], what: String) -> Instead {
+    /// The meaning of a 2xx without tokens in its body. `what` is wrong with that.
+    fn without_tokens(self, body: &[u8], what: String) -> Outcome<'lock> {
         let said = Said::in_body(body);
         let title = || envelope::title(&said.text, &[self.refresh_token.expose()]);
-        match &said.error {
+        let what = match &said.error {
             Some(error) if error.code == "invalid_grant" => {
-                Instead::InvalidGrant { message: self.message(&said) }
+                return Outcome::InvalidGrant { message: self.message(&said) };
             }
-            Some(_) => Instead::Error { message: self.message(&said) },
-            None if said.is_object => Instead::Nothing { what },
-            None => Instead::Nothing {
-                what: title().map_or(what, |title| {
-                    format!(
-                        "something between you and the server answered with a web page: {title}"
-                    )
-                }),
-            },
-        }
+            Some(_) => {
+                let message = after_colon(&self.message(&said));
+                return Outcome::Error { what: format!("an error came in its place{message}") };
+            }
+            None if said.is_object => what,
+            None => title().map_or(what, |title| {
+                format!("something between you and the server answered with a web page: {title}")
+            }),
+        };
+        Outcome::InDoubt { what, status: None, wait: None, again: SendAgain(self) }
     }
 
     /// What a body says, without secrets.

@@ -1,6 +1,6 @@
 //! The right to send a refresh token. It comes from the right to change the store alone.
 
-use crate::store::Exclusive;
+use crate::store::home::Locked;
 use crate::tokens::credentials::Credentials;
 use crate::tokens::secret::RefreshToken;
 use std::marker::PhantomData;
@@ -9,12 +9,12 @@ use std::marker::PhantomData;
 #[derive(Debug)]
 pub(crate) struct Current<'lock> {
     pub(crate) credentials: Credentials,
-    lock: PhantomData<&'lock dyn Exclusive>,
+    lock: PhantomData<&'lock ()>,
 }
 
 impl<'lock> Current<'lock> {
     /// Takes a pair that was read under this lock, in the store or beside it.
-    pub(crate) fn of(credentials: Credentials, _: &'lock dyn Exclusive) -> Self {
+    pub(crate) fn of(credentials: Credentials, _: &'lock Locked<'_>) -> Self {
         Self { credentials, lock: PhantomData }
     }
 
@@ -36,5 +36,5 @@ pub(crate) struct Spendable<'lock> {
     pub(crate) refresh_token: RefreshToken,
     pub(crate) client_id: String,
     pub(crate) token_endpoint: String,
-    lock: PhantomData<&'lock dyn Exclusive>,
+    lock: PhantomData<&'lock ()>,
 }

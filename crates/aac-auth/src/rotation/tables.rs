@@ -1,8 +1,9 @@
 //! Holds the tables of ROTATION.md to the machine: their last column is what it does.
 
 use crate::rotation::attempts::Outcome;
-use crate::rotation::machine::{Access, Bounds, Came, Do, HomeKind, Refresh, Seen, Until};
+use crate::rotation::machine::{Access, Bounds, Came, Do, Refresh, Seen, Until};
 use crate::rotation::recovery::{JournalState, Note, Saved, State};
+use crate::store::home::HomeKind;
 use crate::store::spent::{Link, SpentTokens};
 use crate::store::vault::protocol::Holder;
 use crate::tokens::claims::LocalTime;

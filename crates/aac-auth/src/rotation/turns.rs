@@ -1,4 +1,7 @@
 //! One thread of this process at a time.
+//!
+//! The lock beside creds.json keeps threads apart as well. But where a vault's folder cannot be written there is none,
+//! and where there is one, each thread that polled for it would read the secret again and again.
 
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Instant;

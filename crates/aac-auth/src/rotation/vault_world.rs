@@ -12,13 +12,12 @@
 
 use crate::rotation::attempts::Outcome;
 use crate::rotation::file_world::{grouped, in_parallel};
-use crate::rotation::machine::{
-    Access, Bounds, Came, Do, HomeKind, Kept, Pair, Refresh, Seen, Told, Until,
-};
+use crate::rotation::machine::{Access, Bounds, Came, Do, Kept, Pair, Refresh, Seen, Told, Until};
 use crate::rotation::mutants::{Driven, Explored, Mutation, Sites};
 use crate::rotation::recovery::{JournalState, Note, Now, Saved, State};
 use crate::rotation::server::{NONE, Server, Token, Tokens, has, set};
 use crate::rotation::walk::{self, Fold, Model, NOBODY, PROGRAMS, Walked, walk};
+use crate::store::home::HomeKind;
 use crate::store::spent::{Link, SpentTokens};
 use crate::store::vault::protocol;
 use crate::store::vault::protocol::{
@@ -184,6 +183,8 @@ struct Program {
     /// What is saved on this machine was tried in spite of a claim.
     has_tried: bool,
     claim: Nonce,
+    /// It has claimed the token in use before.
+    has_claimed: bool,
     /// The nonce of the claim that is being written, or of one that turned out not to be there.
     new_claim: Nonce,
     is_young: bool,
@@ -553,6 +554,7 @@ impl Explorer {
             is_unchanged: false,
             has_tried: false,
             claim: NONE,
+            has_claimed: false,
             new_claim: NONE,
             is_young: false,
             pair: NO_PAIR,
@@ -746,7 +748,7 @@ impl Explorer {
                 Do::Record(_) | Do::KeepDamaged(_) | Do::HoldSignals | Do::FreeSignals => {
                     Came::Done
                 }
-                Do::Peek | Do::Wait(Until::Paused(..)) => Came::Done,
+                Do::Wait(Until::Paused(..)) => Came::Done,
                 Do::Parse => Came::Parsed { next: program.pair.next, is_usable: true },
                 Do::Close => {
                     program.has_journal = false;
@@ -764,6 +766,7 @@ impl Explorer {
             Do::Rehearse { token, .. } => {
                 program.pair = Pair { spent: token, next: NONE };
                 (program.is_saved, program.uses, program.is_lost) = (false, 0, false);
+                program.has_claimed = false;
             }
             _ => {}
         }
@@ -862,7 +865,6 @@ impl Explorer {
             | Do::KeepDamaged(_)
             | Do::HoldSignals
             | Do::FreeSignals
-            | Do::Peek
             | Do::Wait(Until::Paused(..))
             | Do::Parse
             | Do::Close => {
@@ -903,7 +905,11 @@ impl Explorer {
                     _ if program.holds_claim(world) => Came::Done,
                     _ if self.holder(world, program) == Holder::Alive => Came::LockLost,
                     protocol::Told::Nothing => Came::Done,
-                    protocol::Told::Refused => Came::InvalidGrant,
+                    protocol::Told::Refused => {
+                        // What comes next is judged by what was just seen.
+                        next.program(index).is_current = true;
+                        Came::InvalidGrant
+                    }
                     _ => Came::Failed,
                 };
                 self.goes_on(next, index, does, came);
@@ -921,7 +927,10 @@ impl Explorer {
                     self.goes_on(failed, index, fails, Came::Failed);
                 }
             }
-            Do::Claim => self.begins(next, index, Writing::Claim),
+            Do::Claim(_) if program.has_claimed && !program.holds_claim(world) => {
+                self.goes_on(next, index, What::Does(doing, "is another's"), Came::LockLost);
+            }
+            Do::Claim(_) => self.begins(next, index, Writing::Claim),
             Do::Send(_) => {
                 let age =
                     if program.is_young { Duration::ZERO } else { GATE + Duration::from_secs(1) };
@@ -933,10 +942,6 @@ impl Explorer {
                     self.goes_on(failed, index, What::Does(doing, "not sent"), outcome);
                     self.slow(failed, index);
                 }
-            }
-            Do::Withhold => {
-                let came = if program.holds_claim(world) { Came::Done } else { Came::LockLost };
-                self.goes_on(next, index, does, came);
             }
             Do::Go => self.go(world, index, program),
             Do::Save => {
@@ -1160,11 +1165,18 @@ impl Explorer {
     }
 
     fn applied(&mut self, mut next: World, index: usize, what: What, writing: Writing) {
-        let base = next.programs[index].expect("it runs").base;
-        let token = next.version(base).token;
+        let Program { base, driven, .. } = next.programs[index].expect("it runs");
+        let (token, doing) = (next.version(base).token, driven.doing());
         let me = next.program(index);
         match writing {
-            Writing::Claim => (me.claim, me.new_claim) = (me.new_claim, NONE),
+            Writing::Claim => {
+                let is_late = mem::replace(&mut me.has_claimed, true);
+                (me.claim, me.new_claim) = (me.new_claim, NONE);
+                if is_late && next.faults > 0 {
+                    let failed = World { faults: next.faults - 1, ..next };
+                    self.goes_on(failed, index, What::Does(doing, "time is up"), Came::TimeIsUp);
+                }
+            }
             Writing::Pair(pair) if pair == me.pair => me.is_saved = true,
             Writing::Pair(_) | Writing::Same => {}
             Writing::LetGoRefused => {
@@ -1406,7 +1418,7 @@ fn exactly_what_cannot_be_promised_happens_with_a_vault() {
         kinds.lock().unwrap().add(explorer.sites);
     });
     // Nothing is kept because nothing happens.
-    let missing = ["NoteUnused", "KeepDamaged", "FreeSignals", "Peek", "Prove"];
+    let missing = ["NoteUnused", "KeepDamaged", "FreeSignals", "Prove"];
     kinds.into_inner().unwrap().assert_all_but(&missing);
 }
 

@@ -2,11 +2,11 @@
 
 use crate::config::settings::Hosts;
 use crate::config::text;
+use crate::error::notices::Notices;
 use crate::error::place::Place;
 use crate::error::{Error, FileProblem, Result};
 use crate::platform;
 use crate::store::folder::{Files, Written};
-use crate::store::home::Rehearsed;
 use crate::store::lock::Lock;
 use crate::store::{Content, Replaced, StoreError, Unusable, saved};
 use crate::tokens::credentials::Credentials;
@@ -22,11 +22,12 @@ pub(crate) struct FileStore<'a> {
     creds: &'a Path,
     files: Files,
     hosts: &'a Hosts,
+    notices: Notices,
 }
 
 impl<'a> FileStore<'a> {
-    pub(crate) fn of(creds: &'a Path, hosts: &'a Hosts) -> Self {
-        Self { creds, files: Files::of(creds), hosts }
+    pub(crate) fn of(creds: &'a Path, hosts: &'a Hosts, notices: Notices) -> Self {
+        Self { creds, files: Files::of(creds), hosts, notices }
     }
 
     /// The error; where a right is missing because the tokens are another user's, that one: who may not refresh
@@ -95,7 +96,7 @@ impl Locked<'_> {
     ///
     /// It cannot be read. It may hold anything, so nothing can be judged.
     pub(crate) fn read(&self, is_patient: bool) -> Result<Content> {
-        let FileStore { creds, files, hosts } = self.store;
+        let FileStore { creds, files, hosts, .. } = self.store;
         let mut pair = Credentials::read_settled(&files.creds, hosts);
         let start = Instant::now();
         // There is no event to wait for.
@@ -118,17 +119,29 @@ impl Locked<'_> {
 
     /// Replaces creds.json by a copy of itself while nothing is sent: a read-only folder, a full disk, an
     /// immutable file or a wrong owner shows up here, and not when the response is there.
-    pub(crate) fn rehearse(&self, current: &Credentials) -> Result<Rehearsed> {
-        let files = &self.store.files;
+    pub(crate) fn rehearse(&self, current: &Credentials) -> Result<Replaced> {
+        let FileStore { files, notices, .. } = self.store;
+        let was_open = is_open_to_others(&files.creds);
         files.check().map_err(not_writable)?;
         match files.replace(&current.bytes, &current.bytes) {
-            Ok(Written::ByRename) => Ok(Rehearsed::Done),
-            Ok(Written::OverMount) => Ok(Rehearsed::OverMount),
-            Ok(Written::NotAsExpected) => Ok(Rehearsed::NotAsExpected),
+            Ok(Written::ByRename) => {}
+            Ok(Written::OverMount) => notices.warn(format_args!(
+                "{} is a mount of its own: programs that use another mount do not see its lock; mount its folder instead",
+                files.creds.display()
+            )),
+            Ok(Written::NotAsExpected) => return Ok(Replaced::NotAsExpected),
             // Another program is at work on it.
-            Err(error) if error.is_taken() => Ok(Rehearsed::LockLost),
-            Err(error) => Err(not_writable(self.store.as_who_may_not(error))),
+            Err(error) if error.is_taken() => return Ok(Replaced::LockLost),
+            Err(error) => return Err(not_writable(self.store.as_who_may_not(error))),
         }
+        if was_open && !is_open_to_others(&files.creds) {
+            // In a clone every file is open to others: nobody meant that.
+            notices.inform(format_args!(
+                "other users of this machine could read {}; they no longer can",
+                self.store.place()
+            ));
+        }
+        Ok(Replaced::Done)
     }
 
     /// Replaces creds.json, if that still is `old`. `is_only_copy`: no other place has what is written.

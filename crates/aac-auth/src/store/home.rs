@@ -8,11 +8,19 @@ use crate::store::journal::Journal;
 use crate::store::lock::Lock;
 use crate::store::vault::protocol::Holder;
 use crate::store::vault::{Claimant, Claimed, VaultStore};
-use crate::store::{Content, Exclusive, Replaced, StoreError, Unusable};
+use crate::store::{Content, Replaced, StoreError, Unusable};
 use crate::tokens::credentials::Credentials;
 use crate::tokens::secret::RefreshToken;
 use std::io;
 use std::time::Duration;
+
+/// What the steps of a refresh depend on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum HomeKind {
+    File,
+    /// A token is claimed before it is sent, a journal is not needed, and notes are for all machines.
+    Vault,
+}
 
 /// Where a pair lives.
 #[derive(Debug)]
@@ -22,6 +30,13 @@ pub(crate) enum Home<'a> {
 }
 
 impl Home<'_> {
+    pub(crate) fn kind(&self) -> HomeKind {
+        match self {
+            Self::File(_) => HomeKind::File,
+            Self::Vault(_) => HomeKind::Vault,
+        }
+    }
+
     /// Its name, for messages.
     pub(crate) fn place(&self) -> Place {
         match self {
@@ -77,14 +92,6 @@ impl Home<'_> {
         }
     }
 
-    /// How long others are waited for, all in all; `usual`, unless a test has less.
-    pub(crate) fn patience(&self, usual: Duration) -> Duration {
-        match self {
-            Self::File(_) => usual,
-            Self::Vault(vault) => vault.patience(usual),
-        }
-    }
-
     /// The error of a run that has waited for others in vain.
     pub(crate) fn waited_too_long(&self, waited: Duration) -> Error {
         match self {
@@ -92,32 +99,24 @@ impl Home<'_> {
             Self::Vault(vault) => vault.waited_too_long(waited),
         }
     }
-
-    /// The error of a token that could not be sent soon enough after its claim.
-    pub(crate) fn too_slow(&self) -> Option<Error> {
-        match self {
-            Self::File(_) => None,
-            Self::Vault(vault) => Some(vault.too_slow()),
-        }
-    }
 }
 
-/// A home while the lock beside it is held.
+/// A home while the lock beside it is held: the right to change the pair. Only what was read under it may be
+/// sent.
 pub(crate) enum Locked<'a> {
     File(file_store::Locked<'a>),
     /// A vault's may have no lock, where the folder cannot be written.
     Vault(Claimant<'a>),
 }
 
-impl Exclusive for Locked<'_> {}
-
-/// What came of a rehearsal.
-pub(crate) enum Rehearsed {
-    Done,
-    /// The file is a mount of its own.
-    OverMount,
-    NotAsExpected,
-    LockLost,
+/// What came of a claimed token, for all machines.
+#[derive(Clone, Copy)]
+pub(crate) enum Ending<'e> {
+    /// It was not sent.
+    Unsent,
+    Failed(&'e Error),
+    /// It is dead, and no other is at hand.
+    Dead(&'e Error),
 }
 
 impl Locked<'_> {
@@ -159,7 +158,7 @@ impl Locked<'_> {
     /// # Errors
     ///
     /// That it cannot be replaced, or what is noted.
-    pub(crate) fn rehearse(&self, in_home: &Credentials, sent: &Credentials) -> Result<Rehearsed> {
+    pub(crate) fn rehearse(&self, in_home: &Credentials, sent: &Credentials) -> Result<Replaced> {
         match self {
             Self::File(file) => file.rehearse(in_home),
             Self::Vault(vault) => vault.rehearse(in_home, sent),
@@ -226,14 +225,6 @@ impl Locked<'_> {
         }
     }
 
-    /// Whether the newest version that was seen has the claim of this run.
-    pub(crate) fn holds_claim(&self) -> bool {
-        match self {
-            Self::File(_) => false,
-            Self::Vault(vault) => vault.holds_claim(),
-        }
-    }
-
     /// Whether what was read last is what there is: a vault may show what was there before.
     pub(crate) fn is_current(&self) -> Result<bool> {
         match self {
@@ -242,24 +233,10 @@ impl Locked<'_> {
         }
     }
 
-    /// Ends the claim, with a note on what came of the token, for all machines.
-    pub(crate) fn note(&self, error: &Error, token: &RefreshToken) {
+    /// Ends the claim, with a note on what came of this token.
+    pub(crate) fn end_claim(&self, token: &RefreshToken, ending: Ending<'_>) {
         if let Self::Vault(vault) = self {
-            vault.note(error, token);
-        }
-    }
-
-    /// Ends the claim of a token that was not sent.
-    pub(crate) fn let_go(&self) {
-        if let Self::Vault(vault) = self {
-            vault.end_claim();
-        }
-    }
-
-    /// Tells all programs that would send this token that it is dead.
-    pub(crate) fn refuse(&self, token: &RefreshToken, error: &Error) {
-        if let Self::Vault(vault) = self {
-            vault.refuse(token, error);
+            vault.end_claim(token, ending);
         }
     }
 }

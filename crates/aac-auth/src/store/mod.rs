@@ -19,15 +19,14 @@ use crate::tokens::secret::{Digest, RefreshToken};
 use std::io;
 use zeroize::Zeroizing;
 
-/// The right to change a pair, until it is dropped: only what was read under it may be sent.
-pub(crate) trait Exclusive {}
-
 /// What became of a replacement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Replaced {
     Done,
     /// Left alone: someone who takes no lock has written in the meantime.
     NotAsExpected,
+    /// Left alone: another program is at work on it.
+    LockLost,
 }
 
 /// What a store holds.

@@ -487,6 +487,12 @@ impl TokenResponse {
         self.claims.is_ok()
     }
 
+    /// The access token, if it is of use.
+    pub(crate) fn access_token(&self) -> Option<AccessToken> {
+        let token = self.document.token(ACCESS).ok().filter(|_| self.has_access_token())?;
+        Some(AccessToken::new(token.to_owned()))
+    }
+
     /// The claims of the access token, or why it is of no use.
     pub(crate) fn claims(&self) -> Result<&Claims, &FileProblem> {
         self.claims.as_ref()

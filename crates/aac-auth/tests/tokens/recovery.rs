@@ -208,8 +208,8 @@ fn a_lone_refresh_token_is_used_when_that_of_creds_json_is_refused() {
     assert!(case.sandbox.is_live(&case.refresh_token()));
 }
 
-/// A journal as an earlier run would have left it: of another user of the sandbox.
-fn of_another_user(case: &Case) -> Vec<u8> {
+/// A journal as an earlier run would have left it: of another user of the sandbox, with this refresh token.
+fn of_another_user(case: &Case, refresh_token: &str) -> Vec<u8> {
     let text = fs::read_to_string(case.path("creds.json.rotation")).unwrap();
     let start = text.find("eyJ").unwrap();
     let token = text[start..].split('"').next().unwrap();
@@ -227,14 +227,14 @@ fn of_another_user(case: &Case) -> Vec<u8> {
     };
     let content = text[content_start..content_start + length].replace(token, &other);
     let mut content: Value = serde_json::from_str(&content).unwrap();
-    content["refresh_token"] = json!("of-somebody-else");
+    content["refresh_token"] = json!(refresh_token);
     journal(b"used by somebody else", "received", &content.to_string())
 }
 
 #[test]
 fn another_account_is_named_and_never_switched_to() {
     let case = Case::interrupted(Options::default());
-    let other = of_another_user(&case);
+    let other = of_another_user(&case, "of-somebody-else");
     case.run(NONE).assert_ok();
     let aside = case.path("creds.json.rotation.old");
     fs::write(&aside, &other).unwrap();
@@ -253,7 +253,7 @@ fn another_account_is_named_and_never_switched_to() {
 #[test]
 fn damage_that_names_an_account_is_replaced_by_no_other() {
     let case = Case::interrupted(Options::default());
-    let other = of_another_user(&case);
+    let other = of_another_user(&case, "of-somebody-else");
     case.run(NONE).assert_ok();
     fs::write(case.path("creds.json.rotation.old"), &other).unwrap();
     // A comma is missing.
@@ -262,6 +262,41 @@ fn damage_that_names_an_account_is_replaced_by_no_other() {
     case.run(NONE).assert_fails(1, &["else@example.com", "creds.json.rotation.old"]);
     assert_eq!(fs::read_to_string(case.creds()).unwrap(), damaged, "it stays as it is");
     assert_eq!(fs::read(case.path("creds.json.rotation.old")).unwrap(), other, "it is kept");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_used_pair_that_cannot_be_removed_is_not_offered() {
+    let able = acceptance::clean("unshare").args(["-rm", "true"]).status();
+    if !able.is_ok_and(|status| status.success()) {
+        return eprintln!("skipped: unshare -rm does not work here");
+    }
+    for (is_damaged, code) in [(false, 4), (true, 1)] {
+        let case = Case::interrupted(Options::default());
+        let [used, other] = ["used-token", "other-token"].map(|it| of_another_user(&case, it));
+        case.run(NONE).assert_ok();
+        let aside = case.path("creds.json.rotation.old");
+        fs::write(&aside, used).unwrap();
+        fs::write(case.path("creds.json.rotation.old.2"), other).unwrap();
+        let mut record = fs::read_to_string(case.path("creds.json.spent")).unwrap();
+        let [spent, next] = [b"used-token", b"next-token"].map(|it| acceptance::sha256(it));
+        record += &format!("{spent} {next} 1\n");
+        fs::write(case.path("creds.json.spent"), record).unwrap();
+        if is_damaged {
+            let damaged = fs::read_to_string(case.creds()).unwrap().replacen("\",", "\"", 1);
+            fs::write(case.creds(), damaged).unwrap();
+        }
+        case.sandbox.revoke_access_tokens();
+        case.sandbox.add_fault(Fault::token(FaultKind::InvalidGrant));
+        // What is mounted there cannot be removed.
+        let mut command = acceptance::clean("unshare");
+        command.args(["-rm", "sh", "-c", "mount --bind \"$0\" \"$0\" && exec \"$1\""]);
+        command.arg(&aside).arg(acceptance::get_workspace()).env("AAC_DIR", case.folder.path());
+        let run = Run::of(&mut command);
+        run.assert_fails(code, &["else@example.com", "creds.json.rotation.old.2\""]);
+        assert!(!run.stderr.contains("creds.json.rotation.old\""), "{}", run.stderr);
+        assert!(aside.exists());
+    }
 }
 
 #[test]

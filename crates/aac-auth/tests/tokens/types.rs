@@ -7,12 +7,12 @@ use std::path::Path;
 
 const SENT_ONCE: &str = "
 fn once(current: crate::rotation::spendable::Current<'_>, transport: &Transport, deadline: Instant) {
-    current.to_spend().send(transport, deadline, || true, |_| Ok(()));
+    current.to_spend().send(transport, deadline, || true, |_| None);
 }";
 const SENT_TWICE: &str = "
 fn twice(spendable: Spendable<'_>, transport: &Transport, deadline: Instant) {
-    spendable.send(transport, deadline, || true, |_| Ok(()));
-    spendable.send(transport, deadline, || true, |_| Ok(()));
+    spendable.send(transport, deadline, || true, |_| None);
+    spendable.send(transport, deadline, || true, |_| None);
 }";
 const SENT_ONCE_TOO_OFTEN: &str = "
 fn thrice(again: SendAgain<'_>) {
@@ -20,7 +20,7 @@ fn thrice(again: SendAgain<'_>) {
     again.once_more();
 }";
 const KEPT_AFTER_THE_LOCK: &str = "
-fn kept(lock: Box<dyn crate::store::Exclusive>, credentials: crate::tokens::credentials::Credentials) -> Spendable<'static> {
+fn kept(lock: Box<crate::store::home::Locked<'static>>, credentials: crate::tokens::credentials::Credentials) -> Spendable<'static> {
     crate::rotation::spendable::Current::of(credentials, &*lock).to_spend()
 }";
 const MADE_UP: &str = "

@@ -64,7 +64,9 @@ fn a_refresh_takes_at_most_six_requests_which_follow_its_own_writes() {
         if is_read_only {
             fleet = fleet.without_lock_on(0);
         }
-        fleet.run(0).assert_ok();
+        let run = fleet.run(0);
+        run.assert_ok();
+        assert_eq!(run.stderr.contains("without a journal"), is_read_only, "{}", run.stderr);
         assert!(fleet.requests() <= 6, "{}", fleet.requests());
         fleet.assert_settled(1);
         assert!(!fleet.has_journal(0));
@@ -95,6 +97,20 @@ fn sixty_four_programs_on_four_machines_make_one_refresh() {
     }
     let counters = fleet.sandbox.counters();
     assert_eq!((counters.token_requests, counters.api_calls), (1, 64));
+    fleet.assert_settled(1);
+}
+
+#[test]
+fn sixty_four_threads_of_one_program_ask_a_vault_once_each() {
+    let options = Options { latency: Duration::from_millis(150), ..Options::default() };
+    let fleet = Fleet::new(options, true, 1).without_lock_on(0).with(PATIENCE, 60);
+    let mut command = fleet.command(0);
+    let run = fleet.check(Run::of(command.args(["--threads", "64"])));
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    let counters = fleet.sandbox.counters();
+    assert_eq!((counters.token_requests, counters.api_calls), (1, 64));
+    // A refresh takes four more.
+    assert!(fleet.requests() <= 64 + 4, "{}", fleet.requests());
     fleet.assert_settled(1);
 }
 
@@ -730,8 +746,9 @@ fn sixteen_programs_with_a_dead_token_ask_once() {
     }
     assert_eq!(fleet.sandbox.counters().token_requests, 1);
     // Later runs are told who said so, and when.
-    let start = Instant::now();
+    let (start, before) = (Instant::now(), fleet.requests());
     fleet.run(2).assert_fails(4, &["is refused: invalid_grant", " was told on ", " GMT"]);
+    assert_eq!(fleet.requests() - before, 4, "the first look, the lock's, the last, and the end's");
     assert!(
         start.elapsed() < Duration::from_secs(2),
         "whoever asked has looked at the secret again"

@@ -20,7 +20,7 @@ use crate::platform::signals::SignalGuard;
 use crate::random;
 use crate::store::file_store::not_writable;
 use crate::store::folder::Files;
-use crate::store::home::Rehearsed;
+use crate::store::home::Ending;
 use crate::store::lock::Lock;
 use crate::store::saved::{self, SavedPairs};
 use crate::store::vault::client::{Client, Seen};
@@ -90,7 +90,7 @@ pub(crate) struct VaultStore<'a> {
     seen: RefCell<Secret>,
     /// The claim of another program, and since when it has not changed.
     watched: RefCell<Option<(u64, Claim, Instant)>>,
-    /// Whether a write has just shown what there is.
+    /// Whether what was seen is not to be read again: a write has just shown it, or a note in it ends the use.
     is_current: Cell<bool>,
     /// Whether the pair in this machine's journal was tried in spite of a claim.
     has_tried_journal: Cell<bool>,
@@ -412,11 +412,6 @@ impl VaultStore<'_> {
         Some(Claimant { store: self, lock, refresh, claims, claim, doubtful })
     }
 
-    /// How long that is waited for, all in all; `usual`, unless a test has less.
-    pub(crate) fn patience(&self, usual: Duration) -> Duration {
-        bounded(usual)
-    }
-
     /// The error of a run that has waited in vain.
     pub(crate) fn waited_too_long(&self, waited: Duration) -> Error {
         let seen = self.seen.borrow();
@@ -431,11 +426,6 @@ impl VaultStore<'_> {
             // It is about to claim them, or fails to.
             (None, None) => Error::locked(&(&self.files.lock).into(), waited),
         }
-    }
-
-    /// The error of a token that could not be sent soon enough after its claim, time and again.
-    pub(crate) fn too_slow(&self) -> Error {
-        self.error(VaultProblem::too_slow())
     }
 }
 
@@ -456,7 +446,7 @@ pub(crate) struct Claimant<'a> {
 
 impl Claimant<'_> {
     /// Whether the newest version that was seen has our claim.
-    pub(crate) fn holds_claim(&self) -> bool {
+    fn holds_claim(&self) -> bool {
         let claim = self.claim.borrow();
         claim.is_some() && *claim == self.store.seen.borrow().notes.claim
     }
@@ -474,6 +464,9 @@ impl Claimant<'_> {
         can_wait: bool,
     ) -> Result<Option<Claimed>> {
         let store = self.store;
+        if !is_first && !self.holds_claim() {
+            return Ok(None);
+        }
         store.vault.notices.step(format_args!("claiming the tokens in {}", store.place()));
         let left = CLAIMING.saturating_sub(store.began.elapsed());
         let patience = match (is_first, can_wait) {
@@ -531,11 +524,6 @@ impl Claimant<'_> {
                 Err(problem)
             }
         }
-    }
-
-    /// Ends the claim, if there is one.
-    pub(crate) fn end_claim(&self) {
-        self.let_go(|_, _, _| {});
     }
 
     /// Writes these notes and no claim. Best effort: a claim ends by itself.
@@ -621,30 +609,39 @@ impl Claimant<'_> {
     /// # Errors
     ///
     /// What is noted.
-    pub(crate) fn rehearse(&self, in_home: &Credentials, sent: &Credentials) -> Result<Rehearsed> {
+    pub(crate) fn rehearse(&self, in_home: &Credentials, sent: &Credentials) -> Result<Replaced> {
         let store = self.store;
         if *store.seen.borrow().bytes() != *in_home.bytes {
-            return Ok(Rehearsed::NotAsExpected);
+            return Ok(Replaced::NotAsExpected);
         }
         if self.holds_claim() {
-            return Ok(Rehearsed::Done);
+            return Ok(Replaced::Done);
         }
         if store.holder() == Holder::Alive {
-            return Ok(Rehearsed::LockLost);
+            return Ok(Replaced::LockLost);
         }
-        store.noted(sent).map_or(Ok(Rehearsed::Done), Err)
+        let noted = store.noted(sent);
+        // What comes next is judged by what was just seen.
+        store.is_current.set(noted.is_some());
+        noted.map_or(Ok(Replaced::Done), Err)
     }
 
-    /// Ends the claim, with a note if the token may have been used.
-    pub(crate) fn note(&self, error: &Error, token: &RefreshToken) {
-        match error {
-            // A pair that is set aside may do. If none does, `refuse` tells it.
-            error if error.is_refusal() => {}
-            error if error.leaves_doubt() => {
+    /// Ends the claim, with a note if the token may have been used, or is dead.
+    pub(crate) fn end_claim(&self, token: &RefreshToken, ending: Ending<'_>) {
+        match ending {
+            // A pair that is set aside may do.
+            Ending::Failed(error) if error.is_refusal() => {}
+            Ending::Failed(error) if error.leaves_doubt() => {
                 let message = error.to_string();
                 self.let_go(|notes, claim, now| notes.fail(token, now, claim, &message));
             }
-            _ => self.let_go(|_, _, _| {}),
+            Ending::Unsent | Ending::Failed(_) => self.let_go(|_, _, _| {}),
+            Ending::Dead(error) => {
+                let Cause::TokensRefused { message, .. } = error.cause() else { return };
+                let (host, time) = (platform::host_name(), LocalTime::now());
+                let message = format!("{message}, as {host} was told on {time}");
+                self.let_go(|notes, _, now| notes.refuse(token, now, &message));
+            }
         }
     }
 
@@ -683,14 +680,6 @@ impl Claimant<'_> {
                 Err(store.store_error(problem))
             }
         }
-    }
-
-    /// Tells all programs that would send this token that it is dead.
-    pub(crate) fn refuse(&self, token: &RefreshToken, error: &Error) {
-        let Cause::TokensRefused { message, .. } = error.cause() else { return };
-        let (host, time) = (platform::host_name(), LocalTime::now());
-        let message = format!("{message}, as {host} was told on {time}");
-        self.let_go(|notes, _, now| notes.refuse(token, now, &message));
     }
 }
 
@@ -763,6 +752,6 @@ fn takeover() -> Duration {
 }
 
 /// A patience, unless a test has less.
-fn bounded(patience: Duration) -> Duration {
+pub(crate) fn bounded(patience: Duration) -> Duration {
     TIMES_OF_TESTS.get().map_or(patience, |[_, most]| patience.min(*most))
 }
