@@ -27,8 +27,6 @@ mod tables;
 mod told;
 mod turns;
 #[cfg(test)]
-mod vault_exploration;
-#[cfg(test)]
 mod vault_world;
 #[cfg(test)]
 mod walk;

@@ -38,8 +38,9 @@ pub(crate) trait Model {
     /// All steps from a world.
     fn steps(&mut self, world: &Self::World) -> Vec<Step<Self::World, Self::What>>;
 
-    /// Programs have no names: worlds that differ in their order alone are one. Gives where each went.
-    fn sort(&self, world: &mut Self::World) -> [usize; PROGRAMS];
+    /// Programs have no names: worlds that differ in their order alone are one. Gives where each came from, and
+    /// the hash of all.
+    fn sort(&self, world: &mut Self::World) -> ([usize; PROGRAMS], u64);
 
     /// Sees each state once.
     fn visit(&mut self, _: &Self::World) {}
@@ -82,12 +83,7 @@ pub(crate) fn walk<M: Model>(model: &mut M, mut start: M::World) -> Walked {
                 walked.remains.push((remains, trace));
             }
             let mut world = step.world;
-            model.sort(&mut world);
-            let mut hash = {
-                let mut hasher = Fold::default();
-                world.hash(&mut hasher);
-                hasher.finish()
-            };
+            let (_, mut hash) = model.sort(&mut world);
             let number = loop {
                 match known.get(&hash) {
                     Some(&number) if worlds[number as usize] == world => break number,
@@ -212,9 +208,15 @@ fn trace<M: Model>(
             step.by = names[step.by];
         }
         trace.push(step.to_string());
-        names = model.sort(&mut step.world).map(|from| names[from]);
+        names = model.sort(&mut step.world).0.map(|from| names[from]);
     }
     trace
+}
+
+pub(crate) fn hash(value: &impl Hash) -> u64 {
+    let mut hasher = Fold::default();
+    value.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// A quick hash of small numbers.
