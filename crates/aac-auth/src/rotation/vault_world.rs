@@ -1654,7 +1654,6 @@ pub(super) fn worlds() -> Vec<(&'static str, Rules, &'static [&'static str])> {
             Rules { has_folder: [true, false, false], ..one },
             WITH_JOURNAL,
         ),
-        ("three runs", three_runs, WITH_JOURNAL),
         ("without replay protection; access tokens expire once", no_protection, WITH_JOURNAL),
         ("with a grace period", grace, &[]),
         ("with a grace period, no folder", Rules { has_folder: NO_FOLDER, ..grace }, &[]),
@@ -1688,6 +1687,7 @@ fn larger_worlds() -> Vec<(&'static str, Rules, &'static [&'static str])> {
     let brought_back = Rules { is_brought_back: true, ..PLAIN };
     let deleted = Rules { is_deleted: true, ..PLAIN };
     vec![
+        ("three runs", Rules { faults: 1, ..three_runs }, WITH_JOURNAL),
         ("two machines", three_runs, &WITH_PEOPLE[1..6]),
         ("three programs, no folder", three, &[NO_COPY, STOPPED_AT_SEND, STOPPED_AFTER_SEND]),
         ("an older version is brought back", brought_back, &WITH_PEOPLE[..5]),
