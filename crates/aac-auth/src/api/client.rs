@@ -180,8 +180,9 @@ fn folder(named: Option<PathBuf>) -> Result<Folder> {
     let enter = |folder: &Path| fs::metadata(folder.join(".")).map(drop);
     if let Some(path) = named {
         return match enter(&path) {
+            // Windows takes file\. for the file.
+            _ if path.is_file() => Err(Error::not_a_folder(&path)),
             Ok(()) => Ok(Folder { path, trust: Trust::ByHand }),
-            Err(_) if path.is_file() => Err(Error::not_a_folder(&path)),
             Err(error) => Err(Error::no_folder(&path, &error)),
         };
     }

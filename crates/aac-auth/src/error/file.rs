@@ -385,10 +385,14 @@ fn renaming(path: &Path) -> Option<String> {
     let wanted = [key(own)?, key(if own == "client_id.txt" { NEWER } else { own })?];
     let beside = fs::read_dir(path.parent()?).ok()?;
     let names = beside.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let itself = path.canonicalize().ok();
     let is_meant = |name: &String| {
+        let other = path.with_file_name(name);
         ![own, NEWER].contains(&&**name)
             && key(name).is_some_and(|key| wanted.contains(&key))
-            && path.with_file_name(name).is_file()
+            && other.is_file()
+            // Some systems take names for one that differ in case alone.
+            && other.canonicalize().ok() != itself
     };
     let name = names.filter(is_meant).min()?;
     let (from, to) = (quoted(&path.with_file_name(&name)), quoted(path));

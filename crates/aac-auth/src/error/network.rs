@@ -104,7 +104,7 @@ impl NetworkError {
             ),
             Self::NoThread(what) => (
                 format!("no thread could be started: {what}"),
-                "This user or container may start no more (ulimit -u, pids.max). Raise that limit or end other programs, and run this again.",
+                "End other programs, and run this again. On Linux, you can also raise the limit of this user or container (ulimit -u, pids.max).",
             ),
             Self::NoRoots => (
                 "this system has no certificates to trust".to_owned(),

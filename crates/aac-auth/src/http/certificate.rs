@@ -44,7 +44,8 @@ pub(crate) fn problem(error: &CertificateError) -> NetworkError {
                 cause => NetworkError::Certificate(cause.to_owned()),
             };
         }
-        E::Expired => "it has expired".to_owned(),
+        // Windows does not tell which.
+        E::Expired => "it has expired, or is not valid yet".to_owned(),
         E::ExpiredContext { time, not_after } => {
             format!("it expired at {}, and this machine's clock says {}", at(not_after), at(time))
         }

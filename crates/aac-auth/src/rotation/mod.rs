@@ -163,7 +163,7 @@ impl Rotation {
         let Settings { creds, hosts, .. } = &self.settings;
         Ok(match secret {
             // Anew each time: a link may lead elsewhere since the last one.
-            None => Home::File(FileStore::of(creds, hosts, self.notices)),
+            None => Home::File(Box::new(FileStore::of(creds, hosts, self.notices))),
             Some(path) => Home::Vault(Box::new(self.vault_store(path)?)),
         })
     }

@@ -25,7 +25,7 @@ pub(crate) enum HomeKind {
 /// Where a pair lives.
 #[derive(Debug)]
 pub(crate) enum Home<'a> {
-    File(FileStore<'a>),
+    File(Box<FileStore<'a>>),
     Vault(Box<VaultStore<'a>>),
 }
 

@@ -4,6 +4,8 @@
 use super::acl;
 use super::is_refused;
 use super::owner::{FileOwner, GroupName};
+#[cfg(target_os = "linux")]
+use crate::platform::linux::file_system;
 use crate::platform::{Flaw, Unfit, open_at_once};
 use std::fs::{File, Metadata};
 use std::io;
@@ -73,7 +75,12 @@ impl Access {
                 true => cannot_let_in(file, &error),
                 false => error,
             }),
-            _ => Ok(()),
+            _ => {
+                // It holds beside the mode.
+                #[cfg(target_os = "macos")]
+                copy_access_list(&self.file, file)?;
+                Ok(())
+            }
         }
     }
 
@@ -85,10 +92,7 @@ impl Access {
             if !has_group && mode & 0o070 != 0 {
                 return Err(io::ErrorKind::PermissionDenied.into());
             }
-            file.set_permissions(PermissionsExt::from_mode(mode))?;
-            #[cfg(target_os = "macos")]
-            copy_access_list(&self.file, file)?;
-            Ok(())
+            file.set_permissions(PermissionsExt::from_mode(mode))
         }
     }
 
@@ -122,13 +126,14 @@ impl Access {
 }
 
 fn cannot_let_in(file: &File, error: &io::Error) -> io::Error {
-    #[cfg(target_os = "linux")]
-    let name = crate::platform::linux::file_system(file);
-    #[cfg(not(target_os = "linux"))]
-    let name: Option<String> = None;
-    let name = name.map_or_else(String::new, |name| format!(" ({name})"));
+    let name = file_system(file).map_or_else(String::new, |name| format!(" ({name})"));
     let what = format!("its file system{name} does not let programs set who may use it: {error}");
     io::Error::new(io::ErrorKind::Unsupported, what)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn file_system(_file: &File) -> Option<String> {
+    None
 }
 
 /// Whether chmod(1) has an effect on files like this new one of the user's.
