@@ -440,9 +440,7 @@ impl Held<'_> {
         let (Some(sent), Ok(in_home)) = (sent, &found.content.pair) else { return Came::NotThere };
         let rehearsed = match Journal::check(sent) {
             Ok(()) => self.locked.rehearse(in_home, sent),
-            Err(source) => {
-                Err(not_writable(StoreError { place: self.call.home.place(), source }))
-            }
+            Err(source) => Err(not_writable(StoreError { place: self.call.home.place(), source })),
         };
         match rehearsed {
             Ok(replaced) => came_of(replaced),

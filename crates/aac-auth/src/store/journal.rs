@@ -205,7 +205,8 @@ fn before(sent: &Credentials) -> Zeroizing<Vec<u8>> {
 }
 
 fn check_room(place: &Place, content: &[u8]) -> io::Result<()> {
-    let text = || format!("larger than {} KiB, so the journal has no room for it", place.room >> 10);
+    let text =
+        || format!("larger than {} KiB, so the journal has no room for it", place.room >> 10);
     match content.len() > place.room {
         true => Err(io::Error::new(io::ErrorKind::InvalidData, text())),
         false => Ok(()),
