@@ -50,7 +50,7 @@ pub(crate) fn text(status: &TokenStatus, record: Option<&Value>, now: Timestamp)
         Some(gid) => format!("{} ({})", known(&status.workspace), one_line(gid)),
         None => known(&status.workspace),
     };
-    let access = match status.access_token_left.is_zero() {
+    let access = match status.access_token_left.is_zero() && status.problem.is_none() {
         true => format!("{}; the next program refreshes it", dated(status.access_token_until)),
         false => dated(status.access_token_until),
     };

@@ -25,7 +25,7 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PairState {
-    /// Nothing speaks against it. Only the server knows whether it is still in force.
+    /// Nothing speaks against the pair itself. Only the server knows whether it is still in force.
     Usable,
     /// It is in a vault, which was not asked or could not be read.
     NotRead,
@@ -93,7 +93,7 @@ pub struct TokenStatus {
     pub place: Place,
     /// What can be said of it.
     pub state: PairState,
-    /// Why it cannot be used, and what to do, if that is so.
+    /// Why it cannot be used or refreshed, and what to do, if that is so.
     pub problem: Option<Error>,
     /// The person: the email address.
     pub person: Option<String>,
@@ -231,8 +231,8 @@ impl TokenStatus {
             client.inner.rotation.tell_of_cut(pair, &place);
         }
         let files = Files::of(&settings.creds);
-        // A journal that cannot be read is among what is left.
-        let saved = SavedPairs::read(&files, &settings.hosts);
+        let mut saved = SavedPairs::read(&files, &settings.hosts);
+        let obstacle = saved.obstacle(place.secret().is_none());
         let token = pair.as_ref().ok().map(|pair| pair.refresh_token.digest());
         let evidence = Evidence { settings, files: &files, saved: &saved, place: &place, token };
 
@@ -250,7 +250,11 @@ impl TokenStatus {
             }
         };
         let is_in_use = files.are_in_use();
-        let (state, problem) = if is_in_use { (PairState::Refreshing, None) } else { verdict };
+        let (state, problem) = match is_in_use {
+            true => (PairState::Refreshing, None),
+            // The next refresh stops there.
+            false => (verdict.0, verdict.1.or(obstacle)),
+        };
 
         let arrival = pair.as_ref().and_then(|pair| pair.arrival);
         let refreshed = arrival.filter(|arrival| claims.iat == Some(arrival.iat));

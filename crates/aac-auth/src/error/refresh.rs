@@ -42,7 +42,7 @@ impl Error {
                 // Network shares and the folders of WSL, as Windows sees them, may have no locks.
                 (_, io::ErrorKind::Unsupported) => "Move aac_url.txt, client_id.txt and creds.json to a folder on a local disk, and name that with --dir or AAC_DIR.".to_owned(),
                 (_, io::ErrorKind::FileTooLarge) => limit_of_files(&source).to_owned(),
-                (_, io::ErrorKind::InvalidData) => "Take out of creds.json what the programs do not need: all but the two tokens.".to_owned(),
+                (_, io::ErrorKind::InvalidData) => format!("Take out of {path} what the programs do not need: all but the two tokens."),
                 _ => format!("Tokens are refreshed only where the new ones can be saved. Give yourself permission to write {path} and its folder, and free up disk space."),
             },
             in_doubt: Some(in_doubt), source: Some(source);

@@ -438,7 +438,11 @@ impl Held<'_> {
 
     fn rehearse(&mut self, sent: Option<&Credentials>, found: &Found) -> Came {
         let (Some(sent), Ok(in_home)) = (sent, &found.content.pair) else { return Came::NotThere };
-        match self.locked.rehearse(in_home, sent) {
+        let rehearsed = match Journal::check(sent) {
+            Ok(()) => self.locked.rehearse(in_home, sent),
+            Err(source) => Err(not_writable(StoreError { place: self.call.home.place(), source })),
+        };
+        match rehearsed {
             Ok(replaced) => came_of(replaced),
             Err(error) if error.is_refusal() => {
                 if in_home.refresh_token == sent.refresh_token {

@@ -840,7 +840,8 @@ impl<N: Copy + Eq> Refresh<N> {
                 }
             },
             (Came::NotAsExpected | Came::NotThere, _, None) => self.look(),
-            (Came::LockLost, ..) => self.let_go(),
+            // A response is never let go of.
+            (Came::LockLost, _, None) => self.let_go(),
             (_, Or::Skip, _) => self.tail(rest.get(1..).unwrap_or_default(), then, about, says),
             (_, Or::Untidy, _) => {
                 self.is_untidy = true;

@@ -47,6 +47,15 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
+    /// Whether there is room for what the home holds, beside the pair.
+    ///
+    /// # Errors
+    ///
+    /// There is none.
+    pub(crate) fn check(sent: &Credentials) -> io::Result<()> {
+        check_room(&CREDS, &before(sent))
+    }
+
     /// Begins the journal of a refresh token, in place of one that is of no more use: that one stays until
     /// this one is on the disk. None if another program is at work: its journal may hold a pair.
     pub(crate) fn begin(
@@ -64,28 +73,19 @@ impl Journal {
 
     fn of(file: File, files: &Files, sent: &Credentials) -> Self {
         platform::keep_in_place(&file);
-        let creds = match Found::parse(&sent.bytes) {
-            // Someone has moved a pair over creds.json: it is a journal itself, which is too large.
-            Ok(Some(_)) => Document::parse(&sent.bytes).unwrap_or_default().to_bytes(),
-            _ => sent.bytes.clone(),
-        };
         Self {
             file,
             path: files.journal.clone(),
             spent: sent.refresh_token.digest(),
             time: LocalTime::now(),
-            creds,
+            creds: before(sent),
             has_tokens: Cell::new(false),
         }
     }
 
     fn put_in_place(self, lock: &Lock, files: &Files) -> Result<Option<Self>, StoreError> {
         let path = &self.path;
-        let written = self.write_whole("begun", b"").map_err(|error| match error.kind() {
-            // It is creds.json that does not fit.
-            io::ErrorKind::InvalidData => at(&files.creds)(error),
-            _ => at(path)(error),
-        });
+        let written = self.write_whole("begun", b"").map_err(at(path));
         // Asked at the last moment.
         let begun = written.and_then(|()| match lock.is_named()? && !is_in_use(path)? {
             true => files.put_in_place(&self.file, path).map(|()| true),
@@ -168,11 +168,7 @@ impl Journal {
             "sha256": Digest::of(content).to_string(),
         });
         let line = format!("{line:<width$}\n", line = line.to_string(), width = LINE - 1);
-        if line.len() > LINE || content.len() > place.room {
-            let text =
-                format!("larger than {} KiB, so the journal has no room for it", place.room >> 10);
-            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
-        }
+        check_room(place, content)?;
         // With room for the whole journal: nothing is copied while it grows.
         let mut entry = Zeroizing::new(Vec::with_capacity(CREDS.start + LINE + CREDS.room));
         entry.extend_from_slice(line.as_bytes());
@@ -196,6 +192,24 @@ impl Journal {
         file.seek(SeekFrom::Start(start as u64))?;
         file.write_all(bytes)?;
         platform::sync(&self.file)
+    }
+}
+
+/// What the home holds, to be kept in the journal.
+fn before(sent: &Credentials) -> Zeroizing<Vec<u8>> {
+    match Found::parse(&sent.bytes) {
+        // Someone has moved a pair over creds.json: it is a journal itself, which is too large.
+        Ok(Some(_)) => Document::parse(&sent.bytes).unwrap_or_default().to_bytes(),
+        _ => sent.bytes.clone(),
+    }
+}
+
+fn check_room(place: &Place, content: &[u8]) -> io::Result<()> {
+    let text =
+        || format!("larger than {} KiB, so the journal has no room for it", place.room >> 10);
+    match content.len() > place.room {
+        true => Err(io::Error::new(io::ErrorKind::InvalidData, text())),
+        false => Ok(()),
     }
 }
 

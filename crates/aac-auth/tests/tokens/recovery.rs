@@ -599,8 +599,9 @@ fn what_another_version_has_left_is_named_and_stays_as_it_is() {
             assert!(names.iter().all(|it| it == name), "{names:?}");
             assert_eq!(case.sandbox.counters().token_requests, 0, "{said}");
             let status = Run::of(&mut case.program("token_status"));
-            let status = status.stdout + &status.stderr;
-            assert!(status.contains(&format!("written by {version}")), "{status}");
+            assert!(!status.stdout.contains("the next program refreshes"), "{}", status.stdout);
+            let is_told = status.stderr.contains(&said) && status.stderr.contains(cure);
+            assert!(is_told && status.code == Some(1), "{}", status.stderr);
         }
     }
 }

@@ -376,7 +376,7 @@ fn a_creds_json_that_does_not_fit_into_the_journal_is_an_error_before_the_send()
                 &[
                     "creds.json: larger than 96 KiB, so the journal has no room",
                     "are unchanged",
-                    "Take out of creds.json",
+                    "creds.json what the programs do not need",
                 ],
             ),
             false => run.assert_ok(),

@@ -1008,6 +1008,19 @@ fn other_fields_stay_and_our_own_are_strings() {
 }
 
 #[test]
+fn a_secret_that_does_not_fit_into_the_journal_is_an_error_before_the_send() {
+    let fleet = Fleet::expired(1);
+    let Tokens { access_token, refresh_token } = &fleet.tokens;
+    let note = "x".repeat(96 * 1024);
+    fleet.sandbox.vault().put(&json!({
+        "access_token": access_token, "refresh_token": refresh_token, "note": note,
+    }));
+    let (said, cure) = ("larger than 96 KiB, so the journal", "Take out of the secret secret/");
+    fleet.run(0).assert_fails(1, &[NAMED, said, "are unchanged", cure]);
+    assert_eq!(fleet.sandbox.counters().token_requests, 0);
+}
+
+#[test]
 fn a_vault_whose_writes_must_name_a_version_will_do() {
     let vault = Some(VaultOptions { cas_required: true, max_versions: 1, ..Default::default() });
     let fleet = Fleet::new(Options { vault, ..Options::default() }, true, 2);
