@@ -280,7 +280,11 @@ fn a_file_that_is_not_ready_is_not_saved() {
     });
     let file = case.path("out");
     let path = file.to_str().unwrap();
-    let words = ["HTTP 202 Accepted: the export is queued", "not ready yet", "in 7 s. The server points to /exports/7?("];
+    let words = [
+        "HTTP 202 Accepted: the export is queued",
+        "not ready yet",
+        "in 7 s. The server points to /exports/7?(",
+    ];
     case.call("raw_call", ["/x", "-o", path]).assert_says(1, &words);
     assert!(!file.exists());
     let run = case.call("raw_call", ["/x", "-o", "-"]);

@@ -174,7 +174,10 @@ mod tests {
                 &["Digest", "Basic"],
             ),
             ("Proxy-Authenticate: Negotiate, NTLM ,NTLM,", &["Negotiate", "NTLM"]),
-            ("Proxy-Authenticate: Basic realm=\"A, B, C\", Digest realm=\"D\"", &["Basic", "Digest"]),
+            (
+                "Proxy-Authenticate: Basic realm=\"A, B, C\", Digest realm=\"D\"",
+                &["Basic", "Digest"],
+            ),
             ("WWW-Authenticate: Basic", &[]),
             ("Proxy-Authenticate: \u{1b}[31m x", &[]),
         ] {
@@ -192,7 +195,10 @@ mod tests {
             ("HTTP/1.1 4", (None, true)),
             // An interim one.
             ("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nA: b\r\n\r\nmore", (Some(200), true)),
-            ("HTTP/1.1 102 X\r\n\r\nHTTP/1.1 103 X\r\n\r\nHTTP/1.1 407 X\r\n\r\n", (Some(407), true)),
+            (
+                "HTTP/1.1 102 X\r\n\r\nHTTP/1.1 103 X\r\n\r\nHTTP/1.1 407 X\r\n\r\n",
+                (Some(407), true),
+            ),
             ("HTTP/1.1 100 Continue\r\n\r\n", (None, true)),
             ("", (None, true)),
             ("\u{15}\u{3}\u{1}", (None, false)),
