@@ -80,15 +80,18 @@ pub fn text_of(bytes: &[u8]) -> Option<String> {
 
 /// The same for text that may be secret.
 fn decoded(bytes: &[u8]) -> Option<Zeroizing<String>> {
-    match bytes {
-        [0xFF, 0xFE, rest @ ..] => utf16(rest, u16::from_le_bytes),
-        [0xFE, 0xFF, rest @ ..] => utf16(rest, u16::from_be_bytes),
-        [0xEF, 0xBB, 0xBF, rest @ ..] => utf8(rest),
-        // The first character is one of ASCII, in JSON and in what we read otherwise.
-        [_, 0, ..] => utf16(bytes, u16::from_le_bytes).or_else(|| utf8(bytes)),
-        [0, _, ..] => utf16(bytes, u16::from_be_bytes).or_else(|| utf8(bytes)),
-        bytes => utf8(bytes),
+    const MARK: char = '\u{feff}';
+    // Behind a mark, the first character is one of ASCII, in JSON and in what we read otherwise.
+    let mut text = match bytes {
+        [0xFF, 0xFE, ..] | [_, 0, ..] => utf16(bytes, u16::from_le_bytes)?,
+        [0xFE, 0xFF, ..] | [0, _, ..] => utf16(bytes, u16::from_be_bytes)?,
+        bytes => Zeroizing::new(str::from_utf8(bytes).ok()?.to_owned()),
+    };
+    // A pipe of PowerShell's adds one to that of a file.
+    while text.starts_with(MARK) {
+        text.drain(..MARK.len_utf8());
     }
+    Some(text)
 }
 
 /// Decodes the bytes of a file that must not be empty.
@@ -127,10 +130,6 @@ pub(crate) fn likely_secret(text: &str) -> Option<&'static str> {
     known.map(|(_, what)| *what).or(is_jwt.then_some("a token (a JWT)"))
 }
 
-fn utf8(bytes: &[u8]) -> Option<Zeroizing<String>> {
-    Some(Zeroizing::new(str::from_utf8(bytes).ok()?.to_owned()))
-}
-
 fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Option<Zeroizing<String>> {
     let (units, rest) = bytes.as_chunks::<2>();
     let mut text = Zeroizing::new(String::with_capacity(3 * units.len()));
@@ -159,6 +158,20 @@ mod tests {
             utf16(u16::to_be_bytes)[2..].to_vec(),
         ] {
             assert_eq!(*decode(&bytes).unwrap(), "a€😀");
+        }
+    }
+
+    #[test]
+    fn no_mark_is_part_of_a_text() {
+        for (bytes, expected) in [
+            (&b"\xEF\xBB\xBF\xEF\xBB\xBF{}"[..], Some("{}")),
+            (b"\xFF\xFE\xFF\xFE{\0}\0", Some("{}")),
+            (b"\xFF\xFE", Some("")),
+            (b"{\0}\0\n", None),
+            (b"\0{\0}\0", None),
+            (b"\0", Some("\0")),
+        ] {
+            assert_eq!(text_of(bytes).as_deref(), expected, "{bytes:?}");
         }
     }
 

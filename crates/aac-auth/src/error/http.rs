@@ -113,9 +113,11 @@ impl HttpError {
         let wait = self.retry_after.map(|wait| format!("{} s", wait.as_secs().max(1)));
         let wait = wait.as_deref().unwrap_or("a minute");
         let throttled = format!("Too many requests: run this again in {wait}.");
-        let not_ready = format!("It is not ready yet: run this again in {wait}.");
-        let to = self.location.as_ref().map(|to| format!("The server redirects to {to}. "));
-        let redirect = to.unwrap_or_default()
+        let to = |verb| self.location.as_ref().map(|to| format!("The server {verb} to {to}. "));
+        let points = to("points").unwrap_or_default();
+        let not_ready = format!("It is not ready yet: run this again in {wait}. {points}");
+        let not_ready = not_ready.trim_end();
+        let redirect = to("redirects").unwrap_or_default()
             + "Redirects are not followed, so that the token is sent nowhere else. Check aac_url.txt.";
         let cure = match self.kind {
             HttpErrorKind::Throttled => &throttled,
@@ -133,7 +135,7 @@ impl HttpError {
                 "Your user lacks a privilege for this, or the ID belongs to another workspace. Ask an admin of the workspace."
             }
             HttpErrorKind::NoRoute => "Check the path and the method; ids in a path are numbers.",
-            HttpErrorKind::NotReady => &not_ready,
+            HttpErrorKind::NotReady => not_ready,
             HttpErrorKind::NotModified => {
                 "Nothing has changed since the version that the request names (If-None-Match, If-Modified-Since), or this was done before (x-execution-id)."
             }

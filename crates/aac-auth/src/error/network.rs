@@ -4,6 +4,7 @@ use crate::error::http::{CHECK_FIRST, is_safe, status_line};
 use crate::error::kind::ErrorKind;
 use crate::error::table::errors;
 use crate::error::{Cause, Details, Error};
+use crate::http::retry::is_transient;
 use crate::loopback::is_loopback;
 use crate::platform;
 use std::time::Duration;
@@ -60,9 +61,7 @@ impl NetworkError {
             | Self::ClientCertificate(_)
             | Self::Proxy(_)
             | Self::LargeHead(_) => true,
-            Self::ProxyRefusal { status, .. } => {
-                !matches!(status, 408 | 425 | 429 | 500 | 502..=504 | 520..=524)
-            }
+            Self::ProxyRefusal { status, .. } => !is_transient(*status),
             _ => false,
         }
     }

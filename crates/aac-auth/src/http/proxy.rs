@@ -3,7 +3,7 @@
 use crate::error::NetworkError;
 use crate::loopback::is_loopback;
 use crate::platform::{self, SystemProxy};
-use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use std::borrow::Cow;
 use std::env;
 use std::net::IpAddr;
@@ -74,9 +74,8 @@ fn variable(name: &str) -> Option<(String, String)> {
 /// The URL of a proxy as curl takes it, in a form that a URL has: its user name and password may hold what no
 /// URL does, such as the `\` of a Windows domain.
 fn with_plain_credentials(url: &str) -> Cow<'_, str> {
-    const NOT_IN_URLS: AsciiSet =
-        CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'@').add(b'[').add(b'\\').add(b']');
-    const ESCAPED: AsciiSet = NOT_IN_URLS.add(b'^').add(b'`').add(b'{').add(b'|').add(b'}');
+    // What is escaped already stays so.
+    const ESCAPED: AsciiSet = NON_ALPHANUMERIC.remove(b'%').remove(b':');
     let start = url.find("://").map_or(0, |at| at + "://".len());
     let end = url[start..].find(['/', '?', '#']).map_or(url.len(), |at| start + at);
     match url[start..end].rfind('@') {

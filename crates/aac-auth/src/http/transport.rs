@@ -119,6 +119,10 @@ impl Transport {
                 (NetworkError::Connect(what), Some((_, proxy))) if is_at_proxy => {
                     NetworkError::ProxyUnreachable(format!("{proxy}: {what}"))
                 }
+                // As with https:// before a proxy that is asked in clear.
+                (NetworkError::Tls(what), Some((_, proxy))) if is_at_proxy => {
+                    NetworkError::Proxy(format!("{proxy}: {what}"))
+                }
                 (reason, _) => reason,
             }
         })

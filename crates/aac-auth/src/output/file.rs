@@ -16,8 +16,8 @@ impl Client {
     ///
     /// - A device, a pipe or a file that is already open (`/dev/stdout`, `/dev/fd/3`) is written
     ///   directly.
-    /// - If the file can be written but its folder cannot, it is written in place, with a warning: an
-    ///   interruption leaves it incomplete.
+    /// - If the file can be written but its folder cannot, or none with its permissions can be made, it is
+    ///   written in place, with a warning: an interruption leaves it incomplete.
     /// - A signal that ends the program leaves nothing behind on Linux. Elsewhere, and on file systems
     ///   without `O_TMPFILE`, it leaves `aac-….part` in the folder. The next output to the same file
     ///   removes that, unless a program is writing it.
@@ -77,7 +77,7 @@ impl Output {
         let file = AtomicFile::create(real.clone()).map_err(failed)?;
         if file.is_in_place() {
             warn(format_args!(
-                "{}: its folder cannot be written, so the file is written in place; an interruption leaves a part of it",
+                "{}: it cannot be replaced, so it is written in place; an interruption leaves a part of it",
                 path.display()
             ));
         }

@@ -271,15 +271,20 @@ fn a_part_of_a_response_is_not_taken_for_the_whole() {
 
 #[test]
 fn a_file_that_is_not_ready_is_not_saved() {
+    const HEADERS: &str = "Retry-After: 7\r\nLocation: /exports/7?key=a\r\n";
     let case = server(|mut stream| {
         while !head(&stream).is_empty() {
             let body = br#"{"message":"the export is queued"}"#;
-            stream.write_all(&response("202 Accepted", "Retry-After: 7\r\n", body)).unwrap();
+            stream.write_all(&response("202 Accepted", HEADERS, body)).unwrap();
         }
     });
     let file = case.path("out");
     let path = file.to_str().unwrap();
-    let words = ["HTTP 202 Accepted: the export is queued", "not ready yet", "in 7 s"];
+    let words = [
+        "HTTP 202 Accepted: the export is queued",
+        "not ready yet",
+        "in 7 s. The server points to /exports/7?(",
+    ];
     case.call("raw_call", ["/x", "-o", path]).assert_says(1, &words);
     assert!(!file.exists());
     let run = case.call("raw_call", ["/x", "-o", "-"]);

@@ -238,7 +238,17 @@ fn trouble_with_the_proxy_is_told_and_spends_nothing() {
     // A port that nothing listens on.
     let closed = "127.0.0.1:9";
     let told = format!("the proxy could not be used: {closed}: ");
+    // It speaks no TLS itself.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let plain = listener.local_addr().unwrap();
+    let told_plain = format!("the proxy could not be used: {plain}: TLS: ");
+    thread::spawn(move || {
+        let mut client = listener.accept().unwrap().0;
+        client.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
+        let _ = io::copy(&mut client, &mut io::sink());
+    });
     for (value, words) in [
+        (format!("https://{plain}").as_str(), told_plain.as_str()),
         (format!("http://user:pa55word@{closed}").as_str(), told.as_str()),
         ("http://", "HTTPS_PROXY is not a proxy URL"),
         ("http://user:pa55word@ bad", "HTTPS_PROXY is not a proxy URL"),
@@ -315,6 +325,8 @@ fn a_proxy_that_will_not_connect_is_asked_once() {
             &["by NTLM, BASIC", "HTTPS_PROXY or ALL_PROXY: http://user:password@host:port"],
         ),
         ("SSH-2.0-OpenSSH\r\n", &["does not answer as an HTTP proxy does", "HTTPS_PROXY"]),
+        // Of what it says first, nothing counts.
+        ("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 403 Forbidden\r\n\r\n", &["HTTP 403 Forbidden"]),
     ] {
         proxy.answers(&[Some(answer); 9]);
         let run = through(&proxy, &case);

@@ -335,6 +335,10 @@ fn where_no_mode_can_be_set_tokens_are_refreshed_time_and_again() {
         (0o700, "fchmod:retval=0"),
         (0o600, "fremovexattr:error=EPERM"),
         (0o600, "fchmod,fchown,fremovexattr,fsetxattr,flistxattr:error=EINVAL"),
+        // Nor read who else may use a file.
+        (0o600, "fgetxattr:error=EINVAL"),
+        (0o644, "fgetxattr:error=EACCES"),
+        (0o600, "fchmod,fchown,fgetxattr,fremovexattr,fsetxattr,flistxattr:error=EPERM"),
     ] {
         let case = Case::expired(Options::default());
         fs::set_permissions(case.creds(), fs::Permissions::from_mode(mode)).unwrap();

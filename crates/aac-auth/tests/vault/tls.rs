@@ -404,7 +404,7 @@ fn no_other_redirect_gets_the_vault_s_token() {
     ] {
         let front = Front::start(&fleet, is_https.then(config), Some(front));
         let run = run_with(&fleet, &[("VAULT_ADDR", &front.url), ("VAULT_CACERT", &ca)]);
-        run.assert_fails(1, &["HTTP 30", "Only the redirect of a node to its leader is followed"]);
+        run.assert_fails(1, &["HTTP 30", ": to ", "Only the redirect of a node to its leader"]);
     }
     assert_eq!((leader.requests(), plain.requests()), (0, 0));
     // A leader that leads on is not followed.

@@ -542,6 +542,7 @@ fn json_is_taken_in_every_encoding_of_powershell() {
     for (name, bytes) in [
         ("utf8", text.as_bytes().to_vec()),
         ("utf8 with a mark", [b"\xef\xbb\xbf", text.as_bytes()].concat()),
+        ("utf8 with two", [b"\xef\xbb\xbf\xef\xbb\xbf", text.as_bytes()].concat()),
         ("utf16", [b"\xff\xfe", &*little].concat()),
         ("big utf16", [b"\xfe\xff", &*big].concat()),
         ("utf16 without a mark", little),
@@ -617,6 +618,7 @@ fn what_is_not_a_request_is_told_before_anything_is_sent() {
         (at(&path), format!("a={}", at(&path)))
     };
     let (utf16, a_utf16) = file("utf16.json", b"\xff\xfe{\0}");
+    let (odd, a_odd) = file("odd.json", b"\0{\0}\0");
     let (half, a_half) = file("half.json", b"\xff\xfe\"\0\x3d\xd8\"\0");
     let (utf32, a_utf32) = file("utf32.json", b"\xff\xfe\0\0{\0\0\0}\0\0\0");
     let (broken, _) = file("broken.json", b"\xff\xfe{\0a\0}\0");
@@ -643,6 +645,8 @@ fn what_is_not_a_request_is_told_before_anything_is_sent() {
         (&["-s"], 2, "unexpected argument '-s'"),
         (&["-X", "DELETE", "--paginate"], 2, "asked for with GET"),
         (&["-d", &utf16], 2, "utf16.json is neither UTF-8 nor UTF-16"),
+        (&["-d", &odd], 2, "odd.json is neither UTF-8 nor UTF-16"),
+        (&["-F", &a_odd], 2, "odd.json is neither UTF-8 nor UTF-16"),
         (&["-d", &half], 2, "half.json is neither UTF-8 nor UTF-16"),
         (&["-d", &utf32], 2, "utf32.json is neither UTF-8 nor UTF-16"),
         (&["-d", &broken], 2, "broken.json looks like JSON, but is not: "),

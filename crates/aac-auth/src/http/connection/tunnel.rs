@@ -5,6 +5,7 @@ use crate::error::NetworkError;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use std::io::{self, Read, Write};
+use std::time::{Duration, Instant};
 use ureq::config::{AutoHeaderValue, Config};
 use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, Either, NextTimeout, Transport, TransportAdapter,
@@ -33,10 +34,17 @@ impl<In: Transport> Connector<In> for TunnelConnector {
         let Some(proxy) = proxy.filter(|_| chained.is_none()) else {
             return Ok(chained.map(Either::A));
         };
+        let start = Instant::now();
+        // Each step has what the ones before it have left, and no socket takes a time of 0.
+        let left = || {
+            let after = details.timeout.after.saturating_sub(start.elapsed());
+            NextTimeout { after: after.max(Duration::from_millis(1)).into(), ..details.timeout }
+        };
         let to_proxy = ConnectionDetails {
             uri: proxy.uri(),
-            addrs: details.resolver.resolve(proxy.uri(), details.config, details.timeout)?,
+            addrs: details.resolver.resolve(proxy.uri(), details.config, left())?,
             config: &self.0,
+            timeout: left(),
             current_time: details.current_time.clone(),
             run_connector: details.run_connector.clone(),
             register_shutdown: details.register_shutdown.clone(),
@@ -44,7 +52,7 @@ impl<In: Transport> Connector<In> for TunnelConnector {
         };
         let transport = (details.run_connector)(&to_proxy)?;
         let mut stream = TransportAdapter::new(transport, details.current_time.clone());
-        stream.set_timeout(details.timeout);
+        stream.set_timeout(left());
 
         let port = details.uri.port_u16().unwrap_or(443);
         let target = format!("{}:{port}", details.uri.host().unwrap_or_default());
@@ -67,7 +75,7 @@ impl<In: Transport> Connector<In> for TunnelConnector {
             Some(200..300) if is_whole(&head) => {
                 return Ok(Some(Either::B(Tunnel(stream.into_inner()))));
             }
-            Some(status @ (100..200 | 300..)) => {
+            Some(status @ 300..) => {
                 NetworkError::ProxyRefusal { proxy, target, status, schemes: schemes(&head) }
             }
             None if !is_start(&head) => {
@@ -79,12 +87,16 @@ impl<In: Transport> Connector<In> for TunnelConnector {
     }
 }
 
-/// Reads the head of the answer, and nothing behind it: that is the server's.
+/// Reads the head of the answer, without interim ones before it (RFC 9110 §15.2), and nothing behind it: that is
+/// the server's.
 fn read_head(stream: &mut impl Read) -> io::Result<Vec<u8>> {
     let (mut head, mut byte) = (Vec::new(), [0]);
     while !is_whole(&head) && is_start(&head) && head.len() < LARGEST && stream.read(&mut byte)? > 0
     {
         head.push(byte[0]);
+        if is_whole(&head) && matches!(status(&head), Some(100..200)) {
+            head.clear();
+        }
     }
     Ok(head)
 }
@@ -111,8 +123,9 @@ fn schemes(head: &[u8]) -> Vec<String> {
         if !name.eq_ignore_ascii_case("proxy-authenticate") {
             continue;
         }
-        // A comma stands between two challenges, and between the parameters of one.
-        for part in challenges.split(',') {
+        // A comma stands between two challenges, between the parameters of one, and in quotes.
+        let unquoted: String = challenges.split('"').step_by(2).collect();
+        for part in unquoted.split(',') {
             let scheme = part.split_whitespace().next().unwrap_or_default();
             let is_scheme = scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
             if is_scheme && !scheme.is_empty() && !schemes.iter().any(|known| known == scheme) {
@@ -161,6 +174,10 @@ mod tests {
                 &["Digest", "Basic"],
             ),
             ("Proxy-Authenticate: Negotiate, NTLM ,NTLM,", &["Negotiate", "NTLM"]),
+            (
+                "Proxy-Authenticate: Basic realm=\"A, B, C\", Digest realm=\"D\"",
+                &["Basic", "Digest"],
+            ),
             ("WWW-Authenticate: Basic", &[]),
             ("Proxy-Authenticate: \u{1b}[31m x", &[]),
         ] {
@@ -176,6 +193,13 @@ mod tests {
             ("HTTP/1.0 502 Bad Gateway\nA: b\n\n", (Some(502), true)),
             ("HTTP/1.1 407", (Some(407), true)),
             ("HTTP/1.1 4", (None, true)),
+            // An interim one.
+            ("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nA: b\r\n\r\nmore", (Some(200), true)),
+            (
+                "HTTP/1.1 102 X\r\n\r\nHTTP/1.1 103 X\r\n\r\nHTTP/1.1 407 X\r\n\r\n",
+                (Some(407), true),
+            ),
+            ("HTTP/1.1 100 Continue\r\n\r\n", (None, true)),
             ("", (None, true)),
             ("\u{15}\u{3}\u{1}", (None, false)),
             ("SSH-2.0-OpenSSH\r\n", (None, false)),

@@ -1,5 +1,6 @@
 //! Access control lists as Linux stores them, in the extended attribute of acl(5).
 
+use super::is_refused;
 use crate::platform::Access;
 use rustix::buffer::spare_capacity;
 use rustix::fs::{XattrFlags, fgetxattr, flistxattr, fremovexattr, fsetxattr};
@@ -28,12 +29,14 @@ const MASK: u16 = 0x10;
 const OTHERS: u16 = 0x20;
 const NO_ID: u32 = u32::MAX;
 
-/// Reads an attribute of a file; `None` if the file or file system does not have it.
+/// Reads an attribute of a file; `None` if the file does not have it, or its file system lets nobody read it:
+/// no right to the file is needed for that (getxattr(2)).
 pub(super) fn attribute(file: &File, name: &CStr) -> io::Result<Option<Vec<u8>>> {
     let mut value = Vec::with_capacity(MOST);
     match fgetxattr(file, name, spare_capacity(&mut value)) {
         Ok(_) => Ok(Some(value)),
-        Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::NOSYS) => Ok(None),
+        Err(Errno::NODATA) => Ok(None),
+        Err(error) if is_refused(&error.into()) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::error::vault::VaultProblem;
 use crate::error::{NetworkError, status_line};
+use crate::http::envelope;
 use crate::http::transport::{Limits, Transport, io_network_error};
 use crate::store::vault::environment::Environment;
 use crate::tokens::secret::redact;
@@ -96,11 +97,13 @@ impl Client {
             StatusCode::NOT_FOUND if body.0["errors"].as_array().is_some_and(Vec::is_empty) => {
                 Ok(Seen::Nothing)
             }
-            StatusCode::NOT_FOUND if body.0["errors"].is_array() => Err(problem(status, &body.0)),
+            StatusCode::NOT_FOUND if body.0["errors"].is_array() => {
+                Err(problem(status, &headers, &body.0))
+            }
             StatusCode::OK | StatusCode::NOT_FOUND => {
                 Err(VaultProblem::bad_response(&status_line(status.as_u16())))
             }
-            status => Err(problem(status, &body.0)),
+            status => Err(problem(status, &headers, &body.0)),
         }
     }
 
@@ -127,7 +130,7 @@ impl Client {
             // Version 1 ignores check-and-set.
             (StatusCode::NO_CONTENT, _) => Err(VaultProblem::version1()),
             (StatusCode::OK, None) => Err(VaultProblem::bad_response("no version in it")),
-            (status, _) => Err(problem(status, &body.0)),
+            (status, _) => Err(problem(status, &headers, &body.0)),
         }
     }
 
@@ -281,7 +284,7 @@ fn unix_time(text: &str) -> Option<f64> {
 }
 
 /// What another status means.
-fn problem(status: StatusCode, body: &Value) -> VaultProblem {
+fn problem(status: StatusCode, headers: &HeaderMap, body: &Value) -> VaultProblem {
     match status {
         StatusCode::FORBIDDEN => VaultProblem::denied(),
         StatusCode::SERVICE_UNAVAILABLE => VaultProblem::sealed(),
@@ -289,7 +292,11 @@ fn problem(status: StatusCode, body: &Value) -> VaultProblem {
         status => {
             let errors = body["errors"].as_array().into_iter().flatten();
             let errors: Vec<_> = errors.filter_map(Value::as_str).collect();
-            VaultProblem::status(status.as_u16(), &redact(&errors.join("; "), &[], 200))
+            let message = match envelope::location(headers, &[]) {
+                Some(to) if status.is_redirection() => format!("to {to}"),
+                _ => redact(&errors.join("; "), &[], 200),
+            };
+            VaultProblem::status(status.as_u16(), &message)
         }
     }
 }

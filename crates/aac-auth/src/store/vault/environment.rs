@@ -126,13 +126,12 @@ const UNSUPPORTED: [([&str; 2], &str); 4] = [
 /// The certificates that are trusted, in the order in which `bao` and `vault` look for them.
 fn roots() -> Result<RootCerts, VaultProblem> {
     let (variable, found) = if let Some((variable, path)) = first(["BAO_CACERT", "VAULT_CACERT"]) {
-        (variable, read(Path::new(&path)).and_then(|pem| certificates(&pem).map_err(within(&path))))
+        (variable, in_file(&path, certificates))
     } else if let Some((variable, pem)) = first(["BAO_CACERT_BYTES", "VAULT_CACERT_BYTES"]) {
         (variable, certificates(pem.as_bytes()))
     } else if let Some((variable, path)) = first(["BAO_CAPATH", "VAULT_CAPATH"]) {
-        let mut found = Vec::new();
-        let read = collect(Path::new(&path), &mut found);
-        (variable, read.and_then(|()| not_none(found).map_err(within(&path))))
+        let named = |what| format!("{path}: {what}");
+        (variable, in_folder(Path::new(&path)).and_then(|found| not_none(found).map_err(named)))
     } else {
         return Ok(RootCerts::PlatformVerifier);
     };
@@ -150,9 +149,9 @@ fn own_certificate() -> Result<Option<ClientCert>, VaultProblem> {
             return Err(VaultProblem::half_a_certificate(variable));
         }
     };
-    let found = read(Path::new(&chain)).and_then(|pem| certificates(&pem).map_err(within(&chain)));
+    let found = in_file(&chain, certificates);
     let found = found.map_err(|what| VaultProblem::no_own_certificate(of_chain, &what))?;
-    let found_key = read(Path::new(&key)).and_then(|pem| private_key(&pem).map_err(within(&key)));
+    let found_key = in_file(&key, private_key);
     let found_key = found_key.map_err(|what| VaultProblem::no_key(of_key, &what))?;
     // ureq panics if they do not go together.
     let der = PrivateKeyDer::try_from(found_key.der()).map(|der| der.clone_key());
@@ -168,30 +167,31 @@ fn own_certificate() -> Result<Option<ClientCert>, VaultProblem> {
     }
 }
 
-/// Names the file in what is wrong with it.
-fn within(path: impl fmt::Display) -> impl FnOnce(String) -> String {
-    move |what| format!("{path}: {what}")
+/// What is in a file; the error names it.
+fn in_file<T>(
+    path: impl AsRef<Path>,
+    find: impl FnOnce(&[u8]) -> Result<T, String>,
+) -> Result<T, String> {
+    let path = path.as_ref();
+    let pem = fs::read(path).map(Zeroizing::new).map_err(|error| error.to_string());
+    pem.and_then(|pem| find(&pem)).map_err(|what| format!("{}: {what}", path.display()))
 }
 
-fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
-    let read = fs::read(path).map(Zeroizing::new);
-    read.map_err(|error| within(path.display())(error.to_string()))
-}
-
-/// Collects the certificates in the files of a folder and the folders in it; other files may be there, too.
-fn collect(folder: &Path, found: &mut Vec<Certificate<'static>>) -> Result<(), String> {
-    let unreadable = |error: io::Error| within(folder.display())(error.to_string());
+/// The certificates in the files of a folder and the folders in it; other files may be there, too.
+fn in_folder(folder: &Path) -> Result<Vec<Certificate<'static>>, String> {
+    let unreadable = |error: io::Error| format!("{}: {error}", folder.display());
+    let mut found = Vec::new();
     for entry in fs::read_dir(folder).map_err(unreadable)? {
         let entry = entry.map_err(unreadable)?;
         let path = entry.path();
         // No link to a folder is followed: it may lead back.
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            collect(&path, found)?;
+            found.extend(in_folder(&path)?);
         } else if path.is_file() {
-            found.extend(certificates(&read(&path)?).unwrap_or_default());
+            found.extend(in_file(&path, |pem| Ok(certificates(pem).unwrap_or_default()))?);
         }
     }
-    Ok(())
+    Ok(found)
 }
 
 fn certificates(pem: &[u8]) -> Result<Vec<Certificate<'static>>, String> {
