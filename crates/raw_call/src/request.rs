@@ -129,7 +129,8 @@ fn header(text: &str) -> Result<(String, String), String> {
 
 pub(crate) fn path(text: &str) -> Result<String, String> {
     const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
-    match METHODS.iter().find(|method| text.eq_ignore_ascii_case(method)) {
+    let first = text.split(' ').next().unwrap_or_default();
+    match METHODS.iter().find(|method| first.eq_ignore_ascii_case(method)) {
         Some(method) => Err(format!("that is a method: raw_call -X {method} PATH")),
         None => Ok(unquoted(text)?.to_owned()),
     }

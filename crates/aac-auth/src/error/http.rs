@@ -142,6 +142,7 @@ impl HttpError {
             HttpErrorKind::Redirect => &redirect,
             HttpErrorKind::ServerError if self.may_have_taken_effect() => CHECK_FIRST,
             HttpErrorKind::ServerError => "The server failed. Try again later.",
+            HttpErrorKind::Refused if self.is_retryable() => "Run this again.",
             HttpErrorKind::Refused => "",
         };
         let again = if self.body_consumed { AGAIN } else { "" };

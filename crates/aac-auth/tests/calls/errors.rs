@@ -230,6 +230,10 @@ fn a_status_that_passes_is_waited_out_and_no_write_is_repeated() {
                     let expected = 1 + u32::from(is_repeated);
                     assert_eq!(requests.load(Relaxed), expected, "{method} {status}");
                 }
+                if passes {
+                    let run = recovers(status).0.call("raw_call", ["/x", "--retry", "0"]);
+                    assert!(run.stderr.contains("again"), "{}", run.stderr);
+                }
             });
         }
     });

@@ -672,6 +672,7 @@ fn what_is_not_a_request_is_told_before_anything_is_sent() {
         (&["--paginate", "-f", "a=b"], 2, "goes into the query: --query a=b"),
         (&["/y"], 2, "only one path can be called"),
         (&["GET"], 2, "-X GET"),
+        (&["get /y"], 2, "-X GET"),
         (&["-f", "a"], 2, "expected NAME=VALUE"),
         (&["-F", "a=@no-such-file"], 1, "no-such-file: "),
         (&["-F", &a_utf16], 2, "utf16.json is neither UTF-8 nor UTF-16"),
