@@ -325,6 +325,7 @@ fn a_proxy_that_will_not_connect_is_asked_once() {
             &["by NTLM, BASIC", "HTTPS_PROXY or ALL_PROXY: http://user:password@host:port"],
         ),
         ("SSH-2.0-OpenSSH\r\n", &["does not answer as an HTTP proxy does", "HTTPS_PROXY"]),
+        ("HTTP/2 200 \r\n\r\n", &["does not answer as an HTTP proxy does"]),
         // Of what it says first, nothing counts.
         ("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 403 Forbidden\r\n\r\n", &["HTTP 403 Forbidden"]),
     ] {

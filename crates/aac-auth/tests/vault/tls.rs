@@ -187,8 +187,16 @@ fn a_vault_that_knows_its_clients_is_shown_a_certificate() {
     pem.openssl("pkey -in ec.key -aes256 -passout pass:secret -out encrypted.key");
     pem.openssl("rsa -traditional -in rsa.key -aes256 -passout pass:secret -out old.key");
     pem.openssl(&format!("req -x509 {EC} -nodes -keyout own.key -out own.pem -subj /CN=me"));
+    // As a file for other servers has both, and as "openssl ecparam -genkey" begins.
+    let text = |name: &str| fs::read_to_string(pem.path(name)).unwrap();
+    const PARAMETERS: &str =
+        "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n";
+    pem.write(
+        "both.pem",
+        &[PARAMETERS, &text("sec1.key"), &text("ec.pem")].concat().replace('\n', "\r\n"),
+    );
     let starts = |name: &str, with: &str| {
-        assert!(fs::read_to_string(pem.path(name)).unwrap().contains(with), "{name}");
+        assert!(text(name).contains(with), "{name}");
     };
     starts("sec1.key", "BEGIN EC PRIVATE KEY");
     starts("pkcs1.key", "BEGIN RSA PRIVATE KEY");
@@ -204,9 +212,12 @@ fn a_vault_that_knows_its_clients_is_shown_a_certificate() {
         let set = [&set[..], &[("VAULT_CLIENT_CERT", &certificate), ("VAULT_CLIENT_KEY", &key)]];
         run_with(&fleet, &set.concat())
     };
-    for (certificate, key) in
-        [("ec.pem", "ec.key"), ("ec.pem", "sec1.key"), ("rsa.pem", "pkcs1.key")]
-    {
+    for (certificate, key) in [
+        ("ec.pem", "ec.key"),
+        ("ec.pem", "sec1.key"),
+        ("rsa.pem", "pkcs1.key"),
+        ("both.pem", "both.pem"),
+    ] {
         with(certificate, key).assert_ok();
     }
     fleet.assert_settled(1);

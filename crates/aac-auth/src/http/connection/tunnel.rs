@@ -45,6 +45,7 @@ impl<In: Transport> Connector<In> for TunnelConnector {
             addrs: details.resolver.resolve(proxy.uri(), details.config, left())?,
             config: &self.0,
             timeout: left(),
+            now: (details.current_time)(),
             current_time: details.current_time.clone(),
             run_connector: details.run_connector.clone(),
             register_shutdown: details.register_shutdown.clone(),
@@ -78,7 +79,7 @@ impl<In: Transport> Connector<In> for TunnelConnector {
             Some(status @ 300..) => {
                 NetworkError::ProxyRefusal { proxy, target, status, schemes: schemes(&head) }
             }
-            None if !is_start(&head) => {
+            None if !is_start(&head) || is_whole(&head) => {
                 NetworkError::Proxy(format!("{proxy} does not answer as an HTTP proxy does"))
             }
             _ => NetworkError::ProxyUnreachable(format!("{proxy}: it closed the connection")),
