@@ -177,19 +177,19 @@ fn folder(named: Option<PathBuf>) -> Result<Folder> {
         start => start.unwrap_or_default(),
     };
     // What may be seen from above may not be entered: its own entry tells.
-    let enter = |folder: &Path| fs::metadata(folder.join(".")).map(drop);
+    let enter = |folder: &Path| fs::metadata(folder.join("."));
     if let Some(path) = named {
         return match enter(&path) {
+            Ok(entry) if entry.is_dir() => Ok(Folder { path, trust: Trust::ByHand }),
+            Err(error) if !path.is_file() => Err(Error::no_folder(&path, &error)),
             // Windows takes file\. for the file.
-            _ if path.is_file() => Err(Error::not_a_folder(&path)),
-            Ok(()) => Ok(Folder { path, trust: Trust::ByHand }),
-            Err(error) => Err(Error::no_folder(&path, &error)),
+            _ => Err(Error::not_a_folder(&path)),
         };
     }
     let has_tokens = |folder: &&Path| store::folder::has_tokens(&folder.join("creds.json"));
     match (start.ancestors().find(has_tokens), enter(&start)) {
         (Some(path), _) => Ok(Folder { path: path.to_owned(), trust: Trust::ByOwner }),
-        (None, Ok(())) => Err(Error::no_creds(&start)),
+        (None, Ok(_)) => Err(Error::no_creds(&start)),
         (None, Err(error)) => Err(Error::no_folder(&start, &error)),
     }
 }
