@@ -207,7 +207,7 @@ impl Held<'_> {
 
     /// The files beside the home, where they can be written.
     fn files(&self) -> Option<&Files> {
-        self.locked.files().map(|(files, _)| files)
+        self.locked.files().ok().map(|(files, _)| files)
     }
 
     /// What comes of an effect that wants the lock, if others do not see it any more.
@@ -227,7 +227,7 @@ impl Held<'_> {
         own: Option<LocalTime>,
     ) -> Option<Came> {
         let notices = self.call.notices();
-        let Some((files, _)) = self.locked.files() else {
+        let Ok((files, _)) = self.locked.files() else {
             let is_own = matches!(doing, Do::Record(_) | Do::Remove { .. } | Do::SetAside { .. });
             return is_own.then_some(Came::Done);
         };
