@@ -23,8 +23,8 @@ const ENDS_SOON: u8 = 10;
 const NOTES: &str = "\
 A refresh token may say when it expires. The lifetime that you chose when you
 created it counts, and only --online knows it. Exit codes: 10 with --fail-within
-if less is left, or the tokens cannot be used; without it, 1 if they are
-missing or broken, and 4 if they are used up or have expired.";
+if less is left, or the tokens cannot be used; without it, 1 if they are missing
+or broken or cannot be refreshed, and 4 if they are used up or have expired.";
 
 /// Say whose tokens these are, and how long they last
 #[derive(Parser)]

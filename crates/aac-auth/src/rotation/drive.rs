@@ -17,7 +17,7 @@ use crate::rotation::machine::{
 use crate::rotation::recovery::{Now, Saved, is_kept};
 use crate::rotation::refresh;
 use crate::rotation::spendable::{Current, Spendable};
-use crate::rotation::told::{Found, Met, Received};
+use crate::rotation::told::{Findings, Met, Received};
 use crate::rotation::{Fresh, Rotation};
 use crate::store::file_store::not_writable;
 use crate::store::folder::Files;
@@ -72,7 +72,7 @@ impl Call<'_> {
         // Programs that take no lock may change the files under our feet, but not for ever.
         let bounds = Bounds { home: self.home.kind(), rounds: Some(10), looks: Some(100) };
         let mut run = Run::new(bounds, has_waited);
-        let (mut met, mut found) = (Met::default(), Found::default());
+        let (mut met, mut found) = (Met::default(), Findings::default());
         let (first, longest) = self.home.pauses();
         let mut pause = first;
         let mut has_said_so = false;
@@ -144,8 +144,8 @@ struct Held<'a> {
 }
 
 impl Held<'_> {
-    fn drive(mut self) -> Found {
-        let mut found = Found::default();
+    fn drive(mut self) -> Findings {
+        let mut found = Findings::default();
         let mut sent = None;
         loop {
             let came = match self.run.doing() {
@@ -207,7 +207,7 @@ impl Held<'_> {
 
     /// The files beside the home, where they can be written.
     fn files(&self) -> Option<&Files> {
-        self.locked.files().map(|(files, _)| files)
+        self.locked.files().ok().map(|(files, _)| files)
     }
 
     /// What comes of an effect that wants the lock, if others do not see it any more.
@@ -220,9 +220,14 @@ impl Held<'_> {
     }
 
     /// What changes something beside the home alone. `own`: when the refresh began whose pair is meant.
-    fn beside(&mut self, doing: Do<Digest>, found: &Found, own: Option<LocalTime>) -> Option<Came> {
+    fn beside(
+        &mut self,
+        doing: Do<Digest>,
+        found: &Findings,
+        own: Option<LocalTime>,
+    ) -> Option<Came> {
         let notices = self.call.notices();
-        let Some((files, _)) = self.locked.files() else {
+        let Ok((files, _)) = self.locked.files() else {
             let is_own = matches!(doing, Do::Record(_) | Do::Remove { .. } | Do::SetAside { .. });
             return is_own.then_some(Came::Done);
         };
@@ -278,7 +283,7 @@ impl Held<'_> {
     }
 
     /// Reads all that an earlier run, or someone else, may have left.
-    fn look(&self) -> Result<Found> {
+    fn look(&self) -> Result<Findings> {
         let (files, notices) = (self.files(), self.call.notices());
         let hosts = &self.call.rotation.settings.hosts;
         let mut saved = SavedPairs::read(files.unwrap_or(self.call.home.files()), hosts);
@@ -301,11 +306,11 @@ impl Held<'_> {
             content.pair = Err(FileProblem::Torn);
             content.token = None;
         }
-        Ok(Found { content, saved })
+        Ok(Findings { content, saved })
     }
 
     /// Has the machine judge what was found.
-    fn judge(&mut self, Found { content, saved }: &Found) {
+    fn judge(&mut self, Findings { content, saved }: &Findings) {
         let set_aside: Vec<_> = saved.set_aside.iter().map(Saved::from).collect();
         let pair = content.pair.as_ref();
         let access = pair.ok().map(|pair| match self.call.will_do(pair) {
@@ -325,7 +330,7 @@ impl Held<'_> {
 
     /// Whether the home gets another refresh token: a program that takes no lock may have used ours, and be
     /// about to save what it got for it.
-    fn has_changed(&self, found: &Found) -> bool {
+    fn has_changed(&self, found: &Findings) -> bool {
         let start = Instant::now();
         let (mut pause, longest) = self.call.home.pauses();
         loop {
@@ -357,7 +362,7 @@ impl Held<'_> {
     fn restored<'f>(
         &self,
         kept: Kept<Digest>,
-        found: &'f Found,
+        found: &'f Findings,
     ) -> Result<(&'f SavedPair, Credentials)> {
         let pair = found.pair(kept).ok_or_else(|| self.call.changing())?;
         let bytes = &found.content.bytes;
@@ -369,7 +374,7 @@ impl Held<'_> {
     }
 
     /// Puts a pair that an earlier run has saved into the home.
-    fn restore(&mut self, kept: Kept<Digest>, found: &Found) -> Came {
+    fn restore(&mut self, kept: Kept<Digest>, found: &Findings) -> Came {
         let (pair, restored) = match self.restored(kept, found) {
             Ok(restored) => restored,
             Err(error) => return self.met.failed(error),
@@ -419,7 +424,7 @@ impl Held<'_> {
     }
 
     /// The pair of this token: the home's, or one that was set aside.
-    fn credentials(&self, token: Digest, found: &Found) -> Option<Credentials> {
+    fn credentials(&self, token: Digest, found: &Findings) -> Option<Credentials> {
         let hosts = &self.call.rotation.settings.hosts;
         let bytes = &found.content.bytes;
         if found.content.digest() == Some(token) {
@@ -436,7 +441,7 @@ impl Held<'_> {
         Some(credentials)
     }
 
-    fn rehearse(&mut self, sent: Option<&Credentials>, found: &Found) -> Came {
+    fn rehearse(&mut self, sent: Option<&Credentials>, found: &Findings) -> Came {
         let (Some(sent), Ok(in_home)) = (sent, &found.content.pair) else { return Came::NotThere };
         let rehearsed = match Journal::check(sent) {
             Ok(()) => self.locked.rehearse(in_home, sent),
@@ -455,7 +460,7 @@ impl Held<'_> {
     }
 
     /// Begins the journal, and uses the token.
-    fn begin(&mut self, sent: Credentials, found: &Found) {
+    fn begin(&mut self, sent: Credentials, found: &Findings) {
         let (journal, came, problem) = match self.locked.begin(&sent) {
             Ok(Some(journal)) => (Some(journal), Came::Done, None),
             Ok(None) => (None, Came::LockLost, None),
@@ -492,7 +497,7 @@ fn came_of(replaced: Replaced) -> Came {
 /// A token in use.
 struct Using<'a> {
     held: Held<'a>,
-    found: &'a Found,
+    found: &'a Findings,
     /// None where the folder of a vault's pointer cannot be written.
     journal: Option<Journal>,
     /// When the refresh began, by the local clock.

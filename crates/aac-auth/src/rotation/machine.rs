@@ -187,10 +187,6 @@ pub(crate) enum Told {
     Unused,
     /// Others have had the lock for too long.
     Late,
-    /// The lock cannot be taken; and what the journal says, which was read then.
-    NoLock,
-    /// What is there cannot be read.
-    Unreadable,
     /// The pair in the home is not whole.
     Unusable,
     /// What another run has noted.
@@ -206,7 +202,8 @@ pub(crate) enum Told {
     TooSlow,
     /// The response was lost: graver than what came later.
     Lost,
-    /// The error of the last effect.
+    /// The error of the last effect; that of a lock which cannot be taken says what the journal does, which was
+    /// read then.
     Failed,
 }
 
@@ -508,15 +505,13 @@ impl<N: Copy + Eq> Refresh<N> {
             }
             (Do::Wait(Until::Turn), Came::Done) => Do::Read,
             (Do::Wait(Until::Turn), Came::TimeIsUp) => end(Told::Late),
-            (Do::Lock { .. }, Came::Failed) => end(Told::NoLock),
             (Do::Look, Came::Looked(seen)) => self.judge(&seen),
-            (Do::Look, Came::Failed) => end(Told::Unreadable),
             // Another program is at work on the home.
             (Do::Wait(Until::Changed), Came::NotAsExpected) => self.look(),
             (Do::Wait(Until::Changed), Came::TimeIsUp) => Do::Look,
             (Do::Prove, Came::Done) => end(Told::OlderCopy),
             (Do::Prove, Came::NotAsExpected) => self.look(),
-            (Do::Prove, Came::Failed) => end(Told::Failed),
+            (Do::Lock { .. } | Do::Look | Do::Prove, Came::Failed) => end(Told::Failed),
             _ => unexpected(),
         }
     }

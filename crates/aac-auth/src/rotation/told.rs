@@ -66,19 +66,19 @@ impl Received {
 }
 
 /// What was found under the lock.
-pub(super) struct Found {
+pub(super) struct Findings {
     pub(super) content: Content,
     pub(super) saved: SavedPairs,
 }
 
-impl Default for Found {
+impl Default for Findings {
     fn default() -> Self {
         let content = Content::of(Zeroizing::default(), Err(FileProblem::Missing));
         Self { content, saved: SavedPairs::default() }
     }
 }
 
-impl Found {
+impl Findings {
     pub(super) fn pair(&self, kept: Kept<Digest>) -> Option<&SavedPair> {
         let Pair { spent, next } = kept.pair();
         match kept {
@@ -116,7 +116,7 @@ impl Call<'_> {
     pub(super) fn end(
         &self,
         End { told, says, .. }: End<Digest>,
-        mut found: Found,
+        mut found: Findings,
         met: Met,
     ) -> Result<Fresh> {
         let place = self.home.place();
@@ -175,7 +175,7 @@ impl Call<'_> {
                 refused.name_set_aside(&place, &others);
                 refused
             }),
-            Told::Failed | Told::TooSlow | Told::NoLock | Told::Unreadable => met.last,
+            Told::Failed | Told::TooSlow => met.last,
         };
         let error = error.unwrap_or_else(|| self.changing());
         match says {

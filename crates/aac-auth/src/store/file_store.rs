@@ -1,4 +1,4 @@
-//! The first home of a pair: creds.json in a folder.
+//! The first home of a pair: creds.json in a folder. What its methods do, [`home`](crate::store::home) says.
 
 use crate::config::settings::Hosts;
 use crate::config::text;
@@ -39,12 +39,10 @@ impl<'a> FileStore<'a> {
         }
     }
 
-    /// Its name, for messages.
     pub(crate) fn place(&self) -> Place {
         self.creds.into()
     }
 
-    /// The pair as it is now. Takes no lock and writes nothing.
     pub(crate) fn read(&self) -> Result<Credentials, Unusable> {
         Credentials::read_settled(&self.files.creds, self.hosts)
             .map_err(|problem| Unusable::of(self.creds, problem))
@@ -54,7 +52,6 @@ impl<'a> FileStore<'a> {
         &self.files
     }
 
-    /// Takes the lock, if it is free.
     pub(crate) fn lock(&self) -> Result<Option<Locked<'_>>, StoreError> {
         let lock = Lock::try_acquire(&self.files)?;
         Ok(lock.map(|lock| Locked { store: self, lock }))
@@ -76,25 +73,14 @@ pub(crate) struct Locked<'a> {
 }
 
 impl Locked<'_> {
-    /// The files beside creds.json, and the lock.
     pub(crate) fn files(&self) -> (&Files, &Lock) {
         (&self.store.files, &self.lock)
     }
 
-    /// Whether other programs still see the lock.
-    ///
-    /// # Errors
-    ///
-    /// That cannot be told.
     pub(crate) fn is_held(&self) -> Result<bool> {
         self.lock.is_named().map_err(|error| self.store.as_an_earlier_run_left_it(error))
     }
 
-    /// What creds.json holds. One that is empty may be about to be written: `is_patient` waits for that.
-    ///
-    /// # Errors
-    ///
-    /// It cannot be read. It may hold anything, so nothing can be judged.
     pub(crate) fn read(&self, is_patient: bool) -> Result<Content> {
         let FileStore { creds, files, hosts, .. } = self.store;
         let mut pair = Credentials::read_settled(&files.creds, hosts);
@@ -144,7 +130,6 @@ impl Locked<'_> {
         Ok(Replaced::Done)
     }
 
-    /// Replaces creds.json, if that still is `old`. `is_only_copy`: no other place has what is written.
     pub(crate) fn replace(
         &self,
         old: &[u8],

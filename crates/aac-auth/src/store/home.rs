@@ -3,7 +3,7 @@
 use crate::error::place::Place;
 use crate::error::{Error, Result};
 use crate::store::file_store::{self, FileStore};
-use crate::store::folder::Files;
+use crate::store::folder::{Files, at};
 use crate::store::journal::Journal;
 use crate::store::lock::Lock;
 use crate::store::vault::protocol::Holder;
@@ -132,10 +132,14 @@ impl Locked<'_> {
         }
     }
 
-    /// The files beside the home, where they can be written, and the lock.
-    pub(crate) fn files(&self) -> Option<(&Files, &Lock)> {
+    /// The files beside the home, and the lock.
+    ///
+    /// # Errors
+    ///
+    /// They cannot be written.
+    pub(crate) fn files(&self) -> Result<(&Files, &Lock), StoreError> {
         match self {
-            Self::File(file) => Some(file.files()),
+            Self::File(file) => Ok(file.files()),
             Self::Vault(vault) => vault.files(),
         }
     }
@@ -167,10 +171,8 @@ impl Locked<'_> {
 
     /// Begins the journal of a token; none if another program is at work.
     pub(crate) fn begin(&self, sent: &Credentials) -> Result<Option<Journal>, StoreError> {
-        match self.files() {
-            Some((files, lock)) => Journal::begin(lock, files, sent),
-            None => Err(self.no_folder()),
-        }
+        let (files, lock) = self.files()?;
+        Journal::begin(lock, files, sent)
     }
 
     /// Saves a response in a file of its own.
@@ -179,21 +181,9 @@ impl Locked<'_> {
         journal: Option<&Journal>,
         response: &[u8],
     ) -> Result<Place, StoreError> {
-        match (self.files(), journal) {
-            (Some((files, _)), Some(journal)) => {
-                journal.save_aside(files, response).map(Place::File)
-            }
-            _ => Err(self.no_folder()),
-        }
-    }
-
-    fn no_folder(&self) -> StoreError {
-        let files = match self {
-            Self::File(file) => file.files().0,
-            Self::Vault(vault) => vault.store().files(),
-        };
-        let source = io::Error::other("the folder cannot be written");
-        StoreError { place: (&files.creds).into(), source }
+        let (files, _) = self.files()?;
+        let none = || at(&files.journal)(io::Error::other("it could not be begun"));
+        journal.ok_or_else(none)?.save_aside(files, response).map(Place::File)
     }
 
     /// Replaces what the home holds, if that still is `old`. `is_only_copy`: no other place has what is

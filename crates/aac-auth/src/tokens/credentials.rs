@@ -6,7 +6,7 @@ use crate::error::FileProblem;
 use crate::error::display::{name_of, stray};
 use crate::platform;
 use crate::tokens::claims::{Arrival, Claims, LocalTime, sign_of_a_cut};
-use crate::tokens::journal_format::{Found, LARGEST};
+use crate::tokens::journal_format::{CREDS, Found, LARGEST};
 use crate::tokens::secret::{AccessToken, Digest, RefreshToken, redact};
 use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use serde_json::{Map, Value, json};
@@ -362,8 +362,8 @@ impl Document {
 
     /// The document as a file: indented, with a line end, wiped on drop.
     pub(crate) fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
-        // Twice the largest file that is read: enough room that nothing is copied as it grows.
-        let mut bytes = Zeroizing::new(Vec::with_capacity(64 * 1024));
+        // Room for all that is refreshed, with its response: nothing is copied as it grows.
+        let mut bytes = Zeroizing::new(Vec::with_capacity(CREDS.room + 2 * LARGEST));
         // Writing to memory cannot fail: the values hold no floats that JSON lacks, and only string keys.
         let _ = serde_json::to_writer_pretty(&mut *bytes, &self.0);
         bytes.push(b'\n');

@@ -19,7 +19,7 @@ use crate::platform;
 use crate::platform::signals::SignalGuard;
 use crate::random;
 use crate::store::file_store::not_writable;
-use crate::store::folder::Files;
+use crate::store::folder::{Files, at};
 use crate::store::home::Ending;
 use crate::store::lock::Lock;
 use crate::store::saved::{self, SavedPairs};
@@ -451,10 +451,6 @@ impl Claimant<'_> {
         claim.is_some() && *claim == self.store.seen.borrow().notes.claim
     }
 
-    pub(crate) fn store(&self) -> &VaultStore<'_> {
-        self.store
-    }
-
     /// Claims the tokens of the version that was seen: the permission to send the refresh token. A token that
     /// still does for a while is not waited for longer than a new leader takes.
     pub(crate) fn claim(
@@ -569,9 +565,15 @@ impl Claimant<'_> {
         self.lock.as_ref().map_or(Ok(true), Lock::is_named).map_err(not_writable)
     }
 
-    /// The files beside the pointer, where they can be written, and the lock.
-    pub(crate) fn files(&self) -> Option<(&Files, &Lock)> {
-        self.lock.as_ref().map(|lock| (&self.store.files, lock))
+    /// The files beside the pointer, and the lock.
+    ///
+    /// # Errors
+    ///
+    /// They cannot be written.
+    pub(crate) fn files(&self) -> Result<(&Files, &Lock), StoreError> {
+        let files = &self.store.files;
+        let none = || at(&files.creds)(io::Error::other("the folder cannot be written"));
+        Ok((files, self.lock.as_ref().ok_or_else(none)?))
     }
 
     /// What the secret holds.
