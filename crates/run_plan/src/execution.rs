@@ -9,17 +9,23 @@ use std::str::FromStr;
 pub(crate) struct ExecutionId(u128);
 
 impl ExecutionId {
-    /// A new one, made at this time: in milliseconds since 1970.
-    pub(crate) fn of(millis: u64) -> Self {
+    /// A new one, made at this time: in seconds since 1970.
+    pub(crate) fn of(seconds: u64) -> Self {
         // The key of a hasher is random, and the standard library has nothing else that is.
         let random = || u128::from(RandomState::new().hash_one(0));
         let (version, variant) = (0x7 << 76, 0b10 << 62);
-        Self(u128::from(millis) << 80 | version | random() >> 52 << 64 | variant | random() >> 2)
+        Self(
+            u128::from(seconds) * 1000 << 80
+                | version
+                | random() >> 52 << 64
+                | variant
+                | random() >> 2,
+        )
     }
 
-    /// When it was made, in milliseconds since 1970.
-    pub(crate) fn millis(self) -> u64 {
-        (self.0 >> 80) as u64
+    /// When it was made, in seconds since 1970.
+    pub(crate) fn seconds(self) -> u64 {
+        (self.0 >> 80) as u64 / 1000
     }
 }
 
@@ -54,15 +60,15 @@ mod tests {
 
     #[test]
     fn an_id_carries_its_time_and_is_read_again() {
-        for millis in [0, 1_645_557_742_000, (1 << 48) - 1] {
-            let id = ExecutionId::of(millis);
-            assert_eq!((id.millis(), id.to_string().parse()), (millis, Ok(id)));
+        for seconds in [0, 1_645_557_742, 281_474_976_710] {
+            let id = ExecutionId::of(seconds);
+            assert_eq!((id.seconds(), id.to_string().parse()), (seconds, Ok(id)));
             assert_eq!(id.to_string().to_uppercase().parse(), Ok(id));
-            assert_ne!(id, ExecutionId::of(millis));
+            assert_ne!(id, ExecutionId::of(seconds));
         }
         // The example of RFC 9562, appendix A.6.
         let example = "017f22e2-79b0-7cc3-98c4-dc0c0c07398f".parse::<ExecutionId>().unwrap();
-        assert_eq!(example.millis(), 1_645_557_742_000);
+        assert_eq!(example.seconds(), 1_645_557_742);
     }
 
     #[test]

@@ -11,7 +11,7 @@ mod execution;
 mod start;
 mod watch;
 
-use aac_auth::{Client, ConnectionOptions, Error, Value, number, output};
+use aac_auth::{Client, ConnectionOptions, Error, number, output};
 use clap::{ArgGroup, Parser};
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
@@ -62,7 +62,7 @@ struct Cli {
     #[arg(long, value_name = "JOB", group = "what", value_parser = number(0_u64.., RUN))]
     resume_job: Option<u64>,
 
-    /// Go on with a start that ended with exit code 12
+    /// Go on with a start whose outcome is unknown
     #[arg(long, value_name = "ID", conflicts_with_all = ["resume", "resume_job"])]
     execution_id: Option<ExecutionId>,
 
@@ -84,6 +84,11 @@ enum Kind {
 impl Kind {
     fn noun(self) -> &'static str {
         if self == Self::Plan { "plan" } else { "recipe" }
+    }
+
+    /// The path of the list of its runs.
+    fn runs(self) -> &'static str {
+        if self == Self::Plan { "plans/v1/planSnapshotRuns" } else { "v4/jobLibrary" }
     }
 }
 
@@ -130,20 +135,22 @@ fn run(cli: &Cli) -> Result<ExitCode, Error> {
             say(format_args!("{run} ended as {status}"));
             Ok(FAILED.into())
         }
-        Ok(End::Running(status)) => {
-            say(format_args!("{run} is still {status}. {resume}"));
+        Ok(End::Running(seen)) => {
+            say(format_args!("{run} {seen}. {resume}"));
             Ok(RUNNING.into())
         }
         Ok(End::Gone(reason)) => {
             say(format_args!("{run} no longer exists: {reason}"));
             Ok(GONE.into())
         }
-        Err(error) if !run.is_new && is_missing(&error) => {
-            let (noun, path) = match run.kind {
-                Kind::Plan => ("run", "plans/v1/planSnapshotRuns"),
-                Kind::Recipe => ("job", "v4/jobLibrary"),
-            };
-            say_missing(&error, noun, path);
+        Err(error) if is_missing(&error) => {
+            match run.is_new {
+                true => say(format_args!(
+                    "{error}\n  It has not appeared since its start. To look again: {}",
+                    run.resume()
+                )),
+                false => say_missing(&error, run.noun(), run.kind.runs()),
+            }
             Ok(error.exit_code().into())
         }
         Err(error) => {
@@ -152,11 +159,6 @@ fn run(cli: &Cli) -> Result<ExitCode, Error> {
             Ok(code)
         }
     }
-}
-
-/// An ID in a response. It may be a string of digits.
-fn id_of(value: &Value) -> Option<u64> {
-    value.as_u64().or_else(|| value.as_str()?.parse().ok())
 }
 
 /// Whether the platform does not know the number, or no longer.

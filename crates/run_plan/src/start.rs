@@ -2,14 +2,14 @@
 
 use crate::execution::ExecutionId;
 use crate::watch::Run;
-use crate::{FAILED, Kind, UNKNOWN, id_of, is_missing, say, say_missing};
+use crate::{FAILED, Kind, UNKNOWN, is_missing, say, say_missing};
 use aac_auth::output::one_line;
 use aac_auth::{
-    Client, Error, ErrorKind, HttpError, Method, Response, StatusCode, Timestamp, json,
+    Client, Error, ErrorKind, HttpError, Method, Response, StatusCode, Timestamp, id, json,
 };
 use std::collections::BTreeMap;
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 /// What came of a start.
 pub(crate) enum Started {
@@ -45,13 +45,15 @@ pub(crate) fn start(
     let Some(id) = again else {
         return start(ExecutionId::of(now), person).send();
     };
-    const MINUTE: u64 = 60_000;
-    if id.millis() > now + MINUTE {
-        let what = "--execution-id: no start has had this ID yet, for its time is still to come";
-        return Err(Error::usage(what));
+    const MINUTE: u64 = 60;
+    if id.seconds() > now + MINUTE {
+        return Err(Error::usage(format!(
+            "--execution-id: its time is still to come. Was it made with a wrong clock? Then look for its run: raw_call {}",
+            kind.runs()
+        )));
     }
     let start = start(id, person);
-    let is_young = id.millis() + MINUTE > now;
+    let is_young = id.seconds() + MINUTE > now;
     start.find(is_young).map_or_else(|| start.send(), Ok)
 }
 
@@ -73,9 +75,10 @@ impl Start<'_> {
         say(format_args!("starting {noun} {id}, execution ID {execution}"));
         let request = request.header("x-execution-id", &execution.to_string());
         match request.send().and_then(Response::json) {
-            Ok(answer) => match (id_of(&answer[field]), answer["validationStatus"].as_str()) {
+            Ok(answer) => match (aac_auth::id(&answer[field]), answer["validationStatus"].as_str())
+            {
                 (Some(id), _) => Ok(Started::Run(Run { kind, id, is_new: true })),
-                (None, Some(status)) if status != "Valid" => {
+                (None, Some(status)) if !["", "valid"].contains(&&*status.to_lowercase()) => {
                     say(format_args!("{noun} {id} was not started: {}", one_line(status)));
                     Ok(Started::Not(FAILED))
                 }
@@ -120,7 +123,7 @@ impl Start<'_> {
             let run = |id| Run { kind, id, is_new: true };
             match runs.first_key_value() {
                 None => thread::sleep(pauses.next()?),
-                Some((&id, _)) if runs.len() == 1 => {
+                Some((&id, Found { is_sure: true, .. })) if runs.len() == 1 => {
                     say(format_args!(
                         "{} has begun since then: it is taken for the one of this ID",
                         run(id)
@@ -128,10 +131,8 @@ impl Start<'_> {
                     return Some(Started::Run(run(id)));
                 }
                 Some(_) => {
-                    say(
-                        "several of your runs have begun since then. Which one is of this ID is unknown:",
-                    );
-                    for (id, about) in runs {
+                    say("it is unknown which of these runs, if any, is the one of this ID:");
+                    for (id, Found { about, .. }) in runs {
                         say(format_args!("  {id}  {about}  {}", run(id).resume()));
                     }
                     return Some(Started::Not(UNKNOWN));
@@ -140,43 +141,46 @@ impl Start<'_> {
         }
     }
 
-    /// The runs of this plan that the user has started since the ID was made. One that does not say whose it
-    /// is, or of when, counts: another start can do more harm than a look at it.
-    fn list(&self) -> Result<BTreeMap<u64, String>, Error> {
-        let (path, query) = match self.kind {
+    /// The runs of this plan that the user has started since the ID was made. One that does not say of what,
+    /// whose or of when it is counts: another start can do more harm than a look at it.
+    fn list(&self) -> Result<BTreeMap<u64, Found>, Error> {
+        let path = self.kind.runs();
+        let (query, is_own) = match self.kind {
             // The rows do not say who has started them.
-            Kind::Plan => {
-                ("/plans/v1/planSnapshotRuns", "?sort=-id&ownershipFilter=all&runBy=currentUser")
-            }
-            Kind::Recipe => ("/v4/jobLibrary", "?sort=-id"),
+            Kind::Plan => ("?sort=-id&ownershipFilter=all&runBy=currentUser", true),
+            Kind::Recipe => ("?sort=-id", false),
         };
-        match self.pick(&format!("{path}{query}")) {
+        match self.pick(&format!("{path}{query}"), is_own) {
             // It does not take one of the parameters: then the list is longer.
-            Err(error) if has_status(&error, StatusCode::BAD_REQUEST) => self.pick(path),
+            Err(error) if has_status(&error, StatusCode::BAD_REQUEST) => self.pick(path, false),
             runs => runs,
         }
     }
 
-    fn pick(&self, path: &str) -> Result<BTreeMap<u64, String>, Error> {
+    /// Picks them from this list. It may be one of the user's own runs.
+    fn pick(&self, path: &str, is_own: bool) -> Result<BTreeMap<u64, Found>, Error> {
         let subject = if self.kind == Kind::Plan { "plan" } else { "wrangledDataset" };
         let mut runs = BTreeMap::new();
-        let (mut before, mut older) = (0, 0);
+        let (mut before, mut is_sorted, mut older) = (u64::MAX, true, 0);
         for row in self.client.rows(path).named("runs") {
             let row = row?;
-            let id = id_of(&row["id"]).ok_or_else(|| Error::response("a run has no number"))?;
+            let number = id(&row["id"]).ok_or_else(|| Error::response("a run has no number"))?;
             let text = |field: &str| row[field].as_str().unwrap_or("-");
-            let is_older = millis(text("createdAt")).is_some_and(|at| at < self.execution.millis());
-            older = if is_older { older + 1 } else { 0 };
+            let is = |field: &str, wanted: Option<u64>| Some(id(&row[field]["id"])? == wanted?);
+            let time = text("createdAt").parse().ok();
+            let is_new = time.map(|time| seconds(time) >= self.execution.seconds());
+            older = if is_new == Some(false) { older + 1 } else { 0 };
+            is_sorted &= number < before;
             // The newest come first, if the order is as asked for: all that follow are older still.
-            if older > 100 && id < before {
+            if older > 100 && is_sorted {
                 break;
             }
-            before = id;
-            let differs =
-                |field: &str, id| id_of(&row[field]["id"]).is_some_and(|of| Some(of) != id);
-            let is_others = self.person.is_some() && differs("creator", self.person);
-            if !is_older && !is_others && !differs(subject, Some(self.id)) {
-                runs.insert(id, one_line(&format!("{}  {}", text("createdAt"), text("status"))));
+            before = number;
+            let is_ours = is("creator", self.person).or(is_own.then_some(true));
+            let signs = [is_new, is_ours, is(subject, Some(self.id))];
+            if !signs.contains(&Some(false)) {
+                let about = one_line(&format!("{}  {}", text("createdAt"), text("status")));
+                runs.insert(number, Found { about, is_sure: !signs.contains(&None) });
             }
         }
         Ok(runs)
@@ -200,63 +204,41 @@ impl Start<'_> {
     }
 }
 
-/// The time by the server's clock, in milliseconds since 1970, and the ID of the user, if it is known. A
-/// start does not depend on that response: without it, the local clock is right.
+/// A run that may be of an earlier start.
+struct Found {
+    /// When it was created, and its status.
+    about: String,
+    /// Whether its row says that it is of this plan, of this user, and began since then.
+    is_sure: bool,
+}
+
+/// The time in seconds since 1970, and the ID of the user, if it is known. A start does not depend on that
+/// response.
 fn user(client: &Client) -> Result<(u64, Option<u64>), Error> {
-    let clock = || {
-        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        u64::try_from(since_1970.as_millis()).unwrap_or_default()
-    };
-    let before = clock();
+    let before = Timestamp::now();
     let response = client.request(Method::GET, "/v4/people/current").retry(0).send();
-    let mut now = clock();
     let headers = match &response {
         Ok(response) => Some(response.headers()),
         Err(error) => error.http().map(HttpError::headers),
     };
-    let date = headers.and_then(Timestamp::of_response).and_then(|date| millis(&date.to_string()));
-    // It is in whole seconds. If it agrees with the local clock, that is more precise.
-    if let Some(date) = date
-        && !(before / 1000..=now / 1000).contains(&(date / 1000))
-    {
-        now = date;
-    }
-    match response.and_then(Response::json) {
-        Ok(person) => Ok((now, id_of(&person["id"]))),
+    // The server's clock dates the runs. In whole seconds, it is not later than any run that follows.
+    let now = headers.and_then(Timestamp::of_response).unwrap_or(before);
+    let person = match response.and_then(Response::json) {
+        Ok(person) => id(&person["id"]),
         Err(error) => match error.kind() {
-            ErrorKind::Http | ErrorKind::Network | ErrorKind::Response => Ok((now, None)),
-            _ => Err(error),
+            ErrorKind::Http | ErrorKind::Network | ErrorKind::Response => None,
+            _ => return Err(error),
         },
-    }
+    };
+    Ok((seconds(now), person))
 }
 
-/// A time such as `2025-02-05T18:05:29.000Z` in milliseconds since 1970.
-fn millis(time: &str) -> Option<u64> {
-    let epoch = "1970-01-01T00:00:00Z".parse().ok()?;
-    let seconds = u64::try_from(time.parse::<Timestamp>().ok()?.seconds_since(epoch)).ok()?;
-    let fraction = time.split_once('.').map_or("", |(_, fraction)| fraction.trim_end_matches('Z'));
-    Some(seconds * 1000 + format!("{fraction:0<3}").get(..3)?.parse::<u64>().ok()?)
+/// A time in seconds since 1970.
+fn seconds(time: Timestamp) -> u64 {
+    let epoch = "1970-01-01T00:00:00Z".parse();
+    epoch.map_or(0, |epoch| u64::try_from(time.seconds_since(epoch)).unwrap_or_default())
 }
 
 fn has_status(error: &Error, status: StatusCode) -> bool {
     error.http().is_some_and(|http| http.status() == status)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_time_is_read_to_the_millisecond() {
-        for (time, expected) in [
-            ("1970-01-01T00:00:00Z", Some(0)),
-            ("2025-02-05T18:05:29Z", Some(1_738_778_729_000)),
-            ("2025-02-05T18:05:29.5Z", Some(1_738_778_729_500)),
-            ("2025-02-05T18:05:29.123456Z", Some(1_738_778_729_123)),
-            ("2025-02-05T18:05:29.123+01:00", None),
-            ("-", None),
-        ] {
-            assert_eq!(millis(time), expected, "{time}");
-        }
-    }
 }

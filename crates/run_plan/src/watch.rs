@@ -34,7 +34,7 @@ pub(crate) enum End {
     Complete,
     /// The run's last status.
     Failed(String),
-    /// It is not over; its status.
+    /// It is not over; what is known of it: `is still Created`.
     Running(String),
     /// It was there, and is no more; what the server says.
     Gone(String),
@@ -42,12 +42,15 @@ pub(crate) enum End {
 
 impl fmt::Display for Run {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let noun = if self.kind == Kind::Plan { "run" } else { "job" };
-        write!(f, "{noun} {}", self.id)
+        write!(f, "{} {}", self.noun(), self.id)
     }
 }
 
 impl Run {
+    pub(crate) fn noun(&self) -> &'static str {
+        if self.kind == Kind::Plan { "run" } else { "job" }
+    }
+
     /// The command that watches it.
     pub(crate) fn resume(&self) -> String {
         let option = if self.kind == Kind::Plan { "--resume" } else { "--resume-job" };
@@ -80,7 +83,7 @@ pub(crate) fn watch(client: &Client, run: &Run, max_wait: Option<Duration>) -> R
         let trouble = match run.look(client) {
             Ok(now) => match now["status"].as_str() {
                 Some(text) => {
-                    let phase = phase(text, !now["finishedAt"].is_null());
+                    let phase = phase(text, &now["finishedAt"]);
                     let text = one_line(text);
                     match phase {
                         Phase::Ended(end) => return Ok(end),
@@ -120,14 +123,19 @@ pub(crate) fn watch(client: &Client, run: &Run, max_wait: Option<Duration>) -> R
             let ending = if is_last { "" } else { ", and so does watching it" };
             display.aside(format_args!("{trouble}; {run} goes on{ending}"));
         }
-        let known = status.as_deref().unwrap_or("unknown");
         if is_last {
-            return Ok(End::Running(known.to_owned()));
+            return Ok(End::Running(match (&status, failures) {
+                (None, _) => "has no known status".to_owned(),
+                (Some(status), 0) => format!("is still {status}"),
+                (Some(status), _) => format!("was {status} when last seen"),
+            }));
         }
-        match failures > 1 && status.is_some() {
-            true => display.show(run, &format!("{known} when last seen"), begin.elapsed()),
-            false => display.show(run, known, begin.elapsed()),
-        }
+        let seen = match &status {
+            None => "unknown",
+            Some(status) if failures > 1 => &format!("{status} when last seen"),
+            Some(status) => status,
+        };
+        display.show(run, seen, begin.elapsed());
         let wait = pause.max(asked);
         thread::sleep(left.map_or(wait, |left| left.min(wait)));
         pause = (pause * 3 / 2).min(LONGEST_PAUSE);
@@ -143,14 +151,14 @@ enum Phase {
     Unknown,
 }
 
-fn phase(status: &str, is_finished: bool) -> Phase {
+fn phase(status: &str, finished_at: &Value) -> Phase {
     let failed = |status: &str| Phase::Ended(End::Failed(one_line(status)));
     match &*status.to_lowercase() {
         "created" | "inprogress" => Phase::Running,
         "complete" => Phase::Ended(End::Complete),
         "failed" => failed("Failed"),
         "canceled" | "cancelled" => failed("Canceled"),
-        _ if is_finished => failed(status),
+        _ if !finished_at.is_null() && finished_at != "" => failed(status),
         _ => Phase::Unknown,
     }
 }
@@ -223,6 +231,7 @@ fn is_due((before, at): &(String, Duration), status: &str, now: Duration) -> boo
 #[cfg(test)]
 mod tests {
     use super::*;
+    use aac_auth::json;
 
     #[test]
     fn each_status_is_an_end_or_not() {
@@ -238,8 +247,12 @@ mod tests {
             ("cancelled", ended("Canceled"), ended("Canceled")),
             ("Paused", Phase::Unknown, ended("Paused")),
         ] {
-            assert_eq!(phase(status, false), unfinished, "{status}");
-            assert_eq!(phase(status, true), finished, "{status}");
+            for at in [json!(null), json!("")] {
+                assert_eq!(phase(status, &at), unfinished, "{status}");
+            }
+            for at in [json!("2025-02-05T18:05:29Z"), json!(1_738_778_729)] {
+                assert_eq!(phase(status, &at), finished, "{status}");
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! run_plan: one start, the number of the run on standard output, and an exit code that tells how it ended.
 
 use crate::fresh;
-use aac_auth::{Client, ConnectionOptions, Value};
+use aac_auth::{Client, ConnectionOptions, Timestamp, Value};
 use aac_sandbox::{Fault, FaultKind, Options, Target};
 use acceptance::{Case, Run, Running};
 use std::fs::{self, File};
@@ -260,13 +260,24 @@ fn platform(
 }
 
 #[test]
-fn a_plan_that_the_platform_does_not_start_is_no_run() {
-    let case = fresh();
-    // As the platform documents it.
-    let response = r#"{"validationStatus":"MissingFlowReferences"}"#;
-    let _requests = platform(&case, move |_, _| (200, response.to_owned()));
-    let run = call(&case, "7");
-    run.assert_says(10, &["run_plan: plan 7 was not started: MissingFlowReferences\n"]);
+fn a_response_to_a_start_is_not_taken_for_what_it_does_not_say() {
+    let refused = "plan 7 was not started: MissingFlowReferences\n";
+    let unknown = "names no run\nrun_plan: it is unknown whether a run has started";
+    for (response, code, words) in [
+        // As the platform documents it.
+        (r#"{"validationStatus":"MissingFlowReferences"}"#, 10, refused),
+        (r#"{"validationStatus":"Valid"}"#, 12, unknown),
+        (r#"{"validationStatus":"valid","planSnapshotRunId":null}"#, 12, unknown),
+        (r#"{"validationStatus":"","planSnapshotRunId":-1}"#, 12, unknown),
+        (r#"{"planSnapshotRunId":"+701"}"#, 12, unknown),
+        ("[]", 12, unknown),
+        ("\"701\"", 12, unknown),
+    ] {
+        let case = fresh();
+        let requests = platform(&case, move |_, _| (200, response.to_owned()));
+        call(&case, "7").assert_says(code, &[words]);
+        assert_eq!(requests.try_iter().filter(|asked| asked.starts_with("POST ")).count(), 1);
+    }
 }
 
 #[test]
@@ -319,10 +330,14 @@ fn a_start_goes_on_with_its_id() {
         call(&case, command).assert_says(12, &["HTTP 400", "cannot be listed", command]);
         case.sandbox.add_fault("api:403+1".parse().unwrap());
         call(&case, command).assert_says(12, &["HTTP 403", "cannot be listed", command]);
-        // It succeeds without parameters.
+        // It succeeds without parameters. Then nothing tells whose run of a plan it is.
         case.sandbox.add_fault("api:400+1".parse().unwrap());
         let run = call(&case, command);
-        assert_eq!((run.code, &*run.stdout), (Some(0), number), "{fault}: {}", run.stderr);
+        if fault == "run:reset-after" {
+            run.assert_says(12, &["of these runs", "run_plan --resume 701\n"]);
+        } else {
+            assert_eq!((run.code, &*run.stdout), (Some(0), number), "{fault}: {}", run.stderr);
+        }
         let posts = case.sandbox.requests();
         let posts = posts.iter().filter(|request| request.header("x-execution-id").is_some());
         assert_eq!(posts.count(), if fault == "run:reset-before" { 2 } else { 1 }, "{fault}");
@@ -330,6 +345,30 @@ fn a_start_goes_on_with_its_id() {
         let again = call(&case, command);
         assert_eq!((again.code, &*again.stdout), (Some(0), number), "{}", again.stderr);
     }
+}
+
+#[test]
+fn a_local_clock_that_is_a_little_ahead_hides_no_run() {
+    let case = fresh();
+    let date = Mutex::new(None);
+    // The server's clock stands at the beginning of a second, this machine's is somewhere within it.
+    let requests = platform(&case, move |method, path| {
+        let mut date = date.lock().unwrap();
+        let date = date.get_or_insert_with(|| Timestamp::now().to_string());
+        match (method, path) {
+            ("POST", _) => (500, String::new()),
+            (_, "/v4/people/current") => (200, r#"{"id":51}"#.to_owned()),
+            (_, "/plans/v1/planSnapshotRuns") => (
+                200,
+                format!(r#"{{"data":[{{"id":701,"createdAt":"{date}","plan":{{"id":7}}}}]}}"#),
+            ),
+            _ => (200, r#"{"status":"Complete"}"#.to_owned()),
+        }
+    });
+    let lost = call(&case, "7");
+    let id = execution_id(&lost, "plan 7");
+    call(&case, &format!("7 --execution-id {id}"));
+    assert_eq!(requests.try_iter().filter(|asked| asked.starts_with("POST ")).count(), 1, "{id}");
 }
 
 #[test]
@@ -363,7 +402,15 @@ fn only_a_run_that_may_be_of_an_earlier_start_is_taken_for_it() {
     let ours = row(701, 7, 51, "19:22:22.000");
     let newer = row(702, 7, 51, "20:00:00.000");
     let older = row(700, 7, 51, "19:22:21.999");
+    // One that does not say of what or of when it is; or of when by which clock.
     let unknown = r#"{"id":"701","plan":null}"#.to_owned();
+    let no_zone = ours.replace(".000Z", "");
+    // Those of others, in the same second.
+    let others = vec![row(701, 7, 52, "19:22:22.000"), row(702, 7, 53, "19:22:22.000")];
+    // The order that was asked for is not kept.
+    let mut unsorted: Vec<_> =
+        [300].into_iter().chain((400..=500).rev()).map(|id| row(id, 7, 51, "19:00:00.000")).collect();
+    unsorted.push(ours.clone());
     let strings = r#"{"id":"701","plan":{"id":"7"},"creator":{"id":"51"},"createdAt":"2022-02-22T19:22:22Z"}"#;
     let both = ["--resume 701\n", "--resume 702\n"];
     let is_taken = "run 701 has begun since then";
@@ -373,13 +420,14 @@ fn only_a_run_that_may_be_of_an_earlier_start_is_taken_for_it() {
         (vec![], None, 0, 1, &[][..]),
         (vec![ours.clone()], None, 0, 0, &[is_taken]),
         (vec![ours.clone(), older.clone()], None, 0, 0, &[is_taken]),
-        // The order that was asked for is not kept.
         (vec![older.clone(), ours.clone()], None, 0, 0, &[is_taken]),
+        (unsorted, None, 0, 0, &[is_taken]),
         (vec![older.clone()], None, 0, 1, &[]),
         (vec![row(701, 8, 51, "20:00:00.000")], None, 0, 1, &[]),
         (vec![row(701, 7, 52, "20:00:00.000")], None, 0, 1, &[]),
-        // It does not say whose it is.
-        (vec![unknown], None, 0, 0, &[is_taken]),
+        (others, None, 0, 1, &[]),
+        (vec![unknown], None, 12, 0, &both[..1]),
+        (vec![no_zone], None, 12, 0, &both[..1]),
         (vec![strings.to_owned()], None, 0, 0, &[is_taken]),
         (vec![newer.clone(), ours.clone()], None, 12, 0, &both),
         (vec![r#"{"status":"Created"}"#.to_owned()], None, 12, 0, &["has no number", ID]),
@@ -405,13 +453,14 @@ fn only_a_run_that_may_be_of_an_earlier_start_is_taken_for_it() {
             _ => (200, r#"{"id":"701","status":"Complete"}"#.to_owned()),
         });
         let run = call(&case, &format!("7 --execution-id {ID}"));
-        assert_eq!(run.code, Some(code), "{rows:?}: {}", run.stderr);
-        assert_eq!(run.stdout, if code == 0 { "701\n" } else { "" }, "{rows:?}");
+        let what = format!("{:?}: {}", rows.last(), run.stderr);
+        assert_eq!(run.code, Some(code), "{what}");
+        assert_eq!(run.stdout, if code == 0 { "701\n" } else { "" }, "{what}");
         for word in words {
-            assert!(run.stderr.contains(word), "{rows:?}: {}", run.stderr);
+            assert!(run.stderr.contains(word), "{what}");
         }
         let start = format!("POST /plans/v1/plans/7/run {ID}");
-        assert_eq!(requests.try_iter().filter(|asked| *asked == start).count(), posts, "{rows:?}");
+        assert_eq!(requests.try_iter().filter(|asked| *asked == start).count(), posts, "{what}");
     }
 }
 
@@ -636,4 +685,13 @@ fn a_server_that_asks_for_a_pause_does_not_outlast_max_wait() {
     let once = call(&case, "--resume 701 --max-wait 0");
     assert_eq!((once.code, &*once.stdout), (Some(11), "701\n"), "{}", once.stderr);
     assert!(once.stderr.starts_with("run_plan: warning: HTTP 503 "), "{}", once.stderr);
+    assert!(once.stderr.contains("\nrun_plan: run 701 has no known status. "), "{}", once.stderr);
+
+    // What was seen before is told as what it is.
+    let slow = slow_case();
+    let mut running = Running::of(slow.program("run_plan").args(["7", "--max-wait", "2"]));
+    running.says("run 701: Created\n");
+    slow.sandbox.add_fault("api:503xall".parse().unwrap());
+    let run = running.end();
+    assert!(run.stderr.contains("run 701 was Created when last seen. "), "{}", run.stderr);
 }
