@@ -110,7 +110,7 @@ pub mod recipes;
 // The client.
 pub use api::client::Client;
 pub use config::options::{ConnectionOptions, number};
-pub use config::text::text_of;
+pub use config::text::{json_flaw, text_of};
 pub use tokens::secret::AccessToken;
 
 // What is known of the tokens.

@@ -1,6 +1,6 @@
 //! The body of a request, from the command line, a file or standard input.
 
-use aac_auth::{Body, Error, output, text_of};
+use aac_auth::{Body, Error, json_flaw, output, text_of};
 use serde_core::de::IgnoredAny;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -191,7 +191,8 @@ fn checked(name: &str, bytes: &[u8]) -> Result<String, Error> {
     if start.starts_with(['{', '[']) {
         serde_json::from_str::<IgnoredAny>(&text).map_err(|error| {
             Error::usage(format!(
-                "{name} looks like JSON, but is not: {error}. (Curly quotes? Or has the shell removed the quotes? Then {FILE})"
+                "{name} looks like JSON, but is not ({}). Curly quotes? Or has the shell removed the quotes? Then {FILE}",
+                json_flaw(&text, &error)
             ))
         })?;
     }

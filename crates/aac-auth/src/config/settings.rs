@@ -76,8 +76,10 @@ fn check_project_id(id: String, hosts: &Hosts) -> Result<String, FileProblem> {
         FileProblem::id_is_secret(what)
     } else if has_placeholder(&id) {
         FileProblem::not_an_id("the placeholder is still there, beside the ID")
+    } else if id.contains([':', '=']) {
+        FileProblem::not_an_id("a label or an address, not the ID alone")
     } else if unquoted(&id).is_some() {
-        FileProblem::not_an_id("quotation marks around the ID")
+        FileProblem::not_an_id("quotation marks or < > around the ID")
     } else if id.lines().count() > 1 {
         FileProblem::not_an_id("spaces inside the ID: it is on more than one line")
     } else if let Some(stray) = stray(&id, |character| !character.is_whitespace()) {
@@ -96,7 +98,8 @@ fn check_project_id(id: String, hosts: &Hosts) -> Result<String, FileProblem> {
 
 /// Whether the text is a placeholder from the vendor's files, such as `Your client id here`.
 pub(crate) fn is_placeholder(text: &str) -> bool {
-    let text = text.trim().to_ascii_lowercase();
+    // In quotation marks or < >, too.
+    let text = text.trim_matches(|it: char| !it.is_alphanumeric()).to_ascii_lowercase();
     text.starts_with("your ") && text.ends_with(" here")
 }
 
@@ -173,10 +176,12 @@ impl Issuer {
 
 /// Checks the host of aac_url.txt. No part of it is shown but the name of a region.
 fn check_host(host: &str) -> Result<(), FileProblem> {
-    let is_region = |name: &str| name.len() <= 12 && !name.starts_with("pingauth");
+    let is_region = |name: &str| {
+        name.len() <= 12 && !name.starts_with("pingauth") && !["api", "www"].contains(&name)
+    };
     let (what, region) = match names_below_domain(host).unwrap_or_default()[..] {
         ["api", region] if is_region(region) => return Ok(()),
-        [region] if is_region(region) && !["api", "www"].contains(&region) => {
+        [region] | ["www", region] if is_region(region) && !region.contains('-') => {
             ("the address of the web pages, not of the API", region)
         }
         [_, .., region] if is_region(region) => {
@@ -212,7 +217,7 @@ impl Hosts {
             return Err(FileProblem::not_the_api(what));
         }
         if let Some(inner) = unquoted(text) {
-            let what = "quotation marks around the address";
+            let what = "quotation marks or < > around the address";
             return Err(match Self::parse(inner) {
                 Ok(Self { api, .. }) | Err(FileProblem::OtherAddress { api, .. }) => {
                     FileProblem::OtherAddress { what, api }
@@ -241,13 +246,16 @@ impl Hosts {
         if !is_loopback {
             check_host(&host)?;
         }
+        let port = authority.port_u16().filter(|_| is_loopback);
+        let port = port.map_or(String::new(), |port| format!(":{port}"));
         let scheme = match scheme.to_ascii_lowercase().as_str() {
             "https" => "https",
             "http" if is_loopback => "http",
-            _ => return Err(FileProblem::not_the_api("not https")),
+            _ => {
+                let api = format!("https://{host}{port}");
+                return Err(FileProblem::OtherAddress { what: "not https", api });
+            }
         };
-        let port = authority.port_u16().filter(|_| is_loopback);
-        let port = port.map_or(String::new(), |port| format!(":{port}"));
         let api = format!("{scheme}://{host}{port}");
         let has_port = !is_loopback && authority.as_str() != authority.host();
         let has_path = !uri.path().trim_end_matches('/').is_empty();

@@ -1,6 +1,7 @@
 //! Reads text files as people leave them: with a byte order mark, in UTF-16, with surrounding whitespace.
 
 use crate::error::FileProblem;
+use crate::error::display::name_of;
 use crate::platform::{self, Unfit};
 use std::fs::{self, File};
 use std::io::{self, Read, Seek};
@@ -94,6 +95,60 @@ fn decoded(bytes: &[u8]) -> Option<Zeroizing<String>> {
     Some(text)
 }
 
+/// Where and why a text is not JSON, in plain words, from the error that serde_json has made of it.
+///
+/// ```
+/// use aac_auth::{Value, json_flaw};
+///
+/// let text = "{\"a\": 1,}";
+/// let error = serde_json::from_str::<Value>(text).unwrap_err();
+/// assert_eq!(json_flaw(text, &error), "line 1, column 9: there is a comma too many before this");
+/// ```
+pub fn json_flaw(text: &str, error: &serde_json::Error) -> String {
+    let (line, column, reason) = (error.line(), error.column(), error.to_string());
+    let reason = reason.split(" at line ").next().unwrap_or_default();
+    // What the parser did not expect.
+    let at = text.split_inclusive('\n').nth(line.wrapping_sub(1)).unwrap_or_default();
+    let at = at.char_indices().take_while(|(index, _)| *index < column).last();
+    let plain = match (reason, at.map(|(_, character)| character)) {
+        ("EOF while parsing a string", _) => "the last quotation mark is missing",
+        ("EOF while parsing a list", _) => "the closing ] is missing",
+        (reason, _) if reason.starts_with("EOF") => "the closing } is missing",
+        (_, Some('\'')) => "there are single quotation marks (')",
+        (_, Some('#' | '/')) => "there is a comment, which JSON does not have",
+        (_, Some(character)) if !character.is_ascii() => {
+            &format!("there is {}", name_of(character))
+        }
+        _ if !text.trim_start().starts_with(['{', '[']) => {
+            let start = &text[..text.len() - text.trim_start().len()];
+            let (line, column) = (1 + start.matches('\n').count(), start.lines().last());
+            let column = 1 + column.filter(|_| !start.ends_with('\n')).map_or(0, str::len);
+            return format!("line {line}, column {column}: it does not begin with {{");
+        }
+        ("expected `,` or `}`" | "expected `,` or `]`", Some('"')) => {
+            "a comma is missing before this"
+        }
+        ("expected `,` or `}`" | "expected `,` or `]`", _) => {
+            "a quotation mark or a comma is missing"
+        }
+        ("expected `:`", _) => "a quotation mark or a colon is missing",
+        ("key must be a string" | "expected value" | "expected ident", Some(character))
+            if character.is_alphanumeric() =>
+        {
+            "a quotation mark is missing before this"
+        }
+        ("key must be a string" | "expected value", _) => "a string in quotation marks is missing",
+        ("trailing comma", _) => "there is a comma too many before this",
+        ("trailing characters", _) => "there is something after the end",
+        ("invalid escape", _) => "there is a \\ in a string, which must be written \\\\",
+        (reason, _) if reason.starts_with("control character") => {
+            "there is a line break, a tab or another control character in a string"
+        }
+        (reason, _) => reason,
+    };
+    format!("line {line}, column {column}: {plain}")
+}
+
 /// Decodes the bytes of a file that must not be empty.
 pub(crate) fn decode(bytes: &[u8]) -> Result<Zeroizing<String>, FileProblem> {
     let text = decoded(bytes).filter(|text| !text.contains('\0'));
@@ -114,7 +169,8 @@ pub(crate) fn read_trimmed(
 
 /// What a text is that looks like a secret: for one that ought to be none.
 pub(crate) fn likely_secret(text: &str) -> Option<&'static str> {
-    const BEGINNINGS: [(&str, &str); 7] = [
+    const BEGINNINGS: [(&str, &str); 8] = [
+        ("eyJ", "a token (a JWT)"),
         ("hvs.", "a token of a vault"),
         ("hvb.", "a token of a vault"),
         ("s.", "a token of a vault"),
@@ -123,11 +179,8 @@ pub(crate) fn likely_secret(text: &str) -> Option<&'static str> {
         ("AKIA", "an access key of AWS"),
         ("-----BEGIN ", "a key or a certificate (PEM)"),
     ];
-    let known = BEGINNINGS.iter().find(|(beginning, _)| text.starts_with(beginning));
-    let parts: Vec<_> = text.split('.').collect();
-    let is_jwt = parts.len() == 3
-        && parts.iter().all(|part| !part.is_empty() && !part.contains(char::is_whitespace));
-    known.map(|(_, what)| *what).or(is_jwt.then_some("a token (a JWT)"))
+    let is_known = |(beginning, _): &&(&str, _)| text.starts_with(beginning);
+    BEGINNINGS.iter().find(is_known).map(|(_, what)| *what)
 }
 
 fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Option<Zeroizing<String>> {
@@ -172,6 +225,32 @@ mod tests {
             (b"\0", Some("\0")),
         ] {
             assert_eq!(text_of(bytes).as_deref(), expected, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_json_is_told_in_plain_words() {
+        for (text, flaw) in [
+            ("{\"a\":1", "line 1, column 6: the closing } is missing"),
+            ("[1,\n2", "line 2, column 1: the closing ] is missing"),
+            ("{\"a\":\"b", "line 1, column 7: the last quotation mark is missing"),
+            ("{a:1}", "line 1, column 2: a quotation mark is missing before this"),
+            ("{'a':1}", "line 1, column 2: there are single quotation marks (')"),
+            ("[1,]", "line 1, column 4: there is a comma too many before this"),
+            ("[1 2]", "line 1, column 4: a quotation mark or a comma is missing"),
+            ("[1 \"2\"]", "line 1, column 4: a comma is missing before this"),
+            ("{\"a\" 1}", "line 1, column 6: a quotation mark or a colon is missing"),
+            ("{} {}", "line 1, column 4: there is something after the end"),
+            ("\n // x\n{}", "line 2, column 2: there is a comment, which JSON does not have"),
+            ("\n \"a\":1}", "line 2, column 2: it does not begin with {"),
+            ("a", "line 1, column 1: it does not begin with {"),
+            ("{\"a\":\"C:\\x\"}", "line 1, column 10: there is a \\ in a string, which must be"),
+            ("[\"a\nb\"]", "line 2, column 0: there is a line break, a tab or another"),
+            ("[01]", "line 1, column 3: invalid number"),
+        ] {
+            let error = serde_json::from_str::<serde_json::Value>(text).unwrap_err();
+            let said = json_flaw(text, &error);
+            assert!(said.starts_with(flaw), "{text:?}: {said}");
         }
     }
 

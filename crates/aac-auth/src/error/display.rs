@@ -52,19 +52,19 @@ pub(crate) fn name_of(character: char) -> String {
         '\u{2026}' => "an ellipsis: the text was shortened",
         _ if MARKS.contains(&character) => "a quotation mark",
         _ if character.is_whitespace() => "a space",
-        _ if character.is_control() => "a control character",
+        _ if is_unsafe_on_terminal(character) => "a control character",
+        _ if character.is_ascii_punctuation() => &character.to_string(),
         _ => "a character that does not belong there",
     };
     format!("{name} (U+{:04X})", u32::from(character))
 }
 
 /// What people and word processors put around a text to quote it.
-const MARKS: [char; 16] =
-    ['"', '\'', '`', '<', '>', '«', '»', '‹', '›', '“', '”', '„', '‟', '‘', '’', '‚'];
+const MARKS: [char; 14] = ['"', '\'', '`', '«', '»', '‹', '›', '“', '”', '„', '‟', '‘', '’', '‚'];
 
-/// The text within quotation marks; none if it has none at its ends.
+/// The text within quotation marks or < >; none if it has none at its ends.
 pub(crate) fn unquoted(text: &str) -> Option<&str> {
-    let inner = text.trim_matches(MARKS);
+    let inner = text.trim_matches(|it| MARKS.contains(&it) || "<>".contains(it));
     (inner != text).then_some(inner)
 }
 
@@ -91,6 +91,8 @@ mod tests {
             ("a–c", "character 2 is a dash (U+2013)"),
             ("a…", "character 2 is an ellipsis: the text was shortened (U+2026)"),
             ("a\u{7}c", "character 2 is a control character (U+0007)"),
+            ("a\u{202e}c", "character 2 is a control character (U+202E)"),
+            ("a<c", "character 2 is < (U+003C)"),
         ] {
             assert_eq!(stray(text, is_plain).as_deref(), Some(words), "{text:?}");
         }

@@ -48,7 +48,7 @@ pub(crate) enum FileProblem {
 
 impl FileProblem {
     problems! {
-        not_text() => Content: "not a text file", CONTENT;
+        not_text() => Content: "not a text file in UTF-8 or UTF-16", CONTENT;
         /// It is a device or the like.
         not_a_file() => Kept: "not a file", CONTENT;
         a_folder() => Kept:
@@ -80,12 +80,13 @@ impl FileProblem {
             format!("Copy the Client ID of your API project from {page} (letters and digits, no dashes).");
 
         // creds.json. Lines and columns count from 1.
-        not_json(line: usize, column: usize, reason: &str) => NotJson:
-            "not JSON, line {line}, column {column}: {reason}", BOTH_TOKENS;
-        /// It has the quotation marks of a word processor.
-        curly_quotes(line: usize, column: usize, reason: &str) => NotJson:
-            "not JSON, line {line}, column {column}: {reason} (it has curly quotes “ ”)",
-            "Replace the curly quotes with straight ones (\"), as a plain text editor writes them.";
+        not_json(flaw: &str, is_curly: bool) => NotJson:
+            "not JSON, {flaw}",
+            match is_curly {
+                // Those of a word processor.
+                true => "It has curly quotes (“ ”): replace them with straight ones (\"), as a plain text editor writes them.",
+                false => BOTH_TOKENS,
+            };
         not_an_object() => Content: "JSON, but not an object {{ … }}", BOTH_TOKENS;
         /// A string continues on the next line, which JSON does not allow. It begins on this one.
         token_on_several_lines(line: usize) => Content:
@@ -416,8 +417,8 @@ fn raw_name(name: &str) -> Option<String> {
         _ if unquoted(name).is_some() => "The name has quotation marks in it. In cmd, and in files of variables (.env), write it without them.".to_owned(),
         _ if name.starts_with('~') => "The ~ was not replaced by your home folder: a shell does that only at the beginning of a word without quotation marks. Write the whole path, or $HOME instead of the ~.".to_owned(),
         _ if name.contains('$') || name.matches('%').count() > 1 => "The name has a variable in it that no shell has replaced: $HOME is for bash, %USERPROFILE% for cmd, $env:USERPROFILE for PowerShell, and within single quotation marks none is replaced. Write the whole path.".to_owned(),
-        _ if name.ends_with(['\r', '\n']) => "The name ends with a line break, as in a file with Windows line ends. Save that file with Unix line ends (dos2unix).".to_owned(),
-        _ if name.trim() != name => "The name begins or ends with a blank. In cmd: set \"AAC_DIR=C:\\folder\" && …, with the quotation marks there.".to_owned(),
+        _ if name.contains('\r') => "The name has a line break in it, as in a file with Windows line ends. Save that file with Unix line ends (dos2unix).".to_owned(),
+        _ if name.trim() != name => "The name begins or ends with a blank or a line break. Leave it out. In cmd: set \"AAC_DIR=C:\\folder\" && …, with the quotation marks there.".to_owned(),
         _ => {
             let stray = stray(name, |character| !is_hidden(character))?;
             format!("In the name, {stray}. Write the name again.")

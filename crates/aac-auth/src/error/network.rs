@@ -111,8 +111,8 @@ impl NetworkError {
             ),
             Self::WrongRoots(what) => (
                 format!("there are no certificates to trust: {what}"),
-                "Name a PEM file in SSL_CERT_FILE (-----BEGIN CERTIFICATE-----), or unset it, and SSL_CERT_DIR: \
-                 then the certificates of the system are trusted, of the package ca-certificates.",
+                "Name a PEM file in SSL_CERT_FILE; of a certificate in DER, this makes one: openssl x509 -inform der -in FILE -out ca.pem\n\
+                 Or unset SSL_CERT_FILE and SSL_CERT_DIR, to trust the system's certificates (package ca-certificates).",
             ),
             Self::Proxy(what) | Self::ProxyUnreachable(what) => (
                 format!("the proxy could not be used: {what}"),

@@ -124,19 +124,19 @@ fn wrong_roots() -> Option<String> {
     }
 }
 
-/// Why this is not a file of certificates; none if it is.
-fn flaw(bytes: &[u8]) -> Option<&'static str> {
+/// Why these are not the bytes of certificates; none if they are.
+pub(crate) fn flaw(bytes: &[u8]) -> Option<&'static str> {
     if CertificateDer::pem_slice_iter(bytes).any(|certificate| certificate.is_ok()) {
         return None;
     }
     Some(match bytes {
         [] => "the file is empty",
         // A sequence, as every certificate is (RFC 5280 §4.1).
-        [0x30, ..] => {
-            "it is DER, not PEM. To convert a certificate: openssl x509 -inform der -in FILE -out ca.pem"
+        [0x30, ..] => "it is DER, not PEM",
+        [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] | [0xEF, 0xBB, 0xBF, ..] => {
+            "it is UTF-16, or begins with a byte order mark: save it as plain text (ASCII)"
         }
-        [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => "it is UTF-16, not plain text",
-        _ => "there is no certificate in it",
+        _ => "no certificate in it that can be read (-----BEGIN CERTIFICATE-----)",
     })
 }
 
@@ -221,10 +221,21 @@ mod tests {
             (b"\x30\x82\x01\x02", Some("it is DER, not PEM")),
             (b"\xFF\xFE-\0-\0", Some("it is UTF-16")),
             (
-                b"-----BEGIN PRIVATE KEY-----\nMAA=\n-----END PRIVATE KEY-----\n",
-                Some("there is no certificate in it"),
+                format!("\u{feff}{pem}").as_bytes(),
+                Some("it is UTF-16, or begins with a byte order"),
             ),
-            (&pem.as_bytes()[..30], Some("there is no certificate in it")),
+            (
+                b"-----BEGIN PRIVATE KEY-----\nMAA=\n-----END PRIVATE KEY-----\n",
+                Some("no certificate in it that can be read (-----BEGIN CERTIFICATE-----)"),
+            ),
+            (
+                pem.replace("CERTIFICATE", "TRUSTED CERTIFICATE").as_bytes(),
+                Some("no certificate in it that can be read (-----BEGIN CERTIFICATE-----)"),
+            ),
+            (
+                &pem.as_bytes()[..30],
+                Some("no certificate in it that can be read (-----BEGIN CERTIFICATE-----)"),
+            ),
             (pem.as_bytes(), None),
             (format!("a comment\n{pem}").as_bytes(), None),
         ] {

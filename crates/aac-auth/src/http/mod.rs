@@ -1,6 +1,6 @@
 //! HTTP on top of ureq, and when to retry.
 
-mod certificate;
+pub(crate) mod certificate;
 pub(crate) mod coding;
 pub(crate) mod connection;
 pub(crate) mod envelope;

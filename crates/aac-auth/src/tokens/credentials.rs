@@ -3,7 +3,7 @@
 use crate::config::settings::{Hosts, Issuer, has_placeholder, is_placeholder};
 use crate::config::text;
 use crate::error::FileProblem;
-use crate::error::display::{name_of, stray};
+use crate::error::display::{stray, unquoted};
 use crate::platform;
 use crate::tokens::claims::{Arrival, Claims, LocalTime, sign_of_a_cut};
 use crate::tokens::journal_format::{CREDS, Found, LARGEST};
@@ -315,14 +315,13 @@ impl Document {
         if has_placeholder(token) {
             return Err(FileProblem::placeholder_left(field));
         }
-        let is_quoted = ['"', '\'', '`']
-            .iter()
-            .any(|mark| token.strip_prefix(*mark).is_some_and(|rest| rest.ends_with(*mark)));
+        let is_bearer = token.get(..7).is_some_and(|it| it.eq_ignore_ascii_case("bearer "));
+        let is_jwt = token.contains("eyJ");
         let belongs = |character: char| match field {
             // A refresh token may have any visible ASCII character and spaces (RFC 6749 §A.17).
-            REFRESH if is_quoted => character.is_ascii_alphanumeric(),
-            REFRESH if token.starts_with("Bearer ") => character.is_ascii_graphic(),
-            REFRESH => (' '..='~').contains(&character),
+            REFRESH if !is_jwt && !is_bearer && unquoted(token).is_none() => {
+                (' '..='~').contains(&character)
+            }
             // An access token goes into a header, and has no spaces and quotation marks (RFC 6750 §2.1).
             _ => character.is_ascii_alphanumeric() || "-._~+/=".contains(character),
         };
@@ -384,43 +383,8 @@ fn not_json(text: &str, error: &serde_json::Error) -> FileProblem {
     if let Some(index) = text.split_inclusive('\n').position(is_broken) {
         return FileProblem::token_on_several_lines(index + 1);
     }
-    let (line, column, reason) = (error.line(), error.column(), error.to_string());
-    let reason = reason.split(" at line ").next().unwrap_or_default();
-    // What the parser did not expect.
-    let at = text.split_inclusive('\n').nth(line - 1).unwrap_or_default();
-    let at = at.char_indices().take_while(|(index, _)| *index < column).last();
-    let reason = match (reason, at.map(|(_, character)| character)) {
-        _ if !text.trim_start().starts_with('{') => "it does not begin with {".to_owned(),
-        ("EOF while parsing a string", _) => "the last quotation mark is missing".to_owned(),
-        (reason, _) if reason.starts_with("EOF") => "the closing } is missing".to_owned(),
-        (_, Some('\'')) => "there are single quotation marks (')".to_owned(),
-        (_, Some('#' | '/')) => "there is a comment, which JSON does not have".to_owned(),
-        (_, Some(character)) if !character.is_ascii() => {
-            format!("there is {}", name_of(character))
-        }
-        ("expected `,` or `}`", Some('"')) => "a comma is missing before this".to_owned(),
-        ("expected `,` or `}`", _) => "a quotation mark or a comma is missing".to_owned(),
-        ("expected `:`", _) => "a quotation mark or a colon is missing".to_owned(),
-        ("key must be a string" | "expected value" | "expected ident", Some(character))
-            if character.is_alphanumeric() =>
-        {
-            "a quotation mark is missing before this".to_owned()
-        }
-        ("key must be a string" | "expected value", _) => {
-            "a string in quotation marks is missing".to_owned()
-        }
-        ("trailing comma", _) => "there is a comma too many before the }".to_owned(),
-        ("trailing characters", _) => "there is something after the closing }".to_owned(),
-        ("invalid escape", _) => "there is a \\ in a string".to_owned(),
-        (reason, _) if reason.starts_with("control character") => {
-            "there is a tab or another control character in a string".to_owned()
-        }
-        (reason, _) => reason.to_owned(),
-    };
-    match text.contains(['“', '”', '„', '‟', '‘', '’', '‚', '«', '»']) {
-        true => FileProblem::curly_quotes(line, column, &reason),
-        false => FileProblem::not_json(line, column, &reason),
-    }
+    let is_curly = text.contains(['“', '”', '„', '‟', '‘', '’', '‚', '«', '»']);
+    FileProblem::not_json(&text::json_flaw(text, error), is_curly)
 }
 
 /// An error of the authorization server (RFC 6749 §5.2). It may quote what it was sent.

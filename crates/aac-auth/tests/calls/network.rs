@@ -78,7 +78,7 @@ fn a_file_of_certificates_that_is_none_is_told() {
     for (path, words) in [
         (case.path("no-such.pem"), "no-such.pem: no such file"),
         (empty, "empty.pem: the file is empty"),
-        (der, "ca.der: it is DER, not PEM. To convert a certificate: openssl x509"),
+        (der, "ca.der: it is DER, not PEM (POST "),
         (utf16, "utf16.pem: it is UTF-16"),
         (case.folder.path().to_owned(), "directory"),
         (PathBuf::new(), "SSL_CERT_FILE is set, but empty"),
@@ -89,11 +89,15 @@ fn a_file_of_certificates_that_is_none_is_told() {
             command.envs(folders.map(|folder| ("SSL_CERT_DIR", folder)));
             let run = Run::of(&mut command);
             run.assert_fails(1, &["there are no certificates to trust: SSL_CERT_FILE", words]);
-            run.assert_fails(1, &["or unset it", "your tokens are unchanged"]);
+            run.assert_fails(1, &["openssl x509 -inform der", "Or unset SSL_CERT_FILE"]);
+            run.assert_fails(1, &["your tokens are unchanged"]);
         }
     }
     let run = Run::of(case.command().env("SSL_CERT_DIR", case.path("none")));
-    run.assert_fails(1, &["none: no certificates there", "unset it, and SSL_CERT_DIR"]);
+    run.assert_fails(
+        1,
+        &["none: no certificates there", "Or unset SSL_CERT_FILE and SSL_CERT_DIR"],
+    );
     // One that only is another's is told as such.
     let run = Run::of(case.command().env("SSL_CERT_DIR", others.path()));
     run.assert_fails(

@@ -260,6 +260,7 @@ fn authorities_are_read_from_every_place_that_names_them() {
     pem.write("cas/other.pem", &other.authority);
     pem.write("cas/more/own.crt", &own.authority);
     pem.write("empty/README", "no certificate");
+    fs::write(pem.path("own.der"), b"\x30\x82\x01\x02").unwrap();
     let folder = |name: &str| pem.path(name).display().to_string();
     for (set, words) in [
         (&[("VAULT_CAPATH", &*folder("cas"))][..], &[][..]),
@@ -277,6 +278,10 @@ fn authorities_are_read_from_every_place_that_names_them() {
         ),
         (&[("VAULT_CAPATH", &folder("empty"))], &["VAULT_CAPATH: ", "no certificate in it"]),
         (&[("VAULT_CAPATH", &other_ca)], &["VAULT_CAPATH: ", "other.pem"]),
+        (
+            &[("VAULT_CACERT", &folder("own.der"))],
+            &["VAULT_CACERT: ", "own.der: it is DER, not PEM", "to a PEM file"],
+        ),
         (
             &[("VAULT_CACERT_BYTES", &other_ca)],
             &["VAULT_CACERT_BYTES: no certificate", "the text of"],

@@ -166,7 +166,9 @@ fn a_folder_is_found_or_asked_for() {
         ("%USERPROFILE%\\aac", "a variable in it that no shell has replaced"),
         ("'/srv/aac'", "without them"),
         ("/srv/aac\r", "dos2unix"),
+        ("/srv/aac\r\n", "dos2unix"),
         ("/srv/aac ", "begins or ends with a blank"),
+        ("/srv/aac\n", "begins or ends with a blank or a line break"),
         ("/srv/a\u{200b}ac", "character 7 is a zero-width space (U+200B)"),
     ] {
         for run in [
@@ -435,7 +437,7 @@ fn aac_url_txt() {
     let put = "Put https://api.us1.alteryxcloud.com in it";
     let api = "https://api.us1.alteryxcloud.com";
     for (what, cure, contents) in [
-        ("web pages", put, "https://us1.alteryxcloud.com"),
+        ("web pages", put, "https://us1.alteryxcloud.com, https://www.us1.alteryxcloud.com"),
         (
             "web pages",
             "Put https://api.eu1.alteryxcloud.com in it",
@@ -456,7 +458,8 @@ fn aac_url_txt() {
             api,
             "https://example.com, https://192.168.1.1, https://api.us1.alteryxcloud.com.example.com, \
              https://evilalteryxcloud.com, https://alteryxcloud.com, https://api..alteryxcloud.com, \
-             https://pingauth.alteryxcloud.com, https://pingauth-eu1.alteryxcloud.com",
+             https://pingauth.alteryxcloud.com, https://pingauth-eu1.alteryxcloud.com, \
+             https://designer-us1.alteryxcloud.com, https://www.alteryxcloud.com",
         ),
         (
             "more than a scheme and a host",
@@ -466,7 +469,12 @@ fn aac_url_txt() {
              https://api.us1.alteryxcloud.com:8443/",
         ),
         ("no https://", put, "api.us1.alteryxcloud.com, us1.alteryxcloud.com/"),
-        ("not https", api, "http://api.us1.alteryxcloud.com, ftp://api.us1.alteryxcloud.com"),
+        (
+            "not https",
+            "Put https://api.eu1.alteryxcloud.com in it.",
+            "http://api.eu1.alteryxcloud.com",
+        ),
+        ("not https", put, "ftp://api.us1.alteryxcloud.com"),
         (
             "a user name",
             api,
@@ -474,7 +482,7 @@ fn aac_url_txt() {
         ),
         ("more than one line", api, "https://api.us1.alteryxcloud.com\nhttps://example.com"),
         (
-            "quotation marks around the address",
+            "quotation marks or < > around the address",
             put,
             "\"https://api.us1.alteryxcloud.com\", 'api.us1.alteryxcloud.com', \
              “https://us1.alteryxcloud.com/”, <https://api.us1.alteryxcloud.com>, \
@@ -486,6 +494,7 @@ fn aac_url_txt() {
             "Your URL herehttps://api.us1.alteryxcloud.com, \
              https://api.us1.alteryxcloud.com Your URL here",
         ),
+        ("not a URL\n", api, "Your URL here, \"Your URL here\", https:/api.us1.alteryxcloud.com"),
         (
             "not a URL: character 33 is a zero-width space (U+200B)",
             api,
@@ -499,7 +508,7 @@ fn aac_url_txt() {
         (
             "not a URL",
             api,
-            "Your URL here, https://, https://api us1, https://api.us1.alteryxcloud.com\\, \
+            "https://, https://api us1, https://api.us1.alteryxcloud.com\\, \
              https://ápi.us1.alteryxcloud.com",
         ),
     ] {
@@ -525,10 +534,23 @@ fn client_id_txt() {
         ("abcdéf", &["invalid characters in the ID: character 5 is"]),
         ("abc\u{ad}def", &["invalid characters in the ID: character 4 is a soft hyphen (U+00AD)"]),
         ("abcdef\u{200b}", &["character 7 is a zero-width space (U+200B)"]),
-        ("\"AbCdEfGh12345678\"", &["quotation marks around the ID"]),
-        ("'AbCdEfGh12345678'", &["quotation marks around the ID"]),
-        ("“AbCdEfGh12345678”", &["quotation marks around the ID"]),
-        ("AbCdEfGh12345678'", &["quotation marks around the ID"]),
+        ("\"AbCdEfGh12345678\"", &["quotation marks or < > around the ID"]),
+        ("'AbCdEfGh12345678'", &["quotation marks or < > around the ID"]),
+        ("“AbCdEfGh12345678”", &["quotation marks or < > around the ID"]),
+        ("AbCdEfGh12345678'", &["quotation marks or < > around the ID"]),
+        ("<AbCdEfGh12345678>", &["quotation marks or < > around the ID"]),
+        ("\"Your client id here\"", &["placeholders instead of your own values"]),
+        ("<Your client id here>", &["placeholders instead of your own values"]),
+        ("Client ID: AbCdEfGh12345678", &["a label or an address, not the ID alone"]),
+        ("Client ID:\nAbCdEfGh12345678", &["a label or an address, not the ID alone"]),
+        ("client_id=AbCdEfGh12345678", &["a label or an address, not the ID alone"]),
+        ("{\"client_id\": \"AbCdEfGh12345678\"}", &["a label or an address, not the ID alone"]),
+        (
+            "https://us1.alteryxcloud.com/cloud-portal/library/alteryx-io",
+            &["a label or an address, not the ID alone"],
+        ),
+        ("us1.alteryxcloud.com", &["invalid characters in the ID: character 4 is . (U+002E)"]),
+        ("AbCdEfGh12345678,", &["invalid characters in the ID: character 17 is , (U+002C)"]),
         ("Your client id hereAbCdEfGh12345678", &["the placeholder is still there"]),
         ("AbCdEfGh12345678 Your client id here", &["the placeholder is still there"]),
         ("af1b5321-afe0-48c2-966a-c77d74e98085", &["OAuth client ID", PROJECT_PAGE]),
@@ -634,7 +656,7 @@ fn creds_json() {
         ),
         (
             format!("{{\"access_token\": \"{access}\", \"refresh_token\": \"{refresh}\",}}"),
-            "there is a comma too many before the }",
+            "there is a comma too many before this",
         ),
         (
             format!("{{'access_token': '{access}', 'refresh_token': '{refresh}'}}"),
@@ -646,7 +668,23 @@ fn creds_json() {
             format!("{{\u{a0}\"access_token\": \"{access}\"}}"),
             "column 2: there is a no-break space (U+00A0)",
         ),
-        (format!("{{\"access_token\": \"{access}\"}} trailing"), "something after the closing }"),
+        (
+            format!("// mine\n{{\"access_token\": \"{access}\"}}"),
+            "not JSON, line 1, column 1: there is a comment",
+        ),
+        (
+            format!("\n\u{200b}{{\"access_token\": \"{access}\"}}"),
+            "not JSON, line 2, column 1: there is a zero-width space",
+        ),
+        (
+            format!("\n  \"access_token\": \"{access}\"}}"),
+            "not JSON, line 2, column 3: it does not begin with {",
+        ),
+        (
+            format!("'{{\"access_token\": \"{access}\"}}'"),
+            "not JSON, line 1, column 1: there are single quotation marks",
+        ),
+        (format!("{{\"access_token\": \"{access}\"}} trailing"), "something after the end"),
         (format!("export TOKEN={access}"), "not JSON | it does not begin with {"),
         (format!("\"access_token\": \"{access}\"}}"), "not JSON | it does not begin with {"),
         (format!("{{\"access_token\":{}", "[".repeat(300_000)), "not JSON"),
@@ -686,6 +724,15 @@ fn creds_json() {
         (pair(&format!("'{access}'"), refresh), "character 1 is a quotation mark (U+0027)"),
         (pair(access, &format!("\"{refresh}\"")), "character 1 is a quotation mark (U+0022)"),
         (pair(access, &format!("Bearer {refresh}")), "character 7 is a space (U+0020)"),
+        (pair(access, &format!("bearer {refresh}")), "character 7 is a space (U+0020)"),
+        (pair(access, &format!("<{refresh}>")), "character 1 is < (U+003C)"),
+        (pair(access, &format!("[{refresh}]")), "character 1 is [ (U+005B)"),
+        (pair(access, &format!("{refresh},")), " is , (U+002C)"),
+        (pair(&format!("{access}\u{202c}"), refresh), " is a control character (U+202C)"),
+        // Another kind of refresh token.
+        (pair(access, "'anOpaqueRefreshToken'"), "character 1 is a quotation mark (U+0027)"),
+        (pair(access, "BEARER anOpaqueRefreshToken"), "character 7 is a space (U+0020)"),
+        (pair("\"Your access token here\"", "<Your refresh token here>"), "still placeholders"),
         (
             pair(&format!("{here}{access}"), refresh),
             "\"access_token\" still has the placeholder inside | in the place of all",

@@ -628,7 +628,16 @@ fn what_is_not_a_request_is_told_before_anything_is_sent() {
     File::create(case.path("large")).unwrap().set_len((64 << 20) + 1).unwrap();
     for (args, code, words) in [
         (&["-F", &*a_large][..], 2, "large is larger than 64 MiB, the most"),
-        (&["-d", "{a:1}"], 2, "--data looks like JSON, but is not: "),
+        (
+            &["-d", "{a:1}"],
+            2,
+            "--data looks like JSON, but is not (line 1, column 2: a quotation mark is",
+        ),
+        (
+            &["-d", "{\"a\":1"],
+            2,
+            "--data looks like JSON, but is not (line 1, column 6: the closing } is missing). ",
+        ),
         (&["-d", "      [1,]"], 2, "--data looks like JSON"),
         (&["-F", "a={b:1}"], 2, "the field \"a\" looks like JSON, but"),
         (&["-d", &utf16[1..]], 2, "that is a file; its content is --data \"@"),
@@ -649,7 +658,7 @@ fn what_is_not_a_request_is_told_before_anything_is_sent() {
         (&["-F", &a_odd], 2, "odd.json is neither UTF-8 nor UTF-16"),
         (&["-d", &half], 2, "half.json is neither UTF-8 nor UTF-16"),
         (&["-d", &utf32], 2, "utf32.json is neither UTF-8 nor UTF-16"),
-        (&["-d", &broken], 2, "broken.json looks like JSON, but is not: "),
+        (&["-d", &broken], 2, "broken.json looks like JSON, but is not (line "),
         (&["-d", &quoted], 2, "quoted.json begins with a single quote"),
         (&["-d", &latin1], 2, "latin1.json is neither UTF-8 nor UTF-16: see line 2"),
         // As cmd.exe leaves them.
@@ -662,7 +671,7 @@ fn what_is_not_a_request_is_told_before_anything_is_sent() {
         (&["--query", "'a=b'"], 2, "cmd.exe"),
         (&["--part", "'a=@file'"], 2, "cmd.exe"),
         (&["-H", "'A: b'"], 2, "cmd.exe"),
-        (&["--part", "a={b:1}"], 2, "--part a= looks like JSON, but is not: "),
+        (&["--part", "a={b:1}"], 2, "--part a= looks like JSON, but is not (line "),
         (&["--part", "a='{b:1}'"], 2, "--part a= begins with a single quote"),
         (&["-d", "@no-such-file"], 1, "no-such-file: "),
         (&["--part", "data=@no-such-file"], 1, "no-such-file: "),

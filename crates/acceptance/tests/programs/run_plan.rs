@@ -408,8 +408,11 @@ fn only_a_run_that_may_be_of_an_earlier_start_is_taken_for_it() {
     // Those of others, in the same second.
     let others = vec![row(701, 7, 52, "19:22:22.000"), row(702, 7, 53, "19:22:22.000")];
     // The order that was asked for is not kept.
-    let mut unsorted: Vec<_> =
-        [300].into_iter().chain((400..=500).rev()).map(|id| row(id, 7, 51, "19:00:00.000")).collect();
+    let mut unsorted: Vec<_> = [300]
+        .into_iter()
+        .chain((400..=500).rev())
+        .map(|id| row(id, 7, 51, "19:00:00.000"))
+        .collect();
     unsorted.push(ours.clone());
     let strings = r#"{"id":"701","plan":{"id":"7"},"creator":{"id":"51"},"createdAt":"2022-02-22T19:22:22Z"}"#;
     let both = ["--resume 701\n", "--resume 702\n"];

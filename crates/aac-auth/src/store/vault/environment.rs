@@ -4,6 +4,7 @@
 use crate::config::text;
 use crate::error::FileProblem;
 use crate::error::vault::VaultProblem;
+use crate::http::certificate::flaw;
 use crate::loopback::is_loopback;
 use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -201,7 +202,7 @@ fn certificates(pem: &[u8]) -> Result<Vec<Certificate<'static>>, String> {
             found.push(certificate);
         }
     }
-    not_none(found)
+    flaw(pem).map_or(Ok(found), |what| Err(what.to_owned()))
 }
 
 fn not_none(found: Vec<Certificate<'static>>) -> Result<Vec<Certificate<'static>>, String> {
