@@ -132,12 +132,14 @@ pub fn json_flaw(text: &str, error: &serde_json::Error) -> String {
             "a quotation mark or a comma is missing"
         }
         ("expected `:`", _) => "a quotation mark or a colon is missing",
-        ("key must be a string" | "expected value" | "expected ident", Some(character))
-            if character.is_alphanumeric() =>
-        {
+        ("key must be a string", Some(it)) if it.is_alphanumeric() => {
             "a quotation mark is missing before this"
         }
-        ("key must be a string" | "expected value", _) => "a string in quotation marks is missing",
+        ("expected value" | "expected ident", Some(it)) if it.is_alphanumeric() => {
+            "a quotation mark is missing before this, unless it is to be true, false or null"
+        }
+        ("key must be a string", _) => "a name in quotation marks is missing",
+        ("expected value", _) => "a value is missing",
         ("trailing comma", _) => "there is a comma too many before this",
         ("trailing characters", _) => "there is something after the end",
         ("invalid escape", _) => "there is a \\ in a string, which must be written \\\\",
@@ -235,6 +237,12 @@ mod tests {
             ("[1,\n2", "line 2, column 1: the closing ] is missing"),
             ("{\"a\":\"b", "line 1, column 7: the last quotation mark is missing"),
             ("{a:1}", "line 1, column 2: a quotation mark is missing before this"),
+            (
+                "{\"a\":True}",
+                "line 1, column 6: a quotation mark is missing before this, unless it is",
+            ),
+            ("{\"a\":,}", "line 1, column 6: a value is missing"),
+            ("{,}", "line 1, column 2: a name in quotation marks is missing"),
             ("{'a':1}", "line 1, column 2: there are single quotation marks (')"),
             ("[1,]", "line 1, column 4: there is a comma too many before this"),
             ("[1 2]", "line 1, column 4: a quotation mark or a comma is missing"),
