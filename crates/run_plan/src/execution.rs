@@ -37,20 +37,15 @@ impl fmt::Display for ExecutionId {
 }
 
 impl FromStr for ExecutionId {
-    type Err = String;
+    type Err = &'static str;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
         let is_uuid = text.split('-').map(str::len).eq([8, 4, 4, 4, 12])
             && text.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit());
         let id = is_uuid.then(|| u128::from_str_radix(&text.replace('-', ""), 16).ok()).flatten();
-        let id = id.ok_or("a UUID is needed, as run_plan has printed it")?;
-        match (id >> 76 & 0xf, id >> 62 & 0b11) {
-            (7, 0b10) => Ok(Self(id)),
-            (7, _) => Err("this is no UUID of RFC 9562: its variant is another".to_owned()),
-            (version, _) => Err(format!(
-                "this is a UUID of version {version}. One of version 7 is needed, which says when it was made"
-            )),
-        }
+        // Others do not say when they were made.
+        let id = id.filter(|id| (id >> 76 & 0xf, id >> 62 & 0b11) == (7, 0b10));
+        id.map(Self).ok_or("a UUID of version 7 is needed, as run_plan has printed it")
     }
 }
 
@@ -72,22 +67,21 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_such_id_is_told_why() {
-        for (text, why) in [
-            ("", "a UUID is needed"),
-            ("701", "a UUID is needed"),
-            ("017f22e279b07cc398c4dc0c0c07398f", "a UUID is needed"),
-            ("017f22e2-79b0-7cc3-98c4-dc0c0c07398g", "a UUID is needed"),
-            ("+17f22e2-79b0-7cc3-98c4-dc0c0c07398f", "a UUID is needed"),
-            ("017f22e2-79b0-7cc3-98c4-dc0c0c07398f0", "a UUID is needed"),
-            ("ébcdef-79b0-7cc3-98c4-dc0c0c07398f", "a UUID is needed"),
-            ("919108f7-52d1-4320-9bac-f847db4148a8", "a UUID of version 4"),
-            ("1ec9414c-232a-6b00-b3c8-9f6bdeced846", "a UUID of version 6"),
-            ("00000000-0000-0000-0000-000000000000", "a UUID of version 0"),
-            ("017f22e2-79b0-7cc3-48c4-dc0c0c07398f", "its variant"),
+    fn what_is_no_such_id_is_refused() {
+        for text in [
+            "",
+            "701",
+            "017f22e279b07cc398c4dc0c0c07398f",
+            "017f22e2-79b0-7cc3-98c4-dc0c0c07398g",
+            "+17f22e2-79b0-7cc3-98c4-dc0c0c07398f",
+            "017f22e2-79b0-7cc3-98c4-dc0c0c07398f0",
+            "{017f22e2-79b0-7cc3-98c4-dc0c0c07398f}",
+            "ébcdef-79b0-7cc3-98c4-dc0c0c07398f",
+            "919108f7-52d1-4320-9bac-f847db4148a8",
+            "00000000-0000-0000-0000-000000000000",
+            "017f22e2-79b0-7cc3-48c4-dc0c0c07398f",
         ] {
-            let error = text.parse::<ExecutionId>().unwrap_err();
-            assert!(error.contains(why), "{text}: {error}");
+            assert!(text.parse::<ExecutionId>().is_err(), "{text}");
         }
     }
 }

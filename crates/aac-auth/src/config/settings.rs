@@ -5,6 +5,7 @@ use crate::config::trust::Trust;
 use crate::error::display::{name_of, stray, unquoted};
 use crate::error::{Error, FileProblem, Result};
 use crate::loopback::is_loopback;
+use crate::tokens::secret::is_uuid;
 use std::path::{Path, PathBuf};
 use ureq::http::Uri;
 
@@ -88,7 +89,7 @@ fn check_project_id(id: String, hosts: &Hosts) -> Result<String, FileProblem> {
         FileProblem::not_an_id(&format!("invalid characters in the ID: {stray}"))
     } else if !(8..=128).contains(&id.len()) {
         FileProblem::not_an_id("too short or too long for an ID")
-    } else if is_uuid(&id) {
+    } else if is_uuid(id.as_bytes()) {
         FileProblem::oauth_client_id(&hosts.project_page())
     } else {
         return Ok(id);
@@ -107,11 +108,6 @@ pub(crate) fn is_placeholder(text: &str) -> bool {
 pub(crate) fn has_placeholder(text: &str) -> bool {
     let text = text.to_ascii_lowercase();
     text.find("your ").is_some_and(|start| text[start..].contains(" here"))
-}
-
-fn is_uuid(text: &str) -> bool {
-    text.split('-').map(str::len).eq([8, 4, 4, 4, 12])
-        && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
 }
 
 const DOMAIN: &str = "alteryxcloud.com";
@@ -216,25 +212,21 @@ impl Hosts {
             let what = "not a URL: the placeholder is still there, beside the address";
             return Err(FileProblem::not_the_api(what));
         }
+        // What would be right in its place is told, if that can be said.
+        let instead = |what, meant: &str| match Self::parse(meant) {
+            Ok(Self { api, .. }) | Err(FileProblem::OtherAddress { api, .. }) => {
+                FileProblem::OtherAddress { what, api }
+            }
+            Err(_) => FileProblem::not_the_api(what),
+        };
         if let Some(inner) = unquoted(text) {
-            let what = "quotation marks or < > around the address";
-            return Err(match Self::parse(inner) {
-                Ok(Self { api, .. }) | Err(FileProblem::OtherAddress { api, .. }) => {
-                    FileProblem::OtherAddress { what, api }
-                }
-                Err(_) => FileProblem::not_the_api(what),
-            });
+            return Err(instead("quotation marks or < > around the address", inner));
         }
         if let Some(stray) = stray(text, |character| character.is_ascii_graphic()) {
             return Err(FileProblem::not_the_api(&format!("not a URL: {stray}")));
         }
         if !text.contains("://") {
-            return Err(match Self::parse(&format!("https://{text}")) {
-                Ok(Self { api, .. }) | Err(FileProblem::OtherAddress { api, .. }) => {
-                    FileProblem::OtherAddress { what: "no https:// at the beginning", api }
-                }
-                Err(_) => not_a_url(),
-            });
+            return Err(instead("no https:// at the beginning", &format!("https://{text}")));
         }
         let uri: Uri = text.parse().map_err(|_| not_a_url())?;
         let (scheme, authority) = uri.scheme_str().zip(uri.authority()).ok_or_else(not_a_url)?;

@@ -8,7 +8,8 @@ use std::io::Read;
 use std::time::Duration;
 use ureq::http::{HeaderMap, StatusCode, Version};
 
-/// A response of the API that is none to the request: its status is other than 2xx, or 202 to a download. [`Error::http`](crate::Error::http) returns it.
+/// A response of the API that is not what was requested: a status other than 2xx, or 202 to a download.
+/// [`Error::http`](crate::Error::http) returns it.
 pub struct HttpError {
     pub(crate) method: String,
     pub(crate) url: String,

@@ -138,7 +138,7 @@ impl NetworkError {
                         "Put them in HTTPS_PROXY or ALL_PROXY: http://user:password@host:port, with %40 for @, %3A for : and %2F for / in them. If they are there, the proxy does not accept them."
                     }
                     407 => {
-                        "Of these, none is supported; Basic is. Run a local proxy that logs in to this one (cntlm, px), and name that: HTTPS_PROXY=http://127.0.0.1:3128."
+                        "None of these is supported; Basic is. Run a local proxy that logs in to this one (cntlm, px), and name that: HTTPS_PROXY=http://127.0.0.1:3128."
                     }
                     _ if !self.is_lasting() => {
                         "Run this again. If the problem persists, ask whoever runs the proxy, or name a host that needs none in NO_PROXY."
@@ -198,7 +198,7 @@ impl error::Error for NetworkError {}
 
 const CHECK_NETWORK: &str = "and whether you need a proxy (HTTPS_PROXY=http://host:port).";
 /// Without the first -addext, OpenSSL 3 makes CA:TRUE.
-pub(super) const SELF_SIGNED: &str = "OpenSSL makes such a one if it is told nothing else. Whoever runs the server makes a right one so, and names HOST in it:\n\
+pub(super) const SELF_SIGNED: &str = "By default, openssl req -x509 makes the certificate of an authority. Whoever runs the server can make one for HOST:\n\
      openssl req -x509 -newkey rsa:2048 -nodes -days 365 -keyout key.pem -out cert.pem -subj /CN=HOST -addext basicConstraints=critical,CA:FALSE -addext subjectAltName=DNS:HOST";
 const SCRIPT: &str = "\nThe system's settings choose the proxy by a script (PAC), which is not supported: name the proxy in HTTPS_PROXY.";
 

@@ -9,12 +9,10 @@ use rustls::pki_types::{CertificateDer, UnixTime};
 use std::path::Path;
 use std::{env, fs, io};
 
-/// Signature algorithms that are no longer accepted: their object identifiers, in DER, and their names.
-const WEAK: [(&[u8], &str); 4] = [
-    (&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x05], "SHA-1"),
-    (&[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x01], "SHA-1"),
-    (&[0x2a, 0x86, 0x48, 0xce, 0x38, 0x04, 0x03], "SHA-1"),
-    (&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x04], "MD5"),
+/// Signature algorithms with SHA-1, for RSA and ECDSA: their object identifiers, in DER.
+const SHA_1: [&[u8]; 2] = [
+    &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x05],
+    &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x01],
 ];
 
 /// What is wrong with the server's certificate. rustls shows most of it as code, and times in seconds.
@@ -54,9 +52,6 @@ pub(crate) fn problem(error: &CertificateError) -> NetworkError {
             let (from, now) = (at(not_before), at(time));
             format!("it is valid from {from} on, and this machine's clock says {now}")
         }
-        E::ExpiredRevocationListContext { next_update, .. } => {
-            format!("the list of revoked certificates expired at {}", at(next_update))
-        }
         E::NotValidForName => "it is for another host".to_owned(),
         E::NotValidForNameContext { expected, presented } => {
             // As rustls has them: DnsName("api.example.com"), IpAddress(127.0.0.1).
@@ -76,10 +71,10 @@ pub(crate) fn problem(error: &CertificateError) -> NetworkError {
         | E::UnsupportedSignatureAlgorithmForPublicKeyContext {
             signature_algorithm_id: id, ..
         } => {
-            let is = |(oid, _): &&(&[u8], _)| id.windows(oid.len()).any(|part| part == *oid);
-            match WEAK.iter().find(is) {
-                Some((_, name)) => format!("it is signed with {name}, which is no longer safe"),
-                None => "it is signed with an algorithm that is not supported".to_owned(),
+            let is = |oid: &&[u8]| id.windows(oid.len()).any(|part| part == *oid);
+            match SHA_1.iter().any(is) {
+                true => "it is signed with SHA-1, which is no longer safe".to_owned(),
+                false => "it is signed with an algorithm that is not supported".to_owned(),
             }
         }
         E::Revoked => "it was revoked".to_owned(),
@@ -185,14 +180,6 @@ mod tests {
                     not_before: time(1_738_778_729),
                 },
                 "it is valid from 2025-02-05T18:05:29Z on, and this machine's clock says 1970-01-01T00:00:00Z",
-                false,
-            ),
-            (
-                CertificateError::ExpiredRevocationListContext {
-                    time: time(1),
-                    next_update: time(0),
-                },
-                "the list of revoked certificates expired at 1970-01-01T00:00:00Z",
                 false,
             ),
             (

@@ -120,15 +120,15 @@ pub(crate) fn redact_known(text: &str, secrets: &[&str], limit: usize) -> String
 
 /// Whether a run of token characters may be a token: names have letters alone, and a UUID is an ID.
 fn looks_random(run: &[u8]) -> bool {
-    let is_uuid = run.len() == 36
-        && run.iter().enumerate().all(|(at, byte)| match at {
-            8 | 13 | 18 | 23 => *byte == b'-',
-            _ => byte.is_ascii_hexdigit(),
-        });
     run.len() >= TOKEN_LIKE
         && run.iter().any(u8::is_ascii_alphabetic)
         && run.iter().any(u8::is_ascii_digit)
-        && !is_uuid
+        && !is_uuid(run)
+}
+
+pub(crate) fn is_uuid(text: &[u8]) -> bool {
+    text.split(|byte| *byte == b'-').map(<[u8]>::len).eq([8, 4, 4, 4, 12])
+        && text.iter().all(|byte| byte.is_ascii_hexdigit() || *byte == b'-')
 }
 
 fn hide(text: &str, secrets: &[&str], limit: usize, is_secret: fn(&[u8]) -> bool) -> String {

@@ -469,6 +469,7 @@ fn aac_url_txt() {
              https://api.us1.alteryxcloud.com:8443/",
         ),
         ("no https://", put, "api.us1.alteryxcloud.com, us1.alteryxcloud.com/"),
+        ("no https://", api, "us1, https:/api.us1.alteryxcloud.com"),
         (
             "not https",
             "Put https://api.eu1.alteryxcloud.com in it.",
@@ -494,7 +495,7 @@ fn aac_url_txt() {
             "Your URL herehttps://api.us1.alteryxcloud.com, \
              https://api.us1.alteryxcloud.com Your URL here",
         ),
-        ("not a URL\n", api, "Your URL here, \"Your URL here\", https:/api.us1.alteryxcloud.com"),
+        ("not a URL\n", api, "Your URL here, \"Your URL here\""),
         (
             "not a URL: character 33 is a zero-width space (U+200B)",
             api,

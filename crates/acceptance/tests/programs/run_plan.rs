@@ -375,8 +375,8 @@ fn a_local_clock_that_is_a_little_ahead_hides_no_run() {
 fn an_id_that_tells_no_time_in_the_past_is_refused() {
     let case = case();
     for (id, words) in [
-        ("701", "a UUID is needed"),
-        ("919108f7-52d1-4320-9bac-f847db4148a8", "a UUID of version 4"),
+        ("701", "a UUID of version 7 is needed"),
+        ("919108f7-52d1-4320-9bac-f847db4148a8", "a UUID of version 7 is needed"),
         (&made_in(600), "its time is still to come"),
     ] {
         call(&case, &format!("7 --execution-id {id}")).assert_says(2, &["--execution-id", words]);
