@@ -15,7 +15,7 @@ impl ExecutionId {
         let random = || u128::from(RandomState::new().hash_one(0));
         let (version, variant) = (0x7 << 76, 0b10 << 62);
         Self(
-            u128::from(seconds) * 1000 << 80
+            (u128::from(seconds) * 1000) << 80
                 | version
                 | random() >> 52 << 64
                 | variant

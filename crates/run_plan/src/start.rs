@@ -125,13 +125,13 @@ impl Start<'_> {
                 None => thread::sleep(pauses.next()?),
                 Some((&id, Found { is_sure: true, .. })) if runs.len() == 1 => {
                     say(format_args!(
-                        "{} has begun since then: it is taken for the one of this ID",
+                        "{} has begun since then, and is taken for the one with this ID",
                         run(id)
                     ));
                     return Some(Started::Run(run(id)));
                 }
                 Some(_) => {
-                    say("it is unknown which of these runs, if any, is the one of this ID:");
+                    say("it is unknown which of these runs, if any, has this ID:");
                     for (id, Found { about, .. }) in runs {
                         say(format_args!("  {id}  {about}  {}", run(id).resume()));
                     }
@@ -141,8 +141,8 @@ impl Start<'_> {
         }
     }
 
-    /// The runs of this plan that the user has started since the ID was made. One that does not say of what,
-    /// whose or of when it is counts: another start can do more harm than a look at it.
+    /// The runs of this plan that the user has started since the ID was made. One whose row does not say of
+    /// which plan it is, who started it, or when, counts as well: another start can do more harm than a look.
     fn list(&self) -> Result<BTreeMap<u64, Found>, Error> {
         let path = self.kind.runs();
         let (query, is_own) = match self.kind {
@@ -157,7 +157,7 @@ impl Start<'_> {
         }
     }
 
-    /// Picks them from this list. It may be one of the user's own runs.
+    /// Picks them from this list. `is_own`: all of it should be the user's.
     fn pick(&self, path: &str, is_own: bool) -> Result<BTreeMap<u64, Found>, Error> {
         let subject = if self.kind == Kind::Plan { "plan" } else { "wrangledDataset" };
         let mut runs = BTreeMap::new();
