@@ -413,8 +413,7 @@ fn raw_name(name: &str) -> Option<String> {
         )
     };
     Some(match name {
-        _ if name.contains('"') => "The name has a quotation mark in it. In cmd: set AAC_DIR=C:\\folder, without quotation marks, or --dir \"C:\\folder\", without a \\ at the end.".to_owned(),
-        _ if unquoted(name).is_some() => "The name has quotation marks in it. In cmd, and in files of variables (.env), write it without them.".to_owned(),
+        _ if name.contains('"') || unquoted(name).is_some() => "The name has quotation marks in it. In files of variables (.env), and in cmd (set AAC_DIR=C:\\folder), write it without them; in --dir \"C:\\folder\", without a \\ at the end.".to_owned(),
         _ if name.starts_with('~') => "The ~ was not replaced by your home folder: a shell does that only at the beginning of a word without quotation marks. Write the whole path, or $HOME instead of the ~.".to_owned(),
         _ if name.contains('$') || name.matches('%').count() > 1 => "The name has a variable in it that no shell has replaced: $HOME is for bash, %USERPROFILE% for cmd, $env:USERPROFILE for PowerShell, and within single quotation marks none is replaced. Write the whole path.".to_owned(),
         _ if name.contains('\r') => "The name has a line break in it, as in a file with Windows line ends. Save that file with Unix line ends (dos2unix).".to_owned(),

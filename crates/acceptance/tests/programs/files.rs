@@ -181,7 +181,7 @@ fn a_folder_is_found_or_asked_for() {
     // As cmd passes on `set AAC_DIR="C:\x"`.
     let quoted = format!("\"{}\"", case.folder.path().display());
     Run::of(command().env("AAC_DIR", quoted))
-        .assert_fails(1, &["no such folder", "without quotation marks"]);
+        .assert_fails(1, &["no such folder", "set AAC_DIR=C:\\folder), write it without them"]);
     let below = case.path("a").join("b");
     fs::create_dir_all(&below).unwrap();
     Run::of(command().current_dir(&below)).assert_ok();
