@@ -15,6 +15,8 @@ const SHA_1: [&[u8]; 2] = [
     &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x01],
 ];
 
+const NO_SERVERS: &str = "it is not meant for servers (extended key usage)";
+
 /// What is wrong with the server's certificate. rustls shows most of it as code, and times in seconds.
 pub(crate) fn problem(error: &CertificateError) -> NetworkError {
     use CertificateError as E;
@@ -38,6 +40,10 @@ pub(crate) fn problem(error: &CertificateError) -> NetworkError {
                 ),
                 "UnsupportedCertVersion" => {
                     NetworkError::UnfitCertificate("of X.509 version 1, which knows no hosts")
+                }
+                // Its use (extKeyUsage) is another, as rustls-platform-verifier calls it.
+                "certificate had invalid extensions" => {
+                    NetworkError::BadCertificate(NO_SERVERS.to_owned())
                 }
                 cause => NetworkError::Certificate(cause.to_owned()),
             };
@@ -79,9 +85,7 @@ pub(crate) fn problem(error: &CertificateError) -> NetworkError {
         }
         E::Revoked => "it was revoked".to_owned(),
         E::BadEncoding => "it is damaged".to_owned(),
-        E::InvalidPurpose | E::InvalidPurposeContext { .. } => {
-            "it is not one of a server".to_owned()
-        }
+        E::InvalidPurpose | E::InvalidPurposeContext { .. } => NO_SERVERS.to_owned(),
         other => other.to_string(),
     })
 }
@@ -154,9 +158,9 @@ mod tests {
             expected: ServerName::try_from("api.us1.alteryxcloud.com").unwrap(),
             presented: presented.iter().map(ToString::to_string).collect(),
         };
-        let cause = OtherError(Arc::new(io::Error::other("no chain of trust")));
+        let other = |cause| CertificateError::Other(OtherError(Arc::new(io::Error::other(cause))));
         // AlgorithmIdentifier's content: sha1WithRSAEncryption and NULL, ecdsa-with-SHA1, id-Ed448.
-        let (rsa, ecdsa, other) = (
+        let (rsa, ecdsa, ed448) = (
             b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x05\x05\x00",
             b"\x06\x07\x2a\x86\x48\xce\x3d\x04\x01",
             b"\x06\x03\x2b\x65\x71",
@@ -165,7 +169,12 @@ mod tests {
         for (error, words, is_of_roots) in [
             (CertificateError::UnknownIssuer, issuer, true),
             (CertificateError::BadSignature, issuer, true),
-            (CertificateError::Other(cause), "no chain of trust", true),
+            (other("no chain of trust"), "no chain of trust", true),
+            (
+                other("certificate had invalid extensions"),
+                "it is not meant for servers (extended key usage)",
+                false,
+            ),
             (
                 CertificateError::ExpiredContext {
                     time: time(1_772_323_200),
@@ -190,7 +199,7 @@ mod tests {
             (named(&[]), "it is for no host, not for api.us1.alteryxcloud.com", false),
             (signed(rsa), "it is signed with SHA-1, which is no longer safe", false),
             (signed(ecdsa), "it is signed with SHA-1, which is no longer safe", false),
-            (signed(other), "it is signed with an algorithm that is not supported", false),
+            (signed(ed448), "it is signed with an algorithm that is not supported", false),
         ] {
             let expected = match is_of_roots {
                 true => NetworkError::Certificate(words.to_owned()),
