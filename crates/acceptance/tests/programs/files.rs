@@ -293,17 +293,17 @@ fn a_file_whose_name_is_not_quite_right_is_to_be_renamed() {
             .assert_fails(1, &["placeholder", &format!("a file called {name}. Rename it: ")]);
         fs::rename(case.path(&name), case.path(file)).unwrap();
         // Where both names are of one file, there is no other.
+        let good = fs::read(case.path(file)).unwrap();
         let name = file.to_uppercase();
-        fs::rename(case.path(file), case.path(&name)).unwrap();
+        fs::remove_file(case.path(file)).unwrap();
+        fs::write(case.path(&name), text).unwrap();
         if case.path(file).exists() {
-            let good = fs::read(case.path(file)).unwrap();
-            fs::write(case.path(file), text).unwrap();
             let run = said(&case);
             run.assert_fails(1, &["placeholder", "Put your own value in"]);
             assert!(!run.stderr.contains("Rename it"), "{}", run.stderr);
-            fs::write(case.path(file), good).unwrap();
         }
-        fs::rename(case.path(&name), case.path(file)).unwrap();
+        fs::remove_file(case.path(&name)).unwrap();
+        fs::write(case.path(file), good).unwrap();
     }
     case.run(NONE).assert_ok();
 }
