@@ -141,7 +141,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// As for [`access_token`](Self::access_token), and [`ErrorKind::Usage`](crate::ErrorKind::Usage) if no
+    /// As for [`access_token`](Self::access_token), and [`ErrorKind::Usage`] if no
     /// access token lives that long.
     ///
     /// ```no_run
