@@ -74,7 +74,9 @@ impl SpentTokens {
         }
         let append = || files.open(path, File::options().read(true).append(true));
         let (mut file, is_new) = match platform::patiently(append) {
-            Ok(_) if known.links.len() >= MOST_LINES => {
+            Ok(file) if known.links.len() >= MOST_LINES => {
+                // Where a rename is not POSIX's, an open file cannot be replaced.
+                drop(file);
                 return known.write(MOST_LINES / 2, link, files);
             }
             Ok(file) => (file, false),
