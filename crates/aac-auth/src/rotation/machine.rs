@@ -941,7 +941,10 @@ mod tests {
                 &[late, Came::Done, young, lost, Came::Done, late, Came::Done, late],
                 Do::Claim(Deadline::Second),
             ),
-            (&[young, lost, Came::Done, late, Came::Done, late, Came::Done, late], note(Told::Lost)),
+            (
+                &[young, lost, Came::Done, late, Came::Done, late, Came::Done, late],
+                note(Told::Lost),
+            ),
         ] {
             let mut run = at_its_use(HomeKind::Vault);
             assert_eq!(run.next(Came::Done), claim);
@@ -1122,7 +1125,10 @@ mod tests {
                 matches!(doing, Do::SetAside { .. }).then_some(Came::Failed)
             });
             let says = Some(Says { token: 1, in_doubt });
-            assert_eq!(done.last(), Some(&Do::End(End { told: Told::Failed, says, if_held: true })));
+            assert_eq!(
+                done.last(),
+                Some(&Do::End(End { told: Told::Failed, says, if_held: true }))
+            );
         }
     }
 
@@ -1143,7 +1149,10 @@ mod tests {
                 None
             });
             let removes = |doing: &Do<u8>| matches!(doing, Do::Remove { .. });
-            assert_eq!(done.iter().take_while(|it| !matches!(it, Do::End(_))).any(removes), is_removed);
+            assert_eq!(
+                done.iter().take_while(|it| !matches!(it, Do::End(_))).any(removes),
+                is_removed
+            );
             assert_ends(&done, if is_removed { Told::New } else { Told::Noted });
         }
     }

@@ -334,6 +334,18 @@ mod tests {
     }
 
     #[test]
+    fn what_the_journal_does_not_take_is_saved_aside() {
+        let (_folder, files, journal, creds) = journal();
+        let pair = br#"{"refresh_token": "next"}"#;
+        let path = journal.save_aside(&files, pair).unwrap();
+        let aside = Found::read(&files, &path).unwrap().unwrap();
+        assert_eq!(aside.response.unwrap().as_slice(), pair);
+        assert_eq!((aside.spent, aside.time), (Some(Digest::of(b"spent")), journal.time));
+        assert_eq!(aside.creds.unwrap().as_slice(), creds);
+        assert!(files.set_aside().unwrap().into_values().eq([path]));
+    }
+
+    #[test]
     fn a_journal_that_is_withdrawn_is_gone_but_not_that_of_another_program() {
         for is_others in [false, true] {
             let (_folder, files, journal, _) = journal();

@@ -193,7 +193,11 @@ mod tests {
         for _ in 0..2 {
             SpentTokens::record(&files, &link("p", "q")).unwrap();
         }
-        assert_eq!(SpentTokens::read(&files).unwrap().links, [link("p", "q")], "it is there already");
+        assert_eq!(
+            SpentTokens::read(&files).unwrap().links,
+            [link("p", "q")],
+            "it is there already"
+        );
         for number in 0..MOST_LINES + 10 {
             let link = link(&number.to_string(), &(number + 1).to_string());
             // Not one by one: that would take a sync for each.

@@ -734,6 +734,12 @@ fn a_holder_that_is_killed_after_the_send_takes_the_pair_with_it() {
         let first = fleet.start_until(0, &hold);
         first.kill();
         hold.release();
+        // Whoever takes over does not know, nor does the one behind it.
+        for _ in 0..2 {
+            fleet.sandbox.add_fault(Fault::token(FaultKind::TooManyRequests(60)));
+            let words = ["an earlier run may have used the refresh token"];
+            fleet.run(next).assert_fails(4, &words);
+        }
         let run = fleet.run(next);
         if grace.is_zero() {
             // It says why, on whatever machine.
@@ -819,6 +825,23 @@ fn a_refusal_ends_with_a_paste() {
         fleet.run(1).assert_ok();
         fleet.assert_settled(1);
     }
+}
+
+#[test]
+fn a_doubt_ends_with_a_paste() {
+    let fleet = Fleet::expired(2);
+    fleet.sandbox.add_fault(Fault::token(FaultKind::ResetBefore).times(2));
+    fleet.run(0).assert_fails(1, &["may have been used"]);
+    // Only the tokens are replaced, and the note stays.
+    let new = fleet.sandbox.issue_expired();
+    let mut document = fleet.secret();
+    document["access_token"] = json!(new.access_token);
+    document["refresh_token"] = json!(new.refresh_token);
+    fleet.sandbox.vault().put(&document);
+    fleet.sandbox.add_fault(Fault::token(FaultKind::TooManyRequests(60)));
+    fleet.run(1).assert_fails(4, &["your tokens are unchanged"]);
+    fleet.run(1).assert_ok();
+    fleet.assert_settled(1);
 }
 
 #[test]
