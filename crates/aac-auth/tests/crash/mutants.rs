@@ -144,7 +144,7 @@ const JOURNAL: &[Mutant] = &[
     same("was_in_doubt || ¦error.leaves_doubt()¦", "false", "the machine says so where a response was lost"),
     found("¦was_in_doubt¦ ||", "false", "lib store::journal"),
     found("if ¦is_named(&self.file, &self.path).unwrap_or(false)¦", "true", "lib store::journal"),
-    found("line.len() > LINE || ¦content.len() > place.room¦", "false", "tokens rotation::a_creds_json_that_does_not_fit"),
+    found("match ¦content.len() > place.room¦", "false", "tokens rotation::a_creds_json_that_does_not_fit"),
     found("Ok(Some(_)) => ¦Document::parse(&sent.bytes).unwrap_or_default().to_bytes()¦", "sent.bytes.clone()", "tokens recovery::what_is_put_back"),
 ];
 
@@ -213,7 +213,8 @@ const DRIVE: &[Mutant] = &[
     open("filter(|_| ¦!pair.is_torn(bytes)¦)", "true", "no test has a mixture of two documents that parses, and of which another field is torn"),
     found("¦whole.or_else(before)¦", "{ drop(before); whole }", "tokens recovery::recovery_keeps_the_other_fields"),
     found("!restored.is_alive() || self.call.rejected == Some(&restored.access_token)", "!restored.is_alive()", "vault refreshes::a_pair_in_the_journal"),
-    found("match ¦self.locked.rehearse(in_home, sent)¦", "Ok(Replaced::Done)", "tokens rotation::a_read_only_file"),
+    found("match ¦Journal::check(sent)¦", "Ok(())", "tokens rotation::a_creds_json_that_does_not_fit"),
+    found("Ok(()) => ¦self.locked.rehearse(in_home, sent)¦", "Ok(Replaced::Done)", "tokens rotation::a_read_only_file"),
     found("if ¦in_home.refresh_token == sent.refresh_token¦", "false", "vault refreshes::sixteen_programs"),
     found("Ok(Some(journal)) => ¦(Some(journal), Came::Done, None)¦", "{ drop(journal); (None, Came::Done, None) }", "tokens recovery"),
     found("Ok(None) => ¦(None, Came::LockLost, None)¦", "(None, Came::Done, None)", OTHERS),
@@ -244,7 +245,7 @@ const DRIVE: &[Mutant] = &[
     found("self.claimed.map(|claimed| claimed.elapsed())", "self.claimed.map(|_| (Duration::ZERO, Some(Duration::ZERO)))", "vault signals::a_holder_that_stops_before_the_send"),
     found("let is_ending = ¦SignalGuard::is_pending()¦; let mut", "false", "vault signals::a_signal_before_the_send"),
     found("*guard = ¦holds_signals.then(SignalGuard::new)¦", "None", "tokens signals::the_pair_is_saved"),
-    found("¦doing == Do::Go¦", "true", "vault signals"),
+    found("¦doing == Do::Go¦", "true", "vault signals::a_holder_that_stops_before_the_send"),
     same("next(Came::Arrived); let is_saved = journal.is_some_and(|journal| journal.record(body).is_ok()); next(if is_saved { Came::Done } else { Came::Failed }); TokenResponse::parse(body, time, &settings.hosts)", "let parsed = TokenResponse::parse(body, time, &settings.hosts); next(Came::Arrived); let is_saved = journal.is_some_and(|journal| journal.record(body).is_ok()); next(if is_saved { Came::Done } else { Came::Failed }); parsed", "no bytes make the parser end the program, as tokens::credentials shows; the order is for the day on which some do"),
     found("journal.is_some_and(|journal| ¦journal.record(body).is_ok()¦)", "{ let _ = journal; true }", "tokens recovery"),
     same("self.lost.take().map_or_else(Instant::now, |(at, _)| at)", "Instant::now()", "after a second response that is lost, nothing is sent"),
