@@ -993,6 +993,8 @@ mod tests {
         journal: JournalState<u8>,
         set_aside: Vec<Saved<u8>>,
         used: Vec<(u8, u8)>,
+        /// Whether the home has an access token beside it.
+        is_whole: bool,
     }
 
     fn saved(spent: u8, next: u8) -> Saved<u8> {
@@ -1000,7 +1002,8 @@ mod tests {
     }
 
     fn with(creds: u8) -> World {
-        World { creds, journal: JournalState::None, set_aside: Vec::new(), used: Vec::new() }
+        let (journal, set_aside, used) = (JournalState::None, Vec::new(), Vec::new());
+        World { creds, journal, set_aside, used, is_whole: true }
     }
 
     /// Carries out a run on files that has waited, and gives what was done in it. `came` says what comes of an
@@ -1024,7 +1027,7 @@ mod tests {
                     Came::Read { will_do: false, holder: Holder::None, is_saved_here: false }
                 }
                 Do::Look => {
-                    let World { creds, journal, set_aside, used } = &world;
+                    let World { creds, journal, set_aside, used, is_whole } = &world;
                     let mut spent = SpentTokens::default();
                     for &(spent_token, next) in used {
                         spent.add(Link { spent: spent_token, next, time: LocalTime(0) });
@@ -1032,7 +1035,7 @@ mod tests {
                     let (creds, journal) = (Some(*creds), *journal);
                     run.next(Came::Looked(Seen {
                         state: State { creds, owner: None, journal, set_aside, spent: &spent },
-                        access: Some(Access::Stale),
+                        access: is_whole.then_some(Access::Stale),
                         account: Some(0),
                         in_doubt: false,
                         is_damaged: false,
@@ -1117,6 +1120,11 @@ mod tests {
             _ => None,
         });
         assert_ends(&done, Told::New);
+        // Where the home's is not whole, it stays.
+        let world = World { set_aside: vec![saved(2, 1)], is_whole: false, ..with(1) };
+        let done = carry_out(world, |_, _| None);
+        assert!(!done.iter().any(|doing| matches!(doing, Do::Remove { .. })), "{done:?}");
+        assert_ends(&done, Told::Unusable);
         // The journal is of other tokens, and cannot be set aside: it says what is known of the home's.
         for (used, in_doubt) in [(vec![], false), (vec![(1, 2)], true)] {
             let journal =

@@ -92,9 +92,9 @@ const FOLDER: &[Mutant] = &[
     found("if ¦*now != old¦", "false", "lib store::folder"),
     found("Err(FileProblem::Missing) => ¦Ok(old.is_empty())¦", "Ok(false)", "tokens recovery::what_cannot_be_read"),
     // A file in the making is its program's.
-    found("left_behind.try_lock().is_ok() && is_named(&left_behind, path)?", "true", "crash two_that_hold_the_lock_share_no_file"),
-    found("left_behind.try_lock().is_ok() && ¦is_named(&left_behind, path)?¦", "true", OTHERS),
-    found("if ¦error.source.kind() == io::ErrorKind::AlreadyExists¦ => { return Err(taken(path));", "false", "crash no_file_gets_the_name"),
+    same("left_behind.try_lock().is_ok() && is_named(&left_behind, path)?", "true", "another program that misses its file begins anew"),
+    same("left_behind.try_lock().is_ok() && ¦is_named(&left_behind, path)?¦", "true", "another program that misses its file begins anew"),
+    open("if ¦error.source.kind() == io::ErrorKind::AlreadyExists¦ => { return Err(taken(path));", "false", "a race of two, between the removal of a file and its making; it is told as an error"),
     found("¦lock(&file)¦; match", "{}", "crash two_that_hold_the_lock_share_no_file"),
     same("match ¦is_named(&file, path)?¦", "true", "asked again right before it gets its name"),
     found("if ¦!matches!(replaced, Ok(Written::ByRename)) && !is_others¦", "false", "crash a_file_that_is_itself_a_mount_is_written_in_place"),
@@ -138,7 +138,7 @@ const JOURNAL: &[Mutant] = &[
     found("match ¦lock.is_named()? && !is_in_use(path)?¦", "true", "crash a_journal_of_another_run_is_not_replaced_once_the_lock_is_lost"),
     same("¦lock.is_named()?¦ && !is_in_use(path)?", "true", "whoever has the lock now finds this journal in use"),
     same("¦!is_in_use(path)?¦", "true", "whoever has the lock has found no journal in use"),
-    found("if ¦!matches!(begun, Ok(true)) && !is_others¦", "false", "tokens rotation::a_creds_json_that_does_not_fit"),
+    open("if ¦!matches!(begun, Ok(true)) && !is_others¦", "false", "what is left behind is safe to delete, but holds tokens"),
     found("if ¦self.has_tokens.get()¦", "false", "lib store::journal"),
     found("self.has_tokens.set(¦has_refresh_token(response)¦)", "true", "lib store::journal"),
     same("was_in_doubt || ¦error.leaves_doubt()¦", "false", "the machine says so where a response was lost"),
@@ -229,7 +229,7 @@ const DRIVE: &[Mutant] = &[
     found("¦self.lost.is_none() && SignalGuard::is_pending()¦", "false", "vault signals::a_signal_ends_a_run"),
     found("¦self.lost.is_none()¦ && SignalGuard::is_pending()", "true", "tokens signals::after_a_lost_response"),
     open("is_ending || ¦Instant::now() + pause >= self.until(deadline)¦", "false", "a test would take 100 s"),
-    found("call.notices().step(text); } ¦thread::sleep(pause)¦", "{}", "tokens signals::while_a_server_is_busy"),
+    open("call.notices().step(text); } ¦thread::sleep(pause)¦", "{}", "only a clock can tell"),
     found("self.held.locked.read(¦self.held.run.is_saved()¦)", "false", "tokens recovery::an_editor_that_empties_the_file_during"),
     found(".map(|it| ¦self.held.keep_damaged(it)¦)", "{ let _ = it; Ok(()) }", "tokens stopped::tokens_that_are_pasted"),
     found("if ¦told == Told::TooSlow¦", "false", "vault refreshes::a_vault_that_is_always_too_slow"),
@@ -268,7 +268,7 @@ const TOLD: &[Mutant] = &[
 
 #[rustfmt::skip]
 const REFRESH: &[Mutant] = &[
-    found("connect: ¦Duration::from_secs(10)¦", "Duration::from_secs(100)", "calls transport"),
+    open("connect: ¦Duration::from_secs(10)¦", "Duration::from_secs(100)", "it takes an address that nobody answers from"),
     found("Err(_) if ¦form.is_withheld¦", "false", "vault signals::a_holder_that_stops_before_the_send"),
     found("Err(reason) if ¦form.sent == 0¦", "false", "vault signals::a_signal_ends_a_run"),
     found("form.sent == ¦0¦", "form.sent", "tokens rotation::every_fault"),
@@ -277,7 +277,7 @@ const REFRESH: &[Mutant] = &[
     found("if ¦status == StatusCode::TOO_MANY_REQUESTS¦", "false", "tokens rotation::every_fault"),
     found("Some(\"invalid_grant\") if ¦matches!(status, 400 | 401)¦", "true", "calls responses::another_status"),
     found("Some(error) if ¦error.code == \"invalid_grant\"¦", "false", "calls responses"),
-    found("if ¦length >= LARGEST¦", "false", "calls responses"),
+    open("if ¦length >= LARGEST¦", "false", "it takes a response that has no end"),
     found("Ok(_) if ¦is_whole_object(&body)¦", "false", "calls responses"),
     found("self.is_withheld = ¦!(self.before)()¦", "{ (self.before)(); false }", "vault signals::a_holder_that_stops_before_the_send"),
 ];
@@ -370,7 +370,7 @@ const PROTOCOL: &[Mutant] = &[
 
 #[rustfmt::skip]
 const MACHINE: &[Mutant] = &[
-    found("filter(|_| ¦self.access.is_some()¦)", "true", "tokens recovery"),
+    found("filter(|_| ¦self.access.is_some()¦)", "true", "lib rotation::machine"),
     found("if ¦!self.is_untidy¦", "true", "lib rotation::machine"),
     found("in_doubt: ¦state.spent.newest(token).is_some()¦", "false", "lib rotation::machine"),
     found("¦if seen.is_damaged { RESTORE } else { &RESTORE[1..] }¦", "&RESTORE[1..]", "lib rotation::tables"),
@@ -386,7 +386,7 @@ const MACHINE: &[Mutant] = &[
     found("refused.left.unwrap_or(u32::MAX)", "u32::MAX", "lib rotation::machine"),
     found("if self.bounds.home == HomeKind::Vault { REFUSE } else { &[] }", "&[]", "vault refreshes::sixteen_programs"),
     found("Some(pair.into()), ¦true¦, true", "false", "tokens recovery::an_earlier_doubt"),
-    found("(Do::Begin { .. }, Came::Failed) if ¦is_file¦", "false", "tokens rotation::a_creds_json_that_does_not_fit"),
+    found("(Do::Begin { .. }, Came::Failed) if ¦is_file¦", "false", "crash a_disk_that_is_full"),
     found("(Do::Claim(_), Came::Failed) if ¦*late == 0¦", "true", "lib rotation::machine"),
     found("None if ¦!*holds_signals¦", "false", "tokens signals::the_pair_is_saved"),
     found("Some(_) if ¦is_ending¦", "false", "lib rotation::machine"),
