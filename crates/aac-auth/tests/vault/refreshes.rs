@@ -729,16 +729,16 @@ fn a_holder_that_is_killed_before_the_send_is_replaced() {
 fn a_holder_that_is_killed_after_the_send_takes_the_pair_with_it() {
     each(&[(0, 0), (1, 0), (0, 60), (1, 60)], |(next, grace)| {
         let grace = Duration::from_secs(grace);
-        let fleet = Fleet::new(Options { grace, ..Options::default() }, true, 2).with(TAKEOVER, 2);
+        let fleet = Fleet::new(Options { grace, ..Options::default() }, true, 3).with(TAKEOVER, 2);
         let hold = fleet.sandbox.hold_token_responses();
         let first = fleet.start_until(0, &hold);
         first.kill();
         hold.release();
-        // Whoever takes over does not know, nor does the one behind it.
-        for _ in 0..2 {
+        // Whoever takes over does not know, nor does the one behind it, which has no journal of that.
+        for machine in [next, 2] {
             fleet.sandbox.add_fault(Fault::token(FaultKind::TooManyRequests(60)));
             let words = ["an earlier run may have used the refresh token"];
-            fleet.run(next).assert_fails(4, &words);
+            fleet.run(machine).assert_fails(4, &words);
         }
         let run = fleet.run(next);
         if grace.is_zero() {
