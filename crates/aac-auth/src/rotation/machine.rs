@@ -888,7 +888,9 @@ fn unexpected<N>() -> Do<N> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::spent::SpentTokens;
+    use crate::rotation::recovery::Note;
+    use crate::store::spent::{Link, SpentTokens};
+    use crate::tokens::claims::LocalTime;
 
     /// How old a claim is, by each clock.
     const NEW: Option<(Duration, Option<Duration>)> = Some((Duration::ZERO, Some(Duration::ZERO)));
@@ -919,6 +921,7 @@ mod tests {
         let lost = Came::Outcome(Outcome::InDoubt { wait: None });
         let young = Came::Connected { claimed: NEW, is_ending: false };
         let again = &[young, lost, Came::Done, connected(false)];
+        let late = connected(false);
         for (came, expected) in [
             (&[connected(false)][..], claim),
             (&[connected(false), Came::Done, connected(false)], claim),
@@ -929,8 +932,19 @@ mod tests {
             (&[connected(false), Came::TimeIsUp], note(Told::TooSlow)),
             (&[connected(true)], Do::Withdraw { keeps_journal: false }),
             (&[connected(false), Came::LockLost], Do::Withdraw { keeps_journal: false }),
+            (&[late, Came::Failed, Came::Done], Do::LetGo),
             (again, Do::Claim(Deadline::Second)),
+            (&[young, lost, Came::Done, late, Came::Failed], note(Told::Lost)),
             (&[young, lost, Came::Done, connected(true)], note(Told::Lost)),
+            // A claim that was good in between ends the row.
+            (
+                &[late, Came::Done, young, lost, Came::Done, late, Came::Done, late],
+                Do::Claim(Deadline::Second),
+            ),
+            (
+                &[young, lost, Came::Done, late, Came::Done, late, Came::Done, late],
+                note(Told::Lost),
+            ),
         ] {
             let mut run = at_its_use(HomeKind::Vault);
             assert_eq!(run.next(Came::Done), claim);
@@ -972,51 +986,206 @@ mod tests {
         }
     }
 
-    #[test]
-    fn each_pair_that_was_set_aside_is_tried_once() {
-        let saved = |spent, next| Saved { spent, next, account: Some(0) };
-        let mut set_aside = vec![saved(2, 3), saved(4, 5)];
-        let bounds = Bounds { home: HomeKind::File, rounds: None, looks: None };
-        let mut run = Refresh::new(bounds, false);
-        let mut sent = Vec::new();
-        while !matches!(run.doing(), Do::End(_)) {
-            let spent = SpentTokens::default();
-            let pairs = set_aside.clone();
-            let came = match run.doing() {
+    /// What is found: this token in the home, beside what is set aside.
+    #[derive(Clone)]
+    struct World {
+        creds: u8,
+        journal: JournalState<u8>,
+        set_aside: Vec<Saved<u8>>,
+        used: Vec<(u8, u8)>,
+        /// Whether the home has an access token beside it.
+        is_whole: bool,
+    }
+
+    fn saved(spent: u8, next: u8) -> Saved<u8> {
+        Saved { spent, next, account: Some(0) }
+    }
+
+    fn with(creds: u8) -> World {
+        let (journal, set_aside, used) = (JournalState::None, Vec::new(), Vec::new());
+        World { creds, journal, set_aside, used, is_whole: true }
+    }
+
+    /// Carries out a run on files that has waited, and gives what was done in it. `came` says what comes of an
+    /// effect; of the others all goes well, and the response that comes has the token 9.
+    fn carry_out(
+        mut world: World,
+        mut came: impl FnMut(&mut World, Do<u8>) -> Option<Came<'static, u8>>,
+    ) -> Vec<Do<u8>> {
+        let bounds = Bounds { home: HomeKind::File, rounds: Some(3), looks: Some(3) };
+        let mut run = Refresh::new(bounds, true);
+        let mut done = Vec::new();
+        loop {
+            assert!(done.len() < 100, "it goes round in a circle: {done:?}");
+            let doing = run.doing();
+            done.push(doing);
+            if let Do::End(_) = doing {
+                return done;
+            }
+            let came = came(&mut world, doing).unwrap_or(match doing {
                 Do::Read => {
                     Came::Read { will_do: false, holder: Holder::None, is_saved_here: false }
                 }
-                Do::Look => Came::Looked(Seen {
-                    state: State {
-                        creds: Some(1),
-                        owner: None,
-                        journal: JournalState::None,
-                        set_aside: &pairs,
-                        spent: &spent,
-                    },
-                    access: Some(Access::Stale),
-                    account: Some(0),
-                    in_doubt: false,
-                    is_damaged: false,
-                    running_for: 0,
-                }),
-                Do::Begin { token, .. } => {
-                    sent.push(token);
-                    Came::Done
+                Do::Look => {
+                    let World { creds, journal, set_aside, used, is_whole } = &world;
+                    let mut spent = SpentTokens::default();
+                    for &(spent_token, next) in used {
+                        spent.add(Link { spent: spent_token, next, time: LocalTime(0) });
+                    }
+                    let (creds, journal) = (Some(*creds), *journal);
+                    run.next(Came::Looked(Seen {
+                        state: State { creds, owner: None, journal, set_aside, spent: &spent },
+                        access: is_whole.then_some(Access::Stale),
+                        account: Some(0),
+                        in_doubt: false,
+                        is_damaged: false,
+                        running_for: 1000,
+                    }));
+                    continue;
                 }
                 Do::Send(_) => Came::Connected { claimed: None, is_ending: false },
-                Do::Go => Came::InvalidGrant,
+                Do::Go => Came::Arrived,
+                Do::Parse => Came::Parsed { next: 9, is_usable: true },
+                Do::LookAgain => Came::Now(Now::Token(world.creds)),
                 Do::Wait(Until::Changed) => Came::TimeIsUp,
-                // Of the newer one, that is not possible.
-                Do::Remove { what, .. } if what.pair().next == 5 => Came::Failed,
-                Do::Remove { what, .. } => {
-                    set_aside.retain(|pair| pair.next != what.pair().next);
-                    Came::Done
-                }
                 _ => Came::Done,
-            };
+            });
             run.next(came);
         }
-        assert_eq!(sent, [1, 5, 3]);
+    }
+
+    /// The tokens whose journal was begun.
+    fn begun(done: &[Do<u8>]) -> Vec<u8> {
+        let begun = done.iter().filter_map(|doing| match doing {
+            Do::Begin { token, .. } => Some(*token),
+            _ => None,
+        });
+        begun.collect()
+    }
+
+    #[track_caller]
+    fn assert_ends(done: &[Do<u8>], told: Told) {
+        assert!(matches!(done.last(), Some(Do::End(end)) if end.told == told), "{done:?}");
+    }
+
+    #[test]
+    fn each_pair_that_was_set_aside_is_tried_once() {
+        let world = World { set_aside: vec![saved(2, 3), saved(4, 5)], ..with(1) };
+        let done = carry_out(world, |world, doing| match doing {
+            Do::Go => Some(Came::InvalidGrant),
+            // Of the newer one, that is not possible.
+            Do::Remove { what, .. } if what.pair().next == 5 => Some(Came::Failed),
+            Do::Remove { what, .. } => {
+                world.set_aside.retain(|pair| pair.next != what.pair().next);
+                None
+            }
+            _ => None,
+        });
+        assert_eq!(begun(&done), [1, 5, 3]);
+        assert_ends(&done, Told::Dead);
+    }
+
+    #[test]
+    fn a_refusal_is_of_one_token() {
+        // Another program saves another token, or the same one again.
+        for (other, expected) in [(7, &[1, 7][..]), (1, &[1])] {
+            let done = carry_out(with(1), |world, doing| match doing {
+                Do::Go if world.creds == 1 => Some(Came::InvalidGrant),
+                Do::Wait(Until::Changed) => {
+                    world.creds = other;
+                    Some(Came::NotAsExpected)
+                }
+                _ => None,
+            });
+            assert_eq!(begun(&done), expected);
+            assert_ends(&done, if other == 7 { Told::New } else { Told::Dead });
+        }
+    }
+
+    #[test]
+    fn a_note_counts_for_the_token_that_it_is_about() {
+        for (spent, told) in [(Some(1), Told::Noted), (None, Told::Noted), (Some(2), Told::New)] {
+            let note = Some(Note { in_doubt: false, unused: None, age: 0 });
+            let journal = JournalState::Unanswered { spent, note };
+            assert_ends(&carry_out(World { journal, ..with(1) }, |_, _| None), told);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_tidied_up_is_no_obstacle() {
+        // The pair is in the home as well.
+        let world = World { set_aside: vec![saved(2, 1)], ..with(1) };
+        let done = carry_out(world, |_, doing| match doing {
+            Do::Remove { what: Kept::Aside(_), .. } => Some(Came::Failed),
+            _ => None,
+        });
+        assert_ends(&done, Told::New);
+        // Where the home's is not whole, it stays.
+        let world = World { set_aside: vec![saved(2, 1)], is_whole: false, ..with(1) };
+        let done = carry_out(world, |_, _| None);
+        assert!(!done.iter().any(|doing| matches!(doing, Do::Remove { .. })), "{done:?}");
+        assert_ends(&done, Told::Unusable);
+        // The journal is of other tokens, and cannot be set aside: it says what is known of the home's.
+        for (used, in_doubt) in [(vec![], false), (vec![(1, 2)], true)] {
+            let journal =
+                JournalState::Received { pair: saved(5, 6), is_in_creds: false, note: None };
+            let done = carry_out(World { journal, used, ..with(1) }, |_, doing| {
+                matches!(doing, Do::SetAside { .. }).then_some(Came::Failed)
+            });
+            let says = Some(Says { token: 1, in_doubt });
+            assert_eq!(
+                done.last(),
+                Some(&Do::End(End { told: Told::Failed, says, if_held: true }))
+            );
+        }
+    }
+
+    #[test]
+    fn a_note_on_the_token_that_is_restored_stays() {
+        for (unused, is_removed) in [(None, true), (Some(2), false)] {
+            let note = Some(Note { in_doubt: false, unused, age: 0 });
+            let pair = saved(1, 2);
+            let journal = JournalState::Received { pair, is_in_creds: false, note };
+            let done = carry_out(World { journal, ..with(1) }, |world, doing| {
+                if let Do::Replace { .. } = doing {
+                    world.creds = 2;
+                    world.journal = match note {
+                        Some(Note { unused: None, .. }) => JournalState::None,
+                        _ => JournalState::Received { pair, is_in_creds: true, note },
+                    };
+                }
+                None
+            });
+            let removes = |doing: &Do<u8>| matches!(doing, Do::Remove { .. });
+            assert_eq!(
+                done.iter().take_while(|it| !matches!(it, Do::End(_))).any(removes),
+                is_removed
+            );
+            assert_ends(&done, if is_removed { Told::New } else { Told::Noted });
+        }
+    }
+
+    #[test]
+    fn a_home_that_is_changed_again_and_again_is_given_up() {
+        let done = carry_out(with(1), |_, doing| {
+            matches!(doing, Do::Rehearse { .. }).then_some(Came::NotAsExpected)
+        });
+        assert_ends(&done, Told::Changing);
+        let done = carry_out(with(1), |_, doing| {
+            matches!(doing, Do::Replace { .. }).then_some(Came::NotAsExpected)
+        });
+        assert_ends(&done, Told::NotCommitted);
+    }
+
+    #[test]
+    fn what_no_place_takes_is_told_where_the_home_cannot_be_read() {
+        for (saved, told) in [(Came::Done, Told::Changing), (Came::Failed, Told::NotSaved)] {
+            let done = carry_out(with(1), |_, doing| match doing {
+                Do::Save => Some(saved),
+                Do::LookAgain | Do::SaveAside => Some(Came::Failed),
+                _ => None,
+            });
+            assert_ends(&done, told);
+        }
     }
 }

@@ -251,6 +251,7 @@ mod tests {
     fn a_response_is_whole_or_it_is_not_there() {
         let (_folder, files, journal, creds) = journal();
         let length = fs::metadata(&files.journal).unwrap().len();
+        assert!(found(&files).response.is_none(), "it is about to be sent");
         let answer = [b'x'; 1000];
         journal.record(&answer).unwrap();
         let whole = fs::read(&files.journal).unwrap();
@@ -258,6 +259,12 @@ mod tests {
         for cut in 0..LINE + answer.len() {
             let found = Found::parse(&whole[..cut]).unwrap();
             assert!(found.is_none_or(|found| found.response.is_none()), "{cut}");
+        }
+        // Its blocks reach the disk in whatever order.
+        for torn in [LINE, LINE + answer.len() - 1] {
+            let mut bytes = whole.clone();
+            bytes[torn] = 0;
+            assert!(Found::parse(&bytes).unwrap().unwrap().response.is_none(), "{torn}");
         }
         let found = Found::parse(&whole).unwrap().unwrap();
         assert_eq!(found.response.unwrap().as_slice(), answer);
@@ -327,10 +334,29 @@ mod tests {
     }
 
     #[test]
-    fn a_journal_that_is_withdrawn_is_gone() {
-        let (_folder, files, journal, _) = journal();
-        journal.withdraw(&files);
-        assert!(!files.journal.exists());
+    fn what_the_journal_does_not_take_is_saved_aside() {
+        let (_folder, files, journal, creds) = journal();
+        let pair = br#"{"refresh_token": "next"}"#;
+        let path = journal.save_aside(&files, pair).unwrap();
+        let aside = Found::read(&files, &path).unwrap().unwrap();
+        assert_eq!(aside.response.unwrap().as_slice(), pair);
+        assert_eq!((aside.spent, aside.time), (Some(Digest::of(b"spent")), journal.time));
+        assert_eq!(aside.creds.unwrap().as_slice(), creds);
+        assert!(files.set_aside().unwrap().into_values().eq([path]));
+    }
+
+    #[test]
+    fn a_journal_that_is_withdrawn_is_gone_but_not_that_of_another_program() {
+        for is_others in [false, true] {
+            let (_folder, files, journal, _) = journal();
+            if is_others {
+                fs::write(files.next(), "of another program").unwrap();
+                // Windows does not replace what is open.
+                let Ok(()) = fs::rename(files.next(), &files.journal) else { return };
+            }
+            journal.withdraw(&files);
+            assert_eq!(files.journal.exists(), is_others);
+        }
     }
 
     #[test]

@@ -86,3 +86,29 @@ fn open(files: &Files) -> Result<File, StoreError> {
     }
     open().map_err(at(path))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_program_at_a_time_has_the_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = Files::of(&folder.path().join("creds.json"));
+        let lock = || Lock::try_acquire(&files).unwrap();
+        let first = lock().unwrap();
+        assert!(lock().is_none());
+        drop(first);
+        // Where a file that is in use keeps others away, another run is at work, though the lock is free.
+        for path in [&files.journal, files.next()] {
+            let file = File::create(path).unwrap();
+            file.lock().unwrap();
+            assert_eq!(lock().is_none(), platform::LOCKS_ARE_ADVISORY, "{}", path.display());
+        }
+        assert!(lock().is_some());
+        let first = lock().unwrap();
+        if fs::remove_file(&files.lock).is_ok() {
+            assert!(!first.is_named().unwrap(), "others do not see it");
+        }
+    }
+}

@@ -182,6 +182,8 @@ mod tests {
         for token in ["d", "y", "z", "other"] {
             assert_eq!(newest(&record, token), None, "{token}");
         }
+        record.add(link("x", "w"));
+        assert_eq!(newest(&record, "x"), Some(Digest::of(b"w")), "what came last");
         record.add(link("d", "a"));
         assert!(newest(&record, "a").is_some(), "a circle has an end");
     }
@@ -190,6 +192,14 @@ mod tests {
     fn the_record_is_bounded_and_survives_damage() {
         let folder = tempfile::tempdir().unwrap();
         let files = Files::of(&folder.path().join("creds.json"));
+        for _ in 0..2 {
+            SpentTokens::record(&files, &link("p", "q")).unwrap();
+        }
+        assert_eq!(
+            SpentTokens::read(&files).unwrap().links,
+            [link("p", "q")],
+            "it is there already"
+        );
         for number in 0..MOST_LINES + 10 {
             let link = link(&number.to_string(), &(number + 1).to_string());
             // Not one by one: that would take a sync for each.

@@ -208,6 +208,14 @@ fn a_refusal_is_known_in_every_form_of_a_response() {
 }
 
 #[test]
+fn another_status_makes_no_token_dead() {
+    let body = json!({ "error": "invalid_grant" }).to_string();
+    let server = TokenServer::start(move |_| plain(403, body.as_bytes()));
+    let run = server.case().run(NONE);
+    assert!(run.stderr.contains("your tokens are unchanged"), "{}", run.stderr);
+}
+
+#[test]
 fn an_error_in_place_of_tokens_is_told_and_the_token_is_sent_once_in_each_run() {
     for (error, said) in [
         (

@@ -559,6 +559,27 @@ fn tokens_that_are_pasted_while_the_next_creds_json_is_synced_stay() {
 
 #[test]
 #[ignore = "needs strace: see the head of this file"]
+fn what_neither_the_journal_nor_creds_json_takes_is_saved_aside() {
+    let Some(_) = trace(&Case::expired(Options::default())) else { return };
+    let case = Case::expired(Options::default());
+    let hold = case.sandbox.hold_token_responses();
+    // The journal is written under another name. Under its own it is to take the response.
+    let inject = ["write:error=EIO:when=1"];
+    let mut command = strace_at(&case, &case.path("trace"), Some("creds.json.rotation"), &inject);
+    let child = start(&mut command);
+    assert!(hold.wait_for_request(Duration::from_secs(20)));
+    let pasted = case.sandbox.issue();
+    fs::write(case.creds(), acceptance::creds_with(&pasted)).unwrap();
+    hold.release();
+    Run::from(child).assert_ok();
+    assert_eq!(case.refresh_token(), pasted.refresh_token, "what was pasted stays");
+    let aside = fs::read(case.path("creds.json.rotation.old")).unwrap();
+    let used = acceptance::sha256(case.tokens.refresh_token.as_bytes());
+    assert_eq!(acceptance::answered(&aside), Some(used), "so does the response");
+}
+
+#[test]
+#[ignore = "needs strace: see the head of this file"]
 fn no_file_gets_the_name_of_creds_json_before_it_is_written() {
     let Some(_) = trace(&Case::expired(Options::default())) else { return };
     let case = Case::expired(Options::default());

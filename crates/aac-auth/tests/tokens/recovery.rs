@@ -94,6 +94,8 @@ fn an_older_copy_leads_to_the_pair_that_is_at_hand() {
     set_aside(&case, &case.sandbox.issue());
     assert!(case.path("creds.json.rotation.old").is_file());
     fs::write(case.creds(), &copy).unwrap();
+    // The pair itself says so.
+    fs::remove_file(case.path("creds.json.spent")).unwrap();
     let run = case.run(NONE);
     run.assert_ok();
     assert!(run.stderr.contains("was an older copy"), "{}", run.stderr);
@@ -206,6 +208,19 @@ fn a_lone_refresh_token_is_used_when_that_of_creds_json_is_refused() {
     }
     assert!(!case.path("creds.json.rotation.old").exists());
     assert!(case.sandbox.is_live(&case.refresh_token()));
+}
+
+#[test]
+fn a_refusal_of_a_pair_that_was_set_aside_is_none_of_the_home_s() {
+    let case = Case::expired(Options::default());
+    set_aside(&case, &case.sandbox.issue());
+    case.sandbox.revoke_access_tokens();
+    case.sandbox.add_fault(Fault::token(FaultKind::InvalidGrant).times(2));
+    let run = case.run(NONE);
+    run.assert_fails(4, &["is refused", PAGE]);
+    // What is told is about the token in creds.json, which was sent once.
+    assert!(!run.stderr.contains("was sent before"), "{}", run.stderr);
+    assert_eq!(case.sandbox.counters().token_requests, 3);
 }
 
 /// A journal as an earlier run would have left it: of another user of the sandbox, with this refresh token.
@@ -378,9 +393,13 @@ fn a_saved_pair_is_found_whatever_else_is_there() {
 fn a_saved_pair_that_cannot_be_read_is_named() {
     let case = Case::interrupted(Options::default());
     fs::remove_file(case.path("creds.json.rotation")).unwrap();
-    // What cannot be read is not a dead pair.
-    fs::create_dir(case.path("creds.json.rotation.old")).unwrap();
+    let aside = case.path("creds.json.rotation.old");
     fs::remove_file(case.creds()).unwrap();
+    // What cannot be read is not a dead pair.
+    fs::write(&aside, "x".repeat(1_100_000)).unwrap();
+    case.run(NONE).assert_fails(1, &["creds.json.rotation.old: "]);
+    fs::remove_file(&aside).unwrap();
+    fs::create_dir(aside).unwrap();
     case.run(NONE).assert_fails(1, &["creds.json.rotation.old: it is not a file"]);
 }
 

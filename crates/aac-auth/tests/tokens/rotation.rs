@@ -65,6 +65,21 @@ fn other_fields_keep_their_place_and_their_digits() {
 }
 
 #[test]
+fn a_field_that_is_added_during_a_refresh_stays() {
+    let case = Case::expired(Options::default());
+    let hold = case.sandbox.hold_token_responses();
+    let child = start_until(&case, &hold);
+    let read = || serde_json::from_slice::<Value>(&fs::read(case.creds()).unwrap()).unwrap();
+    let mut document = read();
+    document["note"] = json!("of a person");
+    fs::write(case.creds(), document.to_string()).unwrap();
+    hold.release();
+    Run::from(child).assert_ok();
+    assert_eq!(read()["note"], json!("of a person"));
+    assert!(case.sandbox.is_live(&case.refresh_token()));
+}
+
+#[test]
 #[cfg(unix)]
 fn a_chain_of_links_leads_to_one_file_and_one_lock() {
     use std::os::unix::fs::symlink;
@@ -153,6 +168,23 @@ fn tokens_that_another_program_saved_meanwhile_are_used() {
     case.sandbox.add_fault(Fault::token(FaultKind::InvalidGrant).times(2));
     case.run(NONE).assert_fails(4, &["is refused"]);
     assert!(!kept.exists());
+}
+
+#[test]
+fn what_a_program_without_the_lock_is_about_to_save_is_waited_for() {
+    let case = Case::expired(Options::default());
+    let hold = case.sandbox.hold_token_responses();
+    case.sandbox.add_fault(Fault::token(FaultKind::InvalidGrant));
+    let child = start_until(&case, &hold);
+    // It has used our token, and is not there yet with what it got.
+    fs::remove_file(case.creds()).unwrap();
+    hold.release();
+    thread::sleep(Duration::from_millis(500));
+    let saved = case.sandbox.issue();
+    case.sandbox.write_files(case.folder.path(), &saved).unwrap();
+    Run::from(child).assert_ok();
+    assert_eq!(case.refresh_token(), saved.refresh_token);
+    assert_eq!(case.sandbox.counters().token_requests, 1);
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! Signals in the middle of an exchange: the pair is saved first, then the program dies of them.
 
 use crate::{NONE, SOON};
-use aac_sandbox::{Hold, Options, Sandbox};
-use acceptance::{Case, Run, is_ignored, program};
+use aac_sandbox::{Fault, FaultKind, Hold, Options, Sandbox};
+use acceptance::{Case, Run, Running, is_ignored, program};
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::MetadataExt;
@@ -88,6 +88,35 @@ fn a_second_one_waits_as_well_but_for_ctrl_c_after_a_second() {
             });
         }
     });
+}
+
+#[test]
+fn after_a_lost_response_a_signal_waits_for_the_second_attempt() {
+    for (name, number) in SIGNALS.into_iter().filter(|(name, _)| !is_ignored(name)) {
+        let faults = vec![Fault::token(FaultKind::ResetBefore)];
+        let case = Case::expired(Options { faults, ..Options::default() });
+        let hold = case.sandbox.hold_token_endpoint();
+        let mut child = start(&case);
+        assert!(hold.wait_for_request(SOON));
+        send(name, &child);
+        hold.release();
+        assert_eq!(child.wait().unwrap().signal(), Some(number), "{name}");
+        assert_eq!(case.sandbox.counters().token_requests, 2, "{name}");
+        assert!(case.sandbox.is_live(&case.refresh_token()), "{name}: the new pair is saved");
+    }
+}
+
+#[test]
+fn while_a_server_is_busy_a_signal_ends_the_run() {
+    for (name, number) in SIGNALS.into_iter().filter(|(name, _)| !is_ignored(name)) {
+        let faults = vec![Fault::token(FaultKind::TooManyRequests(10))];
+        let case = Case::expired(Options { faults, ..Options::default() });
+        let mut program = Running::of(case.command().arg("-v"));
+        program.says("trying again in 10.0 s");
+        program.signal(name);
+        assert_eq!(program.end_with_status().1.signal(), Some(number), "{name}");
+        assert_eq!(case.sandbox.counters().token_requests, 1, "{name}: nothing was on its way");
+    }
 }
 
 #[test]
@@ -266,7 +295,7 @@ fn a_signal_that_was_ignored_stays_ignored() {
 #[test]
 fn after_the_exchange_a_signal_acts_as_ever() {
     let case = Case::expired(Options::default());
-    let fault = aac_sandbox::Fault::api(aac_sandbox::FaultKind::Hang);
+    let fault = Fault::api(FaultKind::Hang);
     case.sandbox.add_fault(fault);
     let mut child = start(&case);
     let deadline = Instant::now() + SOON;

@@ -222,6 +222,15 @@ fn a_used_token_is_recorded_before_its_pair_goes() {
         case.sandbox.revoke_access_tokens();
         recorded_before_it_goes(name, &case, name, 1);
     }
+    // What is recorded already is not recorded again, but what the refresh behind it uses.
+    let case = Case::interrupted(Options::default());
+    let pair = fs::read(case.path(JOURNAL)).unwrap();
+    case.run(NONE).assert_ok();
+    fs::write(case.path(JOURNAL), pair).unwrap();
+    case.sandbox.revoke_access_tokens();
+    recorded_before_it_goes("a pair that is known", &case, JOURNAL, 0);
+    let record = fs::read_to_string(case.path("creds.json.spent")).unwrap();
+    assert_eq!(record.lines().count(), 2, "{record}");
     // The pair is used because that of creds.json is refused. Its own token is recorded first.
     let case = Case::interrupted(Options::default());
     fs::rename(case.path(JOURNAL), case.path(ASIDE)).unwrap();

@@ -364,6 +364,28 @@ fn a_token_is_sent_again_with_a_new_claim() {
 }
 
 #[test]
+fn a_claim_that_is_made_again_counts_from_then_on() {
+    let fleet = Fleet::with_grace(2).with(TAKEOVER, 9);
+    fleet.sandbox.add_fault(Fault::token(FaultKind::Cut));
+    let hold = fleet.sandbox.hold_token_responses();
+    let first = fleet.start_until(0, &hold);
+    let mut other = fleet.start(1);
+    other.says(WAITS);
+    thread::sleep(PAST_THE_GATE);
+    let again = fleet.sandbox.hold_token_endpoint();
+    hold.release();
+    assert!(again.wait_for_request(SOON));
+    let claim = fleet.secret()["aac_claim"].clone();
+    // The first claim would be dead by then.
+    thread::sleep(PAST_THE_GATE);
+    assert_eq!(fleet.secret()["aac_claim"], claim);
+    again.release();
+    fleet.end(first).assert_ok();
+    fleet.end(other).assert_ok();
+    assert_eq!(fleet.sandbox.counters().token_requests, 2);
+}
+
+#[test]
 fn a_response_is_committed_whoever_has_claimed_the_token_meanwhile() {
     let fleet = Fleet::with_grace(2).with(TAKEOVER, 2);
     let hold = fleet.sandbox.hold_token_responses();
@@ -523,6 +545,21 @@ fn what_another_version_has_left_is_named_also_where_the_folder_cannot_be_writte
     });
 }
 
+#[test]
+fn a_journal_of_another_token_is_no_doubt_where_the_folder_cannot_be_written() {
+    let fleet = Fleet::expired(1).without_lock_on(0);
+    let line = json!({
+        "version": 2, "spent": acceptance::sha256(b"x"), "time_ms": 1, "state": "begun",
+        "length": 0, "sha256": acceptance::sha256(b""),
+    });
+    let line = format!("{:<1$}\n", line.to_string(), acceptance::JOURNAL_LINE - 1);
+    fs::write(fleet.path(0, "creds.json.rotation"), line).unwrap();
+    fleet.sandbox.add_fault(Fault::token(FaultKind::TooManyRequests(60)));
+    fleet.run(0).assert_fails(4, &["your tokens are unchanged"]);
+    fleet.run(0).assert_ok();
+    fleet.assert_settled(1);
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_read_only_folder_will_do_though_it_has_a_lock_file() {
@@ -649,7 +686,7 @@ fn a_secret_that_is_deleted_while_a_response_is_on_its_way_is_restored() {
 
 #[test]
 fn a_secret_that_is_made_anew_meanwhile_is_read_as_the_new_one() {
-    let fleet = Fleet::expired(2);
+    let fleet = Fleet::expired(2).with(PATIENCE, 40);
     let hold = fleet.sandbox.hold_token_responses();
     let first = fleet.start_until(0, &hold);
     let mut other = fleet.start(1);
@@ -692,11 +729,17 @@ fn a_holder_that_is_killed_before_the_send_is_replaced() {
 fn a_holder_that_is_killed_after_the_send_takes_the_pair_with_it() {
     each(&[(0, 0), (1, 0), (0, 60), (1, 60)], |(next, grace)| {
         let grace = Duration::from_secs(grace);
-        let fleet = Fleet::new(Options { grace, ..Options::default() }, true, 2).with(TAKEOVER, 2);
+        let fleet = Fleet::new(Options { grace, ..Options::default() }, true, 3).with(TAKEOVER, 2);
         let hold = fleet.sandbox.hold_token_responses();
         let first = fleet.start_until(0, &hold);
         first.kill();
         hold.release();
+        // Whoever takes over does not know, nor does the one behind it, which has no journal of that.
+        for machine in [next, 2] {
+            fleet.sandbox.add_fault(Fault::token(FaultKind::TooManyRequests(60)));
+            let words = ["an earlier run may have used the refresh token"];
+            fleet.run(machine).assert_fails(4, &words);
+        }
         let run = fleet.run(next);
         if grace.is_zero() {
             // It says why, on whatever machine.
@@ -782,6 +825,23 @@ fn a_refusal_ends_with_a_paste() {
         fleet.run(1).assert_ok();
         fleet.assert_settled(1);
     }
+}
+
+#[test]
+fn a_doubt_ends_with_a_paste() {
+    let fleet = Fleet::expired(2);
+    fleet.sandbox.add_fault(Fault::token(FaultKind::ResetBefore).times(2));
+    fleet.run(0).assert_fails(1, &["may have been used"]);
+    // Only the tokens are replaced, and the note stays.
+    let new = fleet.sandbox.issue_expired();
+    let mut document = fleet.secret();
+    document["access_token"] = json!(new.access_token);
+    document["refresh_token"] = json!(new.refresh_token);
+    fleet.sandbox.vault().put(&document);
+    fleet.sandbox.add_fault(Fault::token(FaultKind::TooManyRequests(60)));
+    fleet.run(1).assert_fails(4, &["your tokens are unchanged"]);
+    fleet.run(1).assert_ok();
+    fleet.assert_settled(1);
 }
 
 #[test]

@@ -1,12 +1,13 @@
 //! Programs that are stopped or ended by a signal while they hold a claim.
 
 use crate::fleet::{Fleet, PAST_THE_GATE, fields};
-use crate::{SOON, TAKEOVER, WAITS};
+use crate::{PATIENCE, SOON, TAKEOVER, WAITS};
 use aac_sandbox::{Fault, FaultKind, Operation, Options};
 use acceptance::is_ignored;
 use std::net::TcpListener;
 use std::os::unix::process::ExitStatusExt;
 use std::thread;
+use std::time::Instant;
 
 #[test]
 fn a_holder_that_stops_before_the_send_claims_anew() {
@@ -123,15 +124,37 @@ fn a_signal_after_the_send_waits_until_the_pair_is_saved() {
 }
 
 #[test]
+fn a_signal_ends_a_run_that_has_lost_its_claim() {
+    let fleet = Fleet::expired(2).with(TAKEOVER, 6).with(PATIENCE, 60);
+    let hold = fleet.sandbox.vault().hold_responses(Operation::Write);
+    let mut first = fleet.start_until(0, &hold);
+    first.signal("STOP");
+    hold.release();
+    let hold = fleet.sandbox.hold_token_endpoint();
+    let second = fleet.start_until(1, &hold);
+    let claim = fleet.secret()["aac_claim"].clone();
+    first.signal("CONT");
+    first.says(WAITS);
+    let start = Instant::now();
+    first.signal("TERM");
+    assert_eq!(first.end_with_status().1.signal(), Some(15));
+    assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
+    assert_eq!(fleet.secret()["aac_claim"], claim, "it takes away its own claims alone");
+    hold.release();
+    fleet.end(second).assert_ok();
+    fleet.assert_settled(1);
+}
+
+#[test]
 fn a_signal_ends_a_claim_that_fails() {
-    let fleet = Fleet::expired(2);
+    let fleet = Fleet::expired(2).with(PATIENCE, 60);
     fleet.sandbox.add_fault(Fault::vault_write(FaultKind::NoQuorum).always());
     let mut first = fleet.start(0);
     first.says("trying again");
+    let start = Instant::now();
     first.signal("TERM");
-    // It would go on, and send.
-    fleet.sandbox.clear_faults();
     assert_eq!(first.end_with_status().1.signal(), Some(15));
+    assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
     assert_eq!(fleet.sandbox.counters().token_requests, 0);
     assert!(!fleet.has_journal(0));
 }
