@@ -10,8 +10,8 @@
 mod show;
 
 use aac_auth::{
-    Client, ConnectionOptions, Error, Method, PairState, Timestamp, TokenStatus, Value, number,
-    output,
+    Client, ConnectionOptions, Error, Method, PairState, Place, Timestamp, TokenStatus, Value,
+    number, output,
 };
 use clap::Parser;
 use std::io::{self, Write};
@@ -142,6 +142,8 @@ fn refusal(record: &Value) -> Option<String> {
 /// When the pair ends, as far as is known.
 fn end(status: &TokenStatus, record: Option<&Value>) -> Option<Timestamp> {
     match record {
+        // It ends before its pair does.
+        _ if matches!(status.place, Place::Variable(_)) => status.access_token_until,
         Some(record) => record["expiredAt"].as_str().and_then(|time| time.parse().ok()),
         None => status.refresh_token_until,
     }
