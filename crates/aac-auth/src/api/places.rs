@@ -3,7 +3,7 @@
 //! The three files come from one folder. What wins is a table in README.md, beside this crate's Cargo.toml.
 
 use crate::config::options::{ACCESS_TOKEN, VAULT};
-use crate::config::settings::{Folder, Hosts, Settings, check_project_id, is_placeholder};
+use crate::config::settings::{Folder, Hosts, Settings, check_project_id, is_untouched};
 use crate::config::text;
 use crate::config::trust::Trust;
 use crate::error::place::Place;
@@ -128,7 +128,7 @@ fn search(current: io::Result<PathBuf>, own: Option<PathBuf>) -> Result<Found> {
 fn is_unfilled(folder: &Path) -> bool {
     let creds = folder.join("creds.json");
     let is_unfilled = |name| match text::read(&folder.join(name)).and_then(|it| text::decode(&it)) {
-        Ok(text) => is_placeholder(&text),
+        Ok(text) => is_untouched(&text),
         Err(problem) => matches!(problem, FileProblem::Missing),
     };
     has_saved_pair(&creds).is_ok_and(|is_saved| !is_saved)
@@ -358,7 +358,7 @@ mod tests {
             &[][..],
             &[(id, "absent")],
             &[(id, "\r\n  YOUR client id HERE \r\n")],
-            &[("api_project_id.txt", "Your client id here")],
+            &[("api_project_id.txt", "Your api project id here")],
             &[("aac_url.txt", "absent")],
             &[(creds, "utf16")],
             &[(creds, &crlf)],
@@ -372,6 +372,7 @@ mod tests {
         }
         let half = PLACEHOLDERS.replace("Your access token here", "e30.e30.c2ln");
         let beside = PLACEHOLDERS.replace("token here\"\n", "token heree30.e30.c2ln\"\n");
+        let inside = PLACEHOLDERS.replace("access token", "e30.e30.c2ln");
         let twice = PLACEHOLDERS.replacen('{', r#"{"refresh_token": "secret","#, 1);
         let sealed = r#"{"sealed": {"v": 1, "by": "file", "data": "c2VhbGVk"}}"#;
         let more = PLACEHOLDERS.replacen('{', r#"{"sealed": {"v": 1},"#, 1);
@@ -389,6 +390,8 @@ mod tests {
             &[(creds, &half)],
             &[(creds, &beside)],
             &[(creds, &twice)],
+            &[(creds, &inside)],
+            &[(id, "Your abcdefgh here")],
             &[(creds, sealed)],
             &[(creds, &more)],
             &[(creds, r#"{"access_token": "Your access token here"}"#)],
@@ -404,12 +407,20 @@ mod tests {
 
     #[test]
     #[cfg(unix)]
-    fn a_link_that_leads_nowhere_ends_the_search() {
-        let world = World::new();
-        world.put_files("config/aac", PAIR, "abcdefgh");
-        std::os::unix::fs::symlink("gone", world.path("above/creds.json")).unwrap();
-        let error = world.find(None, &[]).unwrap_err().to_string();
-        assert!(error.contains("above/"), "{error}");
+    fn a_link_ends_the_search_where_it_leads_nowhere_or_to_placeholders_with_a_saved_pair() {
+        for saved in [None, Some("dir/creds.json.rotation"), Some("dir/creds.json.rotation.old.7")]
+        {
+            let world = World::new();
+            world.put_files("config/aac", PAIR, "abcdefgh");
+            std::os::unix::fs::symlink("../dir/creds.json", world.path("above/creds.json"))
+                .unwrap();
+            if let Some(saved) = saved {
+                world.put("dir/creds.json", PLACEHOLDERS);
+                world.put(saved, "");
+            }
+            let error = world.find(None, &[]).unwrap_err().to_string();
+            assert!(error.contains("above/"), "{saved:?}: {error}");
+        }
     }
 
     fn at(token: &str) -> (&str, &str) {

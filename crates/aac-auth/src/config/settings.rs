@@ -114,6 +114,14 @@ pub(crate) fn is_placeholder(text: &str) -> bool {
     text.starts_with("your ") && text.ends_with(" here")
 }
 
+/// Whether it is a placeholder as it is shipped: nothing was pasted into it.
+pub(crate) fn is_untouched(text: &str) -> bool {
+    const WORDS: [&str; 9] =
+        ["your", "access", "refresh", "token", "client", "api", "project", "id", "here"];
+    let mut words = text.split_whitespace().map(str::to_ascii_lowercase);
+    is_placeholder(text) && words.all(|word| WORDS.contains(&&*word))
+}
+
 /// Whether such a placeholder was left in the text, before or behind what was pasted.
 pub(crate) fn has_placeholder(text: &str) -> bool {
     let text = text.to_ascii_lowercase();

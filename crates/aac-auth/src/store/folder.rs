@@ -514,12 +514,17 @@ fn set_aside(creds: &Path) -> io::Result<BTreeMap<u32, PathBuf>> {
 
 /// Whether this creds.json is there, or a pair that was saved beside it: it may have been lost.
 pub(crate) fn has_tokens(creds: &Path) -> io::Result<bool> {
-    Ok(is_there(creds)? || has_saved_pair(creds)?)
+    // Another program may just put it back from such a pair, which is then removed.
+    Ok(is_there(creds)? || is_saved_beside(creds)? || is_there(creds)?)
 }
 
-/// Whether a pair was saved beside this creds.json. Of a folder that may be entered and not listed, as some homes
-/// are, the usual names tell.
+/// Whether a pair was saved beside this creds.json, or where it leads as a link.
 pub(crate) fn has_saved_pair(creds: &Path) -> io::Result<bool> {
+    Ok(is_saved_beside(creds)? || is_saved_beside(&real_path(creds))?)
+}
+
+/// Of a folder that may be entered and not listed, as some homes are, the usual names tell.
+fn is_saved_beside(creds: &Path) -> io::Result<bool> {
     Ok(is_there(&beside(creds, ".rotation"))?
         || is_there(&beside(creds, OLD))?
         || set_aside(creds).is_ok_and(|pairs| !pairs.is_empty()))

@@ -1,6 +1,6 @@
 //! creds.json: the validated pair of tokens, and the document that contains them.
 
-use crate::config::settings::{Hosts, Issuer, has_placeholder, is_placeholder};
+use crate::config::settings::{Hosts, Issuer, has_placeholder, is_placeholder, is_untouched};
 use crate::config::text;
 use crate::error::FileProblem;
 use crate::error::display::{stray, unquoted};
@@ -190,9 +190,10 @@ pub(crate) fn is_unfilled(path: &Path) -> bool {
     let Ok(text) = text::read(path).and_then(|bytes| text::decode(&bytes)) else { return false };
     let Ok(document) = Document::parse(text.as_bytes()) else { return false };
     let squeezed = |text: &str| text.split_whitespace().collect::<String>();
+    let is_untouched = |field| document.text(field).is_ok_and(is_untouched);
     // A field may be there twice: then JSON has the last one alone.
-    document.placeholders().len() == 2
-        && document.0.len() == 2
+    document.0.len() == 2
+        && [ACCESS, REFRESH].into_iter().all(is_untouched)
         && serde_json::to_string(&document.0).is_ok_and(|own| squeezed(&own) == squeezed(&text))
 }
 
