@@ -104,6 +104,9 @@ fn run(cli: &Cli) -> Result<ExitCode, Error> {
             say(match (&record, status.state, cli.online) {
                 (Some(_), ..) => "the platform does not say when the tokens expire",
                 (None, PairState::NotRead, _) => "the tokens are in a vault: ask with --online",
+                (None, _, false) if matches!(status.place, Place::Variable(_)) => {
+                    "AAC_ACCESS_TOKEN does not say when it expires"
+                }
                 (None, _, false) => {
                     "the refresh token does not say when it expires: ask with --online"
                 }

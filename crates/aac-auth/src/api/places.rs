@@ -423,6 +423,16 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_file_with_a_name_of_its_own_is_told_wherever_it_may_be() {
+        for folder in ["above", "config/aac"] {
+            let world = World::new();
+            world.put(&format!("{folder}/creds.json.txt"), PAIR);
+            let error = world.find(None, &[]).unwrap_err();
+            assert!(error.help().contains("a file called creds.json.txt"), "{}", error.help());
+        }
+    }
+
     fn at(token: &str) -> (&str, &str) {
         ("AAC_ACCESS_TOKEN", token)
     }

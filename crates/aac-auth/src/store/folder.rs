@@ -537,7 +537,8 @@ pub(crate) fn make_folder(folder: &Path) -> io::Result<()> {
         (Err(error), _) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
         (Err(error), Some(parent)) if error.kind() == io::ErrorKind::NotFound => {
             make_folder(parent)?;
-            return make_folder(folder);
+            // Not found again: the one above it is a link that leads nowhere.
+            platform::create_folder(folder)?;
         }
         (created, _) => created?,
     }
@@ -586,6 +587,17 @@ pub(crate) fn real_path(path: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[cfg(unix)]
+    fn no_folder_is_made_below_a_link_that_leads_nowhere() {
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("aac");
+        std::os::unix::fs::symlink("gone", &link).unwrap();
+        assert!(make_folder(&link.join("vault-1").join("below")).is_err());
+        make_folder(&folder.path().join("one").join("two")).unwrap();
+        assert!(folder.path().join("one").join("two").is_dir());
+    }
 
     #[test]
     fn what_is_written_in_place_is_what_was_compared() {

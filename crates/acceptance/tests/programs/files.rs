@@ -274,6 +274,11 @@ fn an_access_token_in_the_environment_is_used_as_it_is() {
     let status = run(expired, "token_status", &[]);
     assert_eq!((status.code, &status.stdout[..30]), (Some(4), "state                expired\np"));
     assert!(status.stderr.contains("AAC_ACCESS_TOKEN has expired"), "{}", status.stderr);
+    let mut opaque = acceptance::clean(acceptance::program("token_status"));
+    opaque.env("AAC_URL", "https://api.us1.alteryxcloud.com").env("AAC_CLIENT_ID", &id);
+    let status = Run::of(opaque.env("AAC_ACCESS_TOKEN", "opaque").args(["--fail-within", "1"]));
+    assert_eq!(status.code, Some(1), "{}", status.stderr);
+    assert!(status.stderr.contains("AAC_ACCESS_TOKEN does not say when"), "{}", status.stderr);
 }
 
 #[test]
