@@ -8,7 +8,9 @@
 //!
 //! Put three files into one folder, as in the vendor's examples: `aac_url.txt`, `client_id.txt` and
 //! `creds.json`. The folder is the one that the environment variable `AAC_DIR` names, or else the
-//! current folder or the nearest one above it, where files of another user are refused. Then:
+//! current folder or the nearest one above it, where files of another user are refused, or else the
+//! user's own (`~/.config/aac`). In CI and pods, variables may stand for the files: "What wins" in
+//! README.md, beside this crate's Cargo.toml. Then:
 //!
 //! ```no_run
 //! use aac_auth::{Client, ConnectionOptions, Error, output};
@@ -91,7 +93,7 @@
 //! aac-auth = { path = "/home/me/aac-rust/crates/aac-auth", default-features = false }
 //! ```
 //!
-//! It starts from [`ConnectionOptions::default`], which reads `AAC_DIR` too.
+//! It starts from [`ConnectionOptions::default`], which looks at the environment too.
 
 mod api;
 mod config;

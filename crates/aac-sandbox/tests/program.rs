@@ -151,6 +151,7 @@ fn no_variable_leads_a_command_elsewhere() {
         ("AAC_DIR", elsewhere.path().to_str().expect("UTF-8")),
         ("AAC_VAULT", "secret/data/other"),
         ("AAC_URL", "https://api.us1.alteryxcloud.com"),
+        ("AAC_ACCESS_TOKEN", "other"),
         ("VAULT_ADDR", "https://vault.invalid"),
         ("VAULT_TOKEN", "other"),
         ("VAULT_NAMESPACE", "other"),

@@ -98,7 +98,12 @@ impl User {
             .env("HOME", &home)
             .env("USERPROFILE", &home)
             .env("XDG_CONFIG_HOME", home.join(".config"))
+            .env("LOCALAPPDATA", home.join(".config"))
             .env("AAC_DIR", &tree)
+            .env("AAC_URL", self.sandbox.url())
+            .env("AAC_CLIENT_ID", "user-project")
+            .env("AAC_VAULT", vault.path())
+            .env("AAC_ACCESS_TOKEN", &self.tokens[1])
             .env("GIT_DIR", home.join("no-repository"));
         for name in ["TMPDIR", "TMP", "TEMP"] {
             tests.env(name, self.temporary.path());

@@ -10,8 +10,8 @@
 mod show;
 
 use aac_auth::{
-    Client, ConnectionOptions, Error, Method, PairState, Timestamp, TokenStatus, Value, number,
-    output,
+    Client, ConnectionOptions, Error, Method, PairState, Place, Timestamp, TokenStatus, Value,
+    number, output,
 };
 use clap::Parser;
 use std::io::{self, Write};
@@ -104,6 +104,9 @@ fn run(cli: &Cli) -> Result<ExitCode, Error> {
             say(match (&record, status.state, cli.online) {
                 (Some(_), ..) => "the platform does not say when the tokens expire",
                 (None, PairState::NotRead, _) => "the tokens are in a vault: ask with --online",
+                (None, _, false) if matches!(status.place, Place::Variable(_)) => {
+                    "AAC_ACCESS_TOKEN does not say when it expires"
+                }
                 (None, _, false) => {
                     "the refresh token does not say when it expires: ask with --online"
                 }
@@ -142,6 +145,8 @@ fn refusal(record: &Value) -> Option<String> {
 /// When the pair ends, as far as is known.
 fn end(status: &TokenStatus, record: Option<&Value>) -> Option<Timestamp> {
     match record {
+        // It ends before its pair does.
+        _ if matches!(status.place, Place::Variable(_)) => status.access_token_until,
         Some(record) => record["expiredAt"].as_str().and_then(|time| time.parse().ok()),
         None => status.refresh_token_until,
     }

@@ -17,7 +17,7 @@ pub(crate) fn json(status: &TokenStatus, record: Option<&Value>) -> Value {
         "state": status.state.as_str(),
         "problem": status.problem.as_ref().map(ToString::to_string),
         "help": status.problem.as_ref().map(|problem| problem.help()),
-        "place": { "kind": status.place.kind(), "name": place },
+        "place": { "kind": status.place.kind(), "name": place, "chosen_as": status.chosen_as },
         "person": status.person,
         "workspace": status.workspace,
         "workspace_gid": status.workspace_gid,
@@ -50,7 +50,9 @@ pub(crate) fn text(status: &TokenStatus, record: Option<&Value>, now: Timestamp)
         Some(gid) => format!("{} ({})", known(&status.workspace), one_line(gid)),
         None => known(&status.workspace),
     };
-    let access = match status.access_token_left.is_zero() && status.problem.is_none() {
+    let is_lone = matches!(status.place, Place::Variable(_));
+    let is_over = status.access_token_left.is_zero();
+    let access = match is_over && status.problem.is_none() && !is_lone {
         true => format!("{}; the next program refreshes it", dated(status.access_token_until)),
         false => dated(status.access_token_until),
     };
@@ -59,6 +61,7 @@ pub(crate) fn text(status: &TokenStatus, record: Option<&Value>, now: Timestamp)
         None => "not stated".to_owned(),
     };
     let chosen = match record {
+        _ if is_lone => "; there is none, and nothing is refreshed",
         Some(_) => "",
         None => "; the lifetime chosen when it was created counts (--online)",
     };
@@ -73,6 +76,7 @@ pub(crate) fn text(status: &TokenStatus, record: Option<&Value>, now: Timestamp)
     let mut lines = vec![
         ("state", format!("{state}{advice}")),
         ("place", format!("{} ({})", status.place, status.place.kind())),
+        ("chosen as", one_line(&status.chosen_as)),
     ];
     if is_read {
         lines.extend([

@@ -1,25 +1,20 @@
 //! The client that all calls of a program share.
 
 use crate::api::json;
+use crate::api::places::{self, Found};
 use crate::config::options::ConnectionOptions;
-use crate::config::settings::{Folder, Settings};
-use crate::config::trust::Trust;
+use crate::config::settings::Settings;
 use crate::error::notices::Notices;
-use crate::error::place::Place;
 use crate::error::{Error, Result};
 use crate::http::retry::backoff;
 use crate::http::transport::{Limits, Transport};
 use crate::platform;
 use crate::rotation::{Fresh, Rotation};
-use crate::store;
-use crate::tokens::credentials;
 use crate::tokens::secret::AccessToken;
 use serde_json::Value;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
-use std::thread;
 use std::time::Duration;
-use std::{env, fs};
+use std::{env, thread};
 use ureq::http::{HeaderValue, Method};
 
 /// Stands for the current workspace's number in a path.
@@ -41,18 +36,21 @@ pub(super) struct Inner {
     pub(super) retry: u32,
     pub(super) notices: Notices,
     pub(super) user_agent: HeaderValue,
+    /// Why the tokens are looked for where they are.
+    pub(super) chosen_as: String,
     /// The number of the current workspace, once it has been asked for.
     workspace: OnceLock<String>,
 }
 
 impl Client {
-    /// Finds and checks aac_url.txt and client_id.txt. Sends nothing; each call reads creds.json.
+    /// Finds and checks aac_url.txt and client_id.txt, or the variables in their place. Sends nothing; each call
+    /// reads creds.json.
     ///
     /// `program` names the caller in the `User-Agent` header, for example `get_workspace/0.1.0`.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config), with the file's name.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config), with the name of the file or the variable.
     ///
     /// ```no_run
     /// use aac_auth::{Client, ConnectionOptions};
@@ -65,14 +63,22 @@ impl Client {
             // Before creds.json is read.
             platform::protect();
         }
-        let settings = settings(options.named_dir())?;
+        let found =
+            places::find(options.dir.as_deref(), env::current_dir(), |name| env::var_os(name))?;
+        let Found { settings, pair, chosen_as, has_passed_over } = found;
         let user_agent = format!("{program} aac-auth/{}", env!("CARGO_PKG_VERSION"));
         let agent = HeaderValue::from_str(&user_agent)
             .map_err(|_| Error::usage(format!("{program:?} cannot be the name of a program")))?;
         let notices = Notices { verbose: options.verbose };
-        notices.step(format_args!("the tokens are in {}", settings.creds.display()));
+        let place = pair.place(&settings.creds);
+        let text = format_args!("the tokens are in {place}, chosen as {chosen_as}");
+        match has_passed_over {
+            // Whose files these are may surprise a person.
+            true => notices.remark(text),
+            false => notices.step(text),
+        }
         let inner = Inner {
-            rotation: Rotation::new(settings, notices, options.hold_signals, &user_agent),
+            rotation: Rotation::new(settings, pair, notices, options.hold_signals, &user_agent),
             transport: Transport::new(&user_agent),
             limits: Limits {
                 connect: options.timeout,
@@ -83,6 +89,7 @@ impl Client {
             retry: options.retry,
             notices,
             user_agent: agent,
+            chosen_as,
             workspace: OnceLock::new(),
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -148,48 +155,5 @@ impl Client {
             }
         };
         Ok(path.replace(WORKSPACE, id))
-    }
-}
-
-/// Finds the folder, and reads the settings in it.
-fn settings(named: Option<PathBuf>) -> Result<Settings> {
-    let settings = Settings::load(&folder(named)?)?;
-    if !settings.project_id.is_empty() {
-        return Ok(settings);
-    }
-    // Whoever left one file unfilled probably left both: report them at once.
-    let unfilled = settings.creds.with_file_name("client_id.txt");
-    let mut files = vec![(Place::File(unfilled), settings.hosts.project_page())];
-    let fields = credentials::placeholders(&settings.creds);
-    if !fields.is_empty() {
-        files.push((Place::File(settings.creds), settings.hosts.token_page()));
-    }
-    Err(Error::placeholders(&files, &fields))
-}
-
-/// The named folder, or the nearest one with tokens, from the current folder upwards.
-fn folder(named: Option<PathBuf>) -> Result<Folder> {
-    // Nothing can be found in one that was removed, though it is still there for this process.
-    let start = match env::current_dir() {
-        Err(error) if named.as_ref().is_none_or(|named| named.is_relative()) => {
-            return Err(Error::no_current_folder(&error));
-        }
-        start => start.unwrap_or_default(),
-    };
-    // What may be seen from above may not be entered: its own entry tells.
-    let enter = |folder: &Path| fs::metadata(folder.join("."));
-    if let Some(path) = named {
-        return match enter(&path) {
-            Ok(entry) if entry.is_dir() => Ok(Folder { path, trust: Trust::ByHand }),
-            Err(error) if !path.is_file() => Err(Error::no_folder(&path, &error)),
-            // Windows takes file\. for the file.
-            _ => Err(Error::not_a_folder(&path)),
-        };
-    }
-    let has_tokens = |folder: &&Path| store::folder::has_tokens(&folder.join("creds.json"));
-    match (start.ancestors().find(has_tokens), enter(&start)) {
-        (Some(path), _) => Ok(Folder { path: path.to_owned(), trust: Trust::ByOwner }),
-        (None, Ok(_)) => Err(Error::no_creds(&start)),
-        (None, Err(error)) => Err(Error::no_folder(&start, &error)),
     }
 }

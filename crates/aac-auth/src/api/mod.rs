@@ -3,6 +3,7 @@
 //! - A call: `request` builds it, with a `body`, `send` sends it, and `response` is what came.
 //! - A list: `rows` asks for its pages, `list` finds the rows in one, `paging` decides which is the next.
 //! - JSON: `json` reads it as a type of the program, `raw` leaves it as the server wrote it.
+//! - The folder or the variables of a client: `places`.
 //! - The tokens: `status` describes them, and `leftovers` what stands beside them.
 
 pub(crate) mod body;
@@ -11,6 +12,7 @@ pub(crate) mod json;
 mod leftovers;
 pub(crate) mod list;
 pub(crate) mod paging;
+mod places;
 pub mod raw;
 pub(crate) mod request;
 pub(crate) mod response;

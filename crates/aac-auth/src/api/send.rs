@@ -176,7 +176,15 @@ impl Request<'_> {
         let response = Response::new(method.to_owned(), url, answer, 10 * limits.idle);
         match status.is_success() && is_ready {
             true => Ok(response),
-            false => Err(Error::status(response.into_error(&secrets))),
+            false => {
+                let mut error = response.into_error(&secrets);
+                if error.kind == HttpErrorKind::Unauthorized
+                    && self.client.inner.rotation.lone_token().is_some()
+                {
+                    error.kind = HttpErrorKind::LoneToken;
+                }
+                Err(Error::status(error))
+            }
         }
     }
 

@@ -4,6 +4,7 @@
 //! Nothing is locked or changed here: a run decides alike under the lock, and acts on it.
 
 use crate::api::client::Client;
+use crate::config::options::ACCESS_TOKEN;
 use crate::config::settings::Settings;
 use crate::config::text;
 use crate::error::place::Place;
@@ -45,7 +46,7 @@ pub enum PairState {
     OlderCopy,
     /// The server has refused the refresh token.
     Refused,
-    /// The refresh token has expired, as it says itself.
+    /// The refresh token has expired, as it says itself; or an access token that stands alone.
     Expired,
 }
 
@@ -91,6 +92,8 @@ pub struct Leftover {
 pub struct TokenStatus {
     /// Where it lives.
     pub place: Place,
+    /// Why it is looked for there, for people: "the current folder".
+    pub chosen_as: String,
     /// What can be said of it.
     pub state: PairState,
     /// Why it cannot be used or refreshed, and what to do, if that is so.
@@ -155,7 +158,8 @@ impl Client {
             return Ok(token);
         }
         // Before a refresh that could not help.
-        let longest = Claims::of(token.expose()).and_then(|claims| claims.life());
+        let (claims, now) = (Claims::of(token.expose()), LocalTime::now());
+        let longest = claims.as_ref().and_then(Claims::life);
         if let Some(longest) = longest.filter(|longest| *longest <= min_life) {
             return Err(Error::usage(format!(
                 "access tokens live {} s, so none can be good for {} s",
@@ -163,11 +167,12 @@ impl Client {
                 min_life.as_secs()
             )));
         }
-        let (_, pair, _) = pair(self, true);
-        let is_long_enough = pair.is_ok_and(|pair| {
-            pair.access_token == token
-                && pair.claims.life_left(pair.arrival, LocalTime::now()) >= min_life
-        });
+        let is_long_enough = match self.inner.rotation.lone_token() {
+            Some(_) => claims.is_some_and(|claims| claims.life_left(None, now) >= min_life),
+            None => pair(self, true).1.is_ok_and(|pair| {
+                pair.access_token == token && pair.claims.life_left(pair.arrival, now) >= min_life
+            }),
+        };
         match is_long_enough {
             true => Ok(token),
             false => Ok(self.fresh(Some(&token))?.token),
@@ -184,8 +189,8 @@ fn pair(
     client: &Client,
     asks_vault: bool,
 ) -> (Place, Result<Credentials, Verdict>, Option<Verdict>) {
-    let Settings { creds, hosts, .. } = client.settings();
-    let path = match Credentials::read_settled(creds, hosts) {
+    let creds = &client.settings().creds;
+    let path = match client.inner.rotation.read() {
         Err(FileProblem::InVault(path)) => path,
         pair => {
             let place = Place::from(creds);
@@ -225,6 +230,18 @@ fn without_pair(place: &Place, unusable: Unusable) -> Verdict {
 
 impl TokenStatus {
     fn read(client: &Client, asks_vault: bool, now: Timestamp) -> Self {
+        if let Some(token) = client.inner.rotation.lone_token() {
+            let claims = Claims::of(token.expose()).unwrap_or_default();
+            let is_over = claims.exp.and_then(Timestamp::of).is_some_and(|until| until <= now);
+            let verdict = match is_over {
+                true => (PairState::Expired, Some(Error::never_refreshed("has expired"))),
+                false => (PairState::Usable, None),
+            };
+            return Self {
+                access_token_left: claims.life_left(None, LocalTime::now()),
+                ..Self::of(client, &claims, verdict, Place::Variable(ACCESS_TOKEN))
+            };
+        }
         let settings = client.settings();
         let (place, pair, noted) = pair(client, asks_vault);
         if let Ok(pair) = &pair {
@@ -259,6 +276,17 @@ impl TokenStatus {
         let arrival = pair.as_ref().and_then(|pair| pair.arrival);
         let refreshed = arrival.filter(|arrival| claims.iat == Some(arrival.iat));
         let left = |pair: &Credentials| pair.claims.life_left(pair.arrival, LocalTime::now());
+        Self {
+            access_token_left: pair.as_ref().map(left).unwrap_or_default(),
+            refreshed: refreshed.map(|arrival| arrival.clock.into()),
+            refresh_token_until,
+            leftovers: evidence.leftovers(),
+            ..Self::of(client, &claims, (state, problem), place.clone())
+        }
+    }
+
+    /// What the claims of an access token say, whatever else there is.
+    fn of(client: &Client, claims: &Claims, (state, problem): Verdict, place: Place) -> Self {
         let gid = claims.scope.as_ref().map(|scope| scope.strip_prefix("w:").unwrap_or(scope));
         let shown = |text: Option<&str>| text.map(|text| redact_known(text, &[], 200));
         Self {
@@ -270,12 +298,13 @@ impl TokenStatus {
             session: shown(claims.sid.as_deref()),
             issued: claims.iat.and_then(Timestamp::of),
             access_token_until: claims.exp.and_then(Timestamp::of),
-            access_token_left: pair.as_ref().map(left).unwrap_or_default(),
-            refreshed: refreshed.map(|arrival| arrival.clock.into()),
-            refresh_token_until,
-            leftovers: evidence.leftovers(),
+            access_token_left: Duration::ZERO,
+            refreshed: None,
+            refresh_token_until: None,
+            leftovers: Vec::new(),
             readers: place.file().map(platform::other_readers).unwrap_or_default(),
-            renewal: make_new(&settings.hosts.token_page(), &place),
+            renewal: make_new(&client.settings().hosts.token_page(), &place),
+            chosen_as: client.inner.chosen_as.clone(),
             place,
         }
     }

@@ -2,7 +2,6 @@
 
 #[cfg(feature = "clap")]
 use clap::builder::{OsStringValueParser, TypedValueParser};
-use std::env;
 use std::ops::{RangeBounds, RangeInclusive};
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -10,6 +9,11 @@ use std::time::Duration;
 
 /// What a timeout may be. No server waits longer than a day; a year would overflow some systems' timers.
 const TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(86_400);
+
+/// Names a secret in a vault in the place of creds.json.
+pub(crate) const VAULT: &str = "AAC_VAULT";
+/// Holds an access token in the place of creds.json.
+pub(crate) const ACCESS_TOKEN: &str = "AAC_ACCESS_TOKEN";
 
 /// How a [`Client`](crate::Client) connects.
 ///
@@ -66,7 +70,8 @@ pub struct ConnectionOptions {
 
 impl Default for ConnectionOptions {
     /// The options of a program that is given none. The folder comes from `AAC_DIR`, as for every
-    /// program; an empty value counts as unset. The variable is read when the client is opened.
+    /// program; an empty value counts as unset. The variable is read when the client is opened: clap could
+    /// read it as well, but would then show `--dir` in its usage as if it were required.
     fn default() -> Self {
         Self {
             dir: None,
@@ -79,17 +84,8 @@ impl Default for ConnectionOptions {
 }
 
 impl ConnectionOptions {
-    /// The folder that was named, here or by `AAC_DIR`. An empty one counts as unset.
-    ///
-    /// clap could read the variable as well, but would then show `--dir` in its usage as if it were
-    /// required.
-    pub(crate) fn named_dir(&self) -> Option<PathBuf> {
-        let dir = self.dir.clone().or_else(|| env::var_os("AAC_DIR").map(PathBuf::from));
-        dir.filter(|dir| !dir.as_os_str().is_empty())
-    }
-
-    /// The folder of creds.json. By default, the current folder or the nearest one above it, where files of
-    /// another user are refused.
+    /// The folder of creds.json; an empty one counts as none. By default the environment counts, and then the
+    /// current folder and those above it, where files of another user are refused.
     pub fn dir(mut self, dir: impl Into<PathBuf>) -> Self {
         self.dir = Some(dir.into());
         self

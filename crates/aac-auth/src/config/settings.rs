@@ -10,12 +10,13 @@ use std::path::{Path, PathBuf};
 use ureq::http::Uri;
 
 /// The folder with the three files, and the content of two of them. The third, creds.json, changes
-/// with every rotation and is read again for each call.
+/// with every rotation and is read again for each call. Variables may stand in their place.
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) hosts: Hosts,
     /// Called the API project ID since 2025, and the client ID before. Empty if it has not been filled in.
     pub(crate) project_id: String,
+    /// With a pair in the variables, no such file: then what is saved on this machine is beside it.
     pub(crate) creds: PathBuf,
 }
 
@@ -26,10 +27,10 @@ impl Settings {
             Ok(()) | Err(FileProblem::Missing) => {}
             Err(problem) => return Err(Error::unusable(&creds, problem)),
         }
-        let url_file = folder.path.join("aac_url.txt");
-        let hosts = folder.read(&url_file).and_then(|text| Hosts::parse(&text));
-        let hosts = hosts.map_err(|problem| Error::unusable(&url_file, problem))?;
-        Ok(Self { project_id: project_id(folder, &hosts)?, hosts, creds })
+        let missing = |name| Error::unusable(&folder.path.join(name), FileProblem::Missing);
+        let hosts = folder.hosts()?.ok_or_else(|| missing("aac_url.txt"))?;
+        let project_id = folder.project_id(&hosts)?.ok_or_else(|| missing("client_id.txt"))?;
+        Ok(Self { project_id, hosts, creds })
     }
 }
 
@@ -45,30 +46,39 @@ impl Folder {
         self.trust.check(path, None)?;
         text::read_trimmed(path, |file| self.trust.check(path, Some(file)))
     }
-}
 
-/// Reads the API project ID from client_id.txt. If that is absent or still a placeholder, reads
-/// api_project_id.txt, the name used since April 2025.
-fn project_id(folder: &Folder, hosts: &Hosts) -> Result<String> {
-    let unusable = |name, problem| Error::unusable(&folder.path.join(name), problem);
-    let read = |name| match folder.read(&folder.path.join(name)) {
-        Ok(id) => check_project_id(id, hosts).map_err(|problem| unusable(name, problem)).map(Some),
-        Err(FileProblem::Missing) => Ok(None),
-        Err(problem) => Err(unusable(name, problem)),
-    };
-    let is_filled_in = |id: &String| !id.is_empty();
-    match read("client_id.txt")? {
-        Some(id) if is_filled_in(&id) => Ok(id),
-        old => {
-            let new = read("api_project_id.txt")?.filter(is_filled_in);
-            new.or(old).ok_or_else(|| unusable("client_id.txt", FileProblem::Missing))
+    /// What is made of one of the files, if it is there.
+    fn parse<T>(
+        &self,
+        name: &str,
+        parse: impl Fn(String) -> Result<T, FileProblem>,
+    ) -> Result<Option<T>> {
+        let path = self.path.join(name);
+        match self.read(&path).and_then(parse) {
+            Err(FileProblem::Missing) => Ok(None),
+            parsed => parsed.map(Some).map_err(|problem| Error::unusable(&path, problem)),
+        }
+    }
+
+    /// The hosts of aac_url.txt.
+    pub(crate) fn hosts(&self) -> Result<Option<Hosts>> {
+        self.parse("aac_url.txt", |text| Hosts::parse(&text))
+    }
+
+    /// The API project ID of client_id.txt, empty if it is a placeholder. If that is absent or still a
+    /// placeholder, that of api_project_id.txt, the name used since April 2025.
+    pub(crate) fn project_id(&self, hosts: &Hosts) -> Result<Option<String>> {
+        let read = |name| self.parse(name, |id| check_project_id(id, hosts));
+        match read("client_id.txt")? {
+            Some(id) if !id.is_empty() => Ok(Some(id)),
+            old => Ok(read("api_project_id.txt")?.filter(|id| !id.is_empty()).or(old)),
         }
     }
 }
 
 /// The ID, empty if it is a placeholder. It goes out in a header: whatever looks like a secret that was put
 /// or linked here by mistake, or by somebody else, must not.
-fn check_project_id(id: String, hosts: &Hosts) -> Result<String, FileProblem> {
+pub(crate) fn check_project_id(id: String, hosts: &Hosts) -> Result<String, FileProblem> {
     if is_placeholder(&id) {
         return Ok(String::new());
     }
@@ -102,6 +112,14 @@ pub(crate) fn is_placeholder(text: &str) -> bool {
     // In quotation marks or < >, too.
     let text = text.trim_matches(|it: char| !it.is_alphanumeric()).to_ascii_lowercase();
     text.starts_with("your ") && text.ends_with(" here")
+}
+
+/// Whether it is a placeholder as it is shipped: nothing was pasted into it.
+pub(crate) fn is_untouched(text: &str) -> bool {
+    const WORDS: [&str; 9] =
+        ["your", "access", "refresh", "token", "client", "api", "project", "id", "here"];
+    let mut words = text.split_whitespace().map(str::to_ascii_lowercase);
+    is_placeholder(text) && words.all(|word| WORDS.contains(&&*word))
 }
 
 /// Whether such a placeholder was left in the text, before or behind what was pasted.
@@ -318,6 +336,11 @@ impl Hosts {
         }
         let path = uri.path_and_query().map_or("/", |path| path.as_str());
         Ok(format!("{origin}{path}"))
+    }
+
+    /// Whether a token may go to the API that does not say who has issued it.
+    pub(crate) fn go_with_unknown(&self) -> bool {
+        !self.is_loopback
     }
 
     /// Whether a token of this issuer may go to the API: one of a sandbox must not leave this machine, and

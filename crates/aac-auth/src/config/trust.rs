@@ -15,7 +15,7 @@ use std::path::Path;
 
 /// Why the files of a folder are used.
 pub(crate) enum Trust {
-    /// The folder was named: its files may be anybody's.
+    /// The folder was named, or is the user's own: its files may be anybody's.
     ByHand,
     /// The folder was found: its files must be the user's or the administrators'.
     ByOwner,

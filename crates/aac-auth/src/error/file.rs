@@ -123,6 +123,14 @@ impl FileProblem {
                 ),
                 None => NOT_OF_A_SANDBOX.to_owned(),
             };
+        /// The token of a variable.
+        issuer_of_variable(iss: &str, api: &str) => Content:
+            "the access token was issued by {iss}, and does not go to {api}",
+            "Nothing was sent. Set AAC_URL to the address of the region that has issued it. A token of a sandbox \
+             goes to that sandbox alone, and no other goes to this machine.";
+        not_a_path_of_variable() => Content:
+            "not the path of a secret",
+            "Set it to the path of the API: AAC_VAULT=secret/data/aac is bao kv put secret/aac.";
         not_a_vault_path() => Kept:
             "\"vault\" is not the path of a secret",
             "Put the path of the API in it: {\"vault\": \"secret/data/aac\"} is bao kv put secret/aac.";
@@ -208,16 +216,41 @@ impl error::Error for FileProblem {}
 
 impl Error {
     errors! {
-        /// No creds.json in this folder or above it.
-        no_creds(folder: &Path) => Config:
-            format!("no creds.json in {} or any folder above it", folder.display()),
+        /// No creds.json in this folder or above it, nor in the user's own.
+        no_creds(folder: &Path, own: Option<&Path>) => Config:
             {
-                let renaming = folder.ancestors().find_map(|folder| renaming(&folder.join("creds.json")));
+                let own = own.map(|own| format!(", nor in {}", own.display())).unwrap_or_default();
+                format!("no creds.json in {} or any folder above it{own}", folder.display())
+            },
+            {
+                let mut places = folder.ancestors().chain(own);
+                let renaming = places.find_map(|folder| renaming(&folder.join("creds.json")));
                 renaming.unwrap_or_else(|| format!(
                     "Run this in the folder that holds aac_url.txt, client_id.txt and creds.json, or below it, \
                      or name the folder with --dir or AAC_DIR.\n{TRY_IT}"
                 ))
             };
+
+        /// This variable is of use only beside one that names a pair.
+        lone_variable(name: &str) => Config:
+            format!("{name} is set, and neither AAC_VAULT nor AAC_ACCESS_TOKEN is"),
+            format!("Set one of the two, which say where the tokens are, or unset {name}: the files of a folder are \
+                     used all three. {WITH_DIR}");
+
+        /// This variable names a pair, and another is missing.
+        variable_needed(pair: &str, name: &str, file: &str) => Config:
+            format!("{pair} is set, and {name} is not"),
+            format!("Set {name}, or put {file} into the folder that AAC_DIR names. {WITH_DIR}");
+
+        /// A variable names a pair, and so does another, or the folder of `AAC_DIR`.
+        two_pairs(variable: &str, other: &str) => Config:
+            format!("both {variable} and {other} say where the tokens are"),
+            format!("They may be of two accounts, so neither is used. Unset {variable}, or take the other away. {WITH_DIR}");
+
+        /// With a pair in a vault, no place on this machine for its journal.
+        no_own_folder() => Config:
+            "AAC_VAULT is set, and your home folder is unknown",
+            "Name a folder with AAC_DIR, in which a refresh that is cut off can be kept. It may be empty.";
 
         /// The current folder cannot be told: it was removed.
         no_current_folder(source: &io::Error) => Config:
@@ -400,6 +433,8 @@ fn renaming(path: &Path) -> Option<String> {
     let name = one_line(&name);
     Some(format!("There is a file called {name}. Rename it: {MOVE_COMMAND} {from} {to}"))
 }
+
+const WITH_DIR: &str = "With --dir, these variables are not read.";
 
 const NAME_IT: &str =
     "Name the folder that holds aac_url.txt, client_id.txt and creds.json with --dir or AAC_DIR.";

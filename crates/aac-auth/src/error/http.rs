@@ -40,6 +40,8 @@ pub(crate) enum HttpErrorKind {
     ApiKeyForResource,
     /// The access token is not accepted (401).
     Unauthorized,
+    /// The same of one that is never refreshed.
+    LoneToken,
     /// The user lacks a privilege (403).
     Forbidden,
     /// No such route: a wrong path, method or host (404).
@@ -124,7 +126,7 @@ impl HttpError {
             HttpErrorKind::Throttled => &throttled,
             _ if self.body_consumed => "",
             HttpErrorKind::ApiKey => {
-                "Check client_id.txt, which must hold the Client ID of your API project, and aac_url.txt, which must name that project's region."
+                "Check client_id.txt (or AAC_CLIENT_ID), which must hold the Client ID of your API project, and aac_url.txt (or AAC_URL), which must name that project's region."
             }
             HttpErrorKind::ApiKeyForResource => {
                 "The API project in client_id.txt is not allowed to use this API. Choose another project, or ask for access."
@@ -132,6 +134,7 @@ impl HttpError {
             HttpErrorKind::Unauthorized => {
                 "The server does not accept the access token. Check that aac_url.txt names the region in which the tokens were created."
             }
+            HttpErrorKind::LoneToken => NEVER_REFRESHED,
             HttpErrorKind::Forbidden => {
                 "Your user lacks a privilege for this, or the ID belongs to another workspace. Ask an admin of the workspace."
             }
@@ -180,6 +183,9 @@ impl fmt::Debug for HttpError {
         write!(f, "HttpError({self})")
     }
 }
+
+pub(super) const NEVER_REFRESHED: &str = "AAC_ACCESS_TOKEN is used as it is, and never refreshed. Set it to a new access token of the region that \
+     the address names: access_token prints one. For tokens that are refreshed, unset it.";
 
 pub(crate) const CHECK_FIRST: &str =
     "The server may have processed the request: check before you run this again.";

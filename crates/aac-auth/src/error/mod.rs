@@ -399,7 +399,7 @@ mod tests {
         // The kind, whether new tokens are needed, whether the call may be made again, whether it may
         // have taken effect, the exit code.
         for (error, expected) in [
-            (Error::no_creds(Path::new("")), (Config, false, false, false, 1)),
+            (Error::no_creds(Path::new(""), None), (Config, false, false, false, 1)),
             (Error::no_current_folder(&refused()), (Config, false, false, false, 1)),
             (Error::no_folder(Path::new(""), &refused()), (Config, false, false, false, 1)),
             (Error::not_a_folder(Path::new("")), (Config, false, false, false, 1)),
@@ -419,6 +419,7 @@ mod tests {
             (Error::saved_in_journal(creds, creds, refused()), (Storage, false, false, false, 1)),
             (Error::not_saved(creds, refused(), ""), (Storage, true, false, false, 1)),
             (Error::older_copy(creds, "", ""), (Tokens, true, false, false, 4)),
+            (Error::never_refreshed(""), (Tokens, false, false, false, 4)),
             (Error::expired(creds, ""), (Tokens, true, false, false, 4)),
             (tokens_refused(), (Tokens, true, false, false, 4)),
             (

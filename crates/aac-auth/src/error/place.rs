@@ -17,14 +17,17 @@ pub enum Place {
         /// The address of the vault, if the environment names one.
         vault: Option<String>,
     },
+    /// A variable of the environment, such as `AAC_ACCESS_TOKEN`.
+    Variable(&'static str),
 }
 
 impl Place {
-    /// The kind of place, in one word: `file` or `vault`.
+    /// The kind of place, in one word: `file`, `vault` or `variable`.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::File(_) => "file",
             Self::Secret { .. } => "vault",
+            Self::Variable(_) => "variable",
         }
     }
 
@@ -32,14 +35,14 @@ impl Place {
     pub(crate) fn file(&self) -> Option<&Path> {
         match self {
             Self::File(path) => Some(path),
-            Self::Secret { .. } => None,
+            Self::Secret { .. } | Self::Variable(_) => None,
         }
     }
 
     /// The path of the secret, if it is one.
     pub(crate) fn secret(&self) -> Option<&str> {
         match self {
-            Self::File(_) => None,
+            Self::File(_) | Self::Variable(_) => None,
             Self::Secret { path, .. } => Some(path),
         }
     }
@@ -56,6 +59,7 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path) => f.write_str(&one_line(&path.to_string_lossy())),
+            Self::Variable(name) => f.write_str(name),
             Self::Secret { path, vault } => {
                 write!(f, "the secret {} in ", one_line(path))?;
                 match vault {

@@ -1,7 +1,8 @@
 //! What keeps tokens from being refreshed or kept safe.
 
+use crate::config::options::ACCESS_TOKEN;
 use crate::error::file::{HELD, help_of, limit_of_files};
-use crate::error::http::{after_colon, status_code, status_line};
+use crate::error::http::{NEVER_REFRESHED, after_colon, status_code, status_line};
 use crate::error::kind::ErrorKind;
 use crate::error::place::Place;
 use crate::error::table::errors;
@@ -140,6 +141,10 @@ impl Error {
             make_new(page, creds),
             needs_new_tokens: true, exit_code: 4;
 
+        /// The access token in the environment will not do, and no other is to be had.
+        never_refreshed(what: &str) => Tokens:
+            format!("AAC_ACCESS_TOKEN {what}"), NEVER_REFRESHED, exit_code: 4;
+
         /// The response to a refresh was lost or incomplete twice, or came with this status: the token in
         /// `creds` may be used up.
         response_lost(url: &str, what: &str, status: Option<u16>, creds: &Place, page: &str) => AuthServer:
@@ -196,6 +201,7 @@ fn put_back(pairs: &[(PathBuf, String)], creds: &Place) -> Vec<String> {
 /// How to replace the tokens in this place.
 pub(crate) fn make_new(page: &str, creds: &Place) -> String {
     match creds.secret() {
+        _ if creds == &Place::Variable(ACCESS_TOKEN) => NEVER_REFRESHED.to_owned(),
         None => format!("Create new tokens at {page} and paste both into {creds}."),
         Some(path) => format!(
             "Create new tokens at {page}, paste both into a file as creds.json has them, and put them into the vault: {}.",

@@ -127,9 +127,9 @@ fn holds_credentials(path: &Path, creds: &Path) -> bool {
     let named = path::absolute(path).unwrap_or_default();
     let path = folder::real_path(&named);
     let is_same = |a: &Path, b: &Path| same_file::is_same_file(a, b).unwrap_or(false);
-    let is_in_another = [&named, &path]
-        .into_iter()
-        .any(|path| is_one(path) && folder::has_tokens(&path.with_file_name("creds.json")));
+    let is_in_another = [&named, &path].into_iter().any(|path| {
+        is_one(path) && folder::has_tokens(&path.with_file_name("creds.json")).unwrap_or(true)
+    });
     is_in_another
         || [creds, &real].into_iter().filter_map(Path::parent).any(|folder| {
             let is_inside = path.parent().is_some_and(|parent| is_same(parent, folder));

@@ -22,9 +22,9 @@ pub(crate) use patience::{Patience, patiently};
 pub(crate) use plain::{Flaw, Unfit, is_named, open_plain, open_to_lock};
 pub(crate) use shell::{MOVE_COMMAND, is_unsafe_on_terminal, quoted};
 pub(crate) use system::{
-    Access, FileOwner, closing_mode, create_new, end_by, handle_signals, has_stdout, is_interrupt,
-    is_lookup_failure, is_open_to_others, is_sharing_violation, names, open_at_once, other_readers,
-    plain, protect, sync, sync_folder, system_proxy, takes_modes,
+    Access, FileOwner, closing_mode, create_folder, create_new, end_by, handle_signals, has_stdout,
+    is_interrupt, is_lookup_failure, is_open_to_others, is_sharing_violation, names, open_at_once,
+    other_readers, own_folder, plain, protect, sync, sync_folder, system_proxy, takes_modes,
 };
 
 #[cfg(unix)]

@@ -31,6 +31,7 @@ mod vault_world;
 #[cfg(test)]
 mod walk;
 
+use crate::config::options::{ACCESS_TOKEN, VAULT};
 use crate::config::settings::Settings;
 use crate::config::trust;
 use crate::error::notices::Notices;
@@ -56,10 +57,33 @@ use std::time::{Duration, Instant};
 /// tokens, that of creds.json and one that was set aside.
 const PATIENCE: Duration = Duration::from_secs(300);
 
+/// What a client is to take its access tokens from.
+#[derive(Debug)]
+pub(crate) enum Pair {
+    /// The pair in creds.json, or in a vault if that says so.
+    File,
+    /// The pair in this secret of a vault.
+    Secret(String),
+    /// No pair: this access token, as it is.
+    Token(AccessToken),
+}
+
+impl Pair {
+    /// Its name, for messages.
+    pub(crate) fn place(&self, creds: &Path) -> Place {
+        match self {
+            Self::File => creds.into(),
+            Self::Secret(_) => Place::Variable(VAULT),
+            Self::Token(_) => Place::Variable(ACCESS_TOKEN),
+        }
+    }
+}
+
 /// The tokens in creds.json, kept fresh. Shared by the threads of a client.
 #[derive(Debug)]
 pub(crate) struct Rotation {
     settings: Settings,
+    pair: Pair,
     notices: Notices,
     holds_signals: bool,
     turns: Turns,
@@ -91,12 +115,14 @@ impl Fresh {
 impl Rotation {
     pub(crate) fn new(
         settings: Settings,
+        pair: Pair,
         notices: Notices,
         holds_signals: bool,
         user_agent: &str,
     ) -> Self {
         Self {
             settings,
+            pair,
             notices,
             holds_signals,
             turns: Turns::default(),
@@ -112,11 +138,34 @@ impl Rotation {
         &self.settings
     }
 
+    /// The access token that stands in the place of a pair.
+    pub(crate) fn lone_token(&self) -> Option<&AccessToken> {
+        match &self.pair {
+            Pair::Token(token) => Some(token),
+            Pair::File | Pair::Secret(_) => None,
+        }
+    }
+
+    /// The pair in creds.json.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be used, or is [in a vault](FileProblem::InVault).
+    pub(crate) fn read(&self) -> Result<Credentials, FileProblem> {
+        match &self.pair {
+            Pair::Secret(path) => Err(FileProblem::InVault(path.clone())),
+            _ => Credentials::read_settled(&self.settings.creds, &self.settings.hosts),
+        }
+    }
+
     /// An access token that is good for a call: the one in the store, as long as it is fresh. This
     /// fast path takes no lock and writes nothing, so it works on a read-only disk.
     pub(crate) fn token(&self, transport: &Transport) -> Result<Fresh> {
-        let Settings { creds, hosts, .. } = &self.settings;
-        let unusable = match Credentials::read_settled(creds, hosts) {
+        if let Some(token) = self.lone_token() {
+            return Ok(Fresh { token: token.clone(), is_new: true });
+        }
+        let creds = &self.settings.creds;
+        let unusable = match self.read() {
             Ok(credentials) => {
                 self.tell_of_cut(&credentials, &creds.into());
                 if credentials.is_fresh() {
@@ -170,8 +219,10 @@ impl Rotation {
 
     /// A fresh token, if there is one without a refresh and without asking a vault.
     pub(crate) fn token_at_hand(&self) -> Option<AccessToken> {
-        let Settings { creds, hosts, .. } = &self.settings;
-        match Credentials::read_settled(creds, hosts) {
+        if let Some(token) = self.lone_token() {
+            return Some(token.clone());
+        }
+        match self.read() {
             Ok(credentials) => credentials.is_fresh().then_some(credentials.access_token),
             Err(FileProblem::InVault(path)) => self.remembered_of(&path),
             Err(_) => None,
@@ -208,8 +259,10 @@ impl Rotation {
         rejected: &AccessToken,
         transport: &Transport,
     ) -> Result<Fresh> {
-        let Settings { creds, hosts, .. } = &self.settings;
-        let secret = match Credentials::read_settled(creds, hosts) {
+        if self.lone_token().is_some() {
+            return Err(Error::never_refreshed("does not live that long"));
+        }
+        let secret = match self.read() {
             Err(FileProblem::InVault(path)) => Some(path),
             _ => None,
         };
@@ -224,7 +277,8 @@ impl Rotation {
                 let Settings { creds, hosts, .. } = &self.settings;
                 let vault =
                     Vault::connect(hosts, self.notices, &self.user_agent).map_err(|problem| {
-                        Error::unusable(creds, FileProblem::vault_unusable(path, &problem))
+                        let problem = FileProblem::vault_unusable(path, &problem);
+                        Error::unusable(self.pair.place(creds), problem)
                     })?;
                 self.vault.get_or_init(|| vault)
             }

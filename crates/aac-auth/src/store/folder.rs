@@ -150,7 +150,8 @@ impl Files {
 
     /// Whether there is anything to recover from, or that cannot be told.
     pub(crate) fn have_saved_pair(&self) -> bool {
-        is_there(&self.journal) || !self.set_aside().is_ok_and(|pairs| pairs.is_empty())
+        is_there(&self.journal).unwrap_or(true)
+            || !self.set_aside().is_ok_and(|pairs| pairs.is_empty())
     }
 
     /// A new, private file for those who may use creds.json; one of this name from an earlier run is
@@ -449,8 +450,14 @@ pub(crate) fn reading() -> OpenOptions {
     File::options().read(true).clone()
 }
 
-fn is_there(path: &Path) -> bool {
-    path.symlink_metadata().is_ok()
+fn is_there(path: &Path) -> io::Result<bool> {
+    match patiently(|| path.symlink_metadata()) {
+        Ok(_) => Ok(true),
+        Err(error) => match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Ok(false),
+            _ => Err(error),
+        },
+    }
 }
 
 /// Locks a file for as long as it is open. Someone may just be asking whether it is in use.
@@ -490,7 +497,12 @@ fn set_aside(creds: &Path) -> io::Result<BTreeMap<u32, PathBuf>> {
     // An empty path is the current folder to some systems, and to others it is nothing.
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     let mut found = BTreeMap::new();
-    for entry in fs::read_dir(folder)? {
+    let entries = match fs::read_dir(folder) {
+        // That of a pair in a vault is made with the first lock.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(found),
+        entries => entries?,
+    };
+    for entry in entries {
         let path = creds.with_file_name(entry?.file_name());
         let number = path.extension().and_then(|it| it.to_str()?.parse().ok()).unwrap_or(1);
         if path == numbered(creds, OLD, number) {
@@ -501,10 +513,36 @@ fn set_aside(creds: &Path) -> io::Result<BTreeMap<u32, PathBuf>> {
 }
 
 /// Whether this creds.json is there, or a pair that was saved beside it: it may have been lost.
-pub(crate) fn has_tokens(creds: &Path) -> bool {
-    is_there(creds)
-        || is_there(&beside(creds, ".rotation"))
-        || set_aside(creds).is_ok_and(|pairs| !pairs.is_empty())
+pub(crate) fn has_tokens(creds: &Path) -> io::Result<bool> {
+    // Another program may just put it back from such a pair, which is then removed.
+    Ok(is_there(creds)? || is_saved_beside(creds)? || is_there(creds)?)
+}
+
+/// Whether a pair was saved beside this creds.json, or where it leads as a link.
+pub(crate) fn has_saved_pair(creds: &Path) -> io::Result<bool> {
+    Ok(is_saved_beside(creds)? || is_saved_beside(&real_path(creds))?)
+}
+
+/// Of a folder that may be entered and not listed, as some homes are, the usual names tell.
+fn is_saved_beside(creds: &Path) -> io::Result<bool> {
+    Ok(is_there(&beside(creds, ".rotation"))?
+        || is_there(&beside(creds, OLD))?
+        || set_aside(creds).is_ok_and(|pairs| !pairs.is_empty()))
+}
+
+/// Makes a folder durably, for this user alone, and those above it.
+pub(crate) fn make_folder(folder: &Path) -> io::Result<()> {
+    let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
+    match (platform::create_folder(folder), parent) {
+        (Err(error), _) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+        (Err(error), Some(parent)) if error.kind() == io::ErrorKind::NotFound => {
+            make_folder(parent)?;
+            // Not found again: the one above it is a link that leads nowhere.
+            platform::create_folder(folder)?;
+        }
+        (created, _) => created?,
+    }
+    platform::sync_folder(parent.unwrap_or(Path::new(".")))
 }
 
 /// Renames, with patience where another program may have one of the files open for a moment.
@@ -551,6 +589,17 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg(unix)]
+    fn no_folder_is_made_below_a_link_that_leads_nowhere() {
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("aac");
+        std::os::unix::fs::symlink("gone", &link).unwrap();
+        assert!(make_folder(&link.join("vault-1").join("below")).is_err());
+        make_folder(&folder.path().join("one").join("two")).unwrap();
+        assert!(folder.path().join("one").join("two").is_dir());
+    }
+
+    #[test]
     fn what_is_written_in_place_is_what_was_compared() {
         let folder = tempfile::tempdir().unwrap();
         let files = Files::of(&folder.path().join("creds.json"));
@@ -590,8 +639,12 @@ mod tests {
         fs::write(beside(&files.creds, ".rotation.old.7"), "").unwrap();
         let path = files.free_set_aside_path().unwrap();
         assert!(path.ends_with("creds.json.rotation.old.8"));
-        // What cannot be listed may hold any number of them.
-        let files = Files::of(&folder.path().join("gone").join("creds.json"));
-        assert!(files.free_set_aside_path().is_err() && files.have_saved_pair());
+        // What cannot be listed may hold any number of them; what is not there holds none.
+        fs::write(folder.path().join("file"), "").unwrap();
+        for (name, is_unknown) in [("file", true), ("gone", false)] {
+            let files = Files::of(&folder.path().join(name).join("creds.json"));
+            assert_eq!(files.free_set_aside_path().is_err(), is_unknown, "{name}");
+            assert_eq!(files.have_saved_pair(), is_unknown, "{name}");
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! creds.json: the validated pair of tokens, and the document that contains them.
 
-use crate::config::settings::{Hosts, Issuer, has_placeholder, is_placeholder};
+use crate::config::settings::{Hosts, Issuer, has_placeholder, is_placeholder, is_untouched};
 use crate::config::text;
 use crate::error::FileProblem;
 use crate::error::display::{stray, unquoted};
@@ -162,6 +162,41 @@ pub(crate) fn lone_refresh_token(bytes: &[u8]) -> Option<RefreshToken> {
     (!token.is_empty() && !is_placeholder(token)).then(|| RefreshToken::new(token.to_owned()))
 }
 
+/// Whether this can be the path of a secret in a vault, which is shown: what else stands here may be a secret.
+pub(crate) fn is_secret_path(path: &str) -> bool {
+    path.contains('/') && !path.contains("://") && text::likely_secret(path).is_none()
+}
+
+/// An access token without a pair. It goes where a pair with it would.
+pub(crate) fn lone_access_token(text: &str, hosts: &Hosts) -> Result<AccessToken, FileProblem> {
+    let document = Document(Map::from_iter([(ACCESS.to_owned(), text.into())]));
+    let token = document.token(ACCESS)?;
+    let iss = Claims::of(token).and_then(|claims| claims.iss);
+    let goes_there = match (&iss, iss.as_deref().and_then(Issuer::of)) {
+        (None, _) => hosts.go_with_unknown(),
+        (Some(_), issuer) => {
+            issuer.is_some_and(|it| hosts.go_with(&it) && !hosts.are_elsewhere(&it))
+        }
+    };
+    let iss = iss.map_or("nobody it names".to_owned(), |iss| redact(&iss, &[token], 100));
+    match goes_there {
+        true => Ok(AccessToken::new(token.to_owned())),
+        false => Err(FileProblem::issuer_of_variable(&iss, hosts.api())),
+    }
+}
+
+/// Whether this creds.json is as it is shipped: two placeholders, and nothing else.
+pub(crate) fn is_unfilled(path: &Path) -> bool {
+    let Ok(text) = text::read(path).and_then(|bytes| text::decode(&bytes)) else { return false };
+    let Ok(document) = Document::parse(text.as_bytes()) else { return false };
+    let squeezed = |text: &str| text.split_whitespace().collect::<String>();
+    let is_untouched = |field| document.text(field).is_ok_and(is_untouched);
+    // A field may be there twice: then JSON has the last one alone.
+    document.0.len() == 2
+        && [ACCESS, REFRESH].into_iter().all(is_untouched)
+        && serde_json::to_string(&document.0).is_ok_and(|own| squeezed(&own) == squeezed(&text))
+}
+
 /// The fields of creds.json that still hold placeholders.
 pub(crate) fn placeholders(path: &Path) -> Vec<&'static str> {
     let document = text::read(path).and_then(|bytes| Document::parse(&bytes));
@@ -229,12 +264,9 @@ impl Document {
         let Some(path) = self.0.get(VAULT).and_then(Value::as_str).map(str::trim) else {
             return Ok(());
         };
-        // What else stands here may be a secret, and the path of one is shown.
-        let is_path =
-            path.contains('/') && !path.contains("://") && text::likely_secret(path).is_none();
         Err(match has_tokens {
             true => FileProblem::tokens_and_vault(),
-            false if is_path => FileProblem::InVault(path.to_owned()),
+            false if is_secret_path(path) => FileProblem::InVault(path.to_owned()),
             false => FileProblem::not_a_vault_path(),
         })
     }

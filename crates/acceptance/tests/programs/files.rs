@@ -2,14 +2,15 @@
 
 use crate::{NONE, fresh};
 use aac_auth::{Client, ConnectionOptions};
-use aac_sandbox::{Options, Tokens};
-use acceptance::{Case, PLACEHOLDERS, Run, command, creds_with, names};
+use aac_sandbox::{Fault, FaultKind, Options, Sandbox, Tokens};
+use acceptance::{Case, PLACEHOLDERS, Run, Running, command, creds_with, names};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL;
 use serde_json::{Value, json};
 use std::fs;
 use std::net::TcpListener;
 use std::process::Command;
+use std::time::Duration;
 
 const FILES: [&str; 3] = ["aac_url.txt", "client_id.txt", "creds.json"];
 const TOKEN_PAGE: &str = "/cloud-portal/preferences/oauth2-api-tokens";
@@ -118,7 +119,7 @@ fn names_that_a_terminal_would_act_on_are_shown_escaped() {
     }
     let status = run("token_status", &[]);
     assert_eq!((status.code, status.stderr.as_str()), (Some(0), ""));
-    assert_eq!(status.stdout.lines().count(), 9, "{}", status.stdout);
+    assert_eq!(status.stdout.lines().count(), 10, "{}", status.stdout);
     assert_shown(&status.stdout, "");
     let json: Value = serde_json::from_str(&run("token_status", &["--json"]).stdout).unwrap();
     assert_eq!(json["place"]["name"], json!(folder.join("creds.json")), "a program gets the name");
@@ -192,6 +193,155 @@ fn a_folder_is_found_or_asked_for() {
     assert_eq!(case.sandbox.counters().refreshes, 0);
 }
 
+/// The variable that leads to the user's own folder.
+const CONFIG: &str = if cfg!(windows) { "LOCALAPPDATA" } else { "XDG_CONFIG_HOME" };
+
+#[test]
+fn placeholders_are_passed_over_for_the_user_s_own_folder() {
+    let case = Case::expired(Options::default());
+    let (tree, config) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let own = config.path().join("aac");
+    acceptance::copy(case.folder.path(), &own);
+    for (name, text) in PLACEHOLDERS {
+        fs::write(tree.path().join(name), text).unwrap();
+    }
+    let program = |name: &str| {
+        let mut program = acceptance::clean(acceptance::program(name));
+        program.env(CONFIG, config.path()).current_dir(&tree);
+        program
+    };
+    let run = Run::of(&mut program("get_workspace"));
+    run.assert_ok();
+    assert_eq!(run.stderr, "", "a script's log is not for this");
+    assert!(own.join("creds.json.spent").is_file(), "it was refreshed there");
+    assert_eq!(names(tree.path()), FILES);
+    let tree = tree.path().canonicalize().unwrap();
+    let passed = "your own folder; passed over: ";
+    let place = own.join("creds.json").display().to_string();
+    let steps = Run::of(program("get_workspace").arg("-v")).stderr;
+    assert!(steps.contains(&format!("the tokens are in {place}, chosen as {passed}")), "{steps}");
+    let status = Run::of(program("token_status").arg("--json")).stdout;
+    let status: Value = serde_json::from_str(&status).unwrap();
+    assert!(status["place"]["chosen_as"].as_str().unwrap().starts_with(passed), "{status}");
+    #[cfg(target_os = "linux")]
+    {
+        let shown = acceptance::on_terminal(&mut program("get_workspace"), 80);
+        assert_eq!(shown.matches(passed).count(), 1, "{shown}");
+        assert!(shown.contains(&*tree.to_string_lossy()), "{shown}");
+        // The three files come from one folder: once one is filled in, it is this one.
+        fs::write(tree.join("client_id.txt"), "project-1").unwrap();
+        let run = Run::of(&mut program("get_workspace"));
+        run.assert_fails(1, &["creds.json: \"access_token\" and \"refresh_token\" are still"]);
+    }
+}
+
+#[test]
+fn an_access_token_in_the_environment_is_used_as_it_is() {
+    let case = fresh();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let token = &case.tokens.access_token;
+    let id = fs::read_to_string(case.path("client_id.txt")).unwrap();
+    let run = |token: &str, name: &str, args: &[&str]| {
+        let mut program = acceptance::clean(acceptance::program(name));
+        program.env("AAC_URL", case.sandbox.url()).env("AAC_CLIENT_ID", &id);
+        program.env("AAC_ACCESS_TOKEN", format!(" {token}\n")).current_dir(&elsewhere);
+        let run = Run::of(program.env(CONFIG, elsewhere.path()).args(args));
+        if name != "access_token" {
+            run.assert_hides(&[token]);
+        }
+        run
+    };
+    let program = |name: &str, args: &[&str]| run(token, name, args);
+    program("get_workspace", &["-v"]).assert_ok();
+    program("access_token", &["--min-life", "60"]).assert_ends(0, &format!("{token}\n"), "");
+    let status = program("token_status", &["--fail-within", "1"]);
+    assert_eq!(status.code, Some(10), "{}", status.stderr);
+    for line in
+        ["place                AAC_ACCESS_TOKEN (variable)\n", "a variable of the environment\n"]
+    {
+        assert!(status.stdout.contains(line), "{}", status.stdout);
+    }
+    case.sandbox.revoke_access_tokens();
+    let words = ["HTTP 401", "AAC_ACCESS_TOKEN is used as it is, and never refreshed"];
+    program("get_workspace", &[]).assert_fails(4, &words);
+    let counters = case.sandbox.counters();
+    assert_eq!((counters.token_requests, counters.unauthorized), (0, 1));
+    assert_eq!(names(elsewhere.path()), [""; 0]);
+    // None of these needs the server.
+    let expired = &case.sandbox.issue_expired().access_token;
+    run(expired, "access_token", &["--min-life", "60"])
+        .assert_says(4, &["AAC_ACCESS_TOKEN does not live that long", words[1]]);
+    let status = run(expired, "token_status", &[]);
+    assert_eq!((status.code, &status.stdout[..30]), (Some(4), "state                expired\np"));
+    assert!(status.stderr.contains("AAC_ACCESS_TOKEN has expired"), "{}", status.stderr);
+    let mut opaque = acceptance::clean(acceptance::program("token_status"));
+    opaque.env("AAC_URL", "https://api.us1.alteryxcloud.com").env("AAC_CLIENT_ID", &id);
+    let status = Run::of(opaque.env("AAC_ACCESS_TOKEN", "opaque").args(["--fail-within", "1"]));
+    assert_eq!(status.code, Some(1), "{}", status.stderr);
+    assert!(status.stderr.contains("AAC_ACCESS_TOKEN does not say when"), "{}", status.stderr);
+}
+
+#[test]
+fn a_secret_that_a_variable_names_has_its_journal_in_a_folder_of_its_own() {
+    let case = crate::in_vault(Options::default(), Sandbox::issue_expired);
+    let config = tempfile::tempdir().unwrap();
+    let own = config.path().join("aac");
+    // Another pair, which is not to be touched.
+    let other = fresh();
+    acceptance::copy(other.folder.path(), &own);
+    let before = names(&own);
+    let vault = case.sandbox.vault();
+    let id = fs::read_to_string(case.path("client_id.txt")).unwrap();
+    let program = |name: &str| {
+        let mut program = acceptance::clean(acceptance::program(name));
+        program.env("AAC_URL", case.sandbox.url()).env("AAC_CLIENT_ID", &id);
+        program.env("AAC_VAULT", vault.path()).env(CONFIG, config.path());
+        program
+    };
+    // Without a way to the vault.
+    let words = ["AAC_VAULT: it names the secret secret/data/aac in a vault", "VAULT_ADDR is not"];
+    Run::of(&mut program("get_workspace")).assert_fails(1, &words);
+    let program = |name: &str| {
+        let mut program = program(name);
+        program.envs(vault.environment());
+        program
+    };
+    let status = Run::of(&mut program("token_status"));
+    assert!(status.stdout.starts_with("state                not read"), "{}", status.stdout);
+    assert!(status.stdout.contains("what AAC_VAULT names\n"), "{}", status.stdout);
+    assert_eq!(names(&own), before, "who only looks makes nothing");
+    // A run that is killed while it saves the new pair.
+    let token = case.sandbox.hold_token_responses();
+    let mut run = Running::of(program("get_workspace").arg("-v"));
+    assert!(token.wait_for_request(Duration::from_secs(20)));
+    case.sandbox.add_fault(Fault::vault(FaultKind::Sealed).always());
+    token.release();
+    run.says("the vault is sealed or has no leader (HTTP 503); trying again");
+    run.kill();
+    case.sandbox.clear_faults();
+    let made: Vec<_> = names(&own).into_iter().filter(|name| !before.contains(name)).collect();
+    let [folder] = &made[..] else { panic!("{made:?}") };
+    assert!(folder.starts_with("vault-"), "{folder}");
+    let folder = own.join(folder);
+    assert!(folder.join("creds.json.rotation").is_file());
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        assert_eq!(fs::metadata(&folder).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+    Run::of(&mut program("get_workspace")).assert_ok();
+    assert_eq!(case.sandbox.counters().token_requests, 1, "the journal had the pair");
+    assert_eq!(names(&folder), ["creds.json.lock", "creds.json.spent"]);
+    assert_eq!(other.sandbox.counters().connections, 0);
+    // Where nothing can be made, as for a file that names the secret.
+    case.sandbox.revoke_access_tokens();
+    let file = config.path().join("file");
+    fs::write(&file, "").unwrap();
+    let run = Run::of(program("get_workspace").arg("-v").env(CONFIG, &file));
+    run.assert_ok();
+    assert!(run.stderr.contains("without a journal"), "{}", run.stderr);
+}
+
 #[test]
 #[cfg(unix)]
 fn a_current_folder_that_was_removed_is_told() {
@@ -224,11 +374,14 @@ fn a_folder_that_may_not_be_entered_is_told() {
     let run = |folder: &Path, script: &str| {
         let mut shell = acceptance::clean("sh");
         shell.args(["-c", script]).arg(programs.path().join("get_workspace")).current_dir(folder);
+        // Only "not found" leads there.
+        shell.env("XDG_CONFIG_HOME", programs.path());
         if is_root {
             shell.uid(65534).gid(65534);
         }
         Run::of(&mut shell)
     };
+    acceptance::copy(case.folder.path(), &programs.path().join("aac"));
     mode(programs.path(), 0o755);
     mode(case.folder.path(), 0o755);
     mode(&below, 0o600);
@@ -1065,6 +1218,28 @@ mod trust {
         fs::rename(shared.case.creds(), shared.case.path("creds.json.rotation")).unwrap();
         let run = shared.run_in("below", USER);
         run.assert_fails(1, &["it belongs to another user, uid 12002", "--dir /"]);
+    }
+
+    #[test]
+    fn the_user_s_own_folder_counts_as_named() {
+        let Some(shared) = Shared::new() else { return };
+        let config = shared.programs.path();
+        symlink(shared.case.folder.path(), config.join("aac")).unwrap();
+        // Nobody is led to another account, or kept from this one, by another's placeholders.
+        let current = tempfile::tempdir().unwrap();
+        mode(current.path(), 0o755);
+        for (name, text) in PLACEHOLDERS {
+            fs::write(current.path().join(name), text).unwrap();
+            chown(current.path().join(name), Some(OTHER), None).unwrap();
+        }
+        for owner in [USER, OTHER] {
+            shared.give_all(owner);
+            Run::of(shared.command(&current, USER).env("XDG_CONFIG_HOME", config)).assert_ok();
+        }
+        // Of files that are filled in, it has to be said whose they may be.
+        fs::copy(shared.case.creds(), current.path().join("creds.json")).unwrap();
+        Run::of(shared.command(&current, USER).env("XDG_CONFIG_HOME", config))
+            .assert_fails(1, &["creds.json: it belongs to another user, uid 12002", "--dir ."]);
     }
 
     #[test]

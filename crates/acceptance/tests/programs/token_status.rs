@@ -67,7 +67,9 @@ fn a_fresh_pair_is_described_without_the_network() {
         "state problem help place person workspace workspace_gid issued access_token_until \
          access_token_seconds_left last_refresh refresh_token_until readers leftovers platform"
     );
-    assert_eq!(status["place"], json!({ "kind": "file", "name": case.creds() }));
+    let chosen_as = "the folder that AAC_DIR names";
+    let place = json!({ "kind": "file", "name": case.creds(), "chosen_as": chosen_as });
+    assert_eq!(status["place"], place);
     assert!(status["person"].as_str().unwrap().ends_with("@example.com"));
     assert_eq!(status["workspace"], "lukes-test-workspace");
     assert_eq!(status["workspace_gid"], "01JKBMKPZ94N0GG5F8N9HY2FJA");
@@ -86,6 +88,7 @@ fn a_fresh_pair_is_described_without_the_network() {
     for (name, value) in [
         ("state", "usable"),
         ("place", &*format!("{} (file)", case.creds().display())),
+        ("chosen as", chosen_as),
         ("person", status["person"].as_str().unwrap()),
         ("workspace", "lukes-test-workspace (01JKBMKPZ94N0GG5F8N9HY2FJA)"),
     ] {
@@ -400,14 +403,17 @@ fn a_vault_is_asked_only_with_online() {
     };
     let offline = described(&["--json"]);
     assert_eq!(offline["state"], "not_read");
-    assert_eq!(offline["place"], json!({ "kind": "vault", "name": place }));
+    let chosen_as = "the folder that AAC_DIR names";
+    let in_json = json!({ "kind": "vault", "name": place, "chosen_as": chosen_as });
+    assert_eq!(offline["place"], in_json);
     for field in ["person", "workspace", "access_token_until", "refresh_token_until", "problem"] {
         assert_eq!(offline[field], Value::Null, "{field}");
     }
     let text = call_with(&case, "token_status", &leads, &[]).stdout;
     let lines: Vec<_> = text.lines().collect();
     assert!(lines[0].contains("only the vault knows (--online)"), "{text}");
-    assert_eq!(lines[1..], [format!("place                {place} (vault)")]);
+    let lines_of = [("place", format!("{place} (vault)")), ("chosen as", chosen_as.to_owned())];
+    assert_eq!(lines[1..], lines_of.map(|(name, value)| format!("{name:<20} {value}")));
     of_vault(&case, &leads, "--fail-within 1", 1, "not read", &["in a vault: ask with --online"]);
     assert_eq!((vault.requests().len(), case.sandbox.counters().connections), (0, 0));
 

@@ -16,10 +16,11 @@ use crate::platform::plain::unfit;
 use crate::platform::{SystemProxy, signals};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::low_level;
-use std::fs::{File, OpenOptions};
-use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::ffi::OsString;
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::{env, io};
 
 /// Opens what a name leads to, links included, to read it. A pipe is not waited for.
 pub(crate) fn open_at_once(path: &Path) -> io::Result<File> {
@@ -94,6 +95,18 @@ pub(super) fn may_pass(_error: &io::Error) -> bool {
 /// Whether a name lookup has failed: std has no kind for it.
 pub(crate) fn is_lookup_failure(error: &io::Error) -> bool {
     error.to_string().starts_with("failed to lookup address")
+}
+
+/// The user's own folder for the three files (XDG Base Directory Specification), if there is a home.
+pub(crate) fn own_folder(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    let set = |name| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let at_home = || Some(set("HOME").or_else(env::home_dir)?.join(".config"));
+    Some(set("XDG_CONFIG_HOME").or_else(at_home)?.join("aac")).filter(|path| path.is_absolute())
+}
+
+/// Makes a folder for this user alone.
+pub(crate) fn create_folder(path: &Path) -> io::Result<()> {
+    DirBuilder::new().mode(0o700).create(path)
 }
 
 /// The path as people write it.

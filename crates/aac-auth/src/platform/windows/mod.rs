@@ -13,12 +13,12 @@ pub(crate) use owner::FileOwner;
 
 use crate::platform::plain::unfit;
 use crate::platform::{Flaw, SystemProxy, Unfit, patiently};
-use std::env;
-use std::fs::{File, Metadata, OpenOptions};
-use std::io;
+use std::ffi::OsString;
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::os::windows::fs::{MetadataExt, OpenOptionsExt};
 use std::os::windows::io::AsRawHandle;
 use std::path::{self, Path, PathBuf};
+use std::{env, io};
 use windows_sys::Win32::Foundation::{
     ERROR_ACCESS_DENIED, ERROR_DELETE_PENDING, ERROR_LOCK_VIOLATION, ERROR_SHARING_VIOLATION,
     ERROR_USER_MAPPED_FILE,
@@ -117,6 +117,18 @@ pub(crate) fn is_open_to_others(_metadata: &Metadata) -> bool {
 /// Nothing asks, as nothing is open to others.
 pub(crate) fn takes_modes(_file: &File) -> io::Result<bool> {
     Ok(true)
+}
+
+/// The user's own folder for the three files: not in the roaming half of a profile, where an old copy would come
+/// back.
+pub(crate) fn own_folder(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    let local = variable("LOCALAPPDATA").map(PathBuf::from).filter(|path| path.is_absolute());
+    Some(local?.join("aac"))
+}
+
+/// Makes a folder, for those whom the one above it lets in.
+pub(crate) fn create_folder(path: &Path) -> io::Result<()> {
+    fs::create_dir(path)
 }
 
 /// There are no modes.

@@ -75,7 +75,7 @@ impl Environment {
         {
             return Err(VaultProblem::skips_verification(variable));
         }
-        let namespace = match first(["BAO_NAMESPACE", "VAULT_NAMESPACE"]) {
+        let namespace = match first(NAMESPACE) {
             Some((variable, value)) => Some(
                 HeaderValue::from_str(&value).map_err(|_| VaultProblem::not_a_header(variable))?,
             ),
@@ -112,6 +112,9 @@ impl Environment {
         Ok(Some(value))
     }
 }
+
+/// The names of the variable with the vault's namespace.
+pub(crate) const NAMESPACE: [&str; 2] = ["BAO_NAMESPACE", "VAULT_NAMESPACE"];
 
 /// What would lead elsewhere than this client goes, and what does the same here.
 const UNSUPPORTED: [([&str; 2], &str); 4] = [

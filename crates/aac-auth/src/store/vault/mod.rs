@@ -1,13 +1,15 @@
 //! The second home of a pair: a secret in a vault, for many machines.
 //!
 //! In place of the kernel's lock there is a claim in the secret: a write with check-and-set, which only one
-//! program can make. The journal stays on the machine, beside the creds.json that names the secret, if
-//! that folder can be written. The steps are in ROTATION.md, beside this crate's Cargo.toml.
+//! program can make. The journal stays on the machine, beside the creds.json that names the secret or, with
+//! `AAC_VAULT`, in a folder of its own, if that can be written. The steps are in ROTATION.md, beside this crate's Cargo.toml.
 
 mod client;
 mod document;
 mod environment;
 pub(crate) mod protocol;
+
+pub(crate) use environment::NAMESPACE;
 
 use crate::config::settings::Hosts;
 use crate::error::notices::Notices;
@@ -19,7 +21,7 @@ use crate::platform;
 use crate::platform::signals::SignalGuard;
 use crate::random;
 use crate::store::file_store::not_writable;
-use crate::store::folder::{Files, at};
+use crate::store::folder::{Files, at, make_folder};
 use crate::store::home::Ending;
 use crate::store::lock::Lock;
 use crate::store::saved::{self, SavedPairs};
@@ -78,13 +80,13 @@ impl Vault {
     }
 }
 
-/// The secret that creds.json names, as one call sees it.
+/// The secret that creds.json or `AAC_VAULT` names, as one call sees it.
 #[derive(Debug)]
 pub(crate) struct VaultStore<'a> {
     vault: &'a Vault,
     /// The path of its API, such as `secret/data/aac`.
     path: &'a str,
-    /// Beside the creds.json that names it.
+    /// Beside the creds.json that names it, or in a folder of its own.
     files: Files,
     /// The newest version that was seen.
     seen: RefCell<Secret>,
@@ -386,6 +388,10 @@ impl VaultStore<'_> {
     /// written, the claim alone is enough.
     pub(crate) fn lock(&self) -> Option<Claimant<'_>> {
         let holder = self.holder();
+        if !self.files.folder.exists() {
+            // Where that fails, no lock can be taken either.
+            let _ = make_folder(&self.files.folder);
+        }
         // Programs of one machine need not ask the vault who is first.
         let lock = match Lock::try_acquire(&self.files) {
             Ok(None) => return None,
