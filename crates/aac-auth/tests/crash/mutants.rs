@@ -103,7 +103,7 @@ const FOLDER: &[Mutant] = &[
     // What was kept stays, and is found.
     found("Ok(kept) if ¦*kept == content¦", "true", "tokens recovery::damage_is_kept"),
     found("¦last.unwrap_or(0).saturating_add(1)¦", "1", "lib store::folder"),
-    found("is_there(&self.journal) || !self.set_aside().is_ok_and(|pairs| pairs.is_empty())", "is_there(&self.journal)", "lib store::folder"),
+    found("|| ¦!self.set_aside().is_ok_and(|pairs| pairs.is_empty())¦", "false", "tokens recovery::a_saved_pair_is_found_whatever_else_is_there"),
 ];
 
 #[rustfmt::skip]
@@ -121,7 +121,7 @@ const SPENT: &[Mutant] = &[
     found("if is_new { files.sync_folder() } else { Ok(()) }", "Ok(())", SYNCS),
     found("if ¦link.spent == link.next¦", "false", "tokens recovery::a_token_that_stays_in_force"),
     found("if ¦known.links.contains(link)¦", "false", "lib store::spent"),
-    found("Ok(_) if ¦known.links.len() >= MOST_LINES¦", "false", "lib store::spent"),
+    found("Ok(file) if ¦known.links.len() >= MOST_LINES¦", "false", "lib store::spent"),
     found("known.write(MOST_LINES / 2, link, files)", "known.write(0, link, files)", "lib store::spent"),
     found("Err(error) if ¦error.kind() == io::ErrorKind::NotFound¦", "true", "crash a_record_that_cannot_be_opened_for_a_moment_is_kept"),
     found("if last == [b'\\n'] { \"\" } else { \"\\n\" }", "\"\"", "lib store::spent"),
