@@ -10,8 +10,8 @@ use crate::config::text;
 use crate::error::place::Place;
 use crate::error::{Error, ErrorKind, FileProblem, Result, make_new};
 use crate::platform;
-use crate::rotation::findings;
 use crate::rotation::recovery::{self, PriorAttempt, Recovery, Saved};
+use crate::rotation::{Creds, findings};
 use crate::store::Unusable;
 use crate::store::folder::Files;
 use crate::store::saved::SavedPairs;
@@ -191,8 +191,8 @@ fn pair(
 ) -> (Place, Result<Credentials, Verdict>, Option<Verdict>) {
     let creds = &client.settings().creds;
     let path = match client.inner.rotation.read() {
-        Err(FileProblem::InVault(path)) => path,
-        pair => {
+        Creds::Pointer(path) => path,
+        Creds::Pair(pair) => {
             let place = Place::from(creds);
             let pair = pair.map_err(|problem| without_pair(&place, Unusable::of(creds, problem)));
             return (place, pair, None);

@@ -79,6 +79,15 @@ impl Pair {
     }
 }
 
+/// What creds.json holds.
+#[expect(clippy::large_enum_variant, reason = "it is taken apart at once")]
+pub(crate) enum Creds {
+    /// The pair, or something of no use.
+    Pair(Result<Credentials, FileProblem>),
+    /// The path of the secret in a vault that has the pair.
+    Pointer(String),
+}
+
 /// The tokens in creds.json, kept fresh. Shared by the threads of a client.
 #[derive(Debug)]
 pub(crate) struct Rotation {
@@ -146,15 +155,14 @@ impl Rotation {
         }
     }
 
-    /// The pair in creds.json.
-    ///
-    /// # Errors
-    ///
-    /// It cannot be used, or is [in a vault](FileProblem::InVault).
-    pub(crate) fn read(&self) -> Result<Credentials, FileProblem> {
-        match &self.pair {
-            Pair::Secret(path) => Err(FileProblem::InVault(path.clone())),
-            _ => Credentials::read_settled(&self.settings.creds, &self.settings.hosts),
+    /// What creds.json, or a variable in its place, holds at this moment.
+    pub(crate) fn read(&self) -> Creds {
+        if let Pair::Secret(path) = &self.pair {
+            return Creds::Pointer(path.clone());
+        }
+        match Credentials::read_settled(&self.settings.creds, &self.settings.hosts) {
+            Err(FileProblem::InVault(path)) => Creds::Pointer(path),
+            pair => Creds::Pair(pair),
         }
     }
 
@@ -166,7 +174,7 @@ impl Rotation {
         }
         let creds = &self.settings.creds;
         let unusable = match self.read() {
-            Ok(credentials) => {
+            Creds::Pair(Ok(credentials)) => {
                 self.tell_of_cut(&credentials, &creds.into());
                 if credentials.is_fresh() {
                     self.tell_of_others();
@@ -174,10 +182,8 @@ impl Rotation {
                 }
                 None
             }
-            Err(FileProblem::InVault(path)) => {
-                return self.token_in_vault(&path, transport);
-            }
-            Err(problem) => Some(Unusable::of(creds, problem)),
+            Creds::Pair(Err(problem)) => Some(Unusable::of(creds, problem)),
+            Creds::Pointer(path) => return self.token_in_vault(&path, transport),
         };
         let home = self.home(None)?;
         may_renew(unusable, &home)?;
@@ -223,9 +229,8 @@ impl Rotation {
             return Some(token.clone());
         }
         match self.read() {
-            Ok(credentials) => credentials.is_fresh().then_some(credentials.access_token),
-            Err(FileProblem::InVault(path)) => self.remembered_of(&path),
-            Err(_) => None,
+            Creds::Pair(pair) => pair.ok().filter(Credentials::is_fresh).map(|it| it.access_token),
+            Creds::Pointer(path) => self.remembered_of(&path),
         }
     }
 
@@ -263,8 +268,8 @@ impl Rotation {
             return Err(Error::never_refreshed("does not live that long"));
         }
         let secret = match self.read() {
-            Err(FileProblem::InVault(path)) => Some(path),
-            _ => None,
+            Creds::Pair(_) => None,
+            Creds::Pointer(path) => Some(path),
         };
         self.remembered().take_if(|(_, token, _)| token == rejected);
         self.renew(&self.home(secret.as_deref())?, transport, Some(rejected))
