@@ -306,6 +306,8 @@ fn a_secret_that_a_variable_names_has_its_journal_in_a_folder_of_its_own() {
         program.envs(vault.environment());
         program
     };
+    let words = ["the path lacks data/", "creds.json (or AAC_VAULT)"];
+    Run::of(program("get_workspace").env("AAC_VAULT", "secret/aac")).assert_fails(1, &words);
     let status = Run::of(&mut program("token_status"));
     assert!(status.stdout.starts_with("state                not read"), "{}", status.stdout);
     assert!(status.stdout.contains("what AAC_VAULT names\n"), "{}", status.stdout);
