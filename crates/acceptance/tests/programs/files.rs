@@ -1238,6 +1238,11 @@ mod trust {
             shared.give_all(owner);
             Run::of(shared.command(&current, USER).env("XDG_CONFIG_HOME", config)).assert_ok();
         }
+        // What cannot be listed may hold a pair that was set aside.
+        mode(current.path(), 0o711);
+        Run::of(shared.command(&current, USER).env("XDG_CONFIG_HOME", config))
+            .assert_fails(1, &["creds.json: it belongs to another user, uid 12002"]);
+        mode(current.path(), 0o755);
         // Of files that are filled in, it has to be said whose they may be.
         fs::copy(shared.case.creds(), current.path().join("creds.json")).unwrap();
         Run::of(shared.command(&current, USER).env("XDG_CONFIG_HOME", config))
