@@ -119,7 +119,7 @@ impl FileProblem {
             "the access token was issued by {iss}, but aac_url.txt names {api}",
             match right {
                 Some(api) => format!(
-                    "Nothing was sent. If these tokens are the right ones, put {api} in aac_url.txt. If the address is, paste tokens made there."
+                    "Nothing was sent. If these tokens are the right ones, put {api} in aac_url.txt (or AAC_URL). If the address is, paste tokens made there."
                 ),
                 None => NOT_OF_A_SANDBOX.to_owned(),
             };

@@ -121,7 +121,7 @@ impl HttpError {
         let not_ready = format!("It is not ready yet: run this again in {wait}. {points}");
         let not_ready = not_ready.trim_end();
         let redirect = to("redirects").unwrap_or_default()
-            + "Redirects are not followed, so that the token is sent nowhere else. Check aac_url.txt.";
+            + "Redirects are not followed, so that the token is sent nowhere else. Check aac_url.txt (or AAC_URL).";
         let cure = match self.kind {
             HttpErrorKind::Throttled => &throttled,
             _ if self.body_consumed => "",
@@ -129,10 +129,10 @@ impl HttpError {
                 "Check client_id.txt (or AAC_CLIENT_ID), which must hold the Client ID of your API project, and aac_url.txt (or AAC_URL), which must name that project's region."
             }
             HttpErrorKind::ApiKeyForResource => {
-                "The API project in client_id.txt is not allowed to use this API. Choose another project, or ask for access."
+                "The API project in client_id.txt (or AAC_CLIENT_ID) is not allowed to use this API. Choose another project, or ask for access."
             }
             HttpErrorKind::Unauthorized => {
-                "The server does not accept the access token. Check that aac_url.txt names the region in which the tokens were created."
+                "The server does not accept the access token. Check that aac_url.txt (or AAC_URL) names the region in which the tokens were created."
             }
             HttpErrorKind::LoneToken => NEVER_REFRESHED,
             HttpErrorKind::Forbidden => {

@@ -235,7 +235,7 @@ impl Error {
         /// The API could not be reached, or the connection broke.
         transport(method: &str, url: &str, reason: NetworkError) => Network:
             format!("{reason} ({method} {url})"),
-            match (is_safe(method), reason.is_sent(), reason.help_for(url, "the address in aac_url.txt, ")) {
+            match (is_safe(method), reason.is_sent(), reason.help_for(url, "the address in aac_url.txt (or AAC_URL), ")) {
                 (true, _, cure) => cure,
                 (false, false, cure) => format!("The request was not sent.\n{cure}"),
                 (false, true, _) if matches!(reason, NetworkError::Timeout(_)) => {

@@ -82,11 +82,11 @@ impl VaultProblem {
             "Set both VAULT_CLIENT_CERT and VAULT_CLIENT_KEY, or neither.";
         not_a_data_path() => Lasting:
             "not the path of a secret's data",
-            "Put the path of the API in creds.json, with data/ behind the name of the engine: {\"vault\": \"secret/data/aac\"} is bao kv put secret/aac. Yours is \"{path}\".";
+            "Put the path of the API in creds.json (or AAC_VAULT), with data/ behind the name of the engine: {\"vault\": \"secret/data/aac\"} is bao kv put secret/aac. Yours is \"{path}\".";
         /// It is the path of the command line.
         no_data() => Lasting:
             "the path lacks data/",
-            "Yours is \"{path}\". Put data/ behind the name of the engine in creds.json: {\"vault\": \"secret/data/aac\"} is bao kv put secret/aac.\n\
+            "Yours is \"{path}\". Put data/ behind the name of the engine in creds.json (or AAC_VAULT): {\"vault\": \"secret/data/aac\"} is bao kv put secret/aac.\n\
              The engine must be KV version 2. To turn one of version 1 into that: bao kv enable-versioning secret.";
         version1() => Version1:
             "the engine is KV version 1; version 2 is needed",
@@ -172,7 +172,7 @@ impl VaultProblem {
                 "Only the redirect of a node to its leader is followed, once and by https, so that the vault's token goes nowhere else. Set VAULT_ADDR to the address that it leads to, or to that of the cluster. If the vault has lost its leader, run this again when it has one."
             }
             404 => {
-                "Does creds.json name the right engine (yours is \"{path}\"), and VAULT_NAMESPACE the right namespace?"
+                "Does creds.json (or AAC_VAULT) name the right engine (yours is \"{path}\"), and VAULT_NAMESPACE the right namespace?"
             }
             _ => "Run this again. If the problem persists, ask whoever runs the vault.",
         };

@@ -512,10 +512,17 @@ fn set_aside(creds: &Path) -> io::Result<BTreeMap<u32, PathBuf>> {
     Ok(found)
 }
 
-/// Whether this creds.json is there, or a pair that was saved beside it: it may have been lost.
+/// Whether this creds.json is there, or a pair that was saved beside it: it may have been lost. Of a folder that
+/// may be entered and not listed, as some homes are, the usual names tell.
 pub(crate) fn has_tokens(creds: &Path) -> io::Result<bool> {
+    let is_saved = || match is_saved_beside(creds) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            is_there(&beside(creds, OLD))
+        }
+        is_saved => is_saved,
+    };
     // Another program may just put it back from such a pair, which is then removed.
-    Ok(is_there(creds)? || is_saved_beside(creds)? || is_there(creds)?)
+    Ok(is_there(creds)? || is_saved()? || is_there(creds)?)
 }
 
 /// Whether a pair was saved beside this creds.json, or where it leads as a link.
@@ -523,11 +530,8 @@ pub(crate) fn has_saved_pair(creds: &Path) -> io::Result<bool> {
     Ok(is_saved_beside(creds)? || is_saved_beside(&real_path(creds))?)
 }
 
-/// Of a folder that may be entered and not listed, as some homes are, the usual names tell.
 fn is_saved_beside(creds: &Path) -> io::Result<bool> {
-    Ok(is_there(&beside(creds, ".rotation"))?
-        || is_there(&beside(creds, OLD))?
-        || set_aside(creds).is_ok_and(|pairs| !pairs.is_empty()))
+    Ok(is_there(&beside(creds, ".rotation"))? || !set_aside(creds)?.is_empty())
 }
 
 /// Makes a folder durably, for this user alone, and those above it.

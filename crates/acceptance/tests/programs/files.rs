@@ -306,6 +306,8 @@ fn a_secret_that_a_variable_names_has_its_journal_in_a_folder_of_its_own() {
         program.envs(vault.environment());
         program
     };
+    let words = ["the path lacks data/", "creds.json (or AAC_VAULT)"];
+    Run::of(program("get_workspace").env("AAC_VAULT", "secret/aac")).assert_fails(1, &words);
     let status = Run::of(&mut program("token_status"));
     assert!(status.stdout.starts_with("state                not read"), "{}", status.stdout);
     assert!(status.stdout.contains("what AAC_VAULT names\n"), "{}", status.stdout);
@@ -1236,6 +1238,11 @@ mod trust {
             shared.give_all(owner);
             Run::of(shared.command(&current, USER).env("XDG_CONFIG_HOME", config)).assert_ok();
         }
+        // What cannot be listed may hold a pair that was set aside.
+        mode(current.path(), 0o711);
+        Run::of(shared.command(&current, USER).env("XDG_CONFIG_HOME", config))
+            .assert_fails(1, &["creds.json: it belongs to another user, uid 12002"]);
+        mode(current.path(), 0o755);
         // Of files that are filled in, it has to be said whose they may be.
         fs::copy(shared.case.creds(), current.path().join("creds.json")).unwrap();
         Run::of(shared.command(&current, USER).env("XDG_CONFIG_HOME", config))
