@@ -18,13 +18,14 @@ pub mod user;
 
 use aac_sandbox::{Options, Sandbox, Tokens, is_set_by_cargo};
 use serde_json::{Value, json};
+use socket2::{Domain, Socket, Type};
 use std::collections::{HashMap, HashSet};
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::mem;
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, LazyLock, Mutex, OnceLock};
@@ -438,6 +439,15 @@ fn of_cargo() -> Vec<(&'static str, OsString)> {
         ("CARGO_HTTP_CAINFO", set("CARGO_HTTP_CAINFO").or_else(|| set("SSL_CERT_FILE"))),
     ];
     variables.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+}
+
+/// An address of loopback at which nobody listens, as long as the socket is kept: no server of another test gets
+/// its port.
+pub fn nobody_listens() -> (Socket, SocketAddr) {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    (socket, address)
 }
 
 /// An HTTP client for the servers of a test, which no proxy is asked for.

@@ -1,6 +1,7 @@
 //! Certificates and proxies: the real names of the cloud, over TLS, on loopback alone.
 
-use aac_sandbox::{Options, Sandbox};
+use crate::NONE;
+use aac_sandbox::Options;
 use acceptance::{Case, Run};
 use base64::Engine;
 use std::collections::VecDeque;
@@ -371,14 +372,12 @@ fn a_thread_that_cannot_be_started_is_told_as_such() {
 
 #[test]
 fn a_server_that_is_not_there_is_told_and_spends_nothing() {
-    let sandbox = Sandbox::start(Options::default()).unwrap();
-    let tokens = sandbox.issue_expired();
-    let case = Case::with(sandbox, tokens);
-    let Case { sandbox, folder, .. } = case;
-    let token_endpoint = format!("POST {}/token", sandbox.issuer());
-    let before = fs::read(folder.path().join("creds.json")).unwrap();
-    drop(sandbox);
-    let run = Run::of(acceptance::command().env("AAC_DIR", folder.path()));
+    let (_held, address) = acceptance::nobody_listens();
+    let issuer = Some(format!("http://{address}/as"));
+    let case = Case::expired(Options { issuer, ..Options::default() });
+    let token_endpoint = format!("POST http://{address}/as/token");
+    let before = fs::read(case.creds()).unwrap();
+    let run = case.run(NONE);
     run.assert_fails(
         1,
         &[
@@ -388,5 +387,5 @@ fn a_server_that_is_not_there_is_told_and_spends_nothing() {
             "sandbox that no longer runs",
         ],
     );
-    assert_eq!(fs::read(folder.path().join("creds.json")).unwrap(), before);
+    assert_eq!(fs::read(case.creds()).unwrap(), before);
 }

@@ -4,7 +4,6 @@ use crate::fleet::{Fleet, PAST_THE_GATE, fields};
 use crate::{PATIENCE, SOON, TAKEOVER, WAITS};
 use aac_sandbox::{Fault, FaultKind, Operation, Options};
 use acceptance::is_ignored;
-use std::net::TcpListener;
 use std::os::unix::process::ExitStatusExt;
 use std::thread;
 use std::time::Instant;
@@ -161,9 +160,8 @@ fn a_signal_ends_a_claim_that_fails() {
 
 #[test]
 fn a_signal_ends_a_run_whose_authorization_server_is_away() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let issuer = Some(format!("http://{}/as", listener.local_addr().unwrap()));
-    drop(listener);
+    let (_held, address) = acceptance::nobody_listens();
+    let issuer = Some(format!("http://{address}/as"));
     let fleet = Fleet::new(Options { issuer, ..Options::default() }, true, 2);
     let mut first = fleet.start(0);
     first.says("trying again in 0.5 s");
