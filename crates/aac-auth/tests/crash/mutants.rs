@@ -2,7 +2,7 @@
 //! the driver left out, and conditions turned over, each with the test that finds it. (Mutants of the machine itself are
 //! made at run time, by `src/rotation/mutants.rs`.)
 //!
-//! All of them are built into one copy of the repository, and a variable says which one is in force. A quarter of an
+//! All of them are built into one copy of the repository, and a variable says which one is in force. Half an
 //! hour on two cores:
 //!
 //! ```text
