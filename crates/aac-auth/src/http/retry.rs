@@ -52,9 +52,13 @@ fn seconds(text: &str) -> Option<Duration> {
 /// How long it is until then, by the server's own clock if it sends the time: the local clock may be hours
 /// off.
 fn until(then: SystemTime, headers: &HeaderMap) -> Duration {
-    let date = headers.get(header::DATE).and_then(|date| date.to_str().ok());
-    let now = date.and_then(|date| httpdate::parse_http_date(date).ok());
-    then.duration_since(now.unwrap_or_else(SystemTime::now)).unwrap_or_default()
+    let now = server_time(headers).unwrap_or_else(SystemTime::now);
+    then.duration_since(now).unwrap_or_default()
+}
+
+/// The time by the server's clock, in whole seconds, if it sends that (`Date`, RFC 9110 §6.6.1).
+pub(crate) fn server_time(headers: &HeaderMap) -> Option<SystemTime> {
+    httpdate::parse_http_date(headers.get(header::DATE)?.to_str().ok()?).ok()
 }
 
 /// The least pause before the next try: it doubles from half a second. Jitter of half its length keeps many

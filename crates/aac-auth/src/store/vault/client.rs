@@ -3,6 +3,7 @@
 use crate::error::vault::VaultProblem;
 use crate::error::{NetworkError, status_line};
 use crate::http::envelope;
+use crate::http::retry::server_time;
 use crate::http::transport::{Limits, Transport, io_network_error};
 use crate::store::vault::environment::Environment;
 use crate::tokens::secret::redact;
@@ -244,8 +245,7 @@ fn version(mut body: Json, headers: &HeaderMap) -> Result<Version, VaultProblem>
         let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
     };
-    let date = headers.get(header::DATE).and_then(|date| date.to_str().ok());
-    let date = date.and_then(|date| httpdate::parse_http_date(date).ok());
+    let date = server_time(headers);
     let created = text("created_time").and_then(unix_time);
     // The date is in whole seconds, so it may be almost one second behind.
     let age = date
