@@ -99,6 +99,7 @@ mod api;
 mod config;
 mod error;
 mod http;
+mod keys;
 mod loopback;
 mod platform;
 mod random;
