@@ -47,7 +47,10 @@ impl Evidence<'_> {
         };
         let began = Timestamp::from(journal.time);
         let (token, place) = (self.token.as_ref(), self.place);
-        let received = SavedPair::of(path, &journal, &self.settings.hosts).map(|pair| pair.next);
+        let received = match SavedPair::of(path, &journal, &self.settings.hosts, self.opener) {
+            Ok(pair) => pair.map(|pair| pair.next),
+            Err(problem) => return format!("the new tokens of a refresh ({began}): {problem}"),
+        };
         let note = journal.failure.as_ref().filter(|failure| {
             received.is_none() || failure.unused.is_some() && failure.unused.as_ref() == token
         });
@@ -82,7 +85,12 @@ impl Evidence<'_> {
             }
         };
         let hosts = &self.settings.hosts;
-        match journal.and_then(|journal| SavedPair::of(path, &journal, hosts)) {
+        let pair = journal.map_or(Ok(None), |it| SavedPair::of(path, &it, hosts, self.opener));
+        let pair = match pair {
+            Ok(pair) => pair,
+            Err(problem) => return format!("tokens that were set aside: {problem}"),
+        };
+        match pair {
             None => "set aside, and holds no tokens".to_owned(),
             Some(pair) if self.saved.spent.newest(pair.next).is_some() => {
                 "tokens that were set aside and have been used since; the next refresh removes them"

@@ -17,6 +17,7 @@ use crate::store::folder::Files;
 use crate::store::saved::SavedPairs;
 use crate::tokens::claims::{Claims, LocalTime};
 use crate::tokens::credentials::{Credentials, lone_refresh_token};
+use crate::tokens::sealed::{Kind, Opener, Stored};
 use crate::tokens::secret::{AccessToken, Digest, redact_known};
 use crate::tokens::timestamp::Timestamp;
 use std::path::PathBuf;
@@ -169,7 +170,7 @@ impl Client {
         }
         let is_long_enough = match self.inner.rotation.lone_token() {
             Some(_) => claims.is_some_and(|claims| claims.life_left(None, now) >= min_life),
-            None => pair(self, true).1.is_ok_and(|pair| {
+            None => pair(self, self.inner.rotation.opener(), true).1.is_ok_and(|pair| {
                 pair.access_token == token && pair.claims.life_left(pair.arrival, now) >= min_life
             }),
         };
@@ -187,10 +188,11 @@ type Verdict = (PairState, Option<Error>);
 /// state, and why.
 fn pair(
     client: &Client,
+    opener: Opener<'_>,
     asks_vault: bool,
 ) -> (Place, Result<Credentials, Verdict>, Option<Verdict>) {
     let creds = &client.settings().creds;
-    let path = match client.inner.rotation.read() {
+    let path = match client.inner.rotation.read(opener) {
         Creds::Pointer(path) => path,
         Creds::Pair(pair) => {
             let place = Place::from(creds);
@@ -198,7 +200,7 @@ fn pair(
             return (place, pair, None);
         }
     };
-    match client.inner.rotation.vault_store(&path) {
+    match client.inner.rotation.vault_store(&path, opener) {
         Ok(store) if asks_vault => {
             let place = store.place();
             let pair = store.read().map_err(|unusable| without_pair(&place, unusable));
@@ -243,15 +245,21 @@ impl TokenStatus {
             };
         }
         let settings = client.settings();
-        let (place, pair, noted) = pair(client, asks_vault);
+        let opener = client.inner.rotation.opener();
+        let (place, pair, noted) = pair(client, opener, asks_vault);
         if let Ok(pair) = &pair {
             client.inner.rotation.tell_of_cut(pair, &place);
         }
         let files = Files::of(&settings.creds);
-        let mut saved = SavedPairs::read(&files, &settings.hosts);
+        let mut saved = SavedPairs::read(&files, &settings.hosts, opener);
+        if opener.wants_keys() {
+            opener.fetch();
+            saved = SavedPairs::read(&files, &settings.hosts, opener);
+        }
         let obstacle = saved.obstacle(place.secret().is_none());
         let token = pair.as_ref().ok().map(|pair| pair.refresh_token.digest());
-        let evidence = Evidence { settings, files: &files, saved: &saved, place: &place, token };
+        let evidence =
+            Evidence { settings, opener, files: &files, saved: &saved, place: &place, token };
 
         let ends = |pair: &Credentials| Claims::of(pair.refresh_token.expose())?.exp;
         let refresh_token_until = pair.as_ref().ok().and_then(ends).and_then(Timestamp::of);
@@ -313,6 +321,7 @@ impl TokenStatus {
 /// All that is found around the pair.
 pub(super) struct Evidence<'a> {
     pub(super) settings: &'a Settings,
+    pub(super) opener: Opener<'a>,
     pub(super) files: &'a Files,
     pub(super) saved: &'a SavedPairs,
     pub(super) place: &'a Place,
@@ -332,9 +341,10 @@ impl Evidence<'_> {
 
     /// Whose the tokens are that cannot be used, as far as the file tells, and what becomes of them.
     fn without_pair(&self, unusable: Verdict) -> (Claims, Verdict) {
-        let bytes = text::read(&self.settings.creds).unwrap_or_default();
-        let owner = Claims::within(&String::from_utf8_lossy(&bytes));
-        let token = lone_refresh_token(&bytes).map(|token| token.digest());
+        let raw = text::read(&self.settings.creds).unwrap_or_default();
+        let stored = self.opener.open(&raw, Kind::Creds).unwrap_or_else(|_| Stored::plain(raw));
+        let owner = Claims::within(&String::from_utf8_lossy(stored.bytes()));
+        let token = lone_refresh_token(stored.bytes()).map(|token| token.digest());
         let verdict = match self.judge(None, token.as_ref(), owner.as_ref()) {
             Some((PairState::Interrupted, _)) if unusable.0 != PairState::NotRead => {
                 (PairState::Interrupted, None)
@@ -382,7 +392,8 @@ impl Evidence<'_> {
             | Recovery::DropJournal
             | Recovery::SetJournalAside
             | Recovery::SeveralAccounts
-            | Recovery::NoTokens => None,
+            | Recovery::NoTokens
+            | Recovery::Closed => None,
         }
     }
 }

@@ -7,7 +7,9 @@ use crate::error::place::Place;
 use crate::error::table::{Problem, errors, problems};
 use crate::error::vault::VaultProblem;
 use crate::error::{Error, make_new};
+use crate::keys::{KeyPlace, KeyProblem};
 use crate::platform::{self, Flaw, MOVE_COMMAND, Unfit, quoted};
+use crate::tokens::sealed::Closed;
 use std::path::Path;
 use std::{error, fmt, fs, io};
 
@@ -27,7 +29,7 @@ pub(crate) enum FileProblem {
     PlaceholderTokens(Problem),
     /// aac_url.txt holds something else than the API's address.
     OtherAddress { what: &'static str, api: String },
-    /// creds.json is not JSON. It may be half written.
+    /// creds.json is not JSON, or not as it was sealed. It may be half written.
     NotJson(Problem),
     /// The file holds an error of the authorization server instead of tokens. The message is without
     /// secrets, and empty if it is not of a server; the page is where tokens are created.
@@ -40,6 +42,8 @@ pub(crate) enum FileProblem {
     Torn,
     /// It is a journal of another version of this crate, and may hold the only copy of a pair.
     OtherVersion { is_older: bool },
+    /// It is sealed with this key, and stays closed: nobody may replace it.
+    Sealed { key: KeyPlace, why: Closed },
     /// Its content is of no use.
     Content(Problem),
     /// The same, but it may be of use elsewhere: nobody may replace it by other tokens.
@@ -137,6 +141,22 @@ impl FileProblem {
         tokens_and_vault() => Content:
             "both tokens and a \"vault\"",
             "Keep one of the two: the tokens, or {\"vault\": \"secret/data/aac\"} once they are in the vault.";
+        tokens_and_sealed() => Content:
+            "both tokens and a \"sealed\"",
+            "Keep one of the two: the tokens are plain, and replace what was sealed.";
+        /// In a vault, or in an encoding of an editor.
+        sealed_elsewhere() => Kept:
+            "sealed, and not as a creds.json in UTF-8",
+            "A sealed creds.json is opened as it was written. Put it back, or create new tokens.";
+        broken_seal() => NotJson:
+            "sealed, and damaged",
+            "It is not as it was sealed: it was cut off or changed. Restore it if you have a copy, or create new tokens.";
+        sealed_by_a_later_version() => Kept:
+            "sealed by a newer version of this program",
+            "It may hold the only copy of your tokens: run the newer version, which can open it.";
+        no_name_of_a_key() => Kept:
+            "sealed, with a key by a name that no program has made",
+            "Its key is not asked for. Restore the file if you have a copy, or create new tokens.";
         /// creds.json names this secret in a vault that cannot be asked.
         vault_unusable(path: &str, problem: &VaultProblem) => Content:
             "it names the secret {path} in a vault, and {problem}",
@@ -180,6 +200,14 @@ impl FileProblem {
                 "Run this again: the tokens are in the vault.".into(),
             ),
             Self::Vault(problem) => (problem.to_string(), problem.help(place)),
+            Self::Sealed { key, why } => {
+                let (what, help) = match why {
+                    Closed::NotAsked => ("its key was not asked for".to_owned(), "Run this again.".to_owned()),
+                    Closed::NoKey(KeyProblem::Other { message, help }) => (format!("its key cannot be had: {message}"), help.clone()),
+                    Closed::OtherKey => ("it is sealed with another key".to_owned(), String::new()),
+                };
+                (format!("sealed ({}), and {what}", key.by.as_str()), help)
+            }
             Self::Torn => (
                 "only partly written".into(),
                 "Run this again: the rest is in the journal beside it.".into(),
@@ -311,6 +339,7 @@ impl Error {
             FileProblem::PlaceholderTokens(_) | FileProblem::OAuthError { .. } => {
                 error.needs_new_tokens = true;
             }
+            FileProblem::Sealed { .. } => error.in_doubt = Some(false),
             FileProblem::Unreadable(source) => error.source = Some(source),
             _ => {}
         })

@@ -21,7 +21,7 @@ use crate::rotation::told::{Findings, Met, Received};
 use crate::rotation::{Fresh, Rotation};
 use crate::store::file_store::not_writable;
 use crate::store::folder::Files;
-use crate::store::home::{Ending, Home, Locked};
+use crate::store::home::{Ending, Home, HomeKind, Locked};
 use crate::store::journal::Journal;
 use crate::store::saved::{SavedPair, SavedPairs};
 use crate::store::spent::{Link, SpentTokens};
@@ -29,6 +29,7 @@ use crate::store::vault::Claimed;
 use crate::store::{Content, Replaced, StoreError};
 use crate::tokens::claims::LocalTime;
 use crate::tokens::credentials::{Credentials, Document, TokenResponse};
+use crate::tokens::sealed::{Keeping, Kind, Opener, Stored};
 use crate::tokens::secret::{AccessToken, Digest};
 use std::cell::Cell;
 use std::io;
@@ -52,6 +53,7 @@ pub(super) type Came = machine::Came<'static, Digest>;
 pub(super) struct Call<'a> {
     pub(super) rotation: &'a Rotation,
     pub(super) home: &'a Home<'a>,
+    pub(super) opener: Opener<'a>,
     pub(super) transport: &'a Transport,
     /// The token that will not do, though it looks fresh.
     pub(super) rejected: Option<&'a AccessToken>,
@@ -114,6 +116,11 @@ impl Call<'_> {
                     met.guard = None;
                     Came::Done
                 }
+                Do::FetchKeys => {
+                    met.guard = None;
+                    self.opener.fetch();
+                    Came::Done
+                }
                 Do::End(end) => return self.end(end, found, met),
                 _ => unexpected(),
             };
@@ -150,6 +157,7 @@ impl Held<'_> {
         loop {
             let came = match self.run.doing() {
                 Do::Look => match self.look() {
+                    _ if self.call.opener.wants_keys() => Came::KeysWanted,
                     Ok(new) => {
                         self.met.fresh = None;
                         self.judge(&new);
@@ -286,7 +294,8 @@ impl Held<'_> {
     fn look(&self) -> Result<Findings> {
         let (files, notices) = (self.files(), self.call.notices());
         let hosts = &self.call.rotation.settings.hosts;
-        let mut saved = SavedPairs::read(files.unwrap_or(self.call.home.files()), hosts);
+        let in_files = files.unwrap_or(self.call.home.files());
+        let mut saved = SavedPairs::read(in_files, hosts, self.call.opener);
         if let Some(obstacle) = saved.obstacle(files.is_some()) {
             return Err(obstacle);
         }
@@ -301,7 +310,7 @@ impl Held<'_> {
             let (in_home, spent) = (content.digest(), &saved.spent);
             saved.set_aside.retain(|pair| is_kept(&pair.into(), in_home, spent));
         }
-        if saved.received.as_ref().is_some_and(|pair| pair.is_torn(&content.bytes)) {
+        if saved.received.as_ref().is_some_and(|pair| pair.is_torn(&content.stored)) {
             // What a torn file seems to say is nobody's.
             content.pair = Err(FileProblem::Torn);
             content.token = None;
@@ -348,7 +357,7 @@ impl Held<'_> {
 
     fn keep_damaged(&self, content: &Content) -> Result<(), StoreError> {
         let Some(files) = self.files() else { return Ok(()) };
-        let kept = files.keep_damaged(&content.bytes)?;
+        let kept = files.keep_damaged(&content.stored.raw)?;
         self.call.notices().warn(format_args!(
             "{} was damaged; what was in it is kept as {}",
             self.call.home.place(),
@@ -365,12 +374,29 @@ impl Held<'_> {
         found: &'f Findings,
     ) -> Result<(&'f SavedPair, Credentials)> {
         let pair = found.pair(kept).ok_or_else(|| self.call.changing())?;
-        let bytes = &found.content.bytes;
-        let whole = Document::parse(bytes).ok().filter(|_| !pair.is_torn(bytes));
-        let before = || Document::parse(pair.creds.as_ref()?).ok();
-        let merged = pair.merge_into(whole.or_else(before).unwrap_or_default()).to_bytes();
-        let restored = Credentials::parse(merged, &self.call.rotation.settings.hosts);
+        let stored = &found.content.stored;
+        let whole = Document::parse(stored.bytes()).ok();
+        let whole = whole.filter(|it| !it.has_sealed() && !pair.is_torn(stored));
+        let before = || Document::parse(pair.creds.as_ref()?.bytes()).ok();
+        let merged = pair.merge_into(whole.or_else(before).unwrap_or_default());
+        let restored = self.parse(merged, stored, &pair.keeping);
         restored.map(|it| (pair, it)).map_err(|problem| self.call.unusable(problem))
+    }
+
+    /// A document that is to be in the home, or to be sent, as it is kept there: sealed if what the home holds is, or
+    /// the pair in it was.
+    fn parse(
+        &self,
+        document: Document,
+        in_home: &Stored,
+        keeping: &Keeping,
+    ) -> Result<Credentials, FileProblem> {
+        let keeping = match self.call.home.kind() {
+            HomeKind::File => in_home.keeping().or(keeping),
+            HomeKind::Vault => Keeping::PLAIN,
+        };
+        let stored = keeping.keep(Kind::Creds, &document.to_bytes());
+        Credentials::parse(stored, &self.call.rotation.settings.hosts)
     }
 
     /// Puts a pair that an earlier run has saved into the home.
@@ -383,7 +409,7 @@ impl Held<'_> {
             return came;
         }
         let content = &found.content;
-        match self.locked.replace(&content.bytes, &restored.bytes, false, None) {
+        match self.locked.replace(&content.stored.raw, &restored.stored.raw, false, None) {
             Ok(Replaced::Done) => {}
             Ok(replaced) => return came_of(replaced),
             Err(error) => return self.not_restored(pair, restored, error),
@@ -426,13 +452,13 @@ impl Held<'_> {
     /// The pair of this token: the home's, or one that was set aside.
     fn credentials(&self, token: Digest, found: &Findings) -> Option<Credentials> {
         let hosts = &self.call.rotation.settings.hosts;
-        let bytes = &found.content.bytes;
+        let stored = &found.content.stored;
         if found.content.digest() == Some(token) {
-            return Credentials::parse(bytes.clone(), hosts).ok();
+            return Credentials::parse(stored.clone(), hosts).ok();
         }
         let pair = found.saved.set_aside.iter().rfind(|pair| pair.next == token)?;
-        let merged = pair.merge_into(Document::parse(bytes).ok()?).to_bytes();
-        let credentials = Credentials::parse(merged, hosts).ok()?;
+        let merged = pair.merge_into(Document::parse(stored.bytes()).ok()?);
+        let credentials = self.parse(merged, stored, &pair.keeping).ok()?;
         self.call.notices().warn(format_args!(
             "the refresh token in {} is refused; trying the one that was set aside in {}",
             self.call.home.place(),
@@ -776,11 +802,13 @@ impl Using<'_> {
         let (Some(now), Some(received)) = (&self.now, &self.held.met.received) else {
             return unexpected();
         };
-        let base = if now.pair.is_ok() { &now.bytes } else { &self.found.content.bytes };
-        let base = Document::parse(base).unwrap_or_default();
-        let sent = &self.current.credentials.refresh_token;
-        let new = received.response.merge_into(base, Some(sent)).to_bytes();
-        match self.held.locked.replace(&now.bytes, &new, is_only_copy, unused.as_ref()) {
+        let base = if now.pair.is_ok() { now } else { &self.found.content };
+        let document = Document::parse(base.stored.bytes()).unwrap_or_default();
+        let Credentials { refresh_token, stored, .. } = &self.current.credentials;
+        let new = received.response.merge_into(document, Some(refresh_token)).to_bytes();
+        let keeping = base.stored.keeping().or(stored.keeping());
+        let new = keeping.keep(Kind::Creds, &new).raw;
+        match self.held.locked.replace(&now.stored.raw, &new, is_only_copy, unused.as_ref()) {
             Ok(Replaced::Done) => {
                 let place = call.home.place();
                 call.notices().step(format_args!("the new tokens are saved in {place}"));

@@ -57,6 +57,8 @@ pub(super) struct Rules {
     pub(super) has_signals: bool,
     /// Whether creds.json can be read, and not be replaced.
     pub(super) is_immutable: bool,
+    /// Whether it is sealed at first, with a key that may be gone for a while.
+    pub(super) is_sealed: bool,
     pub(super) bounds: Bounds,
     pub(super) mutation: Option<Mutation>,
 }
@@ -79,6 +81,7 @@ pub(super) const PLAIN: Rules = Rules {
     has_text: false,
     has_signals: false,
     is_immutable: false,
+    is_sealed: false,
     bounds: Bounds { home: HomeKind::File, rounds: None, looks: None },
     mutation: None,
 };
@@ -122,6 +125,7 @@ const NO_PAIR: Pair<Token> = Pair { spent: NONE, next: NONE };
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct JournalFile {
     pair: Pair<Token>,
+    is_sealed: bool,
     /// The doubt that a note on a failure tells of.
     failure: Option<bool>,
 }
@@ -133,6 +137,15 @@ enum Held {
     No,
     Named,
     Unnamed,
+}
+
+/// What a program knows of the key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+enum Key {
+    #[default]
+    NotAsked,
+    Here,
+    Missing,
 }
 
 /// Where a program is within an effect that takes several steps of the world.
@@ -155,8 +168,12 @@ struct Program {
     within: Within,
     lock: Held,
     journal: Held,
-    /// What it saw last in creds.json.
+    /// What it saw last in creds.json, and whether that is sealed.
     seen: Creds,
+    is_seen_sealed: bool,
+    key: Key,
+    /// Whether what comes of its token is sealed.
+    seals: bool,
     /// The token that it sends, and what has come of it.
     pair: Pair<Token>,
     /// Whether what has come is in a file.
@@ -175,8 +192,12 @@ struct Program {
 struct World {
     programs: [Option<Program>; PROGRAMS],
     creds: Creds,
+    is_creds_sealed: bool,
     journal: Option<JournalFile>,
     aside: [Pair<Token>; 4],
+    /// The tokens of those that are sealed.
+    sealed_aside: Tokens,
+    is_key_gone: bool,
     record: [Pair<Token>; 7],
     server: Server<15>,
     /// What creds.json has held.
@@ -242,8 +263,11 @@ impl World {
         let mut world = Self {
             programs: [None; PROGRAMS],
             creds: Creds::Nothing,
+            is_creds_sealed: rules.is_sealed,
             journal: None,
             aside: [NO_PAIR; 4],
+            sealed_aside: 0,
+            is_key_gone: false,
             record: [NO_PAIR; 7],
             server: Server::default(),
             copies: 0,
@@ -284,9 +308,25 @@ impl World {
         self.aside[..count.unwrap_or(self.aside.len())].iter().copied()
     }
 
-    fn set_aside(&mut self, pair: Pair<Token>) {
+    fn set_aside(&mut self, pair: Pair<Token>, is_sealed: bool) {
         let free = self.aside().len();
         self.aside[free] = pair;
+        if is_sealed {
+            self.sealed_aside |= set(pair.next);
+        }
+    }
+
+    /// What someone puts into creds.json, without a key.
+    fn put(&mut self, creds: Creds) {
+        (self.creds, self.is_creds_sealed) = (creds, false);
+    }
+
+    /// Whether a pair in a file is sealed.
+    fn is_sealed(&self, what: Kept<Token>) -> bool {
+        match what {
+            Kept::Journal(_) => self.journal.is_some_and(|journal| journal.is_sealed),
+            Kept::Aside(pair) => has(self.sealed_aside, pair.next),
+        }
     }
 
     fn record(&mut self, pair: Pair<Token>) {
@@ -305,6 +345,7 @@ impl World {
             Kept::Aside(pair) => {
                 let place = self.aside().position(|aside| aside == pair);
                 if let Some(index) = place {
+                    self.sealed_aside &= !set(pair.next);
                     self.aside.copy_within(index + 1.., index);
                     self.aside[self.aside.len() - 1] = NO_PAIR;
                 }
@@ -358,7 +399,9 @@ impl World {
         creds: Token,
         saved: impl Fn(Pair<Token>) -> Saved<Token>,
     ) -> JournalState<Token> {
-        let Some(JournalFile { pair, failure }) = self.journal else { return JournalState::None };
+        let Some(JournalFile { pair, failure, .. }) = self.journal else {
+            return JournalState::None;
+        };
         let note = failure.map(|in_doubt| Note { in_doubt, unused: None, age: 1 });
         match pair.next {
             NONE => JournalState::Unanswered { spent: Some(pair.spent), note },
@@ -432,6 +475,10 @@ impl Explorer {
             next.server.fresh = 0;
             self.push(What::Happens("the access tokens expire"), NOBODY, next);
         }
+        if world.is_key_gone {
+            let next = World { is_key_gone: false, ..*world };
+            self.push(What::Happens("the key comes back"), NOBODY, next);
+        }
         if world.faults > 0 {
             self.others(world);
         }
@@ -486,6 +533,9 @@ impl Explorer {
     fn start(&mut self, world: &World, index: usize) {
         let token = world.creds.token();
         let have_saved_pair = world.journal.is_some() || world.aside().len() > 0;
+        if world.is_creds_sealed && world.is_key_gone {
+            return;
+        }
         // The fast path takes no lock, and changes nothing; so does an error.
         if has(world.server.fresh, token) || token == NONE && !have_saved_pair {
             return;
@@ -498,6 +548,9 @@ impl Explorer {
             lock: Held::No,
             journal: Held::No,
             seen: Creds::Nothing,
+            is_seen_sealed: false,
+            key: if world.is_creds_sealed { Key::Here } else { Key::NotAsked },
+            seals: false,
             pair: NO_PAIR,
             is_saved: false,
             holds_signals: false,
@@ -545,14 +598,14 @@ impl Explorer {
 
         let mut next = base;
         let token = next.server.make_stale();
-        next.creds = Creds::Has(token);
+        next.put(Creds::Has(token));
         next.copies |= set(token);
         happens("a new pair is pasted", next);
 
         for token in 1..=world.server.made {
             if has(world.copies, token) && world.creds != Creds::Has(token) {
                 let mut next = base;
-                next.creds = Creds::Has(token);
+                next.put(Creds::Has(token));
                 next.overwritten &= !set(token);
                 if has(world.server.used, token) && !world.is_known_as_used(token) {
                     next.excuses |= OLDER;
@@ -563,6 +616,7 @@ impl Explorer {
 
         if let Creds::Has(token) = world.creds
             && token != GARBLED
+            && !world.is_creds_sealed
         {
             let mut next = base;
             let made = next.server.refresh(token, rules.has_grace, rules.has_replay_protection);
@@ -576,11 +630,18 @@ impl Explorer {
         }
 
         if world.creds != Creds::Nothing {
-            happens("creds.json is deleted", World { creds: Creds::Nothing, ..base });
+            let mut next = base;
+            next.put(Creds::Nothing);
+            happens("creds.json is deleted", next);
         }
         if rules.has_text && !world.creds.is_text() {
             let creds = Creds::Text { is_kept: false };
             happens("creds.json is damaged", World { creds, ..base });
+        }
+
+        if rules.is_sealed && !world.is_key_gone {
+            let overwritten = world.overwritten;
+            happens("the key is gone", World { is_key_gone: true, overwritten, ..base });
         }
 
         if world.is_locked() {
@@ -609,6 +670,7 @@ impl Explorer {
         came: Came<'_, Token>,
     ) -> &mut Step {
         let mutation = self.rules.mutation;
+        let sealed_aside = next.sealed_aside;
         let program = next.program(index);
         let doing = program.driven.doing();
         let seen = program.seen.token();
@@ -631,6 +693,7 @@ impl Explorer {
         if let Do::Rehearse { token, .. } = program.driven.doing() {
             // Nothing tells whether a pair that was set aside has been used.
             may_doubt = token != seen;
+            program.seals = program.is_seen_sealed || token != seen && has(sealed_aside, token);
             program.pair = Pair { spent: token, next: NONE };
             (program.is_saved, program.uses, program.is_lost) = (false, 0, false);
         }
@@ -650,10 +713,12 @@ impl Explorer {
 
     /// The steps of one program, and those that fail.
     fn advance(&mut self, world: &World, index: usize, program: &Program) {
-        let &Program { lock, journal, seen, pair, .. } = program;
+        let &Program { lock, journal, seen, is_seen_sealed, key, seals, pair, .. } = program;
         let doing = program.driven.doing();
         let is_held = lock == Held::Named;
         let can_fail = world.faults > 0;
+        let can_read = !world.is_creds_sealed || key == Key::Here;
+        let is_same = || world.creds.is_same(seen) && world.is_creds_sealed == is_seen_sealed;
         let failed = World { faults: world.faults.saturating_sub(1), ..*world };
         let mut next = *world;
         // It does, or it fails and nothing has changed.
@@ -679,7 +744,7 @@ impl Explorer {
         }
         match doing {
             Do::Read => {
-                let will_do = has(world.server.fresh, world.creds.token());
+                let will_do = can_read && has(world.server.fresh, world.creds.token());
                 self.goes_on(
                     next,
                     index,
@@ -721,7 +786,7 @@ impl Explorer {
                     }
                     Until::Paused(..) => true,
                     Until::Changed => {
-                        let is_same = world.creds.token() == seen.token();
+                        let is_same = !can_read || world.creds.token() == seen.token();
                         let came = if is_same { Came::TimeIsUp } else { Came::NotAsExpected };
                         self.goes_on(next, index, "", came);
                         return;
@@ -757,7 +822,7 @@ impl Explorer {
                 let came = match next.journal.take() {
                     Some(file) => {
                         if file.pair.next != NONE {
-                            next.set_aside(file.pair);
+                            next.set_aside(file.pair, file.is_sealed);
                         }
                         next.unname_journal();
                         Came::Done
@@ -775,7 +840,7 @@ impl Explorer {
                 }
                 does_or_fails!();
             }
-            Do::Replace { what, if_same, .. } => {
+            Do::Replace { what, if_held, if_same, .. } => {
                 let to = what.pair().next;
                 if program.within == Within::Torn {
                     next.creds = Creds::Has(to);
@@ -787,10 +852,12 @@ impl Explorer {
                     self.goes_on(next, index, "ends", Came::Done);
                     return;
                 }
-                if if_same && !world.creds.is_same(seen) {
+                if if_same && !is_same() {
                     self.goes_on(next, index, "not as expected", Came::NotAsExpected);
                     return;
                 }
+                next.is_creds_sealed =
+                    is_seen_sealed || if if_held { world.is_sealed(what) } else { seals };
                 if can_fail && !self.rules.is_immutable {
                     self.goes_on(failed, index, "fails", Came::Failed);
                 }
@@ -799,7 +866,9 @@ impl Explorer {
                     self.goes_on(*world, index, "fails", Came::Failed);
                 } else if self.rules.is_in_place {
                     next.program(index).within = Within::Torn;
-                    for reads in [NONE, world.creds.token(), to, GARBLED] {
+                    // A mix that is sealed does not open.
+                    let count = if next.is_creds_sealed { 3 } else { 4 };
+                    for reads in [NONE, world.creds.token(), to, GARBLED].into_iter().take(count) {
                         next.creds = Creds::Torn { reads, to };
                         self.push(What::Does(doing, "begins"), index, next);
                     }
@@ -810,19 +879,19 @@ impl Explorer {
                 }
             }
             Do::Rehearse { if_same, .. } => {
-                if if_same && !world.creds.is_same(seen) {
+                if if_same && !is_same() {
                     self.goes_on(next, index, "not as expected", Came::NotAsExpected);
                 } else if self.rules.is_immutable {
                     self.goes_on(next, index, "fails", Came::Failed);
                 } else {
-                    next.creds = seen;
+                    (next.creds, next.is_creds_sealed) = (seen, is_seen_sealed);
                     does_or_fails!();
                 }
             }
             Do::Begin { token, .. } => {
                 next.unname_journal();
                 let pair = Pair { spent: token, next: NONE };
-                next.journal = Some(JournalFile { pair, failure: None });
+                next.journal = Some(JournalFile { pair, is_sealed: seals, failure: None });
                 next.program(index).journal = Held::Named;
                 self.goes_on(next, index, "", Came::Done);
                 if program.news == token {
@@ -872,7 +941,12 @@ impl Explorer {
                 self.goes_on(next, index, "", came);
             }
             Do::LookAgain => {
+                if !can_read {
+                    self.goes_on(next, index, "cannot be opened", Came::Failed);
+                    return;
+                }
                 next.program(index).seen = world.creds;
+                next.program(index).is_seen_sealed = world.is_creds_sealed;
                 let now = match (world.creds, world.creds.token()) {
                     (Creds::Nothing, _) => Now::Nothing,
                     (_, NONE) => Now::Damaged,
@@ -884,7 +958,7 @@ impl Explorer {
                 }
             }
             Do::SaveAside => {
-                next.set_aside(pair);
+                next.set_aside(pair, seals);
                 next.program(index).is_saved = true;
                 self.goes_on(next, index, "", Came::Done);
                 if can_fail {
@@ -930,6 +1004,13 @@ impl Explorer {
                 next.program(index).holds_signals = false;
                 self.goes_on(next, index, "", Came::Done);
             }
+            Do::FetchKeys => {
+                let program = next.program(index);
+                (program.lock, program.journal, program.holds_signals) =
+                    (Held::No, Held::No, false);
+                program.key = if world.is_key_gone { Key::Missing } else { Key::Here };
+                self.goes_on(next, index, "", Came::Done);
+            }
             Do::End(End { told, says, .. }) => {
                 next.programs[index] = None;
                 self.push(What::Does(doing, ""), index, next);
@@ -965,6 +1046,21 @@ impl Explorer {
         let mut next = *world;
         let program = next.program(index);
         program.seen = world.creds;
+        program.is_seen_sealed = world.is_creds_sealed;
+        let key = program.key;
+        let is_closed = |what| world.is_sealed(what) && key != Key::Here;
+        let journal = world.journal.filter(|file| file.pair.next != NONE);
+        let is_journal_closed = journal.is_some_and(|file| is_closed(Kept::Journal(file.pair)));
+        let is_creds_closed = world.is_creds_sealed && key != Key::Here;
+        let is_one_closed = world.aside().any(|pair| is_closed(Kept::Aside(pair)));
+        if key == Key::NotAsked && (is_creds_closed || is_journal_closed || is_one_closed) {
+            self.goes_on(next, index, "", Came::KeysWanted);
+            return;
+        }
+        if is_creds_closed {
+            self.goes_on(next, index, "cannot be opened", Came::Failed);
+            return;
+        }
         let received = world.journal.map_or(NONE, |journal| journal.pair.next);
         // A write of the journal's pair that was cut off is no token of anyone's.
         let (is_torn, token) = match world.creds {
@@ -974,17 +1070,27 @@ impl Explorer {
         let family = |token: Token| world.server.families[usize::from(token % GARBLED)];
         let saved = |pair| saved(&self.rules, world, pair);
         let mut spent = SpentTokens::default();
-        let links = world.links();
+        let is_open = |pair: &Pair<Token>| !is_closed(Kept::Aside(*pair));
+        let record = world.record.iter().copied().take_while(|pair| pair.spent != NONE);
+        let of_journal = journal.filter(|_| !is_journal_closed).map(|file| file.pair);
+        let links = record.chain(of_journal).chain(world.aside().filter(is_open));
         links.for_each(|Pair { spent: token, next }| {
             spent.add(Link { spent: token, next, time: LocalTime(0) })
         });
+        let closed = world.aside().filter(|pair| !is_open(pair));
+        let closed = closed.chain(journal.filter(|_| is_journal_closed).map(|file| file.pair));
+        closed.for_each(|pair| spent.add_unopened(pair.spent, LocalTime(0)));
         let mut aside = [saved(NO_PAIR); 4];
-        let count = world.aside().len();
-        world.aside().zip(&mut aside).for_each(|(pair, aside)| *aside = saved(pair));
+        let count = world.aside().filter(is_open).count();
+        let open = world.aside().filter(is_open);
+        open.zip(&mut aside).for_each(|(pair, aside)| *aside = saved(pair));
         let state = State {
             creds: (token != NONE).then_some(token),
             owner: None,
-            journal: world.journal_state(token, saved),
+            journal: match is_journal_closed {
+                true => JournalState::Closed,
+                false => world.journal_state(token, saved),
+            },
             set_aside: &aside[..count],
             spent: &spent,
         };
@@ -1136,6 +1242,7 @@ pub(super) fn worlds(runs: u8) -> Vec<(&'static str, Rules)> {
         ("two, with signals", Rules { has_signals: true, ..two }),
         ("two, creds.json cannot be replaced", Rules { is_immutable: true, ..two }),
         ("two, two rounds at the most", Rules { bounds, ..two }),
+        ("two, sealed, and the key may be gone", Rules { is_sealed: true, ..two }),
         ("three programs", three),
         ("three, with a grace period", Rules { has_grace: true, ..three }),
         ("one program at a time, three faults", Rules { programs: 1, faults: 3, ..two }),

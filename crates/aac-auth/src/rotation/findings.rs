@@ -16,7 +16,7 @@ pub(super) fn state<'a>(
 ) -> State<'a, Digest> {
     let owner = match content.token {
         Some(_) => None,
-        None => Claims::within(&String::from_utf8_lossy(&content.bytes)),
+        None => Claims::within(&String::from_utf8_lossy(content.stored.bytes())),
     };
     beside(saved, set_aside, content.pair.as_ref().ok(), content.digest(), owner.as_ref())
 }
@@ -32,6 +32,7 @@ pub(crate) fn beside<'a>(
 ) -> State<'a, Digest> {
     let journal = match (&saved.journal, &saved.received) {
         (None, _) => JournalState::None,
+        (Some(_), None) if saved.closed.is_some() => JournalState::Closed,
         (Some(found), Some(received)) => JournalState::Received {
             pair: received.into(),
             is_in_creds: pair.is_some_and(|pair| received.response.is_in(pair)),
@@ -49,7 +50,7 @@ pub(crate) fn beside<'a>(
 pub(super) fn now(content: &Content) -> Now<Digest> {
     match content.digest() {
         Some(token) => Now::Token(token),
-        None if content.bytes.trim_ascii().is_empty() => Now::Nothing,
+        None if content.stored.bytes().trim_ascii().is_empty() => Now::Nothing,
         None => Now::Damaged,
     }
 }

@@ -103,6 +103,8 @@ pub(crate) enum Do<N> {
     Close,
     /// Let go of the lock, and of all that is held under it.
     LetGo,
+    /// The same, and ask for the keys of what stays closed without them: no keeper is asked under the lock.
+    FetchKeys,
     End(End<N>),
 }
 
@@ -194,6 +196,8 @@ pub(crate) enum Told {
     OlderCopy,
     SeveralAccounts,
     NoTokens,
+    /// A pair beside the home stays closed.
+    Closed,
     /// Someone keeps changing the home.
     Changing,
     /// The token is dead, and so are those that were set aside.
@@ -228,6 +232,8 @@ pub(crate) enum Came<'a, N> {
         is_saved_here: bool,
     },
     Looked(Seen<'a, N>),
+    /// What was seen is not judged: keys are wanted that were not asked for yet.
+    KeysWanted,
     /// How long ago the claim was about to be written, if there is one, by the clock that stops while the machine
     /// sleeps, and by the one that is set; and whether a signal ends the run.
     Connected {
@@ -503,9 +509,13 @@ impl<N: Copy + Eq> Refresh<N> {
                 self.has_waited = true;
                 Do::Wait(Until::Turn)
             }
-            (Do::Wait(Until::Turn), Came::Done) => Do::Read,
+            (Do::Wait(Until::Turn), Came::Done) | (Do::FetchKeys, _) => Do::Read,
             (Do::Wait(Until::Turn), Came::TimeIsUp) => end(Told::Late),
             (Do::Look, Came::Looked(seen)) => self.judge(&seen),
+            (Do::Look, Came::KeysWanted) => match self.look() {
+                Do::Look => Do::FetchKeys,
+                too_often => too_often,
+            },
             // Another program is at work on the home.
             (Do::Wait(Until::Changed), Came::NotAsExpected) => self.look(),
             (Do::Wait(Until::Changed), Came::TimeIsUp) => Do::Look,
@@ -537,7 +547,7 @@ impl<N: Copy + Eq> Refresh<N> {
             (Recovery::DropJournal, Some(kept)) => {
                 self.tail(DROP_JOURNAL, Then::Look, journal, of(kept))
             }
-            (Recovery::SetJournalAside, Some(_)) => {
+            (Recovery::SetJournalAside, _) => {
                 self.tail(SET_JOURNAL_ASIDE, Then::Look, journal, of_creds)
             }
             (Recovery::CommitJournal { .. }, Some(kept)) => {
@@ -556,6 +566,7 @@ impl<N: Copy + Eq> Refresh<N> {
             (Recovery::OlderCopy, _) => end(Told::OlderCopy),
             (Recovery::SeveralAccounts, _) => end(Told::SeveralAccounts),
             (Recovery::NoTokens, _) => end(Told::NoTokens),
+            (Recovery::Closed, _) => end(Told::Closed),
             (Recovery::Nothing(prior), _) => self.use_home(seen, Some(prior)),
             (Recovery::Report, _) => self.use_home(seen, None),
             _ => unexpected(),

@@ -44,9 +44,11 @@ use crate::rotation::turns::Turns;
 use crate::store::Unusable;
 use crate::store::file_store::{FileStore, is_open_to_others};
 use crate::store::home::Home;
+use crate::store::saved::leaves_doubt;
 use crate::store::vault::{self, Vault, VaultStore};
 use crate::tokens::claims::{Arrival, Claims, LocalTime};
 use crate::tokens::credentials::Credentials;
+use crate::tokens::sealed::{Keys, Opener};
 use crate::tokens::secret::AccessToken;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -96,6 +98,7 @@ pub(crate) struct Rotation {
     notices: Notices,
     holds_signals: bool,
     turns: Turns,
+    keys: Keys,
     /// Whether it has been said that other users can read creds.json.
     has_told_of_others: AtomicBool,
     /// Whether it has been said that a token seems not to be whole.
@@ -135,6 +138,7 @@ impl Rotation {
             notices,
             holds_signals,
             turns: Turns::default(),
+            keys: Keys::default(),
             has_told_of_others: AtomicBool::new(false),
             has_told_of_cut: AtomicBool::new(false),
             user_agent: user_agent.to_owned(),
@@ -155,12 +159,23 @@ impl Rotation {
         }
     }
 
-    /// What creds.json, or a variable in its place, holds at this moment.
-    pub(crate) fn read(&self) -> Creds {
+    /// What opens sealed files, for a call that begins now.
+    pub(crate) fn opener(&self) -> Opener<'_> {
+        self.keys.opener()
+    }
+
+    /// What creds.json, or a variable in its place, holds at this moment. Where that is sealed, its key is asked for.
+    pub(crate) fn read(&self, opener: Opener<'_>) -> Creds {
         if let Pair::Secret(path) = &self.pair {
             return Creds::Pointer(path.clone());
         }
-        match Credentials::read_settled(&self.settings.creds, &self.settings.hosts) {
+        let Settings { creds, hosts, .. } = &self.settings;
+        let mut pair = Credentials::read_settled(creds, hosts, opener);
+        if opener.wants_keys() {
+            opener.fetch();
+            pair = Credentials::read_settled(creds, hosts, opener);
+        }
+        match pair.map_err(|(problem, _)| problem) {
             Err(FileProblem::InVault(path)) => Creds::Pointer(path),
             pair => Creds::Pair(pair),
         }
@@ -172,8 +187,8 @@ impl Rotation {
         if let Some(token) = self.lone_token() {
             return Ok(Fresh { token: token.clone(), is_new: true });
         }
-        let creds = &self.settings.creds;
-        let unusable = match self.read() {
+        let (creds, opener) = (&self.settings.creds, self.opener());
+        let unusable = match self.read(opener) {
             Creds::Pair(Ok(credentials)) => {
                 self.tell_of_cut(&credentials, &creds.into());
                 if credentials.is_fresh() {
@@ -183,19 +198,24 @@ impl Rotation {
                 None
             }
             Creds::Pair(Err(problem)) => Some(Unusable::of(creds, problem)),
-            Creds::Pointer(path) => return self.token_in_vault(&path, transport),
+            Creds::Pointer(path) => return self.token_in_vault(&path, opener, transport),
         };
-        let home = self.home(None)?;
+        let home = self.home(None, opener)?;
         may_renew(unusable, &home)?;
-        self.renew(&home, transport, None)
+        self.renew(&home, opener, transport, None)
     }
 
     /// The same, from a vault. It is asked once, and again only when its token is no longer fresh.
-    fn token_in_vault(&self, path: &str, transport: &Transport) -> Result<Fresh> {
+    fn token_in_vault(
+        &self,
+        path: &str,
+        opener: Opener<'_>,
+        transport: &Transport,
+    ) -> Result<Fresh> {
         if let Some(token) = self.remembered_of(path) {
             return Ok(Fresh { token, is_new: false });
         }
-        let home = self.home(Some(path))?;
+        let home = self.home(Some(path), opener)?;
         let unusable = match home.read() {
             Ok(credentials) => {
                 self.tell_of_cut(&credentials, &home.place());
@@ -210,16 +230,16 @@ impl Rotation {
             Err(unusable) => Some(unusable),
         };
         may_renew(unusable, &home)?;
-        self.renew(&home, transport, None)
+        self.renew(&home, opener, transport, None)
     }
 
     /// Where the pair lives: beside creds.json, or in this secret.
-    fn home<'a>(&'a self, secret: Option<&'a str>) -> Result<Home<'a>> {
+    fn home<'a>(&'a self, secret: Option<&'a str>, opener: Opener<'a>) -> Result<Home<'a>> {
         let Settings { creds, hosts, .. } = &self.settings;
         Ok(match secret {
             // Anew each time: a link may lead elsewhere since the last one.
-            None => Home::File(Box::new(FileStore::of(creds, hosts, self.notices))),
-            Some(path) => Home::Vault(Box::new(self.vault_store(path)?)),
+            None => Home::File(Box::new(FileStore::of(creds, hosts, opener, self.notices))),
+            Some(path) => Home::Vault(Box::new(self.vault_store(path, opener)?)),
         })
     }
 
@@ -228,7 +248,7 @@ impl Rotation {
         if let Some(token) = self.lone_token() {
             return Some(token.clone());
         }
-        match self.read() {
+        match self.read(self.opener()) {
             Creds::Pair(pair) => pair.ok().filter(Credentials::is_fresh).map(|it| it.access_token),
             Creds::Pointer(path) => self.remembered_of(&path),
         }
@@ -267,15 +287,21 @@ impl Rotation {
         if self.lone_token().is_some() {
             return Err(Error::never_refreshed("does not live that long"));
         }
-        let secret = match self.read() {
+        let opener = self.opener();
+        let secret = match self.read(opener) {
             Creds::Pair(_) => None,
             Creds::Pointer(path) => Some(path),
         };
         self.remembered().take_if(|(_, token, _)| token == rejected);
-        self.renew(&self.home(secret.as_deref())?, transport, Some(rejected))
+        let home = self.home(secret.as_deref(), opener)?;
+        self.renew(&home, opener, transport, Some(rejected))
     }
 
-    pub(crate) fn vault_store<'a>(&'a self, path: &'a str) -> Result<VaultStore<'a>> {
+    pub(crate) fn vault_store<'a>(
+        &'a self,
+        path: &'a str,
+        opener: Opener<'a>,
+    ) -> Result<VaultStore<'a>> {
         let vault = match self.vault.get() {
             Some(vault) => vault,
             None => {
@@ -288,17 +314,18 @@ impl Rotation {
                 self.vault.get_or_init(|| vault)
             }
         };
-        Ok(VaultStore::of(vault, path, &self.settings.creds))
+        Ok(VaultStore::of(vault, path, &self.settings.creds, opener))
     }
 
     fn renew(
         &self,
         home: &Home<'_>,
+        opener: Opener<'_>,
         transport: &Transport,
         rejected: Option<&AccessToken>,
     ) -> Result<Fresh> {
         let (since, deadline) = (LocalTime::now(), Instant::now() + vault::bounded(PATIENCE));
-        let call = Call { rotation: self, home, transport, rejected, since, deadline };
+        let call = Call { rotation: self, home, opener, transport, rejected, since, deadline };
         // One thread of this process at a time, then one program of all.
         let turn = self.turns.take(deadline).ok_or_else(|| home.waited_too_long(PATIENCE));
         let place = home.place();
@@ -380,7 +407,10 @@ impl Rotation {
 fn may_renew(unusable: Option<Unusable>, home: &Home<'_>) -> Result<()> {
     match unusable {
         Some(Unusable::Damaged(_)) if home.files().have_saved_pair() => Ok(()),
-        Some(unusable) => Err(unusable.into_error(home.place())),
+        Some(unusable) => {
+            let error = unusable.into_error(home.place());
+            Err(if leaves_doubt(home.files()) { error.after_doubt() } else { error })
+        }
         None => Ok(()),
     }
 }

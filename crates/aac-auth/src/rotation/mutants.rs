@@ -71,7 +71,7 @@ impl Sites {
 }
 
 /// All that [`kind`] says.
-const KINDS: [Kind; 32] = [
+const KINDS: [Kind; 33] = [
     "Read",
     "Lock",
     "Wait for a turn",
@@ -103,6 +103,7 @@ const KINDS: [Kind; 32] = [
     "Refuse",
     "Close",
     "LetGo",
+    "FetchKeys",
     "End",
 ];
 
@@ -139,6 +140,7 @@ fn kind<N>(doing: &Do<N>) -> Kind {
         Do::Refuse => "Refuse",
         Do::Close => "Close",
         Do::LetGo => "LetGo",
+        Do::FetchKeys => "FetchKeys",
         Do::End(_) => "End",
     }
 }
@@ -261,6 +263,7 @@ fn well<N: Copy>(doing: &Do<N>, in_home: N) -> Option<Came<'static, N>> {
 fn lasting<N: Copy>(came: Came<'_, N>) -> Option<Came<'static, N>> {
     Some(match came {
         Came::Looked(_) => return None,
+        Came::KeysWanted => Came::KeysWanted,
         Came::Done => Came::Done,
         Came::Failed => Came::Failed,
         Came::Taken => Came::Taken,

@@ -1,7 +1,7 @@
 //! What a run does with what it finds: the decisions, separate from carrying them out. The tables are
 //! in ROTATION.md, beside this crate's Cargo.toml; each row is an arm here.
 
-use crate::store::spent::SpentTokens;
+use crate::store::spent::{Newest, SpentTokens};
 
 /// How long a failure counts for runs that waited behind it, in milliseconds.
 const FAILURE_COUNTS: i64 = 60_000;
@@ -33,6 +33,8 @@ pub(crate) enum JournalState<N> {
         spent: Option<N>,
         note: Option<Note<N>>,
     },
+    /// It holds a response that stays closed, which counts as a pair.
+    Closed,
     /// It holds a pair.
     Received {
         pair: Saved<N>,
@@ -44,7 +46,7 @@ pub(crate) enum JournalState<N> {
 impl<N> JournalState<N> {
     fn note(&self) -> Option<&Note<N>> {
         match self {
-            Self::None => None,
+            Self::None | Self::Closed => None,
             Self::Unanswered { note, .. } | Self::Received { note, .. } => note.as_ref(),
         }
     }
@@ -103,6 +105,8 @@ pub(crate) enum Recovery<N> {
     SeveralAccounts,
     /// creds.json is unusable, and there is nothing to recover from.
     NoTokens,
+    /// A pair that may be the newer one, or the only one, stays closed.
+    Closed,
 }
 
 /// Decides what a run does that found this state.
@@ -111,6 +115,13 @@ pub(crate) fn decide<N: Copy + PartialEq>(state: &State<'_, N>) -> Recovery<N> {
         JournalState::Received { pair, is_in_creds, .. } => Some((pair, is_in_creds)),
         _ => None,
     };
+    if let JournalState::Closed = state.journal {
+        return match state.creds.map(|creds| state.spent.newest(creds)) {
+            // Someone has put other tokens there.
+            Some(None) => Recovery::SetJournalAside,
+            _ => Recovery::Closed,
+        };
+    }
     let Some(creds) = state.creds else {
         return match received {
             Some(_) => Recovery::CommitJournal { older_copy: false },
@@ -138,6 +149,12 @@ pub(crate) fn decide<N: Copy + PartialEq>(state: &State<'_, N>) -> Recovery<N> {
         };
     };
     // The token in creds.json has been used, and must not be sent.
+    let Newest::Token(newest) = newest else {
+        return match journal {
+            Some(_) => Recovery::SetJournalAside,
+            None => Recovery::Closed,
+        };
+    };
     match journal {
         // No older copy if this is the very run that was cut off before its commit.
         Some(pair) if pair.next == newest => {

@@ -11,6 +11,7 @@ use crate::store::saved::{SavedPair, SavedPairs};
 use crate::store::{Content, StoreError};
 use crate::tokens::credentials::TokenResponse;
 use crate::tokens::journal_format::Failure;
+use crate::tokens::sealed::Stored;
 use crate::tokens::secret::Digest;
 use std::io;
 use std::path::PathBuf;
@@ -73,7 +74,7 @@ pub(super) struct Findings {
 
 impl Default for Findings {
     fn default() -> Self {
-        let content = Content::of(Zeroizing::default(), Err(FileProblem::Missing));
+        let content = Content::of(Stored::default(), Err(FileProblem::Missing));
         Self { content, saved: SavedPairs::default() }
     }
 }
@@ -154,6 +155,14 @@ impl Call<'_> {
                 (Some((path, problem)), _) => Some(Error::unusable(&path, problem)),
                 (None, pair) => pair.err().map(|problem| self.unusable(problem)),
             },
+            Told::Closed => {
+                let SavedPairs { closed, unreadable, .. } = found.saved;
+                let of_journal = closed.map(|problem| (self.home.files().journal.clone(), problem));
+                let mut others = unreadable.into_iter();
+                let other = || others.rfind(|(_, it)| matches!(it, FileProblem::Sealed { .. }));
+                let closed = of_journal.or_else(other);
+                closed.map(|(path, problem)| Error::unusable(&path, problem))
+            }
             Told::Noted => {
                 let failure = found.saved.journal.as_ref().and_then(|found| found.failure.as_ref());
                 failure.map(Failure::told)

@@ -1728,7 +1728,12 @@ fn exactly_what_cannot_be_promised_happens_with_a_vault() {
     });
     assert_listed(rows.into_inner().unwrap());
     // Nothing is kept because nothing happens.
-    kinds.into_inner().unwrap().assert_all_but(&["NoteUnused", "KeepDamaged", "FreeSignals"]);
+    kinds.into_inner().unwrap().assert_all_but(&[
+        "NoteUnused",
+        "KeepDamaged",
+        "FreeSignals",
+        "FetchKeys",
+    ]);
 }
 
 #[test]

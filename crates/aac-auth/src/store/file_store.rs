@@ -1,7 +1,6 @@
 //! The first home of a pair: creds.json in a folder. What its methods do, [`home`](crate::store::home) says.
 
 use crate::config::settings::Hosts;
-use crate::config::text;
 use crate::error::notices::Notices;
 use crate::error::place::Place;
 use crate::error::{Error, FileProblem, Result};
@@ -9,7 +8,8 @@ use crate::platform;
 use crate::store::folder::{Files, Written};
 use crate::store::lock::Lock;
 use crate::store::{Content, Replaced, StoreError, Unusable, saved};
-use crate::tokens::credentials::Credentials;
+use crate::tokens::credentials::{Credentials, Unread};
+use crate::tokens::sealed::Opener;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -22,12 +22,22 @@ pub(crate) struct FileStore<'a> {
     creds: &'a Path,
     files: Files,
     hosts: &'a Hosts,
+    opener: Opener<'a>,
     notices: Notices,
 }
 
 impl<'a> FileStore<'a> {
-    pub(crate) fn of(creds: &'a Path, hosts: &'a Hosts, notices: Notices) -> Self {
-        Self { creds, files: Files::of(creds), hosts, notices }
+    pub(crate) fn of(
+        creds: &'a Path,
+        hosts: &'a Hosts,
+        opener: Opener<'a>,
+        notices: Notices,
+    ) -> Self {
+        Self { creds, files: Files::of(creds), hosts, opener, notices }
+    }
+
+    fn read_settled(&self) -> Result<Credentials, Unread> {
+        Credentials::read_settled(&self.files.creds, self.hosts, self.opener)
     }
 
     /// The error; where a right is missing because the tokens are another user's, that one: who may not refresh
@@ -44,8 +54,7 @@ impl<'a> FileStore<'a> {
     }
 
     pub(crate) fn read(&self) -> Result<Credentials, Unusable> {
-        Credentials::read_settled(&self.files.creds, self.hosts)
-            .map_err(|problem| Unusable::of(self.creds, problem))
+        self.read_settled().map_err(|(problem, _)| Unusable::of(self.creds, problem))
     }
 
     pub(crate) fn files(&self) -> &Files {
@@ -60,9 +69,13 @@ impl<'a> FileStore<'a> {
     /// The error, without a claim that an earlier run may have made false.
     pub(crate) fn as_an_earlier_run_left_it(&self, error: StoreError) -> Error {
         let error = self.as_who_may_not(error);
-        saved::as_left(&self.files, self.hosts, error, |StoreError { place, source }, in_doubt| {
-            Error::not_writable(&place, source, in_doubt)
-        })
+        saved::as_left(
+            &self.files,
+            self.hosts,
+            self.opener,
+            error,
+            |StoreError { place, source }, in_doubt| Error::not_writable(&place, source, in_doubt),
+        )
     }
 }
 
@@ -82,23 +95,23 @@ impl Locked<'_> {
     }
 
     pub(crate) fn read(&self, is_patient: bool) -> Result<Content> {
-        let FileStore { creds, files, hosts, .. } = self.store;
-        let mut pair = Credentials::read_settled(&files.creds, hosts);
+        let mut pair = self.store.read_settled();
         let start = Instant::now();
         // There is no event to wait for.
         while is_patient
-            && matches!(pair, Err(FileProblem::Empty))
+            && matches!(pair, Err((FileProblem::Empty, _)))
             && start.elapsed() < Duration::from_secs(2)
         {
-            pair = Credentials::read_settled(&files.creds, hosts);
+            pair = self.store.read_settled();
         }
         match pair {
-            Ok(pair) => Ok(Content::of(pair.bytes.clone(), Ok(pair))),
-            Err(problem) => match Unusable::of(*creds, problem) {
-                Unusable::Damaged(problem) => {
-                    Ok(Content::of(text::read(&files.creds).unwrap_or_default(), Err(problem)))
-                }
-                Unusable::Unreadable(error) => Err(error),
+            Ok(pair) => Ok(Content::of(pair.stored.clone(), Ok(pair))),
+            Err((problem, stored)) => match Unusable::of(self.store.creds, problem) {
+                Unusable::Damaged(problem) => Ok(Content::of(stored, Err(problem))),
+                Unusable::Unreadable(error) => Err(match saved::leaves_doubt(&self.store.files) {
+                    true => error.after_doubt(),
+                    false => error,
+                }),
             },
         }
     }
@@ -109,7 +122,8 @@ impl Locked<'_> {
         let FileStore { files, notices, .. } = self.store;
         let was_open = is_open_to_others(&files.creds);
         files.check().map_err(not_writable)?;
-        match files.replace(&current.bytes, &current.bytes) {
+        let same = &current.stored.raw;
+        match files.replace(same, same) {
             Ok(Written::ByRename) => {}
             Ok(Written::OverMount) => notices.warn(format_args!(
                 "{} is a mount of its own: programs that use another mount do not see its lock; mount its folder instead",

@@ -12,8 +12,9 @@ use crate::store::StoreError;
 use crate::store::folder::{Files, at, is_in_use, is_named};
 use crate::store::lock::Lock;
 use crate::tokens::claims::LocalTime;
-use crate::tokens::credentials::{Credentials, Document, has_refresh_token};
+use crate::tokens::credentials::{Credentials, has_refresh_token};
 use crate::tokens::journal_format::{CREDS, Found, LINE, NOTE, Place, RESPONSE, VERSION};
+use crate::tokens::sealed::{Keeping, Kind};
 use crate::tokens::secret::Digest;
 use serde_json::json;
 use std::cell::Cell;
@@ -43,6 +44,8 @@ pub(crate) struct Journal {
     pub(crate) time: LocalTime,
     /// creds.json as it was, for the pair that may have to be set aside.
     creds: Zeroizing<Vec<u8>>,
+    /// How a response is kept: like the tokens that were sent for it.
+    keeping: Keeping,
     has_tokens: Cell<bool>,
 }
 
@@ -79,6 +82,7 @@ impl Journal {
             spent: sent.refresh_token.digest(),
             time: LocalTime::now(),
             creds: before(sent),
+            keeping: sent.stored.keeping().clone(),
             has_tokens: Cell::new(false),
         }
     }
@@ -106,10 +110,12 @@ impl Journal {
             file: files.create(&path)?,
             path,
             creds: self.creds.clone(),
+            keeping: self.keeping.clone(),
             has_tokens: Cell::new(true),
             ..*self
         };
-        aside.write_whole("received", response).map_err(at(&aside.path))?;
+        let kept = self.keeping.keep(Kind::Response, response);
+        aside.write_whole("received", &kept.raw).map_err(at(&aside.path))?;
         files.sync_folder()?;
         Ok(aside.path)
     }
@@ -120,7 +126,8 @@ impl Journal {
         if self.has_tokens.get() {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
-        self.write_at(RESPONSE.start, &self.entry(&RESPONSE, "received", response)?)?;
+        let kept = self.keeping.keep(Kind::Response, response);
+        self.write_at(RESPONSE.start, &self.entry(&RESPONSE, "received", &kept.raw)?)?;
         self.has_tokens.set(has_refresh_token(response));
         Ok(())
     }
@@ -197,10 +204,11 @@ impl Journal {
 
 /// What the home holds, to be kept in the journal.
 fn before(sent: &Credentials) -> Zeroizing<Vec<u8>> {
-    match Found::parse(&sent.bytes) {
+    let stored = &sent.stored;
+    match Found::parse(&stored.raw) {
         // Someone has moved a pair over creds.json: it is a journal itself, which is too large.
-        Ok(Some(_)) => Document::parse(&sent.bytes).unwrap_or_default().to_bytes(),
-        _ => sent.bytes.clone(),
+        Ok(Some(_)) => stored.keeping().keep(Kind::Creds, stored.bytes()).raw,
+        _ => stored.raw.clone(),
     }
 }
 
@@ -218,6 +226,7 @@ mod tests {
     use super::*;
     use crate::config::settings::Hosts;
     use crate::tokens::journal_format::LARGEST;
+    use crate::tokens::sealed::Stored;
     use std::fs;
 
     proptest::proptest! {
@@ -237,7 +246,8 @@ mod tests {
         let access = "e.eyJpc3MiOiJodHRwczovL3BpbmdhdXRoLmFsdGVyeXhjbG91ZC5jb20vYXMiLCJjbGllbnRfaWQiOiJpZCJ9.s";
         let creds = json!({ "access_token": access, "refresh_token": "spent" }).to_string();
         let hosts = Hosts::parse("https://api.us1.alteryxcloud.com").unwrap();
-        let sent = Credentials::parse(creds.clone().into_bytes().into(), &hosts).unwrap();
+        let stored = Stored::plain(creds.clone().into_bytes().into());
+        let sent = Credentials::parse(stored, &hosts).unwrap();
         let lock = Lock::try_acquire(&files).unwrap().unwrap();
         let journal = Journal::begin(&lock, &files, &sent).unwrap().unwrap();
         (folder, files, journal, creds.into_bytes())

@@ -15,9 +15,9 @@ pub(crate) mod vault;
 use crate::error::place::Place;
 use crate::error::{Error, FileProblem};
 use crate::tokens::credentials::{Credentials, lone_refresh_token};
+use crate::tokens::sealed::Stored;
 use crate::tokens::secret::{Digest, RefreshToken};
 use std::io;
-use zeroize::Zeroizing;
 
 /// What became of a replacement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub(crate) enum Replaced {
 
 /// What a store holds.
 pub(crate) struct Content {
-    pub(crate) bytes: Zeroizing<Vec<u8>>,
+    pub(crate) stored: Stored,
     pub(crate) pair: Result<Credentials, FileProblem>,
     /// The refresh token, whether the rest is usable or not.
     pub(crate) token: Option<RefreshToken>,
@@ -40,12 +40,12 @@ pub(crate) struct Content {
 }
 
 impl Content {
-    pub(crate) fn of(bytes: Zeroizing<Vec<u8>>, pair: Result<Credentials, FileProblem>) -> Self {
+    pub(crate) fn of(stored: Stored, pair: Result<Credentials, FileProblem>) -> Self {
         let token = match &pair {
             Ok(pair) => Some(pair.refresh_token.clone()),
-            Err(_) => lone_refresh_token(&bytes),
+            Err(_) => lone_refresh_token(stored.bytes()),
         };
-        Self { bytes, pair, token, in_doubt: false }
+        Self { stored, pair, token, in_doubt: false }
     }
 
     pub(crate) fn digest(&self) -> Option<Digest> {
@@ -70,6 +70,7 @@ impl Unusable {
             | FileProblem::Unfit(_)
             | FileProblem::Kept(_)
             | FileProblem::OtherVersion { .. }
+            | FileProblem::Sealed { .. }
             | FileProblem::InVault(_) => Self::Unreadable(Error::unusable(place, problem)),
             problem => Self::Damaged(problem),
         }

@@ -9,10 +9,10 @@ use crate::store::spent::{Link, SpentTokens};
 use crate::tokens::claims::{Claims, LocalTime};
 use crate::tokens::credentials::{Credentials, Document, TokenResponse};
 use crate::tokens::journal_format::Found;
+use crate::tokens::sealed::{Keeping, Kind, Opener, Stored};
 use crate::tokens::secret::Digest;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use zeroize::Zeroizing;
 
 /// All that earlier runs have saved.
 #[derive(Default)]
@@ -22,7 +22,9 @@ pub(crate) struct SavedPairs {
     pub(crate) received: Option<SavedPair>,
     /// The pairs that are set aside and may be good, oldest first.
     pub(crate) set_aside: Vec<SavedPair>,
-    /// Pairs that are set aside, and cannot be read.
+    /// Why the journal's response stays closed: it counts as a pair.
+    pub(crate) closed: Option<FileProblem>,
+    /// Pairs that are set aside, and cannot be read or opened.
     pub(crate) unreadable: Vec<(PathBuf, FileProblem)>,
     /// Which tokens have been used, according to the record and to these pairs.
     pub(crate) spent: SpentTokens,
@@ -35,24 +37,37 @@ pub(crate) struct SavedPairs {
 
 impl SavedPairs {
     /// Reads them all, or as many as can be read.
-    pub(crate) fn read(files: &Files, hosts: &Hosts) -> Self {
+    pub(crate) fn read(files: &Files, hosts: &Hosts, opener: Opener<'_>) -> Self {
         let mut saved = Self::default();
+        let mut unopened = Vec::new();
         saved.journal = Found::read(files, &files.journal).unwrap_or_else(|problem| {
             saved.obstacles.push((files.journal.clone(), problem));
             None
         });
         let journal = saved.journal.as_ref();
-        saved.received = journal.and_then(|found| SavedPair::of(&files.journal, found, hosts));
+        match journal.map(|found| (SavedPair::of(&files.journal, found, hosts, opener), found)) {
+            Some((Ok(pair), _)) => saved.received = pair,
+            Some((Err(problem), Found { spent: Some(spent), time, .. })) => {
+                unopened.push((*spent, *time));
+                saved.closed = Some(problem);
+            }
+            Some((Err(problem), _)) => saved.obstacles.push((files.journal.clone(), problem)),
+            None => {}
+        }
         let paths = files.set_aside().unwrap_or_else(|StoreError { source, .. }| {
             saved.obstacles.push((files.folder.clone(), FileProblem::Unreadable(source)));
             BTreeMap::new()
         });
         for path in paths.into_values() {
             match Found::read(files, &path) {
-                Ok(found) => {
-                    let pair = found.and_then(|found| SavedPair::of(&path, &found, hosts));
-                    saved.set_aside.extend(pair);
-                }
+                Ok(Some(found)) => match SavedPair::of(&path, &found, hosts, opener) {
+                    Ok(pair) => saved.set_aside.extend(pair),
+                    Err(problem) => {
+                        unopened.extend(found.spent.map(|spent| (spent, found.time)));
+                        saved.unreadable.push((path, problem));
+                    }
+                },
+                Ok(None) => {}
                 Err(problem) if is_obstacle(&problem) => saved.obstacles.push((path, problem)),
                 Err(problem) => saved.unreadable.push((path, problem)),
             }
@@ -65,6 +80,7 @@ impl SavedPairs {
             Err(problem) => saved.record_problem = Some(problem),
         }
         saved.received.iter().chain(&saved.set_aside).for_each(|pair| saved.spent.add(pair.link()));
+        unopened.into_iter().for_each(|(spent, time)| saved.spent.add_unopened(spent, time));
         saved
     }
 
@@ -110,17 +126,24 @@ fn is_obstacle(problem: &FileProblem) -> bool {
 pub(crate) fn as_left(
     files: &Files,
     hosts: &Hosts,
+    opener: Opener<'_>,
     error: StoreError,
     otherwise: impl FnOnce(StoreError, bool) -> Error,
 ) -> Error {
     let journal = &files.journal;
     match Found::read(files, journal) {
-        Ok(Some(found)) if SavedPair::of(journal, &found, hosts).is_some() => {
+        Ok(Some(found)) if !matches!(SavedPair::of(journal, &found, hosts, opener), Ok(None)) => {
             Error::saved_in_journal(&journal.into(), &error.place, error.source)
         }
         Ok(found) => otherwise(error, found.is_some_and(|found| found.leaves_doubt())),
         Err(_) => otherwise(error, true),
     }
+}
+
+/// Whether an earlier run may have used the token in the home, as its journal says.
+pub(crate) fn leaves_doubt(files: &Files) -> bool {
+    let found = Found::read(files, &files.journal);
+    matches!(found, Ok(Some(found)) if found.response.is_none() && found.leaves_doubt())
 }
 
 /// A pair in a journal, or in one that was set aside.
@@ -131,17 +154,41 @@ pub(crate) struct SavedPair {
     time: LocalTime,
     pub(crate) response: TokenResponse,
     /// The document as it was before.
-    pub(crate) creds: Option<Zeroizing<Vec<u8>>>,
+    pub(crate) creds: Option<Stored>,
+    /// How the response is kept.
+    pub(crate) keeping: Keeping,
     /// The pair that was used for it, if that is in there.
     before: Option<Credentials>,
 }
 
 impl SavedPair {
-    pub(crate) fn of(path: &Path, found: &Found, hosts: &Hosts) -> Option<Self> {
-        let response = TokenResponse::parse(found.response.as_ref()?, found.time, hosts)?;
+    /// The pair of what was found; none if that has no response of use.
+    ///
+    /// # Errors
+    ///
+    /// Its response stays closed.
+    pub(crate) fn of(
+        path: &Path,
+        found: &Found,
+        hosts: &Hosts,
+        opener: Opener<'_>,
+    ) -> Result<Option<Self>, FileProblem> {
+        let Some(response) = &found.response else { return Ok(None) };
+        let response = opener.open(response, Kind::Response)?;
+        let creds = found.creds.as_ref().and_then(|raw| opener.open(raw, Kind::Creds).ok());
+        Ok(Self::of_opened(path, found, &response, creds, hosts))
+    }
+
+    fn of_opened(
+        path: &Path,
+        found: &Found,
+        stored: &Stored,
+        creds: Option<Stored>,
+        hosts: &Hosts,
+    ) -> Option<Self> {
+        let response = TokenResponse::parse(stored.bytes(), found.time, hosts)?;
         let spent = found.spent?;
-        let before = found.creds.clone();
-        let before = before.and_then(|creds| Credentials::parse(creds, hosts).ok());
+        let before = creds.clone().and_then(|creds| Credentials::parse(creds, hosts).ok());
         Some(Self {
             path: path.to_owned(),
             before: before.filter(|before| before.refresh_token.digest() == spent),
@@ -149,7 +196,8 @@ impl SavedPair {
             spent,
             time: found.time,
             response,
-            creds: found.creds.clone(),
+            creds,
+            keeping: stored.keeping().clone(),
         })
     }
 
@@ -167,12 +215,22 @@ impl SavedPair {
         self.claims().map_or_else(|| "unknown user".to_owned(), Claims::account)
     }
 
-    /// Whether these bytes are a write of this pair in place that was cut off.
-    pub(crate) fn is_torn(&self, found: &[u8]) -> bool {
+    /// Whether this content is a write of this pair in place that was cut off.
+    pub(crate) fn is_torn(&self, found: &Stored) -> bool {
         let Some(old) = &self.creds else { return false };
-        let Ok(base) = Document::parse(old) else { return false };
-        let new = self.merge_into(base).to_bytes();
-        *found != **old && *found != **new && is_torn(found, old, &new)
+        let Ok(base) = Document::parse(old.bytes()) else { return false };
+        let new = old.keeping().keep(Kind::Creds, &self.merge_into(base).to_bytes());
+        let [found, old, new] = [found, old, &new];
+        match (found.keeping().sealer(), old.keeping().sealer()) {
+            // What could be opened is whole.
+            (Some(_), _) => false,
+            (None, Some(sealer)) => sealer.is_torn(&found.raw, &old.raw, &new.raw),
+            (None, None) => {
+                *found.raw != *old.raw
+                    && *found.raw != *new.raw
+                    && is_torn(&found.raw, &old.raw, &new.raw)
+            }
+        }
     }
 
     /// The pair in place of the one in this document. What the response lacks is as it was before.

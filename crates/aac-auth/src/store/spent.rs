@@ -33,11 +33,21 @@ pub(crate) struct Link<N = Digest> {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct SpentTokens<N = Digest> {
     links: Vec<Link<N>>,
+    /// Tokens that were used, whose successor stays closed, and when.
+    unopened: Vec<(N, LocalTime)>,
+}
+
+/// What came of a token that was used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Newest<N> {
+    Token(N),
+    /// It is in a place that cannot be opened.
+    Unopened,
 }
 
 impl<N> Default for SpentTokens<N> {
     fn default() -> Self {
-        Self { links: Vec::new() }
+        Self { links: Vec::new(), unopened: Vec::new() }
     }
 }
 
@@ -57,7 +67,7 @@ impl SpentTokens {
         };
         let bytes = text::read_open(&file)?;
         let text = String::from_utf8_lossy(&bytes);
-        Ok(Self { links: text.lines().filter_map(parse).collect() })
+        Ok(Self { links: text.lines().filter_map(parse).collect(), unopened: Vec::new() })
     }
 
     /// Writes a link to the record, durably. Its successor must be on the disk already.
@@ -120,11 +130,19 @@ impl<N: Copy + PartialEq> SpentTokens<N> {
         }
     }
 
+    /// Adds a token that was used for a pair which stays closed.
+    pub(crate) fn add_unopened(&mut self, spent: N, time: LocalTime) {
+        self.unopened.push((spent, time));
+    }
+
     /// The newest successor of a token, and when the token was used; none where it is not known to
     /// have been.
-    pub(crate) fn newest(&self, token: N) -> Option<(N, LocalTime)> {
+    pub(crate) fn newest(&self, token: N) -> Option<(Newest<N>, LocalTime)> {
         let next = |token: N| self.links.iter().rev().find(|link| link.spent == token);
-        let first = next(token)?;
+        let unopened = |token: N| self.unopened.iter().find(|(spent, _)| *spent == token);
+        let Some(first) = next(token) else {
+            return unopened(token).map(|(_, time)| (Newest::Unopened, *time));
+        };
         let mut newest = first;
         // No longer than the record, should it lead in a circle.
         for _ in 0..self.links.len() {
@@ -133,7 +151,11 @@ impl<N: Copy + PartialEq> SpentTokens<N> {
                 None => break,
             }
         }
-        Some((newest.next, first.time))
+        let last = match unopened(newest.spent).or(unopened(newest.next)) {
+            Some(_) => Newest::Unopened,
+            None => Newest::Token(newest.next),
+        };
+        Some((last, first.time))
     }
 
     /// Since when a token is known to have been used.
@@ -167,7 +189,10 @@ mod tests {
     }
 
     fn newest(record: &SpentTokens, token: &str) -> Option<Digest> {
-        record.newest(Digest::of(token.as_bytes())).map(|(newest, _)| newest)
+        match record.newest(Digest::of(token.as_bytes()))?.0 {
+            Newest::Token(newest) => Some(newest),
+            Newest::Unopened => Some(Digest::of(b"unopened")),
+        }
     }
 
     #[test]
@@ -184,6 +209,15 @@ mod tests {
         }
         record.add(link("x", "w"));
         assert_eq!(newest(&record, "x"), Some(Digest::of(b"w")), "what came last");
+        // Whether it was used for the pair that stays closed, or leads to one that was.
+        for spent in ["d", "w"] {
+            let mut record = record.clone();
+            record.add_unopened(Digest::of(spent.as_bytes()), LocalTime(7));
+            let leads = if spent == "d" { &["a", "c", "d"][..] } else { &["x", "w"] };
+            for token in leads {
+                assert_eq!(newest(&record, token), Some(Digest::of(b"unopened")), "{token}");
+            }
+        }
         record.add(link("d", "a"));
         assert!(newest(&record, "a").is_some(), "a circle has an end");
     }

@@ -6,7 +6,8 @@ use crate::error::FileProblem;
 use crate::error::display::{stray, unquoted};
 use crate::platform;
 use crate::tokens::claims::{Arrival, Claims, LocalTime, sign_of_a_cut};
-use crate::tokens::journal_format::{CREDS, Found, LARGEST};
+use crate::tokens::journal_format::{CREDS, LARGEST};
+use crate::tokens::sealed::{Kind, Opener, SEALED, Stored};
 use crate::tokens::secret::{AccessToken, Digest, RefreshToken, redact};
 use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use serde_json::{Map, Value, json};
@@ -34,6 +35,9 @@ const OAUTH_ERRORS: [&str; 6] = [
     "invalid_scope",
 ];
 
+/// Why creds.json gives no pair, and what it holds.
+pub(crate) type Unread = (FileProblem, Stored);
+
 /// A matching pair of tokens, as held by creds.json or the journal.
 #[derive(Debug)]
 pub(crate) struct Credentials {
@@ -46,35 +50,44 @@ pub(crate) struct Credentials {
     pub(crate) is_issuer_familiar: bool,
     /// The OAuth client that the tokens were issued to.
     pub(crate) client_id: String,
-    /// The bytes of the file, to rehearse its replacement.
-    pub(crate) bytes: Zeroizing<Vec<u8>>,
+    /// What the file holds, to rehearse its replacement.
+    pub(crate) stored: Stored,
 }
 
 impl Credentials {
-    /// Reads creds.json. What this accepts is not rejected later.
-    pub(crate) fn read(path: &Path, hosts: &Hosts) -> Result<Self, FileProblem> {
-        Self::parse(text::read(path)?, hosts)
+    /// Reads creds.json. What this accepts is not rejected later. Also gives what was read, if that is of no use.
+    fn read(path: &Path, hosts: &Hosts, opener: Opener<'_>) -> Result<Self, Unread> {
+        let raw = text::read(path).map_err(|problem| (problem, Stored::default()))?;
+        let of_raw = |problem| (problem, Stored::plain(raw.clone()));
+        let stored = opener.open(&raw, Kind::Creds).map_err(of_raw)?;
+        Self::parse(stored.clone(), hosts).map_err(|problem| (problem, stored))
     }
 
     /// Reads creds.json once it has settled. The vendor's examples write it in place, so a file that
     /// looks damaged may be half written, and is read again: there is no event to wait for.
-    pub(crate) fn read_settled(path: &Path, hosts: &Hosts) -> Result<Self, FileProblem> {
+    pub(crate) fn read_settled(
+        path: &Path,
+        hosts: &Hosts,
+        opener: Opener<'_>,
+    ) -> Result<Self, Unread> {
         let may_settle = |problem: &FileProblem| match problem {
             FileProblem::Empty | FileProblem::NotJson(_) => true,
             FileProblem::Unreadable(error) => platform::is_sharing_violation(error),
             _ => false,
         };
         for _ in 0..5 {
-            match Self::read(path, hosts) {
-                Err(problem) if may_settle(&problem) => thread::sleep(Duration::from_millis(20)),
+            match Self::read(path, hosts, opener) {
+                Err((problem, _)) if may_settle(&problem) => {
+                    thread::sleep(Duration::from_millis(20))
+                }
                 settled => return settled,
             }
         }
-        Self::read(path, hosts)
+        Self::read(path, hosts, opener)
     }
 
-    pub(crate) fn parse(bytes: Zeroizing<Vec<u8>>, hosts: &Hosts) -> Result<Self, FileProblem> {
-        let document = Document::parse(&bytes)?;
+    pub(crate) fn parse(stored: Stored, hosts: &Hosts) -> Result<Self, FileProblem> {
+        let document = Document::parse(stored.bytes())?;
         document.check(hosts)?;
         let access = document.token(ACCESS)?;
         let claims = Claims::of(access);
@@ -104,7 +117,7 @@ impl Credentials {
             access_token: AccessToken::new(access.to_owned()),
             refresh_token: RefreshToken::new(refresh.to_owned()),
             claims,
-            bytes,
+            stored,
         })
     }
 
@@ -252,6 +265,13 @@ impl Document {
             return Err(FileProblem::placeholder_tokens(&placeholders, &hosts.token_page()));
         }
         let has_tokens = [ACCESS, REFRESH].iter().any(|field| self.0.contains_key(*field));
+        if self.has_sealed() {
+            // One that can be opened is opened before.
+            return Err(match has_tokens {
+                true => FileProblem::tokens_and_sealed(),
+                false => FileProblem::sealed_elsewhere(),
+            });
+        }
         if let Some(OAuthError { code, message }) = self.error()
             && !has_tokens
             && !code.is_empty()
@@ -271,12 +291,8 @@ impl Document {
         })
     }
 
-    /// Parses creds.json, or a journal in its place if someone has put a saved pair back.
+    /// Parses what creds.json says.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, FileProblem> {
-        if let Some(Found { spent, response: Some(response), creds, .. }) = Found::parse(bytes)? {
-            let before = creds.and_then(|creds| Self::within(&creds));
-            return Self::of_journal(&response, before.filter(|it| it.has_refresh_token(spent)));
-        }
         let text = text::decode(bytes)?;
         match serde_json::from_str(&text) {
             Ok(Value::Object(fields)) => Ok(Self(fields)),
@@ -285,8 +301,24 @@ impl Document {
         }
     }
 
+    /// Whether it has something sealed.
+    pub(crate) fn has_sealed(&self) -> bool {
+        self.0.contains_key(SEALED)
+    }
+
+    /// What is sealed in it, if that stands alone.
+    pub(crate) fn sealed(&self) -> Option<&Map<String, Value>> {
+        let is_alone = [ACCESS, REFRESH, VAULT].iter().all(|field| !self.0.contains_key(*field));
+        self.0.get(SEALED)?.as_object().filter(|_| is_alone)
+    }
+
     /// The pair of a journal: its response, with missing fields taken from the pair that was used for it.
-    fn of_journal(response: &[u8], before: Option<Self>) -> Result<Self, FileProblem> {
+    pub(crate) fn of_journal(
+        response: &[u8],
+        before: Option<&[u8]>,
+        spent: Option<Digest>,
+    ) -> Result<Self, FileProblem> {
+        let before = before.and_then(Self::within).filter(|it| it.has_refresh_token(spent));
         let mut document = Self::within(response).ok_or_else(FileProblem::not_an_object)?;
         for field in [ACCESS, REFRESH] {
             if document.token(field).is_err()
@@ -589,6 +621,7 @@ pub(crate) fn is_whole_object(body: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tokens::sealed::Keys;
     use base64::Engine;
     use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL;
     use proptest::collection::{hash_map, vec};
@@ -689,7 +722,7 @@ mod tests {
             let response = TokenResponse::parse(body.as_bytes(), LocalTime(5), &hosts()).unwrap();
             let after = Document::parse(&response.merge_into(before, None).to_bytes()).unwrap();
             prop_assert_eq!(others(&after), kept);
-            let pair = Credentials::parse(after.to_bytes(), &hosts()).unwrap();
+            let pair = Credentials::parse(Stored::plain(after.to_bytes()), &hosts()).unwrap();
             prop_assert_eq!(pair.refresh_token.expose(), "next");
             prop_assert_eq!(pair.arrival, Some(Arrival { iat: 2000, clock: LocalTime(5) }));
         }
@@ -697,7 +730,8 @@ mod tests {
         #[test]
         fn any_bytes_end_in_an_error_or_a_pair(bytes in vec(any::<u8>(), 0..400), text in json_text()) {
             for bytes in [bytes, text.clone().into_bytes(), format!("{{\"access_token\":{text}}}").into_bytes()] {
-                let _ = Credentials::parse(Zeroizing::new(bytes.clone()), &hosts());
+                let _ = Credentials::parse(Stored::plain(Zeroizing::new(bytes.clone())), &hosts());
+                let _ = Keys::default().opener().open(&bytes, Kind::Creds);
                 let _ = TokenResponse::parse(&bytes, LocalTime(0), &hosts());
                 let _ = Claims::of(&String::from_utf8_lossy(&bytes));
                 let _ = Claims::of(&format!("e.{}.s", BASE64URL.encode(&bytes)));

@@ -34,6 +34,7 @@ use crate::store::vault::protocol::{
 use crate::store::{Content, Replaced, StoreError, Unusable};
 use crate::tokens::claims::LocalTime;
 use crate::tokens::credentials::Credentials;
+use crate::tokens::sealed::{Opener, Stored};
 use crate::tokens::secret::RefreshToken;
 use serde_json::{Map, Value};
 use std::cell::{Cell, RefCell};
@@ -88,6 +89,8 @@ pub(crate) struct VaultStore<'a> {
     path: &'a str,
     /// Beside the creds.json that names it, or in a folder of its own.
     files: Files,
+    /// For what this machine has saved. The secret itself is never sealed.
+    opener: Opener<'a>,
     /// The newest version that was seen.
     seen: RefCell<Secret>,
     /// The claim of another program, and since when it has not changed.
@@ -115,11 +118,12 @@ enum Purpose {
 }
 
 impl<'a> VaultStore<'a> {
-    pub(crate) fn of(vault: &'a Vault, path: &'a str, creds: &Path) -> Self {
+    pub(crate) fn of(vault: &'a Vault, path: &'a str, creds: &Path, opener: Opener<'a>) -> Self {
         Self {
             vault,
             path,
             files: Files::of_pointer(creds),
+            opener,
             seen: RefCell::default(),
             watched: RefCell::default(),
             is_current: Cell::default(),
@@ -137,7 +141,7 @@ impl<'a> VaultStore<'a> {
     /// The same, with what an earlier run of this machine has left.
     fn as_an_earlier_run_left_it(&self, problem: VaultProblem) -> Error {
         let error = self.store_error(problem.clone());
-        saved::as_left(&self.files, &self.vault.hosts, error, |error, in_doubt| {
+        saved::as_left(&self.files, &self.vault.hosts, self.opener, error, |error, in_doubt| {
             Error::vault(&error.place, &problem, in_doubt)
         })
     }
@@ -288,7 +292,7 @@ impl<'a> VaultStore<'a> {
             return false;
         }
         let Some(token) = self.content(None).digest() else { return false };
-        let saved = SavedPairs::read(&self.files, &self.vault.hosts);
+        let saved = SavedPairs::read(&self.files, &self.vault.hosts, self.opener);
         let mut pairs = saved.received.iter().chain(&saved.set_aside);
         pairs.any(|pair| pair.spent == token && pair.next != token)
     }
@@ -298,8 +302,8 @@ impl<'a> VaultStore<'a> {
         let seen = self.seen.borrow();
         match &seen.fields {
             Ok(_) => {
-                let bytes = seen.bytes();
-                let pair = Credentials::parse(bytes.clone(), &self.vault.hosts);
+                let stored = Stored::plain(seen.bytes());
+                let pair = Credentials::parse(stored.clone(), &self.vault.hosts);
                 let pair = match pair {
                     Ok(mut pair) => {
                         pair.arrival = seen.arrival(&pair.claims);
@@ -309,7 +313,7 @@ impl<'a> VaultStore<'a> {
                     Err(FileProblem::InVault(_)) => Err(FileProblem::no_token("refresh_token")),
                     Err(problem) => Err(problem),
                 };
-                let mut content = Content::of(bytes, pair);
+                let mut content = Content::of(stored, pair);
                 let has_failed = content.digest().is_some_and(|token| seen.has_failed(&token));
                 content.in_doubt = is_in_doubt(seen.notes.claim.as_ref(), ours, has_failed);
                 content
@@ -619,7 +623,7 @@ impl Claimant<'_> {
     /// What is noted.
     pub(crate) fn rehearse(&self, in_home: &Credentials, sent: &Credentials) -> Result<Replaced> {
         let store = self.store;
-        if *store.seen.borrow().bytes() != *in_home.bytes {
+        if *store.seen.borrow().bytes() != *in_home.stored.raw {
             return Ok(Replaced::NotAsExpected);
         }
         if self.holds_claim() {
