@@ -81,7 +81,12 @@ impl Call<'_> {
         loop {
             let came = match run.doing() {
                 Do::Read => {
-                    let now = self.home.read().ok().filter(|now| self.will_do(now));
+                    let mut now = self.home.read();
+                    if self.opener.wants_keys() {
+                        self.opener.fetch();
+                        now = self.home.read();
+                    }
+                    let now = now.ok().filter(|now| self.will_do(now));
                     met.fresh = now.map(Fresh::old);
                     let (holder, is_saved_here) = self.home.holder();
                     Came::Read { will_do: met.fresh.is_some(), holder, is_saved_here }

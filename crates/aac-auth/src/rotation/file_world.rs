@@ -57,7 +57,7 @@ pub(super) struct Rules {
     pub(super) has_signals: bool,
     /// Whether creds.json can be read, and not be replaced.
     pub(super) is_immutable: bool,
-    /// Whether it is sealed at first, with a key that may be gone for a while.
+    /// Whether all is sealed at first, with a key that may be gone for a while, and a refresh was cut off.
     pub(super) is_sealed: bool,
     pub(super) bounds: Bounds,
     pub(super) mutation: Option<Mutation>,
@@ -294,6 +294,13 @@ impl World {
             world.creds = Creds::Has(pasted);
             world.excuses = NOWHERE;
         }
+        if rules.is_sealed {
+            let next = world.server.make(0);
+            world.server.used |= set(token);
+            world.answered |= set(token);
+            let pair = Pair { spent: token, next };
+            world.journal = Some(JournalFile { pair, is_sealed: true, failure: None });
+        }
         world.server.fresh = 0;
         world.copies = set(world.creds.token());
         world
@@ -319,6 +326,11 @@ impl World {
     /// What someone puts into creds.json, without a key.
     fn put(&mut self, creds: Creds) {
         (self.creds, self.is_creds_sealed) = (creds, false);
+    }
+
+    /// A program asks for the key.
+    fn ask(&mut self, index: usize) {
+        self.program(index).key = if self.is_key_gone { Key::Missing } else { Key::Here };
     }
 
     /// Whether a pair in a file is sealed.
@@ -412,6 +424,11 @@ impl World {
     }
 }
 
+/// The rules that the world can take away.
+pub(super) const RULES: [&str; 2] = [COUNTS, USED];
+const COUNTS: &str = "a journal that stays closed counts as a pair";
+const USED: &str = "a token is known as used by a pair that stays closed";
+
 struct Explorer {
     rules: Rules,
     sites: Sites,
@@ -445,6 +462,12 @@ impl Model for Explorer {
 impl Explorer {
     fn new(rules: Rules) -> Self {
         Self { rules, sites: Sites::default(), has_acted: false, excused: 0, steps: Vec::new() }
+    }
+
+    fn is_without(&mut self, rule: &'static str) -> bool {
+        let is_without = self.rules.mutation == Some(Mutation::Without(rule));
+        self.has_acted |= is_without;
+        is_without
     }
 
     fn all_steps(&mut self, world: &World) {
@@ -744,6 +767,10 @@ impl Explorer {
         }
         match doing {
             Do::Read => {
+                if world.is_creds_sealed && key == Key::NotAsked {
+                    next.ask(index);
+                }
+                let can_read = !world.is_creds_sealed || next.program(index).key == Key::Here;
                 let will_do = can_read && has(world.server.fresh, world.creds.token());
                 self.goes_on(
                     next,
@@ -782,7 +809,8 @@ impl Explorer {
                 let is_over = match until {
                     Until::Turn => {
                         !world.is_locked() && !world.is_journal_in_use()
-                            || has(world.server.fresh, world.creds.token())
+                            || (can_read || key == Key::NotAsked)
+                                && has(world.server.fresh, world.creds.token())
                     }
                     Until::Paused(..) => true,
                     Until::Changed => {
@@ -1008,7 +1036,7 @@ impl Explorer {
                 let program = next.program(index);
                 (program.lock, program.journal, program.holds_signals) =
                     (Held::No, Held::No, false);
-                program.key = if world.is_key_gone { Key::Missing } else { Key::Here };
+                next.ask(index);
                 self.goes_on(next, index, "", Came::Done);
             }
             Do::End(End { told, says, .. }) => {
@@ -1068,7 +1096,8 @@ impl Explorer {
             creds => (false, creds.token()),
         };
         let family = |token: Token| world.server.families[usize::from(token % GARBLED)];
-        let saved = |pair| saved(&self.rules, world, pair);
+        let rules = self.rules;
+        let saved = |pair| saved(&rules, world, pair);
         let mut spent = SpentTokens::default();
         let is_open = |pair: &Pair<Token>| !is_closed(Kept::Aside(*pair));
         let record = world.record.iter().copied().take_while(|pair| pair.spent != NONE);
@@ -1079,7 +1108,9 @@ impl Explorer {
         });
         let closed = world.aside().filter(|pair| !is_open(pair));
         let closed = closed.chain(journal.filter(|_| is_journal_closed).map(|file| file.pair));
-        closed.for_each(|pair| spent.add_unopened(pair.spent, LocalTime(0)));
+        if !self.is_without(USED) {
+            closed.for_each(|pair| spent.add_unopened(pair.spent, LocalTime(0)));
+        }
         let mut aside = [saved(NO_PAIR); 4];
         let count = world.aside().filter(is_open).count();
         let open = world.aside().filter(is_open);
@@ -1088,6 +1119,7 @@ impl Explorer {
             creds: (token != NONE).then_some(token),
             owner: None,
             journal: match is_journal_closed {
+                true if self.is_without(COUNTS) => JournalState::None,
                 true => JournalState::Closed,
                 false => world.journal_state(token, saved),
             },
