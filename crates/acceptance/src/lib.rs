@@ -14,8 +14,10 @@
 pub mod cluster;
 #[cfg(windows)]
 pub mod platform;
+pub mod sealed;
 pub mod user;
 
+use crate::sealed::Key;
 use aac_sandbox::{Options, Sandbox, Tokens, is_set_by_cargo};
 use serde_json::{Value, json};
 use socket2::{Domain, Socket, Type};
@@ -179,6 +181,8 @@ pub struct Case {
     pub folder: TempDir,
     /// The initial tokens of creds.json.
     pub tokens: Tokens,
+    /// The file of the key that creds.json is sealed with, in a folder of its own, if it is.
+    pub key: Option<TempDir>,
 }
 
 impl Case {
@@ -200,10 +204,14 @@ impl Case {
 
     /// After a run that saved its response in the journal, but not in creds.json.
     pub fn interrupted(options: Options) -> Self {
-        let case = Self::expired(options);
-        case.interrupt(&mut case.command()).assert_ok();
-        assert!(case.path("creds.json.rotation").is_file());
-        case
+        Self::expired(options).cut_off()
+    }
+
+    /// After such a run.
+    pub fn cut_off(self) -> Self {
+        self.interrupt(&mut self.command()).assert_ok();
+        assert!(self.path("creds.json.rotation").is_file());
+        self
     }
 
     /// Runs this program, whose response gets only as far as the journal.
@@ -225,7 +233,75 @@ impl Case {
         sandbox.write_files(folder.path(), &tokens).unwrap();
         // The repository has the three.
         fs::remove_file(folder.path().join("api_project_id.txt")).unwrap();
-        Self { sandbox, folder, tokens }
+        Self { sandbox, folder, tokens, key: None }
+    }
+
+    /// The same with creds.json sealed, if so.
+    pub fn sealed(mut self, is_sealed: bool) -> Self {
+        if is_sealed {
+            self.key = Some(tempfile::tempdir().unwrap());
+            self.write_key(KEY);
+            let creds = Key::of(KEY).seal("creds", &fs::read(self.creds()).unwrap());
+            fs::write(self.creds(), creds).unwrap();
+        }
+        self
+    }
+
+    /// Where the key is.
+    fn key_file(&self) -> Option<PathBuf> {
+        Some(self.key.as_ref()?.path().join("key"))
+    }
+
+    /// Gives the file of the key another content; none if it is to be gone.
+    pub fn write_key<'k>(&self, key: impl Into<Option<&'k str>>) {
+        let file = self.key_file().unwrap();
+        match key.into() {
+            Some(key) => fs::write(file, format!("{key}\n")).unwrap(),
+            None => fs::remove_file(file).unwrap(),
+        }
+    }
+
+    /// Names the folder, and the key, to a program.
+    pub fn connect<'c>(&self, command: &'c mut Command) -> &'c mut Command {
+        command.env("AAC_DIR", self.folder.path());
+        command.envs(self.key_file().map(|file| ("AAC_KEY_FILE", file)))
+    }
+
+    /// What creds.json says, whether it is sealed or not; empty if it is not there.
+    pub fn said(&self) -> Vec<u8> {
+        let raw = fs::read(self.creds()).unwrap_or_default();
+        let opened = self.key.as_ref().and_then(|_| Key::of(KEY).open("creds", &raw));
+        opened.unwrap_or(raw)
+    }
+
+    /// Checks that no file in the folder has a part of a token, if all is sealed: of the first pair, of one that was
+    /// sent, or of that in creds.json.
+    #[track_caller]
+    pub fn assert_hidden(&self) {
+        if self.key.is_none() {
+            return;
+        }
+        let now: Value = serde_json::from_slice(&self.said()).unwrap_or_default();
+        let now = ["access_token", "refresh_token"].map(|name| now[name].as_str().map(str::to_owned));
+        let first = [&self.tokens.access_token, &self.tokens.refresh_token].map(String::clone);
+        let tokens = first.into_iter().chain(self.sent_tokens()).chain(now.into_iter().flatten());
+        // Each token begins as all do, and twelve characters are too many to come by chance.
+        let parts = tokens.flat_map(|it| it.into_bytes().chunks(16).map(<[u8]>::to_vec).collect::<Vec<_>>());
+        let mut parts: HashSet<_> = parts.filter(|part| part.len() == 16).collect();
+        parts.insert(b"\"refresh_token\":".to_vec());
+        for name in self.names().into_iter().filter(|name| name.starts_with("creds.json")) {
+            let bytes = fs::read(self.path(&name)).unwrap_or_default();
+            let found = bytes.windows(16).any(|part| parts.contains(part));
+            assert!(!found, "{name} has a part of a token");
+        }
+    }
+
+    /// Whether creds.json has two tokens.
+    pub fn is_whole(&self) -> bool {
+        let creds: Value = serde_json::from_slice(&self.said()).unwrap_or_default();
+        ["access_token", "refresh_token"]
+            .iter()
+            .all(|name| creds[name].as_str().is_some_and(|token| token.len() > 100))
     }
 
     /// The path of a file in the folder.
@@ -240,7 +316,7 @@ impl Case {
 
     /// The refresh token in creds.json.
     pub fn refresh_token(&self) -> String {
-        let creds: Value = serde_json::from_slice(&fs::read(self.creds()).unwrap()).unwrap();
+        let creds: Value = serde_json::from_slice(&self.said()).unwrap();
         creds["refresh_token"].as_str().unwrap().to_owned()
     }
 
@@ -260,11 +336,22 @@ impl Case {
         names(self.folder.path())
     }
 
-    /// Whether a file in the folder contains these bytes.
+    /// Whether a file in the folder contains these bytes, sealed or not.
     pub fn keeps(&self, bytes: &[u8]) -> bool {
+        let has = |file: Vec<u8>| file.windows(bytes.len()).any(|part| part == bytes);
+        self.contents().into_iter().any(has)
+    }
+
+    /// What is in the files of the folder: all bytes of each, and what is sealed in them.
+    pub fn contents(&self) -> Vec<Vec<u8>> {
         // A folder may stand in the place of a file.
         let files = self.names().into_iter().filter_map(|name| fs::read(self.path(&name)).ok());
-        files.into_iter().any(|file| file.windows(bytes.len()).any(|part| part == bytes))
+        let mut all: Vec<_> = files.collect();
+        if self.key.is_some() {
+            let opened: Vec<_> = all.iter().flat_map(|file| Key::of(KEY).open_all(file)).collect();
+            all.extend(opened);
+        }
+        all
     }
 
     /// The refresh tokens that the sandbox has received, oldest first.
@@ -285,7 +372,7 @@ impl Case {
     /// A program, connected to this sandbox.
     pub fn program(&self, name: &str) -> Command {
         let mut command = clean(program(name));
-        command.env("AAC_DIR", self.folder.path());
+        self.connect(&mut command);
         command
     }
 
@@ -306,7 +393,7 @@ impl Case {
         run.assert_hides(&[&self.tokens.access_token, &self.tokens.refresh_token]);
         // It may be a pipe, and reading one would wait.
         let file = Some(self.creds()).filter(|path| path.is_file());
-        let bytes = file.and_then(|path| fs::read(path).ok()).unwrap_or_default();
+        let bytes = file.map(|_| self.said()).unwrap_or_default();
         let now: Value = serde_json::from_slice(&bytes).unwrap_or_default();
         for name in ["access_token", "refresh_token"] {
             run.assert_hides(
@@ -732,6 +819,9 @@ pub fn sha256(bytes: &[u8]) -> String {
     use ring::digest::{SHA256, digest};
     digest(&SHA256, bytes).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
+
+/// The text of the key that a case is sealed with.
+pub const KEY: &str = "kX3vZ0oXhJ7mT9bq2wE5rY8uI1pA4sD6fG0hJ2kL5zQ=";
 
 /// The length of a line in a journal.
 pub const JOURNAL_LINE: usize = 2 * 1024;

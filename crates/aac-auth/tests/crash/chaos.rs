@@ -74,6 +74,7 @@ struct Round {
     has_grace: bool,
     /// creds.json as it was before each step.
     copies: Vec<Vec<u8>>,
+    has_pasted: bool,
     has_restored: bool,
     has_revoked: bool,
     has_killed: bool,
@@ -84,19 +85,20 @@ struct Round {
 
 impl Round {
     fn new(random: &mut TestRng) -> Self {
-        let has_grace = random.random_ratio(3, 4);
+        let (is_sealed, has_grace) = (random.random(), random.random_ratio(3, 4));
         let grace = Duration::from_secs(if has_grace { 600 } else { 0 });
         let latency = Duration::from_millis(random.random_range(0..25));
         let options = Options { grace, latency, token_lifetime: 2, ..Options::default() };
         Self {
-            case: Case::expired(options),
+            case: Case::expired(options).sealed(is_sealed),
             has_grace,
             copies: Vec::new(),
+            has_pasted: false,
             has_restored: false,
             has_revoked: false,
             has_killed: false,
             cut_off: HashSet::new(),
-            trace: vec![format!("grace: {has_grace}, latency: {latency:?}")],
+            trace: vec![format!("sealed: {is_sealed}, grace: {has_grace}, latency: {latency:?}")],
         }
     }
 
@@ -136,6 +138,7 @@ impl Round {
                 5 => {
                     let is_fresh = random.random();
                     pasted = Some(self.paste(is_fresh));
+                    self.has_pasted = true;
                     figures.pastes += 1;
                     what += &format!("paste, fresh: {is_fresh}; ");
                 }
@@ -162,6 +165,9 @@ impl Round {
             self.cut_off.extend(sent);
         }
         self.check(self.token().is_some(), "creds.json is not whole");
+        if !self.has_pasted {
+            self.case.assert_hidden();
+        }
         if let Some(pasted) = pasted
             && !self.is_kept(&pasted)
         {
@@ -261,7 +267,7 @@ impl Round {
 
     /// The refresh token in creds.json.
     fn token(&self) -> Option<String> {
-        let creds: Value = serde_json::from_slice(&fs::read(self.case.creds()).ok()?).ok()?;
+        let creds: Value = serde_json::from_slice(&self.case.said()).ok()?;
         Some(creds["refresh_token"].as_str()?.to_owned())
     }
 
@@ -274,8 +280,7 @@ impl Round {
     /// The refresh tokens in the folder, wherever they are, that the server would take.
     fn live_tokens(&self) -> Vec<String> {
         let mut live = Vec::new();
-        for name in self.case.names() {
-            let content = fs::read(self.case.path(&name)).unwrap();
+        for content in self.case.contents() {
             let text = String::from_utf8_lossy(&content);
             let strings = text.split('"').filter(|part| self.case.sandbox.is_live(part));
             live.extend(strings.map(str::to_owned));

@@ -9,7 +9,6 @@
 
 use aac_sandbox::{Fault, FaultKind, Options};
 use acceptance::{Case, Run, Running};
-use serde_json::Value;
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -41,7 +40,7 @@ fn strace_at(case: &Case, output: &Path, file: Option<&str>, inject: &[&str]) ->
     for inject in inject {
         command.args(["-e", &format!("inject={inject}")]);
     }
-    command.arg(acceptance::get_workspace()).env("AAC_DIR", case.folder.path());
+    case.connect(command.arg(acceptance::get_workspace()));
     command
 }
 
@@ -191,20 +190,18 @@ fn in_parallel(count: usize, work: impl Fn(usize) + Sync) {
     });
 }
 
-fn is_whole(creds: &Path) -> bool {
-    let creds: Option<Value> =
-        fs::read(creds).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
-    creds.is_some_and(|creds| {
-        ["access_token", "refresh_token"]
-            .iter()
-            .all(|name| creds[name].as_str().is_some_and(|token| token.len() > 100))
-    })
-}
+/// Files that are plain, and such that are sealed.
+const EITHER: [bool; 2] = [false, true];
 
 #[test]
 #[ignore = "needs strace: see the head of this file"]
 fn killed_at_every_system_call() {
-    let Some(calls) = trace(&Case::expired(Options::default())) else { return };
+    EITHER.into_iter().for_each(kill_at_every_system_call);
+}
+
+fn kill_at_every_system_call(is_sealed: bool) {
+    let expired = |options| Case::expired(options).sealed(is_sealed);
+    let Some(calls) = trace(&expired(Options::default())) else { return };
     let (sent, saved) = sent_and_saved(&calls);
     let (sent, saved) = (sent.expect("the request"), saved.expect("the journal's fsync"));
     eprintln!("{} system calls; sent at {sent}, the answer in the journal at {saved}", calls.len());
@@ -214,7 +211,7 @@ fn killed_at_every_system_call() {
         in_parallel(calls.len() - 1, |index| {
             let index = index + 1;
             let Call { name, nth, line } = &calls[index];
-            let case = Case::expired(Options { grace, ..Options::default() });
+            let case = expired(Options { grace, ..Options::default() });
             let inject = format!("{name}:signal=KILL:when={nth}");
             let mut command = strace(&case, &case.path("trace"), Some(&inject));
             let status = command.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
@@ -225,9 +222,10 @@ fn killed_at_every_system_call() {
             if status.success() && name != "exit_group" {
                 note(&passed);
             }
-            if !is_whole(&case.creds()) {
+            if !case.is_whole() {
                 note(&torn);
             }
+            case.assert_hidden();
             if case.run([""; 0]).code != Some(0) {
                 // How far this run came, and not how far the first one had come with as many calls of
                 // that name. The last call is where it was killed, and was not carried out.
@@ -240,7 +238,7 @@ fn killed_at_every_system_call() {
         let [torn, dead, lost, passed] =
             [torn, dead, lost, passed].map(|list| list.into_inner().unwrap());
         eprintln!(
-            "grace {} s: {} points, {} torn, {} dead, {} not reached",
+            "sealed: {is_sealed}, grace {} s: {} points, {} torn, {} dead, {} not reached",
             grace.as_secs(),
             calls.len(),
             torn.len(),
@@ -259,18 +257,23 @@ fn killed_at_every_system_call() {
 #[test]
 #[ignore = "needs strace: see the head of this file"]
 fn a_copy_from_before_is_not_sent_wherever_the_refresh_was_killed() {
-    let Some(calls) = trace(&Case::expired(Options::default())) else { return };
+    EITHER.into_iter().for_each(kill_and_restore);
+}
+
+fn kill_and_restore(is_sealed: bool) {
+    let Some(calls) = trace(&Case::expired(Options::default()).sealed(is_sealed)) else { return };
     let saved = sent_and_saved(&calls).1.expect("the journal's fsync");
     let calls = &calls[saved + 1..];
     let sent = Mutex::new(Vec::new());
     in_parallel(calls.len(), |index| {
         let Call { name, nth, line } = &calls[index];
-        let case = Case::expired(Options::default());
+        let case = Case::expired(Options::default()).sealed(is_sealed);
         let copy = fs::read(case.creds()).unwrap();
         let inject = format!("{name}:signal=KILL:when={nth}");
         Run::of(&mut strace(&case, &case.path("trace"), Some(&inject)));
         fs::write(case.creds(), copy).unwrap();
         let run = case.run([""; 0]);
+        case.assert_hidden();
         // The newer pair is in the journal, or was in the file that the copy has replaced.
         let is_told = run.stderr.contains("it was replaced by an older copy");
         if case.sandbox.counters().token_requests != 1 || !(run.code == Some(0) || is_told) {
@@ -285,10 +288,14 @@ fn a_copy_from_before_is_not_sent_wherever_the_refresh_was_killed() {
 #[test]
 #[ignore = "needs strace: see the head of this file"]
 fn everything_is_on_the_disk_before_the_next_step() {
-    let Some(_) = trace(&Case::expired(Options::default())) else { return };
-    let refresh = || Case::expired(Options::default());
+    EITHER.into_iter().for_each(see_what_is_on_the_disk);
+}
+
+fn see_what_is_on_the_disk(is_sealed: bool) {
+    let refresh = || Case::expired(Options::default()).sealed(is_sealed);
+    let Some(_) = trace(&refresh()) else { return };
     assert_synced("a refresh", &refresh());
-    assert_synced("a refresh in place", &case_in_place());
+    assert_synced("a refresh in place", &in_place(refresh()));
     let case = refresh();
     let links = (0..4096).map(|number: u32| {
         let [used, next] =
@@ -297,10 +304,10 @@ fn everything_is_on_the_disk_before_the_next_step() {
     });
     fs::write(case.path("creds.json.spent"), links.collect::<String>()).unwrap();
     assert_synced("a refresh with a full record", &case);
-    let case = Case::interrupted(Options::default());
+    let case = refresh().cut_off();
     fs::write(case.creds(), "damaged").unwrap();
     assert_synced("a recovery over damage", &case);
-    let case = Case::interrupted(Options::default());
+    let case = refresh().cut_off();
     fs::write(case.creds(), acceptance::creds_with(&case.sandbox.issue_expired())).unwrap();
     fs::write(case.path("creds.json.spent"), "").unwrap();
     assert_synced("a journal that is set aside", &case);
@@ -313,7 +320,7 @@ fn assert_synced(what: &str, case: &Case) {
     let output = case.path("trace");
     let mut command = acceptance::clean("strace");
     command.args(["-f", "-y", "-s", "64", "-o"]).arg(&output).arg(acceptance::get_workspace());
-    Run::of(command.env("AAC_DIR", case.folder.path())).assert_ok();
+    Run::of(case.connect(&mut command)).assert_ok();
     let trace = fs::read_to_string(output).unwrap();
     let main = trace.split_whitespace().next().unwrap();
     let folder = case.folder.path().canonicalize().unwrap().to_str().unwrap().to_owned();
@@ -354,16 +361,20 @@ fn assert_synced(what: &str, case: &Case) {
 #[test]
 #[ignore = "needs strace: see the head of this file"]
 fn every_disk_call_fails_in_turn() {
-    fail_in_turn(|| Case::expired(Options::default()));
+    for is_sealed in EITHER {
+        fail_in_turn(|| Case::expired(Options::default()).sealed(is_sealed));
+    }
 }
 
 #[test]
 #[ignore = "needs strace: see the head of this file"]
 fn every_disk_call_of_a_recovery_fails_in_turn() {
-    fail_in_turn(|| Case::interrupted(Options::default()));
+    for is_sealed in EITHER {
+        fail_in_turn(|| Case::expired(Options::default()).sealed(is_sealed).cut_off());
+    }
 }
 
-fn fail_in_turn(prepare: fn() -> Case) {
+fn fail_in_turn(prepare: impl Fn() -> Case + Sync) {
     const DISK: [&str; 15] = [
         "openat",
         "write",
@@ -406,11 +417,12 @@ fn fail_in_turn(prepare: fn() -> Case) {
         };
         *outcomes.lock().unwrap().entry(outcome.to_owned()).or_default() += 1;
         run.assert_hides(&[&case.tokens.access_token, &case.tokens.refresh_token]);
+        case.assert_hidden();
         let again = case.run([""; 0]);
         let spent_in_vain =
             outcome == "your tokens are unchanged" && case.sandbox.counters().refreshes > 1;
         let spent_twice = case.sandbox.counters().reused > 0;
-        if !is_whole(&case.creds())
+        if !case.is_whole()
             || again.code != Some(0)
             || spent_in_vain
             || spent_twice
@@ -436,7 +448,11 @@ fn fail_in_turn(prepare: fn() -> Case) {
 #[test]
 #[ignore = "needs strace: see the head of this file"]
 fn a_commit_that_fails_again_and_again_loses_nothing() {
-    let case = Case::expired(Options { token_lifetime: 2, ..Options::default() });
+    EITHER.into_iter().for_each(fail_to_commit);
+}
+
+fn fail_to_commit(is_sealed: bool) {
+    let case = Case::expired(Options { token_lifetime: 2, ..Options::default() }).sealed(is_sealed);
     let Some(calls) = trace(&Case::expired(Options::default())) else { return };
     // The rehearsal is the first rename, the journal takes its name with the second, and the commit is
     // the third.
@@ -485,7 +501,7 @@ fn two_that_hold_the_lock_share_no_file() {
     let second = inject("second", "rename:delay_enter=8000000:when=2");
     for child in [first, second] {
         Run::from(child).assert_ok();
-        assert!(is_whole(&case.creds()));
+        assert!(case.is_whole());
     }
     assert!(case.sandbox.is_live(&case.refresh_token()));
     let counters = case.sandbox.counters();
@@ -591,7 +607,7 @@ fn no_file_gets_the_name_of_creds_json_before_it_is_written() {
     first.go_further();
     assert_eq!(fs::read(case.path("creds.json.new")).unwrap(), b"");
     second.go_further();
-    assert!(is_whole(&case.creds()), "{:?}", case.names());
+    assert!(case.is_whole(), "{:?}", case.names());
     second.go_on().end().assert_ok();
     first.go_on().end().assert_ok();
     assert!(case.sandbox.is_live(&case.refresh_token()));
@@ -796,10 +812,15 @@ fn a_file_that_is_itself_a_mount_is_written_in_place() {
     assert_eq!(fs::read(&real).unwrap(), fs::read(case.creds()).unwrap());
     assert!(!case.path("creds.json.new").exists() && !case.path("creds.json.rotation").exists());
 
-    // Torn in the middle of the write: finished from what stands beside it.
+    EITHER.into_iter().for_each(tear);
+}
+
+/// Torn in the middle of the write: finished from what stands beside it.
+fn tear(is_sealed: bool) {
+    let case_in_place = || in_place(Case::expired(Options::default()).sealed(is_sealed));
     let Some(calls) = trace(&case_in_place()) else { return };
-    let in_place = calls.iter().rposition(|call| call.name == "ftruncate").unwrap();
-    for call in &calls[in_place - 3..in_place + 4] {
+    let written = calls.iter().rposition(|call| call.name == "ftruncate").unwrap();
+    for call in &calls[written - 3..written + 4] {
         let case = case_in_place();
         let inject = format!("{}:signal=KILL:when={}", call.name, call.nth);
         let mut command = strace(&case, &case.path("trace"), Some(&inject));
@@ -824,8 +845,7 @@ impl std::ops::Deref for InPlace {
     }
 }
 
-fn case_in_place() -> InPlace {
-    let case = Case::expired(Options::default());
+fn in_place(case: Case) -> InPlace {
     let creds = case.creds();
     let mount = Mount::new(&["--bind", creds.to_str().unwrap()], &creds);
     InPlace { _mount: mount, case }
@@ -922,7 +942,7 @@ fn killed_at_every_call_on_a_file_after_an_access_token_of_no_use() {
                 break;
             }
             killed.fetch_add(1, Ordering::SeqCst);
-            assert!(is_whole(&case.creds()), "{file} {inject}");
+            assert!(case.is_whole(), "{file} {inject}");
             let is_sent = case.sandbox.counters().token_requests > 0;
             let is_saved =
                 case.keeps(br#""state":"answered""#) || !case.path("creds.json.rotation").exists();
