@@ -5,7 +5,7 @@ use base64::prelude::BASE64_STANDARD as BASE64;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use ring::digest::{SHA256, digest};
 use ring::rand::{SecureRandom, SystemRandom};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::fmt;
 
 /// A key that a file holds.
@@ -41,9 +41,10 @@ impl Key {
         let nonce_of = Nonce::assume_unique_for_key(nonce);
         cipher.seal_in_place_append_tag(nonce_of, associated(kind), &mut sealed).unwrap();
         let data = BASE64.encode([&nonce[..], &sealed].concat());
-        let sealed =
-            json!({ "v": 1, "by": "file", "key": "", "print": self.print(), "data": data });
-        format!("{}\n", json!({ "sealed": sealed }))
+        let print = self.print();
+        format!(
+            "{{\"sealed\": {{\"v\": 1, \"by\": \"file\", \"key\": \"\", \"print\": \"{print}\", \"data\": \"{data}\"}}}}\n"
+        )
     }
 
     /// What is sealed; none if that is something else.

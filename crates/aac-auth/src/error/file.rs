@@ -180,7 +180,10 @@ impl FileProblem {
                 let renaming = place.file().and_then(renaming);
                 ("no such file".into(), renaming.unwrap_or_else(|| content(place)))
             }
-            Self::Empty => ("empty".into(), content(place)),
+            Self::Empty => {
+                let is_creds = place.file().is_some_and(|path| path.ends_with("creds.json"));
+                ("empty".into(), content(place) + if is_creds { EMPTIED } else { "" })
+            }
             Self::Unreadable(source) => {
                 let is_held = platform::is_sharing_violation(source);
                 let help = if is_held { HELD } else { "Give yourself permission to read it." };
@@ -385,6 +388,7 @@ pub(super) fn help_of(unfit: &Unfit, place: &Place) -> String {
 
 pub(super) const HELD: &str =
     "Another program has it open, and does not share it. Close that program, and run this again.";
+const EMPTIED: &str = "\nThe vendor's bash program empties a creds.json that it does not understand, such as a sealed one.";
 const TRY_IT: &str = "To try it without an account, in the project's folder: cargo sandbox cargo run -p get_workspace";
 const API_URL: &str = "https://api.us1.alteryxcloud.com (or eu1, au1: your region)";
 const BOTH_TOKENS: &str = "It must look like {\"access_token\": \"…\", \"refresh_token\": \"…\"}, both in straight double quotation marks.";

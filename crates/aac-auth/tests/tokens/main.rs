@@ -9,6 +9,7 @@ mod access;
 mod planted;
 mod recovery;
 mod rotation;
+mod sealed;
 #[cfg(unix)]
 mod signals;
 #[cfg(unix)]
