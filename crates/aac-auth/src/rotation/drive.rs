@@ -14,7 +14,7 @@ use crate::rotation::findings;
 use crate::rotation::machine::{
     self, Access, Bounds, Deadline, Do, End, Kept, Pair, Refresh, Seen, Told, Until,
 };
-use crate::rotation::recovery::{Now, Saved, is_kept};
+use crate::rotation::recovery::{Now, Saved};
 use crate::rotation::refresh;
 use crate::rotation::spendable::{Current, Spendable};
 use crate::rotation::told::{Findings, Met, Received};
@@ -312,8 +312,6 @@ impl Held<'_> {
         let mut content = self.locked.read(is_patient)?;
         if files.is_none() {
             saved = saved.about(content.digest().as_ref());
-            let (in_home, spent) = (content.digest(), &saved.spent);
-            saved.set_aside.retain(|pair| is_kept(&pair.into(), in_home, spent));
         }
         if saved.received.as_ref().is_some_and(|pair| pair.is_torn(&content.stored)) {
             // What a torn file seems to say is nobody's.

@@ -300,3 +300,14 @@ impl<F: FnMut() -> bool> Read for Form<F> {
         Ok(amount)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_without_an_end_is_read_as_far_as_there_is_room() {
+        let (body, what) = read_body(&mut io::repeat(b' ').take(1024 * 1024));
+        assert_eq!((body.len(), &*what), (LARGEST, "it is larger than 64 KiB"));
+    }
+}

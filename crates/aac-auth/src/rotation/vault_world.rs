@@ -265,8 +265,6 @@ struct Program {
     watched: Place,
     watched_nonce: Nonce,
     is_unchanged: bool,
-    /// What is saved on this machine was tried in spite of a claim.
-    has_tried: bool,
     claim: Nonce,
     /// It has claimed the token in use before.
     has_claimed: bool,
@@ -601,8 +599,7 @@ impl Explorer {
 
     fn is_saved_here(&self, world: &World, index: usize, program: &Program) -> bool {
         let token = world.version(program.seen).token;
-        !program.has_tried
-            && !self.is_without(SAVED_FIRST)
+        !self.is_without(SAVED_FIRST)
             && self.has_folder(index)
             && world.machines[self.machine(index)].has_pair_for(token)
     }
@@ -725,7 +722,6 @@ impl Explorer {
             watched: NONE,
             watched_nonce: NONE,
             is_unchanged: false,
-            has_tried: false,
             claim: NONE,
             has_claimed: false,
             new_claim: NONE,
@@ -776,7 +772,6 @@ impl Explorer {
             let goes_on = |step: &Step| step.by == index && step.world.faults == world.faults;
             world.programs[index].is_some_and(|program| {
                 program.driven.doing() == Do::Wait(Until::Turn)
-                    && !program.has_tried
                     && !self.steps.iter().any(goes_on)
                     && !self.is_locked(world, index)
                     && self.has_folder(index)
@@ -1097,11 +1092,9 @@ impl Explorer {
                 if self.is_locked(world, index) {
                     self.goes_on(next, index, What::Does(doing, "taken"), Came::Taken);
                 } else {
-                    let is_alive = self.holder(world, program) == Holder::Alive;
                     let has_folder = self.has_folder(index);
                     let me = next.program(index);
                     me.has_lock = has_folder;
-                    me.has_tried |= is_alive;
                     self.goes_on(next, index, does, Came::Done);
                 }
             }

@@ -62,7 +62,7 @@ impl Home<'_> {
     }
 
     /// What the claim in the home means, as far as was read; and whether this machine has saved a pair for the
-    /// token in it, which was not tried yet.
+    /// token in it.
     pub(crate) fn holder(&self) -> (Holder, bool) {
         match self {
             Self::File(_) => (Holder::None, false),

@@ -95,10 +95,12 @@ impl SavedPairs {
     }
 
     /// What of it counts where the files cannot be written: they stay as they are, so only what came of this
-    /// token is news. `None`: there is no token in the store.
+    /// token is news, unless it was used since. `None`: there is no token in the store.
     pub(crate) fn about(mut self, token: Option<&Digest>) -> Self {
         let is_news = |pair: &SavedPair| {
-            pair.next != pair.spent && token.is_none_or(|token| pair.spent == *token)
+            pair.next != pair.spent
+                && token.is_none_or(|token| pair.spent == *token)
+                && self.spent.newest(pair.next).is_none()
         };
         let was_answered = self.received.is_some();
         self.received = self.received.filter(is_news);

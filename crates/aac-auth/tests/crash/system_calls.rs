@@ -617,6 +617,18 @@ fn no_file_gets_the_name_of_creds_json_before_it_is_written() {
 
 #[test]
 #[ignore = "needs strace: see the head of this file"]
+fn a_file_that_another_program_makes_at_the_same_moment_is_waited_for() {
+    let Some(_) = trace(&Case::expired(Options::default())) else { return };
+    let case = Case::expired(Options::default());
+    // It has cleared the way for its own.
+    let program = Stopped::at(&case, "trace", "creds.json.new", &["unlink:1"]);
+    fs::write(case.path("creds.json.new"), "").unwrap();
+    program.go_on().end().assert_ok();
+    assert!(case.sandbox.is_live(&case.refresh_token()));
+}
+
+#[test]
+#[ignore = "needs strace: see the head of this file"]
 fn no_file_gets_the_name_of_the_journal_before_it_is_written() {
     let Some(_) = trace(&Case::expired(Options::default())) else { return };
     let case = Case::expired(Options::default());
@@ -784,6 +796,7 @@ fn a_disk_that_is_full_spends_nothing() {
         fs::File::options().write(true).open(&filler).unwrap().set_len(size - room).unwrap();
         run(&["No space left on device", "your tokens are unchanged"]);
         assert_eq!(fs::read(full.path().join("creds.json")).unwrap(), before);
+        assert!(!full.path().join("creds.json.new").exists(), "it holds tokens");
         fs::remove_file(filler).unwrap();
     }
     assert_eq!(case.sandbox.counters().token_requests, 0);
@@ -945,7 +958,7 @@ fn killed_at_every_call_on_a_file_after_an_access_token_of_no_use() {
             assert!(case.is_whole(), "{file} {inject}");
             let is_sent = case.sandbox.counters().token_requests > 0;
             let is_saved =
-                case.keeps(br#""state":"answered""#) || !case.path("creds.json.rotation").exists();
+                case.keeps(br#""state":"received""#) || !case.path("creds.json.rotation").exists();
             // It reports the same, puts what was saved in place and uses that, or begins anew.
             let next = case.run([""; 0]);
             if is_sent && !is_saved {

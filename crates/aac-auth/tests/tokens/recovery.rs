@@ -8,6 +8,7 @@ use acceptance::{Case, Run, Running};
 use serde_json::{Value, json};
 use std::fs::{self, File};
 use std::io::Write;
+use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
@@ -279,13 +280,38 @@ fn damage_that_names_an_account_is_replaced_by_no_other() {
     assert_eq!(fs::read(case.path("creds.json.rotation.old")).unwrap(), other, "it is kept");
 }
 
+/// Runs a program that cannot remove this file, since it is a mount; `None` where that cannot be done.
+#[cfg(target_os = "linux")]
+fn run_beside_a_mount(case: &Case, path: &Path) -> Option<Run> {
+    let able = acceptance::clean("unshare").args(["-rm", "true"]).status();
+    if !able.is_ok_and(|status| status.success()) {
+        eprintln!("skipped: unshare -rm does not work here");
+        return None;
+    }
+    let mut command = acceptance::clean("unshare");
+    command.args(["-rm", "sh", "-c", "mount --bind \"$0\" \"$0\" && exec \"$1\""]);
+    command.arg(path).arg(acceptance::get_workspace()).env("AAC_DIR", case.folder.path());
+    Some(Run::of(&mut command))
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_pair_that_was_tried_in_vain_is_not_offered_though_it_cannot_be_removed() {
+    let case = Case::expired(Options::default());
+    set_aside(&case, &case.sandbox.issue());
+    case.sandbox.revoke_access_tokens();
+    case.sandbox.add_fault(Fault::token(FaultKind::InvalidGrant).times(2));
+    let aside = case.path("creds.json.rotation.old");
+    let Some(run) = run_beside_a_mount(&case, &aside) else { return };
+    run.assert_fails(4, &["is refused", PAGE]);
+    assert!(!run.stderr.contains("creds.json.rotation.old\""), "{}", run.stderr);
+    assert!(aside.exists());
+    assert_eq!(case.sandbox.counters().token_requests, 3);
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_used_pair_that_cannot_be_removed_is_not_offered() {
-    let able = acceptance::clean("unshare").args(["-rm", "true"]).status();
-    if !able.is_ok_and(|status| status.success()) {
-        return eprintln!("skipped: unshare -rm does not work here");
-    }
     for (is_damaged, code) in [(false, 4), (true, 1)] {
         let case = Case::interrupted(Options::default());
         let [used, other] = ["used-token", "other-token"].map(|it| of_another_user(&case, it));
@@ -303,11 +329,7 @@ fn a_used_pair_that_cannot_be_removed_is_not_offered() {
         }
         case.sandbox.revoke_access_tokens();
         case.sandbox.add_fault(Fault::token(FaultKind::InvalidGrant));
-        // What is mounted there cannot be removed.
-        let mut command = acceptance::clean("unshare");
-        command.args(["-rm", "sh", "-c", "mount --bind \"$0\" \"$0\" && exec \"$1\""]);
-        command.arg(&aside).arg(acceptance::get_workspace()).env("AAC_DIR", case.folder.path());
-        let run = Run::of(&mut command);
+        let Some(run) = run_beside_a_mount(&case, &aside) else { return };
         run.assert_fails(code, &["else@example.com", "creds.json.rotation.old.2\""]);
         assert!(!run.stderr.contains("creds.json.rotation.old\""), "{}", run.stderr);
         assert!(aside.exists());
@@ -460,24 +482,36 @@ fn damage_is_kept_beside_and_a_torn_write_is_finished() {
 }
 
 #[test]
-fn a_write_that_was_cut_off_within_the_refresh_token_is_finished() {
+fn a_write_that_was_cut_off_is_finished_though_it_looks_whole() {
     let case = Case::expired(Options::default());
-    // The new refresh token comes first, so that the access token is still the expired one.
     let Tokens { access_token, refresh_token } = &case.tokens;
-    let old = json!({ "refresh_token": refresh_token, "access_token": access_token }).to_string();
+    let note = "abcdefghijklmnopqrstuvwxyz";
+    let old = json!({ "refresh_token": refresh_token, "access_token": access_token, "note": note });
+    let old = old.to_string();
     fs::write(case.creds(), &old).unwrap();
     case.interrupt(&mut case.command()).assert_ok();
     let journal = fs::read(case.path("creds.json.rotation")).unwrap();
     case.run(NONE).assert_ok();
     let new = fs::read_to_string(case.creds()).unwrap();
-    let torn = format!("{}{}", &new[..300], &old[300..]);
-    let mixed: Value = serde_json::from_str(&torn).unwrap();
-    assert_eq!(mixed["access_token"], json!(access_token), "it looks whole");
-    fs::write(case.creds(), torn).unwrap();
-    fs::write(case.path("creds.json.rotation"), journal).unwrap();
+    let tear = |at: usize| {
+        let torn = format!("{}{}", &new[..at], &old[at..]);
+        fs::write(case.creds(), &torn).unwrap();
+        fs::write(case.path("creds.json.rotation"), &journal).unwrap();
+        serde_json::from_str::<Value>(&torn).expect("it looks whole")
+    };
+    // The new refresh token comes first, so that the access token is still the expired one.
+    assert_eq!(tear(300)["access_token"], json!(access_token));
     case.run(NONE).assert_ok();
     assert_eq!(fs::read_to_string(case.creds()).unwrap(), new);
     assert_eq!(case.sandbox.counters().token_requests, 1, "the mixture is not sent");
+    // Both are there, and what comes next has moved.
+    let mixed = tear(new.find("ijk").unwrap());
+    assert_eq!(mixed["note"], "abcdefghuvwxyz");
+    case.sandbox.revoke_access_tokens();
+    case.run(NONE).assert_ok();
+    let now: Value = serde_json::from_slice(&fs::read(case.creds()).unwrap()).unwrap();
+    assert_eq!(now["note"], note);
+    assert_eq!(case.sandbox.counters().reused, 0);
 }
 
 #[test]

@@ -9,6 +9,7 @@ use acceptance::{Case, Run, Running};
 use rustix::fs::{OFlags, fcntl_setfl};
 use std::fs::{self, File};
 use std::io::{PipeReader, PipeWriter, Read, Write, pipe};
+use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -196,6 +197,33 @@ fn a_journal_that_was_read_is_not_set_aside_once_the_lock_is_lost() {
     assert!(case.sandbox.is_live(&case.refresh_token()));
     let counters = case.sandbox.counters();
     assert_eq!((counters.token_requests, counters.reused), (2, 0));
+}
+
+/// It neither restores a pair then, nor says what is true only under the lock.
+#[test]
+#[cfg(target_os = "linux")]
+fn whoever_has_lost_the_lock_looks_again() {
+    for is_recovery in [true, false] {
+        let (case, name, event) = match is_recovery {
+            true => (Case::interrupted(Options::default()), "creds.json.damaged", WRITTEN),
+            false => (Case::expired(Options::default()), "creds.json.spent", READ),
+        };
+        match is_recovery {
+            true => fs::write(case.creds(), "damaged").unwrap(),
+            false => fs::write(case.path(name), vec![b'-'; 2 << 20]).unwrap(),
+        }
+        let (events, stderr) = (Events::of(case.folder.path()), FullPipe::new());
+        let child = case.command().stdout(Stdio::piped()).stderr(stderr.end()).spawn().unwrap();
+        // It is about to warn of that file, and nobody listens. Behind that comes the pair, or a rehearsal that fails.
+        events.wait_for(name, event);
+        let mode = if is_recovery { 0o600 } else { 0o400 };
+        fs::set_permissions(case.creds(), fs::Permissions::from_mode(mode)).unwrap();
+        assert!(case.delete_lock());
+        let said = stderr.read();
+        let run = Run::from(child);
+        assert_eq!(run.code, Some(i32::from(!is_recovery)), "{said}");
+        assert_eq!(said.matches(name).count(), 2, "it has warned once for each look: {said}");
+    }
 }
 
 #[test]

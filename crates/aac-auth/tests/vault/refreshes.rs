@@ -560,6 +560,66 @@ fn a_journal_of_another_token_is_no_doubt_where_the_folder_cannot_be_written() {
     fleet.assert_settled(1);
 }
 
+#[test]
+fn a_pair_that_was_used_since_is_no_news_where_the_folder_cannot_be_written() {
+    for name in ["creds.json.rotation", "creds.json.rotation.old"] {
+        let (fleet, _) = with_pair_in_journal(1);
+        let pair = fs::read(fleet.path(0, "creds.json.rotation")).unwrap();
+        for _ in 0..2 {
+            fleet.run(0).assert_ok();
+            fleet.sandbox.revoke_access_tokens();
+        }
+        // The token that it is about is back, and the record knows what came of the pair.
+        fs::write(fleet.path(0, name), &pair).unwrap();
+        fleet.sandbox.vault().rollback(1);
+        fs::remove_file(fleet.path(0, "creds.json.lock")).unwrap();
+        let fleet = fleet.without_lock_on(0);
+        fleet.run(0).assert_fails(4, &["older copy", "secret/data/aac"]);
+        let counters = fleet.sandbox.counters();
+        assert_eq!((counters.token_requests, counters.reused), (2, 0), "{name}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_journal_of_another_user_of_the_pointer_is_in_nobody_s_way() {
+    let fleet = Fleet::expired(1);
+    let journal = fleet.path(0, "creds.json.rotation");
+    fs::write(&journal, "theirs").unwrap();
+    if let Err(error) = std::os::unix::fs::chown(&journal, Some(12002), None) {
+        return eprintln!("skipped: only root may give files away: {error}");
+    }
+    let run = fleet.run(0);
+    run.assert_ok();
+    assert!(run.stderr.contains("without a journal"), "{}", run.stderr);
+    fleet.assert_settled(1);
+    assert_eq!(fs::read(journal).unwrap(), b"theirs");
+}
+
+#[test]
+fn a_journal_stays_whose_pair_is_in_the_vault_once_the_lock_is_lost() {
+    let (fleet, _) = with_pair_in_journal(1);
+    let hold = fleet.sandbox.vault().hold_responses(Operation::Write);
+    let first = fleet.start_until(0, &hold);
+    let deleted = fs::remove_file(fleet.path(0, "creds.json.lock"));
+    hold.release();
+    fleet.end(first).assert_ok();
+    // By then it may be another run's. Windows deletes no lock file that is in use.
+    assert_eq!(fleet.has_journal(0), deleted.is_ok());
+    fleet.run(0).assert_ok();
+    fleet.assert_settled(1);
+}
+
+#[test]
+fn the_claim_of_a_pair_that_the_vault_has_not_taken_stays() {
+    let fleet = Fleet::expired(1).with(PATIENCE, 0);
+    // It would take the end of the claim.
+    fleet.sandbox.add_fault(Fault::vault_write(FaultKind::NoQuorum).after(1));
+    fleet.run(0).assert_ok();
+    assert!(fleet.has_journal(0));
+    assert!(fleet.secret()["aac_claim"].is_string(), "others would send a used token");
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_read_only_folder_will_do_though_it_has_a_lock_file() {
@@ -880,6 +940,22 @@ fn whoever_waited_behind_a_lost_response_is_told_and_sends_nothing() {
         fleet.run(1).assert_ok();
         fleet.assert_settled(1);
     });
+}
+
+#[test]
+fn a_note_on_an_earlier_refresh_is_not_that_of_the_one_that_was_waited_for() {
+    let fleet = Fleet::expired(3);
+    fleet.sandbox.add_fault(Fault::token(FaultKind::ResetBefore).times(2));
+    fleet.run(0).assert_fails(1, &["may have been used"]);
+    let hold = fleet.sandbox.hold_token_endpoint();
+    fleet.sandbox.add_fault(Fault::token(FaultKind::TooManyRequests(60)));
+    let second = fleet.start_until(1, &hold);
+    let mut third = fleet.start(2);
+    third.says(WAITS);
+    hold.release();
+    fleet.end(second).assert_fails(4, &["429"]);
+    fleet.end(third).assert_ok();
+    fleet.assert_settled(1);
 }
 
 #[test]

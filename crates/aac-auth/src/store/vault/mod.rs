@@ -97,8 +97,6 @@ pub(crate) struct VaultStore<'a> {
     watched: RefCell<Option<(u64, Claim, Instant)>>,
     /// Whether what was seen is not to be read again: a write has just shown it, or a note in it ends the use.
     is_current: Cell<bool>,
-    /// Whether the pair in this machine's journal was tried in spite of a claim.
-    has_tried_journal: Cell<bool>,
     has_warned: Cell<bool>,
     /// Why a claim could not be written again.
     failure: RefCell<Option<VaultProblem>>,
@@ -127,7 +125,6 @@ impl<'a> VaultStore<'a> {
             seen: RefCell::default(),
             watched: RefCell::default(),
             is_current: Cell::default(),
-            has_tried_journal: Cell::default(),
             has_warned: Cell::default(),
             failure: RefCell::default(),
             began: Instant::now(),
@@ -285,10 +282,9 @@ impl<'a> VaultStore<'a> {
         }
     }
 
-    /// Whether this machine has saved a pair for the token in the secret. It is tried once: if that does
-    /// not mend it, the claim is waited for.
+    /// Whether this machine has saved a pair for the token in the secret.
     pub(crate) fn may_commit_journal(&self) -> bool {
-        if !self.files.have_saved_pair() || self.has_tried_journal.get() {
+        if !self.files.have_saved_pair() {
             return false;
         }
         let Some(token) = self.content(None).digest() else { return false };
@@ -391,7 +387,6 @@ impl VaultStore<'_> {
     /// Takes the machine's lock; none if another program of this machine has it. Where the folder cannot be
     /// written, the claim alone is enough.
     pub(crate) fn lock(&self) -> Option<Claimant<'_>> {
-        let holder = self.holder();
         if !self.files.folder.exists() {
             // Where that fails, no lock can be taken either.
             let _ = make_folder(&self.files.folder);
@@ -404,11 +399,8 @@ impl VaultStore<'_> {
             }
             Err(_) => None,
         };
-        if holder == Holder::Alive {
-            self.has_tried_journal.set(true);
-        }
         if let Some((_, claim, _)) = &*self.watched.borrow()
-            && holder == Holder::Dead
+            && self.holder() == Holder::Dead
         {
             self.vault.notices.warn(format_args!(
                 "{}: {} claimed the tokens and has not been heard of for {} s; trying in its place",
