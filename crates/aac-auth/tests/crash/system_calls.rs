@@ -27,14 +27,14 @@ struct Call {
 }
 
 fn strace(case: &Case, output: &Path, inject: Option<&str>) -> Command {
-    strace_at(case, output, None, inject.as_slice())
+    strace_at(case, output, &[], inject.as_slice())
 }
 
-/// The same, for calls on one of the files alone.
-fn strace_at(case: &Case, output: &Path, file: Option<&str>, inject: &[&str]) -> Command {
+/// The same, for calls on some of the files alone.
+fn strace_at(case: &Case, output: &Path, files: &[&str], inject: &[&str]) -> Command {
     let mut command = acceptance::clean("strace");
     command.args(["-f", "-s", "64", "-o"]).arg(output);
-    if let Some(file) = file {
+    for file in files {
         command.arg("-P").arg(case.path(file));
     }
     for inject in inject {
@@ -81,7 +81,7 @@ impl Stopped {
         let calls: Vec<_> = calls.collect();
         let calls: Vec<_> = calls.iter().map(String::as_str).collect();
         let trace = case.path(trace);
-        let program = Running::of(strace_at(case, &trace, Some(file), &calls).arg("-v"));
+        let program = Running::of(strace_at(case, &trace, &[file], &calls).arg("-v"));
         wait_until(|| !halts(&trace).is_empty());
         let id = halts(&trace)[0];
         Self { program: Some(program), id, trace }
@@ -581,7 +581,10 @@ fn what_neither_the_journal_nor_creds_json_takes_is_saved_aside() {
     let hold = case.sandbox.hold_token_responses();
     // The journal is written under another name. Under its own it is to take the response.
     let inject = ["write:error=EIO:when=1"];
-    let mut command = strace_at(&case, &case.path("trace"), Some("creds.json.rotation"), &inject);
+    let files = ["creds.json.rotation", "creds.json.rotation.old", ""];
+    let mut command = strace_at(&case, &case.path("trace"), &files, &inject);
+    // There is a record, so that its name needs no sync.
+    fs::write(case.path("creds.json.spent"), "").unwrap();
     let child = start(&mut command);
     assert!(hold.wait_for_request(Duration::from_secs(20)));
     let pasted = case.sandbox.issue();
@@ -592,6 +595,9 @@ fn what_neither_the_journal_nor_creds_json_takes_is_saved_aside() {
     let aside = fs::read(case.path("creds.json.rotation.old")).unwrap();
     let used = acceptance::sha256(case.tokens.refresh_token.as_bytes());
     assert_eq!(acceptance::answered(&aside), Some(used), "so does the response");
+    let trace = fs::read_to_string(case.path("trace")).unwrap();
+    let (_, behind) = trace.split_once("creds.json.rotation.old\", O_RDWR|O_CREAT").unwrap();
+    assert_eq!(behind.matches("fsync(").count(), 2, "the file, and its name: {behind}");
 }
 
 #[test]
@@ -691,8 +697,7 @@ fn a_record_that_cannot_be_opened_for_a_moment_is_kept() {
     case.sandbox.revoke_access_tokens();
     // It is opened twice to be read, and then to be added to.
     let inject = ["openat:error=ENFILE:when=3"];
-    let run =
-        Run::of(&mut strace_at(&case, &case.path("trace"), Some("creds.json.spent"), &inject));
+    let run = Run::of(&mut strace_at(&case, &case.path("trace"), &["creds.json.spent"], &inject));
     run.assert_ok();
     assert!(run.stderr.contains("Too many open files"), "{}", run.stderr);
     let after = fs::read_to_string(case.path("creds.json.spent")).unwrap();
@@ -709,7 +714,7 @@ fn a_pair_that_is_set_aside_is_recorded_before_it_goes() {
     fs::write(case.creds(), acceptance::creds_with(&pasted)).unwrap();
     // Killed when the journal is set aside, and the record does not say so yet: it was read once.
     let inject = ["openat:signal=KILL:when=2"];
-    let mut command = strace_at(&case, &case.path("trace"), Some("creds.json.spent"), &inject);
+    let mut command = strace_at(&case, &case.path("trace"), &["creds.json.spent"], &inject);
     assert_eq!(Run::of(&mut command).code, None);
     assert!(case.path("creds.json.rotation.old").exists());
     assert!(!case.path("creds.json.spent").exists());
@@ -949,7 +954,7 @@ fn killed_at_every_call_on_a_file_after_an_access_token_of_no_use() {
             let faults = vec![Fault::token(FaultKind::BadAccessToken)];
             let case = Case::expired(Options { faults, ..Options::default() });
             let inject = format!("{name}:signal=KILL:when={nth}");
-            let mut run = strace_at(&case, &case.path("trace"), Some(file), &[&inject]);
+            let mut run = strace_at(&case, &case.path("trace"), &[file], &[&inject]);
             let run = run.output().unwrap();
             if run.status.code() == Some(1) {
                 break;

@@ -1167,6 +1167,34 @@ fn a_vault_whose_writes_must_name_a_version_will_do() {
 }
 
 #[test]
+fn a_claim_whose_version_is_gone_is_known_by_the_newest_one() {
+    each(&[false, true], |is_applied| {
+        let vault = Some(VaultOptions { max_versions: 1, ..Default::default() });
+        let fleet = Fleet::new(Options { vault, ..Options::default() }, true, 1);
+        let fleet = fleet.with(PATIENCE, 2).with(TAKEOVER, 2);
+        let vault = fleet.sandbox.vault();
+        let hold = match is_applied {
+            true => {
+                fleet.sandbox.add_fault(Fault::vault_write(FaultKind::ResetAfter));
+                vault.hold_responses(Operation::Write)
+            }
+            false => vault.hold(Operation::Write),
+        };
+        let first = fleet.start_until(0, &hold);
+        for note in ["a", "b"] {
+            let mut document = fleet.secret();
+            document["note"] = json!(note);
+            vault.put(&document);
+        }
+        hold.release();
+        let run = fleet.end(first);
+        run.assert_ok();
+        assert!(!run.stderr.contains("has not been heard of"), "its own claim: {}", run.stderr);
+        fleet.assert_settled(1);
+    });
+}
+
+#[test]
 fn a_holder_that_waits_is_named() {
     let fleet = Fleet::expired(2).with(PATIENCE, 2);
     let hold = fleet.sandbox.hold_token_endpoint();
