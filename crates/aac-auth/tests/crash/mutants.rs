@@ -229,7 +229,7 @@ const DRIVE: &[Mutant] = &[
     found("¦self.lost.is_none() && SignalGuard::is_pending()¦", "false", "vault signals::a_signal_ends_a_run"),
     found("¦self.lost.is_none()¦ && SignalGuard::is_pending()", "true", "tokens signals::after_a_lost_response"),
     open("is_ending || ¦Instant::now() + pause >= self.until(deadline)¦", "false", "a test would take 100 s"),
-    found("call.notices().step(text); } ¦thread::sleep(pause)¦", "{}", "tokens rotation::every_fault"),
+    open("call.notices().step(text); } ¦thread::sleep(pause)¦", "{}", "only a clock can tell"),
     found("self.held.locked.read(¦self.held.run.is_saved()¦)", "false", "tokens recovery::an_editor_that_empties_the_file_during"),
     found(".map(|it| ¦self.held.keep_damaged(it)¦)", "{ let _ = it; Ok(()) }", "tokens stopped::tokens_that_are_pasted"),
     found("if ¦told == Told::TooSlow¦", "false", "vault refreshes::a_vault_that_is_always_too_slow"),
