@@ -282,11 +282,13 @@ impl Case {
             return;
         }
         let now: Value = serde_json::from_slice(&self.said()).unwrap_or_default();
-        let now = ["access_token", "refresh_token"].map(|name| now[name].as_str().map(str::to_owned));
+        let now =
+            ["access_token", "refresh_token"].map(|name| now[name].as_str().map(str::to_owned));
         let first = [&self.tokens.access_token, &self.tokens.refresh_token].map(String::clone);
         let tokens = first.into_iter().chain(self.sent_tokens()).chain(now.into_iter().flatten());
         // Each token begins as all do, and twelve characters are too many to come by chance.
-        let parts = tokens.flat_map(|it| it.into_bytes().chunks(16).map(<[u8]>::to_vec).collect::<Vec<_>>());
+        let parts = tokens
+            .flat_map(|it| it.into_bytes().chunks(16).map(<[u8]>::to_vec).collect::<Vec<_>>());
         let mut parts: HashSet<_> = parts.filter(|part| part.len() == 16).collect();
         parts.insert(b"\"refresh_token\":".to_vec());
         for name in self.names().into_iter().filter(|name| name.starts_with("creds.json")) {

@@ -145,7 +145,7 @@ const JOURNAL: &[Mutant] = &[
     found("¦was_in_doubt¦ ||", "false", "lib store::journal"),
     found("if ¦is_named(&self.file, &self.path).unwrap_or(false)¦", "true", "lib store::journal"),
     found("match ¦content.len() > place.room¦", "false", "tokens rotation::a_creds_json_that_does_not_fit"),
-    found("Ok(Some(_)) => ¦Document::parse(&sent.bytes).unwrap_or_default().to_bytes()¦", "sent.bytes.clone()", "tokens recovery::what_is_put_back"),
+    found("Ok(Some(_)) => ¦stored.keeping().keep(Kind::Creds, stored.bytes()).raw¦", "stored.raw.clone()", "tokens recovery::what_is_put_back"),
 ];
 
 #[rustfmt::skip]
@@ -163,10 +163,10 @@ const SAVED: &[Mutant] = &[
     found("pair.next != pair.spent && token.is_none_or(|token| pair.spent == *token)", "true", "vault refreshes::a_pair_in_the_journal"),
     found("&& ¦self.spent.newest(pair.next).is_none()¦", "true", "vault refreshes::a_pair_that_was_used_since"),
     found("false => ¦found.spent.as_ref() == token¦", "true", "vault refreshes::a_journal_of_another_token"),
-    found("if ¦SavedPair::of(journal, &found, hosts).is_some()¦", "false", "vault refreshes::a_vault_that_cannot_be_read_hides_nothing"),
+    found("if ¦!matches!(SavedPair::of(journal, &found, hosts, opener), Ok(None))¦", "false", "vault refreshes::a_vault_that_cannot_be_read_hides_nothing"),
     found("¦found.is_some_and(|found| found.leaves_doubt())¦", "false", "tokens recovery::an_earlier_doubt"),
     same("before.filter(|before| ¦before.refresh_token.digest() == spent¦)", "true", "a journal holds the pair that was sent"),
-    found("*found != **old && *found != **new && is_torn(found, old, &new)", "false", "tokens recovery"),
+    found("*found.raw != *old.raw && *found.raw != *new.raw && is_torn(&found.raw, &old.raw, &new.raw)", "false", "tokens recovery"),
     found("¦lengths.contains(&found.len())¦ &&", "true", "lib store::saved"),
     found("¦is_of(old, at, byte)¦ || is_of(new, at, byte)", "false", "lib store::saved"),
 ];
@@ -175,7 +175,7 @@ const SAVED: &[Mutant] = &[
 const FILE_STORE: &[Mutant] = &[
     found("while ¦is_patient¦", "false", "tokens recovery::an_editor"),
     found("¦files.check().map_err(not_writable)?¦", "{}", "tokens rotation::a_read_only_file"),
-    found("match ¦files.replace(&current.bytes, &current.bytes)¦", "Ok(Written::ByRename)", "crash a_file_that_is_itself_a_mount_is_written_in_place"),
+    found("match ¦files.replace(same, same)¦", "Ok(Written::ByRename)", "crash a_file_that_is_itself_a_mount_is_written_in_place"),
     found("Ok(Written::NotAsExpected) => return ¦Ok(Replaced::NotAsExpected)¦", "Ok(Replaced::Done)", "crash tokens_that_are_pasted_while_the_next_creds_json_is_synced_stay"),
     found("Err(error) if ¦error.is_taken()¦ => return Ok(Replaced::LockLost)", "false", OTHERS),
     open("Err(error) if ¦is_only_copy¦", "false", "shown where btrfs is: tests/tokens/access.rs"),
@@ -207,10 +207,10 @@ const DRIVE: &[Mutant] = &[
     found("¦saved.obstacle(files.is_some())¦", "None", "tokens recovery::what_another_version"),
     found("let is_patient = ¦files.is_some_and(|files| files.have_saved_pair())¦", "false", "tokens recovery::an_editor_that_empties_the_file_first"),
     found("¦saved = saved.about(content.digest().as_ref())¦", "{}", "vault refreshes::a_pair_in_the_journal"),
-    found("if ¦saved.received.as_ref().is_some_and(|pair| pair.is_torn(&content.bytes))¦", "false", "tokens recovery::a_write_that_was_cut_off"),
+    found("if ¦saved.received.as_ref().is_some_and(|pair| pair.is_torn(&content.stored))¦", "false", "tokens recovery::a_write_that_was_cut_off"),
     found("¦now.is_some()¦ && now != found.content.digest()", "true", "tokens rotation::what_a_program_without_the_lock"),
     found("if ¦start.elapsed() > CHANGING¦", "true", "tokens rotation::what_a_program_without_the_lock"),
-    found("filter(|_| ¦!pair.is_torn(bytes)¦)", "true", "tokens recovery::a_write_that_was_cut_off"),
+    found("!it.has_sealed() && ¦!pair.is_torn(stored)¦", "true", "tokens recovery::a_write_that_was_cut_off"),
     found("¦whole.or_else(before)¦", "{ drop(before); whole }", "tokens recovery::recovery_keeps_the_other_fields"),
     found("!restored.is_alive() || self.call.rejected == Some(&restored.access_token)", "!restored.is_alive()", "vault refreshes::a_pair_in_the_journal"),
     found("match ¦Journal::check(sent)¦", "Ok(())", "tokens rotation::a_creds_json_that_does_not_fit"),
@@ -251,8 +251,8 @@ const DRIVE: &[Mutant] = &[
     same("self.lost.take().map_or_else(Instant::now, |(at, _)| at)", "Instant::now()", "after a second response that is lost, nothing is sent"),
     found("if ¦self.found.content.digest() == Some(pair.refresh_token.digest())¦", "true", "tokens recovery::a_refusal_of_a_pair"),
     found("in_doubt.then_some(\"an earlier run was interrupted, or lost the response\")", "None", "vault refreshes::a_doubt_of_the_folders_days"),
-    found("if now.pair.is_ok() { &now.bytes } else { &self.found.content.bytes }", "&self.found.content.bytes", "tokens rotation::a_field_that_is_added"),
-    found("match ¦self.held.locked.replace(&now.bytes, &new, is_only_copy, unused.as_ref())¦", "Ok(Replaced::Done)", "tokens rotation::forty_eight"),
+    found("if now.pair.is_ok() { now } else { &self.found.content }", "&self.found.content", "tokens rotation::a_field_that_is_added"),
+    found("match ¦self.held.locked.replace(&now.stored.raw, &new, is_only_copy, unused.as_ref())¦", "Ok(Replaced::Done)", "tokens rotation::forty_eight"),
     found("&new, is_only_copy, ¦unused.as_ref()¦", "None", "vault refreshes::an_access_token_of_no_use"),
     found("match ¦locked.save_aside(self.journal.as_ref(), &received.body)¦", "Ok(received.place.clone())", "crash what_neither_the_journal"),
 ];
@@ -318,7 +318,7 @@ const VAULT: &[Mutant] = &[
     found("self.lock.as_ref().map_or(Ok(true), Lock::is_named)", "Ok(true)", "vault refreshes::a_journal_stays_whose_pair"),
     found("!self.store.is_current.take() && !self.holds_claim()", "!self.holds_claim()", "vault refreshes::sixteen_programs"),
     found("!self.store.is_current.take() && ¦!self.holds_claim()¦", "true", "vault refreshes::sixty_four_threads"),
-    same("if ¦*store.seen.borrow().bytes() != *in_home.bytes¦", "false", "nothing is read since it was judged"),
+    same("if ¦*store.seen.borrow().bytes() != *in_home.stored.raw¦", "false", "nothing is read since it was judged"),
     found("if ¦store.holder() == Holder::Alive¦", "false", "vault refreshes::sixty_four_programs"),
     found("¦store.is_current.set(noted.is_some())¦", "{}", "vault refreshes::sixteen_programs"),
     found("Ending::Failed(error) if ¦error.is_refusal()¦", "false", "vault refreshes::sixteen_programs"),
