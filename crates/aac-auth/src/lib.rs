@@ -94,8 +94,12 @@
 //! ```
 //!
 //! It starts from [`ConnectionOptions::default`], which looks at the environment too.
+//!
+//! The feature `batch` adds the module of that name, for changes to many rows of a CSV file.
 
 mod api;
+#[cfg(feature = "batch")]
+pub mod batch;
 mod config;
 mod error;
 mod http;

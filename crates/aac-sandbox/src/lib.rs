@@ -35,6 +35,8 @@
 //!   observed, in that order; the fields of started jobs as documented.
 //! - The parameters and the envelope of lists. For plans: which call creates, changes, deletes,
 //!   runs, exports and imports what, and the status of each response but that of a run.
+//! - The paths and bodies by which people are invited and suspended, the IDs in the response to an
+//!   invitation, and the fields of admins.
 //! - The status of a run: created, in progress; complete, failed or canceled. `…/status` is a bare
 //!   JSON string. A start whose `x-execution-id` is that of an earlier one is a 304.
 //! - The fields of the record of a pair of tokens, and its states but that of an administrator.
@@ -53,6 +55,9 @@
 //! - How long a run takes ([`Options::run_time`]). It fails, is canceled, cannot be seen at first, is
 //!   deleted, or has another status or a string for its ID only if a fault says so. The other fields of
 //!   runs, and of their lists.
+//! - Where people are who were invited or suspended: only in the list with `status=new` or
+//!   `status=suspended`, or with the others if a fault says so (`people:listed`). A suspended person has
+//!   `isDisabled`. A second invitation, and that of a member, is a 409; an unknown ID, a 404.
 //! - There are no quotas: only a fault sends 429.
 //! - The texts of `invalid_grant` and of a few faults, which are not published. A client should not
 //!   depend on any text.

@@ -8,12 +8,12 @@ use crate::error::notices::Notices;
 use crate::error::{Error, Result};
 use crate::http::retry::backoff;
 use crate::http::transport::{Limits, Transport};
-use crate::platform;
+use crate::platform::{self, signals::SignalGuard};
 use crate::rotation::{Fresh, Rotation};
 use crate::tokens::secret::AccessToken;
 use serde_json::Value;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use std::{env, thread};
 use ureq::http::{HeaderValue, Method};
 
@@ -135,7 +135,13 @@ impl Client {
             true => self.inner.notices.remark(text),
             false => self.inner.notices.step(text),
         }
-        thread::sleep(pause);
+        // A signal that is held ends the wait.
+        let start = Instant::now();
+        while let Some(left) = pause.checked_sub(start.elapsed())
+            && !SignalGuard::is_pending()
+        {
+            thread::sleep(left.min(Duration::from_millis(100)));
+        }
     }
 
     /// The path with the number of the current workspace in it.

@@ -7,6 +7,7 @@ use crate::api::response::Response;
 use crate::error::{Cause, Error, ErrorKind, HttpErrorKind, Result, status_line};
 use crate::http::connection::Progress;
 use crate::http::retry::is_transient;
+use crate::platform::signals::SignalGuard;
 use crate::tokens::secret::{AccessToken, redact, redact_known};
 use std::fmt;
 use std::io::{self, Read};
@@ -117,6 +118,9 @@ impl Request<'_> {
             }
             if !is_rejected {
                 client.pause(&mut tries, &error);
+                if SignalGuard::is_pending() {
+                    return Err(error);
+                }
                 // The token may have gone stale meanwhile.
                 let now = client.fresh(None)?;
                 fresh = if now.token == fresh.token { fresh } else { now };

@@ -34,6 +34,12 @@ impl Client {
     /// # Ok::<(), aac_auth::Error>(())
     /// ```
     pub fn output_file(&self, path: &Path) -> Result<Output> {
+        self.may_write(path)?;
+        Output::open(path)
+    }
+
+    /// Refuses creds.json and the files that belong to it.
+    pub(crate) fn may_write(&self, path: &Path) -> Result<()> {
         if holds_credentials(path, &self.settings().creds) {
             let what = format!(
                 "{} is part of your credentials and is not overwritten: name another file",
@@ -41,7 +47,7 @@ impl Client {
             );
             return Err(Error::usage(what));
         }
-        Output::open(path)
+        Ok(())
     }
 }
 

@@ -225,18 +225,10 @@ impl Output {
     /// # Ok::<(), aac_auth::Error>(())
     /// ```
     pub fn write_csv(&mut self, cells: impl IntoIterator<Item: AsRef<str>>) -> Result<()> {
-        let mut line = String::new();
-        for (column, cell) in cells.into_iter().enumerate() {
-            let cell = match self.is_terminal {
-                true => Cow::from(one_line(cell.as_ref())),
-                false => Cow::from(cell.as_ref()),
-            };
-            line.push_str(if column == 0 { "" } else { "," });
-            match cell.contains([',', '"', '\r', '\n']) {
-                true => line.extend(["\"", &cell.replace('"', "\"\""), "\""]),
-                false => line.push_str(&cell),
-            }
-        }
+        let mut line = match self.is_terminal {
+            true => csv_line(cells.into_iter().map(|cell| one_line(cell.as_ref()))),
+            false => csv_line(cells),
+        };
         // An empty line would not count as a record.
         line.push_str(if line.is_empty() { "\"\"\r\n" } else { "\r\n" });
         self.write(line.as_bytes())
@@ -296,6 +288,20 @@ impl Drop for Output {
             let _ = self.sink.write_all(b"\n");
         }
     }
+}
+
+/// A record of CSV, without its end.
+pub(crate) fn csv_line(cells: impl IntoIterator<Item: AsRef<str>>) -> String {
+    let mut line = String::new();
+    for (column, cell) in cells.into_iter().enumerate() {
+        let cell = cell.as_ref();
+        line.push_str(if column == 0 { "" } else { "," });
+        match cell.contains([',', '"', '\r', '\n']) {
+            true => line.extend(["\"", &cell.replace('"', "\"\""), "\""]),
+            false => line.push_str(cell),
+        }
+    }
+    line
 }
 
 /// Escapes raw characters in JSON strings that are unsafe for a terminal. Outside strings, JSON's only

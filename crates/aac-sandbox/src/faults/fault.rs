@@ -8,7 +8,7 @@ use super::{FaultKind, Target};
 /// Something that goes wrong on purpose.
 ///
 /// In text form: `TARGET:KIND[=VALUE][+SKIP][xTIMES]`. TARGET is `token`, `api`, `run` (the requests of
-/// the API that start a run), `vault`, `vault-read` or `vault-write`. `+SKIP` lets
+/// the API that start a run), `people` (those that invite, suspend or unsuspend), `vault`, `vault-read` or `vault-write`. `+SKIP` lets
 /// that many requests pass first. `xTIMES` is how often the fault happens: once by default, always
 /// with `xall`. The faults of a target happen in the order in which they were added.
 ///
@@ -52,6 +52,11 @@ impl Fault {
     /// A fault of the requests that start a run.
     pub fn run(kind: FaultKind) -> Self {
         Self::checked(Target::Run, kind)
+    }
+
+    /// A fault of the requests that invite, suspend or unsuspend people.
+    pub fn people(kind: FaultKind) -> Self {
+        Self::checked(Target::People, kind)
     }
 
     /// A fault of any request to the vault.
@@ -166,7 +171,7 @@ impl fmt::Display for FaultError {
             "{}\n\n\
              {:?} is not a valid fault.\n\
              Write TARGET:KIND[=VALUE][+SKIP][xTIMES], as in token:503=2x3 or api:429xall.\n\
-             TARGET is token, api, run, vault, vault-read or vault-write. For each KIND, see\n\
+             TARGET is token, api, run, people, vault, vault-read or vault-write. For each KIND, see\n\
              cargo sandbox --list-faults all",
             self.reason, self.text
         )
@@ -206,8 +211,9 @@ mod tests {
             ("api:no-access-tokenxall", "only the token endpoint has this kind"),
             ("run:no-access-tokenxall", "only the token endpoint has this kind"),
             ("vault:bad-access-token", "only the token endpoint has this kind"),
-            ("vault:svc-404", "only token, api and run have this kind"),
+            ("vault:svc-404", "only token, api, run and people have this kind"),
             ("api:fail", "only the start of a run has this kind"),
+            ("api:listed", "only the invitation and suspension of people have this kind"),
             ("token:hidden=2", "only the start of a run has this kind"),
             ("vault:cancel", "only the start of a run has this kind"),
             ("api:sealed", "only the vault has this kind"),
@@ -240,7 +246,9 @@ mod tests {
             "api:500x99999999999",
         ] {
             let error = text.parse::<Fault>().expect_err(text).to_string();
-            for words in [&*format!("{text:?}"), "token, api, run, vault", "--list-faults all"] {
+            for words in
+                [&*format!("{text:?}"), "token, api, run, people, vault", "--list-faults all"]
+            {
                 assert!(error.contains(words), "{error}");
             }
         }

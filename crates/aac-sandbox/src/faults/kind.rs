@@ -12,6 +12,7 @@ enum Scope {
     Token,
     Api,
     Run,
+    People,
     Vault,
     Write,
 }
@@ -56,6 +57,8 @@ kinds! {
     Forbidden = "403", All;
     /// 404: no such route.
     NotFound = "404", All;
+    /// 409: it conflicts with what is there.
+    Conflict = "409", All;
     /// 410: the resource was deleted.
     Gone = "410", All;
     /// 413 without reading the body; then the connection closes.
@@ -139,6 +142,8 @@ kinds! {
     Status(String = "Paused".to_owned()) = "status", Run;
     /// Run only: its ID is a string.
     StringId = "string-id", Run;
+    /// People only: whoever is invited or suspended is in the list.
+    Listed = "listed", People;
     /// Vault only: 503, sealed.
     Sealed = "sealed", Vault;
     /// Vault only: served by a standby that missed the last change.
@@ -180,6 +185,7 @@ impl FaultKind {
             Scope::Token => target == Target::Token,
             Scope::Api => target == Target::Api,
             Scope::Run => target == Target::Run,
+            Scope::People => target == Target::People,
             Scope::Vault => target.is_vault(),
             Scope::Write => target == Target::VaultWrite,
         }
@@ -189,10 +195,11 @@ impl FaultKind {
     pub(super) fn scope(&self) -> &'static str {
         match self.row().1 {
             Scope::All => "every target has this kind",
-            Scope::Cloud => "only token, api and run have this kind",
+            Scope::Cloud => "only token, api, run and people have this kind",
             Scope::Token => "only the token endpoint has this kind",
             Scope::Api => "only api has this kind",
             Scope::Run => "only the start of a run has this kind",
+            Scope::People => "only the invitation and suspension of people have this kind",
             Scope::Vault => "only the vault has this kind",
             Scope::Write => "only vault-write has this kind",
         }

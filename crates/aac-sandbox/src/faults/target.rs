@@ -13,6 +13,8 @@ pub enum Target {
     Api,
     /// Those of them that start a run of a plan, or a job.
     Run,
+    /// Those of them that invite, suspend or unsuspend people.
+    People,
     /// Requests to the vault.
     Vault,
     /// Requests that read a document from the vault.
@@ -23,8 +25,9 @@ pub enum Target {
 
 impl Target {
     /// Every target.
-    pub fn all() -> [Self; 6] {
-        [Self::Token, Self::Api, Self::Run, Self::Vault, Self::VaultRead, Self::VaultWrite]
+    pub fn all() -> [Self; 7] {
+        use Target::*;
+        [Token, Api, Run, People, Vault, VaultRead, VaultWrite]
     }
 
     /// The name in text form.
@@ -33,6 +36,7 @@ impl Target {
             Self::Token => "token",
             Self::Api => "api",
             Self::Run => "run",
+            Self::People => "people",
             Self::Vault => "vault",
             Self::VaultRead => "vault-read",
             Self::VaultWrite => "vault-write",
@@ -48,10 +52,16 @@ impl Target {
     pub(crate) fn of(method: &Method, path: &str) -> Self {
         let starts_run = path == "/v4/jobGroups"
             || (path.starts_with("/plans/v1/plans/") && path.ends_with("/run"));
+        let changes_people = path.starts_with("/iam/v1/workspaces/")
+            && ["/people/batch", "/people/suspend", "/people/unsuspend"]
+                .iter()
+                .any(|end| path.ends_with(end));
         if path == "/as" || path.starts_with("/as/") {
             Self::Token
         } else if method == Method::POST && starts_run {
             Self::Run
+        } else if method == Method::POST && changes_people {
+            Self::People
         } else {
             Self::Api
         }
@@ -60,7 +70,7 @@ impl Target {
     /// Whether each fault of this target also applies to requests of that one.
     pub fn covers(self, request: Self) -> bool {
         self == request
-            || (self == Self::Api && request == Self::Run)
+            || (self == Self::Api && matches!(request, Self::Run | Self::People))
             || (self == Self::Vault && request.is_vault())
     }
 }

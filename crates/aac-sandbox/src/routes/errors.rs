@@ -48,6 +48,11 @@ pub(super) fn not_found(what: &str) -> Rejection {
     exception(404, "NotFoundException", &format!("{what} not found"), None).into()
 }
 
+/// It is so already.
+pub(super) fn conflict(message: &str) -> Rejection {
+    exception(409, "ConflictException", message, None).into()
+}
+
 /// The user may not see it.
 pub(super) fn forbidden() -> Rejection {
     let message = "User is not authorised to access this API.";

@@ -38,6 +38,10 @@ macro_rules! paths {
 paths! {
     get "/iam/v1/workspaces/current" => people::workspace;
     get "/iam/v1/workspaces/{id}/people" => people::list;
+    get "/iam/v1/workspaces/{id}/admins" => people::admins;
+    post "/iam/v1/workspaces/{id}/people/batch" => people::invite;
+    post "/iam/v1/workspaces/{id}/people/suspend" => people::suspend;
+    post "/iam/v1/workspaces/{id}/people/unsuspend" => people::unsuspend;
     get "/iam/v1/people/{id}" => people::one;
     get "/plans/v1/plans" => plans::list;
     post "/plans/v1/plans" => plans::create;

@@ -2,16 +2,19 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::Response;
+use serde_json::{Map, Value, json};
 
-use super::errors::{Reply, forbidden, not_found, ok};
-use super::extract::{Id, Query};
+use super::errors::{Rejection, Reply, conflict, forbidden, invalid, not_found, ok};
+use super::extract::{Id, Object, Query};
 use super::list::{self, Window};
+use crate::faults::FaultKind;
 use crate::http::responses::response;
 use crate::options::Paging;
-use crate::workspace::people::{self, person};
+use crate::workspace::people;
 use crate::workspace::{Workspace, identity};
 
 /// `GET /iam/v1/workspaces/current`: the workspace of the token.
@@ -21,16 +24,15 @@ pub(super) async fn workspace() -> Response<Body> {
 
 /// `GET /iam/v1/workspaces/{id}/people`: a page of the people of the workspace.
 ///
-/// It supports limit, offset, includeCount, includePrivileges, sort, filter, filterType and filterFields. It
-/// ignores all other parameters, as the real service does with many.
+/// It supports limit, offset, includeCount, includePrivileges, sort, filter, filterType, filterFields, and
+/// status with the values new and suspended. It ignores all other parameters, as the real service does with
+/// many.
 pub(super) async fn list(
     State(workspace): State<Arc<Workspace>>,
     Id(id): Id,
     query: Query,
 ) -> Reply {
-    if id != identity::ID {
-        return Err(forbidden());
-    }
+    is_own(id)?;
     let mut window = Window::of(&query, workspace.max_page)?;
     let with_privileges = query.flag("includePrivileges")?;
     let turned = workspace.turn_page(window.offset);
@@ -42,11 +44,12 @@ pub(super) async fn list(
     };
     // A list of 100,000 is not made anew for each of its pages.
     let is_whole = query.text("filter").is_none() && query.text("sort").is_none_or(|by| by == "id");
+    let everyone = workspace.listed(query.text("status"));
     let (length, mut page) = if is_whole {
-        let everyone = workspace.people();
-        (everyone, window.of_all(everyone).map(person).collect::<Vec<_>>())
+        let page = &everyone[window.of_all(everyone.len())];
+        (everyone.len(), page.iter().map(|&index| workspace.person(index)).collect::<Vec<_>>())
     } else {
-        let everyone = (0..workspace.people()).map(person).collect();
+        let everyone = everyone.into_iter().map(|index| workspace.person(index)).collect();
         let selected = list::select(&query, everyone)?;
         (selected.len(), window.cut(selected))
     };
@@ -67,17 +70,108 @@ pub(super) async fn one(
     Id(id): Id,
     query: Query,
 ) -> Reply {
-    let index = (0..workspace.people()).find(|&index| people::id(index) == id);
-    show(index.ok_or_else(|| not_found("Person"))?, &query)
+    let index = workspace.index_of(id).ok_or_else(|| not_found("Person"))?;
+    show(&workspace, index, &query)
 }
 
 /// `GET /v4/people/current`: the person of the token, who is the first.
-pub(super) async fn current(query: Query) -> Reply {
-    show(0, &query)
+pub(super) async fn current(State(workspace): State<Arc<Workspace>>, query: Query) -> Reply {
+    show(&workspace, 0, &query)
 }
 
-fn show(index: usize, query: &Query) -> Reply {
-    let mut person = person(index);
+/// `GET /iam/v1/workspaces/{id}/admins`: those who are not suspended, unless includeStatus says so.
+pub(super) async fn admins(
+    State(workspace): State<Arc<Workspace>>,
+    Id(id): Id,
+    query: Query,
+) -> Reply {
+    is_own(id)?;
+    let wants_all = query.text("includeStatus").is_some_and(|status| status.contains("suspended"));
+    let suspended = workspace.listed(Some("suspended"));
+    let admins = workspace.listed(None).into_iter();
+    let admins = admins.filter(|index| !suspended.contains(index));
+    let admins = admins.chain(suspended.iter().copied().filter(|_| wants_all));
+    let admins = admins.map(|index| workspace.person(index)).filter(|it| it["isAdmin"] == true);
+    let fields =
+        ["email", "isDisabled", "validateExportCompliance", "id", "createdAt", "updatedAt"];
+    let row = |person: Value| fields.map(|name| (name.to_owned(), person[name].clone()));
+    let rows = admins.map(|person| Map::from_iter(row(person))).collect::<Vec<_>>();
+    ok(&json!({ "data": rows, "count": rows.len() }))
+}
+
+/// `POST /iam/v1/workspaces/{id}/people/batch`: invites people.
+pub(super) async fn invite(
+    State(workspace): State<Arc<Workspace>>,
+    Extension(fault): Extension<Option<FaultKind>>,
+    Id(id): Id,
+    Object(body): Object,
+) -> Reply {
+    is_own(id)?;
+    let emails = list_of(&body, "emails", |email| email.as_str().filter(|it| it.contains('@')))?;
+    let is_listed = fault == Some(FaultKind::Listed);
+    let mut ids = Vec::new();
+    for email in emails {
+        let invited = workspace.invite(email, is_listed);
+        ids.push(invited.map_err(|why| conflict(&format!("{email} {why}")))?);
+    }
+    ok(&json!({ "data": ids, "count": ids.len() }))
+}
+
+/// `POST /iam/v1/workspaces/{id}/people/suspend`: takes away their access to the workspace.
+pub(super) async fn suspend(
+    workspace: State<Arc<Workspace>>,
+    fault: Extension<Option<FaultKind>>,
+    id: Id,
+    body: Object,
+) -> Reply {
+    change(&workspace, fault.0, id, body, false)
+}
+
+/// `POST /iam/v1/workspaces/{id}/people/unsuspend`: gives it back.
+pub(super) async fn unsuspend(
+    workspace: State<Arc<Workspace>>,
+    fault: Extension<Option<FaultKind>>,
+    id: Id,
+    body: Object,
+) -> Reply {
+    change(&workspace, fault.0, id, body, true)
+}
+
+fn change(
+    workspace: &Workspace,
+    fault: Option<FaultKind>,
+    Id(id): Id,
+    Object(body): Object,
+    ends: bool,
+) -> Reply {
+    is_own(id)?;
+    // Sent as strings, they are known to be accepted.
+    let number = |id: &Value| id.as_u64().or_else(|| id.as_str()?.parse().ok());
+    let ids = list_of(&body, "personIds", number)?.into_iter();
+    let indexes: Option<Vec<_>> = ids.map(|id| workspace.index_of(id)).collect();
+    let indexes = indexes.ok_or_else(|| not_found("Person"))?;
+    workspace.suspend(&indexes, ends, fault == Some(FaultKind::Listed));
+    ok(&json!({}))
+}
+
+/// A list in a body, which must have at least one item.
+fn list_of<'a, T>(
+    body: &'a Map<String, Value>,
+    name: &str,
+    item: impl Fn(&'a Value) -> Option<T>,
+) -> Result<Vec<T>, Rejection> {
+    let items = body.get(name).and_then(Value::as_array).filter(|items| !items.is_empty());
+    let items = items.and_then(|items| items.iter().map(item).collect());
+    items.ok_or_else(|| invalid(&format!("{name} must be a list, and each item valid")))
+}
+
+/// Rejects the ID of another workspace.
+fn is_own(id: u64) -> Result<(), Rejection> {
+    if id == identity::ID { Ok(()) } else { Err(forbidden()) }
+}
+
+fn show(workspace: &Workspace, index: usize, query: &Query) -> Reply {
+    let mut person = workspace.person(index);
     if query.flag("includePrivileges")? {
         people::add_privileges(&mut person);
     }

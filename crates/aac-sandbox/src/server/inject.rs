@@ -53,6 +53,7 @@ pub(super) fn before(fault: &FaultKind, target: Target, now: Timestamp) -> Optio
             error(target, 403, "AccessControlException", text)
         }
         K::NotFound => error(target, 404, "RouteNotFoundException", "This route does not exist"),
+        K::Conflict => error(target, 409, "ConflictException", "It is so already"),
         K::Gone => error(target, 410, "Gone", "The resource was deleted"),
         K::TooLarge => with_header(
             error(target, 413, "PayloadTooLargeException", "The request is too large"),
@@ -174,7 +175,7 @@ fn throttled(target: Target, seconds: u64, now: Timestamp) -> Response<Body> {
         Target::Vault | Target::VaultRead | Target::VaultWrite => {
             vault_errors(429, &["rate limit quota exceeded"])
         }
-        Target::Api | Target::Run => {
+        Target::Api | Target::Run | Target::People => {
             let text = format!(
                 "API quota reached. Wait {seconds} seconds before making a new request. \
                  (Max. 30 requests allowed per minute per user.)"
@@ -197,7 +198,7 @@ fn throttled(target: Target, seconds: u64, now: Timestamp) -> Response<Body> {
 /// An error in the format of the target.
 fn error(target: Target, status: u16, name: &str, message: &str) -> Response<Body> {
     match (target, status) {
-        (Target::Api | Target::Run, _) => exception(status, name, message, None),
+        (Target::Api | Target::Run | Target::People, _) => exception(status, name, message, None),
         (Target::Token, 403) => oauth_error(status, "access_denied", message),
         (Target::Token, 500) => oauth_error(status, "server_error", message),
         (Target::Token, _) => oauth_error(status, "invalid_request", message),

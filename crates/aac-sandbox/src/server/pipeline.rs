@@ -164,7 +164,9 @@ impl Server {
                 let fault = fault.as_ref();
                 let response = match target {
                     Target::Token => authorization::serve(&self.shared, &head, &body, fault),
-                    Target::Api | Target::Run => self.call_api(head, body, fault).await,
+                    Target::Api | Target::Run | Target::People => {
+                        self.call_api(head, body, fault).await
+                    }
                     _ => respond::serve(&self.shared, &head, &body, fault),
                 };
                 note = response.extensions().get::<Note>().cloned();

@@ -1,6 +1,7 @@
 //! What the API is about: people, plans and runs. There is no routing in here.
 
 pub(crate) mod identity;
+mod members;
 pub(crate) mod package;
 pub(crate) mod people;
 pub(crate) mod plans;
@@ -10,6 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::options::{Options, Paging};
+use members::Members;
 use plans::Plans;
 use runs::Runs;
 
@@ -23,6 +25,7 @@ pub(crate) struct Workspace {
     pub(crate) jobs: Runs,
     users: usize,
     plans: Mutex<Plans>,
+    members: Mutex<Members>,
     /// How many pages of the list of people have been turned since it was started.
     pages_turned: AtomicUsize,
 }
@@ -37,6 +40,7 @@ impl Workspace {
             jobs: Runs::of_jobs(options.run_time),
             users: options.users,
             plans: Mutex::default(),
+            members: Mutex::default(),
             pages_turned: AtomicUsize::new(0),
         }
     }

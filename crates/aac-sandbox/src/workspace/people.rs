@@ -92,6 +92,14 @@ pub(crate) fn email(index: usize) -> String {
     own.unwrap_or_else(|| format!("person{:05}@example.com", index + 1))
 }
 
+/// The person with this email address, of however many there are.
+pub(crate) fn index_of(address: &str) -> Option<usize> {
+    let own = EMAILS.iter().position(|known| *known == address);
+    let number = || address.strip_prefix("person")?.strip_suffix("@example.com")?.parse().ok();
+    let index = own.or_else(|| number().and_then(|number: usize| number.checked_sub(1)))?;
+    (email(index) == address).then_some(index)
+}
+
 /// A person, with the fields of the real service in their order.
 pub(crate) fn person(index: usize) -> Value {
     let id = id(index);

@@ -1,0 +1,397 @@
+//! A batch of changes from a CSV file, which may fail half-way (feature `batch`): `invite_users` and
+//! `suspend_users` are made of it.
+//!
+//! - [`rows`] reads the file. The program says of each row what is to be sent ([`Batch::add`]), or why it cannot be
+//!   ([`Batch::refuse`]).
+//! - [`Batch::run`] shows that, asks, sends row by row, and tells what became of each. A response that is lost
+//!   makes its row `unknown`, and the batch goes on.
+//! - The report (`--report`) remembers the outcomes: a repetition goes on where the last run ended, however that
+//!   was.
+
+mod report;
+mod table;
+
+use crate::api::client::Client;
+use crate::api::json;
+use crate::error::notices::Notices;
+use crate::error::{Error, ErrorKind, Result};
+use crate::output::{Output, one_line};
+use crate::platform::signals::SignalGuard;
+use report::{Report, key};
+use std::collections::HashMap;
+use std::fmt;
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+pub use table::{Row, rows};
+
+/// The exit code if it is unknown whether a row took effect.
+const UNKNOWN: u8 = 12;
+/// How many rows are shown before the question.
+const SHOWN: usize = 10;
+/// So many in a row without a response, or refused as if all would be, end the batch.
+const IN_A_ROW: usize = 3;
+
+/// The flags of a batch: `--yes`, `--dry-run`, `--skip-refused`, `--report`.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct BatchOptions {
+    /// Do not ask; needed without a terminal
+    #[arg(long)]
+    yes: bool,
+
+    /// Show what would be sent, and send nothing
+    #[arg(long, conflicts_with = "yes")]
+    dry_run: bool,
+
+    /// Leave out the rows that are refused
+    #[arg(long)]
+    skip_refused: bool,
+
+    /// Note each outcome in FILE, and go on from what is there
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+}
+
+/// What a batch does with each row, in words.
+#[derive(Clone, Copy, Debug)]
+pub struct Action {
+    /// What is to be done: `invite`.
+    pub verb: &'static str,
+    /// The outcome of a row that is done: `invited`.
+    pub done: &'static str,
+    /// What a person should know before agreeing; it may be empty.
+    pub note: &'static str,
+}
+
+/// A row that can be sent.
+#[derive(Clone, Debug, Default)]
+pub struct Entry {
+    /// The number of its line.
+    pub line: usize,
+    /// The ID of the person, plan … by which a report knows it; if there is none, empty.
+    pub id: String,
+    /// The email address, by which a report knows it else.
+    pub email: String,
+    /// A name, for people.
+    pub name: String,
+    /// Why it need not be sent: the platform shows that it is done.
+    pub already: Option<String>,
+    /// Whether an earlier run has sent it, and no response said what became of it. [`Batch::add`] sets that.
+    pub is_in_doubt: bool,
+}
+
+impl fmt::Display for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts = [&self.id, &self.email, &self.name].into_iter().filter(|part| !part.is_empty());
+        f.write_str(&parts.map(|part| one_line(part)).collect::<Vec<_>>().join("  "))
+    }
+}
+
+/// What became of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    Done,
+    /// The server has refused it.
+    Failed,
+    /// No response says whether it took effect.
+    Unknown,
+    NotSent,
+}
+
+/// A batch that is being put together.
+///
+/// ```no_run
+/// use aac_auth::batch::{self, Action, Batch, BatchOptions, Entry};
+/// use aac_auth::{Method, json};
+/// # let client = aac_auth::Client::open(&aac_auth::ConnectionOptions::default(), "demo/1.0")?;
+/// # let options = BatchOptions::default();
+///
+/// let file = "names.csv".as_ref();
+/// let action = Action { verb: "create", done: "created", note: "" };
+/// let mut batch = Batch::new(&client, &options, file, action)?;
+/// for row in batch::rows(file, &["name"])? {
+///     match row.get("name") {
+///         "" => batch.refuse(row.line, "it has no name"),
+///         name => batch.add(Entry { line: row.line, id: name.to_owned(), ..Entry::default() }),
+///     }
+/// }
+/// let code = batch.run(|entry| {
+///     let body = json!({ "name": entry.id });
+///     let plan = client.request(Method::POST, "/plans/v1/plans").json(&body).send()?.json()?;
+///     Ok(format!("plan {}", plan["id"]))
+/// })?;
+/// # Ok::<(), aac_auth::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Batch<'a> {
+    options: &'a BatchOptions,
+    file: &'a Path,
+    action: Action,
+    workspace: String,
+    workspace_name: String,
+    report: Option<Report>,
+    entries: Vec<Entry>,
+    /// The line on which each came first.
+    lines: HashMap<String, usize>,
+    refused: Vec<(usize, String)>,
+    /// How many are done, as the report says.
+    before: usize,
+}
+
+impl<'a> Batch<'a> {
+    /// Asks for the current workspace, and reads the report, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// Those of a call; [`ErrorKind::Io`](crate::ErrorKind::Io) if the report is in use, or is none.
+    pub fn new(
+        client: &Client,
+        options: &'a BatchOptions,
+        file: &'a Path,
+        action: Action,
+    ) -> Result<Self> {
+        let found = client.get("/iam/v1/workspaces/current")?;
+        let workspace = json::id(&found["id"])
+            .ok_or_else(|| Error::response("the workspace has no number for an id"))?
+            .to_string();
+        let open = |path: &PathBuf| Report::open(client, path, &workspace);
+        Ok(Self {
+            report: options.report.as_ref().map(open).transpose()?,
+            options,
+            file,
+            action,
+            workspace,
+            workspace_name: found["name"].as_str().unwrap_or_default().to_owned(),
+            entries: Vec::new(),
+            lines: HashMap::new(),
+            refused: Vec::new(),
+            before: 0,
+        })
+    }
+
+    /// The number of the workspace.
+    pub fn workspace(&self) -> &str {
+        &self.workspace
+    }
+
+    /// Adds a row, unless the report says that it is done. If it was added before, it is refused.
+    pub fn add(&mut self, mut entry: Entry) {
+        let key = key(&entry.id, &entry.email);
+        if let Some(first) = self.lines.get(&key) {
+            return self.refuse(entry.line, format!("{entry} is on line {first} already"));
+        }
+        self.lines.insert(key.clone(), entry.line);
+        match self.report.as_ref().and_then(|report| report.last(&key)) {
+            Some(outcome) if outcome == self.action.done => self.before += 1,
+            outcome => {
+                // Without an outcome, the run ended while it was under way.
+                entry.is_in_doubt = matches!(outcome, Some("unknown" | ""));
+                self.entries.push(entry);
+            }
+        }
+    }
+
+    /// Refuses a row: nothing is sent then, unless `--skip-refused` leaves it out.
+    pub fn refuse(&mut self, line: usize, why: impl Into<String>) {
+        self.refused.push((line, why.into()));
+    }
+
+    /// Shows what is to be sent, asks, and sends it row by row. The function sends a row, and returns what else is
+    /// to be told of it. What is printed on standard output is a line for each row.
+    ///
+    /// Ctrl-C is held until the row that is under way is over; the program then ends as it would have without that.
+    ///
+    /// Returns the exit code: 0 if all rows are done; 4 if the server has refused some; 12 if it is unknown whether some
+    /// took effect; otherwise that of the error that ended the batch.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) if rows are refused; [`ErrorKind::Usage`](crate::ErrorKind::Usage)
+    /// if nobody can be asked.
+    pub fn run(mut self, mut send: impl FnMut(&Entry) -> Result<String>) -> Result<ExitCode> {
+        let BatchOptions { yes, dry_run, skip_refused, .. } = *self.options;
+        for (line, why) in &self.refused {
+            self.say(format_args!("{}, line {line}: {why}", self.file.display()));
+        }
+        let mut output = Output::stdout();
+        if dry_run {
+            for entry in &self.entries {
+                output.write_text(&self.plan(entry))?;
+            }
+            output.flush()?;
+        }
+        if !self.refused.is_empty() && !skip_refused {
+            let count = self.refused.len();
+            let rows = if count == 1 { "1 row is" } else { &format!("{count} rows are") };
+            let what = format!(
+                "{rows} refused, so nothing was sent. --skip-refused leaves out what is refused"
+            );
+            return Err(Error::file(self.file, io::Error::other(what)));
+        }
+        self.say(self.summary());
+        if !self.action.note.is_empty() && !self.entries.is_empty() {
+            self.say(self.action.note);
+        }
+        if dry_run || self.entries.is_empty() {
+            return Ok(ExitCode::SUCCESS);
+        }
+        if !yes && !self.ask()? {
+            self.say("nothing was sent");
+            return Ok(ExitCode::FAILURE);
+        }
+
+        SignalGuard::prepare();
+        let held = SignalGuard::new();
+        let mut report = self.report.take();
+        let mut counts = [0; 3];
+        let (mut in_a_row, mut end) = (0, None);
+        for entry in &self.entries {
+            if SignalGuard::is_pending() || in_a_row == IN_A_ROW || end.is_some() {
+                break;
+            }
+            if let Some(Err(error)) = report.as_mut().map(|report| report.begin(entry)) {
+                end = Some(error);
+                break;
+            }
+            let (outcome, detail) = match entry.already.clone().map_or_else(|| send(entry), Ok) {
+                Ok(detail) => (Outcome::Done, detail),
+                Err(error) => {
+                    let (outcome, detail) = (Outcome::of(&error), error.to_string());
+                    in_a_row = if outcome.is_suspicious(&error) { in_a_row + 1 } else { 0 };
+                    end = (outcome == Outcome::NotSent).then_some(error);
+                    (outcome, detail)
+                }
+            };
+            in_a_row = if outcome == Outcome::Done { 0 } else { in_a_row };
+            if let Some(count) = counts.get_mut(outcome as usize) {
+                *count += 1;
+            }
+            let word = outcome.word(self.action);
+            let noted = report.as_mut().map_or(Ok(()), |report| report.end(word, &detail));
+            let told = output.write_text(&self.line(word, entry, &detail));
+            let told = told.and_then(|()| output.flush());
+            end = end.or(noted.and(told).err());
+        }
+
+        let [done, failed, unknown] = counts;
+        let not_sent = self.entries.len() - counts.iter().sum::<usize>();
+        if in_a_row == IN_A_ROW && not_sent > 0 {
+            self.say("three in a row were refused, or got no response: the others are not sent");
+        }
+        if let Some(error) = end.as_ref().filter(|_| !SignalGuard::is_pending()) {
+            error.report();
+        }
+        let words = [self.action.done, "failed", "unknown", "not sent"];
+        let told = words.iter().zip([done, failed, unknown, not_sent]);
+        let told =
+            told.filter(|(_, count)| *count > 0).map(|(word, count)| format!("{count} {word}"));
+        self.say(told.collect::<Vec<_>>().join(", "));
+        if unknown > 0 {
+            let memory = match report {
+                Some(_) => "",
+                None => {
+                    ". Without --report, it sends again what is done, unless the platform shows that"
+                }
+            };
+            self.say(format_args!(
+                "it is unknown whether {unknown} took effect: the same command again finds out, or sends that again{memory}"
+            ));
+        }
+        // A signal that came meanwhile ends the program here.
+        drop(held);
+        Ok(ExitCode::from(match end {
+            _ if unknown > 0 => UNKNOWN,
+            // A reader of standard output that stops reading is a failure here: rows were not sent.
+            Some(error) => error.exit_code().max(1),
+            None if failed > 0 => 4,
+            None => 0,
+        }))
+    }
+
+    /// What is to be done with a row.
+    fn plan(&self, entry: &Entry) -> String {
+        match &entry.already {
+            Some(why) => self.line("done", entry, why),
+            None if entry.is_in_doubt => {
+                self.line(self.action.verb, entry, "again: its outcome is unknown")
+            }
+            None => self.line(self.action.verb, entry, ""),
+        }
+    }
+
+    fn line(&self, word: &str, entry: &Entry, detail: &str) -> String {
+        let width = self.action.done.len().max("not sent".len());
+        format!("{word:<width$}  {entry}  {}", one_line(detail)).trim_end().to_owned() + "\n"
+    }
+
+    fn summary(&self) -> String {
+        let Action { verb, done, .. } = self.action;
+        let Self { workspace, workspace_name, before, .. } = self;
+        let already = self.entries.iter().filter(|entry| entry.already.is_some()).count();
+        let mut parts = vec![format!("{} to {verb}", self.entries.len() - already)];
+        for (count, what) in [
+            (already, "done already"),
+            (*before, &format!("{done} before, as the report says")),
+            (self.refused.len(), "refused and left out"),
+        ] {
+            if count > 0 {
+                parts.push(format!("{count} {what}"));
+            }
+        }
+        format!("workspace {workspace_name} ({workspace}): {}", parts.join(", "))
+    }
+
+    /// Shows what is to be done, and whether a person agrees.
+    fn ask(&self) -> Result<bool> {
+        let (stdin, mut stderr) = (io::stdin(), io::stderr());
+        if !stdin.is_terminal() || !stderr.is_terminal() {
+            let what = "nobody can be asked here: --yes sends without asking, --dry-run shows what would be sent";
+            return Err(Error::usage(what));
+        }
+        let mut text = String::new();
+        for entry in self.entries.iter().take(SHOWN) {
+            text += &format!("  {}", self.plan(entry));
+        }
+        if let more @ 1.. = self.entries.len().saturating_sub(SHOWN) {
+            text += &format!("  and {more} more, which --dry-run shows\n");
+        }
+        let _ = write!(stderr, "{text}Go on? [y/N] ");
+        let mut answer = String::new();
+        stdin.read_line(&mut answer).map_err(|error| Error::file("standard input", error))?;
+        Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+    }
+
+    fn say(&self, text: impl fmt::Display) {
+        Notices { verbose: false }.inform(text);
+    }
+}
+
+impl Outcome {
+    /// What became of a row whose request ended so. If it was not sent, none of the others can be.
+    fn of(error: &Error) -> Self {
+        match error.http().map(|http| http.status().as_u16()) {
+            // The program may have found so itself, of a response that says less than it should.
+            _ if error.may_have_taken_effect() || error.kind() == ErrorKind::Response => {
+                Self::Unknown
+            }
+            Some(401 | 407) => Self::NotSent,
+            Some(400..=499) if !error.is_retryable() => Self::Failed,
+            _ => Self::NotSent,
+        }
+    }
+
+    /// Whether the other rows may well end so, too: the user lacks the privilege, the path is wrong, the server hangs.
+    fn is_suspicious(self, error: &Error) -> bool {
+        let status = error.http().map(|http| http.status().as_u16());
+        self == Self::Unknown || matches!(status, Some(403..=405))
+    }
+
+    fn word(self, action: Action) -> &'static str {
+        match self {
+            Self::Done => action.done,
+            Self::Failed => "failed",
+            Self::Unknown => "unknown",
+            Self::NotSent => "not sent",
+        }
+    }
+}
