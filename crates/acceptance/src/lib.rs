@@ -119,8 +119,16 @@ pub fn target() -> PathBuf {
 }
 
 /// The programs that a user runs.
-pub const PROGRAMS: [&str; 6] =
-    ["get_workspace", "list_users", "raw_call", "run_plan", "token_status", "access_token"];
+pub const PROGRAMS: [&str; 8] = [
+    "get_workspace",
+    "list_users",
+    "invite_users",
+    "suspend_users",
+    "raw_call",
+    "run_plan",
+    "token_status",
+    "access_token",
+];
 
 /// A program, built as `cargo run` builds it.
 ///
@@ -791,6 +799,11 @@ impl Terminal {
         // The command holds the other end, too.
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         child
+    }
+
+    /// Types this.
+    pub fn type_in(&mut self, text: &str) {
+        self.ours.write_all(text.as_bytes()).unwrap();
     }
 
     /// Reads the output until nobody has the terminal open any more.

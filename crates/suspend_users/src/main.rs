@@ -92,7 +92,14 @@ fn run(cli: &Cli) -> Result<ExitCode, Error> {
             // To give access back does no harm to those who have it, and not every list may tell who has.
             let is_done = !cli.unsuspend && !has_access;
             let already = is_done.then(|| "has no access already".to_owned());
-            batch.add(Entry { line: row.line, id: id.to_string(), email, name, already });
+            batch.add(Entry {
+                line: row.line,
+                id: id.to_string(),
+                email,
+                name,
+                already,
+                ..Entry::default()
+            });
         }
     }
 

@@ -1,7 +1,8 @@
 //! What became of each row, in a CSV file that a repetition goes on from.
 //!
 //! A row's line is written in two parts: whom it is about, before it is sent; the outcome, after it. So a program
-//! that is killed leaves at most one line without an outcome, and that row was under way.
+//! that is killed leaves at most one line without an outcome, and that row was under way. It is the last one on the
+//! disk after a power failure, too: each first part is synced, and all before it.
 
 use crate::api::client::Client;
 use crate::batch::Entry;
@@ -9,8 +10,9 @@ use crate::error::{Error, Result};
 use crate::output::{csv_line, not_a_formula, one_line};
 use csv::ReaderBuilder;
 use std::collections::HashMap;
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::{self, Read, Write};
+use std::mem;
 use std::path::{Path, PathBuf};
 
 const HEADER: &str = "workspace,id,email,outcome,detail\r\n";
@@ -42,7 +44,15 @@ impl Report {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(report),
             file => file.map_err(|error| report.error(error))?,
         };
-        report.lock(&file)?;
+        if !file.metadata().is_ok_and(|metadata| metadata.is_file()) {
+            return Err(report.error(io::Error::other("it is not a file that can be read again")));
+        }
+        file.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => {
+                report.error(io::Error::other("another run is writing it: wait for its end"))
+            }
+            TryLockError::Error(error) => report.error(error),
+        })?;
         let mut text = String::new();
         file.read_to_string(&mut text).map_err(|error| report.error(error))?;
         let is_one = text.starts_with(HEADER);
@@ -72,39 +82,31 @@ impl Report {
 
     /// Notes that a row is about to be sent.
     pub(super) fn begin(&mut self, entry: &Entry) -> Result<()> {
-        let email = shown(&entry.email);
-        let line = csv_line([&self.workspace, &entry.id, &email]) + ",";
-        self.write(&line)
+        let cells = csv_line([&self.workspace, &entry.id, &shown(&entry.email)]);
+        self.write(&format!("{cells},"))
+            .and_then(|file| file.sync_data())
+            .map_err(|error| self.error(error))
     }
 
     /// Notes what became of it.
     pub(super) fn end(&mut self, outcome: &str, detail: &str) -> Result<()> {
         let line = csv_line([outcome, &shown(detail)]) + "\r\n";
-        self.write(&line)
+        self.write(&line).map(drop).map_err(|error| self.error(error))
     }
 
-    fn write(&mut self, text: &str) -> Result<()> {
-        if self.file.is_none() {
+    fn write(&mut self, text: &str) -> io::Result<&File> {
+        let file = match self.file.take() {
+            Some(file) => file,
             // No other run has made it since.
-            let file = File::create_new(&self.path).map_err(|error| self.error(error))?;
-            self.lock(&file)?;
-            self.file = Some(file);
-        }
-        let written = self.file.as_mut().map(|file| {
-            file.write_all((self.start.to_owned() + text).as_bytes())?;
-            self.start = "";
-            file.sync_data()
-        });
-        written.unwrap_or(Ok(())).map_err(|error| self.error(error))
-    }
-
-    fn lock(&self, file: &File) -> Result<()> {
-        file.try_lock().map_err(|error| match error {
-            std::fs::TryLockError::WouldBlock => {
-                self.error(io::Error::other("another run is writing it: wait for its end"))
+            None => {
+                let file = File::create_new(&self.path)?;
+                file.try_lock()?;
+                file
             }
-            std::fs::TryLockError::Error(error) => self.error(error),
-        })
+        };
+        let file = self.file.insert(file);
+        file.write_all((mem::take(&mut self.start).to_owned() + text).as_bytes())?;
+        Ok(file)
     }
 
     fn error(&self, error: io::Error) -> Error {

@@ -41,6 +41,7 @@ mod tests {
     fn faults_are_used_up_in_order() {
         let faults = [
             "run:fail",
+            "people:listed",
             "api:400",
             "token:403+1",
             "api:404x2",
@@ -55,6 +56,7 @@ mod tests {
         };
         assert_eq!(names(Target::Api), "400 404 404 410 410");
         assert_eq!(names(Target::Run), "fail 410 410 410 410");
+        assert_eq!(names(Target::People), "listed 410 410 410 410");
         assert_eq!(names(Target::Token), "- 403 - - -");
         assert_eq!(names(Target::VaultRead), "404 404 - - -");
         assert_eq!(names(Target::VaultWrite), "403 - - - -");

@@ -23,6 +23,7 @@ fn responses() {
         ("400", 400, "invalid_request", false, "ApiValidationFailed"),
         ("403", 403, "access_denied", false, "AccessControlException"),
         ("404", 404, "invalid_request", false, "RouteNotFoundException"),
+        ("409", 409, "invalid_request", false, "ConflictException"),
         ("410", 410, "invalid_request", false, "exception"),
         ("413", 413, "invalid_request", false, "PayloadTooLargeException"),
         ("429=7", 429, "Correlation ID", false, r#""name":"TooManyRequestsException""#),

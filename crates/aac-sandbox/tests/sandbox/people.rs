@@ -77,3 +77,71 @@ fn invalid_requests_are_rejected() {
         assert_eq!(client.get(path).error(), (status, name.to_owned()), "{path}");
     }
 }
+
+#[test]
+fn people_are_invited_and_suspended() {
+    let sandbox = start(Options { users: 11, ..Options::default() });
+    let client = Client::new(&sandbox);
+    let rows = |query: &str| {
+        let page = client.get(&format!("{PEOPLE}?{query}")).json();
+        let rows = page["data"].as_array().unwrap().iter().map(|row| row["email"].clone());
+        rows.map(|email| email.as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let post =
+        |end: &str, body: &str| client.json("POST", &format!("{PEOPLE}/{end}"), body).error();
+
+    let body = r#"{"emails":["New@example.com","other@example.com"]}"#;
+    let invited = client.json("POST", &format!("{PEOPLE}/batch"), body);
+    assert_eq!((invited.status, invited.json()["count"].as_u64()), (200, Some(2)));
+    assert_eq!(
+        (rows("").len(), rows("status=new")),
+        (11, vec!["new@example.com".to_owned(), "other@example.com".to_owned()])
+    );
+    sandbox.add_fault("people:listed".parse().unwrap());
+    assert_eq!(post("batch", r#"{"emails":["third@example.com"]}"#).0, 200);
+    assert_eq!(rows("")[11..], ["third@example.com"]);
+    let id = &invited.json()["data"][0];
+    assert_eq!(client.get(&format!("/iam/v1/people/{id}")).json()["email"], "new@example.com");
+
+    assert_eq!(post("suspend", r#"{"personIds":[51001,"51010"]}"#).0, 200);
+    assert_eq!(rows("status=suspended"), ["lukasz.zolc@example.com", "person00011@example.com"]);
+    assert_eq!(rows("sort=id").len(), 10);
+    assert_eq!(client.get("/iam/v1/people/51001").json()["isDisabled"], true);
+    sandbox.add_fault("people:listed".parse().unwrap());
+    assert_eq!(post("suspend", r#"{"personIds":[51002]}"#).0, 200);
+    assert_eq!(rows("").len(), 10);
+    assert_eq!(post("unsuspend", r#"{"personIds":[51001,51002]}"#).0, 200);
+    assert_eq!((rows("").len(), rows("status=suspended").len()), (11, 1));
+
+    let admins = || client.get("/iam/v1/workspaces/31429/admins").json();
+    assert_eq!(
+        (admins()["count"].as_u64(), admins()["data"][0]["id"].as_u64()),
+        (Some(1), Some(51000))
+    );
+    assert_eq!(
+        keys(&admins()["data"][0]),
+        "email isDisabled validateExportCompliance id createdAt updatedAt"
+    );
+    assert_eq!(post("suspend", r#"{"personIds":[51000]}"#).0, 200);
+    assert_eq!(admins()["count"], 0);
+    let all = "/iam/v1/workspaces/31429/admins?includeStatus=suspended";
+    assert_eq!(client.get(all).json()["count"], 1);
+
+    for (end, body, status, name) in [
+        ("batch", r#"{"emails":["NEW@example.com"]}"#, 409, "ConflictException"),
+        ("batch", r#"{"emails":["person00010@example.com"]}"#, 409, "ConflictException"),
+        ("batch", r#"{"emails":["x"]}"#, 400, "ApiValidationFailed"),
+        ("batch", r#"{"emails":[]}"#, 400, "ApiValidationFailed"),
+        ("suspend", r#"{"personIds":[1]}"#, 404, "NotFoundException"),
+        ("suspend", r#"{"personIds":51001}"#, 400, "ApiValidationFailed"),
+        ("unsuspend", "{}", 400, "ApiValidationFailed"),
+        ("remove", "{}", 404, "RouteNotFoundException"),
+    ] {
+        assert_eq!(post(end, body), (status, name.to_owned()), "{end} {body}");
+    }
+    let elsewhere = "/iam/v1/workspaces/1/people/suspend";
+    assert_eq!(client.json("POST", elsewhere, r#"{"personIds":[51001]}"#).error().0, 403);
+    sandbox.add_fault("people:409".parse().unwrap());
+    assert_eq!(rows("").len(), 10, "a fault of these requests alone");
+    assert_eq!(post("unsuspend", r#"{"personIds":[51001]}"#).0, 409);
+}

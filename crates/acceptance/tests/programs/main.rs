@@ -7,6 +7,7 @@
 )]
 
 mod access_token;
+mod batch;
 mod files;
 mod list_users;
 mod output;
@@ -17,6 +18,11 @@ mod token_status;
 use aac_sandbox::{Options, Sandbox, Tokens, VaultOptions};
 use acceptance::user::User;
 use acceptance::{Case, PROGRAMS, Run};
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
 
 /// For no flags.
 const NONE: [&str; 0] = [];
@@ -46,6 +52,50 @@ fn call_with(case: &Case, program: &str, leads: &[(&str, String)], args: &[&str]
         run.assert_hides(&[&case.tokens.access_token, &case.tokens.refresh_token]);
     }
     run
+}
+
+/// A request to a platform that a test makes.
+struct Asked {
+    method: String,
+    path: String,
+    query: String,
+}
+
+/// A platform that answers each request as the test says. Returns what has been asked: method, path and
+/// execution ID.
+fn platform(
+    case: &Case,
+    answer: impl Fn(&Asked) -> (u16, String) + Send + 'static,
+) -> Receiver<String> {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    fs::write(case.path("aac_url.txt"), url).unwrap();
+    let (asked, requests) = channel();
+    thread::spawn(move || {
+        for client in listener.incoming() {
+            let mut client = client.unwrap();
+            let mut reader = BufReader::new(client.try_clone().unwrap());
+            let lines = reader.by_ref().lines();
+            let head: Vec<_> =
+                lines.map_while(|line| line.ok().filter(|l| !l.is_empty())).collect();
+            let Some(line) = head.first() else { continue };
+            let header = |name: &str| head.iter().find_map(|line| line.strip_prefix(name));
+            let length = header("content-length: ").map_or(0, |length| length.parse().unwrap());
+            let mut body = vec![0; length];
+            reader.read_exact(&mut body).unwrap();
+            let mut words = line.split(' ').map(str::to_owned);
+            let (method, target) = (words.next().unwrap(), words.next().unwrap());
+            let (path, query) = target.split_once('?').unwrap_or((&target, ""));
+            let id = header("x-execution-id: ").unwrap_or("-").to_owned();
+            let (path, query) = (path.to_owned(), query.to_owned());
+            let request = Asked { method, path, query };
+            let (status, body) = answer(&request);
+            let _ = asked.send(format!("{} {} {id}", request.method, request.path));
+            // A program that is killed does not wait for it.
+            let _ = client.write_all(&acceptance::plain(status, body.as_bytes()));
+        }
+    });
+    requests
 }
 
 #[test]

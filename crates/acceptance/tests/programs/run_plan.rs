@@ -1,15 +1,12 @@
 //! run_plan: one start, the number of the run on standard output, and an exit code that tells how it ended.
 
-use crate::fresh;
+use crate::{fresh, platform};
 use aac_auth::{Client, ConnectionOptions, Timestamp, Value};
 use aac_sandbox::{Fault, FaultKind, Options, Target};
 use acceptance::{Case, Run, Running};
-use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Write};
-use std::net::TcpListener;
+use std::fs::File;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -231,34 +228,6 @@ fn a_number_that_cannot_be_printed_is_said() {
     assert!(run.stderr.ends_with("run_plan --resume 701\n"), "{}", run.stderr);
 }
 
-/// A platform that answers each request as the test says. Returns what has been asked: method, path and
-/// execution ID.
-fn platform(
-    case: &Case,
-    answer: impl Fn(&str, &str) -> (u16, String) + Send + 'static,
-) -> Receiver<String> {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    fs::write(case.path("aac_url.txt"), url).unwrap();
-    let (asked, requests) = channel();
-    thread::spawn(move || {
-        for client in listener.incoming() {
-            let mut client = client.unwrap();
-            let lines = BufReader::new(client.try_clone().unwrap()).lines();
-            let head: Vec<_> =
-                lines.map_while(|line| line.ok().filter(|l| !l.is_empty())).collect();
-            let Some(line) = head.first() else { continue };
-            let (method, path) = line.split_once(' ').unwrap();
-            let path = path.split([' ', '?']).next().unwrap();
-            let id = head.iter().find_map(|line| line.strip_prefix("x-execution-id: "));
-            let (status, body) = answer(method, path);
-            let _ = asked.send(format!("{method} {path} {}", id.unwrap_or("-")));
-            client.write_all(&acceptance::plain(status, body.as_bytes())).unwrap();
-        }
-    });
-    requests
-}
-
 #[test]
 fn a_response_to_a_start_is_not_taken_for_what_it_does_not_say() {
     let refused = "plan 7 was not started: MissingFlowReferences\n";
@@ -274,7 +243,7 @@ fn a_response_to_a_start_is_not_taken_for_what_it_does_not_say() {
         ("\"701\"", 12, unknown),
     ] {
         let case = fresh();
-        let requests = platform(&case, move |_, _| (200, response.to_owned()));
+        let requests = platform(&case, move |_| (200, response.to_owned()));
         call(&case, "7").assert_says(code, &[words]);
         assert_eq!(requests.try_iter().filter(|asked| asked.starts_with("POST ")).count(), 1);
     }
@@ -352,10 +321,10 @@ fn a_local_clock_that_is_a_little_ahead_hides_no_run() {
     let case = fresh();
     let date = Mutex::new(None);
     // The server's clock stands at the beginning of a second, this machine's is somewhere within it.
-    let requests = platform(&case, move |method, path| {
+    let requests = platform(&case, move |asked| {
         let mut date = date.lock().unwrap();
         let date = date.get_or_insert_with(|| Timestamp::now().to_string());
-        match (method, path) {
+        match (&*asked.method, &*asked.path) {
             ("POST", _) => (500, String::new()),
             (_, "/v4/people/current") => (200, r#"{"id":51}"#.to_owned()),
             (_, "/plans/v1/planSnapshotRuns") => (
@@ -443,7 +412,7 @@ fn only_a_run_that_may_be_of_an_earlier_start_is_taken_for_it() {
         let lists = [list(&rows), list(later.as_deref().unwrap_or_default())];
         let started = AtomicBool::new(false);
         let is_known = later.is_some();
-        let requests = platform(&case, move |method, path| match (method, path) {
+        let requests = platform(&case, move |asked| match (&*asked.method, &*asked.path) {
             ("POST", _) => {
                 started.store(true, Ordering::Relaxed);
                 let response = r#"{"validationStatus":"Valid","planSnapshotRunId":"701"}"#;
@@ -637,7 +606,7 @@ fn what_may_last_ends_it_the_second_time_in_a_row() {
             scope.spawn(move || {
                 let case = fresh();
                 let left = Mutex::new(looks.iter());
-                let _requests = platform(&case, move |_, _| match left.lock().unwrap().next() {
+                let _requests = platform(&case, move |_| match left.lock().unwrap().next() {
                     Some(200) => (200, r#"{"status":"InProgress"}"#.to_owned()),
                     Some(status) => (*status, String::new()),
                     None => (200, r#"{"status":"Complete"}"#.to_owned()),
