@@ -63,9 +63,11 @@ fn nothing_is_shown_that_is_not_tested() {
         ("crates/aac-sandbox/README.md", "console console console toml text"),
         ("crates/access_token/README.md", "bash python powershell text"),
         ("crates/get_workspace/README.md", "console bash text"),
+        ("crates/invite_users/README.md", "console text"),
         ("crates/list_users/README.md", "console text"),
         ("crates/raw_call/README.md", "console text"),
         ("crates/run_plan/README.md", "console text console text text bash text"),
+        ("crates/suspend_users/README.md", "console text"),
         ("crates/token_status/README.md", "console console console text"),
         // repository.rs: what is named is there.
         (".github/CONTRIBUTING.md", "text bash bash bash bash"),

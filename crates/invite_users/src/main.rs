@@ -15,9 +15,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 const NOTES: &str = "\
-FILE has a column \"email\". Each outcome is a line of standard output. Exit codes:
-0 all are invited, 12 it is unknown whether some are, 4 some were refused by the
-server; 1 to 5 as for every program.";
+FILE has a column \"email\". Standard output has a line for each outcome. Exit
+codes: 0 all are invited, 4 the server refused some, 12 it is unknown whether
+some are; 1 to 5 as for every program.";
 
 const INVITE: Action = Action {
     verb: "invite",

@@ -17,9 +17,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 const NOTES: &str = "\
-FILE has a column \"email\" or \"id\"; \"id\" wins. Each outcome is a line of standard
-output. Exit codes: 0 all are done, 12 it is unknown whether some are, 4 some were
-refused by the server; 1 to 5 as for every program.";
+FILE has a column \"email\" or \"id\"; \"id\" wins. Standard output has a line for
+each outcome. Exit codes: 0 all are done, 4 the server refused some, 12 it is
+unknown whether some are; 1 to 5 as for every program.";
 
 const SUSPEND: Action = Action { verb: "suspend", done: "suspended", note: "" };
 const UNSUSPEND: Action = Action { verb: "unsuspend", done: "unsuspended", note: "" };

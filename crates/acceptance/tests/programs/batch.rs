@@ -1,13 +1,13 @@
 //! invite_users and suspend_users: a batch that may fail half-way, and what a repetition makes of it.
 
+use crate::run_plan::for_each_kind;
 use crate::{Asked, NONE, platform};
 use aac_auth::{Client, ConnectionOptions};
-use aac_sandbox::Options;
+use aac_sandbox::{Options, Target};
 use acceptance::{Case, Run, Running};
 use std::fs::{self, File};
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, channel};
-use std::thread;
 use std::time::{Duration, Instant};
 
 /// Four who are not in the workspace.
@@ -69,80 +69,113 @@ fn assert_says(run: &Run, code: i32, words: &[&str]) {
     assert!(!run.stderr.contains("panicked"), "{}", run.stderr);
 }
 
+/// Runs a batch of four with a fault. Expects these outcomes (invited, unknown, failed, not sent), this exit code, and so
+/// many requests. Then a repetition invites the others, and each person once.
+#[track_caller]
+fn assert_goes_on(fault: &str, expected: &str, code: i32, requests: usize) {
+    let case = case(NEW);
+    case.sandbox.add_fault(fault.parse().unwrap());
+    let run = call(&case, "invite_users", "--yes --report report.csv --timeout 3");
+    assert_eq!(outcomes(&run), expected, "{fault}: {}", run.stderr);
+    assert_eq!((run.code, sent(&case).len()), (Some(code), requests), "{fault}: {}", run.stderr);
+    assert_eq!(reported(&case), expected, "{fault}");
+    let left = 4 - expected.replace('n', "").len();
+    assert_eq!(
+        run.stderr.contains(&format!("{left} not sent")),
+        left > 0,
+        "{fault}: {}",
+        run.stderr
+    );
+
+    case.sandbox.clear_faults();
+    let again = call(&case, "invite_users", "--yes --report report.csv");
+    let open = 4 - expected.matches('i').count();
+    assert_eq!(
+        (again.code, &*outcomes(&again)),
+        (Some(0), &*"i".repeat(open)),
+        "{fault}: {}{}",
+        again.stdout,
+        again.stderr
+    );
+    let third = call(&case, "invite_users", "--yes --report report.csv");
+    assert_says(&third, 0, &["0 to invite, 4 invited before"]);
+    assert_eq!(sent(&case).len(), requests + open, "{fault}: what is done is not sent");
+    let is_listed = fault.contains("listed");
+    assert_eq!(
+        listed(&case, if is_listed { "" } else { "status=new" }).len(),
+        if is_listed { 6 } else { 4 },
+        "{fault}"
+    );
+}
+
 #[test]
 fn each_fault_in_the_middle_is_told_of_its_row_and_a_repetition_goes_on() {
-    // The outcomes: invited, unknown, failed, not sent. Then the exit code, and how many requests there were.
-    let cases = [
-        ("", "iiii", 0, 4),
-        // A lost response: the batch goes on.
-        ("people:reset-after+1", "iuii", 12, 4),
-        ("people:reset-before+1", "iuii", 12, 4),
-        ("people:500+1", "iuii", 12, 4),
-        ("people:502+1", "iuii", 12, 4),
-        ("people:503+1", "iuii", 12, 4),
-        ("people:504+1", "iuii", 12, 4),
-        ("people:cut+1", "iuii", 12, 4),
-        ("people:garbled+1", "iuii", 12, 4),
-        ("people:html-200+1", "iuii", 12, 4),
-        ("people:empty+1", "iuii", 12, 4),
-        ("people:hang-after+1", "iuii", 12, 4),
-        ("people:slow+1", "iiii", 0, 4),
-        // A quota: its wait is obeyed, and the row is sent again.
-        ("people:429=1+1", "iiii", 0, 5),
-        ("people:429-fault+1", "iiii", 0, 5),
-        ("people:500-quota+1", "iiii", 0, 5),
-        // A row that the server does not take.
-        ("people:400+1", "ifii", 4, 4),
-        ("people:403+1", "ifii", 4, 4),
-        ("people:404+1x2", "iffi", 4, 4),
-        ("people:409+1x3", "ifff", 4, 4),
-        ("people:410+1", "ifii", 4, 4),
-        ("people:413+1", "ifii", 4, 4),
-        ("people:msg-403+1", "ifii", 4, 4),
-        ("people:svc-404+1", "ifii", 4, 4),
-        // A token that is not accepted is refreshed once.
-        ("people:unauthorized+1", "iiii", 0, 5),
-        // What lasts ends the batch.
+    for_each_kind(Target::People, |kind| {
+        let (expected, code, requests) = match kind.name() {
+            // A lost response, or a failure of the server: the batch goes on.
+            "500" | "502" | "503" | "504" | "reset-before" | "reset-after" | "cut"
+            | "cut-close" | "garbled" | "html-200" | "empty" | "hang" | "hang-after" | "huge" => {
+                ("iuii", 12, 4)
+            }
+            // A row that the server does not take.
+            "400" | "403" | "404" | "409" | "410" | "413" | "svc-404" | "msg-403"
+            | "invalid-grant" | "oauth-error" => ("ifii", 4, 4),
+            // A quota's wait is obeyed, a token that is not accepted is refreshed, and the row sent again.
+            "429" | "429-fault" | "500-quota" | "unauthorized" | "invalid-client" => ("iiii", 0, 5),
+            // All rows would end so.
+            "redirect" => ("in", 3, 2),
+            "invalid-key" => ("in", 4, 2),
+            "slow" | "slow-body" | "listed" => ("iiii", 0, 4),
+            name => panic!("what is to become of {name}?"),
+        };
+        assert_goes_on(&format!("people:{kind}+1"), expected, code, requests);
+    });
+}
+
+#[test]
+fn what_lasts_ends_the_batch() {
+    for (fault, expected, code, requests) in [
         ("people:unauthorized+1x2", "in", 4, 3),
-        ("people:invalid-key+1", "in", 4, 2),
-        ("people:redirect+1", "in", 3, 2),
         ("people:429=200+1", "in", 4, 2),
-        ("people:403+1xall", "ifff", 4, 4),
+        ("people:429=1+1x3", "in", 4, 4),
+        // As a user gets it who may not invite; a path that is wrong; a server that is down.
+        ("people:403xall", "fff", 4, 3),
         ("people:404xall", "fff", 4, 3),
         ("people:500xall", "uuu", 12, 3),
-    ];
-    thread::scope(|scope| {
-        for (fault, expected, code, requests) in cases {
-            scope.spawn(move || {
-                let case = case(NEW);
-                if !fault.is_empty() {
-                    case.sandbox.add_fault(fault.parse().unwrap());
-                }
-                let timeout = if fault.contains("hang") { " --timeout 2" } else { "" };
-                let args = format!("--yes --report report.csv{timeout}");
-                let run = call(&case, "invite_users", &args);
-                assert_eq!(outcomes(&run), expected, "{fault}: {}", run.stderr);
-                assert_eq!((run.code, sent(&case).len()), (Some(code), requests), "{fault}");
-                assert_eq!(reported(&case), expected, "{fault}");
-                let left = 4 - expected.replace('n', "").len();
-                let told = format!("{left} not sent");
-                assert_eq!(run.stderr.contains(&told), left > 0, "{fault}: {}", run.stderr);
+        ("people:403+1xall", "ifff", 4, 4),
+        // Not so what may well be about three rows.
+        ("people:403x2", "ffii", 4, 4),
+        ("people:400x3", "fffi", 4, 4),
+    ] {
+        assert_goes_on(fault, expected, code, requests);
+    }
+}
 
-                // Each is invited once, whatever the first run knew of it; what is done is not sent.
-                case.sandbox.clear_faults();
-                let before = sent(&case).len();
-                let again = call(&case, "invite_users", "--yes --report report.csv");
-                assert_eq!(again.code, Some(0), "{fault}: {}{}", again.stdout, again.stderr);
-                let open = 4 - expected.matches('i').count();
-                assert_eq!(outcomes(&again), "i".repeat(open), "{fault}");
-                assert_eq!(sent(&case).len() - before, open, "{fault}");
-                assert_eq!(listed(&case, "status=new").len(), 4, "{fault}");
-                let third = call(&case, "invite_users", "--yes --report report.csv");
-                assert_says(&third, 0, &["0 to invite, 4 invited before"]);
-                assert_eq!(sent(&case).len() - before, open, "{fault}");
-            });
+#[test]
+fn tokens_that_die_and_a_network_that_goes_end_it() {
+    for (token, code, words) in [
+        ("token:invalid-grantxall", 4, "Create new tokens"),
+        ("token:503xall", 1, "your tokens are unchanged"),
+    ] {
+        let case = case(NEW);
+        for fault in ["people:unauthorized+1", token] {
+            case.sandbox.add_fault(fault.parse().unwrap());
         }
+        let run = call(&case, "invite_users", "--yes --report report.csv");
+        assert_says(&run, code, &[words, "1 invited, 3 not sent\n"]);
+        assert_eq!((&*outcomes(&run), &*reported(&case)), ("in", "in"), "{}", run.stderr);
+    }
+    // The server ends with the second invitation.
+    let case = case(NEW);
+    let count = Mutex::new(0);
+    let _asked = workspace(&case, r#"{"data":[]}"#, move |asked| {
+        let mut count = count.lock().unwrap();
+        *count += usize::from(asked.method == "POST");
+        (asked.method == "POST").then_some((if *count == 2 { 0 } else { 200 }, "{}"))
     });
+    let run = call(&case, "invite_users", "--yes --report report.csv");
+    assert_says(&run, 12, &["1 invited, 1 unknown, 2 not sent\n"]);
+    assert_eq!((&*outcomes(&run), &*reported(&case)), ("iun", "iun"), "{}", run.stderr);
 }
 
 #[test]

@@ -61,7 +61,7 @@ struct Asked {
     query: String,
 }
 
-/// A platform that answers each request as the test says. Returns what has been asked: method, path and
+/// A platform that answers each request as the test says, until that is a status of 0. Returns what has been asked: method, path and
 /// execution ID.
 fn platform(
     case: &Case,
@@ -90,6 +90,9 @@ fn platform(
             let (path, query) = (path.to_owned(), query.to_owned());
             let request = Asked { method, path, query };
             let (status, body) = answer(&request);
+            if status == 0 {
+                break;
+            }
             let _ = asked.send(format!("{} {} {id}", request.method, request.path));
             // A program that is killed does not wait for it.
             let _ = client.write_all(&acceptance::plain(status, body.as_bytes()));

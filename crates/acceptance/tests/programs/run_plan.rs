@@ -437,7 +437,7 @@ fn only_a_run_that_may_be_of_an_earlier_start_is_taken_for_it() {
 }
 
 /// Runs `check` for each kind of fault that a target can meet, several at a time: they mostly wait.
-fn for_each_kind(target: Target, check: impl Fn(&FaultKind) + Sync) {
+pub(crate) fn for_each_kind(target: Target, check: impl Fn(&FaultKind) + Sync) {
     let kinds = FaultKind::all().into_iter().filter(|kind| kind.applies_to(target));
     let kinds: Vec<_> = kinds.collect();
     thread::scope(|scope| {
@@ -461,7 +461,7 @@ fn no_fault_of_a_start_leads_to_a_second_run() {
         "slow" | "slow-body" | "hidden" | "status" | "string-id" => 0,
         "fail" | "cancel" => 10,
         "redirect" => 3,
-        "400" | "403" | "404" | "410" | "413" | "svc-404" | "msg-403" | "invalid-grant"
+        "400" | "403" | "404" | "409" | "410" | "413" | "svc-404" | "msg-403" | "invalid-grant"
         | "oauth-error" | "invalid-key" => 4,
         "500" | "502" | "503" | "504" | "reset-before" | "reset-after" | "cut" | "cut-close"
         | "garbled" | "html-200" | "empty" | "hang" | "hang-after" | "huge" => 12,
@@ -511,7 +511,7 @@ fn whatever_happens_while_it_watches_the_run_goes_on() {
         "redirect" => 3,
         "400" | "403" | "msg-403" | "invalid-grant" | "oauth-error" | "invalid-key"
         | "unauthorized" | "invalid-client" => 4,
-        "413" | "429" | "429-fault" | "500-quota" | "500" | "502" | "503" | "504"
+        "409" | "413" | "429" | "429-fault" | "500-quota" | "500" | "502" | "503" | "504"
         | "reset-before" | "reset-after" | "cut" | "cut-close" | "garbled" | "html-200"
         | "empty" | "hang" | "hang-after" | "huge" | "slow" | "slow-body" | "filter-ignored"
         | "filter-refused" => 0,

@@ -221,8 +221,9 @@ fn list_of_faults(all: bool) -> String {
   --fault api:500+1xall   all API requests but the first: 500
   --fault run:fail        next run: fails in the end
 
-TARGET  token, api, or run: the requests of the API that start a run; with
-        --vault also vault, vault-read or vault-write
+TARGET  token, api, run (the requests of the API that start a run) or people
+        (those that invite, suspend and unsuspend); with --vault also vault,
+        vault-read or vault-write
 VALUE   seconds for 429, 503, slow, slow-body and hidden [default: 1]; URL for
         redirect; number of requests for late [default: 1]
 SKIP    number of requests that pass first [default: 0]
