@@ -155,7 +155,7 @@ fn what_lasts_ends_the_batch() {
 fn tokens_that_die_and_a_network_that_goes_end_it() {
     for (token, code, words) in [
         ("token:invalid-grantxall", 4, "Create new tokens"),
-        ("token:503xall", 1, "your tokens are unchanged"),
+        ("token:503xall", 5, "the response with the new tokens was lost"),
     ] {
         let case = case(NEW);
         for fault in ["people:unauthorized+1", token] {
