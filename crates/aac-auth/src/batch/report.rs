@@ -6,6 +6,7 @@
 
 use crate::api::client::Client;
 use crate::batch::Entry;
+use crate::batch::table::plain;
 use crate::error::{Error, Result};
 use crate::output::{csv_line, not_a_formula, one_line};
 use csv::ReaderBuilder;
@@ -68,7 +69,7 @@ impl Report {
             let record = record.map_err(|error| report.error(io::Error::other(error)))?;
             let cell = |index| record.get(index).unwrap_or_default();
             if cell(0) == workspace {
-                report.last.insert(key(cell(1), cell(2)), cell(3).to_owned());
+                report.last.insert(key(cell(1), &plain(cell(2))), cell(3).to_owned());
             }
         }
         report.file = Some(file);

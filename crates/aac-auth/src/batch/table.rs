@@ -102,7 +102,7 @@ fn read(bytes: &[u8], columns: &[&'static str]) -> Result<Vec<Row>, String> {
 }
 
 /// A value without blanks around it, and without the `'` by which list_users keeps a spreadsheet from running it.
-fn plain(cell: &str) -> String {
+pub(super) fn plain(cell: &str) -> String {
     let cell = cell.trim();
     let behind = cell.strip_prefix('\'').filter(|text| not_a_formula(*text).len() > text.len());
     behind.unwrap_or(cell).to_owned()

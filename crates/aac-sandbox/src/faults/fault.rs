@@ -171,8 +171,8 @@ impl fmt::Display for FaultError {
             "{}\n\n\
              {:?} is not a valid fault.\n\
              Write TARGET:KIND[=VALUE][+SKIP][xTIMES], as in token:503=2x3 or api:429xall.\n\
-             TARGET is token, api, run, people, vault, vault-read or vault-write. For each KIND, see\n\
-             cargo sandbox --list-faults all",
+             TARGET is token, api, run, people, vault, vault-read or vault-write.\n\
+             For each KIND, see cargo sandbox --list-faults all",
             self.reason, self.text
         )
     }
