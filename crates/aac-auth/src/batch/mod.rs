@@ -27,6 +27,8 @@ pub use table::{Row, rows};
 
 /// The exit code if it is unknown whether a row took effect.
 const UNKNOWN: u8 = 12;
+/// The exit code if the server has refused rows: as for HTTP 4xx.
+const REFUSED: u8 = 4;
 /// How many rows are shown before the question.
 const SHOWN: usize = 10;
 /// So many in a row without a response, or refused as if all would be, end the batch.
@@ -208,12 +210,26 @@ impl<'a> Batch<'a> {
     ///
     /// [`ErrorKind::Io`](crate::ErrorKind::Io) if rows are refused; [`ErrorKind::Usage`](crate::ErrorKind::Usage)
     /// if nobody can be asked.
-    pub fn run(mut self, mut send: impl FnMut(&Entry) -> Result<String>) -> Result<ExitCode> {
+    pub fn run(mut self, send: impl FnMut(&Entry) -> Result<String>) -> Result<ExitCode> {
+        let mut output = Output::stdout();
+        if let Some(code) = self.show_and_ask(&mut output)? {
+            return Ok(code);
+        }
+        SignalGuard::prepare();
+        let held = SignalGuard::new();
+        let sent = self.send_all(send, &mut output);
+        let code = self.tell(&sent);
+        // A signal that came meanwhile ends the program here.
+        drop(held);
+        Ok(code.into())
+    }
+
+    /// Shows what is refused and what is to be sent, and asks. Returns an exit code if nothing is to be sent.
+    fn show_and_ask(&self, output: &mut Output) -> Result<Option<ExitCode>> {
         let BatchOptions { yes, dry_run, skip_refused, .. } = *self.options;
         for (line, why) in &self.refused {
-            self.say(format_args!("{}, line {line}: {why}", self.file.display()));
+            say(format_args!("{}, line {line}: {why}", self.file.display()));
         }
-        let mut output = Output::stdout();
         if dry_run {
             for entry in &self.entries {
                 output.write_text(&self.plan(entry))?;
@@ -228,84 +244,85 @@ impl<'a> Batch<'a> {
             );
             return Err(Error::file(self.file, io::Error::other(what)));
         }
-        self.say(self.summary());
+        say(self.summary());
         if !self.action.note.is_empty() && !self.entries.is_empty() {
-            self.say(self.action.note);
+            say(self.action.note);
         }
         if dry_run || self.entries.is_empty() {
-            return Ok(ExitCode::SUCCESS);
+            return Ok(Some(ExitCode::SUCCESS));
         }
-        if !yes && !self.ask()? {
-            self.say("nothing was sent");
-            return Ok(ExitCode::FAILURE);
+        if yes || self.ask()? {
+            return Ok(None);
         }
+        say("nothing was sent");
+        Ok(Some(ExitCode::FAILURE))
+    }
 
-        SignalGuard::prepare();
-        let held = SignalGuard::new();
+    /// Sends row by row, notes each outcome, and prints it.
+    fn send_all(
+        &mut self,
+        mut send: impl FnMut(&Entry) -> Result<String>,
+        output: &mut Output,
+    ) -> Sent {
         let mut report = self.report.take();
-        let mut counts = [0; 3];
-        let (mut in_a_row, mut end) = (0, None);
+        let mut sent = Sent::default();
         for entry in &self.entries {
-            if SignalGuard::is_pending() || in_a_row == IN_A_ROW || end.is_some() {
+            if SignalGuard::is_pending() || sent.suspicious == IN_A_ROW || sent.end.is_some() {
                 break;
             }
             if let Some(Err(error)) = report.as_mut().map(|report| report.begin(entry)) {
-                end = Some(error);
+                sent.end = Some(error);
                 break;
             }
-            let (outcome, detail) = match entry.already.clone().map_or_else(|| send(entry), Ok) {
-                Ok(detail) => (Outcome::Done, detail),
-                Err(error) => {
-                    let (outcome, detail) = (Outcome::of(&error), error.to_string());
-                    in_a_row = if outcome.is_suspicious(&error) { in_a_row + 1 } else { 0 };
-                    end = (outcome == Outcome::NotSent).then_some(error);
-                    (outcome, detail)
-                }
-            };
-            in_a_row = if outcome == Outcome::Done { 0 } else { in_a_row };
-            if let Some(count) = counts.get_mut(outcome as usize) {
-                *count += 1;
-            }
+            let result = entry.already.clone().map_or_else(|| send(entry), Ok);
+            let outcome = result.as_ref().map_or_else(Outcome::of, |_| Outcome::Done);
+            let is_suspicious = result.as_ref().is_err_and(|error| outcome.is_suspicious(error));
+            let detail = result.as_ref().map_or_else(ToString::to_string, String::clone);
+            sent.suspicious = if is_suspicious { sent.suspicious + 1 } else { 0 };
+            sent.counts[outcome as usize] += 1;
+            // First where it is remembered.
             let word = outcome.word(self.action);
             let noted = report.as_mut().map_or(Ok(()), |report| report.end(word, &detail));
             let told = output.write_text(&self.line(word, entry, &detail));
-            let told = told.and_then(|()| output.flush());
-            end = end.or(noted.and(told).err());
+            let told = noted.and(told.and_then(|()| output.flush()));
+            sent.end = result.err().filter(|_| outcome == Outcome::NotSent).or(told.err());
         }
+        let begun = sent.counts.iter().sum::<usize>();
+        sent.counts[Outcome::NotSent as usize] += self.entries.len() - begun;
+        self.report = report;
+        sent
+    }
 
-        let [done, failed, unknown] = counts;
-        let not_sent = self.entries.len() - counts.iter().sum::<usize>();
-        if in_a_row == IN_A_ROW && not_sent > 0 {
-            self.say("three in a row were refused, or got no response: the others are not sent");
+    /// Tells how it ended, and returns the exit code.
+    fn tell(&self, Sent { counts, suspicious, end }: &Sent) -> u8 {
+        let [_, failed, unknown, not_sent] = *counts;
+        if *suspicious == IN_A_ROW && not_sent > 0 {
+            say("three in a row were refused, or got no response: the others are not sent");
         }
-        if let Some(error) = end.as_ref().filter(|_| !SignalGuard::is_pending()) {
+        if let Some(error) = end {
             error.report();
         }
-        let words = [self.action.done, "failed", "unknown", "not sent"];
-        let told = words.iter().zip([done, failed, unknown, not_sent]);
-        let told =
-            told.filter(|(_, count)| *count > 0).map(|(word, count)| format!("{count} {word}"));
-        self.say(told.collect::<Vec<_>>().join(", "));
+        let words = Outcome::ALL.map(|outcome| outcome.word(self.action));
+        let told = counts.iter().zip(words).filter(|(count, _)| **count > 0);
+        say(told.map(|(count, word)| format!("{count} {word}")).collect::<Vec<_>>().join(", "));
         if unknown > 0 {
-            let memory = match report {
+            let memory = match self.report {
                 Some(_) => "",
                 None => {
                     ". Without --report, it sends again what is done, unless the platform shows that"
                 }
             };
-            self.say(format_args!(
+            say(format_args!(
                 "it is unknown whether {unknown} took effect: the same command again finds out, or sends that again{memory}"
             ));
         }
-        // A signal that came meanwhile ends the program here.
-        drop(held);
-        Ok(ExitCode::from(match end {
+        match end {
             _ if unknown > 0 => UNKNOWN,
             // A reader of standard output that stops reading is a failure here: rows were not sent.
             Some(error) => error.exit_code().max(1),
-            None if failed > 0 => 4,
+            None if failed > 0 => REFUSED,
             None => 0,
-        }))
+        }
     }
 
     /// What is to be done with a row.
@@ -360,13 +377,27 @@ impl<'a> Batch<'a> {
         stdin.read_line(&mut answer).map_err(|error| Error::file("standard input", error))?;
         Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
     }
+}
 
-    fn say(&self, text: impl fmt::Display) {
-        Notices { verbose: false }.inform(text);
-    }
+/// How far a batch has come.
+#[derive(Debug, Default)]
+struct Sent {
+    /// How many rows have each outcome.
+    counts: [usize; 4],
+    /// How many of the last rows were suspicious.
+    suspicious: usize,
+    /// What has ended it.
+    end: Option<Error>,
+}
+
+fn say(text: impl fmt::Display) {
+    Notices { verbose: false }.inform(text);
 }
 
 impl Outcome {
+    /// In their order.
+    const ALL: [Self; 4] = [Self::Done, Self::Failed, Self::Unknown, Self::NotSent];
+
     /// What became of a row whose request ended so. If it was not sent, none of the others can be.
     fn of(error: &Error) -> Self {
         match error.http().map(|http| http.status().as_u16()) {

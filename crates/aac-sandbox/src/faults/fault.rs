@@ -8,9 +8,10 @@ use super::{FaultKind, Target};
 /// Something that goes wrong on purpose.
 ///
 /// In text form: `TARGET:KIND[=VALUE][+SKIP][xTIMES]`. TARGET is `token`, `api`, `run` (the requests of
-/// the API that start a run), `people` (those that invite, suspend or unsuspend), `vault`, `vault-read` or `vault-write`. `+SKIP` lets
-/// that many requests pass first. `xTIMES` is how often the fault happens: once by default, always
-/// with `xall`. The faults of a target happen in the order in which they were added.
+/// the API that start a run), `people` (those that invite, suspend or unsuspend people), `vault`,
+/// `vault-read` or `vault-write`. `+SKIP` lets that many requests pass first. `xTIMES` is how often the
+/// fault happens: once by default, always with `xall`. The faults of a target happen in the order in
+/// which they were added.
 ///
 /// ```
 /// use aac_sandbox::{Fault, FaultKind};
