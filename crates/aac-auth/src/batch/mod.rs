@@ -145,7 +145,7 @@ impl<'a> Batch<'a> {
     ///
     /// # Errors
     ///
-    /// Those of a call; [`ErrorKind::Io`](crate::ErrorKind::Io) if the report is in use, or is none.
+    /// Those of a call; [`ErrorKind::Io`] if the report is in use, or is none.
     pub fn new(
         client: &Client,
         options: &'a BatchOptions,
@@ -208,7 +208,7 @@ impl<'a> Batch<'a> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Io`](crate::ErrorKind::Io) if rows are refused; [`ErrorKind::Usage`](crate::ErrorKind::Usage)
+    /// [`ErrorKind::Io`] if rows are refused; [`ErrorKind::Usage`]
     /// if nobody can be asked.
     pub fn run(mut self, send: impl FnMut(&Entry) -> Result<String>) -> Result<ExitCode> {
         let mut output = Output::stdout();

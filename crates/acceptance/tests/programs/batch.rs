@@ -400,7 +400,7 @@ fn ctrl_c_ends_after_the_row_under_way() {
         let running = start(&case, &[]);
         arrival.recv().unwrap();
         running.signal(signal);
-        // The handler runs before the signal is no longer pending for the process.
+        // It is pending by now, and handled before the program sees the response.
         release();
         let (run, status) = running.end_with_status();
         assert_eq!(status.signal(), Some(number), "{}", run.stderr);
