@@ -23,6 +23,9 @@ struct Found {
     journal: JournalState<Name>,
     aside: &'static [(Name, Name, Name)],
     record: &'static [(Name, Name)],
+    /// Tokens that were used for pairs which stay closed.
+    unopened: &'static [Name],
+    wants_keys: bool,
     has_waited: bool,
 }
 
@@ -34,6 +37,8 @@ const T: Found = Found {
     journal: JournalState::None,
     aside: &[],
     record: &[],
+    unopened: &[],
+    wants_keys: false,
     has_waited: false,
 };
 const GONE: Found = Found { creds: None, ..T };
@@ -69,7 +74,7 @@ fn name(doing: &Do<Name>) -> String {
 fn steps(run: &mut Refresh<Name>, came: Came<'_, Name>) -> String {
     let mut doing = run.next(came);
     let mut steps = vec![name(&doing)];
-    while !matches!(doing, Do::Look | Do::Rehearse { .. } | Do::Send(_) | Do::End(_)) {
+    while !matches!(doing, Do::Look | Do::Read | Do::Rehearse { .. } | Do::Send(_) | Do::End(_)) {
         doing = run.next(match doing {
             Do::Wait(Until::Changed) => Came::TimeIsUp,
             _ => Came::Done,
@@ -98,6 +103,7 @@ fn steps_after_look(found: Found) -> String {
     for (token, next) in found.record.iter().copied().chain(pairs) {
         spent.add(Link { spent: token, next, time: LocalTime(0) });
     }
+    found.unopened.iter().for_each(|token| spent.add_unopened(*token, LocalTime(0)));
     let state = State {
         creds: found.creds,
         owner: found.owner,
@@ -108,7 +114,8 @@ fn steps_after_look(found: Found) -> String {
     let access = found.creds.map(|_| found.access);
     let (account, is_damaged) = (Some("me"), found.is_damaged);
     let seen = Seen { state, access, account, in_doubt: false, is_damaged, running_for: 1000 };
-    steps(&mut run(found.has_waited), Came::Looked(seen))
+    let came = if found.wants_keys { Came::KeysWanted } else { Came::Looked(seen) };
+    steps(&mut run(found.has_waited), came)
 }
 
 /// The rows of the table below this heading.
@@ -148,6 +155,12 @@ fn what_a_run_does_with_what_it_finds() {
         GONE,
         Found { aside: &[("S", "T", "me")], ..T },
         Found { access: Access::WillDo, ..T },
+        Found { wants_keys: true, ..T },
+        Found { journal: JournalState::Closed, unopened: &["S"], ..T },
+        Found { journal: JournalState::Closed, unopened: &["T"], ..T },
+        Found { journal: JournalState::Closed, unopened: &["S"], record: &[("T", "S")], ..T },
+        Found { journal: JournalState::Closed, unopened: &["S"], ..DAMAGED },
+        Found { unopened: &["S"], record: &[("T", "S")], ..T },
     ] {
         let row = rows.next().unwrap_or_default();
         let steps = steps_after_look(found);

@@ -226,7 +226,7 @@ mod tests {
     use super::*;
     use crate::config::settings::Hosts;
     use crate::tokens::journal_format::LARGEST;
-    use crate::tokens::sealed::Stored;
+    use crate::tokens::sealed::tests::keeping;
     use std::fs;
 
     proptest::proptest! {
@@ -240,14 +240,19 @@ mod tests {
 
     /// A journal, and creds.json as it was.
     fn journal() -> (tempfile::TempDir, Files, Journal, Vec<u8>) {
+        journal_as(&Keeping::PLAIN)
+    }
+
+    fn journal_as(keeping: &Keeping) -> (tempfile::TempDir, Files, Journal, Vec<u8>) {
         let folder = tempfile::tempdir().unwrap();
         let files = Files::of(&folder.path().join("creds.json"));
         // {"iss": "https://pingauth.alteryxcloud.com/as", "client_id": "id"}
         let access = "e.eyJpc3MiOiJodHRwczovL3BpbmdhdXRoLmFsdGVyeXhjbG91ZC5jb20vYXMiLCJjbGllbnRfaWQiOiJpZCJ9.s";
         let creds = json!({ "access_token": access, "refresh_token": "spent" }).to_string();
         let hosts = Hosts::parse("https://api.us1.alteryxcloud.com").unwrap();
-        let stored = Stored::plain(creds.clone().into_bytes().into());
+        let stored = keeping.keep(Kind::Creds, creds.as_bytes());
         let sent = Credentials::parse(stored, &hosts).unwrap();
+        Journal::check(&sent).unwrap();
         let lock = Lock::try_acquire(&files).unwrap().unwrap();
         let journal = Journal::begin(&lock, &files, &sent).unwrap().unwrap();
         (folder, files, journal, creds.into_bytes())
@@ -283,7 +288,22 @@ mod tests {
 
     #[test]
     fn no_token_that_has_arrived_is_overwritten() {
-        let (_folder, files, journal, creds) = journal();
+        let (sealed, keys) = keeping();
+        for keeping in [&Keeping::PLAIN, &sealed] {
+            let said = |kind, raw: Option<Zeroizing<Vec<u8>>>| {
+                let raw = raw.unwrap();
+                let stored = keys.opener().open(&raw, kind).unwrap();
+                assert_eq!(stored.keeping().sealer().is_some(), keeping.sealer().is_some());
+                stored.bytes().to_vec()
+            };
+            assert_nothing_is_overwritten(journal_as(keeping), said);
+        }
+    }
+
+    fn assert_nothing_is_overwritten(
+        (_folder, files, journal, creds): (tempfile::TempDir, Files, Journal, Vec<u8>),
+        said: impl Fn(Kind, Option<Zeroizing<Vec<u8>>>) -> Vec<u8>,
+    ) {
         let pair = br#" {"refresh_token": "next"}"#;
         let largest = [b'x'; LARGEST];
         for (response, expected) in [
@@ -296,13 +316,20 @@ mod tests {
             (br#"{"refresh_token": "other"}"#, pair),
         ] {
             assert_eq!(journal.record(response).is_ok(), response == expected);
-            assert_eq!(found(&files).response.unwrap().as_slice(), expected);
+            assert!(said(Kind::Response, found(&files).response) == expected);
         }
         journal.note(&Error::usage("what happened"), false, None).unwrap();
         let found = found(&files);
-        assert_eq!(found.response.unwrap().as_slice(), pair);
+        assert_eq!(said(Kind::Response, found.response), pair);
         assert_eq!(found.spent, Some(Digest::of(b"spent")));
-        assert_eq!(found.creds.unwrap().as_slice(), creds);
+        assert_eq!(said(Kind::Creds, found.creds), creds);
+        // What no journal takes is saved aside.
+        let path = journal.save_aside(&files, pair).unwrap();
+        let aside = Found::read(&files, &path).unwrap().unwrap();
+        assert_eq!(said(Kind::Response, aside.response), pair);
+        assert_eq!((aside.spent, aside.time), (Some(Digest::of(b"spent")), journal.time));
+        assert_eq!(said(Kind::Creds, aside.creds), creds);
+        assert!(files.set_aside().unwrap().into_values().eq([path]));
     }
 
     #[test]
@@ -341,18 +368,6 @@ mod tests {
                 matches!(problem, FileProblem::OtherVersion { is_older: it } if it == is_older)
             );
         }
-    }
-
-    #[test]
-    fn what_the_journal_does_not_take_is_saved_aside() {
-        let (_folder, files, journal, creds) = journal();
-        let pair = br#"{"refresh_token": "next"}"#;
-        let path = journal.save_aside(&files, pair).unwrap();
-        let aside = Found::read(&files, &path).unwrap().unwrap();
-        assert_eq!(aside.response.unwrap().as_slice(), pair);
-        assert_eq!((aside.spent, aside.time), (Some(Digest::of(b"spent")), journal.time));
-        assert_eq!(aside.creds.unwrap().as_slice(), creds);
-        assert!(files.set_aside().unwrap().into_values().eq([path]));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 use crate::error::{Error, ErrorKind, FileProblem};
 use crate::tokens::claims::LocalTime;
+use crate::tokens::sealed::LONGEST_NAME;
 use crate::tokens::secret::Digest;
 use serde_json::Value;
 use zeroize::Zeroizing;
@@ -28,8 +29,8 @@ pub(crate) const CREDS: Place = NOTE.followed_by(96 * 1024);
 /// Where the places of the first format began, beside the first.
 const FIRST_FORMAT: [usize; 3] = [66_048, 132_096, 136_704];
 
-// What is read of a response always fits.
-const _: () = assert!(LARGEST <= RESPONSE.room);
+// What is read of a response always fits, sealed as well: in Base64, with the longest name of a key.
+const _: () = assert!((LARGEST + 28).div_ceil(3) * 4 + LONGEST_NAME + 256 <= RESPONSE.room);
 
 impl Place {
     const fn followed_by(&self, room: usize) -> Self {

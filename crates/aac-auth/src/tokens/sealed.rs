@@ -161,11 +161,6 @@ impl Sealer {
         &self.print
     }
 
-    /// The length of a sealed content, in bytes.
-    pub(crate) fn sealed_length(&self, length: usize) -> usize {
-        self.envelope("").len() + (NONCE_LEN + length + MAX_TAG_LEN).div_ceil(3) * 4
-    }
-
     fn envelope(&self, data: &str) -> String {
         let (KeyPlace { by, name }, print) = (&self.place, &self.print);
         let by = by.as_str();
@@ -421,5 +416,179 @@ impl Opener<'_> {
                 };
             }
         }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::tokens::credentials::Credentials;
+    use std::collections::HashSet;
+    use std::thread;
+
+    const PLACE: KeyPlace = KeyPlace { by: Keeper::File, name: String::new() };
+    const PAIR: &[u8] = br#"{"access_token": "one", "refresh_token": "other"}"#;
+
+    fn sealer(key: u8) -> Sealer {
+        Sealer::new(PLACE, Key::new([key; 32])).unwrap()
+    }
+
+    /// A key, and what opens with it.
+    pub(crate) fn keeping() -> (Keeping, Keys) {
+        let keeping = Keeping::sealed(sealer(7));
+        let known = Known::Here(Arc::clone(keeping.0.as_ref().unwrap()));
+        let entry = (PLACE, sealer(7).print, known);
+        (keeping, Keys { known: Mutex::new(vec![entry]), ..Keys::default() })
+    }
+
+    /// What becomes of a content: what is sealed in it, or what kind of problem it is.
+    fn told(keys: &Keys, raw: &[u8], kind: Kind) -> Result<Vec<u8>, String> {
+        let stored = keys.opener().open(raw, kind).map_err(|problem| {
+            let problem = format!("{problem:?}");
+            problem.split([' ', '(', '{']).next().unwrap_or_default().to_owned()
+        })?;
+        match &stored.keeping.0 {
+            Some(_) => Ok(stored.bytes().to_vec()),
+            None => Err("Plain".to_owned()),
+        }
+    }
+
+    #[test]
+    fn what_is_sealed_opens_as_it_was_and_as_nothing_else() {
+        let (keeping, keys) = keeping();
+        for kind in [Kind::Creds, Kind::Response] {
+            let Stored { raw, .. } = keeping.keep(kind, PAIR);
+            let head = raw.windows(4).position(|part| part == b"data").unwrap();
+            assert!(raw != keeping.keep(kind, PAIR).raw, "a nonce for each");
+            assert_eq!(told(&keys, &raw, kind).unwrap(), PAIR);
+            assert_eq!(told(&keys, &[b"\xEF\xBB\xBF", &raw[..]].concat(), kind).unwrap(), PAIR);
+            let other = if kind == Kind::Creds { Kind::Response } else { Kind::Creds };
+            assert_eq!(told(&keys, &raw, other).unwrap_err(), "NotJson");
+            for place in 0..raw.len() {
+                for bit in 0..8 {
+                    let mut raw = raw.clone();
+                    raw[place] ^= 1 << bit;
+                    let problem = told(&keys, &raw, kind).unwrap_err();
+                    // Of another version, or key; or no JSON any more.
+                    let is_damage = ["NotJson", "Plain"].contains(&&*problem);
+                    assert!(is_damage || place < head, "{place} {bit}: {problem}");
+                    // It is not taken for a pair either.
+                    let hosts =
+                        crate::config::settings::Hosts::parse("https://api.us1.alteryxcloud.com");
+                    assert!(Credentials::parse(Stored::plain(raw), &hosts.unwrap()).is_err());
+                }
+            }
+            for length in 0..raw.len() - 1 {
+                let problem = told(&keys, &raw[..length], kind).unwrap_err();
+                assert!(["NotJson", "Plain"].contains(&&*problem), "{length}: {problem}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_write_that_was_cut_off_is_damage_and_is_known() {
+        let (keeping, keys) = keeping();
+        let sealer = keeping.sealer().unwrap();
+        for (old, new) in [(PAIR, &PAIR[..20]), (&PAIR[..20], PAIR), (PAIR, PAIR)] {
+            let [old, new] = [old, new].map(|content| keeping.keep(Kind::Creds, content).raw);
+            let is_same = |place: &usize| old.get(*place) == new.get(*place);
+            let first = (0..).find(|place| !is_same(place)).unwrap();
+            // As many bytes of the new one, whatever the length is by then.
+            for written in first + 1..new.len() {
+                let rest = old.get(written..).unwrap_or_default();
+                let found = [&new[..written], rest].concat();
+                if found == *new {
+                    continue;
+                }
+                match told(&keys, &found, Kind::Creds) {
+                    Ok(_) => assert_eq!(written, new.len() - 1, "whole, but for its line end"),
+                    Err(problem) => {
+                        assert!(["NotJson", "Plain"].contains(&&*problem), "{written}: {problem}");
+                    }
+                }
+                assert!(sealer.is_torn(&found, &old, &new), "{written}");
+            }
+        }
+        let [old, new] = [PAIR, PAIR].map(|content| keeping.keep(Kind::Creds, content).raw);
+        for other in
+            [PAIR, b"", &sealer_of(8).keep(Kind::Creds, PAIR).raw, &[&old[..], b" "].concat()]
+        {
+            assert!(!sealer.is_torn(other, &old, &new));
+        }
+    }
+
+    fn sealer_of(key: u8) -> Keeping {
+        Keeping::sealed(sealer(key))
+    }
+
+    #[test]
+    fn what_is_missing_is_damage_and_what_another_has_written_is_left_alone() {
+        let (keeping, keys) = keeping();
+        let raw = String::from_utf8(keeping.keep(Kind::Creds, PAIR).raw.to_vec()).unwrap();
+        let without = |field: &str| raw.replace(&format!("\"{field}\""), "\"other\"");
+        for (raw, expected) in [
+            (without("v"), "NotJson"),
+            (without("by"), "NotJson"),
+            (without("key"), "NotJson"),
+            (without("print"), "NotJson"),
+            (without("data"), "NotJson"),
+            (raw.replace("\"v\": 1", "\"v\": 0"), "NotJson"),
+            (raw.replace("\"v\": 1", "\"v\": \"1\""), "NotJson"),
+            (raw.replace("\"v\": 1", "\"v\": 2"), "Kept"),
+            (raw.replace("\"file\"", "\"tpm\""), "Kept"),
+            (raw.replace("\"file\"", "\"keychain\""), "Kept"),
+            (raw.replace("\"file\"", "\"command\""), "Sealed"),
+            (raw.replace("\"key\": \"\"", "\"key\": \"-s\""), "Kept"),
+            (raw.replace("\"data\": \"", "\"data\": \"A"), "NotJson"),
+            (raw.replace("\"data\": \"", "\"data\": \"\", \"other\": \""), "NotJson"),
+            (
+                String::from_utf8(sealer_of(8).keep(Kind::Creds, PAIR).raw.to_vec()).unwrap(),
+                "Sealed",
+            ),
+            // What stands beside tokens is not opened.
+            (raw.replacen('{', "{\"refresh_token\": \"other\", ", 1), "Plain"),
+            ("{\"sealed\": \"text\"}".to_owned(), "Plain"),
+            ("{\"sealed\": {}}".to_owned(), "NotJson"),
+        ] {
+            assert_eq!(told(&keys, raw.as_bytes(), Kind::Creds).unwrap_err(), expected, "{raw}");
+        }
+    }
+
+    #[test]
+    fn no_nonce_is_used_twice() {
+        let keeping = Keeping::sealed(Sealer { start: (1 << 96) - 50, ..sealer(7) });
+        let nonces = Mutex::new(HashSet::new());
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..50 {
+                        let Stored { raw, .. } = keeping.keep(Kind::Creds, b"");
+                        let envelope = Envelope::find(&raw).unwrap().unwrap();
+                        nonces.lock().unwrap().insert(envelope.data[..NONCE_LEN].to_vec());
+                    }
+                });
+            }
+        });
+        let nonces = nonces.into_inner().unwrap();
+        assert_eq!(nonces.len(), 200);
+        assert!(nonces.contains(&vec![0; NONCE_LEN]), "they go on from the first");
+    }
+
+    #[test]
+    fn a_key_that_is_not_to_be_had_is_asked_for_once_in_a_call() {
+        let keys = Keys::default();
+        let Stored { raw, .. } = sealer_of(7).keep(Kind::Creds, PAIR);
+        let asked = |opener: Opener<'_>| match opener.open(&raw, Kind::Creds) {
+            Err(FileProblem::Sealed { why: Closed::NotAsked, .. }) => false,
+            Err(FileProblem::Sealed { .. }) => true,
+            other => panic!("{other:?}"),
+        };
+        let first = keys.opener();
+        assert!(!first.wants_keys() && !asked(first) && first.wants_keys());
+        // No variable names a file here; should one, its key is another.
+        first.fetch();
+        assert!(asked(first) && !first.wants_keys());
+        let second = keys.opener();
+        assert!(!asked(second) && second.wants_keys());
     }
 }
