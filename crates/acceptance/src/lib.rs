@@ -216,6 +216,7 @@ impl Case {
     }
 
     /// After such a run.
+    #[must_use]
     pub fn cut_off(self) -> Self {
         self.interrupt(&mut self.command()).assert_ok();
         assert!(self.path("creds.json.rotation").is_file());
@@ -245,6 +246,7 @@ impl Case {
     }
 
     /// The same with creds.json sealed, if so.
+    #[must_use]
     pub fn sealed(mut self, is_sealed: bool) -> Self {
         if is_sealed {
             self.key = Some(tempfile::tempdir().unwrap());

@@ -170,12 +170,12 @@ impl Rotation {
             return Creds::Pointer(path.clone());
         }
         let Settings { creds, hosts, .. } = &self.settings;
-        let mut pair = Credentials::read_settled(creds, hosts, opener);
+        let mut read = Credentials::read_settled(creds, hosts, opener);
         if opener.wants_keys() {
             opener.fetch();
-            pair = Credentials::read_settled(creds, hosts, opener);
+            read = Credentials::read_settled(creds, hosts, opener);
         }
-        match pair.map_err(|(problem, _)| problem) {
+        match read.1 {
             Err(FileProblem::InVault(path)) => Creds::Pointer(path),
             pair => Creds::Pair(pair),
         }

@@ -158,9 +158,9 @@ impl Call<'_> {
             Told::Closed => {
                 let SavedPairs { closed, unreadable, .. } = found.saved;
                 let of_journal = closed.map(|problem| (self.home.files().journal.clone(), problem));
-                let mut others = unreadable.into_iter();
-                let other = || others.rfind(|(_, it)| matches!(it, FileProblem::Sealed { .. }));
-                let closed = of_journal.or_else(other);
+                let is_sealed = |(_, it): &(_, _)| matches!(it, FileProblem::Sealed { .. });
+                let at = unreadable.iter().rposition(is_sealed).unwrap_or_default();
+                let closed = of_journal.or_else(|| unreadable.into_iter().nth(at));
                 closed.map(|(path, problem)| Error::unusable(&path, problem))
             }
             Told::Noted => {

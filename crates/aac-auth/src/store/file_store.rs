@@ -8,7 +8,7 @@ use crate::platform;
 use crate::store::folder::{Files, Written};
 use crate::store::lock::Lock;
 use crate::store::{Content, Replaced, StoreError, Unusable, saved};
-use crate::tokens::credentials::{Credentials, Unread};
+use crate::tokens::credentials::{Credentials, Found};
 use crate::tokens::sealed::Opener;
 use std::fs;
 use std::io;
@@ -36,7 +36,7 @@ impl<'a> FileStore<'a> {
         Self { creds, files: Files::of(creds), hosts, opener, notices }
     }
 
-    fn read_settled(&self) -> Result<Credentials, Unread> {
+    fn read_settled(&self) -> Found {
         Credentials::read_settled(&self.files.creds, self.hosts, self.opener)
     }
 
@@ -54,7 +54,7 @@ impl<'a> FileStore<'a> {
     }
 
     pub(crate) fn read(&self) -> Result<Credentials, Unusable> {
-        self.read_settled().map_err(|(problem, _)| Unusable::of(self.creds, problem))
+        self.read_settled().1.map_err(|problem| Unusable::of(self.creds, problem))
     }
 
     pub(crate) fn files(&self) -> &Files {
@@ -95,18 +95,18 @@ impl Locked<'_> {
     }
 
     pub(crate) fn read(&self, is_patient: bool) -> Result<Content> {
-        let mut pair = self.store.read_settled();
+        let mut read = self.store.read_settled();
         let start = Instant::now();
         // There is no event to wait for.
         while is_patient
-            && matches!(pair, Err((FileProblem::Empty, _)))
+            && matches!(read, (_, Err(FileProblem::Empty)))
             && start.elapsed() < Duration::from_secs(2)
         {
-            pair = self.store.read_settled();
+            read = self.store.read_settled();
         }
-        match pair {
-            Ok(pair) => Ok(Content::of(pair.stored.clone(), Ok(pair))),
-            Err((problem, stored)) => match Unusable::of(self.store.creds, problem) {
+        match read {
+            (stored, Ok(pair)) => Ok(Content::of(stored, Ok(pair))),
+            (stored, Err(problem)) => match Unusable::of(self.store.creds, problem) {
                 Unusable::Damaged(problem) => Ok(Content::of(stored, Err(problem))),
                 Unusable::Unreadable(error) => Err(match saved::leaves_doubt(&self.store.files) {
                     true => error.after_doubt(),

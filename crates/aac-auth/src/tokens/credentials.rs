@@ -35,8 +35,8 @@ const OAUTH_ERRORS: [&str; 6] = [
     "invalid_scope",
 ];
 
-/// Why creds.json gives no pair, and what it holds.
-pub(crate) type Unread = (FileProblem, Stored);
+/// What creds.json holds, and the pair in it, or why that gives none.
+pub(crate) type Found = (Stored, Result<Credentials, FileProblem>);
 
 /// A matching pair of tokens, as held by creds.json or the journal.
 #[derive(Debug)]
@@ -55,21 +55,21 @@ pub(crate) struct Credentials {
 }
 
 impl Credentials {
-    /// Reads creds.json. What this accepts is not rejected later. Also gives what was read, if that is of no use.
-    fn read(path: &Path, hosts: &Hosts, opener: Opener<'_>) -> Result<Self, Unread> {
-        let raw = text::read(path).map_err(|problem| (problem, Stored::default()))?;
-        let of_raw = |problem| (problem, Stored::plain(raw.clone()));
-        let stored = opener.open(&raw, Kind::Creds).map_err(of_raw)?;
-        Self::parse(stored.clone(), hosts).map_err(|problem| (problem, stored))
+    /// Reads creds.json. What this accepts is not rejected later.
+    fn read(path: &Path, hosts: &Hosts, opener: Opener<'_>) -> Found {
+        let raw = match text::read(path) {
+            Ok(raw) => raw,
+            Err(problem) => return (Stored::default(), Err(problem)),
+        };
+        match opener.open(&raw, Kind::Creds) {
+            Ok(stored) => (stored.clone(), Self::parse(stored, hosts)),
+            Err(problem) => (Stored::plain(raw), Err(problem)),
+        }
     }
 
     /// Reads creds.json once it has settled. The vendor's examples write it in place, so a file that
     /// looks damaged may be half written, and is read again: there is no event to wait for.
-    pub(crate) fn read_settled(
-        path: &Path,
-        hosts: &Hosts,
-        opener: Opener<'_>,
-    ) -> Result<Self, Unread> {
+    pub(crate) fn read_settled(path: &Path, hosts: &Hosts, opener: Opener<'_>) -> Found {
         let may_settle = |problem: &FileProblem| match problem {
             FileProblem::Empty | FileProblem::NotJson(_) => true,
             FileProblem::Unreadable(error) => platform::is_sharing_violation(error),
@@ -77,7 +77,7 @@ impl Credentials {
         };
         for _ in 0..5 {
             match Self::read(path, hosts, opener) {
-                Err((problem, _)) if may_settle(&problem) => {
+                (_, Err(problem)) if may_settle(&problem) => {
                     thread::sleep(Duration::from_millis(20))
                 }
                 settled => return settled,
