@@ -210,10 +210,10 @@ mod tests {
         record.add(link("x", "w"));
         assert_eq!(newest(&record, "x"), Some(Digest::of(b"w")), "what came last");
         // Whether it was used for the pair that stays closed, or leads to one that was.
-        for spent in ["d", "w"] {
+        for (spent, leads) in [("c", &["a", "c"][..]), ("d", &["a", "c", "d"]), ("w", &["x", "w"])]
+        {
             let mut record = record.clone();
             record.add_unopened(Digest::of(spent.as_bytes()), LocalTime(7));
-            let leads = if spent == "d" { &["a", "c", "d"][..] } else { &["x", "w"] };
             for token in leads {
                 assert_eq!(newest(&record, token), Some(Digest::of(b"unopened")), "{token}");
             }

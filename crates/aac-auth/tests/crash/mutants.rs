@@ -57,6 +57,7 @@ const MUTANTS: &[(&str, &[Mutant])] = &[
     ("store/spent.rs", SPENT),
     ("store/journal.rs", JOURNAL),
     ("tokens/journal_format.rs", FORMAT),
+    ("tokens/sealed.rs", SEALED),
     ("store/saved.rs", SAVED),
     ("store/file_store.rs", FILE_STORE),
     ("rotation/drive.rs", DRIVE),
@@ -128,6 +129,8 @@ const SPENT: &[Mutant] = &[
     found("¦link.spent != link.next¦ && !self.links", "true", "tokens recovery::a_token_that_stays_in_force"),
     found("self.links.iter().rev().find(|link| link.spent == token)", "self.links.iter().find(|link| link.spent == token)", "lib store::spent"),
     found("for _ in ¦0..self.links.len()¦", "0..1", "lib store::spent"),
+    found("unopened(newest.spent).or(unopened(newest.next))", "unopened(newest.next)", "lib store::spent"),
+    found(".or(¦unopened(newest.next)¦)", "None", "lib store::spent"),
 ];
 
 #[rustfmt::skip]
@@ -146,6 +149,7 @@ const JOURNAL: &[Mutant] = &[
     found("if ¦is_named(&self.file, &self.path).unwrap_or(false)¦", "true", "lib store::journal"),
     found("match ¦content.len() > place.room¦", "false", "tokens rotation::a_creds_json_that_does_not_fit"),
     found("Ok(Some(_)) => ¦stored.keeping().keep(Kind::Creds, stored.bytes()).raw¦", "stored.raw.clone()", "tokens recovery::what_is_put_back"),
+    found("keeping: ¦sent.stored.keeping().clone()¦", "Keeping::PLAIN", "tokens sealed::a_refresh sealed::a_pair_in"),
 ];
 
 #[rustfmt::skip]
@@ -153,6 +157,16 @@ const FORMAT: &[Mutant] = &[
     found("(¦is_whole¦ && line.get(\"state\")? == state)", "true", "lib store::journal"),
     found("¦line.get(\"state\")? == state¦", "true", "lib store::journal"),
     found("self.failure.as_ref().is_none_or(|failure| failure.in_doubt)", "false", "tokens recovery::an_earlier_doubt"),
+];
+
+#[rustfmt::skip]
+const SEALED: &[Mutant] = &[
+    found("self.used.fetch_add(1, Ordering::Relaxed)", "self.used.load(Ordering::Relaxed)", "lib tokens::sealed"),
+    found("Ok(sealer) if ¦sealer.print == *print¦", "true", "tokens sealed::without_its_key"),
+    found("if ¦*at >= self.since¦", "true", "lib tokens::sealed"),
+    found("¦lengths.contains(&found.len())¦ && starts(found)", "true", "lib tokens::sealed"),
+    found("¦starts(found)¦ && starts(old)", "true", "lib tokens::sealed"),
+    found("if self.0.is_some() { self.clone() } else { other.clone() }", "self.clone()", "tokens sealed::plain_and_sealed"),
 ];
 
 #[rustfmt::skip]
@@ -169,6 +183,11 @@ const SAVED: &[Mutant] = &[
     found("*found.raw != *old.raw && *found.raw != *new.raw && is_torn(&found.raw, &old.raw, &new.raw)", "false", "tokens recovery"),
     found("¦lengths.contains(&found.len())¦ &&", "true", "lib store::saved"),
     found("¦is_of(old, at, byte)¦ || is_of(new, at, byte)", "false", "lib store::saved"),
+    // What stays closed counts.
+    found("¦unopened.push((*spent, *time))¦", "{}", "tokens sealed::a_journal_that_stays_closed"),
+    found("¦unopened.extend(found.spent.map(|spent| (spent, found.time)))¦", "{}", "tokens sealed::a_journal_that_stays_closed"),
+    found("¦saved.closed = Some(problem)¦", "drop(problem)", "tokens sealed::a_journal_that_stays_closed"),
+    found("¦found.response.is_none()¦ && found.leaves_doubt()", "true", "tokens sealed::without_its_key"),
 ];
 
 #[rustfmt::skip]
@@ -255,6 +274,12 @@ const DRIVE: &[Mutant] = &[
     found("match ¦self.held.locked.replace(&now.stored.raw, &new, is_only_copy, unused.as_ref())¦", "Ok(Replaced::Done)", "tokens rotation::forty_eight"),
     found("&new, is_only_copy, ¦unused.as_ref()¦", "None", "vault refreshes::an_access_token_of_no_use"),
     found("match ¦locked.save_aside(self.journal.as_ref(), &received.body)¦", "Ok(received.place.clone())", "crash what_neither_the_journal"),
+    // What is sealed stays sealed, and its key is asked for outside the lock.
+    same("if ¦self.opener.wants_keys()¦", "false", "under the lock it is found to be missing as well"),
+    found("_ if ¦self.call.opener.wants_keys()¦", "false", "tokens sealed::plain_and_sealed"),
+    found("filter(|it| ¦!it.has_sealed()¦ &&", "true", "tokens sealed::a_pair_in_the_journal"),
+    found("HomeKind::File => ¦in_home.keeping().or(keeping)¦", "in_home.keeping().clone()", "tokens sealed::plain_and_sealed"),
+    found("let keeping = ¦base.stored.keeping().or(stored.keeping())¦", "base.stored.keeping().clone()", "tokens sealed::what_is_set_aside"),
 ];
 
 #[rustfmt::skip]
@@ -430,6 +455,7 @@ const RECOVERY: &[Mutant] = &[
     found("note.as_ref().is_none_or(|note| note.in_doubt)", "note.as_ref().is_some_and(|note| note.in_doubt)", "tokens recovery::a_lock_file_that_is_deleted_does_not"),
     found("note.is_some() && ¦spent.as_ref().is_none_or(|spent| *spent == creds)¦", "true", "lib rotation::machine"),
     found("Now::Token(token) if ¦token == before¦", "true", "lib rotation::recovery"),
+    found("match ¦state.creds.map(|creds| state.spent.newest(creds))¦", "state.creds.map(|_| None::<(Newest<N>, crate::tokens::claims::LocalTime)>)", "tokens sealed::a_journal_that_stays_closed"),
 ];
 
 #[rustfmt::skip]

@@ -101,6 +101,8 @@ fn a_pair_in_the_journal_is_restored_over_whatever_creds_json_holds() {
         bytes
     };
     let text = |_: &[u8]| b"damaged".to_vec();
+    let renamed =
+        |bytes: &[u8]| String::from_utf8_lossy(bytes).replace("\"print\"", "\"prints\"").into();
     let gone = |_: &[u8]| Vec::new();
     let cut = |bytes: &[u8]| bytes[..bytes.len() / 2].to_vec();
     let whole = |bytes: &[u8]| bytes.to_vec();
@@ -111,6 +113,7 @@ fn a_pair_in_the_journal_is_restored_over_whatever_creds_json_holds() {
         (&flipped, false),
         (&cut, true),
         (&text, true),
+        (&renamed, true),
     ] {
         let case = expired().cut_off();
         assert_sealed(&case, JOURNAL);
