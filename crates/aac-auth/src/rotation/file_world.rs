@@ -626,7 +626,9 @@ impl Explorer {
         happens("a new pair is pasted", next);
 
         for token in 1..=world.server.made {
-            if has(world.copies, token) && world.creds != Creds::Has(token) {
+            // Copies are from before the tokens were sealed.
+            let is_there = world.creds == Creds::Has(token) && !world.is_creds_sealed;
+            if has(world.copies, token) && !is_there {
                 let mut next = base;
                 next.put(Creds::Has(token));
                 next.overwritten &= !set(token);
