@@ -120,7 +120,8 @@ pub use config::options::{ConnectionOptions, number};
 pub use config::text::{json_flaw, text_of};
 pub use tokens::secret::AccessToken;
 
-// What is known of the tokens.
+// What is known of the tokens, and how they are kept.
+pub use api::sealing::{Form, TurnedOver};
 pub use api::status::{Leftover, PairState, TokenStatus};
 pub use error::place::Place;
 pub use tokens::timestamp::Timestamp;

@@ -24,7 +24,8 @@ const NOTES: &str = "\
 A refresh token may say when it expires. The lifetime that you chose when you
 created it counts, and only --online knows it. Exit codes: 10 with --fail-within
 if less is left, or the tokens cannot be used; without it, 1 if they are missing
-or broken or cannot be refreshed, and 4 if they are used up or have expired.";
+or broken or cannot be refreshed, and 4 if they are used up or have expired. 1
+if the vault or the key of a sealed file cannot be had.";
 
 /// Say whose tokens these are, and how long they last
 #[derive(Parser)]
@@ -79,11 +80,13 @@ fn run(cli: &Cli) -> Result<ExitCode, Error> {
     let reported = failure.as_ref().or(status.problem.as_ref()).map(Error::report);
     let Some(days) = cli.fail_within else { return Ok(reported.unwrap_or(ExitCode::SUCCESS)) };
     let is_dead = failure.as_ref().is_some_and(Error::needs_new_tokens)
-        || status.problem.is_some() && status.state != PairState::NotRead;
+        || status.problem.is_some()
+            && !matches!(status.state, PairState::NotRead | PairState::Sealed);
     if is_dead {
         return Ok(ENDS_SOON.into());
     }
-    // A vault that cannot be reached is no reason to say that the tokens end, nor is the network.
+    // A vault that cannot be reached is no reason to say that the tokens end, nor is a key that cannot be had, nor
+    // the network.
     if let Some(code) = reported {
         return Ok(code);
     }

@@ -1,7 +1,7 @@
 //! The status as text for people, and as JSON for programs.
 
 use aac_auth::output::one_line;
-use aac_auth::{PairState, Place, Timestamp, TokenStatus, Value, json};
+use aac_auth::{Form, PairState, Place, Timestamp, TokenStatus, Value, json};
 
 /// As JSON. The keys stay the same in later versions.
 pub(crate) fn json(status: &TokenStatus, record: Option<&Value>) -> Value {
@@ -17,6 +17,9 @@ pub(crate) fn json(status: &TokenStatus, record: Option<&Value>) -> Value {
         "state": status.state.as_str(),
         "problem": status.problem.as_ref().map(ToString::to_string),
         "help": status.problem.as_ref().map(|problem| problem.help()),
+        "form": status.form.map(Form::as_str),
+        "keeper": status.keeper,
+        "key_available": status.keeper.map(|_| status.state != PairState::Sealed),
         "place": { "kind": status.place.kind(), "name": place, "chosen_as": status.chosen_as },
         "person": status.person,
         "workspace": status.workspace,
@@ -65,7 +68,7 @@ pub(crate) fn text(status: &TokenStatus, record: Option<&Value>, now: Timestamp)
         Some(_) => "",
         None => "; the lifetime chosen when it was created counts (--online)",
     };
-    let is_read = status.state != PairState::NotRead;
+    let is_read = !matches!(status.state, PairState::NotRead | PairState::Sealed);
     let state = status.state.as_str().replace('_', " ");
     let advice = match (is_read, &status.problem) {
         (false, None) => {
@@ -78,6 +81,11 @@ pub(crate) fn text(status: &TokenStatus, record: Option<&Value>, now: Timestamp)
         ("place", format!("{} ({})", status.place, status.place.kind())),
         ("chosen as", one_line(&status.chosen_as)),
     ];
+    if let Some(form) = status.form {
+        let can = if status.state == PairState::Sealed { "cannot" } else { "can" };
+        let key = status.keeper.map(|keeper| format!(" ({keeper}); its key {can} be had"));
+        lines.push(("form", format!("{}{}", form.as_str(), key.unwrap_or_default())));
+    }
     if is_read {
         lines.extend([
             ("person", known(&status.person)),

@@ -4,7 +4,8 @@
 //! - A list: `rows` asks for its pages, `list` finds the rows in one, `paging` decides which is the next.
 //! - JSON: `json` reads it as a type of the program, `raw` leaves it as the server wrote it.
 //! - The folder or the variables of a client: `places`.
-//! - The tokens: `status` describes them, and `leftovers` what stands beside them.
+//! - The tokens: `status` describes them, and `leftovers` what stands beside them. `sealing` turns over how
+//!   they are kept.
 
 pub(crate) mod body;
 pub(crate) mod client;
@@ -17,5 +18,6 @@ pub mod raw;
 pub(crate) mod request;
 pub(crate) mod response;
 pub(crate) mod rows;
+pub(crate) mod sealing;
 mod send;
 pub(crate) mod status;

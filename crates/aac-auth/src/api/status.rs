@@ -4,6 +4,7 @@
 //! Nothing is locked or changed here: a run decides alike under the lock, and acts on it.
 
 use crate::api::client::Client;
+use crate::api::sealing::Form;
 use crate::config::options::ACCESS_TOKEN;
 use crate::config::settings::Settings;
 use crate::config::text;
@@ -17,7 +18,7 @@ use crate::store::folder::Files;
 use crate::store::saved::SavedPairs;
 use crate::tokens::claims::{Claims, LocalTime};
 use crate::tokens::credentials::{Credentials, lone_refresh_token};
-use crate::tokens::sealed::{Kind, Opener, Stored};
+use crate::tokens::sealed::{Kind, Opener, Stored, seal_of};
 use crate::tokens::secret::{AccessToken, Digest, redact_known};
 use crate::tokens::timestamp::Timestamp;
 use std::path::PathBuf;
@@ -31,6 +32,8 @@ pub enum PairState {
     Usable,
     /// It is in a vault, which was not asked or could not be read.
     NotRead,
+    /// It is sealed, and its key cannot be had.
+    Sealed,
     /// Another program of this machine is refreshing it at this moment.
     Refreshing,
     /// A refresh was cut off after its response was saved: the next run puts the new tokens in place.
@@ -57,6 +60,7 @@ impl PairState {
         match self {
             Self::Usable => "usable",
             Self::NotRead => "not_read",
+            Self::Sealed => "sealed",
             Self::Refreshing => "refreshing",
             Self::Interrupted => "interrupted",
             Self::InDoubt => "in_doubt",
@@ -99,6 +103,10 @@ pub struct TokenStatus {
     pub state: PairState,
     /// Why it cannot be used or refreshed, and what to do, if that is so.
     pub problem: Option<Error>,
+    /// How it is kept, if it is in a file.
+    pub form: Option<Form>,
+    /// Who keeps the key of a sealed one, in one word that stays the same in later versions.
+    pub keeper: Option<&'static str>,
     /// The person: the email address.
     pub person: Option<String>,
     /// The name of the workspace.
@@ -196,7 +204,11 @@ fn pair(
         Creds::Pointer(path) => path,
         Creds::Pair(pair) => {
             let place = Place::from(creds);
-            let pair = pair.map_err(|problem| without_pair(&place, Unusable::of(creds, problem)));
+            let is_closed = matches!(pair, Err(FileProblem::Sealed { .. }));
+            let pair = pair.map_err(|problem| {
+                let (state, error) = without_pair(&place, Unusable::of(creds, problem));
+                (if is_closed { PairState::Sealed } else { state }, error)
+            });
             return (place, pair, None);
         }
     };
@@ -281,6 +293,8 @@ impl TokenStatus {
             false => (verdict.0, verdict.1.or(obstacle)),
         };
 
+        let raw = text::read(&settings.creds).ok().filter(|_| place.file().is_some());
+        let seal = raw.as_ref().and_then(|raw| seal_of(raw));
         let arrival = pair.as_ref().and_then(|pair| pair.arrival);
         let refreshed = arrival.filter(|arrival| claims.iat == Some(arrival.iat));
         let left = |pair: &Credentials| pair.claims.life_left(pair.arrival, LocalTime::now());
@@ -288,6 +302,8 @@ impl TokenStatus {
             access_token_left: pair.as_ref().map(left).unwrap_or_default(),
             refreshed: refreshed.map(|arrival| arrival.clock.into()),
             refresh_token_until,
+            form: raw.map(|_| if seal.is_some() { Form::Sealed } else { Form::Plain }),
+            keeper: seal.map(|(key, _)| key.by.as_str()),
             leftovers: evidence.leftovers(),
             ..Self::of(client, &claims, (state, problem), place.clone())
         }
@@ -300,6 +316,8 @@ impl TokenStatus {
         Self {
             state,
             problem,
+            form: None,
+            keeper: None,
             person: shown(claims.email.as_deref()),
             workspace: shown(claims.audience.as_deref()),
             workspace_gid: shown(gid),

@@ -204,12 +204,15 @@ impl FileProblem {
             ),
             Self::Vault(problem) => (problem.to_string(), problem.help(place)),
             Self::Sealed { key, why } => {
-                let (what, help) = match why {
-                    Closed::NotAsked => ("its key was not asked for".to_owned(), "Run this again.".to_owned()),
-                    Closed::NoKey(KeyProblem::Other { message, help }) => (format!("its key cannot be had: {message}"), help.clone()),
-                    Closed::OtherKey => ("it is sealed with another key".to_owned(), String::new()),
-                };
-                (format!("sealed ({}), and {what}", key.by.as_str()), help)
+                let by = key.by.as_str();
+                match why {
+                    Closed::NotAsked => (format!("sealed ({by})"), "Run this again.".to_owned()),
+                    Closed::NoKey(problem) => (format!("sealed, and {problem}"), problem.help().to_owned()),
+                    Closed::OtherKey => {
+                        let problem = KeyProblem::other_key(&key.by.to_string());
+                        (format!("sealed, and {problem}"), problem.help().to_owned())
+                    }
+                }
             }
             Self::Torn => (
                 "only partly written".into(),

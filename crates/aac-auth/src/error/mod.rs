@@ -7,6 +7,7 @@
 pub(crate) mod display;
 mod file;
 mod http;
+pub(crate) mod key;
 mod kind;
 mod network;
 pub(crate) mod notices;

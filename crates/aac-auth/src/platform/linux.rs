@@ -43,3 +43,11 @@ pub(crate) fn file_system(file: &File) -> Option<String> {
 fn descriptor(file: &File) -> PathBuf {
     format!("/proc/self/fd/{}", file.as_raw_fd()).into()
 }
+
+/// What a process has started, and what that has started (`/proc/PID/task/TID/children`, proc(5)).
+pub(crate) fn descendants(process: u32) -> Vec<u32> {
+    let path = format!("/proc/{process}/task/{process}/children");
+    let children = fs::read_to_string(path).unwrap_or_default();
+    let children = children.split_ascii_whitespace().filter_map(|id| id.parse().ok());
+    children.flat_map(|id| [vec![id], descendants(id)].concat()).collect()
+}

@@ -15,16 +15,21 @@ mod unix;
 mod windows;
 
 #[cfg(target_os = "linux")]
+use linux::descendants;
+#[cfg(target_os = "linux")]
 pub(crate) use linux::{keep_in_place, name_file, unnamed_file};
+#[cfg(all(unix, not(target_os = "linux")))]
+use not_linux::descendants;
 #[cfg(not(target_os = "linux"))]
 pub(crate) use not_linux::{keep_in_place, name_file, unnamed_file};
 pub(crate) use patience::{Patience, patiently};
 pub(crate) use plain::{Flaw, Unfit, is_named, open_plain, open_to_lock};
 pub(crate) use shell::{MOVE_COMMAND, is_unsafe_on_terminal, quoted};
 pub(crate) use system::{
-    Access, FileOwner, closing_mode, create_folder, create_new, end_by, handle_signals, has_stdout,
-    is_interrupt, is_lookup_failure, is_open_to_others, is_sharing_violation, names, open_at_once,
-    other_readers, own_folder, plain, protect, sync, sync_folder, system_proxy, takes_modes,
+    Access, FileOwner, SHELL, closing_mode, create_folder, create_new, end, end_by, hand_to_shell,
+    handle_signals, has_ended, has_stdout, is_interrupt, is_lookup_failure, is_open_to_others,
+    is_sharing_violation, names, open_at_once, other_readers, own_folder, plain, protect,
+    protect_data, start, sync, sync_folder, system_proxy, takes_modes, unprotect_data,
 };
 
 #[cfg(unix)]
@@ -38,6 +43,13 @@ pub(crate) fn host_name() -> String {
     let name: String = name.chars().filter(|character| character.is_ascii_graphic()).collect();
     if name.is_empty() { "unknown".to_owned() } else { name }
 }
+
+/// Who keeps keys on this system, as a sealed file names it.
+pub(crate) const KEEPER: &str = match () {
+    () if cfg!(windows) => "windows",
+    () if cfg!(target_vendor = "apple") => "keychain",
+    () => "secret-service",
+};
 
 /// Whether a locked file stays readable, and the lock file can be deleted while it is locked. On Windows
 /// neither is possible: see `open_to_lock`.

@@ -13,3 +13,8 @@ pub(crate) fn unnamed_file(_folder: &Path) -> Option<File> {
 pub(crate) fn name_file(_file: &File, _path: &Path) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
+
+#[cfg(unix)]
+pub(crate) fn descendants(_process: u32) -> Vec<u32> {
+    Vec::new()
+}

@@ -38,6 +38,7 @@ use crate::error::notices::Notices;
 use crate::error::place::Place;
 use crate::error::{Error, FileProblem, Result};
 use crate::http::transport::Transport;
+use crate::platform::signals::SignalGuard;
 use crate::platform::{self, quoted};
 use crate::rotation::drive::Call;
 use crate::rotation::turns::Turns;
@@ -57,7 +58,7 @@ use std::time::{Duration, Instant};
 
 /// How long a call waits for other threads and programs that refresh: longer than one may take for two
 /// tokens, that of creds.json and one that was set aside.
-const PATIENCE: Duration = Duration::from_secs(300);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
 
 /// What a client is to take its access tokens from.
 #[derive(Debug)]
@@ -132,6 +133,10 @@ impl Rotation {
         holds_signals: bool,
         user_agent: &str,
     ) -> Self {
+        if holds_signals {
+            // Before a key is asked for.
+            SignalGuard::prepare();
+        }
         Self {
             settings,
             pair,

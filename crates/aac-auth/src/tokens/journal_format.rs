@@ -118,6 +118,55 @@ impl Found {
     }
 }
 
+/// The same journal with other contents for its response and for creds.json as it was: `turn` gives the one that is
+/// to take the place of what is there, and is told which it is. None if a place is not whole, and may hold part of a
+/// token.
+pub(crate) fn turned<E>(
+    journal: &[u8],
+    mut turn: impl FnMut(Content, &[u8]) -> Result<Zeroizing<Vec<u8>>, E>,
+) -> Result<Option<Zeroizing<Vec<u8>>>, E> {
+    let mut new = Zeroizing::new(Vec::with_capacity(CREDS.start + LINE + CREDS.room));
+    for (place, states, content) in [
+        (RESPONSE, ["received", "begun"], Some(Content::Response)),
+        (NOTE, ["failed", "failed"], None),
+        (CREDS, ["before", "before"], Some(Content::Creds)),
+    ] {
+        new.resize(place.start, b' ');
+        let Some(mut line) = line(journal, place.start) else {
+            let end = (place.start + LINE + place.room).min(journal.len());
+            let is_empty =
+                journal.get(place.start..end).is_none_or(|it| it.trim_ascii().is_empty());
+            if is_empty {
+                continue;
+            }
+            return Ok(None);
+        };
+        let found = states.into_iter().find_map(|state| place.content(journal, state));
+        let Some(found) = found else { return Ok(None) };
+        let found = match content {
+            Some(content) if !found.is_empty() => turn(content, &found)?,
+            _ => found,
+        };
+        if found.len() > place.room {
+            return Ok(None);
+        }
+        line["length"] = found.len().into();
+        line["sha256"] = Digest::of(&found).to_string().into();
+        new.extend_from_slice(
+            format!("{:<width$}\n", line.to_string(), width = LINE - 1).as_bytes(),
+        );
+        new.extend_from_slice(&found);
+    }
+    Ok(Some(new))
+}
+
+/// What a place of a journal holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Content {
+    Response,
+    Creds,
+}
+
 impl Failure {
     /// The same error, for one that waited.
     pub(crate) fn told(&self) -> Error {

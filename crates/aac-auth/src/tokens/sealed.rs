@@ -18,20 +18,14 @@ use ring::aead::{AES_256_GCM, Aad, LessSafeKey, MAX_TAG_LEN, NONCE_LEN, Nonce, U
 use ring::rand::{SecureRandom, SystemRandom};
 use serde_json::Value;
 use std::fmt;
-use std::io::{self, IsTerminal};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use zeroize::Zeroizing;
 
 /// The field of a document that is sealed.
 pub(crate) const SEALED: &str = "sealed";
 const VERSION: u64 = 1;
-/// How long a key is waited for; a person may have to unlock it.
-const PATIENCE: Duration = Duration::from_secs(10);
-const PATIENCE_AT_A_TERMINAL: Duration = Duration::from_secs(60);
-/// The longest name of a key, which is a blob of DPAPI's, in bytes.
-pub(crate) const LONGEST_NAME: usize = 4096;
 
 /// What kind of place a content is made for: it opens nowhere else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,10 +138,9 @@ impl Sealer {
     /// The system has no random numbers.
     pub(crate) fn new(place: KeyPlace, key: Key) -> Result<Self, KeyProblem> {
         let mut start = [0; 16];
-        SystemRandom::new().fill(&mut start[16 - NONCE_LEN..]).map_err(|_| KeyProblem::Other {
-            message: "the system has no random numbers".to_owned(),
-            help: String::new(),
-        })?;
+        SystemRandom::new()
+            .fill(&mut start[16 - NONCE_LEN..])
+            .map_err(|_| KeyProblem::no_random_numbers())?;
         let (print, used) = (key.print(), AtomicU64::new(0));
         Ok(Self { place, key, print, start: u128::from_be_bytes(start), used })
     }
@@ -264,7 +257,7 @@ impl Envelope {
         }
         let (by, name) = (text("by")?, text("key")?);
         let by = Keeper::parse(by).ok_or_else(FileProblem::sealed_by_a_later_version)?;
-        if !is_name(by, name) {
+        if !keys::is_name(by, name) {
             return Err(FileProblem::no_name_of_a_key());
         }
         let data = BASE64.decode(text("data")?).map_err(|_| FileProblem::broken_seal())?;
@@ -273,20 +266,10 @@ impl Envelope {
     }
 }
 
-/// Whether this can be the name of a key with this keeper. Nothing else is handed to a program.
-pub(crate) fn is_name(by: Keeper, name: &str) -> bool {
-    let all = |is_one: fn(u8) -> bool| name.bytes().all(is_one);
-    match by {
-        Keeper::Windows => {
-            (1..=LONGEST_NAME).contains(&name.len())
-                && all(|byte| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte))
-        }
-        Keeper::Keychain | Keeper::SecretService => {
-            (8..=40).contains(&name.len())
-                && all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-        }
-        Keeper::File | Keeper::Command => name.is_empty(),
-    }
+/// The key that a content was sealed with, and its fingerprint; none if it is plain, or damaged.
+pub(crate) fn seal_of(raw: &[u8]) -> Option<(KeyPlace, String)> {
+    let Envelope { key, print, .. } = Envelope::find(raw)?.ok()?;
+    Some((key, print))
 }
 
 /// The keys that a client has fetched.
@@ -396,16 +379,12 @@ impl Opener<'_> {
         }
         // Threads that want the same one wait for it here.
         let _asking = locked(&self.keys.asking);
-        let patience = match io::stdin().is_terminal() {
-            true => PATIENCE_AT_A_TERMINAL,
-            false => PATIENCE,
-        };
         let wanted = || {
             let mut all = locked(&self.keys.known);
             all.iter_mut().find(|it| it.2.is_wanted()).map(|(key, ..)| key.clone())
         };
         while let Some(key) = wanted() {
-            let fetched = keys::fetch(&key, patience);
+            let fetched = keys::fetch(&key, keys::patience());
             let fetched = fetched.and_then(|it| Sealer::new(key.clone(), it)).map(Arc::new);
             let of_key = |it: &&mut Entry| it.0 == key && it.2.is_wanted();
             for (_, print, known) in locked(&self.keys.known).iter_mut().filter(of_key) {

@@ -6,6 +6,7 @@ use acceptance::{Case, Run, creds_with};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL;
 use serde_json::{Value, json};
+use std::ffi::OsStr;
 use std::fs;
 use std::time::Duration;
 
@@ -64,7 +65,7 @@ fn a_fresh_pair_is_described_without_the_network() {
     let keys: Vec<_> = status.as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(
         keys.join(" "),
-        "state problem help place person workspace workspace_gid issued access_token_until \
+        "state problem help form keeper key_available place person workspace workspace_gid issued access_token_until \
          access_token_seconds_left last_refresh refresh_token_until readers leftovers platform"
     );
     let chosen_as = "the folder that AAC_DIR names";
@@ -78,10 +79,10 @@ fn a_fresh_pair_is_described_without_the_network() {
         let time = status[field].as_str().unwrap();
         assert!(time.parse::<aac_auth::Timestamp>().is_ok(), "{field}: {time}");
     }
-    for field in ["problem", "help", "last_refresh", "platform"] {
+    for field in ["problem", "help", "keeper", "key_available", "last_refresh", "platform"] {
         assert_eq!(status[field], Value::Null, "{field}");
     }
-    assert_eq!(status["leftovers"], json!([]));
+    assert_eq!((&status["form"], &status["leftovers"]), (&json!("plain"), &json!([])));
 
     let text = call(&case, "", 0);
     assert_eq!(text.stderr, "");
@@ -89,6 +90,7 @@ fn a_fresh_pair_is_described_without_the_network() {
         ("state", "usable"),
         ("place", &*format!("{} (file)", case.creds().display())),
         ("chosen as", chosen_as),
+        ("form", "plain"),
         ("person", status["person"].as_str().unwrap()),
         ("workspace", "lukes-test-workspace (01JKBMKPZ94N0GG5F8N9HY2FJA)"),
     ] {
@@ -96,6 +98,52 @@ fn a_fresh_pair_is_described_without_the_network() {
     }
     assert_eq!(case.sandbox.counters().connections, 0);
     assert_eq!(case.names(), ["aac_url.txt", "client_id.txt", "creds.json"], "nothing is left");
+}
+
+#[test]
+fn a_sealed_pair_is_described_like_a_plain_one() {
+    let case = Case::fresh(Options::default()).sealed(true);
+    let status = described(&case, "", "usable", 0);
+    let told = ["form", "keeper", "key_available", "workspace"].map(|field| &status[field]);
+    assert_eq!(json!(told), json!(["sealed", "file", true, "lukes-test-workspace"]));
+    let text = call(&case, "", 0).stdout;
+    assert!(text.contains("\nform                 sealed (file); its key can be had\n"), "{text}");
+}
+
+#[test]
+fn a_sealed_pair_without_its_key_is_no_dead_one() {
+    let case = fresh();
+    let key = case.path("key");
+    fs::write(&key, "0123456789abcdef").unwrap();
+    let leads = [("AAC_KEY_FILE", key.as_os_str())];
+    let call = |leads: &[(&str, &OsStr)], flags: &[&str]| {
+        Run::of(case.program("token_status").args(flags).envs(leads.iter().copied()))
+    };
+    let sealed = |by: &str| {
+        let seal = json!({ "v": 1, "by": by, "key": "", "print": "0".repeat(16), "data": "AAAA" });
+        fs::write(case.creds(), json!({ "sealed": seal }).to_string()).unwrap();
+    };
+    for (by, leads, words) in [
+        ("file", &[][..], "AAC_KEY_FILE is not set, which leads to the key"),
+        ("file", &leads, "AAC_KEY_FILE has another key"),
+        ("command", &leads, "AAC_KEY_COMMAND is not set, which leads to the key"),
+    ] {
+        sealed(by);
+        let words = format!("creds.json: sealed, and {words}; your tokens are unchanged");
+        for flags in [&[][..], &["--online"], &["--fail-within", "1"]] {
+            let run = call(leads, flags);
+            assert!(run.code == Some(1) && run.stderr.contains(&words), "{}", run.stderr);
+            let lines = format!("form                 sealed ({by}); its key cannot be had\n");
+            assert!(run.stdout.starts_with("state                sealed\n"), "{}", run.stdout);
+            assert!(run.stdout.ends_with(&lines), "{}", run.stdout);
+        }
+        let status = call(leads, &["--json"]).stdout;
+        let status: Value = serde_json::from_str(&status).unwrap();
+        let told = ["state", "form", "keeper", "key_available", "person"];
+        let expected = json!(["sealed", "sealed", by, false, null]);
+        assert_eq!(json!(told.map(|field| &status[field])), expected);
+    }
+    assert_eq!(case.sandbox.counters().connections, 0);
 }
 
 #[test]

@@ -3,12 +3,14 @@
 mod access;
 #[cfg(target_os = "linux")]
 mod acl;
+mod child;
 mod owner;
 mod process;
 
 pub(crate) use access::{
     Access, closing_mode, create_new, is_open_to_others, other_readers, takes_modes,
 };
+pub(crate) use child::{SHELL, end, hand_to_shell, has_ended, start};
 pub(crate) use owner::FileOwner;
 pub(crate) use process::protect;
 
@@ -21,6 +23,7 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::{env, io};
+use zeroize::Zeroizing;
 
 /// Opens what a name leads to, links included, to read it. A pipe is not waited for.
 pub(crate) fn open_at_once(path: &Path) -> io::Result<File> {
@@ -122,6 +125,16 @@ pub(super) fn node_name() -> String {
 /// The proxy settings of the system: there are none that can be read.
 pub(crate) fn system_proxy() -> SystemProxy {
     SystemProxy::default()
+}
+
+/// Only Windows encrypts for a user.
+pub(crate) fn protect_data(_secret: &[u8]) -> io::Result<Vec<u8>> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// The same.
+pub(crate) fn unprotect_data(_encrypted: &[u8]) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 /// Whether standard output is open for writing. The standard library ignores one that is not.

@@ -3,12 +3,16 @@
 //! What Wine cannot show is in `access`, `owner` and `console`: each calls the system in few places.
 
 mod access;
+mod child;
 mod console;
+mod data;
 mod descriptor;
 mod owner;
 
 pub(crate) use access::{Access, create_new, other_readers};
+pub(crate) use child::{SHELL, end, hand_to_shell, has_ended, start};
 pub(crate) use console::{end_by, handle_signals, is_interrupt};
+pub(crate) use data::{protect_data, unprotect_data};
 pub(crate) use owner::FileOwner;
 
 use crate::platform::plain::unfit;
