@@ -132,6 +132,7 @@ pub use api::response::Response;
 
 // The rows of a list, and JSON as the server wrote it.
 pub use api::json::id;
+pub use api::login;
 pub use api::raw;
 pub use api::rows::Rows;
 

@@ -276,6 +276,20 @@ impl Hosts {
         Ok(Self { platform: format!("{scheme}://{host}{port}"), api, is_loopback })
     }
 
+    /// The hosts of a region: `us1`, or the address of any page or API.
+    pub(crate) fn of_page(text: &str) -> Result<Self, FileProblem> {
+        let text = text.trim();
+        let is_letter = |character: char| character.is_ascii_alphabetic();
+        let number = text.trim_start_matches(is_letter);
+        let is_name = !number.is_empty() && number.len() < text.len();
+        let is_name = is_name && number.bytes().all(|byte| byte.is_ascii_digit());
+        let named = is_name.then(|| format!("https://api.{}.{DOMAIN}", text.to_ascii_lowercase()));
+        match Self::parse(named.as_deref().unwrap_or(text)) {
+            Err(FileProblem::OtherAddress { api, .. }) => Self::parse(&api),
+            parsed => parsed,
+        }
+    }
+
     /// Resolves a program's target to a URL: a path, with or without the leading `/`, or a whole URL on
     /// one of the two hosts. The error says why nothing can be sent there.
     pub(crate) fn url(&self, target: &str) -> Result<String, String> {

@@ -8,6 +8,7 @@ pub(crate) mod display;
 mod file;
 mod http;
 mod kind;
+mod login;
 mod network;
 pub(crate) mod notices;
 pub(crate) mod place;

@@ -13,3 +13,8 @@ pub(crate) fn unnamed_file(_folder: &Path) -> Option<File> {
 pub(crate) fn name_file(_file: &File, _path: &Path) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
+
+/// The type of a file's file system; unknown here.
+pub(crate) fn file_system(_file: &File) -> Option<String> {
+    None
+}

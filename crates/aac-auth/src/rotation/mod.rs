@@ -57,7 +57,7 @@ use std::time::{Duration, Instant};
 
 /// How long a call waits for other threads and programs that refresh: longer than one may take for two
 /// tokens, that of creds.json and one that was set aside.
-const PATIENCE: Duration = Duration::from_secs(300);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
 
 /// What a client is to take its access tokens from.
 #[derive(Debug)]
