@@ -111,6 +111,7 @@ mod rotation;
 mod store;
 mod tokens;
 
+pub mod input;
 pub mod output;
 pub mod recipes;
 

@@ -11,6 +11,7 @@ mod kind;
 mod login;
 mod network;
 pub(crate) mod notices;
+mod pasted;
 pub(crate) mod place;
 mod refresh;
 mod table;

@@ -27,6 +27,8 @@ pub(crate) use system::{
     other_readers, own_folder, plain, protect, sync, sync_folder, system_proxy, takes_modes,
 };
 
+pub use system::RawInput;
+
 #[cfg(unix)]
 use unix as system;
 #[cfg(windows)]

@@ -4,5 +4,6 @@ pub(crate) mod claims;
 pub(crate) mod credentials;
 pub(crate) mod journal_format;
 pub(crate) mod sealed;
+pub(crate) mod pasted;
 pub(crate) mod secret;
 pub(crate) mod timestamp;
