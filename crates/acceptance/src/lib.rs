@@ -119,7 +119,8 @@ pub fn target() -> PathBuf {
 }
 
 /// The programs that a user runs.
-pub const PROGRAMS: [&str; 8] = [
+pub const PROGRAMS: [&str; 9] = [
+    "login",
     "get_workspace",
     "list_users",
     "invite_users",
@@ -490,6 +491,8 @@ pub fn clean(program: impl AsRef<OsStr>) -> Command {
     for home in ["HOME", "USERPROFILE", "APPDATA", "LOCALAPPDATA"] {
         command.env(home, nobody);
     }
+    // Without a variable, D-Bus finds a session of the user's by other ways.
+    command.env("DBUS_SESSION_BUS_ADDRESS", "disabled:");
     command.envs(of_cargo());
     command.current_dir(env::temp_dir());
     command

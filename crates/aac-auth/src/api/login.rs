@@ -151,7 +151,9 @@ impl Login {
         let named = match dir {
             Some(dir) => Some(dir.to_owned()),
             None => {
-                if let Some(name) = [ACCESS_TOKEN, VAULT].into_iter().find(|name| set(name).is_some()) {
+                if let Some(name) =
+                    [ACCESS_TOKEN, VAULT].into_iter().find(|name| set(name).is_some())
+                {
                     return Err(Error::variable_wins(name));
                 }
                 if let Some(name) =
@@ -317,33 +319,46 @@ impl Login {
                 if !self.is_named && self.left.is_none() =>
             {
                 let own = own.clone();
-                agree(ask, &format!(
-                    "git tracks {shown}. Put the placeholders back there, and keep the tokens in {}?",
-                    own.display()
-                ))?;
+                agree(
+                    ask,
+                    &format!(
+                        "git tracks {shown}. Put the placeholders back there, and keep the tokens in {}?",
+                        own.display()
+                    ),
+                )?;
                 self.left = Some(mem::replace(&mut self.folder, own));
                 return self.keep_out_of_git(ask);
             }
-            (InGit::Tracked { is_skipped: true }, _) => agree(ask, &format!(
-                "git tracks {shown}, and leaves changes to it out of commits (skip-worktree). Keep the tokens there?"
-            ))?,
-            (InGit::Tracked { .. }, _) => agree(ask, &format!(
-                "git tracks {shown}: a commit could publish the tokens. Keep them there?"
-            ))?,
+            (InGit::Tracked { is_skipped: true }, _) => agree(
+                ask,
+                &format!(
+                    "git tracks {shown}, and leaves changes to it out of commits (skip-worktree). Keep the tokens there?"
+                ),
+            )?,
+            (InGit::Tracked { .. }, _) => agree(
+                ask,
+                &format!("git tracks {shown}: a commit could publish the tokens. Keep them there?"),
+            )?,
             (InGit::Unknown, _) => {
-                return agree(ask, &format!(
-                    "{shown} is in a git work tree, and git does not say whether it tracks that file. Keep the tokens there?"
-                ));
+                return agree(
+                    ask,
+                    &format!(
+                        "{shown} is in a git work tree, and git does not say whether it tracks that file. Keep the tokens there?"
+                    ),
+                );
             }
             (InGit::Untracked, _) => {}
         }
         if !git::is_ignored(&creds, is_tracked)
             && let Some(file) = git::exclude_file(&creds)
         {
-            agree(ask, &format!(
-                "git does not ignore {shown} and what is kept beside it. Add a line to {}?",
-                Place::from(&file)
-            ))?;
+            agree(
+                ask,
+                &format!(
+                    "git does not ignore {shown} and what is kept beside it. Add a line to {}?",
+                    Place::from(&file)
+                ),
+            )?;
             self.exclude = Some(file);
         }
         Ok(())
@@ -381,7 +396,9 @@ impl Login {
     /// What creds.json is to hold. It is decided here alone.
     fn content(&self, pair: &Credentials) -> Zeroizing<Vec<u8>> {
         match &self.vault {
-            Some(path) => Zeroizing::new(format!("{}\n", serde_json::json!({ "vault": path })).into()),
+            Some(path) => {
+                Zeroizing::new(format!("{}\n", serde_json::json!({ "vault": path })).into())
+            }
             None => pair.bytes.clone(),
         }
     }
@@ -501,8 +518,7 @@ impl Login {
         if let Some(since) = places.iter().find_map(used) {
             return Err(Error::pasted_is_used(&since, &page));
         }
-        let not_written =
-            |StoreError { place, source }| Error::not_written(&place, source, &page);
+        let not_written = |StoreError { place, source }| Error::not_written(&place, source, &page);
         let mut replaced = Vec::new();
         for (old, bytes) in places.iter().zip(&before) {
             if lone_refresh_token(bytes).map(|old| old.digest()) != Some(token) {
@@ -559,7 +575,8 @@ impl Login {
     /// Has any run's work done: what an earlier one has left. Where that fails, it is kept as it is.
     fn finish(&self, folder: &Path) {
         let folder = Folder { path: folder.to_owned(), trust: Trust::ByHand };
-        let found = places::in_folder(&folder, "a folder with an unfinished refresh".to_owned(), false);
+        let found =
+            places::in_folder(&folder, "a folder with an unfinished refresh".to_owned(), false);
         let client = found.and_then(|found| Client::of(found, &self.options, &self.program));
         if let Err(error) = client.and_then(|client| client.access_token()) {
             self.notices.step(format_args!("an earlier refresh cannot be finished: {error}"));
@@ -571,10 +588,13 @@ impl Login {
         let creds = Place::from(&files.creds);
         if let Some(path) = credentials::pointer(bytes) {
             let is_same = self.vault.as_ref() == Some(&path);
-            return (!is_same).then(|| format!("{creds} names the secret {path} in a vault. Replace that name?"));
+            return (!is_same).then(|| {
+                format!("{creds} names the secret {path} in a vault. Replace that name?")
+            });
         }
         let old = owner(bytes);
-        let is_same = old.account_digest().is_some_and(|it| Some(it) == pair.claims.account_digest());
+        let is_same =
+            old.account_digest().is_some_and(|it| Some(it) == pair.claims.account_digest());
         let has_tokens = lone_refresh_token(bytes).is_some();
         (has_tokens && !is_same).then(|| {
             let (old, new) = (old.account(), pair.claims.account());
@@ -698,8 +718,7 @@ fn to_be(path: PathBuf) -> Result<Folder> {
         // One alone is made: what is above it may be mistyped.
         Err(error) => {
             let above = path.parent().filter(|above| !above.as_os_str().is_empty());
-            if error.kind() != io::ErrorKind::NotFound
-                || !above.unwrap_or(Path::new(".")).is_dir()
+            if error.kind() != io::ErrorKind::NotFound || !above.unwrap_or(Path::new(".")).is_dir()
             {
                 return Err(Error::no_folder(&path, &error));
             }

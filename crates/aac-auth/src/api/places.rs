@@ -57,7 +57,11 @@ pub(super) fn find(
 pub(super) const BY_DIR: &str = "the folder that --dir names";
 pub(super) const BY_AAC_DIR: &str = "the folder that AAC_DIR names";
 
-pub(super) fn in_folder(folder: &Folder, chosen_as: String, has_passed_over: bool) -> Result<Found> {
+pub(super) fn in_folder(
+    folder: &Folder,
+    chosen_as: String,
+    has_passed_over: bool,
+) -> Result<Found> {
     let settings = Settings::load(folder)?;
     if !settings.project_id.is_empty() {
         return Ok(Found { settings, pair: Pair::File, chosen_as, has_passed_over });
@@ -114,10 +118,7 @@ fn search(current: io::Result<PathBuf>, own: Option<PathBuf>) -> Result<Found> {
 type Chosen = (Folder, String);
 
 /// The folder where that search ends, and those with placeholders alone that come before it.
-pub(super) fn nearest(
-    current: &Path,
-    own: Option<&Path>,
-) -> Result<(Option<Chosen>, Vec<Chosen>)> {
+pub(super) fn nearest(current: &Path, own: Option<&Path>) -> Result<(Option<Chosen>, Vec<Chosen>)> {
     let above = current.ancestors().map(|path| (path, Trust::ByOwner));
     let places = above.chain(own.map(|path| (path, Trust::ByHand)));
     let mut unfilled = Vec::new();

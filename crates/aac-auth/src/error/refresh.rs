@@ -4,9 +4,9 @@ use crate::config::options::ACCESS_TOKEN;
 use crate::error::file::{HELD, help_of, limit_of_files};
 use crate::error::http::{NEVER_REFRESHED, after_colon, status_code, status_line};
 use crate::error::kind::ErrorKind;
+use crate::error::login::login_command;
 use crate::error::place::Place;
 use crate::error::table::errors;
-use crate::error::login::login_command;
 use crate::error::vault::VaultProblem;
 use crate::error::{Cause, Error, NetworkError};
 use crate::platform::{self, MOVE_COMMAND, Unfit, quoted};
@@ -205,7 +205,10 @@ fn put_back(pairs: &[(PathBuf, String)], creds: &Place) -> Vec<String> {
 pub(crate) fn make_new(page: &str, creds: &Place) -> String {
     match creds {
         Place::Variable(ACCESS_TOKEN) => NEVER_REFRESHED.to_owned(),
-        _ => format!("Create new tokens at {page}, and run: {}", login_command(creds, Some("--tokens"))),
+        _ => format!(
+            "Create new tokens at {page}, and run: {}",
+            login_command(creds, Some("--tokens"))
+        ),
     }
 }
 

@@ -47,7 +47,19 @@ pub(crate) fn host_name() -> String {
 /// The kind of file system that a folder is on, if other machines may use it at the same time.
 pub(crate) fn network_file_system(folder: &Path) -> Option<String> {
     const KINDS: [&str; 13] = [
-        "afs", "beegfs", "ceph", "cifs", "fuse.rclone", "fuse.s3fs", "fuse.sshfs", "glusterfs", "gpfs", "lustre", "ncpfs", "nfs", "smb",
+        "afs",
+        "beegfs",
+        "ceph",
+        "cifs",
+        "fuse.rclone",
+        "fuse.s3fs",
+        "fuse.sshfs",
+        "glusterfs",
+        "gpfs",
+        "lustre",
+        "ncpfs",
+        "nfs",
+        "smb",
     ];
     // A share, as Windows names it.
     if folder.to_string_lossy().starts_with(r"\\") && cfg!(windows) {

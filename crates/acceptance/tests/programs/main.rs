@@ -10,6 +10,7 @@ mod access_token;
 mod batch;
 mod files;
 mod list_users;
+mod login;
 mod output;
 mod raw_call;
 mod run_plan;
