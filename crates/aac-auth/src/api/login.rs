@@ -42,7 +42,7 @@ use crate::store::lock::Lock;
 use crate::store::saved::SavedPairs;
 use crate::store::spent::SpentTokens;
 use crate::store::vault::{Vault, VaultStore};
-use crate::store::{Replaced as Put, StoreError};
+use crate::store::{Replaced as Put, StoreError, Unusable};
 use crate::tokens::claims::Claims;
 use crate::tokens::credentials::{self, Credentials, Document, lone_refresh_token};
 use crate::tokens::pasted::Pasted;
@@ -53,7 +53,7 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use std::{env, fs, io, iter, mem, thread};
+use std::{env, fs, io, iter, mem, path, thread};
 use zeroize::Zeroizing;
 
 /// The call that tells whether the tokens and the API project ID are good.
@@ -276,7 +276,9 @@ impl Login {
         self.keep_out_of_git(ask)?;
         for files in self.places() {
             try_place(&files)?;
-            read_beside(&files).map_err(not_writable)?;
+            for path in saved_beside(&files).map_err(not_writable)? {
+                read_saved(&files, &path).map_err(not_writable)?;
+            }
             if files.creds.exists() {
                 let _lock = self.lock(&files)?;
                 let now = read(&files.creds)?;
@@ -287,12 +289,17 @@ impl Login {
         if let Some(path) = &self.vault {
             let vault = self.vault(path)?;
             let store = VaultStore::of(&vault, path, &self.creds());
-            let claimant = self.wait_for(&self.creds(), || Ok(store.lock()))?;
-            let content = claimant.read()?;
-            if let Some(owner) = content.token.is_some().then(|| owner(&content.bytes)) {
-                let (place, account) = (store.place(), owner.account());
+            let account = match store.read() {
+                Ok(pair) => Some(pair.claims.account()),
+                Err(Unusable::Damaged(FileProblem::Vault(_))) => None,
+                Err(Unusable::Damaged(_)) => Some("unknown account".to_owned()),
+                Err(Unusable::Unreadable(error)) => return Err(error),
+            };
+            if let Some(account) = account {
+                let place = store.place();
                 agree(ask, &format!("{place} has the tokens of {account}. Replace them?"))?;
-                claimant.is_current()?;
+                // Writes what is there once more.
+                self.wait_for(&self.creds(), || Ok(store.lock()))?.is_current()?;
             }
         }
         if self.vault.is_none()
@@ -724,6 +731,7 @@ fn to_be(path: PathBuf) -> Result<Folder> {
             }
         }
     }
+    let path = path::absolute(&path).map_err(|error| Error::no_folder(&path, &error))?;
     Ok(Folder { path, trust: Trust::ByHand })
 }
 
@@ -779,18 +787,16 @@ fn saved_beside(files: &Files) -> Result<Vec<PathBuf>, StoreError> {
     Ok(names.filter(is_saved).map(|name| files.folder.join(name)).collect())
 }
 
-/// The same, with what is in each.
-fn read_beside(files: &Files) -> Result<Vec<(PathBuf, Zeroizing<Vec<u8>>)>, StoreError> {
-    let read = |path: PathBuf| match files.read(&path) {
-        Ok(bytes) => Ok((path, bytes)),
-        Err(problem) => Err(at(&path)(io::Error::other(problem.to_string()))),
-    };
-    saved_beside(files)?.into_iter().map(read).collect()
+fn read_saved(files: &Files, path: &Path) -> Result<Zeroizing<Vec<u8>>, StoreError> {
+    files.read(path).map_err(|problem| at(path)(io::Error::other(problem.to_string())))
 }
 
 /// Copies the pair, and what is saved beside it, into a folder of its own. None if there is nothing to keep.
 fn keep(files: &Files, bytes: &[u8], into: &Path) -> Result<Option<PathBuf>, StoreError> {
-    let mut copies = read_beside(files)?;
+    let mut copies = Vec::new();
+    for path in saved_beside(files)? {
+        copies.push((path.clone(), read_saved(files, &path)?));
+    }
     let is_pair = !bytes.trim_ascii().is_empty()
         && !credentials::is_unfilled(bytes)
         && credentials::pointer(bytes).is_none();

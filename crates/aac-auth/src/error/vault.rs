@@ -96,6 +96,11 @@ impl VaultProblem {
             "The vault's token is wrong or has expired, or its policy lacks this line:\n\
              path \"{path}\" { capabilities = [\"read\", \"update\"] }\n\
              Log in again (bao login), or have the policy changed.";
+        /// The same, of a secret that is to be made.
+        denied_new() => Denied:
+            "permission denied (HTTP 403)",
+            "There is no such secret yet, and to make it, the policy of the vault's token needs this line:\n\
+             path \"{path}\" { capabilities = [\"create\", \"read\", \"update\"] }";
         no_secret() => Lasting:
             "there is no such secret (HTTP 404)",
             "Put the tokens there, from a file with both as creds.json has them: {put}. The vault may also hide the secret from you.";

@@ -190,7 +190,7 @@ fn what_is_wrong_is_told_and_nothing_is_written() {
         ("one", &[], 2, "standard input has no refresh token"),
         ("none", &[], 1, "where the access token is asked for"),
         ("revoked", &[], 4, "the server does not accept the access token that was pasted"),
-        ("down", &["--retry", "0"], 5, "HTTP 503"),
+        ("down", &["--retry", "0"], 5, "HTTP 500"),
     ] {
         let user = User::new(Options::default());
         let mut tokens = user.sandbox.issue();
@@ -200,7 +200,7 @@ fn what_is_wrong_is_told_and_nothing_is_written() {
             "elsewhere" => tokens = elsewhere.0.clone(),
             "cut" => tokens.access_token.truncate(length - 100),
             "revoked" => user.sandbox.revoke_access_tokens(),
-            "down" => user.sandbox.add_fault(Fault::api(FaultKind::ServiceUnavailable).always()),
+            "down" => user.sandbox.add_fault(Fault::api(FaultKind::ServerError).always()),
             _ => {}
         }
         let pasted = match what {
@@ -232,7 +232,9 @@ fn the_place_is_tried_before_the_tokens_are_asked_for() {
         login(command.env(variable, value).args(settings).args(args), &pasted)
     };
     let below = file.join("below").display().to_string();
-    run(CONFIG, &below, &[]).assert_says(1, &["Not a directory"]);
+    run(CONFIG, &below, &[]).assert_says(1, &["no such folder"]);
+    #[cfg(target_os = "linux")]
+    run("X", "", &["--dir", "/proc/new"]).assert_says(1, &["/proc/", "your tokens are unchanged"]);
     run("X", "", &["--dir", "file"]).assert_says(1, &["file: it is a file, not a folder"]);
     run("AAC_DIR", "gone/folder", &[]).assert_says(1, &["gone/folder: no such folder"]);
     run("X", "", &["--dir", "~/aac"]).assert_says(1, &["The ~ was not replaced"]);
@@ -243,7 +245,7 @@ fn the_place_is_tried_before_the_tokens_are_asked_for() {
     }
     run("AAC_URL", "https://api.us1.alteryxcloud.com", &[]).assert_says(1, &["AAC_URL is set"]);
     fs::create_dir(user.current("creds.json")).unwrap();
-    run("X", "", &["--dir", "."]).assert_says(1, &["creds.json: not a file, but a folder"]);
+    run("X", "", &["--dir", "."]).assert_says(1, &["creds.json: it is not a file"]);
     assert_eq!(user.sandbox.counters().connections, 0);
     assert_eq!(names(user.home.path()), NONE);
     // A folder that is named is made.
@@ -303,7 +305,6 @@ fn a_dead_pair_makes_room_with_all_that_is_saved_beside_it() {
         let old = case.path(folders.last().unwrap()).join("creds.json");
         assert_eq!(refresh_token(&old), pairs.last().unwrap().refresh_token);
         assert!(!case.path("creds.json.rotation").exists());
-        assert!(case.path("creds.json.spent").exists() || number == 1);
         case.run(NONE).assert_ok();
         pairs.push(tokens);
     }
@@ -369,8 +370,7 @@ fn git_gets_the_placeholders_back_and_the_tokens_go_home() {
     let run = user.login(&["--tokens", "--yes"], &creds_with(&tokens));
     assert_in(&run);
     assert_eq!(run.stdout.matches("the older pair (").count(), 2, "{}", run.stdout);
-    let changed = user.git(&["status", "--porcelain", "--untracked-files=no"]);
-    assert!(changed.lines().all(|line| !line.contains("creds") && !line.contains("client_id")));
+    assert_eq!(user.git(&["diff", "--name-only"]), "aac_url.txt\n");
     user.assert_uses(&tokens);
     let own = names(&user.own());
     let folders: Vec<_> = own.iter().filter(|name| name.starts_with("replaced-")).collect();
@@ -410,28 +410,28 @@ fn tokens_stay_in_a_git_work_tree_only_after_a_question() {
     user.in_a_clone();
     add(&user, &["--dir", "."], "a commit could publish the tokens");
     // It is not tracked, and could be.
-    for is_linked in [false, true] {
-        let mut user = User::new(Options::default());
-        user.git(&["init", "--quiet"]);
-        if is_linked {
-            // A work tree whose .git is a file.
-            let name = ["-c", "user.name=x", "-c", "user.email=x@example.com"];
-            user.git(&[&name[..], &["commit", "--quiet", "--allow-empty", "-m", "x"]].concat());
-            let tree = tempfile::tempdir().unwrap();
-            user.git(&["worktree", "add", "--quiet", tree.path().to_str().unwrap()]);
-            // The first is needed until the end.
-            std::mem::swap(&mut user.current, &mut { tree });
-            assert!(user.current(".git").exists());
-        }
+    let main = User::new(Options::default());
+    main.git(&["init", "--quiet"]);
+    let name = ["-c", "user.name=x", "-c", "user.email=x@example.com"];
+    main.git(&[&name[..], &["commit", "--quiet", "--allow-empty", "-m", "x"]].concat());
+    let linked = User::new(Options::default());
+    main.git(&[
+        "worktree",
+        "add",
+        "--quiet",
+        "-b",
+        "linked",
+        linked.current.path().to_str().unwrap(),
+    ]);
+    assert!(linked.current(".git").is_file());
+    for user in [&linked, &main] {
         user.sandbox.write_files(user.current.path(), &user.sandbox.issue_expired()).unwrap();
-        if is_linked {
-            continue;
-        }
-        add(&user, &[], "git does not ignore ");
+        add(user, &[], "git does not ignore ");
         let status = user.git(&["status", "--porcelain", "--untracked-files=all"]);
         assert!(!status.contains("creds.json"), "{status}");
-        // It is asked once.
+        // It is asked once: the two have one list.
         assert_in(&user.set_up(&[], &creds_with(&user.sandbox.issue())));
+        fs::write(main.current(".git").join("info").join("exclude"), "").unwrap();
     }
     // git is not there.
     let user = User::new(Options::default());
@@ -522,8 +522,12 @@ fn a_secret_in_a_vault_gets_the_pair_and_creds_json_its_name() {
     // Without a way to the vault, before anything is asked.
     let said = user.set_up(&["--vault", &path], &creds_with(&first));
     said.assert_says(1, &["VAULT_ADDR is not set"]);
-    let made = run(&["--vault", &path], &first);
-    assert_in(&made);
+    // The sandbox's token may not make a secret.
+    let denied = run(&["--vault", &path], &first);
+    denied.assert_says(1, &["permission denied (HTTP 403)", "[\"create\", \"read\", \"update\"]"]);
+    assert!(!user.own().join("creds.json").exists());
+    user.sandbox.vault().put_tokens(&user.sandbox.issue_expired());
+    assert_in(&run(&["--vault", &path, "--yes"], &first));
     let pointer: Value =
         serde_json::from_slice(&fs::read(user.own().join("creds.json")).unwrap()).unwrap();
     assert_eq!(pointer, json!({ "vault": path }));
@@ -540,8 +544,6 @@ fn a_secret_in_a_vault_gets_the_pair_and_creds_json_its_name() {
     uses(&first);
     assert_in(&run(&["--yes"], &second));
     uses(&second);
-    let elsewhere = ["--vault", "secret/data/other", "--yes"];
-    assert_in(&run(&elsewhere, &user.sandbox.issue()));
     // A pair that is dead.
     let case = in_vault(Options::default(), Sandbox::issue_expired);
     case.sandbox.disable_pairs();

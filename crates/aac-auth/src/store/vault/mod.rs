@@ -661,6 +661,9 @@ impl Claimant<'_> {
         match store.settle(&fields, is_ours, READING, Purpose::Claim) {
             Ok(Settled::Applied) => Ok(Replaced::Done),
             Ok(_) => Ok(Replaced::NotAsExpected),
+            Err(VaultProblem::Denied(_)) if store.seen.borrow().number == 0 => {
+                Err(store.error(VaultProblem::denied_new()))
+            }
             Err(problem) => Err(store.error(problem)),
         }
     }
