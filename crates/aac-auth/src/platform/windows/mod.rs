@@ -6,10 +6,12 @@ mod access;
 mod console;
 mod descriptor;
 mod owner;
+mod terminal;
 
 pub(crate) use access::{Access, create_new, other_readers};
 pub(crate) use console::{end_by, handle_signals, is_interrupt};
 pub(crate) use owner::FileOwner;
+pub use terminal::RawInput;
 
 use crate::platform::plain::unfit;
 use crate::platform::{Flaw, SystemProxy, Unfit, patiently};
