@@ -45,6 +45,7 @@ use crate::store::vault::{Vault, VaultStore};
 use crate::store::{Replaced as Put, StoreError, Unusable};
 use crate::tokens::claims::Claims;
 use crate::tokens::credentials::{self, Credentials, Document, lone_refresh_token};
+use crate::tokens::journal_format::Found;
 use crate::tokens::pasted::Pasted;
 use crate::tokens::secret::Digest;
 use crate::tokens::timestamp::Timestamp;
@@ -122,6 +123,12 @@ pub struct Replaced {
     pub issued: Option<Timestamp>,
     /// The folder that has it now, with what was saved beside it. No program looks there.
     pub folder: PathBuf,
+}
+
+/// A folder with the three files, and creds.json by its real path.
+struct Spot {
+    folder: PathBuf,
+    files: Files,
 }
 
 /// What is left to do before a pair can be replaced.
@@ -274,7 +281,10 @@ impl Login {
     /// It cannot be written, or a question was answered with no.
     pub fn prepare(&mut self, ask: &mut Ask<'_>) -> Result<()> {
         self.keep_out_of_git(ask)?;
-        for files in self.places() {
+        for Spot { folder, files } in self.spots() {
+            for name in SETTINGS {
+                read(&folder.join(name))?;
+            }
             try_place(&files)?;
             for path in saved_beside(&files).map_err(not_writable)? {
                 read_saved(&files, &path).map_err(not_writable)?;
@@ -323,7 +333,7 @@ impl Login {
             // It has no token.
             _ if self.vault.is_some() => {}
             (InGit::Tracked { is_skipped: false }, Some(own))
-                if !self.is_named && self.left.is_none() =>
+                if !self.is_named && real_path(&own.join("creds.json")) != creds =>
             {
                 let own = own.clone();
                 agree(
@@ -459,9 +469,9 @@ impl Login {
     /// A question was answered with no, or something cannot be written. Then what was there is unchanged.
     pub fn save(self, ask: &mut Ask<'_>) -> Result<Saved> {
         let pair = self.pair()?;
-        let places = self.places();
+        let spots = self.spots();
         let (mut agreed, mut finished) = (Vec::new(), Vec::new());
-        for files in &places {
+        for Spot { files, .. } in &spots {
             if let Some(question) = self.question(files, &read(&files.creds)?, &pair) {
                 agree(ask, &question)?;
                 agreed.push(question);
@@ -474,8 +484,9 @@ impl Login {
             git::exclude(file).map_err(|error| Error::file(file, error))?;
         }
         for _ in 0..ROUNDS {
-            let locks = places.iter().map(|files| self.lock(files)).collect::<Result<Vec<_>>>()?;
-            let next = self.replace(&places, &pair, &agreed, &finished)?;
+            let locks = spots.iter().map(|spot| self.lock(&spot.files));
+            let locks = locks.collect::<Result<Vec<_>>>()?;
+            let next = self.replace(&spots, &pair, &agreed, &finished)?;
             drop(locks);
             match next {
                 Next::Done(replaced) => {
@@ -500,17 +511,16 @@ impl Login {
     /// One try, under the locks.
     fn replace(
         &self,
-        places: &[Files],
+        spots: &[Spot],
         pair: &Credentials,
         agreed: &[String],
         finished: &[PathBuf],
     ) -> Result<Next> {
-        let Some((files, left)) = places.split_first() else { return Ok(Next::Again) };
         let mut before = Vec::new();
-        for files in places {
+        for Spot { folder, files } in spots {
             let bytes = read(&files.creds)?;
-            if !finished.contains(&files.folder) && self.is_unfinished(files, &bytes)? {
-                return Ok(Next::Finish(files.folder.clone()));
+            if !finished.contains(folder) && is_unfinished(folder, files, &bytes) {
+                return Ok(Next::Finish(folder.clone()));
             }
             if let Some(question) = self.question(files, &bytes, pair)
                 && !agreed.contains(&question)
@@ -519,64 +529,65 @@ impl Login {
             }
             before.push(bytes);
         }
-        let page = self.token_page()?;
-        let token = pair.refresh_token.digest();
-        let used = |files| Some(SpentTokens::read(files).ok()?.used_since(token)?.to_string());
-        if let Some(since) = places.iter().find_map(used) {
-            return Err(Error::pasted_is_used(&since, &page));
-        }
-        let not_written = |StoreError { place, source }| Error::not_written(&place, source, &page);
-        let mut replaced = Vec::new();
-        for (old, bytes) in places.iter().zip(&before) {
-            if lone_refresh_token(bytes).map(|old| old.digest()) != Some(token) {
-                let folder = keep(old, bytes, &files.folder).map_err(not_written)?;
-                replaced.extend(folder.map(|folder| {
-                    let claims = owner(bytes);
-                    let issued = claims.iat.and_then(Timestamp::of);
-                    Replaced { account: claims.account(), issued, folder }
-                }));
-            }
+        let (page, token) = (self.token_page()?, pair.refresh_token.digest());
+        let used = |spot: &Spot| SpentTokens::read(&spot.files).ok()?.used_since(token);
+        if let Some(since) = spots.iter().find_map(used) {
+            return Err(Error::pasted_is_used(&since.to_string(), &page));
         }
         let content = self.content(pair);
-        let undo = || replaced.iter().for_each(|it| drop(fs::remove_dir_all(&it.folder)));
-        if !self.write_settings().map_err(not_written)? {
-            undo();
-            return Ok(Next::Again);
-        }
-        match files.replace(&before[0], &content) {
-            Ok(Written::NotAsExpected) => {
-                undo();
-                return Ok(Next::Again);
+        let mut replaced = Vec::new();
+        match self.put_in_place(spots, &before, &content, token, &mut replaced) {
+            Ok(true) => {}
+            not_done => {
+                // The pairs are where they were.
+                replaced.iter().for_each(|it: &Replaced| drop(fs::remove_dir_all(&it.folder)));
+                return not_done.map(|_| Next::Again).map_err(|StoreError { place, source }| {
+                    Error::not_written(&place, source, &page)
+                });
             }
-            written => drop(written.map_err(not_written)?),
         }
         // The new pair is in place. What comes of the rest shows in what is used.
-        let mut done = forget(files);
-        for (old, bytes) in left.iter().zip(&before[1..]) {
-            done = done.and_then(|()| forget(old)).and_then(|()| empty(old, bytes));
+        let mut done = forget(&spots[0].files);
+        for (Spot { folder, files }, bytes) in spots.iter().zip(&before).skip(1) {
+            done = done.and_then(|()| forget(files)).and_then(|()| empty(folder, files, bytes));
         }
         if let Err(StoreError { place, source }) = done {
             self.notices.warn(format_args!("{place}: {source}"));
         }
-        self.is_what_is_used(files, &content)?;
+        self.is_what_is_used(&spots[0].files, &content)?;
         Ok(Next::Done(replaced))
     }
 
-    /// Whether an earlier run was cut off, and any run would finish its work.
-    fn is_unfinished(&self, files: &Files, bytes: &[u8]) -> Result<bool> {
-        let token = lone_refresh_token(bytes).map(|token| token.digest());
-        let folder = Folder { path: files.folder.clone(), trust: Trust::ByHand };
-        let Ok(Some(hosts)) = folder.hosts() else { return Ok(false) };
-        let saved = SavedPairs::read(files, &hosts);
-        let is_unanswered = saved.received.is_none()
-            && saved.journal.as_ref().is_some_and(|journal| {
-                journal.failure.is_none() && journal.spent.is_some() && journal.spent == token
-            });
-        let is_pointer = credentials::pointer(bytes).is_some();
-        let is_news = |next: Digest| Some(next) != token && saved.spent.newest(next).is_none();
-        Ok(is_unanswered
-            || saved.received.as_ref().is_some_and(|pair| is_news(pair.next))
-            || token.is_none() && !is_pointer && !saved.set_aside.is_empty())
+    /// Keeps what is there, and writes the settings and then the pair; false if a program without the lock was
+    /// faster.
+    fn put_in_place(
+        &self,
+        spots: &[Spot],
+        before: &[Zeroizing<Vec<u8>>],
+        content: &[u8],
+        token: Digest,
+        replaced: &mut Vec<Replaced>,
+    ) -> Result<bool, StoreError> {
+        let files = &spots[0].files;
+        for (old, bytes) in spots.iter().zip(before) {
+            let is_same = lone_refresh_token(bytes).is_some_and(|old| old.digest() == token);
+            let pair = if is_same { &[][..] } else { bytes };
+            replaced.extend(keep(&old.files, pair, &files.folder)?);
+        }
+        let text = |text: Option<&str>| format!("{}\n", text.unwrap_or_default());
+        let (url, id) = (text(self.url()), text(self.project_id()));
+        for (name, text) in SETTINGS.into_iter().zip([url, id.clone(), id]) {
+            let path = self.folder.join(name);
+            let old = text::read(&path).unwrap_or_default();
+            let is_wanted = name != NEW_NAME || path.exists();
+            if is_wanted
+                && old.trim_ascii() != text.trim().as_bytes()
+                && Files::of(&path).replace(&old, text.as_bytes())? == Written::NotAsExpected
+            {
+                return Ok(false);
+            }
+        }
+        Ok(files.replace(&before[0], content)? != Written::NotAsExpected)
     }
 
     /// Has any run's work done: what an earlier one has left. Where that fails, it is kept as it is.
@@ -607,24 +618,6 @@ impl Login {
             let (old, new) = (old.account(), pair.claims.account());
             format!("{creds} has the tokens of {old}, and the new ones are of {new}. Replace them?")
         })
-    }
-
-    /// Writes the address and the ID; false if another program was faster.
-    fn write_settings(&self) -> Result<bool, StoreError> {
-        let text = |text: Option<&str>| format!("{}\n", text.unwrap_or_default());
-        let (url, id) = (text(self.url()), text(self.project_id()));
-        for (name, text) in [("aac_url.txt", &url), ("client_id.txt", &id), (NEW_NAME, &id)] {
-            let path = self.folder.join(name);
-            let old = text::read(&path).unwrap_or_default();
-            let is_wanted = name != NEW_NAME || path.exists();
-            if is_wanted
-                && old.trim_ascii() != text.trim().as_bytes()
-                && Files::of(&path).replace(&old, text.as_bytes())? == Written::NotAsExpected
-            {
-                return Ok(false);
-            }
-        }
-        Ok(true)
     }
 
     /// Whether the next program that is started here uses what was written.
@@ -658,9 +651,9 @@ impl Login {
 
     /// Puts the pair into the secret, whatever version that has by now.
     fn put_into_vault(&self, path: &str, pair: &Credentials) -> Result<()> {
-        for files in self.places() {
-            if self.is_unfinished(&files, &read(&files.creds)?)? {
-                self.finish(&files.folder);
+        for Spot { folder, files } in self.spots() {
+            if is_unfinished(&folder, &files, &read(&files.creds)?) {
+                self.finish(&folder);
             }
         }
         let vault = self.vault(path)?;
@@ -679,10 +672,11 @@ impl Login {
         self.folder.join("creds.json")
     }
 
-    /// The files of the new pair, and then those of the folder that is to be left.
-    fn places(&self) -> Vec<Files> {
-        let folders = [Some(&self.folder), self.left.as_ref()].into_iter().flatten();
-        folders.map(|folder| Files::of(&folder.join("creds.json"))).collect()
+    /// That of the new pair, and then the one that is to be left.
+    fn spots(&self) -> Vec<Spot> {
+        let folders = [Some(&self.folder), self.left.as_ref()].into_iter().flatten().cloned();
+        let files = |folder: &Path| Files::of(&folder.join("creds.json"));
+        folders.map(|folder| Spot { files: files(&folder), folder }).collect()
     }
 
     fn lock(&self, files: &Files) -> Result<Lock> {
@@ -716,6 +710,7 @@ impl Login {
 
 /// What client_id.txt is called since April 2025.
 const NEW_NAME: &str = "api_project_id.txt";
+const SETTINGS: [&str; 3] = ["aac_url.txt", "client_id.txt", NEW_NAME];
 
 /// A folder that was named, and may not be there yet.
 fn to_be(path: PathBuf) -> Result<Folder> {
@@ -752,6 +747,20 @@ fn read(creds: &Path) -> Result<Zeroizing<Vec<u8>>> {
     match text::read(creds) {
         Err(FileProblem::Missing) => Ok(Zeroizing::default()),
         read => read.map_err(|problem| Error::unusable(creds, problem)),
+    }
+}
+
+/// Whether an earlier run was cut off, and any run would finish its work.
+fn is_unfinished(folder: &Path, files: &Files, bytes: &[u8]) -> bool {
+    let folder = Folder { path: folder.to_owned(), trust: Trust::ByHand };
+    let Ok(Some(hosts)) = folder.hosts() else { return false };
+    let token = lone_refresh_token(bytes).map(|token| token.digest());
+    let SavedPairs { journal, received, set_aside, spent, .. } = SavedPairs::read(files, &hosts);
+    let is_of_this = |journal: Found| journal.failure.is_none() && journal.spent == token;
+    match received {
+        Some(pair) => Some(pair.next) != token && spent.newest(pair.next).is_none(),
+        None if token.is_none() => credentials::pointer(bytes).is_none() && !set_aside.is_empty(),
+        None => journal.is_some_and(is_of_this),
     }
 }
 
@@ -792,7 +801,7 @@ fn read_saved(files: &Files, path: &Path) -> Result<Zeroizing<Vec<u8>>, StoreErr
 }
 
 /// Copies the pair, and what is saved beside it, into a folder of its own. None if there is nothing to keep.
-fn keep(files: &Files, bytes: &[u8], into: &Path) -> Result<Option<PathBuf>, StoreError> {
+fn keep(files: &Files, bytes: &[u8], into: &Path) -> Result<Option<Replaced>, StoreError> {
     let mut copies = Vec::new();
     for path in saved_beside(files)? {
         copies.push((path.clone(), read_saved(files, &path)?));
@@ -801,11 +810,13 @@ fn keep(files: &Files, bytes: &[u8], into: &Path) -> Result<Option<PathBuf>, Sto
         && !credentials::is_unfilled(bytes)
         && credentials::pointer(bytes).is_none();
     if is_pair {
-        copies.push((files.creds.clone(), Zeroizing::new(bytes.to_vec())));
+        copies.insert(0, (files.creds.clone(), Zeroizing::new(bytes.to_vec())));
     }
     if copies.is_empty() {
         return Ok(None);
     }
+    let claims = copies.iter().map(|(_, bytes)| owner(bytes)).find(|it| it.iss.is_some());
+    let claims = claims.unwrap_or_default();
     let date = Timestamp::now().to_string();
     let date = date.split('T').next().unwrap_or_default();
     let mut names = iter::once(format!("replaced-{date}"))
@@ -828,7 +839,8 @@ fn keep(files: &Files, bytes: &[u8], into: &Path) -> Result<Option<PathBuf>, Sto
     }
     let synced = platform::sync_folder(&folder).and_then(|()| platform::sync_folder(into));
     synced.map_err(at(&folder))?;
-    Ok(Some(folder))
+    let (account, issued) = (claims.account(), claims.iat.and_then(Timestamp::of));
+    Ok(Some(Replaced { account, issued, folder }))
 }
 
 /// Removes what is saved beside a creds.json whose pair was replaced.
@@ -840,18 +852,21 @@ fn forget(files: &Files) -> Result<(), StoreError> {
 }
 
 /// Puts the placeholders back, so that programs pass the folder over. Tokens go last: until then they count.
-fn empty(files: &Files, bytes: &[u8]) -> Result<(), StoreError> {
-    for name in ["client_id.txt", NEW_NAME] {
-        let path = files.folder.join(name);
-        let old = text::read(&path).unwrap_or_default();
-        let is_placeholder = |text: &[u8]| text::decode(text).is_ok_and(|it| is_untouched(&it));
-        if !old.trim_ascii().is_empty() && !is_placeholder(&old) {
-            let added = git::added(&path).filter(|text| is_placeholder(text));
-            Files::of(&path).replace(&old, added.as_deref().unwrap_or(NO_ID))?;
-        }
+fn empty(folder: &Path, files: &Files, bytes: &[u8]) -> Result<(), StoreError> {
+    let is_placeholder = |text: &[u8]| text::decode(text).is_ok_and(|it| is_untouched(&it));
+    let no_tokens = git::added(&files.creds).filter(|bytes| credentials::is_unfilled(bytes));
+    let ids = SETTINGS[1..].iter().filter_map(|name| {
+        let path = folder.join(name);
+        let old = text::read(&path).ok()?;
+        let added = git::added(&path).filter(|text| is_placeholder(text));
+        let new = added.unwrap_or_else(|| NO_ID.to_vec());
+        (!is_placeholder(&old)).then_some((path, old, new))
+    });
+    // In between, programs find half of the files filled in: git is asked before.
+    for (path, old, new) in ids.collect::<Vec<_>>() {
+        Files::of(&path).replace(&old, &new)?;
     }
-    let added = git::added(&files.creds).filter(|bytes| credentials::is_unfilled(bytes));
-    files.replace(bytes, added.as_deref().unwrap_or(NO_TOKENS)).map(drop)
+    files.replace(bytes, no_tokens.as_deref().unwrap_or(NO_TOKENS)).map(drop)
 }
 
 /// How other machines may see this folder, if that is to be expected.
@@ -871,4 +886,29 @@ fn is_shared(folder: &Path) -> Option<String> {
     }
     let system = platform::network_file_system(&folder)?;
     Some(format!("on a network file system ({system})"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_other_machines_get_is_known_by_its_name() {
+        let home = tempfile::tempdir().unwrap();
+        for (folder, service) in [
+            ("OneDrive - Example/aac", Some("OneDrive")),
+            ("Dropbox/a/b", Some("Dropbox")),
+            ("Library/Mobile Documents/com~apple~CloudDocs/aac", Some("iCloud")),
+            ("iCloudDrive", Some("iCloud")),
+            ("drive/aac", None),
+        ] {
+            let folder = home.path().join(folder);
+            fs::create_dir_all(&folder).unwrap();
+            // As for one that is to be made.
+            let what = is_shared(&folder.join("new"));
+            let words =
+                service.map(|it| format!("in a folder of {it}, which copies it to other machines"));
+            assert_eq!(what, words, "{}", folder.display());
+        }
+    }
 }

@@ -419,6 +419,31 @@ mod tests {
     }
 
     #[test]
+    fn a_region_is_told_by_its_name_or_the_address_of_any_page() {
+        for (text, api) in [
+            ("us1", Some("https://api.us1.alteryxcloud.com")),
+            (" EU1\n", Some("https://api.eu1.alteryxcloud.com")),
+            ("https://api.au1.alteryxcloud.com", Some("https://api.au1.alteryxcloud.com")),
+            ("api.au1.alteryxcloud.com/v4", Some("https://api.au1.alteryxcloud.com")),
+            (
+                "https://eu1.alteryxcloud.com/cloud-portal/library?x=1#y",
+                Some("https://api.eu1.alteryxcloud.com"),
+            ),
+            ("https://sales.us1.alteryxcloud.com/", Some("https://api.us1.alteryxcloud.com")),
+            ("http://127.0.0.1:8080/cloud-portal", Some("http://127.0.0.1:8080")),
+            ("https://example.com/us1", None),
+            ("https://us1.alteryxcloud.com.example.com/", None),
+            ("us1 eu1", None),
+            ("1", None),
+            ("us", None),
+            ("", None),
+        ] {
+            let hosts = Hosts::of_page(text);
+            assert_eq!(hosts.ok().as_ref().map(Hosts::api), api, "{text:?}");
+        }
+    }
+
+    #[test]
     fn a_path_that_cannot_be_sent_is_told_with_what_can() {
         let hosts = Hosts::parse("https://api.eu1.alteryxcloud.com/").unwrap();
         for (path, words) in [

@@ -843,8 +843,8 @@ fn sixteen_programs_with_a_dead_token_ask_once() {
     fleet.sandbox.add_fault(Fault::token(FaultKind::InvalidGrant).always());
     let programs: Vec<_> = (0..16).map(|number| fleet.start(number % 4)).collect();
     for running in programs {
-        let words =
-            ["is refused: invalid_grant", "Create new tokens", PAGE, "bao kv put secret/aac"];
+        let command = "run: cargo run -p login -- --vault secret/data/aac\n";
+        let words = ["is refused: invalid_grant", "Create new tokens", PAGE, command];
         fleet.end(running).assert_fails(4, &words);
     }
     assert_eq!(fleet.sandbox.counters().token_requests, 1);

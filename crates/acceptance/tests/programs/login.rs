@@ -289,6 +289,20 @@ fn a_dead_pair_makes_room_with_all_that_is_saved_beside_it() {
     run.assert_fails(4, &["is refused"]);
     let cure = "run: cargo run -p login -- --tokens\n";
     assert!(run.stderr.ends_with(cure), "{}", run.stderr);
+    // A folder that the command would not find is named.
+    for (is_here, ending) in [
+        (true, cure.to_owned()),
+        (false, format!("-- --tokens --dir \"{}\"\n", case.folder.path().display())),
+    ] {
+        let mut command = acceptance::command();
+        match is_here {
+            true => command.current_dir(&case.folder),
+            false => command.arg("--dir").arg(case.folder.path()),
+        };
+        let run = Run::of(&mut command);
+        assert!(run.stderr.ends_with(&ending), "{}", run.stderr);
+    }
+    let sent = case.sandbox.counters().token_requests;
     let saved = fs::read(case.path("creds.json.rotation")).unwrap();
     let mut pairs = vec![case.tokens.clone()];
     for number in 1..=2 {
@@ -313,7 +327,7 @@ fn a_dead_pair_makes_room_with_all_that_is_saved_beside_it() {
     assert!(fs::read(case.path(&first).join("creds.json.rotation")).unwrap() == saved);
     let id = |name| fs::read_to_string(case.path(name)).unwrap();
     assert_eq!(id("api_project_id.txt"), id("client_id.txt"), "the vendor's programs read it");
-    assert_eq!(case.sandbox.counters().token_requests, 1);
+    assert_eq!(case.sandbox.counters().token_requests, sent);
     // A pair that was used is not put back.
     let run =
         login(case.program("login").arg("--tokens"), &creds_with(&case.sandbox.issue_expired()));
