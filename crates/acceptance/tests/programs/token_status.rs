@@ -443,7 +443,7 @@ fn a_vault_that_cannot_be_read_is_told_from_tokens_that_are_dead() {
     of_vault(&case, &leads, "--online --fail-within 1", 10, "missing", &[]);
 
     // What is dead or ends soon is to be replaced there.
-    let cure = "put them into the vault: bao kv put secret/aac \"@tokens.json\".";
+    let cure = "and run: cargo run -p login -- --vault secret/data/aac\n";
     let case = in_vault(Options::default(), Sandbox::issue_expired);
     let leads = case.sandbox.vault().environment();
     let soon = "--online --fail-within 9999";
