@@ -47,9 +47,10 @@ use crate::tokens::claims::Claims;
 use crate::tokens::credentials::{self, Credentials, Document, lone_refresh_token};
 use crate::tokens::journal_format::Found;
 use crate::tokens::pasted::Pasted;
+use crate::tokens::sealed::{Keeping, Keys, Kind, Opener, Stored};
 use crate::tokens::secret::Digest;
 use crate::tokens::timestamp::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -87,6 +88,7 @@ pub struct Login {
     hosts: Option<Hosts>,
     project_id: Option<String>,
     pasted: Pasted,
+    keys: Keys,
 }
 
 /// What the server says of the new pair.
@@ -214,6 +216,7 @@ impl Login {
             hosts,
             project_id: id.filter(|id| !id.is_empty()),
             pasted: Pasted::default(),
+            keys: Keys::default(),
         })
     }
 
@@ -281,6 +284,12 @@ impl Login {
     /// It cannot be written, or a question was answered with no.
     pub fn prepare(&mut self, ask: &mut Ask<'_>) -> Result<()> {
         self.keep_out_of_git(ask)?;
+        // No key is asked for under a lock.
+        let opener = self.keys.opener();
+        for Spot { folder, files } in self.spots() {
+            is_unfinished(&folder, &files, &self.stored(&files)?, opener);
+        }
+        opener.fetch();
         for Spot { folder, files } in self.spots() {
             for name in SETTINGS {
                 read(&folder.join(name))?;
@@ -298,7 +307,7 @@ impl Login {
         }
         if let Some(path) = &self.vault {
             let vault = self.vault(path)?;
-            let store = VaultStore::of(&vault, path, &self.creds());
+            let store = VaultStore::of(&vault, path, &self.creds(), self.keys.opener());
             let account = match store.read() {
                 Ok(pair) => Some(pair.claims.account()),
                 Err(Unusable::Damaged(FileProblem::Vault(_))) => None,
@@ -406,18 +415,25 @@ impl Login {
     fn pair(&self) -> Result<Credentials> {
         let (access, refresh) = (self.pasted.access.as_ref(), self.pasted.refresh.as_ref());
         let bytes = Document::default().with_tokens(access, refresh).to_bytes();
-        let pair = Credentials::parse(bytes, self.hosts()?);
+        let pair = Credentials::parse(Stored::plain(bytes), self.hosts()?);
         pair.map_err(|problem| Error::unusable(Place::Variable("the new tokens"), problem))
     }
 
-    /// What creds.json is to hold. It is decided here alone.
-    fn content(&self, pair: &Credentials) -> Zeroizing<Vec<u8>> {
-        match &self.vault {
-            Some(path) => {
-                Zeroizing::new(format!("{}\n", serde_json::json!({ "vault": path })).into())
-            }
-            None => pair.bytes.clone(),
+    /// What creds.json is to hold, in place of these. It is decided here alone.
+    fn content(&self, pair: &Credentials, before: &[Stored]) -> Zeroizing<Vec<u8>> {
+        if let Some(path) = &self.vault {
+            return Zeroizing::new(format!("{}\n", json!({ "vault": path })).into());
         }
+        // What was sealed is not written otherwise.
+        let keeping = before.iter().fold(Keeping::PLAIN, |it, old| it.or(old.keeping()));
+        keeping.keep(Kind::Creds, pair.stored.bytes()).raw
+    }
+
+    /// creds.json, opened if its key is at hand.
+    fn stored(&self, files: &Files) -> Result<Stored> {
+        let raw = read(&files.creds)?;
+        let opened = self.keys.opener().open(&raw, Kind::Creds);
+        Ok(opened.unwrap_or_else(|_| Stored::plain(raw)))
     }
 
     /// Asks the server about the current workspace, with the access token that was pasted, as long as that is valid.
@@ -472,7 +488,7 @@ impl Login {
         let spots = self.spots();
         let (mut agreed, mut finished) = (Vec::new(), Vec::new());
         for Spot { files, .. } in &spots {
-            if let Some(question) = self.question(files, &read(&files.creds)?, &pair) {
+            if let Some(question) = self.question(files, self.stored(files)?.bytes(), &pair) {
                 agree(ask, &question)?;
                 agreed.push(question);
             }
@@ -518,23 +534,25 @@ impl Login {
     ) -> Result<Next> {
         let mut before = Vec::new();
         for Spot { folder, files } in spots {
-            let bytes = read(&files.creds)?;
-            if !finished.contains(folder) && is_unfinished(folder, files, &bytes) {
+            let stored = self.stored(files)?;
+            if !finished.contains(folder)
+                && is_unfinished(folder, files, &stored, self.keys.opener())
+            {
                 return Ok(Next::Finish(folder.clone()));
             }
-            if let Some(question) = self.question(files, &bytes, pair)
+            if let Some(question) = self.question(files, stored.bytes(), pair)
                 && !agreed.contains(&question)
             {
                 return Ok(Next::Ask(question));
             }
-            before.push(bytes);
+            before.push(stored);
         }
         let (page, token) = (self.token_page()?, pair.refresh_token.digest());
         let used = |spot: &Spot| SpentTokens::read(&spot.files).ok()?.used_since(token);
         if let Some(since) = spots.iter().find_map(used) {
             return Err(Error::pasted_is_used(&since.to_string(), &page));
         }
-        let content = self.content(pair);
+        let content = self.content(pair, &before);
         let mut replaced = Vec::new();
         match self.put_in_place(spots, &before, &content, token, &mut replaced) {
             Ok(true) => {}
@@ -548,8 +566,8 @@ impl Login {
         }
         // The new pair is in place. What comes of the rest shows in what is used.
         let mut done = forget(&spots[0].files);
-        for (Spot { folder, files }, bytes) in spots.iter().zip(&before).skip(1) {
-            done = done.and_then(|()| forget(files)).and_then(|()| empty(folder, files, bytes));
+        for (Spot { folder, files }, old) in spots.iter().zip(&before).skip(1) {
+            done = done.and_then(|()| forget(files)).and_then(|()| empty(folder, files, &old.raw));
         }
         if let Err(StoreError { place, source }) = done {
             self.notices.warn(format_args!("{place}: {source}"));
@@ -563,15 +581,16 @@ impl Login {
     fn put_in_place(
         &self,
         spots: &[Spot],
-        before: &[Zeroizing<Vec<u8>>],
+        before: &[Stored],
         content: &[u8],
         token: Digest,
         replaced: &mut Vec<Replaced>,
     ) -> Result<bool, StoreError> {
         let files = &spots[0].files;
-        for (old, bytes) in spots.iter().zip(before) {
-            let is_same = lone_refresh_token(bytes).is_some_and(|old| old.digest() == token);
-            let pair = if is_same { &[][..] } else { bytes };
+        for (old, stored) in spots.iter().zip(before) {
+            let known = lone_refresh_token(stored.bytes());
+            let is_same = known.is_some_and(|known| known.digest() == token);
+            let pair = (!is_same).then_some(stored);
             replaced.extend(keep(&old.files, pair, &files.folder)?);
         }
         let text = |text: Option<&str>| format!("{}\n", text.unwrap_or_default());
@@ -587,7 +606,7 @@ impl Login {
                 return Ok(false);
             }
         }
-        Ok(files.replace(&before[0], content)? != Written::NotAsExpected)
+        Ok(files.replace(&before[0].raw, content)? != Written::NotAsExpected)
     }
 
     /// Has any run's work done: what an earlier one has left. Where that fails, it is kept as it is.
@@ -609,6 +628,9 @@ impl Login {
             return (!is_same).then(|| {
                 format!("{creds} names the secret {path} in a vault. Replace that name?")
             });
+        }
+        if Document::parse(bytes).is_ok_and(|it| it.has_sealed()) {
+            return Some(format!("{creds} is sealed, and does not tell whose it is. Replace it?"));
         }
         let old = owner(bytes);
         let is_same =
@@ -652,16 +674,17 @@ impl Login {
     /// Puts the pair into the secret, whatever version that has by now.
     fn put_into_vault(&self, path: &str, pair: &Credentials) -> Result<()> {
         for Spot { folder, files } in self.spots() {
-            if is_unfinished(&folder, &files, &read(&files.creds)?) {
+            let opener = self.keys.opener();
+            if is_unfinished(&folder, &files, &self.stored(&files)?, opener) {
                 self.finish(&folder);
             }
         }
         let vault = self.vault(path)?;
-        let store = VaultStore::of(&vault, path, &self.creds());
+        let store = VaultStore::of(&vault, path, &self.creds(), self.keys.opener());
         for _ in 0..ROUNDS {
             let claimant = self.wait_for(&self.creds(), || Ok(store.lock()))?;
             claimant.read()?;
-            if claimant.put(&pair.bytes)? == Put::Done {
+            if claimant.put(pair.stored.bytes())? == Put::Done {
                 return Ok(());
             }
         }
@@ -751,15 +774,18 @@ fn read(creds: &Path) -> Result<Zeroizing<Vec<u8>>> {
 }
 
 /// Whether an earlier run was cut off, and any run would finish its work.
-fn is_unfinished(folder: &Path, files: &Files, bytes: &[u8]) -> bool {
+fn is_unfinished(folder: &Path, files: &Files, stored: &Stored, opener: Opener<'_>) -> bool {
     let folder = Folder { path: folder.to_owned(), trust: Trust::ByHand };
     let Ok(Some(hosts)) = folder.hosts() else { return false };
-    let token = lone_refresh_token(bytes).map(|token| token.digest());
-    let SavedPairs { journal, received, set_aside, spent, .. } = SavedPairs::read(files, &hosts);
+    let token = lone_refresh_token(stored.bytes()).map(|token| token.digest());
+    let saved = SavedPairs::read(files, &hosts, opener);
+    let SavedPairs { journal, received, set_aside, spent, .. } = saved;
     let is_of_this = |journal: Found| journal.failure.is_none() && journal.spent == token;
     match received {
         Some(pair) => Some(pair.next) != token && spent.newest(pair.next).is_none(),
-        None if token.is_none() => credentials::pointer(bytes).is_none() && !set_aside.is_empty(),
+        None if token.is_none() => {
+            credentials::pointer(stored.bytes()).is_none() && !set_aside.is_empty()
+        }
         None => journal.is_some_and(is_of_this),
     }
 }
@@ -801,21 +827,25 @@ fn read_saved(files: &Files, path: &Path) -> Result<Zeroizing<Vec<u8>>, StoreErr
 }
 
 /// Copies the pair, and what is saved beside it, into a folder of its own. None if there is nothing to keep.
-fn keep(files: &Files, bytes: &[u8], into: &Path) -> Result<Option<Replaced>, StoreError> {
+fn keep(files: &Files, pair: Option<&Stored>, into: &Path) -> Result<Option<Replaced>, StoreError> {
     let mut copies = Vec::new();
     for path in saved_beside(files)? {
         copies.push((path.clone(), read_saved(files, &path)?));
     }
-    let is_pair = !bytes.trim_ascii().is_empty()
-        && !credentials::is_unfilled(bytes)
-        && credentials::pointer(bytes).is_none();
-    if is_pair {
-        copies.insert(0, (files.creds.clone(), Zeroizing::new(bytes.to_vec())));
-    }
+    let is_pair = |stored: &&Stored| {
+        let bytes = stored.bytes();
+        !bytes.trim_ascii().is_empty()
+            && !credentials::is_unfilled(bytes)
+            && credentials::pointer(bytes).is_none()
+    };
+    let pair = pair.filter(is_pair);
+    copies.extend(pair.map(|pair| (files.creds.clone(), pair.raw.clone())));
     if copies.is_empty() {
         return Ok(None);
     }
-    let claims = copies.iter().map(|(_, bytes)| owner(bytes)).find(|it| it.iss.is_some());
+    let contents = pair.map(Stored::bytes).into_iter();
+    let mut contents = contents.chain(copies.iter().map(|(_, bytes)| &***bytes));
+    let claims = contents.find_map(|bytes| Claims::within(&String::from_utf8_lossy(bytes)));
     let claims = claims.unwrap_or_default();
     let date = Timestamp::now().to_string();
     let date = date.split('T').next().unwrap_or_default();
