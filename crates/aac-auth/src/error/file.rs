@@ -59,7 +59,7 @@ impl FileProblem {
         a_folder() => Kept:
             "not a file, but a folder",
             format!(
-                "{CONTENT}\nDocker makes a folder where the file that it is to mount does not exist: remove the folder, and put the file there."
+                "Docker makes a folder where the file that it is to mount does not exist: remove the folder, and put the file there.\n{CONTENT}"
             );
         too_large() => Kept: "larger than 1 MiB", CONTENT;
 

@@ -245,7 +245,7 @@ fn the_place_is_tried_before_the_tokens_are_asked_for() {
     }
     run("AAC_URL", "https://api.us1.alteryxcloud.com", &[]).assert_says(1, &["AAC_URL is set"]);
     fs::create_dir(user.current("creds.json")).unwrap();
-    run("X", "", &["--dir", "."]).assert_says(1, &["creds.json: it is not a file"]);
+    run("X", "", &["--dir", "."]).assert_says(1, &["creds.json: not a file, but a folder"]);
     assert_eq!(user.sandbox.counters().connections, 0);
     assert_eq!(names(user.home.path()), NONE);
     // A folder that is named is made.
