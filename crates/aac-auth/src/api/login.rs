@@ -630,7 +630,9 @@ impl Login {
             });
         }
         if Document::parse(bytes).is_ok_and(|it| it.has_sealed()) {
-            return Some(format!("{creds} is sealed, and does not tell whose it is. Replace it?"));
+            return Some(format!(
+                "{creds} is sealed, and its key is not to be had. Replace it by tokens in plain text?"
+            ));
         }
         let old = owner(bytes);
         let is_same =

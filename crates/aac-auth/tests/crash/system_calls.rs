@@ -7,9 +7,9 @@
 //! cargo test -p aac-auth --test crash system_calls -- --ignored --nocapture --test-threads 1
 //! ```
 
-use aac_sandbox::Tokens;
-use aac_sandbox::{Fault, FaultKind, Options};
-use acceptance::{Case, JOURNAL_LINE, Run, Running};
+use aac_sandbox::{Fault, FaultKind, Options, Tokens};
+use acceptance::sealed::Key;
+use acceptance::{Case, JOURNAL_LINE, KEY, Run, Running};
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
@@ -314,6 +314,11 @@ fn see_what_is_on_the_disk(is_sealed: bool) {
     fs::write(case.creds(), acceptance::creds_with(&case.sandbox.issue_expired())).unwrap();
     fs::write(case.path("creds.json.spent"), "").unwrap();
     assert_synced("a journal that is set aside", &case);
+    let before = if is_sealed { Before::Sealed } else { Before::Plain };
+    let login = Login::over(before);
+    let run = Run::of(&mut login.command(Some(&["-y"])));
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    assert_trace_is_synced("a login", &login.case, &login.trace());
 }
 
 /// Checks that nothing is sent, no file gets its name and no saved pair goes before all that was written,
@@ -324,7 +329,12 @@ fn assert_synced(what: &str, case: &Case) {
     let mut command = acceptance::clean("strace");
     command.args(["-f", "-y", "-s", "64", "-o"]).arg(&output).arg(acceptance::get_workspace());
     Run::of(case.connect(&mut command)).assert_ok();
-    let trace = fs::read_to_string(output).unwrap();
+    assert_trace_is_synced(what, case, &output);
+}
+
+#[track_caller]
+fn assert_trace_is_synced(what: &str, case: &Case, trace: &Path) {
+    let trace = fs::read_to_string(trace).unwrap();
     let main = trace.split_whitespace().next().unwrap();
     let folder = case.folder.path().canonicalize().unwrap().to_str().unwrap().to_owned();
     let (mut unsynced, mut steps) = (HashSet::new(), 0);
@@ -361,25 +371,39 @@ fn assert_synced(what: &str, case: &Case) {
     assert!(unsynced.is_empty(), "{what}: {unsynced:?} at the end");
 }
 
-/// A login over a pair that is good: beside the journal of a refresh that was cut off, or in a clone whose creds.json
-/// git tracks, so that the new pair goes home.
+/// What a login finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Before {
+    /// A pair beside the journal of a refresh that was cut off.
+    Plain,
+    Sealed,
+    /// A pair in a clone, whose creds.json git tracks: the new one goes home.
+    Tracked,
+}
+
+/// A login over a pair that is good.
 struct Login {
+    before: Before,
     case: Case,
     home: TempDir,
     new: Tokens,
     /// The refresh token of the good pair.
     old: String,
-    is_tracked: bool,
 }
 
 impl Login {
-    fn over(is_tracked: bool) -> Self {
-        let mut case = Case::interrupted(Options::default());
+    fn over(before: Before) -> Self {
+        let case = Case::expired(Options::default()).sealed(before == Before::Sealed);
+        let mut case = case.cut_off();
         let journal = fs::read(case.path("creds.json.rotation")).unwrap();
-        let response = serde_json::Deserializer::from_slice(&journal[JOURNAL_LINE..]).into_iter();
-        let response: Value = response.into_iter().next().unwrap().unwrap();
-        let mut old = response["refresh_token"].as_str().unwrap().to_owned();
-        if is_tracked {
+        let sealed = Key::of(KEY).open_all(&journal).into_iter();
+        let contents = sealed.chain([journal[JOURNAL_LINE..].to_vec()]);
+        let mut responses = contents.filter_map(|content| {
+            let mut values = serde_json::Deserializer::from_slice(&content).into_iter::<Value>();
+            Some(values.next()?.ok()?["refresh_token"].as_str()?.to_owned())
+        });
+        let mut old = responses.find(|it| case.sandbox.is_live(it)).unwrap();
+        if before == Before::Tracked {
             // Another pair is good; the first is saved beside it.
             case.tokens = case.sandbox.issue();
             old = case.tokens.refresh_token.clone();
@@ -395,37 +419,45 @@ impl Login {
             case.sandbox.write_files(case.folder.path(), &case.tokens).unwrap();
         }
         let new = case.sandbox.issue();
-        fs::write(case.path("pasted"), acceptance::creds_with(&new)).unwrap();
-        Self { home: tempfile::tempdir().unwrap(), case, new, old, is_tracked }
+        let home = tempfile::tempdir().unwrap();
+        fs::write(home.path().join("pasted"), acceptance::creds_with(&new)).unwrap();
+        Self { before, case, home, new, old }
     }
 
     fn in_place<'c>(&self, command: &'c mut Command) -> &'c mut Command {
-        command.env("XDG_CONFIG_HOME", self.home.path()).current_dir(&self.case.folder)
+        let command = self.case.connect(command);
+        command.env("XDG_CONFIG_HOME", self.home.path()).current_dir(&self.case.folder);
+        match self.before {
+            // It is found.
+            Before::Tracked => command.env_remove("AAC_DIR"),
+            Before::Plain | Before::Sealed => command,
+        }
     }
 
-    /// The program, with or without strace.
-    fn command(&self, inject: Option<&str>) -> Command {
+    /// The program, with strace and these flags of it, or without.
+    fn command(&self, strace: Option<&[&str]>) -> Command {
         let login = acceptance::program("login");
-        let mut command = match inject {
-            Some(inject) => {
+        let mut command = match strace {
+            Some(flags) => {
                 let mut strace = acceptance::clean("strace");
-                strace.args(["-f", "-s", "64", "-o"]).arg(self.home.path().join("trace"));
-                if !inject.is_empty() {
-                    strace.args(["-e", &format!("inject={inject}")]);
-                }
-                strace.arg(login);
+                strace.args(["-f", "-s", "64", "-o"]).arg(self.trace()).args(flags).arg(login);
                 strace
             }
             None => acceptance::clean(login),
         };
         command.args(["--tokens", "--yes"]);
-        self.in_place(&mut command).stdin(File::open(self.case.path("pasted")).unwrap());
+        let pasted = File::open(self.home.path().join("pasted")).unwrap();
+        self.in_place(&mut command).stdin(pasted);
         command
     }
 
+    fn trace(&self) -> PathBuf {
+        self.home.path().join("trace")
+    }
+
     fn calls(&self) -> Option<Vec<Call>> {
-        match self.command(Some("")).output() {
-            Ok(run) if run.status.success() => Some(main_thread(&self.home.path().join("trace"))),
+        match self.command(Some(&[])).output() {
+            Ok(run) if run.status.success() => Some(main_thread(&self.trace())),
             run => {
                 eprintln!("skipped: strace: {run:?}");
                 None
@@ -433,16 +465,19 @@ impl Login {
         }
     }
 
-    /// Whether some file has these bytes.
+    /// Whether some file of a pair has this token, sealed or not.
     fn keeps(&self, token: &str) -> bool {
+        let has_it = |bytes: &[u8]| String::from_utf8_lossy(bytes).contains(token);
         let mut paths = vec![self.case.folder.path().to_owned(), self.home.path().to_owned()];
         while let Some(path) = paths.pop() {
             if path.is_dir() {
                 paths.extend(fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
-            } else if path.file_name().unwrap().to_string_lossy().starts_with("creds.json")
-                && fs::read_to_string(path).is_ok_and(|text| text.contains(token))
-            {
-                return true;
+            } else if path.file_name().unwrap().to_string_lossy().starts_with("creds.json") {
+                let bytes = fs::read(path).unwrap();
+                let opened = Key::of(KEY).open_all(&bytes);
+                if has_it(&bytes) || opened.iter().any(|opened| has_it(opened)) {
+                    return true;
+                }
             }
         }
         false
@@ -455,13 +490,13 @@ impl Login {
             Run::of(self.in_place(&mut used))
         };
         let used = use_it();
-        let own = self.home.path().join("aac").join("creds.json");
-        // git's folder has its placeholders back but for the last.
-        let is_between = self.is_tracked && is_whole(&self.case.creds()) && is_whole(&own);
+        // In a clone, the placeholders are back but for the last.
+        let is_between = self.before == Before::Tracked && self.keeps(&self.new.refresh_token);
         if used.code != Some(0) && !is_between {
             return Some(format!("no pair: {}", used.stderr));
         }
-        if !self.keeps(&self.old) && used.stdout.trim_end() == self.new.access_token {
+        if !self.keeps(&self.old) && (is_between || used.stdout.trim_end() == self.new.access_token)
+        {
             return Some("the old pair is gone".to_owned());
         }
         // Between the two, the ID is gone.
@@ -469,35 +504,33 @@ impl Login {
         let settings = ["--url", sandbox.url(), "--client-id", sandbox.project_id()];
         let again = Run::of(self.command(None).args(settings));
         let is_in = again.code == Some(0) && use_it().stdout.trim_end() == self.new.access_token;
+        self.case.assert_hidden();
         let counters = sandbox.counters();
         (!is_in || counters.reused > 0).then(|| format!("{counters:?}: {}", again.stderr))
     }
 }
 
-/// Each of its calls, from the first on one of its files, in both cases.
-fn each_call_of_a_login(inject: &[&str], names: &[&str]) {
-    for is_tracked in [false, true] {
-        let Some(calls) = Login::over(is_tracked).calls() else { return };
+/// Has this happen at each of these calls of a login, from the first on one of its files.
+fn in_turn_of_a_login(what: &[&str], names: &[&str]) {
+    for before in [Before::Plain, Before::Sealed, Before::Tracked] {
+        let Some(calls) = Login::over(before).calls() else { return };
         let start = calls.iter().position(|call| call.line.contains("creds.json")).unwrap();
         let is_wanted = |call: &&Call| names.is_empty() || names.contains(&&*call.name);
         let calls: Vec<_> = calls[start..].iter().filter(is_wanted).collect();
         let flaws = Mutex::new(Vec::new());
-        in_parallel(calls.len() * inject.len(), |index| {
-            let (call, inject) = (calls[index / inject.len()], inject[index % inject.len()]);
-            let login = Login::over(is_tracked);
-            let run = Run::of(
-                &mut login.command(Some(&format!("{}:{inject}:when={}", call.name, call.nth))),
-            );
+        in_parallel(calls.len() * what.len(), |index| {
+            let (Call { name, nth, line }, what) =
+                (calls[index / what.len()], what[index % what.len()]);
+            let login = Login::over(before);
+            let inject = format!("inject={name}:{what}:when={nth}");
+            let run = Run::of(&mut login.command(Some(&["-e", &inject])));
             run.assert_hides(&[&login.new.access_token, &login.new.refresh_token]);
             if let Some(flaw) = login.flaw() {
-                flaws
-                    .lock()
-                    .unwrap()
-                    .push(format!("{inject} at {}: {flaw}\n{}", call.line, run.stderr));
+                flaws.lock().unwrap().push(format!("{what} at {line}: {flaw}\n{}", run.stderr));
             }
         });
         let flaws = flaws.into_inner().unwrap();
-        eprintln!("{} points, {} flaws", calls.len() * inject.len(), flaws.len());
+        eprintln!("{before:?}: {} points, {} flaws", calls.len() * what.len(), flaws.len());
         assert!(flaws.is_empty(), "{flaws:#?}");
     }
 }
@@ -505,16 +538,14 @@ fn each_call_of_a_login(inject: &[&str], names: &[&str]) {
 #[test]
 #[ignore = "needs strace: see the head of this file"]
 fn a_login_killed_at_every_system_call() {
-    each_call_of_a_login(&["signal=KILL"], &[]);
+    in_turn_of_a_login(&["signal=KILL"], &[]);
 }
 
 #[test]
 #[ignore = "needs strace: see the head of this file"]
 fn every_disk_call_of_a_login_fails_in_turn() {
-    each_call_of_a_login(
-        &["error=ENOSPC", "error=EACCES"],
-        &["openat", "write", "fsync", "rename", "unlink", "mkdir"],
-    );
+    let disk = ["openat", "write", "fsync", "rename", "unlink", "mkdir", "flock"];
+    in_turn_of_a_login(&["error=ENOSPC", "error=EACCES"], &disk);
 }
 
 #[test]
