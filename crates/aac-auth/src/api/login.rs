@@ -904,6 +904,7 @@ fn empty(folder: &Path, files: &Files, bytes: &[u8]) -> Result<(), StoreError> {
 /// How other machines may see this folder, if that is to be expected.
 fn is_shared(folder: &Path) -> Option<String> {
     let folder = folder.ancestors().find(|folder| folder.is_dir())?.canonicalize().ok()?;
+    let folder = platform::plain(folder);
     let names = folder.iter().map(|name| name.to_string_lossy().to_lowercase());
     const FOLDERS: [(&str, &str); 5] = [
         ("onedrive", "OneDrive"),

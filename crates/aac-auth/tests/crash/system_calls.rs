@@ -426,10 +426,10 @@ impl Login {
 
     fn in_place<'c>(&self, command: &'c mut Command) -> &'c mut Command {
         let command = self.case.connect(command);
-        command.env("XDG_CONFIG_HOME", self.home.path()).current_dir(&self.case.folder);
+        command.env("XDG_CONFIG_HOME", self.home.path());
         match self.before {
             // It is found.
-            Before::Tracked => command.env_remove("AAC_DIR"),
+            Before::Tracked => command.env_remove("AAC_DIR").current_dir(&self.case.folder),
             Before::Plain | Before::Sealed => command,
         }
     }
