@@ -606,7 +606,16 @@ impl Login {
                 return Ok(false);
             }
         }
-        Ok(files.replace(&before[0].raw, content)? != Written::NotAsExpected)
+        match files.replace(&before[0].raw, content) {
+            // It has its name, and its folder could not be synced.
+            Err(StoreError { place, source })
+                if text::read(&files.creds).is_ok_and(|now| *now == content) =>
+            {
+                self.notices.warn(format_args!("{place}: {source}"));
+                Ok(true)
+            }
+            written => Ok(written? != Written::NotAsExpected),
+        }
     }
 
     /// Has any run's work done: what an earlier one has left. Where that fails, it is kept as it is.
