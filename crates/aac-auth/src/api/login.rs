@@ -287,13 +287,15 @@ impl Login {
         // No key is asked for under a lock.
         let opener = self.keys.opener();
         for Spot { folder, files } in self.spots() {
-            is_unfinished(&folder, &files, &self.stored(&files)?, opener);
+            let stored = self.stored(&files, opener).unwrap_or_default();
+            is_unfinished(&folder, &files, &stored, opener);
         }
         opener.fetch();
         for Spot { folder, files } in self.spots() {
             for name in SETTINGS {
                 read(&folder.join(name))?;
             }
+            self.stored(&files, opener)?;
             try_place(&files)?;
             for path in saved_beside(&files).map_err(not_writable)? {
                 read_saved(&files, &path).map_err(not_writable)?;
@@ -429,11 +431,15 @@ impl Login {
         keeping.keep(Kind::Creds, pair.stored.bytes()).raw
     }
 
-    /// creds.json, opened if its key is at hand.
-    fn stored(&self, files: &Files) -> Result<Stored> {
+    /// creds.json, opened with its key. One that stays closed is not replaced.
+    fn stored(&self, files: &Files, opener: Opener<'_>) -> Result<Stored> {
         let raw = read(&files.creds)?;
-        let opened = self.keys.opener().open(&raw, Kind::Creds);
-        Ok(opened.unwrap_or_else(|_| Stored::plain(raw)))
+        match opener.open(&raw, Kind::Creds) {
+            Err(problem @ FileProblem::Sealed { .. }) => {
+                Err(Error::unusable(&files.creds, problem))
+            }
+            opened => Ok(opened.unwrap_or_else(|_| Stored::plain(raw))),
+        }
     }
 
     /// Asks the server about the current workspace, with the access token that was pasted, as long as that is valid.
@@ -488,7 +494,9 @@ impl Login {
         let spots = self.spots();
         let (mut agreed, mut finished) = (Vec::new(), Vec::new());
         for Spot { files, .. } in &spots {
-            if let Some(question) = self.question(files, self.stored(files)?.bytes(), &pair) {
+            if let Some(question) =
+                self.question(files, self.stored(files, self.keys.opener())?.bytes(), &pair)
+            {
                 agree(ask, &question)?;
                 agreed.push(question);
             }
@@ -534,7 +542,7 @@ impl Login {
     ) -> Result<Next> {
         let mut before = Vec::new();
         for Spot { folder, files } in spots {
-            let stored = self.stored(files)?;
+            let stored = self.stored(files, self.keys.opener())?;
             if !finished.contains(folder)
                 && is_unfinished(folder, files, &stored, self.keys.opener())
             {
@@ -638,11 +646,6 @@ impl Login {
                 format!("{creds} names the secret {path} in a vault. Replace that name?")
             });
         }
-        if Document::parse(bytes).is_ok_and(|it| it.has_sealed()) {
-            return Some(format!(
-                "{creds} is sealed, and its key is not to be had. Replace it by tokens in plain text?"
-            ));
-        }
         let old = owner(bytes);
         let is_same =
             old.account_digest().is_some_and(|it| Some(it) == pair.claims.account_digest());
@@ -686,7 +689,7 @@ impl Login {
     fn put_into_vault(&self, path: &str, pair: &Credentials) -> Result<()> {
         for Spot { folder, files } in self.spots() {
             let opener = self.keys.opener();
-            if is_unfinished(&folder, &files, &self.stored(&files)?, opener) {
+            if is_unfinished(&folder, &files, &self.stored(&files, self.keys.opener())?, opener) {
                 self.finish(&folder);
             }
         }

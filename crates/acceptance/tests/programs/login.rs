@@ -584,8 +584,9 @@ fn a_sealed_pair_makes_room_for_one_that_is_sealed() {
     let used = case.program("access_token").output().unwrap().stdout;
     assert!(String::from_utf8(used).unwrap().trim_end() == tokens.access_token);
     assert!(fs::read(replaced(case.folder.path()).join("creds.json")).unwrap() == before);
-    // Without the key, nobody knows whose it is.
+    // Without the key it is not replaced, and no tokens are asked for.
     case.write_key(None);
-    let words = ["is sealed, and its key is not to be had", "in plain text?", DECLINED];
-    run().assert_says(1, &words);
+    let calls = case.sandbox.counters().api_calls;
+    run().assert_says(1, &["sealed (file), and its key", "your tokens are unchanged"]);
+    assert_eq!(case.sandbox.counters().api_calls, calls);
 }
