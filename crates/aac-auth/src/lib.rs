@@ -6,8 +6,8 @@
 //!
 //! # Quick start
 //!
-//! Put three files into one folder, as in the vendor's examples: `aac_url.txt`, `client_id.txt` and
-//! `creds.json`. The folder is the one that the environment variable `AAC_DIR` names, or else the
+//! Three files in one folder, as in the vendor's examples, hold the account: `aac_url.txt`, `client_id.txt` and
+//! `creds.json`. The program `login` writes them. The folder is the one that the environment variable `AAC_DIR` names, or else the
 //! current folder or the nearest one above it, where files of another user are refused, or else the
 //! user's own (`~/.config/aac`). In CI and pods, variables may stand for the files: "What wins" in
 //! README.md, beside this crate's Cargo.toml. Then:
@@ -111,6 +111,7 @@ mod rotation;
 mod store;
 mod tokens;
 
+pub mod input;
 pub mod output;
 pub mod recipes;
 
@@ -133,6 +134,7 @@ pub use api::response::Response;
 
 // The rows of a list, and JSON as the server wrote it.
 pub use api::json::id;
+pub use api::login;
 pub use api::raw;
 pub use api::rows::Rows;
 

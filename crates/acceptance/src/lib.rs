@@ -119,7 +119,8 @@ pub fn target() -> PathBuf {
 }
 
 /// The programs that a user runs.
-pub const PROGRAMS: [&str; 8] = [
+pub const PROGRAMS: [&str; 9] = [
+    "login",
     "get_workspace",
     "list_users",
     "invite_users",
@@ -492,6 +493,8 @@ pub fn clean(program: impl AsRef<OsStr>) -> Command {
     for home in ["HOME", "USERPROFILE", "APPDATA", "LOCALAPPDATA"] {
         command.env(home, nobody);
     }
+    // Without a variable, D-Bus finds a session of the user's by other ways.
+    command.env("DBUS_SESSION_BUS_ADDRESS", "disabled:");
     command.envs(of_cargo());
     command.current_dir(env::temp_dir());
     command
@@ -771,6 +774,9 @@ impl From<Child> for Run {
 pub struct Terminal {
     ours: File,
     theirs: PathBuf,
+    shown: Vec<u8>,
+    /// How much of it was waited for.
+    awaited: usize,
 }
 
 #[cfg(target_os = "linux")]
@@ -785,7 +791,7 @@ impl Terminal {
         let theirs = PathBuf::from(ptsname(&ours, Vec::new()).unwrap().into_string().unwrap());
         let size = Winsize { ws_row: 50, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         tcsetwinsize(&ours, size).unwrap();
-        Self { ours: File::from(ours), theirs }
+        Self { ours: File::from(ours), theirs, shown: Vec::new(), awaited: 0 }
     }
 
     /// Starts a program with its three streams on the terminal.
@@ -810,13 +816,45 @@ impl Terminal {
 
     /// Reads the output until nobody has the terminal open any more.
     pub fn read_to_end(&mut self) -> String {
-        let mut shown = Vec::new();
-        let mut buffer = [0; 4096];
-        // On Linux, reading fails once nobody has the terminal open.
-        while let Ok(length @ 1..) = self.ours.read(&mut buffer) {
-            shown.extend_from_slice(&buffer[..length]);
+        while self.read() {}
+        self.shown()
+    }
+
+    /// What has been shown so far, and read by one of these.
+    pub fn shown(&self) -> String {
+        String::from_utf8_lossy(&self.shown).into_owned()
+    }
+
+    /// Waits until this is shown, behind all that was waited for before.
+    #[track_caller]
+    pub fn says(&mut self, words: &str) {
+        loop {
+            let rest = &self.shown[self.awaited..];
+            let found = rest.windows(words.len()).position(|part| part == words.as_bytes());
+            if let Some(place) = found {
+                self.awaited += place + words.len();
+                return;
+            }
+            assert!(self.read(), "{words:?} is not in {}", self.shown());
         }
-        String::from_utf8_lossy(&shown).into_owned()
+    }
+
+    /// Types or pastes this.
+    pub fn types(&mut self, keys: &[u8]) {
+        self.ours.write_all(keys).unwrap();
+    }
+
+    /// How the terminal is set, in words: echo, lines and the rest (termios(3)).
+    pub fn settings(&self) -> String {
+        format!("{:?}", rustix::termios::tcgetattr(&self.ours).unwrap())
+    }
+
+    /// On Linux, reading fails once nobody has the terminal open.
+    fn read(&mut self) -> bool {
+        let mut buffer = [0; 4096];
+        let length = self.ours.read(&mut buffer).unwrap_or(0);
+        self.shown.extend_from_slice(&buffer[..length]);
+        length > 0
     }
 }
 

@@ -43,6 +43,7 @@ impl Default for User {
         fs::create_dir_all(&settings).unwrap();
         sandbox.write_files(&settings, &issue()).unwrap();
         fs::write(home.join(".vault-token"), sandbox.vault().token()).unwrap();
+        fs::write(home.join("key"), "a key of 16 bytes and more").unwrap();
         sandbox.vault().put_tokens(&issue());
         // In folders that a program could find by walking up.
         fs::write(folder.path().join("creds.json"), creds_with(&issue())).unwrap();
@@ -91,7 +92,9 @@ impl User {
         let (home, tree) = (self.folder.path().join("home"), self.tree());
         let package = tree.join("crates").join("acceptance");
         let vault = self.sandbox.vault();
-        let proxy = format!("http://{}", self.proxy.local_addr().unwrap());
+        let proxy = self.proxy.local_addr().unwrap();
+        let bus = format!("tcp:host=127.0.0.1,port={}", proxy.port());
+        let proxy = format!("http://{proxy}");
         tests
             .current_dir(&package)
             .env("CARGO_MANIFEST_DIR", &package)
@@ -104,6 +107,13 @@ impl User {
             .env("AAC_CLIENT_ID", "user-project")
             .env("AAC_VAULT", vault.path())
             .env("AAC_ACCESS_TOKEN", &self.tokens[1])
+            // Who asks for a key leaves a file, or asks the proxy.
+            .env("AAC_KEY_FILE", home.join("key"))
+            .env(
+                "AAC_KEY_COMMAND",
+                format!("touch {}", self.temporary.path().join("asked").display()),
+            )
+            .env("DBUS_SESSION_BUS_ADDRESS", bus)
             .env("GIT_DIR", home.join("no-repository"));
         for name in ["TMPDIR", "TMP", "TEMP"] {
             tests.env(name, self.temporary.path());

@@ -88,10 +88,11 @@ fn a_users_own_copy_and_a_licence_break_no_rule() {
     assert_eq!(run.code, Some(0), "{}", run.stdout);
 }
 
-/// What starts a program: `aac-auth` one that keeps a key, the sandbox its command, and `acceptance::clean` all that a
-/// test starts.
-const STARTS: [&str; 3] = [
+/// What starts a program: `aac-auth` one that keeps a key, a login git, the sandbox its command, and `acceptance::clean`
+/// all that a test starts.
+const STARTS: [&str; 4] = [
     "crates/aac-auth/src/keys/program.rs",
+    "crates/aac-auth/src/api/git.rs",
     "crates/aac-sandbox/src/bin/aac-sandbox/child.rs",
     "crates/acceptance/src/lib.rs",
 ];
@@ -124,7 +125,7 @@ fn no_program_obeys_a_variable_of_the_tests() {
     let recipes = names(&repository().join("crates/aac-auth/examples"));
     let recipes = recipes.iter().map(|name| example(name.strip_suffix(".rs").unwrap()));
     let made: Vec<_> = PROGRAMS.into_iter().map(program).chain(recipes).collect();
-    assert_eq!(made.len(), 14);
+    assert_eq!(made.len(), 15);
     for path in made {
         assert!(!names_a_variable_of_tests(path), "{}", path.display());
     }

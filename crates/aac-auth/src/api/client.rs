@@ -65,6 +65,11 @@ impl Client {
         }
         let found =
             places::find(options.dir.as_deref(), env::current_dir(), |name| env::var_os(name))?;
+        Self::of(found, options, program)
+    }
+
+    /// A client of this pair, wherever it is.
+    pub(super) fn of(found: Found, options: &ConnectionOptions, program: &str) -> Result<Self> {
         let Found { settings, pair, chosen_as, has_passed_over } = found;
         let user_agent = format!("{program} aac-auth/{}", env!("CARGO_PKG_VERSION"));
         let agent = HeaderValue::from_str(&user_agent)

@@ -4,14 +4,17 @@
 //! - A list: `rows` asks for its pages, `list` finds the rows in one, `paging` decides which is the next.
 //! - JSON: `json` reads it as a type of the program, `raw` leaves it as the server wrote it.
 //! - The folder or the variables of a client: `places`.
+//! - New tokens: `login` puts them in place, and asks `git` whether that is safe.
 //! - The tokens: `status` describes them, and `leftovers` what stands beside them. `sealing` turns over how
 //!   they are kept.
 
 pub(crate) mod body;
 pub(crate) mod client;
+mod git;
 pub(crate) mod json;
 mod leftovers;
 pub(crate) mod list;
+pub mod login;
 pub(crate) mod paging;
 mod places;
 pub mod raw;

@@ -36,7 +36,7 @@ pub(super) fn find(
     variable: impl Fn(&str) -> Option<OsString>,
 ) -> Result<Found> {
     if let Some(dir) = dir.filter(|dir| !dir.as_os_str().is_empty()) {
-        return in_folder(&named(dir, &current)?, "the folder that --dir names".to_owned(), false);
+        return in_folder(&named(dir, &current)?, BY_DIR.to_owned(), false);
     }
     let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
     let folder = variable("AAC_DIR").map(|dir| named(Path::new(&dir), &current)).transpose()?;
@@ -49,12 +49,19 @@ pub(super) fn find(
         return Ok(found);
     }
     match folder {
-        Some(folder) => in_folder(&folder, "the folder that AAC_DIR names".to_owned(), false),
+        Some(folder) => in_folder(&folder, BY_AAC_DIR.to_owned(), false),
         None => search(current, own),
     }
 }
 
-fn in_folder(folder: &Folder, chosen_as: String, has_passed_over: bool) -> Result<Found> {
+pub(super) const BY_DIR: &str = "the folder that --dir names";
+pub(super) const BY_AAC_DIR: &str = "the folder that AAC_DIR names";
+
+pub(super) fn in_folder(
+    folder: &Folder,
+    chosen_as: String,
+    has_passed_over: bool,
+) -> Result<Found> {
     let settings = Settings::load(folder)?;
     if !settings.project_id.is_empty() {
         return Ok(Found { settings, pair: Pair::File, chosen_as, has_passed_over });
@@ -93,25 +100,8 @@ fn named(path: &Path, current: &io::Result<PathBuf>) -> Result<Folder> {
 /// moment, and the next folder is another account's.
 fn search(current: io::Result<PathBuf>, own: Option<PathBuf>) -> Result<Found> {
     let current = current.map_err(|error| Error::no_current_folder(&error))?;
-    let above = current.ancestors().map(|path| (path.to_owned(), Trust::ByOwner));
-    let places = above.chain(own.clone().map(|path| (path, Trust::ByHand)));
-    let mut unfilled = Vec::new();
-    for (path, trust) in places {
-        let creds = path.join("creds.json");
-        let chosen_as = match trust {
-            Trust::ByHand => "your own folder",
-            Trust::ByOwner if path == current => "the current folder",
-            Trust::ByOwner => "the nearest folder above the current one",
-        };
-        if !has_tokens(&creds).map_err(|error| Error::no_folder(&path, &error))? {
-            continue;
-        }
-        let folder = Folder { path, trust };
-        if is_unfilled(&folder.path) {
-            unfilled.push((folder, chosen_as));
-            continue;
-        }
-        let mut chosen_as = chosen_as.to_owned();
+    let (found, unfilled) = nearest(&current, own.as_deref())?;
+    if let Some((folder, mut chosen_as)) = found {
         for (folder, _) in &unfilled {
             chosen_as +=
                 &format!("; passed over: {}, which has placeholders alone", folder.path.display());
@@ -119,10 +109,39 @@ fn search(current: io::Result<PathBuf>, own: Option<PathBuf>) -> Result<Found> {
         return in_folder(&folder, chosen_as, !unfilled.is_empty());
     }
     match unfilled.into_iter().next() {
-        Some((folder, chosen_as)) => in_folder(&folder, chosen_as.to_owned(), false),
+        Some((folder, chosen_as)) => in_folder(&folder, chosen_as, false),
         None => Err(Error::no_creds(&current, own.as_deref())),
     }
 }
+
+/// A folder, and why it is used.
+type Chosen = (Folder, String);
+
+/// The folder where that search ends, and those with placeholders alone that come before it.
+pub(super) fn nearest(current: &Path, own: Option<&Path>) -> Result<(Option<Chosen>, Vec<Chosen>)> {
+    let above = current.ancestors().map(|path| (path, Trust::ByOwner));
+    let places = above.chain(own.map(|path| (path, Trust::ByHand)));
+    let mut unfilled = Vec::new();
+    for (path, trust) in places {
+        let creds = path.join("creds.json");
+        let chosen_as = match trust {
+            Trust::ByHand => OWN,
+            Trust::ByOwner if path == current => "the current folder",
+            Trust::ByOwner => "the nearest folder above the current one",
+        };
+        if !has_tokens(&creds).map_err(|error| Error::no_folder(path, &error))? {
+            continue;
+        }
+        let chosen = (Folder { path: path.to_owned(), trust }, chosen_as.to_owned());
+        match is_unfilled(path) {
+            true => unfilled.push(chosen),
+            false => return Ok((Some(chosen), unfilled)),
+        }
+    }
+    Ok((None, unfilled))
+}
+
+pub(super) const OWN: &str = "your own folder";
 
 /// Whether nobody has filled in the files of this folder. What cannot be read may have been.
 fn is_unfilled(folder: &Path) -> bool {
@@ -132,9 +151,17 @@ fn is_unfilled(folder: &Path) -> bool {
         Err(problem) => matches!(problem, FileProblem::Missing),
     };
     has_saved_pair(&creds).is_ok_and(|is_saved| !is_saved)
-        && credentials::is_unfilled(&creds)
+        && is_shipped(&creds)
         && ["client_id.txt", "api_project_id.txt"].into_iter().all(is_unfilled)
 }
+
+/// Whether this creds.json has placeholders alone.
+fn is_shipped(creds: &Path) -> bool {
+    text::read(creds).is_ok_and(|bytes| credentials::is_unfilled(&bytes))
+}
+
+pub(super) const URL: &str = "AAC_URL";
+pub(super) const ID: &str = "AAC_CLIENT_ID";
 
 /// What the variables give in the place of the three files; none if they name no pair. The folder is the one that
 /// `AAC_DIR` names.
@@ -143,8 +170,6 @@ fn given(
     folder: Option<&Folder>,
     own: Option<&Path>,
 ) -> Result<Option<Found>> {
-    const URL: &str = "AAC_URL";
-    const ID: &str = "AAC_CLIENT_ID";
     let unusable = |name, problem| Error::unusable(Place::Variable(name), problem);
     let (url, id) = (variable(URL), variable(ID));
     let (name, value) = match (variable(VAULT), variable(ACCESS_TOKEN)) {
@@ -160,7 +185,7 @@ fn given(
         let creds = path.join("creds.json");
         let is_there = has_tokens(&creds).map_err(|error| Error::no_folder(path, &error))?;
         let is_saved = || has_saved_pair(&creds).unwrap_or(true);
-        if is_there && (is_saved() || !credentials::is_unfilled(&creds)) {
+        if is_there && (is_saved() || !is_shipped(&creds)) {
             return Err(Error::two_pairs(name, &creds.display().to_string()));
         }
     }

@@ -276,6 +276,20 @@ impl Hosts {
         Ok(Self { platform: format!("{scheme}://{host}{port}"), api, is_loopback })
     }
 
+    /// The hosts of a region: `us1`, or the address of any page or API.
+    pub(crate) fn of_page(text: &str) -> Result<Self, FileProblem> {
+        let text = text.trim();
+        let is_letter = |character: char| character.is_ascii_alphabetic();
+        let number = text.trim_start_matches(is_letter);
+        let is_name = !number.is_empty() && number.len() < text.len();
+        let is_name = is_name && number.bytes().all(|byte| byte.is_ascii_digit());
+        let named = is_name.then(|| format!("https://api.{}.{DOMAIN}", text.to_ascii_lowercase()));
+        match Self::parse(named.as_deref().unwrap_or(text)) {
+            Err(FileProblem::OtherAddress { api, .. }) => Self::parse(&api),
+            parsed => parsed,
+        }
+    }
+
     /// Resolves a program's target to a URL: a path, with or without the leading `/`, or a whole URL on
     /// one of the two hosts. The error says why nothing can be sent there.
     pub(crate) fn url(&self, target: &str) -> Result<String, String> {
@@ -402,6 +416,31 @@ mod tests {
         let local = Hosts::parse("http://127.0.0.1:8080").unwrap();
         assert_eq!(local.url("/v4/x").unwrap(), "http://127.0.0.1:8080/v4/x");
         assert_eq!(local.url("HTTP://127.0.0.1:8080/x?y").unwrap(), "http://127.0.0.1:8080/x?y");
+    }
+
+    #[test]
+    fn a_region_is_told_by_its_name_or_the_address_of_any_page() {
+        for (text, api) in [
+            ("us1", Some("https://api.us1.alteryxcloud.com")),
+            (" EU1\n", Some("https://api.eu1.alteryxcloud.com")),
+            ("https://api.au1.alteryxcloud.com", Some("https://api.au1.alteryxcloud.com")),
+            ("api.au1.alteryxcloud.com/v4", Some("https://api.au1.alteryxcloud.com")),
+            (
+                "https://eu1.alteryxcloud.com/cloud-portal/library?x=1#y",
+                Some("https://api.eu1.alteryxcloud.com"),
+            ),
+            ("https://sales.us1.alteryxcloud.com/", Some("https://api.us1.alteryxcloud.com")),
+            ("http://127.0.0.1:8080/cloud-portal", Some("http://127.0.0.1:8080")),
+            ("https://example.com/us1", None),
+            ("https://us1.alteryxcloud.com.example.com/", None),
+            ("us1 eu1", None),
+            ("1", None),
+            ("us", None),
+            ("", None),
+        ] {
+            let hosts = Hosts::of_page(text);
+            assert_eq!(hosts.ok().as_ref().map(Hosts::api), api, "{text:?}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use crate::error::display::{one_line, stray, unquoted};
 use crate::error::http::after_colon;
 use crate::error::kind::ErrorKind;
+use crate::error::login::login_command;
 use crate::error::place::Place;
 use crate::error::table::{Problem, errors, problems};
 use crate::error::vault::VaultProblem;
@@ -58,7 +59,7 @@ impl FileProblem {
         a_folder() => Kept:
             "not a file, but a folder",
             format!(
-                "{CONTENT}\nDocker makes a folder where the file that it is to mount does not exist: remove the folder, and put the file there."
+                "Docker makes a folder where the file that it is to mount does not exist: remove the folder, and put the file there.\n{CONTENT}"
             );
         too_large() => Kept: "larger than 1 MiB", CONTENT;
 
@@ -228,7 +229,8 @@ impl FileProblem {
             ),
             Self::PlaceholderTokens(Problem { message, help }) => {
                 let renaming = place.file().and_then(renaming);
-                (message.clone(), renaming.unwrap_or_else(|| help.clone()))
+                let help = || format!("{help}\n{}", ask_for(place));
+                (message.clone(), renaming.unwrap_or_else(help))
             }
             Self::NotJson(Problem { message, help })
             | Self::Content(Problem { message, help })
@@ -261,7 +263,8 @@ impl Error {
                 let renaming = places.find_map(|folder| renaming(&folder.join("creds.json")));
                 renaming.unwrap_or_else(|| format!(
                     "Run this in the folder that holds aac_url.txt, client_id.txt and creds.json, or below it, \
-                     or name the folder with --dir or AAC_DIR.\n{TRY_IT}"
+                     or name the folder with --dir or AAC_DIR.\n{TRY_IT}\n{}",
+                    ask_for(&Place::from("creds.json"))
                 ))
             };
 
@@ -329,7 +332,10 @@ impl Error {
             let fill_in = || format!("Put your own value in {place}. You find it at {page}");
             renaming.unwrap_or_else(fill_in) + "\n"
         };
-        let help = files.iter().map(fill_in).collect::<String>() + TRY_IT;
+        let mut help = files.iter().map(fill_in).collect::<String>() + TRY_IT;
+        if let Some((place, _)) = files.last() {
+            help.push_str(&format!("\n{}", ask_for(place)));
+        }
         Self::new(ErrorKind::Config, message, help)
             .with(|error| error.needs_new_tokens = !fields.is_empty())
     }
@@ -408,7 +414,8 @@ fn content(place: &Place) -> String {
     match &*path.file_name().unwrap_or_default().to_string_lossy() {
         "aac_url.txt" => format!("It must be a text file with {API_URL} on a single line."),
         "creds.json" => format!(
-            "It must be a text file {TOKENS}, created in User Preferences > OAuth 2.0 API Tokens."
+            "It must be a text file {TOKENS}, created in User Preferences > OAuth 2.0 API Tokens.\n{}",
+            ask_for(place)
         ),
         "client_id.txt" | "api_project_id.txt" => {
             "It must be a text file with the Client ID of your API project on a single line."
@@ -417,6 +424,11 @@ fn content(place: &Place) -> String {
         // Beside creds.json.
         _ => Unfit::new(Flaw::NotAFile, Err(io::ErrorKind::Other.into())).help(path),
     }
+}
+
+/// How to have the three files written.
+fn ask_for(creds: &Place) -> String {
+    format!("To be asked for all that it takes, run: {}", login_command(creds, None))
 }
 
 /// What to do with what an earlier version has left here.

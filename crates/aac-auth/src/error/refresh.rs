@@ -4,9 +4,10 @@ use crate::config::options::ACCESS_TOKEN;
 use crate::error::file::{HELD, help_of, limit_of_files};
 use crate::error::http::{NEVER_REFRESHED, after_colon, status_code, status_line};
 use crate::error::kind::ErrorKind;
+use crate::error::login::login_command;
 use crate::error::place::Place;
 use crate::error::table::errors;
-use crate::error::vault::{VaultProblem, put_command};
+use crate::error::vault::VaultProblem;
 use crate::error::{Cause, Error, NetworkError};
 use crate::platform::{self, MOVE_COMMAND, Unfit, quoted};
 use std::io;
@@ -173,8 +174,10 @@ impl Error {
 
     /// Adds the files with pairs that are set aside and were not tried, each with its account.
     pub(crate) fn name_set_aside(&mut self, creds: &Place, pairs: &[(PathBuf, String)]) {
-        for line in put_back(pairs, creds) {
-            self.0.help.push_str(&format!("\n{line}"));
+        // Before the last line: that of the command for new tokens.
+        let last = self.0.help.rfind('\n').map_or(0, |end| end + 1);
+        for line in put_back(pairs, creds).iter().rev() {
+            self.0.help.insert_str(last, &format!("{line}\n"));
         }
     }
 }
@@ -200,12 +203,11 @@ fn put_back(pairs: &[(PathBuf, String)], creds: &Place) -> Vec<String> {
 
 /// How to replace the tokens in this place.
 pub(crate) fn make_new(page: &str, creds: &Place) -> String {
-    match creds.secret() {
-        _ if creds == &Place::Variable(ACCESS_TOKEN) => NEVER_REFRESHED.to_owned(),
-        None => format!("Create new tokens at {page} and paste both into {creds}."),
-        Some(path) => format!(
-            "Create new tokens at {page}, paste both into a file as creds.json has them, and put them into the vault: {}.",
-            put_command(path)
+    match creds {
+        Place::Variable(ACCESS_TOKEN) => NEVER_REFRESHED.to_owned(),
+        _ => format!(
+            "Create new tokens at {page}, and run: {}",
+            login_command(creds, Some("--tokens"))
         ),
     }
 }

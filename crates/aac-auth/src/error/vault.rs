@@ -3,6 +3,7 @@
 use crate::error::display::one_line;
 use crate::error::http::{after_colon, status_line};
 use crate::error::kind::ErrorKind;
+use crate::error::login::login_command;
 use crate::error::network::SELF_SIGNED;
 use crate::error::place::Place;
 use crate::error::table::{Problem, errors, problems};
@@ -96,9 +97,14 @@ impl VaultProblem {
             "The vault's token is wrong or has expired, or its policy lacks this line:\n\
              path \"{path}\" { capabilities = [\"read\", \"update\"] }\n\
              Log in again (bao login), or have the policy changed.";
+        /// The same, of a secret that is to be made.
+        denied_new() => Denied:
+            "permission denied (HTTP 403)",
+            "There is no such secret yet, and to make it, the policy of the vault's token needs this line:\n\
+             path \"{path}\" { capabilities = [\"create\", \"read\", \"update\"] }";
         no_secret() => Lasting:
             "there is no such secret (HTTP 404)",
-            "Put the tokens there, from a file with both as creds.json has them: {put}. The vault may also hide the secret from you.";
+            "The vault may also hide the secret from you. To put tokens there, run: {put}";
         /// Its newest version was deleted then.
         deleted(time: &str) => Lasting: "it was deleted at {time}", PUT_NEW;
         /// Its newest version is gone for good.
@@ -201,7 +207,7 @@ impl VaultProblem {
         let path = one_line(secret.secret().unwrap_or_default());
         let engine = path.split_once("/data/").map_or(&*path, |(engine, _)| engine);
         let help = self.problem().help.replace("{engine}", engine).replace("{path}", &path);
-        help.replace("{put}", &put_command(&path))
+        help.replace("{put}", &login_command(secret, None))
     }
 }
 
@@ -230,10 +236,5 @@ impl Error {
     }
 }
 
-const PUT_NEW: &str = "Put new tokens there, from a file with both as creds.json has them: {put}. Do not undelete it: its refresh token has been used.";
-
-/// The command that puts tokens into a secret. creds.json itself only names it. PowerShell needs the
-/// quotation marks: without them, the @ is its own.
-pub(crate) fn put_command(path: &str) -> String {
-    format!("bao kv put {} \"@tokens.json\"", path.replacen("/data/", "/", 1))
-}
+const PUT_NEW: &str =
+    "Do not undelete it: its refresh token has been used. To put new tokens there, run: {put}";

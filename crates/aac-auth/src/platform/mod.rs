@@ -17,11 +17,11 @@ mod windows;
 #[cfg(target_os = "linux")]
 use linux::descendants;
 #[cfg(target_os = "linux")]
-pub(crate) use linux::{keep_in_place, name_file, unnamed_file};
+pub(crate) use linux::{file_system, keep_in_place, name_file, unnamed_file};
 #[cfg(all(unix, not(target_os = "linux")))]
 use not_linux::descendants;
 #[cfg(not(target_os = "linux"))]
-pub(crate) use not_linux::{keep_in_place, name_file, unnamed_file};
+pub(crate) use not_linux::{file_system, keep_in_place, name_file, unnamed_file};
 pub(crate) use patience::{Patience, patiently};
 pub(crate) use plain::{Flaw, Unfit, is_named, open_plain, open_to_lock};
 pub(crate) use shell::{MOVE_COMMAND, is_unsafe_on_terminal, quoted};
@@ -32,10 +32,15 @@ pub(crate) use system::{
     protect_data, start, sync, sync_folder, system_proxy, takes_modes, unprotect_data,
 };
 
+pub use system::RawInput;
+
 #[cfg(unix)]
 use unix as system;
 #[cfg(windows)]
 use windows as system;
+
+use std::fs::File;
+use std::path::Path;
 
 /// This machine's name, for people.
 pub(crate) fn host_name() -> String {
@@ -50,6 +55,31 @@ pub(crate) const KEEPER: &str = match () {
     () if cfg!(target_vendor = "apple") => "keychain",
     () => "secret-service",
 };
+
+/// The kind of file system that a folder is on, if other machines may use it at the same time.
+pub(crate) fn network_file_system(folder: &Path) -> Option<String> {
+    const KINDS: [&str; 13] = [
+        "afs",
+        "beegfs",
+        "ceph",
+        "cifs",
+        "fuse.rclone",
+        "fuse.s3fs",
+        "fuse.sshfs",
+        "glusterfs",
+        "gpfs",
+        "lustre",
+        "ncpfs",
+        "nfs",
+        "smb",
+    ];
+    // A share, as Windows names it.
+    if folder.to_string_lossy().starts_with(r"\\") && cfg!(windows) {
+        return Some("a share".to_owned());
+    }
+    let system = file_system(&File::open(folder).ok()?)?;
+    KINDS.iter().any(|kind| system.starts_with(kind)).then_some(system)
+}
 
 /// Whether a locked file stays readable, and the lock file can be deleted while it is locked. On Windows
 /// neither is possible: see `open_to_lock`.

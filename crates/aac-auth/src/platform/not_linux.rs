@@ -18,3 +18,8 @@ pub(crate) fn name_file(_file: &File, _path: &Path) -> io::Result<()> {
 pub(crate) fn descendants(_process: u32) -> Vec<u32> {
     Vec::new()
 }
+
+/// The type of a file's file system; unknown here.
+pub(crate) fn file_system(_file: &File) -> Option<String> {
+    None
+}

@@ -175,6 +175,14 @@ pub(crate) fn lone_refresh_token(bytes: &[u8]) -> Option<RefreshToken> {
     (!token.is_empty() && !is_placeholder(token)).then(|| RefreshToken::new(token.to_owned()))
 }
 
+/// The path of the secret in a vault, if a creds.json names one.
+pub(crate) fn pointer(bytes: &[u8]) -> Option<String> {
+    let document = Document::parse(bytes).ok()?;
+    let has_tokens = [ACCESS, REFRESH].iter().any(|field| document.0.contains_key(*field));
+    let path = document.0.get(VAULT)?.as_str()?.trim();
+    (!has_tokens && is_secret_path(path)).then(|| path.to_owned())
+}
+
 /// Whether this can be the path of a secret in a vault, which is shown: what else stands here may be a secret.
 pub(crate) fn is_secret_path(path: &str) -> bool {
     path.contains('/') && !path.contains("://") && text::likely_secret(path).is_none()
@@ -199,8 +207,8 @@ pub(crate) fn lone_access_token(text: &str, hosts: &Hosts) -> Result<AccessToken
 }
 
 /// Whether this creds.json is as it is shipped: two placeholders, and nothing else.
-pub(crate) fn is_unfilled(path: &Path) -> bool {
-    let Ok(text) = text::read(path).and_then(|bytes| text::decode(&bytes)) else { return false };
+pub(crate) fn is_unfilled(bytes: &[u8]) -> bool {
+    let Ok(text) = text::decode(bytes) else { return false };
     let Ok(document) = Document::parse(text.as_bytes()) else { return false };
     let squeezed = |text: &str| text.split_whitespace().collect::<String>();
     let is_untouched = |field| document.text(field).is_ok_and(is_untouched);

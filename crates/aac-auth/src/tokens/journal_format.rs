@@ -4,8 +4,8 @@
 //! was. Each begins with a line of JSON of a fixed length, which tells what follows it.
 
 use crate::error::{Error, ErrorKind, FileProblem};
+use crate::keys::LONGEST_NAME;
 use crate::tokens::claims::LocalTime;
-use crate::tokens::sealed::LONGEST_NAME;
 use crate::tokens::secret::Digest;
 use serde_json::Value;
 use zeroize::Zeroizing;

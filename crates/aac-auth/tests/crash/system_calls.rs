@@ -7,16 +7,19 @@
 //! cargo test -p aac-auth --test crash system_calls -- --ignored --nocapture --test-threads 1
 //! ```
 
-use aac_sandbox::{Fault, FaultKind, Options};
-use acceptance::{Case, Run, Running};
+use aac_sandbox::{Fault, FaultKind, Options, Tokens};
+use acceptance::sealed::Key;
+use acceptance::{Case, JOURNAL_LINE, KEY, Run, Running};
+use serde_json::Value;
 use std::collections::{HashMap, HashSet};
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
+use tempfile::TempDir;
 
 /// A system call of the main thread: its name, its number among those of its name, its line.
 #[derive(Clone, Debug)]
@@ -311,6 +314,11 @@ fn see_what_is_on_the_disk(is_sealed: bool) {
     fs::write(case.creds(), acceptance::creds_with(&case.sandbox.issue_expired())).unwrap();
     fs::write(case.path("creds.json.spent"), "").unwrap();
     assert_synced("a journal that is set aside", &case);
+    let before = if is_sealed { Before::Sealed } else { Before::Plain };
+    let login = Login::over(before);
+    let run = Run::of(&mut login.command(Some(&["-y"])));
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    assert_trace_is_synced("a login", &login.case, &login.trace());
 }
 
 /// Checks that nothing is sent, no file gets its name and no saved pair goes before all that was written,
@@ -321,7 +329,12 @@ fn assert_synced(what: &str, case: &Case) {
     let mut command = acceptance::clean("strace");
     command.args(["-f", "-y", "-s", "64", "-o"]).arg(&output).arg(acceptance::get_workspace());
     Run::of(case.connect(&mut command)).assert_ok();
-    let trace = fs::read_to_string(output).unwrap();
+    assert_trace_is_synced(what, case, &output);
+}
+
+#[track_caller]
+fn assert_trace_is_synced(what: &str, case: &Case, trace: &Path) {
+    let trace = fs::read_to_string(trace).unwrap();
     let main = trace.split_whitespace().next().unwrap();
     let folder = case.folder.path().canonicalize().unwrap().to_str().unwrap().to_owned();
     let (mut unsynced, mut steps) = (HashSet::new(), 0);
@@ -356,6 +369,183 @@ fn assert_synced(what: &str, case: &Case) {
     }
     assert!(steps > 1, "{what}: {trace}");
     assert!(unsynced.is_empty(), "{what}: {unsynced:?} at the end");
+}
+
+/// What a login finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Before {
+    /// A pair beside the journal of a refresh that was cut off.
+    Plain,
+    Sealed,
+    /// A pair in a clone, whose creds.json git tracks: the new one goes home.
+    Tracked,
+}
+
+/// A login over a pair that is good.
+struct Login {
+    before: Before,
+    case: Case,
+    home: TempDir,
+    new: Tokens,
+    /// The refresh token of the good pair.
+    old: String,
+}
+
+impl Login {
+    fn over(before: Before) -> Self {
+        let case = Case::expired(Options::default()).sealed(before == Before::Sealed);
+        let mut case = case.cut_off();
+        let journal = fs::read(case.path("creds.json.rotation")).unwrap();
+        let sealed = Key::of(KEY).open_all(&journal).into_iter();
+        let contents = sealed.chain([journal[JOURNAL_LINE..].to_vec()]);
+        let mut responses = contents.filter_map(|content| {
+            let mut values = serde_json::Deserializer::from_slice(&content).into_iter::<Value>();
+            Some(values.next()?.ok()?["refresh_token"].as_str()?.to_owned())
+        });
+        let mut old = responses.find(|it| case.sandbox.is_live(it)).unwrap();
+        if before == Before::Tracked {
+            // Another pair is good; the first is saved beside it.
+            case.tokens = case.sandbox.issue();
+            old = case.tokens.refresh_token.clone();
+            let aside = case.path("creds.json.rotation.old");
+            fs::rename(case.path("creds.json.rotation"), aside).unwrap();
+            for (name, text) in acceptance::PLACEHOLDERS {
+                fs::write(case.path(name), text).unwrap();
+            }
+            for args in [&["init", "--quiet"][..], &["add", "creds.json", "client_id.txt"]] {
+                let mut git = acceptance::clean("git");
+                assert!(git.args(args).current_dir(&case.folder).status().unwrap().success());
+            }
+            case.sandbox.write_files(case.folder.path(), &case.tokens).unwrap();
+        }
+        let new = case.sandbox.issue();
+        let home = tempfile::tempdir().unwrap();
+        fs::write(home.path().join("pasted"), acceptance::creds_with(&new)).unwrap();
+        Self { before, case, home, new, old }
+    }
+
+    fn in_place<'c>(&self, command: &'c mut Command) -> &'c mut Command {
+        let command = self.case.connect(command);
+        command.env("XDG_CONFIG_HOME", self.home.path());
+        match self.before {
+            // It is found.
+            Before::Tracked => command.env_remove("AAC_DIR").current_dir(&self.case.folder),
+            Before::Plain | Before::Sealed => command,
+        }
+    }
+
+    /// The program, with strace and these flags of it, or without.
+    fn command(&self, strace: Option<&[&str]>) -> Command {
+        let login = acceptance::program("login");
+        let mut command = match strace {
+            Some(flags) => {
+                let mut strace = acceptance::clean("strace");
+                strace.args(["-f", "-s", "64", "-o"]).arg(self.trace()).args(flags).arg(login);
+                strace
+            }
+            None => acceptance::clean(login),
+        };
+        command.args(["--tokens", "--yes"]);
+        let pasted = File::open(self.home.path().join("pasted")).unwrap();
+        self.in_place(&mut command).stdin(pasted);
+        command
+    }
+
+    fn trace(&self) -> PathBuf {
+        self.home.path().join("trace")
+    }
+
+    fn calls(&self) -> Option<Vec<Call>> {
+        match self.command(Some(&[])).output() {
+            Ok(run) if run.status.success() => Some(main_thread(&self.trace())),
+            run => {
+                eprintln!("skipped: strace: {run:?}");
+                None
+            }
+        }
+    }
+
+    /// Whether some file of a pair has this token, sealed or not.
+    fn keeps(&self, token: &str) -> bool {
+        let has_it = |bytes: &[u8]| String::from_utf8_lossy(bytes).contains(token);
+        let mut paths = vec![self.case.folder.path().to_owned(), self.home.path().to_owned()];
+        while let Some(path) = paths.pop() {
+            if path.is_dir() {
+                paths.extend(fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
+            } else if path.file_name().unwrap().to_string_lossy().starts_with("creds.json") {
+                let bytes = fs::read(path).unwrap();
+                let opened = Key::of(KEY).open_all(&bytes);
+                if has_it(&bytes) || opened.iter().any(|opened| has_it(opened)) {
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    /// What is wrong after it was cut off: the old pair or the new one is in use, and none is lost.
+    fn flaw(&self) -> Option<String> {
+        let use_it = || {
+            let mut used = acceptance::clean(acceptance::program("access_token"));
+            Run::of(self.in_place(&mut used))
+        };
+        let used = use_it();
+        // In a clone, the placeholders are back but for the last.
+        let is_between = self.before == Before::Tracked && self.keeps(&self.new.refresh_token);
+        if used.code != Some(0) && !is_between {
+            return Some(format!("no pair: {}", used.stderr));
+        }
+        if !self.keeps(&self.old) && (is_between || used.stdout.trim_end() == self.new.access_token)
+        {
+            return Some("the old pair is gone".to_owned());
+        }
+        // Between the two, the ID is gone.
+        let sandbox = &self.case.sandbox;
+        let settings = ["--url", sandbox.url(), "--client-id", sandbox.project_id()];
+        let again = Run::of(self.command(None).args(settings));
+        let is_in = again.code == Some(0) && use_it().stdout.trim_end() == self.new.access_token;
+        self.case.assert_hidden();
+        let counters = sandbox.counters();
+        (!is_in || counters.reused > 0).then(|| format!("{counters:?}: {}", again.stderr))
+    }
+}
+
+/// Has this happen at each of these calls of a login, from the first on one of its files.
+fn in_turn_of_a_login(what: &[&str], names: &[&str]) {
+    for before in [Before::Plain, Before::Sealed, Before::Tracked] {
+        let Some(calls) = Login::over(before).calls() else { return };
+        let start = calls.iter().position(|call| call.line.contains("creds.json")).unwrap();
+        let is_wanted = |call: &&Call| names.is_empty() || names.contains(&&*call.name);
+        let calls: Vec<_> = calls[start..].iter().filter(is_wanted).collect();
+        let flaws = Mutex::new(Vec::new());
+        in_parallel(calls.len() * what.len(), |index| {
+            let (Call { name, nth, line }, what) =
+                (calls[index / what.len()], what[index % what.len()]);
+            let login = Login::over(before);
+            let inject = format!("inject={name}:{what}:when={nth}");
+            let run = Run::of(&mut login.command(Some(&["-e", &inject])));
+            run.assert_hides(&[&login.new.access_token, &login.new.refresh_token]);
+            if let Some(flaw) = login.flaw() {
+                flaws.lock().unwrap().push(format!("{what} at {line}: {flaw}\n{}", run.stderr));
+            }
+        });
+        let flaws = flaws.into_inner().unwrap();
+        eprintln!("{before:?}: {} points, {} flaws", calls.len() * what.len(), flaws.len());
+        assert!(flaws.is_empty(), "{flaws:#?}");
+    }
+}
+
+#[test]
+#[ignore = "needs strace: see the head of this file"]
+fn a_login_killed_at_every_system_call() {
+    in_turn_of_a_login(&["signal=KILL"], &[]);
+}
+
+#[test]
+#[ignore = "needs strace: see the head of this file"]
+fn every_disk_call_of_a_login_fails_in_turn() {
+    let disk = ["openat", "write", "fsync", "rename", "unlink", "mkdir", "flock"];
+    in_turn_of_a_login(&["error=ENOSPC", "error=EACCES"], &disk);
 }
 
 #[test]
@@ -798,7 +988,7 @@ fn a_disk_that_is_full_spends_nothing() {
         let filler = full.path().join("filler");
         let _ = fs::write(&filler, vec![0; 512 * 1024]);
         let size = fs::metadata(&filler).unwrap().len();
-        fs::File::options().write(true).open(&filler).unwrap().set_len(size - room).unwrap();
+        File::options().write(true).open(&filler).unwrap().set_len(size - room).unwrap();
         run(&["No space left on device", "your tokens are unchanged"]);
         assert_eq!(fs::read(full.path().join("creds.json")).unwrap(), before);
         assert!(!full.path().join("creds.json.new").exists(), "it holds tokens");

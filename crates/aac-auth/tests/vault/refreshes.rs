@@ -245,7 +245,10 @@ fn a_standby_that_lags_behind_delays_a_refresh_and_shows_no_older_copy() {
     fleet.assert_settled(1);
     // A rollback does show one.
     fleet.sandbox.vault().rollback(1);
-    fleet.run(0).assert_fails(4, &["older copy", "secret/data/aac", PAGE, "bao kv put secret/aac"]);
+    fleet.run(0).assert_fails(
+        4,
+        &["older copy", "secret/data/aac", PAGE, "login -- --vault secret/data/aac"],
+    );
     assert_eq!(fleet.sandbox.counters().token_requests, 1);
 }
 
@@ -678,7 +681,8 @@ fn a_pair_without_a_journal_waits_for_the_vault() {
         scope.spawn(|| {
             let fleet = Fleet::expired(2).without_lock_on(0).with(PATIENCE, 2);
             fleet.sandbox.add_fault(Fault::vault_write(FaultKind::NoQuorum).after(1).always());
-            let words = [NAMED, "could not be saved anywhere", PAGE, "bao kv put secret/aac"];
+            let words =
+                [NAMED, "could not be saved anywhere", PAGE, "login -- --vault secret/data/aac"];
             fleet.run(0).assert_fails(1, &words);
         });
     });
@@ -803,8 +807,13 @@ fn a_holder_that_is_killed_after_the_send_takes_the_pair_with_it() {
         let run = fleet.run(next);
         if grace.is_zero() {
             // It says why, on whatever machine.
-            let words =
-                ["is refused", "It was sent before", "interrupted", PAGE, "bao kv put secret/aac"];
+            let words = [
+                "is refused",
+                "It was sent before",
+                "interrupted",
+                PAGE,
+                "login -- --vault secret/data/aac",
+            ];
             run.assert_fails(4, &words);
             let pasted = fleet.sandbox.issue_expired();
             fleet.sandbox.vault().put_tokens(&pasted);
@@ -843,8 +852,8 @@ fn sixteen_programs_with_a_dead_token_ask_once() {
     fleet.sandbox.add_fault(Fault::token(FaultKind::InvalidGrant).always());
     let programs: Vec<_> = (0..16).map(|number| fleet.start(number % 4)).collect();
     for running in programs {
-        let words =
-            ["is refused: invalid_grant", "Create new tokens", PAGE, "bao kv put secret/aac"];
+        let command = "run: cargo run -p login -- --vault secret/data/aac\n";
+        let words = ["is refused: invalid_grant", "Create new tokens", PAGE, command];
         fleet.end(running).assert_fails(4, &words);
     }
     assert_eq!(fleet.sandbox.counters().token_requests, 1);

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 #[test]
 fn a_secret_of_no_use_is_told_with_its_cure() {
-    let put = "bao kv put secret/aac \"@tokens.json\"";
+    let put = "run: cargo run -p login -- --vault secret/data/aac";
     type Spoil = fn(&Fleet);
     let cases: [(Spoil, &[&str]); 4] = [
         (|fleet| fleet.sandbox.vault().delete(), &["it was deleted at 20", put, "Do not undelete"]),

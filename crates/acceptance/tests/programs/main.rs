@@ -10,6 +10,8 @@ mod access_token;
 mod batch;
 mod files;
 mod list_users;
+mod login;
+mod login_terminal;
 mod output;
 mod raw_call;
 mod run_plan;

@@ -173,10 +173,9 @@ fn an_expired_access_token_is_refreshed_only_to_ask_the_platform() {
 #[test]
 fn less_time_than_asked_for_has_an_exit_code_of_its_own() {
     let case = Case::fresh(Options { pair_lifetime: 30 * DAY, ..Options::default() });
-    let page = "/cloud-portal/preferences/oauth2-api-tokens and paste both into";
-    let creds = case.creds();
-    let cure =
-        format!("\n  Create new tokens at {}{page} {}.\n", case.sandbox.url(), creds.display());
+    let page = "/cloud-portal/preferences/oauth2-api-tokens";
+    let command = "and run: cargo run -p login -- --tokens";
+    let cure = format!("\n  Create new tokens at {}{page}, {command}\n", case.sandbox.url());
     for (flags, code) in [
         ("--fail-within 364", 0),
         ("--fail-within 366", 10),
@@ -492,7 +491,7 @@ fn a_vault_that_cannot_be_read_is_told_from_tokens_that_are_dead() {
     of_vault(&case, &leads, "--online --fail-within 1", 10, "missing", &[]);
 
     // What is dead or ends soon is to be replaced there.
-    let cure = "put them into the vault: bao kv put secret/aac \"@tokens.json\".";
+    let cure = "and run: cargo run -p login -- --vault secret/data/aac\n";
     let case = in_vault(Options::default(), Sandbox::issue_expired);
     let leads = case.sandbox.vault().environment();
     let soon = "--online --fail-within 9999";

@@ -4,9 +4,7 @@
 use super::acl;
 use super::is_refused;
 use super::owner::{FileOwner, GroupName};
-#[cfg(target_os = "linux")]
-use crate::platform::linux::file_system;
-use crate::platform::{Flaw, Unfit, open_at_once};
+use crate::platform::{Flaw, Unfit, file_system, open_at_once};
 use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
@@ -129,11 +127,6 @@ fn cannot_let_in(file: &File, error: &io::Error) -> io::Error {
     let name = file_system(file).map_or_else(String::new, |name| format!(" ({name})"));
     let what = format!("its file system{name} does not let programs set who may use it: {error}");
     io::Error::new(io::ErrorKind::Unsupported, what)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn file_system(_file: &File) -> Option<String> {
-    None
 }
 
 /// Whether chmod(1) has an effect on files like this new one of the user's.

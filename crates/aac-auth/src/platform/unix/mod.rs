@@ -6,6 +6,7 @@ mod acl;
 mod child;
 mod owner;
 mod process;
+mod terminal;
 
 pub(crate) use access::{
     Access, closing_mode, create_new, is_open_to_others, other_readers, takes_modes,
@@ -13,6 +14,7 @@ pub(crate) use access::{
 pub(crate) use child::{SHELL, end, hand_to_shell, has_ended, start};
 pub(crate) use owner::FileOwner;
 pub(crate) use process::protect;
+pub use terminal::RawInput;
 
 use crate::platform::plain::unfit;
 use crate::platform::{SystemProxy, signals};
@@ -156,8 +158,8 @@ pub(crate) fn handle_signals() {
                 }
             };
             // SAFETY: a handler may not allocate, lock or print (signal-safety(7)). This one reads and
-            // writes atomics, asks for the time, and calls `exit` or `emulate_default_handler`, all of
-            // which are allowed.
+            // writes atomics, asks for the time, sets the terminal's attributes, writes to it, and calls
+            // `exit` or `emulate_default_handler`, all of which are allowed.
             let handled = unsafe { low_level::register(signal, handle) };
             // A signal that cannot be handled cannot be held.
             let _ = handled;
@@ -172,6 +174,7 @@ pub(crate) fn is_interrupt(signal: i32) -> bool {
 
 /// Ends the program as the signal would have, so that the shell can tell.
 pub(crate) fn end_by(signal: i32) {
+    terminal::restore();
     if std::process::id() == 1 {
         // A container's first process is not ended by its own signals. Use the shell's exit code.
         low_level::exit(128 + signal);

@@ -1,6 +1,7 @@
 //! Console events: Ctrl-C, Ctrl-Break, and the end of the window, the session or the system.
 
 use crate::platform::signals;
+use crate::platform::windows::terminal;
 use std::process;
 use std::thread;
 use windows_sys::Win32::Foundation::STATUS_CONTROL_C_EXIT;
@@ -35,6 +36,9 @@ unsafe extern "system" fn on_event(event: u32) -> BOOL {
         }
         _ => true,
     };
+    if ends {
+        terminal::restore();
+    }
     BOOL::from(!ends)
 }
 
@@ -50,6 +54,7 @@ pub(crate) fn is_interrupt(signal: i32) -> bool {
 
 /// Ends the program as the system's own handler does.
 pub(crate) fn end_by(_signal: i32) {
+    terminal::restore();
     process::exit(STATUS_CONTROL_C_EXIT)
 }
 

@@ -8,12 +8,14 @@ mod console;
 mod data;
 mod descriptor;
 mod owner;
+mod terminal;
 
 pub(crate) use access::{Access, create_new, other_readers};
 pub(crate) use child::{SHELL, end, hand_to_shell, has_ended, start};
 pub(crate) use console::{end_by, handle_signals, is_interrupt};
 pub(crate) use data::{protect_data, unprotect_data};
 pub(crate) use owner::FileOwner;
+pub use terminal::RawInput;
 
 use crate::platform::plain::unfit;
 use crate::platform::{Flaw, SystemProxy, Unfit, patiently};

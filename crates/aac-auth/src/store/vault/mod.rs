@@ -649,6 +649,25 @@ impl Claimant<'_> {
         }
     }
 
+    /// Puts a pair that a person has made in place of the version that was seen. That ends claims and notes of others.
+    ///
+    /// # Errors
+    ///
+    /// A problem that stays: nothing is lost then.
+    pub(crate) fn put(&self, new: &[u8]) -> Result<Replaced> {
+        let store = self.store;
+        let fields = store.seen.borrow().fields_of_file(new, None);
+        let is_ours = |secret: &Secret| has_tokens_of(secret, &fields);
+        match store.settle(&fields, is_ours, READING, Purpose::Claim) {
+            Ok(Settled::Applied) => Ok(Replaced::Done),
+            Ok(_) => Ok(Replaced::NotAsExpected),
+            Err(VaultProblem::Denied(_)) if store.seen.borrow().number == 0 => {
+                Err(store.error(VaultProblem::denied_new()))
+            }
+            Err(problem) => Err(store.error(problem)),
+        }
+    }
+
     /// Replaces what the secret holds, if that still is `old`. `is_only_copy`: no other place has what is
     /// written. `unused`: why its refresh token is not to be sent for a while.
     pub(crate) fn replace(
@@ -666,14 +685,7 @@ impl Claimant<'_> {
             }
             seen.fields_of_file(new, unused.map(Error::to_string))
         };
-        // A server may keep the refresh token in force.
-        let is_ours = |secret: &Secret| {
-            let is_same = |found: &Map<String, Value>, name| found.get(name) == fields.get(name);
-            let found = secret.fields.as_ref();
-            found.is_ok_and(|found| {
-                ["access_token", "refresh_token"].iter().all(|&name| is_same(found, name))
-            })
-        };
+        let is_ours = |secret: &Secret| has_tokens_of(secret, &fields);
         let patience = if is_only_copy { COMMITTING_ONLY_COPY } else { COMMITTING };
         match store.settle(&fields, is_ours, patience, Purpose::Commit) {
             Ok(Settled::Applied) => Ok(Replaced::Done),
@@ -691,6 +703,14 @@ impl Drop for Claimant<'_> {
     fn drop(&mut self) {
         self.let_go(|_, _, _| {});
     }
+}
+
+/// Whether a secret has the tokens of these fields. A server may keep the refresh token in force.
+fn has_tokens_of(secret: &Secret, fields: &Map<String, Value>) -> bool {
+    let found = secret.fields.as_ref();
+    found.is_ok_and(|found| {
+        ["access_token", "refresh_token"].iter().all(|&name| found.get(name) == fields.get(name))
+    })
 }
 
 /// Since when a secret is not found: destroyed with all its versions, or hidden by a node that was just
