@@ -26,10 +26,10 @@ pub(crate) use patience::{Patience, patiently};
 pub(crate) use plain::{Flaw, Unfit, is_named, open_plain, open_to_lock};
 pub(crate) use shell::{MOVE_COMMAND, is_unsafe_on_terminal, quoted};
 pub(crate) use system::{
-    Access, FileOwner, SHELL, closing_mode, create_folder, create_new, end, end_by, hand_to_shell,
-    handle_signals, has_ended, has_stdout, is_interrupt, is_lookup_failure, is_open_to_others,
-    is_sharing_violation, names, open_at_once, other_readers, own_folder, plain, protect,
-    protect_data, start, sync, sync_folder, system_proxy, takes_modes, unprotect_data,
+    Access, FileOwner, SHELL, closing_mode, create_folder, create_new, end, end_by, for_sync,
+    hand_to_shell, handle_signals, has_ended, has_stdout, is_interrupt, is_lookup_failure,
+    is_open_to_others, is_sharing_violation, names, open_at_once, other_readers, own_folder, plain,
+    protect, protect_data, start, sync, sync_folder, system_proxy, takes_modes, unprotect_data,
 };
 
 pub use system::RawInput;

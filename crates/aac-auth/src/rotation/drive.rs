@@ -244,6 +244,12 @@ impl Held<'_> {
             let is_own = matches!(doing, Do::Record(_) | Do::Remove { .. } | Do::SetAside { .. });
             return is_own.then_some(Came::Done);
         };
+        // The pair of an earlier run goes because the home has it, by whatever run.
+        if let Do::Remove { if_held: true, .. } = doing
+            && let Err(error) = self.locked.sync()
+        {
+            return Some(self.met.failed(not_writable(error)));
+        }
         if let Do::Remove { if_held: true, .. } | Do::SetAside { if_held: true } = doing
             && let Some(came) = self.without_lock()
         {

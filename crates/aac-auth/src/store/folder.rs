@@ -336,7 +336,7 @@ impl Files {
         loop {
             let path = numbered(&self.creds, ".damaged", number);
             match self.read(&path) {
-                Ok(kept) if *kept == content => return Ok(path),
+                Ok(kept) if *kept == content => return self.sync(&path).map(|()| path),
                 Err(FileProblem::Missing) => {
                     let mut file = self.create(&path)?;
                     file.write_all(content)
@@ -371,6 +371,7 @@ impl Files {
     /// Keeps the journal as a pair that is set aside; gives its path.
     pub(crate) fn set_journal_aside(&self) -> Result<PathBuf, StoreError> {
         let path = self.free_set_aside_path()?;
+        self.sync(&self.journal)?;
         rename(&self.journal, &path).map_err(at(&path))?;
         self.sync_folder()?;
         Ok(path)
@@ -380,6 +381,17 @@ impl Files {
     pub(crate) fn are_in_use(&self) -> bool {
         let path = if platform::LOCKS_ARE_ADVISORY { &self.journal } else { &self.lock };
         is_locked(path).unwrap_or(false)
+    }
+
+    /// Sees to it that what a file holds now is on the disk, and so is its name: whoever has written it may have been
+    /// killed before. One that may not be opened for that was not written in place.
+    pub(crate) fn sync(&self, path: &Path) -> Result<(), StoreError> {
+        let synced = match patiently(|| platform::open_plain(path, &platform::for_sync())) {
+            Err(error) if is_out_of_sight(&error) => Ok(()),
+            file => file.and_then(|file| platform::sync(&file)),
+        };
+        synced.map_err(at(path))?;
+        self.sync_folder()
     }
 
     pub(crate) fn sync_folder(&self) -> Result<(), StoreError> {

@@ -201,6 +201,17 @@ impl Locked<'_> {
         }
     }
 
+    /// Sees to it that what the home holds is on the disk, whoever has written it. What a vault shows is.
+    pub(crate) fn sync(&self) -> Result<(), StoreError> {
+        match self {
+            Self::File(file) => {
+                let (files, _) = file.files();
+                files.sync(&files.creds)
+            }
+            Self::Vault(_) => Ok(()),
+        }
+    }
+
     /// Claims a token for all machines, for the first time or again; none if another program has done so.
     /// `can_wait`: the access token still does for a while.
     pub(crate) fn claim(

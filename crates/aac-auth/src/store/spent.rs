@@ -80,7 +80,7 @@ impl SpentTokens {
         let is_readable = read.is_ok();
         let known = read.unwrap_or_default();
         if known.links.contains(link) {
-            return Ok(());
+            return files.sync(path);
         }
         let append = || files.open(path, File::options().read(true).append(true));
         let (mut file, is_new) = match platform::patiently(append) {

@@ -297,8 +297,8 @@ fn everything_is_on_the_disk_before_the_next_step() {
 fn see_what_is_on_the_disk(is_sealed: bool) {
     let refresh = || Case::expired(Options::default()).sealed(is_sealed);
     let Some(_) = trace(&refresh()) else { return };
-    assert_synced("a refresh", &refresh());
-    assert_synced("a refresh in place", &in_place(refresh()));
+    assert_synced("a refresh", &refresh(), &[]);
+    assert_synced("a refresh in place", &in_place(refresh()), &[]);
     let case = refresh();
     let links = (0..4096).map(|number: u32| {
         let [used, next] =
@@ -306,38 +306,60 @@ fn see_what_is_on_the_disk(is_sealed: bool) {
         format!("{used} {next} 7\n")
     });
     fs::write(case.path("creds.json.spent"), links.collect::<String>()).unwrap();
-    assert_synced("a refresh with a full record", &case);
+    assert_synced("a refresh with a full record", &case, &[]);
     let case = refresh().cut_off();
     fs::write(case.creds(), "damaged").unwrap();
-    assert_synced("a recovery over damage", &case);
+    assert_synced("a recovery over damage", &case, &[]);
+    let case = refresh().cut_off();
+    fs::write(case.creds(), "damaged").unwrap();
+    fs::write(case.path("creds.json.damaged"), "damaged").unwrap();
+    assert_synced("a recovery over damage that was kept", &case, &["/creds.json.damaged"]);
     let case = refresh().cut_off();
     fs::write(case.creds(), acceptance::creds_with(&case.sandbox.issue_expired())).unwrap();
     fs::write(case.path("creds.json.spent"), "").unwrap();
-    assert_synced("a journal that is set aside", &case);
+    assert_synced("a journal that is set aside", &case, &["/creds.json.rotation"]);
+    // What another run has written, and was killed before it was on the disk: creds.json has the pair.
+    for (saved, has_record) in [
+        ("creds.json.rotation", false),
+        ("creds.json.rotation", true),
+        ("creds.json.rotation.old", false),
+    ] {
+        let case = refresh().cut_off();
+        let journal = fs::read(case.path("creds.json.rotation")).unwrap();
+        case.run([""; 0]).assert_ok();
+        fs::write(case.path(saved), journal).unwrap();
+        let mut unsynced = vec!["/creds.json", ""];
+        match has_record {
+            true => unsynced.push("/creds.json.spent"),
+            false => fs::write(case.path("creds.json.spent"), "").unwrap(),
+        }
+        case.sandbox.revoke_access_tokens();
+        assert_synced(&format!("a pair in {saved} and creds.json"), &case, &unsynced);
+    }
     let before = if is_sealed { Before::Sealed } else { Before::Plain };
     let login = Login::over(before);
     let run = Run::of(&mut login.command(Some(&["-y"])));
     assert_eq!(run.code, Some(0), "{}", run.stderr);
-    assert_trace_is_synced("a login", &login.case, &login.trace());
+    assert_trace_is_synced("a login", &login.case, &login.trace(), &[]);
 }
 
 /// Checks that nothing is sent, no file gets its name and no saved pair goes before all that was written,
-/// and all names, are on the disk.
+/// and all names, are on the disk. `unsynced`: what another run has written, and not synced.
 #[track_caller]
-fn assert_synced(what: &str, case: &Case) {
+fn assert_synced(what: &str, case: &Case, unsynced: &[&str]) {
     let output = case.path("trace");
     let mut command = acceptance::clean("strace");
     command.args(["-f", "-y", "-s", "64", "-o"]).arg(&output).arg(acceptance::get_workspace());
     Run::of(case.connect(&mut command)).assert_ok();
-    assert_trace_is_synced(what, case, &output);
+    assert_trace_is_synced(what, case, &output, unsynced);
 }
 
 #[track_caller]
-fn assert_trace_is_synced(what: &str, case: &Case, trace: &Path) {
+fn assert_trace_is_synced(what: &str, case: &Case, trace: &Path, unsynced: &[&str]) {
     let trace = fs::read_to_string(trace).unwrap();
     let main = trace.split_whitespace().next().unwrap();
     let folder = case.folder.path().canonicalize().unwrap().to_str().unwrap().to_owned();
-    let (mut unsynced, mut steps) = (HashSet::new(), 0);
+    let (mut unsynced, mut steps) = (unsynced.iter().copied().collect::<HashSet<_>>(), 0);
     for line in trace.lines().filter_map(|line| line.strip_prefix(main)).map(str::trim) {
         let failed = line.contains(" = -1 ");
         let Some((call, args)) = line.split_once('(').filter(|_| !failed) else { continue };

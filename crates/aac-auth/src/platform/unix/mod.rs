@@ -43,6 +43,11 @@ pub(super) fn for_lock() -> OpenOptions {
     File::options().read(true).clone()
 }
 
+/// How a file is opened that is to be synced.
+pub(crate) fn for_sync() -> OpenOptions {
+    File::options().read(true).clone()
+}
+
 /// Whether this name leads to this open file.
 pub(super) fn is_same(file: &File, path: &Path) -> io::Result<bool> {
     let [own, named] = [file.metadata()?, path.symlink_metadata()?];

@@ -94,6 +94,11 @@ pub(super) fn for_lock() -> OpenOptions {
     File::options().read(true).share_mode(FILE_SHARE_READ | FILE_SHARE_WRITE).clone()
 }
 
+/// How a file is opened that is to be synced, which wants the right to write it (FlushFileBuffers).
+pub(crate) fn for_sync() -> OpenOptions {
+    File::options().read(true).write(true).clone()
+}
+
 /// Whether this name leads to this open file.
 pub(super) fn is_same(file: &File, path: &Path) -> io::Result<bool> {
     let named = patiently(|| same_file::Handle::from_path(path))?;
