@@ -186,8 +186,11 @@ impl FileProblem {
                 ("empty".into(), content(place) + if is_creds { EMPTIED } else { "" })
             }
             Self::Unreadable(source) => {
-                let is_held = platform::is_sharing_violation(source);
-                let help = if is_held { HELD } else { "Give yourself permission to read it." };
+                let help = match source.kind() {
+                    _ if platform::is_sharing_violation(source) => HELD,
+                    io::ErrorKind::PermissionDenied => "Give yourself permission to read it.",
+                    _ => "It is there, and the system failed to read it. See what is wrong with the disk or the share, and run this again.",
+                };
                 (format!("cannot be read: {source}"), help.into())
             }
             Self::Unfit(unfit) => (unfit.to_string(), help_of(unfit, place)),

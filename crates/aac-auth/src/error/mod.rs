@@ -417,6 +417,7 @@ mod tests {
             (file(FileProblem::Torn), (Storage, false, false, false, 1)),
             (file(FileProblem::OtherVersion { is_older: true }), (Storage, false, false, false, 1)),
             (Error::locked(creds, Duration::ZERO), (Storage, false, true, false, 1)),
+            (Error::changing(creds), (Storage, false, true, false, 1)),
             (Error::not_writable(creds, refused(), false), (Storage, false, false, false, 1)),
             (Error::several_pairs(creds, &[]), (Storage, false, false, false, 1)),
             (Error::saved_in_journal(creds, creds, refused()), (Storage, false, false, false, 1)),

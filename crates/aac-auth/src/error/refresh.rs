@@ -35,6 +35,12 @@ impl Error {
             format!("Find the program that has {path} open. Do not delete the file: the lock ends with the program that holds it."),
             is_retryable: true;
 
+        /// The tokens were other ones at each look.
+        changing(home: &Place) => Storage:
+            format!("{home}: another program keeps changing it"),
+            format!("Find the program that writes {home} again and again, stop it, and run this again."),
+            is_retryable: true;
+
         /// The disk cannot store a new pair of tokens. This was detected before anything was sent.
         not_writable(path: &Place, source: io::Error, in_doubt: bool) => Storage:
             format!("{path}: {source}"),

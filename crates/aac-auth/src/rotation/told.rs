@@ -110,7 +110,7 @@ impl Call<'_> {
 
     /// The error of a home that others keep changing.
     pub(super) fn changing(&self) -> Error {
-        self.unusable(FileProblem::Unreadable(changing()))
+        Error::changing(&self.home.place())
     }
 
     /// Puts the end into words. What was met on the way to a token has been said.
@@ -121,7 +121,8 @@ impl Call<'_> {
         met: Met,
     ) -> Result<Fresh> {
         let place = self.home.place();
-        let unchanging = || StoreError { place: self.home.place(), source: changing() };
+        let source = || io::Error::other("another program keeps changing it");
+        let unchanging = || StoreError { place: self.home.place(), source: source() };
         let error = match told {
             Told::Found | Told::New | Told::NotRestored => {
                 let in_home = found.content.pair.ok().filter(|_| told == Told::Found);
@@ -192,8 +193,4 @@ impl Call<'_> {
             _ => Err(error),
         }
     }
-}
-
-fn changing() -> io::Error {
-    io::Error::other("another program keeps changing it")
 }

@@ -85,6 +85,12 @@ const FOLDER: &[Mutant] = &[
     found("file.write_all(content) .and_then(|()| platform::sync(&file)) .map_err(at(&path))", "file.write_all(content).map_err(at(&path))", SYNCS),
     found("¦self.sync_folder()?¦; return Ok(path)", "{}", SYNCS),
     found("rename(&self.journal, &path).map_err(at(&path))?; ¦self.sync_folder()?¦", "{}", SYNCS),
+    // So is what another run has written.
+    found("Ok(kept) if *kept == content => return ¦self.sync(&path).map(|()| path)¦", "Ok(path)", SYNCS),
+    found("¦self.sync(&self.journal)?¦", "{}", SYNCS),
+    found("file => ¦file.and_then(|file| platform::sync(&file))¦", "file.map(drop)", SYNCS),
+    found("synced.map_err(at(path))?; ¦self.sync_folder()¦", "Ok(())", SYNCS),
+    found("if ¦is_out_of_sight(&error)¦ => Ok(())", "false", "tokens recovery"),
     // Last looks.
     found("if ¦!is_still().map_err(at(&self.creds))?¦", "false", "crash tokens_that_are_pasted_while_the_next_creds_json_is_synced_stay"),
     same("if ¦!holds()?¦", "false", "asked after a wait alone, and no system but Windows makes one wait: tests/tokens/windows.rs"),
@@ -122,6 +128,7 @@ const SPENT: &[Mutant] = &[
     found("if is_new { files.sync_folder() } else { Ok(()) }", "Ok(())", SYNCS),
     found("if ¦link.spent == link.next¦", "false", "tokens recovery::a_token_that_stays_in_force"),
     found("if ¦known.links.contains(link)¦", "false", "lib store::spent"),
+    found("known.links.contains(link) { return ¦files.sync(path)¦", "Ok(())", SYNCS),
     found("Ok(file) if ¦known.links.len() >= MOST_LINES¦", "false", "lib store::spent"),
     found("known.write(MOST_LINES / 2, link, files)", "known.write(0, link, files)", "lib store::spent"),
     found("Err(error) if ¦error.kind() == io::ErrorKind::NotFound¦", "true", "crash a_record_that_cannot_be_opened_for_a_moment_is_kept"),
@@ -215,6 +222,7 @@ const DRIVE: &[Mutant] = &[
     found("match ¦self.locked.is_current()¦", "Ok(true)", "vault refreshes::a_standby_that_lags_behind"),
     found("¦self.locked.end_claim(&in_home.refresh_token, Ending::Dead(refused))¦", "{}", "vault refreshes::sixteen_programs"),
     found("Do::End(End { if_held: true, .. }) => match ¦self.without_lock()¦", "None", "tokens stopped::whoever_has_lost_the_lock"),
+    found("&& let Err(error) = ¦self.locked.sync()¦", "Ok::<(), StoreError>(())", SYNCS),
     found("&& let Some(came) = ¦self.without_lock()¦", "None", "crash a_journal_of_another_run_is_not_removed_once_the_lock_is_lost"),
     found("if let Some(came) = ¦self.without_lock()¦ { return came", "None", "tokens stopped::whoever_has_lost_the_lock"),
     found("let recorded = ¦SpentTokens::record(files, &Link { spent, next, time })¦", "Ok(())", "tokens recovery::an_older_copy_is_never_sent"),

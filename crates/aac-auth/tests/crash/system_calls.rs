@@ -787,6 +787,24 @@ fn tokens_that_are_pasted_while_the_next_creds_json_is_synced_stay() {
 
 #[test]
 #[ignore = "needs strace: see the head of this file"]
+fn a_creds_json_that_is_changed_again_and_again_is_given_up() {
+    let Some(_) = trace(&Case::expired(Options::default())) else { return };
+    let case = Case::expired(Options::default());
+    let paste =
+        || fs::write(case.creds(), acceptance::creds_with(&case.sandbox.issue_expired())).unwrap();
+    let program = Stopped::at(&case, "trace", "creds.json.new", &["fsync:1+"]);
+    for _ in 1..10 {
+        paste();
+        program.go_further();
+    }
+    paste();
+    let words = ["creds.json: another program keeps changing it", "Find the program that writes"];
+    program.go_on().end().assert_fails(1, &words);
+    assert_eq!(case.sandbox.counters().token_requests, 0);
+}
+
+#[test]
+#[ignore = "needs strace: see the head of this file"]
 fn what_neither_the_journal_nor_creds_json_takes_is_saved_aside() {
     let Some(_) = trace(&Case::expired(Options::default())) else { return };
     let case = Case::expired(Options::default());
