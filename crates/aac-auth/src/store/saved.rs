@@ -5,7 +5,7 @@ use crate::error::{Error, FileProblem};
 use crate::platform::Flaw;
 use crate::store::StoreError;
 use crate::store::folder::Files;
-use crate::store::spent::{Link, SpentTokens};
+use crate::store::spent::{Link, Newest, SpentTokens};
 use crate::tokens::claims::{Claims, LocalTime};
 use crate::tokens::credentials::{Credentials, Document, TokenResponse};
 use crate::tokens::journal_format::Found;
@@ -94,13 +94,15 @@ impl SavedPairs {
         obstacle.map(|(path, problem)| Error::unusable(&path, problem))
     }
 
-    /// What of it counts where the files cannot be written: they stay as they are, so only what came of this
-    /// token is news, unless it was used since. `None`: there is no token in the store.
+    /// What of it counts where the files cannot be written: they stay as they are, so only the newest that came of
+    /// this token is news. `None`: there is no token in the store.
     pub(crate) fn about(mut self, token: Option<&Digest>) -> Self {
         let is_news = |pair: &SavedPair| {
             pair.next != pair.spent
-                && token.is_none_or(|token| pair.spent == *token)
-                && self.spent.newest(pair.next).is_none()
+                && match token.map(|token| self.spent.newest(*token)) {
+                    Some(newest) => newest.is_some_and(|it| it.0 == Newest::Token(pair.next)),
+                    None => self.spent.newest(pair.next).is_none(),
+                }
         };
         let was_answered = self.received.is_some();
         self.received = self.received.filter(is_news);

@@ -583,6 +583,28 @@ fn a_pair_that_was_used_since_is_no_news_where_the_folder_cannot_be_written() {
     }
 }
 
+#[test]
+fn the_newest_pair_is_news_where_the_folder_cannot_be_written() {
+    let (fleet, _) = with_pair_in_journal(1);
+    let first = fs::read(fleet.path(0, "creds.json.rotation")).unwrap();
+    fleet.run(0).assert_ok();
+    fleet.sandbox.revoke_access_tokens();
+    let (fleet, _) = with_commit_that_fails(fleet);
+    fs::rename(fleet.path(0, "creds.json.rotation"), fleet.path(0, "creds.json.rotation.old"))
+        .unwrap();
+    fs::write(fleet.path(0, "creds.json.rotation"), first).unwrap();
+    // The secret is restored from a copy that is two refreshes old.
+    fleet.sandbox.vault().rollback(1);
+    fs::remove_file(fleet.path(0, "creds.json.lock")).unwrap();
+    let fleet = fleet.without_lock_on(0);
+    let run = fleet.run(0);
+    run.assert_ok();
+    assert!(run.stderr.contains("was an older copy"), "{}", run.stderr);
+    assert!(fleet.sandbox.is_live(&fleet.refresh_token()));
+    let counters = fleet.sandbox.counters();
+    assert_eq!((counters.token_requests, counters.reused), (2, 0));
+}
+
 #[cfg(unix)]
 #[test]
 fn a_journal_of_another_user_of_the_pointer_is_in_nobody_s_way() {
