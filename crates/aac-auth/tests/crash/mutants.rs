@@ -128,7 +128,7 @@ const SPENT: &[Mutant] = &[
     found("if is_new { files.sync_folder() } else { Ok(()) }", "Ok(())", SYNCS),
     found("if ¦link.spent == link.next¦", "false", "tokens recovery::a_token_that_stays_in_force"),
     found("if ¦known.links.contains(link)¦", "false", "lib store::spent"),
-    found("known.links.contains(link) { return ¦files.sync(path)¦", "Ok(())", SYNCS),
+    found("{ return ¦files.sync(path)¦", "Ok(())", SYNCS),
     found("Ok(file) if ¦known.links.len() >= MOST_LINES¦", "false", "lib store::spent"),
     found("known.write(MOST_LINES / 2, link, files)", "known.write(0, link, files)", "lib store::spent"),
     found("Err(error) if ¦error.kind() == io::ErrorKind::NotFound¦", "true", "crash a_record_that_cannot_be_opened_for_a_moment_is_kept"),
