@@ -186,7 +186,7 @@ impl Turn<'_> {
     }
 
     /// Turns all over, and returns what stays. None if a key is wanted, or another program is at work.
-    fn all(&self, lock: &Lock, turned: &mut Vec<PathBuf>) -> Result<Option<Vec<Leftover>>> {
+    fn all(&self, lock: &Lock<'_>, turned: &mut Vec<PathBuf>) -> Result<Option<Vec<Leftover>>> {
         let (files, mut left) = (self.files, Vec::new());
         let creds = &files.creds;
         let unusable = |problem| Error::unusable(creds, problem);
@@ -280,7 +280,7 @@ fn copies(creds: &Path) -> Vec<Leftover> {
     copies
 }
 
-fn lock(files: &Files) -> Result<Lock> {
+fn lock(files: &Files) -> Result<Lock<'_>> {
     let lock = Lock::acquire(files, PATIENCE).map_err(not_writable)?;
     lock.ok_or_else(|| Error::locked(&Place::from(&files.lock), PATIENCE))
 }

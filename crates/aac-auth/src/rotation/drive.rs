@@ -23,6 +23,7 @@ use crate::store::file_store::not_writable;
 use crate::store::folder::Files;
 use crate::store::home::{Ending, Home, HomeKind, Locked};
 use crate::store::journal::Journal;
+use crate::store::lock::Lock;
 use crate::store::saved::{SavedPair, SavedPairs};
 use crate::store::spent::{Link, SpentTokens};
 use crate::store::vault::Claimed;
@@ -220,7 +221,7 @@ impl Held<'_> {
 
     /// The files beside the home, where they can be written.
     fn files(&self) -> Option<&Files> {
-        self.locked.files().ok().map(|(files, _)| files)
+        self.locked.lock().ok().map(|lock| lock.files)
     }
 
     /// What comes of an effect that wants the lock, if others do not see it any more.
@@ -240,7 +241,7 @@ impl Held<'_> {
         own: Option<LocalTime>,
     ) -> Option<Came> {
         let notices = self.call.notices();
-        let Ok((files, _)) = self.locked.files() else {
+        let Ok(&Lock { files, .. }) = self.locked.lock() else {
             let is_own = matches!(doing, Do::Record(_) | Do::Remove { .. } | Do::SetAside { .. });
             return is_own.then_some(Came::Done);
         };
@@ -496,7 +497,8 @@ impl Held<'_> {
 
     /// Begins the journal, and uses the token.
     fn begin(&mut self, sent: Credentials, found: &Findings) {
-        let (journal, came, problem) = match self.locked.begin(&sent) {
+        let begun = self.locked.lock().and_then(|lock| Journal::begin(lock, &sent));
+        let (journal, came, problem) = match begun {
             Ok(Some(journal)) => (Some(journal), Came::Done, None),
             Ok(None) => (None, Came::LockLost, None),
             Err(error) => {

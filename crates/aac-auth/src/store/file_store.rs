@@ -82,14 +82,10 @@ impl<'a> FileStore<'a> {
 /// creds.json while the kernel's lock is held.
 pub(crate) struct Locked<'a> {
     store: &'a FileStore<'a>,
-    lock: Lock,
+    pub(crate) lock: Lock<'a>,
 }
 
 impl Locked<'_> {
-    pub(crate) fn files(&self) -> (&Files, &Lock) {
-        (&self.store.files, &self.lock)
-    }
-
     pub(crate) fn is_held(&self) -> Result<bool> {
         self.lock.is_named().map_err(|error| self.store.as_an_earlier_run_left_it(error))
     }

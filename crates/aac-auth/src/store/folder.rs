@@ -616,6 +616,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_there_is_synced_and_what_is_gone_need_not_be() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = Files::of(&folder.path().join("creds.json"));
+        files.sync(&files.creds).unwrap();
+        fs::write(&files.creds, "").unwrap();
+        files.sync(&files.creds).unwrap();
+        fs::remove_file(&files.creds).unwrap();
+        fs::create_dir(&files.creds).unwrap();
+        assert!(files.sync(&files.creds).is_err());
+    }
+
+    #[test]
     fn what_is_written_in_place_is_what_was_compared() {
         let folder = tempfile::tempdir().unwrap();
         let files = Files::of(&folder.path().join("creds.json"));

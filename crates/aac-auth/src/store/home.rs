@@ -132,15 +132,15 @@ impl Locked<'_> {
         }
     }
 
-    /// The files beside the home, and the lock.
+    /// The lock, with the files beside the home.
     ///
     /// # Errors
     ///
     /// They cannot be written.
-    pub(crate) fn files(&self) -> Result<(&Files, &Lock), StoreError> {
+    pub(crate) fn lock(&self) -> Result<&Lock<'_>, StoreError> {
         match self {
-            Self::File(file) => Ok(file.files()),
-            Self::Vault(vault) => vault.files(),
+            Self::File(file) => Ok(&file.lock),
+            Self::Vault(vault) => vault.lock(),
         }
     }
 
@@ -169,19 +169,13 @@ impl Locked<'_> {
         }
     }
 
-    /// Begins the journal of a token; none if another program is at work.
-    pub(crate) fn begin(&self, sent: &Credentials) -> Result<Option<Journal>, StoreError> {
-        let (files, lock) = self.files()?;
-        Journal::begin(lock, files, sent)
-    }
-
     /// Saves a response in a file of its own.
     pub(crate) fn save_aside(
         &self,
         journal: Option<&Journal>,
         response: &[u8],
     ) -> Result<Place, StoreError> {
-        let (files, _) = self.files()?;
+        let files = self.lock()?.files;
         let none = || at(&files.journal)(io::Error::other("it could not be begun"));
         journal.ok_or_else(none)?.save_aside(files, response).map(Place::File)
     }
@@ -204,10 +198,7 @@ impl Locked<'_> {
     /// Sees to it that what the home holds is on the disk, whoever has written it. What a vault shows is.
     pub(crate) fn sync(&self) -> Result<(), StoreError> {
         match self {
-            Self::File(file) => {
-                let (files, _) = file.files();
-                files.sync(&files.creds)
-            }
+            Self::File(file) => file.lock.files.sync(&file.lock.files.creds),
             Self::Vault(_) => Ok(()),
         }
     }

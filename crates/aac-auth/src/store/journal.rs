@@ -61,13 +61,9 @@ impl Journal {
 
     /// Begins the journal of a refresh token, in place of one that is of no more use: that one stays until
     /// this one is on the disk. None if another program is at work: its journal may hold a pair.
-    pub(crate) fn begin(
-        lock: &Lock,
-        files: &Files,
-        sent: &Credentials,
-    ) -> Result<Option<Self>, StoreError> {
-        let file = files.create(files.next());
-        let begun = file.and_then(|file| Self::of(file, files, sent).put_in_place(lock, files));
+    pub(crate) fn begin(lock: &Lock<'_>, sent: &Credentials) -> Result<Option<Self>, StoreError> {
+        let file = lock.files.create(lock.files.next());
+        let begun = file.and_then(|file| Self::of(file, lock.files, sent).put_in_place(lock));
         match begun {
             Err(error) if error.is_taken() || !lock.is_named()? => Ok(None),
             begun => begun,
@@ -87,8 +83,8 @@ impl Journal {
         }
     }
 
-    fn put_in_place(self, lock: &Lock, files: &Files) -> Result<Option<Self>, StoreError> {
-        let path = &self.path;
+    fn put_in_place(self, lock: &Lock<'_>) -> Result<Option<Self>, StoreError> {
+        let (path, files) = (&self.path, lock.files);
         let written = self.write_whole("begun", b"").map_err(at(path));
         // Asked at the last moment.
         let begun = written.and_then(|()| match lock.is_named()? && !is_in_use(path)? {
@@ -254,7 +250,7 @@ mod tests {
         let sent = Credentials::parse(stored, &hosts).unwrap();
         Journal::check(&sent).unwrap();
         let lock = Lock::try_acquire(&files).unwrap().unwrap();
-        let journal = Journal::begin(&lock, &files, &sent).unwrap().unwrap();
+        let journal = Journal::begin(&lock, &sent).unwrap().unwrap();
         (folder, files, journal, creds.into_bytes())
     }
 

@@ -9,20 +9,20 @@ use crate::store::StoreError;
 use crate::store::folder::{Files, at, is_in_use};
 use std::fs::{self, File, TryLockError};
 use std::io;
-use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
 /// The lock, held until this is dropped.
 #[derive(Debug)]
-pub(crate) struct Lock {
+pub(crate) struct Lock<'f> {
     file: File,
-    path: PathBuf,
+    /// What stands beside it.
+    pub(crate) files: &'f Files,
 }
 
-impl Lock {
+impl<'f> Lock<'f> {
     /// Takes the lock, if it is free.
-    pub(crate) fn try_acquire(files: &Files) -> Result<Option<Self>, StoreError> {
+    pub(crate) fn try_acquire(files: &'f Files) -> Result<Option<Self>, StoreError> {
         let path = &files.lock;
         let file = match open(files) {
             // The lock file was deleted, and its holder is at work.
@@ -39,7 +39,7 @@ impl Lock {
                 return Err(at(path)(io::Error::new(io::ErrorKind::Unsupported, text)));
             }
         }
-        let lock = Self { file, path: path.clone() };
+        let lock = Self { file, files };
         // Someone may have deleted the file since it was opened: then others lock a new one. And who
         // held the old one may be in the middle of a refresh.
         let is_ours = lock.is_named()? && !is_in_use(&files.journal)? && !is_in_use(files.next())?;
@@ -47,7 +47,10 @@ impl Lock {
     }
 
     /// Takes the lock, and waits for other programs; none if one holds it for too long.
-    pub(crate) fn acquire(files: &Files, patience: Duration) -> Result<Option<Self>, StoreError> {
+    pub(crate) fn acquire(
+        files: &'f Files,
+        patience: Duration,
+    ) -> Result<Option<Self>, StoreError> {
         let (start, mut pause) = (Instant::now(), Duration::from_millis(5));
         loop {
             match Self::try_acquire(files)? {
@@ -61,7 +64,8 @@ impl Lock {
 
     /// Whether the file that is locked still has its name. Otherwise others do not see the lock.
     pub(crate) fn is_named(&self) -> Result<bool, StoreError> {
-        platform::is_named(&self.file, &self.path).map_err(at(&self.path))
+        let path = &self.files.lock;
+        platform::is_named(&self.file, path).map_err(at(path))
     }
 }
 

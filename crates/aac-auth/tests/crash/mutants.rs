@@ -90,7 +90,7 @@ const FOLDER: &[Mutant] = &[
     found("¦self.sync(&self.journal)?¦", "{}", SYNCS),
     found("file => ¦file.and_then(|file| platform::sync(&file))¦", "file.map(drop)", SYNCS),
     found("synced.map_err(at(path))?; ¦self.sync_folder()¦", "Ok(())", SYNCS),
-    found("if ¦is_out_of_sight(&error)¦ => Ok(())", "false", "tokens recovery"),
+    found("if ¦is_out_of_sight(&error)¦ => Ok(())", "false", "lib store::folder"),
     // Last looks.
     found("if ¦!is_still().map_err(at(&self.creds))?¦", "false", "crash tokens_that_are_pasted_while_the_next_creds_json_is_synced_stay"),
     same("if ¦!holds()?¦", "false", "asked after a wait alone, and no system but Windows makes one wait: tests/tokens/windows.rs"),
@@ -119,7 +119,7 @@ const LOCK: &[Mutant] = &[
     same("¦lock.is_named()?¦ && !is_in_use(&files.journal)?", "true", "each effect that wants the lock asks again"),
     found("¦!is_in_use(&files.journal)?¦", "true", "lib store::lock"),
     found("¦!is_in_use(files.next())?¦", "true", "lib store::lock"),
-    found("platform::is_named(&self.file, &self.path).map_err(at(&self.path))", "Ok(true)", "lib store::lock"),
+    found("platform::is_named(&self.file, path).map_err(at(path))", "Ok(true)", "lib store::lock"),
 ];
 
 #[rustfmt::skip]

@@ -43,7 +43,7 @@ fn fill(folder: &Path) -> Files {
         let sent = Credentials::parse(stored, &hosts).unwrap();
         // Other tests start programs, which have it open for a moment.
         let lock = Lock::acquire(&files, PATIENCE).unwrap().unwrap();
-        Journal::begin(&lock, &files, &sent).unwrap().unwrap()
+        Journal::begin(&lock, &sent).unwrap().unwrap()
     };
     begin("first").record(pair("aside").as_bytes()).unwrap();
     files.set_journal_aside().unwrap();

@@ -435,7 +435,7 @@ impl VaultStore<'_> {
 pub(crate) struct Claimant<'a> {
     store: &'a VaultStore<'a>,
     /// None where the folder cannot be written.
-    lock: Option<Lock>,
+    lock: Option<Lock<'a>>,
     /// What its claims have in common, and nobody else's have.
     refresh: String,
     /// How many it has written.
@@ -567,15 +567,14 @@ impl Claimant<'_> {
         self.lock.as_ref().map_or(Ok(true), Lock::is_named).map_err(not_writable)
     }
 
-    /// The files beside the pointer, and the lock.
+    /// The lock, with the files beside the pointer.
     ///
     /// # Errors
     ///
     /// They cannot be written.
-    pub(crate) fn files(&self) -> Result<(&Files, &Lock), StoreError> {
-        let files = &self.store.files;
-        let none = || at(&files.creds)(io::Error::other("the folder cannot be written"));
-        Ok((files, self.lock.as_ref().ok_or_else(none)?))
+    pub(crate) fn lock(&self) -> Result<&Lock<'_>, StoreError> {
+        let none = || at(&self.store.files.creds)(io::Error::other("the folder cannot be written"));
+        self.lock.as_ref().ok_or_else(none)
     }
 
     /// What the secret holds.
