@@ -716,7 +716,7 @@ impl Login {
         folders.map(|folder| Spot { files: files(&folder), folder }).collect()
     }
 
-    fn lock(&self, files: &Files) -> Result<Lock> {
+    fn lock<'f>(&self, files: &'f Files) -> Result<Lock<'f>> {
         make_folder(&files.folder).map_err(|error| not_writable(at(&files.folder)(error)))?;
         self.wait_for(&files.lock, || Lock::try_acquire(files).map_err(not_writable))
     }

@@ -357,7 +357,7 @@ const VAULT: &[Mutant] = &[
     found("Ending::Failed(error) if ¦error.is_refusal()¦", "false", "vault refreshes::sixteen_programs"),
     found("Ending::Failed(error) if ¦error.leaves_doubt()¦", "false", "vault refreshes::whoever_waited"),
     same("if ¦*seen.bytes() != *old¦", "false", "nothing is read since it was looked at, and the write names its version"),
-    found("[\"access_token\", \"refresh_token\"].iter().all(|&name| is_same(found, name))", "true", "vault refreshes::tokens_that_are_pasted"),
+    found("[\"access_token\", \"refresh_token\"].iter().all(|&name| found.get(name) == fields.get(name))", "true", "vault refreshes::tokens_that_are_pasted"),
     open("if is_only_copy { COMMITTING_ONLY_COPY } else { COMMITTING }", "COMMITTING", "a test would take 100 s"),
     found("take it away. ¦self.claim.take()¦;", "None::<Claim>", "vault refreshes::the_claim_of_a_pair_that_the_vault_has_not_taken"),
     same("fn drop(&mut self) { ¦self.let_go(|_, _, _| {})¦", "{}", "each end of a token lets go of its claim; this is for a panic"),
