@@ -133,7 +133,7 @@ impl Client {
                 return Ok(TurnedOver { place, form, keeper, files: turned, left });
             }
         }
-        Err(Error::always_changed(&Place::from(creds)))
+        Err(Error::changing(&Place::from(creds)))
     }
 
     /// Finishes a refresh that was cut off, as any run does.

@@ -128,10 +128,6 @@ impl Error {
             "Do this where its folder is mounted, or on the machine that it comes from.",
             in_doubt: Some(false);
 
-        always_changed(creds: &Place) => Storage:
-            format!("{creds}: other programs keep changing it"), "Run this again when they have ended.",
-            is_retryable: true, in_doubt: Some(false);
-
         /// A question was answered with no.
         not_sealed(creds: &Place) => Usage:
             format!("{creds} was not sealed"), "", exit_code: 1, in_doubt: Some(false);

@@ -37,8 +37,8 @@ impl Error {
 
         /// The tokens were other ones at each look.
         changing(home: &Place) => Storage:
-            format!("{home}: another program keeps changing it"),
-            format!("Find the program that writes {home} again and again, stop it, and run this again."),
+            format!("{home}: other programs keep changing it"),
+            "Stop the programs that write it, and run this again.",
             is_retryable: true;
 
         /// The disk cannot store a new pair of tokens. This was detected before anything was sent.

@@ -121,7 +121,7 @@ impl Call<'_> {
         met: Met,
     ) -> Result<Fresh> {
         let place = self.home.place();
-        let source = || io::Error::other("another program keeps changing it");
+        let source = || io::Error::other("other programs keep changing it");
         let unchanging = || StoreError { place: self.home.place(), source: source() };
         let error = match told {
             Told::Found | Told::New | Told::NotRestored => {

@@ -61,6 +61,7 @@ const MUTANTS: &[(&str, &[Mutant])] = &[
     ("store/saved.rs", SAVED),
     ("store/file_store.rs", FILE_STORE),
     ("rotation/drive.rs", DRIVE),
+    ("rotation/findings.rs", FINDINGS),
     ("rotation/told.rs", TOLD),
     ("rotation/refresh.rs", REFRESH),
     ("store/vault/mod.rs", VAULT),
@@ -138,6 +139,7 @@ const SPENT: &[Mutant] = &[
     found("for _ in ¦0..self.links.len()¦", "0..1", "lib store::spent"),
     found("unopened(newest.spent).or(unopened(newest.next))", "unopened(newest.next)", "lib store::spent"),
     found(".or(¦unopened(newest.next)¦)", "None", "lib store::spent"),
+    found("return ¦unopened(token).map(|(_, time)| (Newest::Unopened, *time))¦", "None", "lib store::spent"),
 ];
 
 #[rustfmt::skip]
@@ -156,6 +158,8 @@ const JOURNAL: &[Mutant] = &[
     found("if ¦is_named(&self.file, &self.path).unwrap_or(false)¦", "true", "lib store::journal"),
     found("match ¦content.len() > place.room¦", "false", "tokens rotation::a_creds_json_that_does_not_fit"),
     found("Ok(Some(_)) => ¦stored.keeping().keep(Kind::Creds, stored.bytes()).raw¦", "stored.raw.clone()", "tokens recovery::what_is_put_back"),
+    found("AlreadyExists.into()); } let kept = ¦self.keeping.keep(Kind::Response, response)¦", "Keeping::PLAIN.keep(Kind::Response, response)", "tokens sealed::a_refresh"),
+    found("}; let kept = ¦self.keeping.keep(Kind::Response, response)¦", "Keeping::PLAIN.keep(Kind::Response, response)", "lib store::journal"),
     found("keeping: ¦sent.stored.keeping().clone()¦", "Keeping::PLAIN", "tokens sealed::a_refresh sealed::a_pair_in"),
 ];
 
@@ -169,6 +173,11 @@ const FORMAT: &[Mutant] = &[
 #[rustfmt::skip]
 const SEALED: &[Mutant] = &[
     found("self.used.fetch_add(1, Ordering::Relaxed)", "self.used.load(Ordering::Relaxed)", "lib tokens::sealed"),
+    found("(by.as_str(), ¦kind.as_str()¦)", "{ let _ = kind; \"creds\" }", "lib tokens::sealed"),
+    found("Some(VERSION..) => ¦return Err(FileProblem::sealed_by_a_later_version())¦", "{}", "tokens sealed::what_cannot_be_judged"),
+    found("_ => ¦return Err(FileProblem::broken_seal())¦", "{}", "tokens sealed::what_cannot_be_judged"),
+    found("if ¦!keys::is_name(by, name)¦", "false", "tokens sealed::what_cannot_be_judged"),
+    found("place == key && ¦of == print¦", "true", "lib tokens::sealed"),
     found("Ok(sealer) if ¦sealer.print == *print¦", "true", "tokens sealed::without_its_key"),
     found("if ¦*at >= self.since¦", "true", "lib tokens::sealed"),
     found("¦lengths.contains(&found.len())¦ && starts(found)", "true", "lib tokens::sealed"),
@@ -193,6 +202,7 @@ const SAVED: &[Mutant] = &[
     // What stays closed counts.
     found("¦unopened.push((*spent, *time))¦", "{}", "tokens sealed::a_journal_that_stays_closed"),
     found("¦unopened.extend(found.spent.map(|spent| (spent, found.time)))¦", "{}", "tokens sealed::a_journal_that_stays_closed"),
+    found("¦saved.unreadable.push((path, problem))¦; } }", "drop((path, problem))", "tokens sealed::what_is_set_aside"),
     found("¦saved.closed = Some(problem)¦", "drop(problem)", "tokens sealed::a_journal_that_stays_closed"),
     found("¦found.response.is_none()¦ && found.leaves_doubt()", "true", "tokens sealed::without_its_key"),
 ];
@@ -283,11 +293,18 @@ const DRIVE: &[Mutant] = &[
     found("&new, is_only_copy, ¦unused.as_ref()¦", "None", "vault refreshes::an_access_token_of_no_use"),
     found("match ¦locked.save_aside(self.journal.as_ref(), &received.body)¦", "Ok(received.place.clone())", "crash what_neither_the_journal"),
     // What is sealed stays sealed, and its key is asked for outside the lock.
+    same("Do::FetchKeys => { met.guard = None; ¦self.opener.fetch()¦", "{}", "the read that follows asks for them"),
+    found("let new = ¦keeping.keep(Kind::Creds, &new).raw¦", "Keeping::PLAIN.keep(Kind::Creds, &new).raw", "tokens sealed::a_refresh"),
     same("if ¦self.opener.wants_keys()¦", "false", "under the lock it is found to be missing as well"),
     found("_ if ¦self.call.opener.wants_keys()¦", "false", "tokens sealed::plain_and_sealed"),
     found("filter(|it| ¦!it.has_sealed()¦ &&", "true", "tokens sealed::a_pair_in_the_journal"),
     found("HomeKind::File => ¦in_home.keeping().or(keeping)¦", "in_home.keeping().clone()", "tokens sealed::plain_and_sealed"),
     found("let keeping = ¦base.stored.keeping().or(stored.keeping())¦", "base.stored.keeping().clone()", "tokens sealed::what_is_set_aside"),
+];
+
+#[rustfmt::skip]
+const FINDINGS: &[Mutant] = &[
+    found("(Some(_), None) if ¦saved.closed.is_some()¦", "false", "tokens sealed::a_journal_that_stays_closed"),
 ];
 
 #[rustfmt::skip]
@@ -463,6 +480,10 @@ const RECOVERY: &[Mutant] = &[
     found("note.as_ref().is_none_or(|note| note.in_doubt)", "note.as_ref().is_some_and(|note| note.in_doubt)", "tokens recovery::a_lock_file_that_is_deleted_does_not"),
     found("note.is_some() && ¦spent.as_ref().is_none_or(|spent| *spent == creds)¦", "true", "lib rotation::machine"),
     found("Now::Token(token) if ¦token == before¦", "true", "lib rotation::recovery"),
+    found("Some(None) => ¦Recovery::SetJournalAside¦", "Recovery::Nothing(PriorAttempt::default())", "tokens sealed::a_journal_that_stays_closed"),
+    found("_ => ¦Recovery::Closed¦", "Recovery::Nothing(PriorAttempt::default())", "tokens sealed::a_journal_that_stays_closed"),
+    same("return match journal { Some(_) => ¦Recovery::SetJournalAside¦, None => Recovery::Closed", "Recovery::Closed", "the next look stops as well"),
+    found("None => ¦Recovery::Closed¦", "Recovery::OlderCopy", "tokens sealed::a_journal_that_stays_closed"),
     found("match ¦state.creds.map(|creds| state.spent.newest(creds))¦", "state.creds.map(|_| None::<(Newest<N>, crate::tokens::claims::LocalTime)>)", "tokens sealed::a_journal_that_stays_closed"),
 ];
 

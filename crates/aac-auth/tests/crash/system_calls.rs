@@ -798,7 +798,7 @@ fn a_creds_json_that_is_changed_again_and_again_is_given_up() {
         program.go_further();
     }
     paste();
-    let words = ["creds.json: another program keeps changing it", "Find the program that writes"];
+    let words = ["creds.json: other programs keep changing it", "Stop the programs that write it"];
     program.go_on().end().assert_fails(1, &words);
     assert_eq!(case.sandbox.counters().token_requests, 0);
 }
