@@ -95,7 +95,8 @@
 //!
 //! It starts from [`ConnectionOptions::default`], which looks at the environment too.
 //!
-//! The feature `batch` adds the module of that name, for changes to many rows of a CSV file.
+//! Two features add the modules of their names: `batch`, for changes to many rows of a CSV file, and `table`, for lists
+//! as tables, CSV and JSON.
 
 mod api;
 #[cfg(feature = "batch")]
@@ -109,6 +110,8 @@ mod platform;
 mod random;
 mod rotation;
 mod store;
+#[cfg(feature = "table")]
+pub mod table;
 mod tokens;
 
 pub mod input;

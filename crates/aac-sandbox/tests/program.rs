@@ -354,6 +354,9 @@ mod unix {
                 ("GET", format!("/nowhere?{long}").as_str()),
                 ("DELETE", "/plans/v1/plans"),
                 ("GET", "/plans/v1/plans/current"),
+                ("GET", "/plans/v1/plans/7/full"),
+                ("PUT", "/scheduling/v1/schedules/7"),
+                ("PATCH", "/iam/v1/workspaces/31429/people/batch"),
             ] {
                 let output = program("raw_call", &[path, "-X", method]);
                 assert_eq!(output.status.code(), Some(4), "{method} {path}: {output:?}");
@@ -365,10 +368,16 @@ mod unix {
             for line in [
                 &format!("export AAC_DIR='{}'", dir.display()),
                 "POST /as/token → 200 rotated: refresh token #1 → #2 (access token lives 60 s)\n",
-                &format!("GET /nowhere?{}… → 404 the sandbox has /as/token, /", &long[..191]),
+                &format!(
+                    "GET /nowhere?{}… → 404 not known of the platform; the sandbox has /as/token, /",
+                    &long[..191]
+                ),
                 ", /iam/v1/people/{id}, /plans/v1/plans, ",
                 "DELETE /plans/v1/plans → 404 this path accepts GET, POST\n",
                 "GET /plans/v1/plans/current → 404 the ID in this path is a number\n",
+                "GET /plans/v1/plans/7/full → 404 the platform has this (documented), the sandbox does not\n",
+                "PUT /scheduling/v1/schedules/7 → 404 the platform has this (documented), the",
+                "people/batch → 404 the platform has this (believed), the sandbox does not\n",
             ] {
                 assert!(stderr.contains(line), "{line}: {stderr}");
             }

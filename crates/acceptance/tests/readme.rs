@@ -301,12 +301,14 @@ fn everyday_tasks(folder: &Path) {
     let section = section("README.md", "Everyday tasks");
     let commands = section.split('`').filter(|word| word.starts_with("cargo run "));
     let commands: Vec<_> = commands.collect();
-    assert_eq!(commands.len(), 3);
+    assert_eq!(commands.len(), 5);
     for command in commands {
         stdout(bash(folder, &format!("cargo sandbox {command}")));
     }
     let users = fs::read_to_string(folder.join("users.csv")).unwrap();
     assert!(users.starts_with('\u{feff}') && users.contains("Ada Lovelace"), "{users}");
+    let plans = fs::read_to_string(folder.join("plans.csv")).unwrap();
+    assert!(plans.starts_with("\u{feff}id,") && plans.contains("Monthly report"), "{plans}");
     let script = blocks("crates/run_plan/README.md", "bash").remove(0);
     let script = format!("cargo sandbox bash -c 'PATH=$PWD/installed/bin:$PATH; {script}'");
     assert_eq!(stdout(bash(folder, &script)), "run 701 is complete\n");

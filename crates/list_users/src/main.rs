@@ -6,21 +6,28 @@
 //!
 //! Or without an account: `cargo sandbox --users 1234 cargo run -p list_users`.
 //!
-//! What to learn here: the pages of a list (`Rows`), and results printed as they arrive.
-
-mod columns;
-mod csv;
-mod json;
-mod table;
-mod users;
+//! What to learn here: the pages of a list (`Rows`), and results printed as they arrive (`Table`).
 
 use aac_auth::output::Output;
+use aac_auth::raw::{self, RawValue};
+use aac_auth::table::{Fields, TableOptions};
 use aac_auth::{Client, ConnectionOptions, Error, number};
-use clap::{Parser, ValueEnum};
+use clap::Parser;
 use std::env;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use users::{Filter, Users};
+
+/// The documented fields of a user, in the order in which the API sends them.
+const FIELDS: Fields = Fields {
+    table: "name,email,state,lastLoginTime,id",
+    csv: "lastLoginTime,id,agreementAcceptedAt,email,name,ssoPrincipal,hadoopPrincipal,cpPrincipal,isAdmin,\
+        isDisabled,forcePasswordChange,deleted_at,state,lastStateChange,gid,exportStatusUpdatedAt,\
+        lastDeletedTenantAt,createdAt,updatedAt,peopleworkspaces,validateExportCompliance,outputHomeDir,uploadDir",
+    other: PRIVILEGES,
+};
+
+/// The fields that are sent only on request.
+const PRIVILEGES: &str = "maximalPrivileges,maximalCapabilities,authorizationRoles";
 
 const NOTES: &str = "\
 CSV has a column for each field that the API documents, or each of --columns.
@@ -30,17 +37,8 @@ Nested values are JSON; text that a spreadsheet would run gets a ' in front.";
 #[derive(Parser)]
 #[command(version, after_help = NOTES)]
 struct Cli {
-    /// table, json, jsonl or csv
-    #[arg(long, value_enum, default_value_t = Format::Table, hide_possible_values = true)]
-    format: Format,
-
-    /// Fields to print, such as id,email
-    #[arg(long, value_name = "NAMES")]
-    columns: Vec<String>,
-
-    /// Begin with a byte order mark, for Excel (csv)
-    #[arg(long)]
-    bom: bool,
+    #[command(flatten)]
+    table: TableOptions,
 
     /// Write to FILE once complete; - is stdout
     #[arg(short, long, value_name = "FILE")]
@@ -66,23 +64,16 @@ struct Cli {
     connection: ConnectionOptions,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Table,
-    Json,
-    Jsonl,
-    Csv,
-}
-
 /// Flags that are gone, and what does the same.
 const GONE: [(&str, &str); 4] = [
     ("--json", "is --format json now"),
     ("--no-headers", "is gone: tail -n +2 leaves out the header line"),
     ("--offset", "is gone: raw_call takes it with --query offset=N"),
-    ("--include-privileges", PRIVILEGES),
+    (
+        "--include-privileges",
+        "is gone: --columns maximalPrivileges,maximalCapabilities,authorizationRoles prints them",
+    ),
 ];
-const PRIVILEGES: &str =
-    "is gone: --columns maximalPrivileges,maximalCapabilities,authorizationRoles prints them";
 
 fn main() -> ExitCode {
     let gone = env::args_os().find_map(|argument| {
@@ -100,13 +91,8 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<(), Error> {
-    let chosen = columns::of(&cli.columns.join(","));
-    if cli.bom && cli.format != Format::Csv {
-        return Err(Error::usage("--bom goes with --format csv"));
-    }
-    if chosen.is_empty() && !cli.columns.is_empty() {
-        return Err(Error::usage("--columns names no column"));
-    }
+    let columns = cli.table.columns()?;
+    let has_privileges = PRIVILEGES.split(',').any(|name| columns.iter().any(|it| it == name));
 
     let program = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
     let client = Client::open(&cli.connection, program)?;
@@ -121,24 +107,20 @@ fn run(cli: Cli) -> Result<(), Error> {
             users = users.query("filter", text).query("filterType", "contains");
             users = users.query("filterFields", "name,email");
         }
-        if columns::have_privileges(&chosen) {
+        if has_privileges {
             users = users.query("includePrivileges", "true");
         }
         if is_ordered {
             users = users.query("sort", "id");
         }
-        match (&cli.filter, cli.limit) {
-            (Some(text), limit) => {
-                let left = limit.unwrap_or(u64::MAX);
-                Users::of(users, Some(Filter { text: text.to_lowercase(), left }))
-            }
-            (None, Some(limit)) => Users::of(users.limit(limit), None),
-            (None, None) => Users::of(users, None),
+        match cli.limit.filter(|_| cli.filter.is_none()) {
+            Some(limit) => users.limit(limit),
+            None => users,
         }
     };
 
     // Before anything is sent: without a place for the result, there is no point in asking.
-    let mut output = match &cli.output {
+    let output = match &cli.output {
         Some(path) if path.as_os_str() != "-" => client.output_file(path)?,
         _ => Output::stdout(),
     };
@@ -148,23 +130,36 @@ fn run(cli: Cli) -> Result<(), Error> {
         error.http().is_some_and(|http| matches!(http.status().as_u16(), 400 | 422))
     };
     let mut users = list(true, true);
+    let mut first = users.first_page().map(drop);
     for (is_ordered, is_filtered) in [(true, false), (false, true), (false, false)] {
-        if users.as_ref().is_err_and(is_refused) && (is_filtered || cli.filter.is_some()) {
+        if first.as_ref().is_err_and(is_refused) && (is_filtered || cli.filter.is_some()) {
             users = list(is_ordered, is_filtered);
+            first = users.first_page().map(drop);
         }
     }
-    let mut users = users?;
-    columns::check(&chosen, users.first_page())?;
-    let or_else = |names: &str| if chosen.is_empty() { columns::of(names) } else { chosen.clone() };
-    match cli.format {
-        Format::Table => table::print(&mut users, &or_else(columns::DEFAULT), output),
-        Format::Json => json::print(&mut users, &chosen, true, output),
-        Format::Jsonl => json::print(&mut users, &chosen, false, output),
-        Format::Csv => {
-            if cli.bom {
-                output.write("\u{feff}".as_bytes())?;
-            }
-            csv::print(&mut users, &or_else(columns::ALL), chosen.is_empty(), output)
+    first?;
+    let mut table = cli.table.start(&mut users, &FIELDS, output)?;
+    let mut left = cli.limit.unwrap_or(u64::MAX);
+    while left > 0
+        && let Some(user) = users.next_raw()
+    {
+        let user = user?;
+        if cli.filter.as_ref().is_none_or(|text| is_match(&user, text)) {
+            table.push(&user)?;
+            left -= 1;
+        }
+        if users.is_page_done() {
+            table.flush(&users)?;
         }
     }
+    table.finish()
+}
+
+/// Whether the user's name or email contains the text. Some servers ignore filters, some match loosely.
+fn is_match(user: &RawValue, text: &str) -> bool {
+    raw::members(user).into_iter().any(|(name, value)| {
+        matches!(&*name, "name" | "email")
+            && value.get().starts_with('"')
+            && raw::string(value).to_lowercase().contains(&text.to_lowercase())
+    })
 }

@@ -11,8 +11,10 @@ mod curl;
 mod request;
 mod show;
 
-use aac_auth::output::{self, JsonArray, Output};
+use aac_auth::output::{self, Output};
+use aac_auth::table::{Fields, TableOptions};
 use aac_auth::{Client, ConnectionOptions, Error, Method, Preview, Rows, number};
+use aac_endpoints::Endpoint;
 use clap::{Args, Parser};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -26,17 +28,23 @@ Examples, which also work in `cargo sandbox bash`:
   cargo run -qp raw_call -- plans/v1/plans/7/package -o plan.zip
   cargo run -qp raw_call -- plans/v1/plans/package --part data=@plan.zip";
 
+const USAGE: &str = "raw_call [OPTIONS] <PATH>\n       raw_call --list <WORD>";
+
 /// Call any endpoint of the API
 #[derive(Parser)]
-#[command(version, after_help = EXAMPLES, override_usage = "raw_call [OPTIONS] <PATH>")]
+#[command(version, after_help = EXAMPLES, override_usage = USAGE)]
 struct Cli {
     /// Such as /v4/people/current; {workspaceId} is filled in
-    #[arg(value_parser = request::path)]
-    path: String,
+    #[arg(value_parser = request::path, required_unless_present = "list")]
+    path: Option<String>,
 
     /// For its message alone
     #[arg(hide = true, value_name = "PATH", value_parser = request::second_path)]
     _second: Option<String>,
+
+    /// Search the known endpoints; / lists all
+    #[arg(long, value_name = "WORD", exclusive = true)]
+    list: Option<String>,
 
     #[command(flatten)]
     request: request::Options,
@@ -49,7 +57,11 @@ struct Cli {
 }
 
 #[derive(Args)]
-#[command(next_help_heading = "Response")]
+#[command(
+    next_help_heading = "Response",
+    mut_arg("format", |format| format.default_value("json")),
+    mut_group("TableOptions", |table| table.requires("paginate"))
+)]
 struct Answer {
     /// Print the status and headers as well
     #[arg(short, long)]
@@ -63,9 +75,12 @@ struct Answer {
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 
-    /// All pages of a list, as one array
+    /// All pages of a list
     #[arg(long, conflicts_with_all = ["include", "no_body"])]
     paginate: bool,
+
+    #[command(flatten)]
+    table: TableOptions,
 
     /// At most N rows
     #[arg(long, value_name = "N", requires = "paginate", value_parser = number(1_u64.., "a number of rows, such as 100"))]
@@ -93,9 +108,13 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli) -> Result<(), Error> {
+    if let Some(words) = &cli.list {
+        return list(words);
+    }
+    let path = cli.path.as_deref().unwrap_or_default();
     let program = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
     let client = Client::open(&cli.connection, program)?;
-    let request = cli.request.build(&client, &cli.path, &cli.answer)?;
+    let request = cli.request.build(&client, path, &cli.answer)?;
     if cli.answer.paginate {
         let mut rows = request.rows().page_size(cli.answer.page_size);
         if let Some(limit) = cli.answer.limit {
@@ -103,7 +122,7 @@ fn run(cli: &Cli) -> Result<(), Error> {
         }
         return match cli.answer.dry_run || cli.answer.curl {
             true => preview(cli, rows.preview()?),
-            false => print_rows(rows, cli.answer.to(&client)?),
+            false => print_rows(rows, &cli.answer.table, cli.answer.to(&client)?),
         };
     }
     if cli.answer.dry_run || cli.answer.curl {
@@ -111,7 +130,7 @@ fn run(cli: &Cli) -> Result<(), Error> {
     }
     // Before anything is sent: without a place for the result, there is no point in asking.
     let output = cli.answer.to(&client)?;
-    let asked = |name| cli.request.asked(&cli.path, name);
+    let asked = |name| cli.request.asked(path, name);
     let page = (cli.request.method() == Method::GET).then(|| show::Page {
         offset: asked("offset").and_then(|offset| offset.parse().ok()).unwrap_or(0),
         has_limit: asked("limit").is_some(),
@@ -138,16 +157,38 @@ fn preview(cli: &Cli, preview: Preview) -> Result<(), Error> {
     }
 }
 
-fn print_rows(mut rows: Rows, mut output: Output) -> Result<(), Error> {
-    let mut array = JsonArray::default();
+fn print_rows(mut rows: Rows, options: &TableOptions, output: Output) -> Result<(), Error> {
+    let mut table = options.start(&mut rows, &Fields::default(), output)?;
     while let Some(row) = rows.next_raw() {
-        array.push(row?.get(), &mut output)?;
+        table.push(&row?)?;
         if rows.is_page_done() {
-            output.flush()?;
+            table.flush(&rows)?;
         }
     }
-    array.end(&mut output)?;
-    output.finish()
+    table.finish()
+}
+
+/// Prints the endpoints that have all of these words in them.
+fn list(words: &str) -> Result<(), Error> {
+    let words: Vec<_> = words.split_whitespace().map(str::to_lowercase).collect();
+    let has = |endpoint: &Endpoint| {
+        let Endpoint { method, path, purpose, sure, .. } = endpoint;
+        let text = format!("{method} {path} {purpose} {sure}").to_lowercase();
+        words.iter().all(|word| text.contains(word))
+    };
+    let found: Vec<_> = aac_endpoints::all().filter(has).collect();
+    let Some(width) = found.iter().map(|endpoint| endpoint.path.len()).max() else {
+        return Err(Error::usage(format!(
+            "--list: no endpoint has {:?} in it; / lists all",
+            output::one_line(&words.join(" "))
+        )));
+    };
+    let mut text = String::new();
+    for Endpoint { method, path, purpose, quota, sure, .. } in found {
+        text += &format!("{method:<6}  {path:<width$}  {sure:<10}  {purpose}");
+        text += &if quota.is_empty() { "\n".to_owned() } else { format!(" ({quota} a minute)\n") };
+    }
+    output::print_text(&text)
 }
 
 impl Answer {

@@ -163,6 +163,40 @@ impl Rows {
         self.paging.total()
     }
 
+    /// What the rows are called.
+    #[cfg(feature = "table")]
+    pub(crate) fn noun(&self) -> &'static str {
+        self.paging.noun
+    }
+
+    /// How far the list has been read: "200 of 1234 users".
+    #[cfg(feature = "table")]
+    pub(crate) fn progress(&self) -> String {
+        let total = self.total().map_or(String::new(), |total| format!(" of {total}"));
+        format!("{}{total} {}", self.paging.given, self.paging.noun)
+    }
+
+    /// The first page: asks for it, unless it has arrived, and returns the rows of it that have not been given yet.
+    ///
+    /// # Errors
+    ///
+    /// As those of the first row.
+    ///
+    /// ```no_run
+    /// # let client = aac_auth::Client::open(&aac_auth::ConnectionOptions::default(), "demo/1.0")?;
+    /// let mut plans = client.rows("/plans/v1/plans");
+    /// for (name, _) in plans.first_page()?.first().map_or(Vec::new(), |plan| aac_auth::raw::members(plan)) {
+    ///     println!("a plan has {name}");
+    /// }
+    /// # Ok::<(), aac_auth::Error>(())
+    /// ```
+    pub fn first_page(&mut self) -> Result<&[Box<RawValue>]> {
+        if self.member.is_none() && !self.is_done {
+            self.turn_page()?;
+        }
+        Ok(self.rows.as_slice())
+    }
+
     /// Whether the current page is used up and the next row may take a while: the moment to flush what
     /// has been printed.
     pub fn is_page_done(&self) -> bool {

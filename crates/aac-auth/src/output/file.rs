@@ -52,7 +52,7 @@ impl Client {
 }
 
 impl Output {
-    fn open(path: &Path) -> Result<Self> {
+    pub(crate) fn open(path: &Path) -> Result<Self> {
         let failed = |source| Error::file(path, source);
         let special = |options: &mut fs::OpenOptions| {
             let file = options.open(path).map_err(failed)?;

@@ -74,20 +74,35 @@ pub(crate) fn router(workspace: Workspace) -> Router {
         .with_state(Arc::new(workspace))
 }
 
-/// Handles a path or method that does not exist. The log shows what does.
+/// Handles a path or method that does not exist. The log shows what does, and whether the platform has it.
 async fn not_found(method: Method, uri: Uri, path: Option<MatchedPath>) -> Response<Body> {
-    let note = match &path {
-        Some(path) => {
+    let note = match (aac_endpoints::find(method.as_str(), uri.path()), &path) {
+        (Some(endpoint), _) => {
+            format!("the platform has this ({}), the sandbox does not", endpoint.sure)
+        }
+        (None, Some(path)) => {
             let methods = PATHS.iter().filter(|(_, known)| *known == path.as_str());
             let methods: Vec<_> = methods.map(|(method, _)| method.to_uppercase()).collect();
             format!("this path accepts {}", methods.join(", "))
         }
-        None => {
+        (None, None) => {
             let mut paths = vec![tokens::ENDPOINT];
             paths.extend(PATHS.iter().map(|(_, path)| path));
             paths.dedup();
-            format!("the sandbox has {}", paths.join(", "))
+            format!("not known of the platform; the sandbox has {}", paths.join(", "))
         }
     };
     Note::on(no_route(&method, &uri), note)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_of_endpoints_has_each_path() {
+        for (method, path) in PATHS.iter().filter(|(_, path)| !path.starts_with("/sandbox/")) {
+            assert!(aac_endpoints::find(&method.to_uppercase(), path).is_some(), "{method} {path}");
+        }
+    }
 }

@@ -165,11 +165,9 @@ fn a_wrong_command_line_ends_with_2_and_says_what_is_wrong() {
         ("--include-privileges", "--columns maximalPrivileges,maximalCapabilities,author"),
         ("--columns=", "--columns names no column"),
         ("--format json --columns ,", "--columns names no column"),
-        (
-            "--columns id,nmae",
-            "no user on the first page has \"nmae\"; there are lastLoginTime,id,",
-        ),
+        ("--columns id,nmae", "no row on the first page has \"nmae\"; there are lastLoginTime,id,"),
         ("--format csv --columns nmae", "has \"nmae\""),
+        ("--columns roles", "maximalCapabilities,authorizationRoles"),
     ] {
         list(&case, flags).assert_says(2, &[words]);
     }

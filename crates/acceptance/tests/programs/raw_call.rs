@@ -4,6 +4,7 @@ use crate::fresh;
 use aac_sandbox::{Fault, FaultKind, Options};
 use acceptance::{Case, Run};
 use serde_json::{Value, json};
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::net::TcpListener;
@@ -393,6 +394,75 @@ fn all_pages_are_one_array() {
 }
 
 #[test]
+fn a_list_is_printed_in_any_format() {
+    let case = Case::fresh(Options { users: 5000, ..Options::default() });
+    let plans = |flags: &str| {
+        let args = ["plans/v1/plans", "--paginate"].into_iter().chain(flags.split(' '));
+        case.call("raw_call", args)
+    };
+    const AT: &str = "2025-02-05T18:05:29.000Z";
+    let csv = format!(
+        "id,name,description,createdAt,updatedAt\r\n7,Monthly report,Sales by region,{AT},{AT}\r\n"
+    );
+    let left_out = "raw_call: warning: rows have \"creator\" as well, which is left out: --columns can name it\n";
+    for (flags, printed, said) in [
+        ("--format csv --limit 1", &*csv, left_out),
+        (
+            "--format csv --bom --columns creator.id,name --limit 1",
+            "\u{feff}creator.id,name\r\n51000,Monthly report\r\n",
+            "",
+        ),
+        (
+            "--format table --columns name,creator.id",
+            "NAME                    CREATOR ID\nMonthly report          51000\nPrzegląd tygodnia 週報  51001\n",
+            "",
+        ),
+        (
+            "--format jsonl --columns id,creator",
+            "{\"id\":7,\"creator\":{\"id\":51000}}\n{\"id\":8,\"creator\":{\"id\":51001}}\n",
+            "",
+        ),
+        ("--columns id --limit 1", "[\n{\"id\":7}\n]\n", ""),
+    ] {
+        plans(flags).assert_ends(0, printed, said);
+    }
+    for (flags, words) in [
+        (
+            "--format csv --columns id,roles",
+            "there are id,name,description,createdAt,updatedAt,creator,creator.id,",
+        ),
+        ("--bom", "--bom goes with --format csv"),
+        ("--format xml", "jsonl"),
+    ] {
+        plans(flags).assert_says(2, &[words]);
+    }
+    // All of them, each once, however many pages.
+    let file = case.path("people.csv");
+    let flags = ["--format", "csv", "--columns", "id", "-o", file.to_str().unwrap()];
+    printed(&case, &[&[PEOPLE, "--paginate"], &flags[..]].concat());
+    let ids = (51_000..56_000).map(|id| format!("{id}\r\n"));
+    assert!(fs::read_to_string(&file).unwrap() == "id\r\n".to_owned() + &ids.collect::<String>());
+}
+
+#[test]
+fn endpoints_are_found_by_words() {
+    let case = fresh();
+    let run = "POST    /plans/v1/plans/{id}/run  documented  Run a plan; run_plan also waits for its end (30 / 60 a minute)\n";
+    call(&case, &["--list", "PLANS wait"]).assert_ends(0, run, "");
+    // All of them, with the third column in its place.
+    let all = printed(&case, &["--list", "/"]);
+    let place = |line: &str| {
+        ["  documented  ", "  seen  ", "  believed  "].iter().find_map(|sure| line.find(sure))
+    };
+    let places: HashSet<_> = all.lines().map(place).collect();
+    assert!(all.lines().count() > 50 && places.len() == 1, "{all}");
+    call(&case, &["--list", "a\nb"])
+        .assert_says(2, &["no endpoint has \"a b\" in it; / lists all"]);
+    call(&case, &["--list", "plans", "/x"]).assert_says(2, &["cannot be used with"]);
+    assert_eq!(case.sandbox.counters().connections, 0);
+}
+
+#[test]
 fn one_page_of_a_list_is_said_to_be_one() {
     let case = Case::fresh(Options { users: 250, ..Options::default() });
     for (path, hint) in [
@@ -702,6 +772,9 @@ fn what_is_not_a_request_is_told_before_anything_is_sent() {
         (&["-X", "CONNECT"], 2, "CONNECT"),
         (&["--paginate", "-d", "1"], 2, "the rows of a list are asked for with GET"),
         (&["--limit", "1"], 2, "--paginate"),
+        (&["--format", "csv"], 2, "--paginate"),
+        (&["--columns", "id"], 2, "--paginate"),
+        (&["--bom"], 2, "--paginate"),
         (&["--paginate", "-i"], 2, "cannot be used with"),
     ] {
         call(&case, &[&["/x"], args].concat()).assert_says(code, &[words]);
