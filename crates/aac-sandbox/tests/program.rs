@@ -369,7 +369,7 @@ mod unix {
                 &format!("export AAC_DIR='{}'", dir.display()),
                 "POST /as/token → 200 rotated: refresh token #1 → #2 (access token lives 60 s)\n",
                 &format!(
-                    "GET /nowhere?{}… → 404 not known of the platform; the sandbox has /as/token, /",
+                    "GET /nowhere?{}… → 404 the platform is not known to have this; the sandbox has /as/token, /",
                     &long[..191]
                 ),
                 ", /iam/v1/people/{id}, /plans/v1/plans, ",

@@ -176,11 +176,12 @@ impl Rows {
         format!("{}{total} {}", self.paging.given, self.paging.noun)
     }
 
-    /// The first page: asks for it, unless it has arrived, and returns the rows of it that have not been given yet.
+    /// Asks for the first page, unless it has arrived, and returns the rows of the current page that have not been
+    /// given yet.
     ///
     /// # Errors
     ///
-    /// As those of the first row.
+    /// As for the first row. The next call asks again.
     ///
     /// ```no_run
     /// # let client = aac_auth::Client::open(&aac_auth::ConnectionOptions::default(), "demo/1.0")?;

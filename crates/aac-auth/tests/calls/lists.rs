@@ -319,6 +319,23 @@ fn a_response_is_read_as_a_type_of_the_program() {
 }
 
 #[test]
+fn the_first_page_is_seen_before_its_rows_are_given() {
+    let asked = AtomicU64::new(0);
+    let case = server(move |offset, limit| match asked.fetch_add(1, Relaxed) {
+        0 => json!({ "exception": {} }).to_string(),
+        _ => part(&numbered(5), offset, limit),
+    });
+    let client = client(&case);
+    let mut rows = client.rows("/x").page_size(2);
+    // That is no empty list.
+    assert_eq!(rows.first_page().unwrap_err().http().unwrap().status(), 400);
+    assert_eq!(rows.first_page().unwrap().len(), 2);
+    assert_eq!(rows.next().unwrap().unwrap()["id"], 0);
+    assert_eq!(rows.first_page().unwrap()[0].get(), r#"{"id":1}"#);
+    assert_eq!(rows.count(), 4);
+}
+
+#[test]
 fn a_program_says_that_a_response_is_not_as_expected() {
     fn id(plan: Value) -> Result<u64, Error> {
         match &plan["id"] {

@@ -89,7 +89,7 @@ async fn not_found(method: Method, uri: Uri, path: Option<MatchedPath>) -> Respo
             let mut paths = vec![tokens::ENDPOINT];
             paths.extend(PATHS.iter().map(|(_, path)| path));
             paths.dedup();
-            format!("not known of the platform; the sandbox has {}", paths.join(", "))
+            format!("the platform is not known to have this; the sandbox has {}", paths.join(", "))
         }
     };
     Note::on(no_route(&method, &uri), note)
