@@ -91,8 +91,8 @@ fn a_users_own_copy_and_a_licence_break_no_rule() {
 /// What starts a program: `aac-auth` one that keeps a key, a login git, the sandbox its command, and `acceptance::clean`
 /// all that a test starts.
 const STARTS: [&str; 4] = [
-    "crates/aac-auth/src/keys/program.rs",
     "crates/aac-auth/src/api/git.rs",
+    "crates/aac-auth/src/keys/program.rs",
     "crates/aac-sandbox/src/bin/aac-sandbox/child.rs",
     "crates/acceptance/src/lib.rs",
 ];
