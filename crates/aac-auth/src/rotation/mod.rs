@@ -38,7 +38,6 @@ use crate::error::notices::Notices;
 use crate::error::place::Place;
 use crate::error::{Error, FileProblem, Result};
 use crate::http::transport::Transport;
-use crate::platform::signals::SignalGuard;
 use crate::platform::{self, quoted};
 use crate::rotation::drive::Call;
 use crate::rotation::turns::Turns;
@@ -133,17 +132,13 @@ impl Rotation {
         holds_signals: bool,
         user_agent: &str,
     ) -> Self {
-        if holds_signals {
-            // Before a key is asked for.
-            SignalGuard::prepare();
-        }
         Self {
             settings,
             pair,
             notices,
             holds_signals,
             turns: Turns::default(),
-            keys: Keys::default(),
+            keys: Keys::new(holds_signals),
             has_told_of_others: AtomicBool::new(false),
             has_told_of_cut: AtomicBool::new(false),
             user_agent: user_agent.to_owned(),

@@ -10,6 +10,7 @@
 
 use crate::error::FileProblem;
 use crate::keys::{self, Keeper, Key, KeyPlace, KeyProblem};
+use crate::platform::signals::SignalGuard;
 use crate::tokens::credentials::Document;
 use crate::tokens::journal_format::Found;
 use base64::Engine;
@@ -279,21 +280,31 @@ pub(crate) struct Keys {
     known: Mutex<Vec<Entry>>,
     /// Held by the thread that asks for keys.
     asking: Mutex<()>,
+    /// Whether a signal waits until a keeper that was asked has ended.
+    holds_signals: bool,
 }
 
 type Entry = (KeyPlace, String, Known);
 
 #[derive(Debug)]
 enum Known {
-    Wanted,
     Here(Arc<Sealer>),
-    /// It was not to be had then.
-    Missing(Instant, Closed),
+    /// When it was not to be had, if it was asked for.
+    Missing {
+        is_wanted: bool,
+        last: Option<(Instant, Closed)>,
+    },
 }
 
 impl Known {
     fn is_wanted(&self) -> bool {
-        matches!(self, Self::Wanted)
+        matches!(self, Self::Missing { is_wanted: true, .. })
+    }
+
+    /// Why it is missing for a call that began then.
+    fn missing(&self, since: Instant) -> Option<&Closed> {
+        let Self::Missing { last: Some((at, why)), .. } = self else { return None };
+        (*at >= since).then_some(why)
     }
 }
 
@@ -310,6 +321,10 @@ pub(crate) struct Opener<'a> {
 }
 
 impl Keys {
+    pub(crate) fn new(holds_signals: bool) -> Self {
+        Self { holds_signals, ..Self::default() }
+    }
+
     /// For a call that begins now.
     pub(crate) fn opener(&self) -> Opener<'_> {
         Opener { keys: self, since: Instant::now() }
@@ -353,23 +368,29 @@ impl Opener<'_> {
     /// The key with this fingerprint, if it is at hand.
     fn known(self, key: &KeyPlace, print: &str) -> Result<Arc<Sealer>, Closed> {
         let mut all = locked(&self.keys.known);
-        match all.iter_mut().find(|(place, of, _)| place == key && of == print) {
-            Some((.., Known::Here(sealer))) => Ok(Arc::clone(sealer)),
-            Some((.., Known::Missing(at, why))) if *at >= self.since => Err(why.clone()),
-            Some((.., known)) => {
-                *known = Known::Wanted;
-                Err(Closed::NotAsked)
-            }
-            None => {
-                all.push((key.clone(), print.to_owned(), Known::Wanted));
+        let Some((.., known)) = all.iter_mut().find(|(place, of, _)| place == key && of == print)
+        else {
+            let known = Known::Missing { is_wanted: true, last: None };
+            all.push((key.clone(), print.to_owned(), known));
+            return Err(Closed::NotAsked);
+        };
+        if let Some(why) = known.missing(self.since) {
+            return Err(why.clone());
+        }
+        match known {
+            Known::Here(sealer) => Ok(Arc::clone(sealer)),
+            Known::Missing { is_wanted, .. } => {
+                *is_wanted = true;
                 Err(Closed::NotAsked)
             }
         }
     }
 
-    /// Whether a content stays closed because its key was not asked for.
+    /// Whether a content stays closed because its key was not asked for. What this call was told of a key counts for
+    /// it, though a later one wants that key again.
     pub(crate) fn wants_keys(self) -> bool {
-        locked(&self.keys.known).iter().any(|(.., known)| known.is_wanted())
+        let is_wanted = |known: &Known| known.is_wanted() && known.missing(self.since).is_none();
+        locked(&self.keys.known).iter().any(|(.., known)| is_wanted(known))
     }
 
     /// Asks for each key that is wanted, once. No lock may be held.
@@ -379,6 +400,9 @@ impl Opener<'_> {
         }
         // Threads that want the same one wait for it here.
         let _asking = locked(&self.keys.asking);
+        if self.keys.holds_signals {
+            SignalGuard::prepare();
+        }
         let wanted = || {
             let mut all = locked(&self.keys.known);
             all.iter_mut().find(|it| it.2.is_wanted()).map(|(key, ..)| key.clone())
@@ -388,11 +412,15 @@ impl Opener<'_> {
             let fetched = fetched.and_then(|it| Sealer::new(key.clone(), it)).map(Arc::new);
             let of_key = |it: &&mut Entry| it.0 == key && it.2.is_wanted();
             for (_, print, known) in locked(&self.keys.known).iter_mut().filter(of_key) {
-                *known = match &fetched {
-                    Ok(sealer) if sealer.print == *print => Known::Here(Arc::clone(sealer)),
-                    Ok(_) => Known::Missing(Instant::now(), Closed::OtherKey),
-                    Err(problem) => Known::Missing(Instant::now(), Closed::NoKey(problem.clone())),
+                let why = match &fetched {
+                    Ok(sealer) if sealer.print == *print => {
+                        *known = Known::Here(Arc::clone(sealer));
+                        continue;
+                    }
+                    Ok(_) => Closed::OtherKey,
+                    Err(problem) => Closed::NoKey(problem.clone()),
                 };
+                *known = Known::Missing { is_wanted: false, last: Some((Instant::now(), why)) };
             }
         }
     }
@@ -569,5 +597,7 @@ pub(crate) mod tests {
         assert!(asked(first) && !first.wants_keys());
         let second = keys.opener();
         assert!(!asked(second) && second.wants_keys());
+        // The first call goes on with what it was told.
+        assert!(asked(first) && !first.wants_keys());
     }
 }
