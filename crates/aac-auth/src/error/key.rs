@@ -71,6 +71,9 @@ impl KeyProblem {
         too_long(variable: &str) => Other:
             "{variable} leads to more than 4 KiB",
             format!("That is no key. {MAKE_ONE}");
+        never_the_same(variable: &str) => Other:
+            "{variable} gives another key each time",
+            "Nothing could open what is sealed with it. Store one key, and have that printed: openssl rand -base64 32 makes one.";
         unreadable(variable: &str, path: &str, what: &str) => Other:
             "{variable} names {path}: {what}",
             format!("Set {variable} to the file with the key, which you may read.");
@@ -79,7 +82,7 @@ impl KeyProblem {
             "Run the command yourself: it must print the key, and end with 0.";
         not_started(program: &str, what: &str) => Other:
             "{program} cannot be started: {what}",
-            "See whether this machine has too many processes, or too little memory.";
+            "See whether it is installed, and whether this machine has too many processes or too little memory.";
         /// A keeper has said this.
         failed(keeper: &str, said: &str) => Other:
             "{keeper} has failed: {said}",

@@ -154,7 +154,7 @@ pub(crate) fn fetch(place: &KeyPlace, patience: Duration) -> Result<Key, KeyProb
     }
 }
 
-/// Makes a key, stores it, and reads it back; that of a file or a command is the user's, and is fetched.
+/// Makes a key, stores it, and reads it back; that of a file or a command is the user's, and is fetched twice.
 ///
 /// # Errors
 ///
@@ -163,7 +163,11 @@ pub(crate) fn make(by: Keeper, patience: Duration) -> Result<(KeyPlace, Key), Ke
     let mut place = KeyPlace { by, name: String::new() };
     if matches!(by, Keeper::File | Keeper::Command) {
         let key = fetch(&place, patience)?;
-        return Ok((place, key));
+        // Nothing would open what is sealed with the output of `openssl rand`.
+        return match fetch(&place, patience)?.bytes() == key.bytes() {
+            true => Ok((place, key)),
+            false => Err(KeyProblem::never_the_same(&by.to_string())),
+        };
     }
     let key = Key::random()?;
     place.name = random::name();

@@ -168,6 +168,10 @@ fn inside() {
             platform::signals::SignalGuard::prepare();
             fetch(Keeper::Command, "").unwrap();
         }
+        "another each time" => {
+            let problem = make(Keeper::Command, LONG).err().unwrap();
+            assert_eq!(problem.to_string(), "AAC_KEY_COMMAND gives another key each time");
+        }
         "absent" => {
             for problem in [
                 problem(service, "abcd-1234"),
@@ -226,6 +230,14 @@ fn a_command_does_not_get_the_token() {
     };
     command.env("AAC_ACCESS_TOKEN", "x").env(KEY_COMMAND, check).env("AAC_TESTED", WORDS);
     assert_passes(&mut command);
+}
+
+/// Nothing would open what is sealed with it.
+#[test]
+fn a_command_that_makes_a_key_keeps_none() {
+    let command =
+        if cfg!(windows) { "echo %TIME%%RANDOM%%RANDOM%" } else { "echo 0123456789abcdef$$" };
+    assert_passes(again(&[], "another each time").env(KEY_COMMAND, command));
 }
 
 #[test]

@@ -38,7 +38,8 @@ pub(crate) fn key_of_new(
         return Ok(NewKey { keeping: make(by)?, lost: None });
     };
     match keys::fetch(&place, keys::patience()) {
-        Ok(key) => Ok(NewKey { keeping: sealer(place, key)?, lost: None }),
+        Ok(key) if key.print() == print => Ok(NewKey { keeping: sealer(place, key)?, lost: None }),
+        Ok(_) => Ok(NewKey { keeping: make(by)?, lost: None }),
         Err(problem) if problem.is_not_found() => {
             let question = format!(
                 "{problem}. Tokens that are sealed with it are lost. Move them away, and make a new key?"
