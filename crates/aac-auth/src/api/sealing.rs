@@ -5,7 +5,7 @@
 
 use crate::api::client::Client;
 use crate::api::status::{Leftover, PairState};
-use crate::config::text;
+use crate::config::settings::Hosts;
 use crate::error::place::Place;
 use crate::error::{Error, FileProblem, Result};
 use crate::keys::{self, Keeper, Key, KeyPlace};
@@ -15,6 +15,7 @@ use crate::store::Unusable;
 use crate::store::file_store::not_writable;
 use crate::store::folder::{Files, Written, real_path};
 use crate::store::lock::Lock;
+use crate::tokens::credentials::Credentials;
 use crate::tokens::journal_format::{self, Content};
 use crate::tokens::sealed::{Keeping, Kind, Opener, Sealer};
 use std::path::{Path, PathBuf};
@@ -115,7 +116,8 @@ impl Client {
         let unusable = |problem| Unusable::of(creds, problem).into_error(creds);
         let pair = pair.map_err(unusable)?;
         let files = Files::of(creds);
-        let mut turn = Turn { files: &files, opener, keeping: Keeping::PLAIN };
+        let hosts = &self.settings().hosts;
+        let mut turn = Turn { files: &files, hosts, opener, keeping: Keeping::PLAIN };
         // A place that cannot be turned over is known before there is a key for it.
         turn.rehearse(&pair.stored.raw)?;
         if form == Form::Sealed {
@@ -129,7 +131,7 @@ impl Client {
             let lock = lock(&files)?;
             if let Some(left) = turn.all(&lock, &mut turned)? {
                 let keeper = turn.keeping.sealer().map(|sealer| sealer.place().by.to_string());
-                let place = Place::from(creds);
+                let place = Place::from(&files.creds);
                 return Ok(TurnedOver { place, form, keeper, files: turned, left });
             }
         }
@@ -155,6 +157,7 @@ impl Client {
 /// The files of a pair, and how they are to be kept.
 struct Turn<'a> {
     files: &'a Files,
+    hosts: &'a Hosts,
     opener: Opener<'a>,
     keeping: Keeping,
 }
@@ -190,13 +193,14 @@ impl Turn<'_> {
         let (files, mut left) = (self.files, Vec::new());
         let creds = &files.creds;
         let unusable = |problem| Error::unusable(creds, problem);
-        let old = text::read(creds).map_err(unusable)?;
-        let new = self.content(Kind::Creds, &old);
+        let (old, pair) = Credentials::read_settled(creds, self.hosts, self.opener);
         let journals: Vec<_> = self.beside().map(|path| (self.journal(&path), path)).collect();
         if self.opener.wants_keys() || !lock.is_named().map_err(not_writable)? {
             return Ok(None);
         }
-        let new = new.map_err(unusable)?;
+        // One that a program is about to write is left alone.
+        pair.map_err(unusable)?;
+        let new = self.content(Kind::Creds, &old.raw).map_err(unusable)?;
         for (journal, path) in journals {
             match journal {
                 Ok(Some(content)) => {
@@ -209,7 +213,7 @@ impl Turn<'_> {
         }
         // The last one: if it is in its new form, all is.
         if let Some(new) = new {
-            match files.replace(&old, &new).map_err(not_writable)? {
+            match files.replace(&old.raw, &new).map_err(not_writable)? {
                 Written::NotAsExpected => return Ok(None),
                 Written::ByRename | Written::OverMount => turned.push(creds.clone()),
             }

@@ -63,7 +63,7 @@ fn open(folder: &Path) -> Client {
 /// Runs [`inside`] in a process of its own.
 fn again(folder: &Path, part: &str) -> Command {
     let mut command = again_as(&[], INSIDE, part);
-    command.env("AAC_TESTED", folder).env("AAC_KEY_FILE", folder.join("key"));
+    command.env("AAC_TESTED", folder).env("AAC_KEY_FILE", folder.join("key")).current_dir(folder);
     command
 }
 
@@ -136,13 +136,14 @@ fn there_and_back(folder: &Path) {
     let files = Files::of(&creds);
     let names =
         [files.journal.clone(), files.journal.with_extension("rotation.old"), creds.clone()];
-    let client = open(folder);
+    // By another name than its files are found by.
+    let client = open(Path::new("."));
     let told = || {
         let status = open(folder).token_status();
         let left = status.leftovers.into_iter().filter(|it| !it.path.ends_with("creds.json.new"));
         (status.state, status.person, left.collect::<Vec<_>>())
     };
-    let found = || names.clone().map(|path| format!("{:?}", contents(&files, &path)));
+    let found = || names.clone().map(|path| contents(&files, &path));
     let (before, told_before) = (found(), told());
     assert!(names.iter().all(|path| is_plain(path)), "{names:?}");
 
@@ -159,10 +160,25 @@ fn there_and_back(folder: &Path) {
     assert!(declined.unwrap_err().to_string().contains("was not sealed"));
     assert_eq!(found(), before);
 
+    // A program that takes no lock is about to write it.
+    let raw = fs::read(&creds).unwrap();
+    for half in [&raw[..0], &raw[..raw.len() / 2]] {
+        fs::write(&creds, &raw).unwrap();
+        let emptied = client.turn_over(Form::Sealed, &mut |_| {
+            fs::write(&creds, half).unwrap();
+            Ok(true)
+        });
+        assert!(emptied.is_err() && fs::read(&creds).unwrap() == half, "{emptied:?}");
+    }
+    fs::write(&creds, raw).unwrap();
+    turn(Form::Plain, true).0.unwrap();
+    assert_eq!(found(), before);
+
     let (turned, asked) = turn(Form::Sealed, true);
     let turned = turned.unwrap();
     assert_eq!((turned.files.as_slice(), asked), (&names[..], 1));
     assert_eq!(turned.keeper.as_deref(), Some("AAC_KEY_FILE"));
+    assert!(!turned.to_string().contains("creds.json as well"), "{turned}");
     let left: Vec<_> = turned.left.iter().map(|left| left.path.clone()).collect();
     assert_eq!(left, [folder.join("creds.json.damaged")]);
     assert!(turned.to_string().contains("creds.json.damaged stays as it is: "), "{turned}");
