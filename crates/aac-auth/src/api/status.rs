@@ -32,7 +32,7 @@ pub enum PairState {
     Usable,
     /// It is in a vault, which was not asked or could not be read.
     NotRead,
-    /// It is sealed, and its key cannot be had.
+    /// It is sealed, or a newer one is that is saved beside it, and its key cannot be had.
     Sealed,
     /// Another program of this machine is refreshing it at this moment.
     Refreshing,
@@ -258,15 +258,16 @@ impl TokenStatus {
         }
         let settings = client.settings();
         let opener = client.inner.rotation.opener();
-        let (place, pair, noted) = pair(client, opener, asks_vault);
-        if let Ok(pair) = &pair {
-            client.inner.rotation.tell_of_cut(pair, &place);
-        }
         let files = Files::of(&settings.creds);
         let mut saved = SavedPairs::read(&files, &settings.hosts, opener);
         if opener.wants_keys() {
             opener.fetch();
             saved = SavedPairs::read(&files, &settings.hosts, opener);
+        }
+        // After the record: it would call a pair used that a refresh replaces meanwhile.
+        let (place, pair, noted) = pair(client, opener, asks_vault);
+        if let Ok(pair) = &pair {
+            client.inner.rotation.tell_of_cut(pair, &place);
         }
         let obstacle = saved.obstacle(place.secret().is_none());
         let token = pair.as_ref().ok().map(|pair| pair.refresh_token.digest());
@@ -286,11 +287,14 @@ impl TokenStatus {
                 (claims, None, verdict)
             }
         };
+        let leftovers = evidence.leftovers();
+        let is_closed = verdict.0 == PairState::Sealed;
+        let closed = || saved.into_closed(&files.journal).filter(|_| is_closed);
         let is_in_use = files.are_in_use();
         let (state, problem) = match is_in_use {
             true => (PairState::Refreshing, None),
             // The next refresh stops there.
-            false => (verdict.0, verdict.1.or(obstacle)),
+            false => (verdict.0, verdict.1.or(obstacle).or_else(closed)),
         };
 
         let raw = text::read(&settings.creds).ok().filter(|_| place.file().is_some());
@@ -304,7 +308,7 @@ impl TokenStatus {
             refresh_token_until,
             form: raw.map(|_| if seal.is_some() { Form::Sealed } else { Form::Plain }),
             keeper: seal.map(|(key, _)| key.by.as_str()),
-            leftovers: evidence.leftovers(),
+            leftovers,
             ..Self::of(client, &claims, (state, problem), place.clone())
         }
     }
@@ -364,8 +368,10 @@ impl Evidence<'_> {
         let owner = Claims::within(&String::from_utf8_lossy(stored.bytes()));
         let token = lone_refresh_token(stored.bytes()).map(|token| token.digest());
         let verdict = match self.judge(None, token.as_ref(), owner.as_ref()) {
-            Some((PairState::Interrupted, _)) if unusable.0 != PairState::NotRead => {
-                (PairState::Interrupted, None)
+            Some((state @ (PairState::Interrupted | PairState::Sealed), _))
+                if !matches!(unusable.0, PairState::NotRead | PairState::Sealed) =>
+            {
+                (state, None)
             }
             _ => unusable,
         };
@@ -406,12 +412,14 @@ impl Evidence<'_> {
                     _ => in_doubt.then_some((PairState::InDoubt, None)),
                 }
             }
+            // The error is that of what stays closed.
+            Recovery::Closed => Some((PairState::Sealed, None)),
+            Recovery::NoTokens if self.saved.has_closed() => Some((PairState::Sealed, None)),
             Recovery::Report
             | Recovery::DropJournal
             | Recovery::SetJournalAside
             | Recovery::SeveralAccounts
-            | Recovery::NoTokens
-            | Recovery::Closed => None,
+            | Recovery::NoTokens => None,
         }
     }
 }

@@ -156,14 +156,7 @@ impl Call<'_> {
                 (Some((path, problem)), _) => Some(Error::unusable(&path, problem)),
                 (None, pair) => pair.err().map(|problem| self.unusable(problem)),
             },
-            Told::Closed => {
-                let SavedPairs { closed, unreadable, .. } = found.saved;
-                let of_journal = closed.map(|problem| (self.home.files().journal.clone(), problem));
-                let is_sealed = |(_, it): &(_, _)| matches!(it, FileProblem::Sealed { .. });
-                let at = unreadable.iter().rposition(is_sealed).unwrap_or_default();
-                let closed = of_journal.or_else(|| unreadable.into_iter().nth(at));
-                closed.map(|(path, problem)| Error::unusable(&path, problem))
-            }
+            Told::Closed => found.saved.into_closed(&self.home.files().journal),
             Told::Noted => {
                 let failure = found.saved.journal.as_ref().and_then(|found| found.failure.as_ref());
                 failure.map(Failure::told)

@@ -94,6 +94,20 @@ impl SavedPairs {
         obstacle.map(|(path, problem)| Error::unusable(&path, problem))
     }
 
+    /// Whether a pair that is set aside stays closed.
+    pub(crate) fn has_closed(&self) -> bool {
+        self.unreadable.iter().any(|(_, problem)| is_closed(problem))
+    }
+
+    /// The error of a pair that stays closed: in this journal, or else the newest that is set aside.
+    pub(crate) fn into_closed(self, journal: &Path) -> Option<Error> {
+        let Self { closed, unreadable, .. } = self;
+        let at = unreadable.iter().rposition(|(_, problem)| is_closed(problem)).unwrap_or_default();
+        let set_aside = unreadable.into_iter().nth(at);
+        let closed = closed.map(|problem| (journal.to_owned(), problem)).or(set_aside);
+        closed.map(|(path, problem)| Error::unusable(&path, problem))
+    }
+
     /// What of it counts where the files cannot be written: they stay as they are, so only the newest that came of
     /// this token is news. `None`: there is no token in the store.
     pub(crate) fn about(mut self, token: Option<&Digest>) -> Self {
@@ -113,6 +127,10 @@ impl SavedPairs {
         });
         self
     }
+}
+
+fn is_closed(problem: &FileProblem) -> bool {
+    matches!(problem, FileProblem::Sealed { .. })
 }
 
 /// Whether no program of this version has made what is there.

@@ -42,7 +42,13 @@ fn assert_stops(case: &Case, at: &str) {
         names.map(|name| (fs::read(case.path(&name)).unwrap(), name)).collect::<Vec<_>>()
     };
     let (before, sent) = (contents(), case.sandbox.counters().token_requests);
-    case.run(NONE).assert_fails(1, &[&format!("{at}: "), "key", "your tokens are unchanged"]);
+    let words = format!("{at}: ");
+    let words = [&words, "key", "your tokens are unchanged"];
+    case.run(NONE).assert_fails(1, &words);
+    let status = case.call("token_status", NONE);
+    let is_told = words.iter().all(|word| status.stderr.contains(word));
+    let starts = status.stdout.starts_with("state                sealed\n");
+    assert!(status.code == Some(1) && is_told && starts, "{status:?}");
     assert!(before == contents(), "{:?}", case.names());
     assert_eq!(case.sandbox.counters().token_requests, sent);
 }
