@@ -35,6 +35,16 @@ fn strace(case: &Case, output: &Path, inject: Option<&str>) -> Command {
 
 /// The same, for calls on some of the files alone.
 fn strace_at(case: &Case, output: &Path, files: &[&str], inject: &[&str]) -> Command {
+    strace_of(acceptance::get_workspace(), case, output, files, inject)
+}
+
+fn strace_of(
+    program: &Path,
+    case: &Case,
+    output: &Path,
+    files: &[&str],
+    inject: &[&str],
+) -> Command {
     let mut command = acceptance::clean("strace");
     command.args(["-f", "-s", "64", "-o"]).arg(output);
     for file in files {
@@ -43,7 +53,7 @@ fn strace_at(case: &Case, output: &Path, files: &[&str], inject: &[&str]) -> Com
     for inject in inject {
         command.args(["-e", &format!("inject={inject}")]);
     }
-    case.connect(command.arg(acceptance::get_workspace()));
+    case.connect(command.arg(program));
     command
 }
 
@@ -80,11 +90,17 @@ impl Stopped {
     /// Waits until the program stands behind the first of these calls on this file.
     #[track_caller]
     fn at(case: &Case, trace: &str, file: &str, calls: &[&str]) -> Self {
+        Self::program(acceptance::get_workspace(), case, trace, file, calls)
+    }
+
+    /// The same for another program.
+    #[track_caller]
+    fn program(program: &Path, case: &Case, trace: &str, file: &str, calls: &[&str]) -> Self {
         let calls = calls.iter().map(|call| call.replacen(':', ":signal=STOP:when=", 1));
         let calls: Vec<_> = calls.collect();
         let calls: Vec<_> = calls.iter().map(String::as_str).collect();
         let trace = case.path(trace);
-        let program = Running::of(strace_at(case, &trace, &[file], &calls).arg("-v"));
+        let program = Running::of(strace_of(program, case, &trace, &[file], &calls).arg("-v"));
         wait_until(|| !halts(&trace).is_empty());
         let id = halts(&trace)[0];
         Self { program: Some(program), id, trace }
@@ -391,6 +407,62 @@ fn assert_trace_is_synced(what: &str, case: &Case, trace: &Path, unsynced: &[&st
     }
     assert!(steps > 1, "{what}: {trace}");
     assert!(unsynced.is_empty(), "{what}: {unsynced:?} at the end");
+}
+
+/// Also to a file that is gone again, wherever that was.
+#[test]
+#[ignore = "needs strace: see the head of this file"]
+fn nothing_that_is_written_has_a_part_of_a_token_if_all_is_sealed() {
+    let Some(_) = trace(&Case::expired(Options::default())) else { return };
+    for is_sealed in EITHER {
+        let expired = || Case::expired(Options::default()).sealed(is_sealed);
+        let (damaged, aside) = (expired().cut_off(), expired().cut_off());
+        fs::write(damaged.creds(), "damaged").unwrap();
+        fs::rename(aside.path("creds.json.rotation"), aside.path("creds.json.rotation.old"))
+            .unwrap();
+        fs::remove_file(aside.creds()).unwrap();
+        let refused = Fault::token(FaultKind::BadAccessToken);
+        let unused = Case::expired(Options { faults: vec![refused], ..Options::default() });
+        let (unused, mounted) = (unused.sealed(is_sealed), in_place(expired()));
+        for case in [&expired(), &*mounted, &damaged, &aside, &unused] {
+            let output = case.path("trace");
+            let mut command = acceptance::clean("strace");
+            command.args([
+                "-f",
+                "-y",
+                "-s",
+                "300000",
+                "-e",
+                "trace=/write|sendfile|splice|copy_file",
+            ]);
+            command.arg("-o").arg(&output).arg(acceptance::get_workspace());
+            Run::of(case.connect(&mut command));
+            let (traced, has_part) = (fs::read_to_string(output).unwrap(), case.parts());
+            let to_files = traced.lines().filter(|line| !line.contains("<socket:"));
+            let written: Vec<_> = to_files.filter(|line| has_part(line.as_bytes())).collect();
+            assert!(
+                traced.contains("creds.json.new>") && written.is_empty() == is_sealed,
+                "{written:?}"
+            );
+        }
+    }
+}
+
+/// A refresh comes between two looks of token_status.
+#[test]
+#[ignore = "needs strace: see the head of this file"]
+fn a_status_takes_no_refresh_for_an_older_copy() {
+    let Some(_) = trace(&Case::expired(Options::default())) else { return };
+    for is_sealed in EITHER {
+        for read in ["read:1", "read:2"] {
+            let case = Case::expired(Options::default()).sealed(is_sealed);
+            let program = acceptance::program("token_status");
+            let status = Stopped::program(program, &case, "trace", "creds.json", &[read]);
+            case.run([""; 0]).assert_ok();
+            let run = status.go_on().end();
+            assert!(run.stdout.starts_with("state                usable\n"), "{read}: {run:?}");
+        }
+    }
 }
 
 /// What a login finds.
