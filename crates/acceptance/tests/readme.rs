@@ -67,7 +67,7 @@ fn nothing_is_shown_that_is_not_tested() {
         ("crates/list_users/README.md", "console text"),
         ("crates/login/README.md", "bash console text"),
         ("crates/raw_call/README.md", "console text"),
-        ("crates/run_plan/README.md", "console text console text text bash text"),
+        ("crates/run_plan/README.md", "console text text text console text text bash text"),
         ("crates/suspend_users/README.md", "console text"),
         ("crates/token_status/README.md", "console console console text"),
         // repository.rs: what is named is there.

@@ -136,16 +136,14 @@ fn run(cli: &Cli) -> Result<ExitCode, Error> {
         say(format_args!("{run} in the browser: {page}"));
     }
     let max_wait = cli.max_wait.map(|seconds| Duration::from_secs(seconds.into()));
-    let end = watch::watch(&client, &run, max_wait);
-    if let Ok(end @ (End::Complete | End::Failed(_))) = &end {
-        told::tell(&client, &run, end);
-    }
-    match end {
-        Ok(End::Complete) => {
+    match watch::watch(&client, &run, max_wait) {
+        Ok(end @ End::Complete) => {
+            told::tell(&client, &run, &end);
             say(format_args!("{run} is complete"));
             Ok(ExitCode::SUCCESS)
         }
-        Ok(End::Failed(status)) => {
+        Ok(ref end @ End::Failed(ref status)) => {
+            told::tell(&client, &run, end);
             say(format_args!("{run} ended as {status}"));
             Ok(FAILED.into())
         }

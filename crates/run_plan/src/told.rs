@@ -5,28 +5,22 @@ use crate::{Kind, say};
 use aac_auth::output::one_line;
 use aac_auth::{Client, Error, Method, Response, StatusCode, Value, id};
 
-/// What became of one node of a plan; or of a recipe, which is like a plan of one node.
-struct Task {
-    /// Run, node and job, as far as there are any.
-    name: String,
-    status: String,
-    /// Its job group.
-    job: Option<u64>,
-}
-
-/// Tells it on standard error. A run has ended as it has, whatever comes of this.
+/// Tells it on standard error. The run has ended as it has, whatever comes of this.
 pub(crate) fn tell(client: &Client, run: &Run, end: &End) {
     let is_complete = *end == End::Complete;
-    let told = tasks(client, run).and_then(|tasks| {
-        let mut lines = 0;
-        for task in tasks {
-            for line in if is_complete { outputs(client, &task)? } else { reasons(client, &task)? }
-            {
-                say(format_args!("{}{line}", task.name));
-                lines += 1;
-            }
+    let told = parts(client, run).and_then(|parts| {
+        let mut told = 0;
+        for (name, job) in parts {
+            let lines = match job {
+                Some(job) if is_complete => outputs(client, job)?,
+                Some(job) => reasons(client, job)?,
+                None if is_complete => continue,
+                None => vec![" failed".to_owned()],
+            };
+            lines.iter().for_each(|line| say(format_args!("{name}{line}")));
+            told += lines.len();
         }
-        Ok(lines)
+        Ok(told)
     });
     match told {
         Ok(0) if !is_complete => say(format_args!("{run}: the platform does not tell why")),
@@ -35,15 +29,16 @@ pub(crate) fn tell(client: &Client, run: &Run, end: &End) {
     }
 }
 
-fn tasks(client: &Client, run: &Run) -> Result<Vec<Task>, Error> {
+/// The job groups of a run, each with its name. Of a plan, the nodes that failed without one are there too.
+fn parts(client: &Client, run: &Run) -> Result<Vec<(String, Option<u64>)>, Error> {
     if run.kind == Kind::Recipe {
-        return Ok(vec![Task { name: run.to_string(), status: String::new(), job: Some(run.id) }]);
+        return Ok(vec![(run.to_string(), Some(run.id))]);
     }
-    let mut tasks = Vec::new();
+    let mut parts = Vec::new();
     // A run is one of a snapshot of its plan. It names that, or the plan itself, which names its last one.
     let mut plan = id(&run.look(client)?["plan"]["id"]);
     for _ in 0..2 {
-        let Some(number) = plan.filter(|_| tasks.is_empty()) else { break };
+        let Some(number) = plan.filter(|_| parts.is_empty()) else { break };
         let path = format!("/plans/v1/plans/{number}/full");
         let full = match get(client, &format!("{path}?ensureOriginal=false")) {
             // Older releases need that for a snapshot; it is not documented.
@@ -56,43 +51,31 @@ fn tasks(client: &Client, run: &Run) -> Result<Vec<Task>, Error> {
             let own = |task: &&Value| id(&task["planSnapshotRun"]["id"]) == Some(run.id);
             for task in list(&node["planTaskSnapshotRuns"]).filter(own) {
                 let name = format!("{run}, node \"{}\"", text(&node["name"]));
-                let jobs: Vec<_> = list(&task["planFlowTaskRunResults"])
-                    .filter_map(|result| id(&result["jobGroup"]["id"]))
-                    .collect();
-                let status = text(&task["status"]);
-                if jobs.is_empty() {
-                    tasks.push(Task { name: name.clone(), status: status.clone(), job: None });
+                let results = list(&task["planFlowTaskRunResults"]);
+                let jobs: Vec<_> = results.filter_map(|it| id(&it["jobGroup"]["id"])).collect();
+                let named = |job| (format!("{name}, job {job}"), Some(job));
+                parts.extend(jobs.iter().copied().map(named));
+                if jobs.is_empty() && has_failed(task) {
+                    parts.push((name, None));
                 }
-                tasks.extend(jobs.into_iter().map(|job| Task {
-                    name: format!("{name}, job {job}"),
-                    status: status.clone(),
-                    job: Some(job),
-                }));
             }
         }
         plan = id(&full["latestPlanSnapshot"]["id"]);
     }
-    Ok(tasks)
+    Ok(parts)
 }
 
-/// Why it failed, in lines; none if it did not.
-fn reasons(client: &Client, task: &Task) -> Result<Vec<String>, Error> {
-    let has_failed = |status: &Value| text(status).eq_ignore_ascii_case("failed");
-    let Some(job) = task.job else {
-        let has_failed = has_failed(&task.status.as_str().into());
-        return Ok(has_failed.then(|| " failed".to_owned()).into_iter().collect());
-    };
-    let jobs = get(client, &format!("/v4/jobGroups/{job}/jobs"))?;
-    let failed = list(&jobs).filter(|job| has_failed(&job["status"]));
-    Ok(failed
-        .map(|job| format!(": {} failed: {}", text(&job["jobType"]), text(&job["errorMessage"])))
-        .collect())
+/// Why a job group failed, in lines; none if it did not.
+fn reasons(client: &Client, group: u64) -> Result<Vec<String>, Error> {
+    let jobs = get(client, &format!("/v4/jobGroups/{group}/jobs"))?;
+    let reason =
+        |job: &Value| format!(": {} failed: {}", text(&job["jobType"]), text(&job["errorMessage"]));
+    Ok(list(&jobs).filter(|job| has_failed(job)).map(reason).collect())
 }
 
-/// What it has written, in lines.
-fn outputs(client: &Client, task: &Task) -> Result<Vec<String>, Error> {
-    let Some(job) = task.job else { return Ok(Vec::new()) };
-    let outputs = get(client, &format!("/v4/jobGroups/{job}/outputs"))?;
+/// What a job group has written, in lines.
+fn outputs(client: &Client, group: u64) -> Result<Vec<String>, Error> {
+    let outputs = get(client, &format!("/v4/jobGroups/{group}/outputs"))?;
     let files = list(&outputs["files"]).map(|file| text(&file["uri"]));
     let tables = list(&outputs["tables"]).map(|table| {
         let path = list(&table["relationalPath"]).chain([&table["table"]]).map(text);
@@ -110,11 +93,11 @@ fn list(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().or_else(|| value["data"].as_array()).into_iter().flatten()
 }
 
-/// What a person reads of a value: nothing of null, and JSON of what is no text.
+fn has_failed(value: &Value) -> bool {
+    value["status"].as_str().is_some_and(|status| status.eq_ignore_ascii_case("failed"))
+}
+
+/// What a person reads of a value: JSON, unless it is text.
 fn text(value: &Value) -> String {
-    match value {
-        Value::Null => "-".to_owned(),
-        Value::String(text) => one_line(text),
-        value => one_line(&value.to_string()),
-    }
+    one_line(&value.as_str().map_or_else(|| value.to_string(), str::to_owned))
 }

@@ -57,13 +57,14 @@ impl Run {
         format!("run_plan {option} {}", self.id)
     }
 
-    /// Its page in a browser, or else that of its plan. The addresses are those of older releases.
+    /// Where a browser shows it, if it has just been started: a job, or the plan of a run. The addresses are
+    /// those of older releases.
     pub(crate) fn page(&self, client: &Client) -> Option<String> {
-        let [_, host] = client.hosts();
-        match (self.kind, self.of) {
-            (Kind::Recipe, _) => Some(format!("{host}/jobs/{}", self.id)),
-            (Kind::Plan, plan) => plan.map(|plan| format!("{host}/plans/{plan}")),
-        }
+        let ([_, host], of) = (client.hosts(), self.of?);
+        Some(match self.kind {
+            Kind::Plan => format!("{host}/plans/{of}"),
+            Kind::Recipe => format!("{host}/jobs/{}", self.id),
+        })
     }
 
     /// Asks once. Whoever watches asks again, and knows for how long.
