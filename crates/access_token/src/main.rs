@@ -23,7 +23,7 @@ struct Cli {
         value_parser = number(0_u32.., "a whole number of seconds, such as 120"))]
     min_life: u32,
 
-    /// Print it as JSON, with its expiry, the addresses and the headers to send
+    /// Print JSON: token, expiry, addresses, headers to send
     #[arg(long)]
     json: bool,
 

@@ -63,8 +63,8 @@ struct Cli {
     #[arg(long, value_name = "JOB", group = "what", value_parser = number(0_u64.., RUN))]
     resume_job: Option<u64>,
 
-    /// Set a parameter for this start; repeatable
-    #[arg(short, long = "param", value_name = "NAME=VALUE", conflicts_with_all = ["resume", "resume_job"])]
+    /// Set a parameter, such as region=APAC; repeatable
+    #[arg(short, long = "param", value_name = "K=V", conflicts_with_all = ["resume", "resume_job"])]
     parameters: Vec<Parameter>,
 
     /// Go on with a start whose outcome is unknown

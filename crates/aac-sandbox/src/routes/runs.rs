@@ -102,7 +102,7 @@ pub(super) async fn jobs(
     query: Query,
 ) -> Reply {
     let rows = workspace.jobs.seen(now).iter().map(|run| run.job_group(now)).collect();
-    list::page(&query, workspace.max_page, rows)
+    list::page(&query, workspace.max_page, of_status(&query, rows))
 }
 
 /// `GET /plans/v1/planSnapshotRuns`: a page of the runs of plans.
@@ -112,7 +112,13 @@ pub(super) async fn plan_runs(
     query: Query,
 ) -> Reply {
     let rows = workspace.plan_runs.seen(now).iter().map(|run| run.plan_run(now)).collect();
-    list::page(&query, workspace.max_page, rows)
+    list::page(&query, workspace.max_page, of_status(&query, rows))
+}
+
+/// The rows of the status that the query names.
+fn of_status(query: &Query, mut rows: Vec<Value>) -> Vec<Value> {
+    rows.retain(|row| query.text("status").is_none_or(|status| row["status"] == status));
+    rows
 }
 
 /// A job group that was started by itself, or by a run of a plan.
