@@ -477,10 +477,9 @@ fn the_recipes_run() {
     assert_eq!(found, "7  \"Monthly sales\"\n99  not there\n");
     fs::write(plain.path("names.csv"), "name\nMonthly sales\nweekly\n").unwrap();
     let names = path("names.csv");
-    let created =
-        |args: &[&str]| run(&plain, "create_plans", &[&[&*names, "--yes"], args].concat());
-    assert!(created(&[]).contains("weekly") && plans(&plain).contains("weekly"));
-    assert_eq!(created(&[]), "", "nothing twice");
+    let create = || run(&plain, "create_plans", &[&names, "--yes"]);
+    assert!(create().contains("weekly  plan ") && plans(&plain).contains("weekly"));
+    assert!(create().lines().all(|line| line.ends_with("  is there already")), "nothing twice");
     // A filter that is not known, an error that concerns one plan, and one that concerns all.
     let fails = |name: &str, args: &[&str], fault: &str| {
         plain.sandbox.add_fault(fault.parse().unwrap());
