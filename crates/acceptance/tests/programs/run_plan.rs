@@ -665,6 +665,24 @@ fn whatever_happens_while_it_watches_the_run_goes_on() {
 }
 
 #[test]
+fn whatever_happens_after_its_end_it_has_ended_so() {
+    for_each_kind(Target::Api, |kind| {
+        let case = case();
+        // What comes before passes, and so does the look at the end of the run.
+        case.sandbox.add_fault(Fault::api(kind.clone()).after(3));
+        let run = call(&case, "7 --timeout 3");
+        assert_eq!((run.code, &*run.stdout), (Some(0), "701\n"), "{kind}: {}", run.stderr);
+        assert!(run.stderr.ends_with("run_plan: run 701 is complete\n"), "{kind}: {}", run.stderr);
+        // It is asked again after a 401, with other tokens.
+        let is_harmless = ["slow", "slow-body", "unauthorized", "invalid-client"]
+            .contains(&kind.name())
+            || kind.name().starts_with("filter-");
+        let words = if is_harmless { " wrote s3://" } else { "the platform does not tell more: " };
+        assert!(run.stderr.contains(words), "{kind}: {}", run.stderr);
+    });
+}
+
+#[test]
 fn a_run_that_is_gone_has_an_exit_code_of_its_own() {
     for (fault, says) in [("run:deleted=900", "404 Not Found"), ("api:410+3", "410 Gone")] {
         let case = slow_case();
