@@ -96,8 +96,9 @@
 //! clap = { version = "4.6", features = ["derive"] }
 //! ```
 //!
-//! The programs of [`recipes`] work there unchanged. The feature `clap`, which is on by default, makes
-//! [`ConnectionOptions`] part of a program's flags. A program without clap turns it off:
+//! The programs of [`recipes`] work there unchanged; two need a line more in Cargo.toml, which they name. The
+//! feature `clap`, which is on by default, makes [`ConnectionOptions`] part of a program's flags. A program
+//! without clap turns it off:
 //!
 //! ```toml
 //! [dependencies]
