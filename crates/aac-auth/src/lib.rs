@@ -66,9 +66,10 @@
 //! ```no_run
 //! # use aac_auth::{Client, ConnectionOptions, Value};
 //! # let client = Client::open(&ConnectionOptions::default(), "demo/1.0")?;
+//! let person = &|id| client.get(&format!("/iam/v1/people/{id}"));
 //! let people: Vec<aac_auth::Result<Value>> = std::thread::scope(|scope| {
-//!     let call = |id| scope.spawn(|| client.get(&format!("/iam/v1/people/{id}")));
-//!     let threads = [51000, 51001].map(call);
+//!     // All of them are started before the first is waited for.
+//!     let threads = [51000, 51001].map(|id| scope.spawn(move || person(id)));
 //!     threads.into_iter().map(|thread| thread.join().expect("no call panics")).collect()
 //! });
 //! # Ok::<(), aac_auth::Error>(())
