@@ -55,13 +55,25 @@
 //!
 //! An [`Error`] says in one line what happened, [`Error::help`] what to do about it, and
 //! [`Error::exit_code`] how a program should end; [`Error::report`] does all three. A program that goes
-//! on instead asks [`Error::is_retryable`], [`Error::may_have_taken_effect`] and
+//! on instead ([`recipes::find_plans`]) asks [`Error::is_retryable`], [`Error::may_have_taken_effect`] and
 //! [`Error::needs_new_tokens`], and reads the response from [`Error::http`].
 //!
 //! # Threads
 //!
 //! A [`Client`] can be shared by reference, or cloned: a clone is the same connection. However many
-//! threads find the token stale, one refreshes it ([`recipes::threads`]).
+//! threads find the token stale, one refreshes it.
+//!
+//! ```no_run
+//! # use aac_auth::{Client, ConnectionOptions, Value};
+//! # let client = Client::open(&ConnectionOptions::default(), "demo/1.0")?;
+//! let person = &|id| client.get(&format!("/iam/v1/people/{id}"));
+//! let people: Vec<aac_auth::Result<Value>> = std::thread::scope(|scope| {
+//!     // All of them are started before the first is waited for.
+//!     let threads = [51000, 51001].map(|id| scope.spawn(move || person(id)));
+//!     threads.into_iter().map(|thread| thread.join().expect("no call panics")).collect()
+//! });
+//! # Ok::<(), aac_auth::Error>(())
+//! ```
 //!
 //! # What is promised
 //!
@@ -85,8 +97,9 @@
 //! clap = { version = "4.6", features = ["derive"] }
 //! ```
 //!
-//! The programs of [`recipes`] work there unchanged. The feature `clap`, which is on by default, makes
-//! [`ConnectionOptions`] part of a program's flags. A program without clap turns it off:
+//! The programs of [`recipes`] work there unchanged; two need a line more in Cargo.toml, which they name. The
+//! feature `clap`, which is on by default, makes [`ConnectionOptions`] part of a program's flags. A program
+//! without clap turns it off:
 //!
 //! ```toml
 //! [dependencies]

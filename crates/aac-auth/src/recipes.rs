@@ -3,7 +3,7 @@
 //! `User-Agent` header: they come from its Cargo.toml.
 //!
 //! `get_workspace` is the smallest, and the one to copy first. To run a plan or a job and watch it, copy
-//! or call `run_plan`.
+//! or call `run_plan`. How to test a program of your own against the sandbox: README.md of `aac-sandbox`.
 
 /// A change: a PATCH with a JSON body.
 ///
@@ -40,9 +40,23 @@ pub mod all_pages {}
 /// ```
 pub mod spreadsheet {}
 
-/// Several threads, one client.
+/// A query on a list, rows of a type of the program's own, and a response that is not as expected.
 ///
 /// ```no_run
-#[doc = include_str!("../examples/threads.rs")]
+#[doc = include_str!("../examples/failed_runs.rs")]
 /// ```
-pub mod threads {}
+pub mod failed_runs {}
+
+/// An error by its kind.
+///
+/// ```no_run
+#[doc = include_str!("../examples/find_plans.rs")]
+/// ```
+pub mod find_plans {}
+
+/// A batch from a CSV file, with the feature `batch`.
+#[cfg_attr(feature = "batch", doc = "```no_run")]
+#[cfg_attr(not(feature = "batch"), doc = "```ignore")]
+#[doc = include_str!("../examples/create_plans.rs")]
+/// ```
+pub mod create_plans {}

@@ -39,6 +39,8 @@
 //!   invitation, and the fields of admins.
 //! - The status of a run: created, in progress; complete, failed or canceled. `…/status` is a bare
 //!   JSON string. A start whose `x-execution-id` is that of an earlier one is a 304.
+//! - The fields of a job group's jobs and outputs, and those that set the parameters of a run. For a plan,
+//!   how its nodes name their job groups is that of older releases.
 //! - The fields of the record of a pair of tokens, and its states but that of an administrator.
 //! - The vault: versions, check-and-set, `?version=`, deletion, the policy of `read` and `update`,
 //!   sealing, the statuses and the order of the checks. So is an engine of version 1.
@@ -54,7 +56,8 @@
 //!   only the name of the plan.
 //! - How long a run takes ([`Options::run_time`]). It fails, is canceled, cannot be seen at first, is
 //!   deleted, or has another status or a string for its ID only if a fault says so. The other fields of
-//!   runs, and of their lists.
+//!   runs, and of their lists. Each plan has one node with two parameters; where `runParameters` has them
+//!   is not documented. A job that fails lacks a column.
 //! - Where people are who were invited or suspended: only in the list with `status=new` or
 //!   `status=suspended`, or with the others if a fault says so (`people:listed`). A suspended person has
 //!   `isDisabled`. A second invitation, and that of a member, is a 409; an unknown ID, a 404.

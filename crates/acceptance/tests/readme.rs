@@ -60,14 +60,17 @@ fn nothing_is_shown_that_is_not_tested() {
         ("README.md", "rust console bash bash powershell bash bash"),
         ("crates/aac-auth/README.md", "mermaid console bash toml"),
         ("crates/aac-auth/VAULT.md", "bash hcl yaml bash"),
-        ("crates/aac-sandbox/README.md", "console console console toml text"),
-        ("crates/access_token/README.md", "bash python powershell text"),
+        ("crates/aac-sandbox/README.md", "console console console toml rust text"),
+        (
+            "crates/access_token/README.md",
+            "python javascript powershell python javascript powershell bash text",
+        ),
         ("crates/get_workspace/README.md", "console bash text"),
         ("crates/invite_users/README.md", "console text"),
         ("crates/list_users/README.md", "console text"),
         ("crates/login/README.md", "bash console text"),
         ("crates/raw_call/README.md", "console text"),
-        ("crates/run_plan/README.md", "console text console text text bash text"),
+        ("crates/run_plan/README.md", "console text text text console text text bash text"),
         ("crates/suspend_users/README.md", "console text"),
         ("crates/token_status/README.md", "console console console text"),
         // repository.rs: what is named is there.
@@ -375,20 +378,30 @@ fn account(folder: &Path) {
     fs::write(&pasted, creds_with(&sandbox.issue())).unwrap();
     assert!(stdout(bash(folder, &elsewhere)).ends_with(&printed));
 
+    let script_of = |program: &str, script: &str| {
+        let flags: &[_] = if program == "node" { &["--input-type=module", "-e"] } else { &["-c"] };
+        command(program, folder).args(flags).arg(script).output().unwrap()
+    };
     // What curl is called with, any user of the machine can read.
     let watch = "curl() { printf '%s\n' \"$@\" >> arguments; command curl \"$@\"; };";
     let document = "crates/access_token/README.md";
-    let (curl, python) = (&blocks(document, "bash")[0], &blocks(document, "python")[0]);
-    for (program, script) in [("curl", curl), ("python3", python)] {
+    let curl = &blocks(document, "bash")[0];
+    let (python, node) = (blocks(document, "python"), blocks(document, "javascript"));
+    for (program, script) in [("curl", curl), ("python3", &python[1]), ("node", &node[1])] {
         if !have(program) {
             continue;
         }
         let output = match program {
             "curl" => bash(folder, &format!("{watch} {script}")),
-            _ => command(program, folder).args(["-c", script]).output().unwrap(),
+            program => script_of(program, script),
         };
         let printed: Value = serde_json::from_str(&stdout(output)).unwrap();
         assert_eq!(printed, serde_json::from_str::<Value>(DOCUMENTED).unwrap(), "{program}");
+    }
+    for (program, script) in [("python3", &python[0]), ("node", &node[0])] {
+        if have(program) {
+            assert_eq!(stdout(script_of(program, script)), "lukes-test-workspace\n", "{program}");
+        }
     }
     assert_eq!(sandbox.counters().refreshes, 1, "one token served all of them");
     if have("curl") {
@@ -459,8 +472,26 @@ fn the_recipes_run() {
     );
     assert!(sheet.ends_with("Z\r\n") && lines.len() == 5, "{sheet}");
     assert_eq!(run(&plain, "all_pages", &[]).lines().count(), 3);
-    let people = run(&plain, "threads", &["51000", "51001", "51002"]);
-    assert_eq!(serde_json::from_str::<Vec<Value>>(&people).unwrap().len(), 3);
+    assert_eq!(run(&plain, "failed_runs", &[]), "699  2025-03-01T06:01:02.000Z\n");
+    let found = run(&plain, "find_plans", &["7", "99"]);
+    assert_eq!(found, "7  \"Monthly sales\"\n99  not there\n");
+    fs::write(plain.path("names.csv"), "name\nMonthly sales\nweekly\n").unwrap();
+    let names = path("names.csv");
+    let create = || run(&plain, "create_plans", &[&names, "--yes"]);
+    assert!(create().contains("weekly  plan ") && plans(&plain).contains("weekly"));
+    assert!(create().lines().all(|line| line.ends_with("  is there already")), "nothing twice");
+    // A filter that is not known, an error that concerns one plan, and one that concerns all.
+    let fails = |name: &str, args: &[&str], fault: &str| {
+        plain.sandbox.add_fault(fault.parse().unwrap());
+        let mut command = clean(acceptance::example(name));
+        let run = Run::of(command.args(args).env("AAC_DIR", plain.folder.path()));
+        plain.sandbox.clear_faults();
+        run
+    };
+    let run = fails("find_plans", &["7", "8"], "api:403");
+    assert!(run.stdout.starts_with("7  unknown: HTTP 403 ") && run.code == Some(0), "{run:?}");
+    let run = fails("find_plans", &["7", "8", "--retry", "0"], "api:503");
+    assert!(run.stdout.starts_with("7  unknown for now: HTTP 503 "), "{run:?}");
 }
 
 #[test]
@@ -566,16 +597,20 @@ fn the_tests_of_another_project_use_the_sandbox() {
     let project = outside.path().join("elsewhere");
     let snippet = blocks("crates/aac-sandbox/README.md", "toml").remove(0);
     let snippet = snippet.replace(CLONE, &repository().display().to_string().replace('\\', "/"));
-    let manifest = "[package]\nname = \"elsewhere\"\nedition = \"2024\"\n";
+    let manifest = "[package]\nname = \"my_call\"\nversion = \"1.0.0\"\nedition = \"2024\"\n";
+    let library = blocks("crates/aac-auth/README.md", "toml").remove(0);
+    let library = library.replace(CLONE, &repository().display().to_string().replace('\\', "/"));
     fs::create_dir_all(project.join("src")).unwrap();
-    fs::write(project.join("Cargo.toml"), format!("{manifest}{snippet}\n")).unwrap();
+    fs::create_dir(project.join("tests")).unwrap();
+    fs::write(project.join("Cargo.toml"), format!("{manifest}{library}\n{snippet}\n")).unwrap();
     // The same versions as here, which are built already.
     fs::copy(repository().join("Cargo.lock"), project.join("Cargo.lock")).unwrap();
-    let test = "#[test]\nfn it_starts() {\n    let options = aac_sandbox::Options::default();\n    \
-                let sandbox = aac_sandbox::Sandbox::start(options).unwrap();\n    \
-                assert!(sandbox.is_live(&sandbox.issue().refresh_token));\n}\n";
-    fs::write(project.join("src/lib.rs"), test).unwrap();
-    stdout(command(env!("CARGO"), &project).args(["test", "-q", "--lib"]).output().unwrap());
+    fs::write(project.join("src/main.rs"), read("crates/get_workspace/src/main.rs")).unwrap();
+    let test = blocks("crates/aac-sandbox/README.md", "rust").remove(0);
+    fs::write(project.join("tests/my_call.rs"), test).unwrap();
+    let tests = ["test", "-q", "--test", "my_call"];
+    let printed = stdout(command(env!("CARGO"), &project).args(tests).output().unwrap());
+    assert!(printed.contains("1 passed"), "{printed}");
 }
 
 /// What a program says of each trouble, by the words that README lists it under.

@@ -9,6 +9,7 @@
 
 mod execution;
 mod start;
+mod told;
 mod watch;
 
 use aac_auth::{Client, ConnectionOptions, Error, number, output};
@@ -19,7 +20,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use execution::ExecutionId;
-use start::Started;
+use start::{Parameter, Started};
 use watch::{End, Run};
 
 /// The run has failed, or was canceled, or could not be started.
@@ -61,6 +62,10 @@ struct Cli {
     /// Watch this job of a recipe, which has started already
     #[arg(long, value_name = "JOB", group = "what", value_parser = number(0_u64.., RUN))]
     resume_job: Option<u64>,
+
+    /// Set a parameter, such as region=APAC; repeatable
+    #[arg(short, long = "param", value_name = "K=V", conflicts_with_all = ["resume", "resume_job"])]
+    parameters: Vec<Parameter>,
 
     /// Go on with a start whose outcome is unknown
     #[arg(long, value_name = "ID", conflicts_with_all = ["resume", "resume_job"])]
@@ -106,11 +111,13 @@ fn run(cli: &Cli) -> Result<ExitCode, Error> {
         plan.map(|id| (Kind::Plan, id)).or(recipe.map(|id| (Kind::Recipe, id)))
     };
     let run = match (of(cli.plan, cli.recipe), of(cli.resume, cli.resume_job)) {
-        (Some((kind, id)), _) => match start::start(&client, kind, id, cli.execution_id)? {
-            Started::Run(run) => run,
-            Started::Not(code) => return Ok(code.into()),
-        },
-        (None, Some((kind, id))) => Run { kind, id, is_new: false },
+        (Some((kind, id)), _) => {
+            match start::start(&client, kind, id, &cli.parameters, cli.execution_id)? {
+                Started::Run(run) => run,
+                Started::Not(code) => return Ok(code.into()),
+            }
+        }
+        (None, Some((kind, id))) => Run { kind, id, of: None },
         (None, None) => unreachable!("clap requires one of them"),
     };
     let resume = format!("{run} goes on without this program. To watch it: {}", run.resume());
@@ -125,13 +132,18 @@ fn run(cli: &Cli) -> Result<ExitCode, Error> {
     if io::stderr().is_terminal() {
         say(format_args!("if you press Ctrl-C, {resume}"));
     }
+    if let Some(page) = run.page(&client) {
+        say(format_args!("{run} in the browser: {page}"));
+    }
     let max_wait = cli.max_wait.map(|seconds| Duration::from_secs(seconds.into()));
     match watch::watch(&client, &run, max_wait) {
-        Ok(End::Complete) => {
+        Ok(end @ End::Complete) => {
+            told::tell(&client, &run, &end);
             say(format_args!("{run} is complete"));
             Ok(ExitCode::SUCCESS)
         }
-        Ok(End::Failed(status)) => {
+        Ok(ref end @ End::Failed(ref status)) => {
+            told::tell(&client, &run, end);
             say(format_args!("{run} ended as {status}"));
             Ok(FAILED.into())
         }
@@ -144,7 +156,7 @@ fn run(cli: &Cli) -> Result<ExitCode, Error> {
             Ok(GONE.into())
         }
         Err(error) if is_missing(&error) => {
-            match run.is_new {
+            match run.of.is_some() {
                 true => say(format_args!(
                     "{error}\n  It has not appeared since its start. To look again: {}",
                     run.resume()

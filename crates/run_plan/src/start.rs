@@ -5,9 +5,10 @@ use crate::watch::Run;
 use crate::{FAILED, Kind, UNKNOWN, is_missing, say, say_missing};
 use aac_auth::output::one_line;
 use aac_auth::{
-    Client, Error, ErrorKind, HttpError, Method, Response, StatusCode, Timestamp, id, json,
+    Client, Error, ErrorKind, HttpError, Method, Response, StatusCode, Timestamp, Value, id, json,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::str::FromStr;
 use std::thread;
 use std::time::Duration;
 
@@ -18,11 +19,29 @@ pub(crate) enum Started {
     Not(u8),
 }
 
+/// A parameter of a start.
+#[derive(Clone)]
+pub(crate) struct Parameter {
+    name: String,
+    value: String,
+}
+
+impl FromStr for Parameter {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let pair = text.split_once('=').filter(|(name, _)| !name.is_empty());
+        let (name, value) = pair.ok_or("a name, = and a value are needed, such as region=EMEA")?;
+        Ok(Self { name: name.to_owned(), value: value.to_owned() })
+    }
+}
+
 /// A start of a plan or a recipe.
 struct Start<'a> {
     client: &'a Client,
     kind: Kind,
     id: u64,
+    parameters: &'a [Parameter],
     execution: ExecutionId,
     /// Who starts it, if that is known.
     person: Option<u64>,
@@ -34,9 +53,10 @@ pub(crate) fn start(
     client: &Client,
     kind: Kind,
     id: u64,
+    parameters: &[Parameter],
     again: Option<ExecutionId>,
 ) -> Result<Started, Error> {
-    let start = |execution, person| Start { client, kind, id, execution, person };
+    let start = |execution, person| Start { client, kind, id, parameters, execution, person };
     let (now, person) = match (user(client), again) {
         (Ok(user), _) => user,
         (Err(error), None) => return Err(error),
@@ -60,16 +80,25 @@ pub(crate) fn start(
 impl Start<'_> {
     fn send(&self) -> Result<Started, Error> {
         let Self { client, kind, id, execution, .. } = *self;
-        let (request, field) = match kind {
+        let (path, body, field) = match kind {
             Kind::Plan => {
                 let path = format!("/plans/v1/plans/{id}/run");
-                (client.request(Method::POST, &path), "planSnapshotRunId")
+                (path, self.overrides()?, "planSnapshotRunId")
             }
             Kind::Recipe => {
-                let job = json!({ "wrangledDataset": { "id": id } });
-                (client.request(Method::POST, "/v4/jobGroups").json(&job), "id")
+                let mut job = json!({ "wrangledDataset": { "id": id } });
+                if !self.parameters.is_empty() {
+                    let pair = |it: &Parameter| json!({ "key": it.name, "value": it.value });
+                    let data: Vec<_> = self.parameters.iter().map(pair).collect();
+                    job["runParameters"] = json!({ "overrides": { "data": data } });
+                }
+                ("/v4/jobGroups".to_owned(), Some(job), "id")
             }
         };
+        let mut request = client.request(Method::POST, &path);
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
         let noun = kind.noun();
         // Before it is sent: whatever happens then, the ID is known.
         say(format_args!("starting {noun} {id}, execution ID {execution}"));
@@ -77,7 +106,7 @@ impl Start<'_> {
         match request.send().and_then(Response::json) {
             Ok(answer) => match (aac_auth::id(&answer[field]), answer["validationStatus"].as_str())
             {
-                (Some(id), _) => Ok(Started::Run(Run { kind, id, is_new: true })),
+                (Some(id), _) => Ok(Started::Run(Run { kind, id, of: Some(self.id) })),
                 (None, Some(status)) if !["", "valid"].contains(&&*status.to_lowercase()) => {
                     say(format_args!("{noun} {id} was not started: {}", one_line(status)));
                     Ok(Started::Not(FAILED))
@@ -110,6 +139,35 @@ impl Start<'_> {
         }
     }
 
+    /// The parameters as a plan takes them: each for every node that has it.
+    fn overrides(&self) -> Result<Option<Value>, Error> {
+        if self.parameters.is_empty() {
+            return Ok(None);
+        }
+        let list = format!("/plans/v1/plans/{}/runParameters", self.id);
+        let listed = self.client.get(&list)?;
+        let nodes = listed["planNodeParameters"].as_array().into_iter().flatten();
+        let nodes: Vec<_> = nodes.map(|node| (&node["handle"], names(node))).collect();
+        let mut overrides = Vec::new();
+        for Parameter { name, value } in self.parameters {
+            let mut has =
+                nodes.iter().filter(|(_, names)| names.contains(name.as_str())).peekable();
+            if has.peek().is_none() {
+                let all: BTreeSet<_> = nodes.iter().flat_map(|(_, names)| names).copied().collect();
+                let all = Vec::from_iter(all).join(", ");
+                return Err(Error::usage(format!(
+                    "--param: plan {} has no parameter {name:?}. It has: {}. As the platform lists them: raw_call {list}",
+                    self.id,
+                    if all.is_empty() { "none".to_owned() } else { one_line(&all) },
+                )));
+            }
+            overrides.extend(has.map(
+                |(handle, _)| json!({ "handle": handle, "overrideKey": name, "value": value }),
+            ));
+        }
+        Ok(Some(json!({ "planNodeOverrides": overrides })))
+    }
+
     /// Looks for the run of an earlier start with this ID; `None` if there is none. It may be slow to appear.
     fn find(&self, may_be_late: bool) -> Option<Started> {
         let pauses = if may_be_late { &[1, 2][..] } else { &[] };
@@ -120,7 +178,7 @@ impl Start<'_> {
                 Err(error) => return Some(self.not_listed(&error)),
             };
             let kind = self.kind;
-            let run = |id| Run { kind, id, is_new: true };
+            let run = |id| Run { kind, id, of: Some(self.id) };
             match runs.first_key_value() {
                 None => thread::sleep(pauses.next()?),
                 Some((&id, Found { is_sure: true, .. })) if runs.len() == 1 => {
@@ -177,13 +235,24 @@ impl Start<'_> {
             }
             before = number;
             let is_ours = is("creator", self.person).or(is_own.then_some(true));
-            let signs = [is_new, is_ours, is(subject, Some(self.id))];
+            let mut signs = [is_new, is_ours, is(subject, Some(self.id))];
+            if let (Kind::Plan, [Some(true) | None, Some(true) | None, Some(false)]) =
+                (self.kind, signs)
+            {
+                signs[2] = self.is_snapshot(&row["plan"]["id"]);
+            }
             if !signs.contains(&Some(false)) {
                 let about = one_line(&format!("{}  {}", text("createdAt"), text("status")));
                 runs.insert(number, Found { about, is_sure: !signs.contains(&None) });
             }
         }
         Ok(runs)
+    }
+
+    /// Whether that is a snapshot of the plan. In older releases, a run is one of a snapshot.
+    fn is_snapshot(&self, number: &Value) -> Option<bool> {
+        let plan = self.client.get(&format!("/plans/v1/plans/{}", id(number)?)).ok()?;
+        Some(id(&plan["originalPlanId"]) == Some(self.id))
     }
 
     fn not_listed(&self, error: &Error) -> Started {
@@ -196,9 +265,10 @@ impl Start<'_> {
     fn unknown(&self) -> Started {
         let Self { kind, id, execution, .. } = self;
         let option = if *kind == Kind::Plan { "" } else { "--recipe " };
+        let parameters: String = self.parameters.iter().map(option_of).collect();
         say("it is unknown whether a run has started. It is not started again");
         say(format_args!(
-            "to watch it, or else to start it: run_plan {option}{id} --execution-id {execution}"
+            "to watch it, or else to start it: run_plan {option}{id} {parameters}--execution-id {execution}"
         ));
         Started::Not(UNKNOWN)
     }
@@ -210,6 +280,28 @@ struct Found {
     about: String,
     /// Whether its row says that it is of this plan, of this user, and began since then.
     is_sure: bool,
+}
+
+/// The names of parameters, wherever they are in what the platform says of a node.
+fn names(value: &Value) -> BTreeSet<&str> {
+    match value {
+        Value::Array(items) => items.iter().flat_map(names).collect(),
+        Value::Object(members) => {
+            let own = members.get("overrideKey").and_then(Value::as_str);
+            own.into_iter().chain(members.values().flat_map(names)).collect()
+        }
+        _ => BTreeSet::new(),
+    }
+}
+
+/// The option that sets it, for a shell.
+fn option_of(Parameter { name, value }: &Parameter) -> String {
+    let pair = one_line(&format!("{name}={value}"));
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "=_-./:,+@".contains(c);
+    match pair.chars().all(is_plain) {
+        true => format!("-p {pair} "),
+        false => format!("-p '{}' ", pair.replace('\'', "'\\''")),
+    }
 }
 
 /// The time in seconds since 1970, and the ID of the user, if it is known. A start does not depend on that

@@ -24,8 +24,8 @@ const SILENCE: Duration = Duration::from_secs(180);
 pub(crate) struct Run {
     pub(crate) kind: Kind,
     pub(crate) id: u64,
-    /// Whether it has just been started, or may have been.
-    pub(crate) is_new: bool,
+    /// The plan or recipe, if the run has just been started, or may have been.
+    pub(crate) of: Option<u64>,
 }
 
 /// How watching a run ended.
@@ -57,8 +57,18 @@ impl Run {
         format!("run_plan {option} {}", self.id)
     }
 
+    /// Where a browser shows it, if it has just been started: a job, or the plan of a run. The addresses are
+    /// those of older releases.
+    pub(crate) fn page(&self, client: &Client) -> Option<String> {
+        let ([_, host], of) = (client.hosts(), self.of?);
+        Some(match self.kind {
+            Kind::Plan => format!("{host}/plans/{of}"),
+            Kind::Recipe => format!("{host}/jobs/{}", self.id),
+        })
+    }
+
     /// Asks once. Whoever watches asks again, and knows for how long.
-    fn look(&self, client: &Client) -> Result<Value, Error> {
+    pub(crate) fn look(&self, client: &Client) -> Result<Value, Error> {
         let path = match self.kind {
             Kind::Plan => format!("/plans/v1/planSnapshotRuns/{}", self.id),
             Kind::Recipe => format!("/v4/jobGroups/{}", self.id),
@@ -100,7 +110,7 @@ pub(crate) fn watch(client: &Client, run: &Run, max_wait: Option<Duration>) -> R
             Err(error) if is_missing(&error) => match status {
                 Some(_) => return Ok(End::Gone(error.to_string())),
                 // It is slow to appear.
-                None if run.is_new && begin.elapsed() < APPEARS => None,
+                None if run.of.is_some() && begin.elapsed() < APPEARS => None,
                 None => return Err(error),
             },
             Err(error) => {

@@ -116,6 +116,14 @@ impl Client {
         Ok(self.fresh(None)?.token)
     }
 
+    /// The address of the API, such as `https://api.us1.alteryxcloud.com`, and that of the platform, which
+    /// serves `/v4/…`, `/svc-workflow/…` and the pages for a browser. [`request`](Self::request) picks one by
+    /// the path.
+    pub fn hosts(&self) -> [&str; 2] {
+        let hosts = &self.settings().hosts;
+        [hosts.api(), hosts.platform()]
+    }
+
     pub(crate) fn settings(&self) -> &Settings {
         self.inner.rotation.settings()
     }

@@ -385,6 +385,11 @@ impl Hosts {
         &self.api
     }
 
+    /// The platform's address.
+    pub(crate) fn platform(&self) -> &str {
+        &self.platform
+    }
+
     /// The page where a user of this region creates tokens.
     pub(crate) fn token_page(&self) -> String {
         format!("{}/cloud-portal/preferences/oauth2-api-tokens", self.platform)

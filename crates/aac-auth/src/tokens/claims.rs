@@ -3,7 +3,8 @@
 //! Nothing is verified: that is up to the server that receives the token. The claims only tell where
 //! to refresh (`iss`, `client_id`) and how long the token lives.
 
-use crate::tokens::secret::{Digest, redact_known};
+use crate::tokens::secret::{AccessToken, Digest, redact_known};
+use crate::tokens::timestamp::Timestamp;
 use base64::Engine;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -19,6 +20,13 @@ const BASE64URL: GeneralPurpose = GeneralPurpose::new(
         .with_decode_padding_mode(DecodePaddingMode::Indifferent)
         .with_decode_allow_trailing_bits(true),
 );
+
+impl AccessToken {
+    /// When it expires, by the server's clock; `None` if it does not say.
+    pub fn expires_at(&self) -> Option<Timestamp> {
+        Timestamp::of(Claims::of(self.expose())?.exp?)
+    }
+}
 
 /// The claims that a client needs. Unusable values count as absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

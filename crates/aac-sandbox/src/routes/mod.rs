@@ -50,13 +50,17 @@ paths! {
     get "/plans/v1/plans/{id}" => plans::one;
     patch "/plans/v1/plans/{id}" => plans::update;
     delete "/plans/v1/plans/{id}" => plans::delete;
+    get "/plans/v1/plans/{id}/full" => plans::full;
     get "/plans/v1/plans/{id}/package" => plans::export;
     post "/plans/v1/plans/{id}/run" => plans::run;
+    get "/plans/v1/plans/{id}/runParameters" => plans::run_parameters;
     get "/plans/v1/planSnapshotRuns" => runs::plan_runs;
     get "/plans/v1/planSnapshotRuns/{id}" => runs::plan_run;
     get "/v4/people/current" => people::current;
     post "/v4/jobGroups" => runs::run_job;
     get "/v4/jobGroups/{id}" => runs::job;
+    get "/v4/jobGroups/{id}/jobs" => runs::jobs_of_group;
+    get "/v4/jobGroups/{id}/outputs" => runs::outputs;
     get "/v4/jobGroups/{id}/status" => runs::job_status;
     get "/v4/jobLibrary" => runs::jobs;
     get "/v4/oAuth2ApiTokens/{sid}" => token_records::one;

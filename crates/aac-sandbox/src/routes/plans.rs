@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::Extension;
+use axum::body::Bytes;
 use axum::extract::multipart::{Multipart, MultipartError};
 use axum::extract::{FromRequestParts, State};
 use axum::http::header::CONTENT_DISPOSITION;
@@ -20,6 +21,10 @@ use crate::http::{has_media_type, responses};
 use crate::workspace::plans::{NoPlan, Plan};
 use crate::workspace::runs::Fate;
 use crate::workspace::{Workspace, package};
+
+/// The node of each plan, as a run names it, and its parameters.
+const HANDLE: &str = "5p";
+const PARAMETERS: [(&str, &str); 2] = [("region", "EMEA"), ("month", "2025-02")];
 
 /// The plan whose ID is in the path.
 impl FromRequestParts<Arc<Workspace>> for Plan {
@@ -52,6 +57,51 @@ pub(super) async fn count(State(workspace): State<Arc<Workspace>>, query: Query)
 /// `GET /plans/v1/plans/{id}`: one plan.
 pub(super) async fn one(plan: Plan) -> Reply {
     ok(&plan.row())
+}
+
+/// `GET /plans/v1/plans/{id}/full`: one plan, with its nodes and what became of them.
+pub(super) async fn full(
+    State(workspace): State<Arc<Workspace>>,
+    Extension(now): Extension<Timestamp>,
+    plan: Plan,
+) -> Reply {
+    let mut full = plan.row();
+    let runs = workspace.plan_runs.seen(now);
+    let runs = runs.iter().filter(|run| run.subject == plan.id).map(|run| run.node_run(now));
+    full["planNodes"] = json!({
+        "data": [{
+            "id": 10 * plan.id + 1,
+            "taskType": "flow",
+            "name": "Sales by region",
+            "planTaskSnapshotRuns": { "data": runs.collect::<Vec<_>>() },
+        }]
+    });
+    ok(&full)
+}
+
+/// `GET /plans/v1/plans/{id}/runParameters`: what can be set for a run, by node.
+pub(super) async fn run_parameters(plan: Plan) -> Reply {
+    let parameter = |(name, value): (&str, &str)| {
+        json!({
+            "type": "variable",
+            "overrideKey": name,
+            "insertionIndices": [{ "index": 10, "order": 0 }],
+            "value": { "variable": { "value": value } },
+        })
+    };
+    let parameters = PARAMETERS.map(parameter);
+    ok(&json!({
+        "planNodeParameters": [{
+            "handle": HANDLE,
+            "displayId": 1,
+            "planNodeId": 10 * plan.id + 1,
+            "conflicts": [],
+            "flow": { "id": 3, "name": "Sales by region" },
+            "datasources": { "data": [{ "id": 33, "runParameters": { "data": parameters } }] },
+            "outputObjects": { "data": [] },
+            "planOverrides": { "data": [] },
+        }]
+    }))
 }
 
 /// `POST /plans/v1/plans`: creates a plan.
@@ -95,7 +145,18 @@ pub(super) async fn run(
     Extension(fate): Extension<Fate>,
     plan: Plan,
     headers: HeaderMap,
+    body: Bytes,
 ) -> Reply {
+    // It may have no body.
+    let body = if body.is_empty() { "{}".into() } else { body };
+    let body: Value = serde_json::from_slice(&body)
+        .map_err(|error| invalid(&format!("The body is not JSON: {error}")))?;
+    for parameter in body["planNodeOverrides"].as_array().into_iter().flatten() {
+        let is_known = PARAMETERS.iter().any(|(name, _)| parameter["overrideKey"] == *name);
+        if parameter["handle"] != HANDLE || !is_known || !parameter["value"].is_string() {
+            return Err(invalid(&format!("planNodeOverrides: {parameter} is invalid")));
+        }
+    }
     let run = workspace.plan_runs.submit(plan.id, execution_id(&headers), fate, now);
     let run = run.ok_or_else(not_modified)?;
     let body = json!({ "validationStatus": "Valid", "planSnapshotRunId": run.id() });

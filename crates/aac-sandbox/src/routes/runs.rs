@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::extract::State;
 use axum::http::HeaderMap;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::errors::{Rejection, Reply, invalid, not_found, not_modified, ok};
 use super::extract::{Id, Object, Query, execution_id};
@@ -26,6 +26,13 @@ pub(super) async fn run_job(
 ) -> Reply {
     let dataset = job.get("wrangledDataset").and_then(|dataset| dataset["id"].as_u64());
     let dataset = dataset.ok_or_else(|| invalid("wrangledDataset.id is required"))?;
+    if let Some(parameters) = job.get("runParameters") {
+        let data = parameters["overrides"]["data"].as_array();
+        let is_pair = |pair: &Value| pair["key"].is_string() && pair["value"].is_string();
+        if !data.is_some_and(|data| data.iter().all(is_pair)) {
+            return Err(invalid("runParameters.overrides.data must have a key and a value each"));
+        }
+    }
     let job = workspace.jobs.submit(dataset, execution_id(&headers), fate, now);
     let job = job.ok_or_else(not_modified)?;
     // A job group has one job that transforms and one that publishes.
@@ -49,7 +56,7 @@ pub(super) async fn job(
     Extension(now): Extension<Timestamp>,
     Id(id): Id,
 ) -> Reply {
-    ok(&read(&workspace.jobs, id, now)?.job_group(now))
+    ok(&group(&workspace, id, now)?.job_group(now))
 }
 
 /// `GET /v4/jobGroups/{id}/status`: its status, as a bare JSON string.
@@ -58,7 +65,25 @@ pub(super) async fn job_status(
     Extension(now): Extension<Timestamp>,
     Id(id): Id,
 ) -> Reply {
-    ok(&json!(read(&workspace.jobs, id, now)?.status(now)))
+    ok(&json!(group(&workspace, id, now)?.status(now)))
+}
+
+/// `GET /v4/jobGroups/{id}/jobs`: the jobs of a job group, with the error of each.
+pub(super) async fn jobs_of_group(
+    State(workspace): State<Arc<Workspace>>,
+    Extension(now): Extension<Timestamp>,
+    Id(id): Id,
+) -> Reply {
+    ok(&json!({ "data": group(&workspace, id, now)?.jobs(now) }))
+}
+
+/// `GET /v4/jobGroups/{id}/outputs`: what it has written.
+pub(super) async fn outputs(
+    State(workspace): State<Arc<Workspace>>,
+    Extension(now): Extension<Timestamp>,
+    Id(id): Id,
+) -> Reply {
+    ok(&group(&workspace, id, now)?.outputs(now))
 }
 
 /// `GET /plans/v1/planSnapshotRuns/{id}`: a run of a plan.
@@ -77,7 +102,7 @@ pub(super) async fn jobs(
     query: Query,
 ) -> Reply {
     let rows = workspace.jobs.seen(now).iter().map(|run| run.job_group(now)).collect();
-    list::page(&query, workspace.max_page, rows)
+    list::page(&query, workspace.max_page, of_status(&query, rows))
 }
 
 /// `GET /plans/v1/planSnapshotRuns`: a page of the runs of plans.
@@ -87,7 +112,19 @@ pub(super) async fn plan_runs(
     query: Query,
 ) -> Reply {
     let rows = workspace.plan_runs.seen(now).iter().map(|run| run.plan_run(now)).collect();
-    list::page(&query, workspace.max_page, rows)
+    list::page(&query, workspace.max_page, of_status(&query, rows))
+}
+
+/// The rows of the status that the query names.
+fn of_status(query: &Query, mut rows: Vec<Value>) -> Vec<Value> {
+    rows.retain(|row| query.text("status").is_none_or(|status| row["status"] == status));
+    rows
+}
+
+/// A job group that was started by itself, or by a run of a plan.
+fn group(workspace: &Workspace, id: u64, now: Timestamp) -> Result<Run, Rejection> {
+    let of_plan = || workspace.plan_runs.seen(now).iter().map(Run::group).find(|run| run.id == id);
+    workspace.jobs.get(id, now).or_else(of_plan).ok_or_else(|| not_found("Run"))
 }
 
 fn read(runs: &Runs, id: u64, now: Timestamp) -> Result<Run, Rejection> {

@@ -64,7 +64,7 @@ pub(crate) struct Run {
     /// The `x-execution-id` of its start.
     execution: Option<String>,
     /// The ID of what is run.
-    subject: u64,
+    pub(crate) subject: u64,
     /// What has started it.
     origin: &'static str,
     submitted: Timestamp,
@@ -128,6 +128,61 @@ impl Run {
             "updatedAt": self.updated(now).to_string(),
             "plan": { "id": self.subject },
         })
+    }
+
+    /// The job group of a run of a plan: its one node is a flow with one output.
+    pub(crate) fn group(&self) -> Self {
+        Self { id: self.id + 10_000, ..self.clone() }
+    }
+
+    /// The run as what became of a node of its plan.
+    pub(crate) fn node_run(&self, now: Timestamp) -> Value {
+        json!({
+            "status": self.status(now),
+            "planSnapshotRun": { "id": self.id() },
+            "planFlowTaskRunResults": { "data": [{ "jobGroup": { "id": self.group().id } }] },
+        })
+    }
+
+    /// The jobs of the job group: one that transforms, and one that publishes.
+    pub(crate) fn jobs(&self, now: Timestamp) -> [Value; 2] {
+        let status = self.status(now);
+        let has_failed = status == "Failed";
+        let error = has_failed.then_some("The column \"amount\" is missing in orders.csv");
+        let job = |number: u64, kind: &str, status: &str, error: Option<&str>| {
+            json!({
+                "id": 2 * self.id + number,
+                "status": status,
+                "jobType": kind,
+                "sampleSize": 100,
+                "percentComplete": if status == "Complete" { 100 } else { 0 },
+                "lastHeartbeatAt": self.updated(now).to_string(),
+                "createdAt": self.submitted.to_string(),
+                "updatedAt": self.updated(now).to_string(),
+                "creator": { "id": people::id(0) },
+                "jobGroup": { "id": self.id() },
+                "errorMessage": error,
+            })
+        };
+        let next = if has_failed { "Canceled" } else { status };
+        [job(1, "wrangle", status, error), job(2, "filewriter", next, None)]
+    }
+
+    /// What the job group has written: nothing before it is complete.
+    pub(crate) fn outputs(&self, now: Timestamp) -> Value {
+        let file = json!({
+            "uri": format!("s3://sandbox/jobs/{}/orders.csv", self.id),
+            "fileType": "FILE",
+            "isPrimaryOutput": true,
+        });
+        let table = json!({
+            "vendor": "snowflake",
+            "relationalPath": ["SALES", "PUBLIC"],
+            "table": "ORDERS",
+            "action": "create",
+        });
+        let is_there = usize::from(self.status(now) == "Complete");
+        json!({ "files": &[file][..is_there], "tables": &[table][..is_there] })
     }
 
     fn started(&self, now: Timestamp) -> Option<Timestamp> {

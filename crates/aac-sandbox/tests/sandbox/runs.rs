@@ -113,11 +113,57 @@ fn faults_of_a_run_show_in_it() {
 }
 
 #[test]
+fn a_job_group_says_why_it_failed_and_what_it_has_written() {
+    let sandbox = with_runs_of(40);
+    sandbox.add_fault("run:fail".parse().unwrap());
+    let client = Client::new(&sandbox);
+    // A run of a plan, with and without parameters, and a job.
+    let body = r#"{"planNodeOverrides":[{"handle":"5p","overrideKey":"region","value":"APAC"}]}"#;
+    assert_eq!(client.json("POST", "/plans/v1/plans/8/run", body).status, 201);
+    assert_eq!(client.json("POST", "/plans/v1/plans/8/run", "{}").status, 201);
+    let body = r#"{"wrangledDataset":{"id":7},"runParameters":{"overrides":{"data":[{"key":"a","value":"b"}]}}}"#;
+    assert_eq!(client.json("POST", JOBS, body).status, 201);
+    let full = client.get("/plans/v1/plans/8/full").json();
+    let runs = &full["planNodes"]["data"][0]["planTaskSnapshotRuns"]["data"];
+    let group = |run: usize| &runs[run]["planFlowTaskRunResults"]["data"][0]["jobGroup"]["id"];
+    assert_eq!((&runs[1]["planSnapshotRun"]["id"], runs[2].is_null()), (&json!(702), true));
+    for (group, time, status, error) in [
+        (group(0), 0, "Created", false),
+        (group(0), 40, "Failed", true),
+        (group(1), 40, "Complete", false),
+        (&json!(9), 40, "Complete", false),
+    ] {
+        sandbox.set_clock_offset(time);
+        let get = |what: &str| client.get(&format!("{JOBS}/{group}{what}")).json();
+        assert_eq!((&get("")["status"], &get("/status")), (&json!(status), &json!(status)));
+        let job = &get("/jobs")["data"][0];
+        assert_eq!((&job["status"], job["errorMessage"].is_string()), (&json!(status), error));
+        let outputs = get("/outputs");
+        assert_eq!(keys(&outputs), "files tables");
+        assert_eq!(outputs["files"][0]["uri"].is_string(), status == "Complete", "{outputs}");
+    }
+    let parameters = client.get("/plans/v1/plans/8/runParameters").json();
+    assert_eq!(parameters["planNodeParameters"][0]["handle"], "5p");
+}
+
+#[test]
 fn invalid_requests_are_rejected() {
     let sandbox = start(Options::default());
     let client = Client::new(&sandbox);
-    for body in ["", "{}", "[]", r#"{"wrangledDataset":7}"#, r#"{"wrangledDataset":{"id":"7"}}"#] {
-        let error = client.json("POST", JOBS, body).error();
+    let run = "/plans/v1/plans/8/run";
+    for (path, body) in [
+        (JOBS, ""),
+        (JOBS, "{}"),
+        (JOBS, "[]"),
+        (JOBS, r#"{"wrangledDataset":7}"#),
+        (JOBS, r#"{"wrangledDataset":{"id":"7"}}"#),
+        (JOBS, r#"{"wrangledDataset":{"id":7},"runParameters":{"region":"APAC"}}"#),
+        (run, "region=APAC"),
+        (run, r#"{"planNodeOverrides":[{"handle":"x","overrideKey":"region","value":"APAC"}]}"#),
+        (run, r#"{"planNodeOverrides":[{"handle":"5p","overrideKey":"region","value":1}]}"#),
+        (run, r#"{"planNodeOverrides":[{"handle":"5p","overrideKey":"size","value":"1"}]}"#),
+    ] {
+        let error = client.json("POST", path, body).error();
         assert_eq!(error, (400, "ApiValidationFailed".to_owned()), "{body}");
     }
     for (path, exception) in [

@@ -1,9 +1,10 @@
 //! access_token: the token and a newline, for whatever program comes next.
 
 use crate::{NONE, call_with, fresh, in_vault};
+use aac_auth::Timestamp;
 use aac_sandbox::{Fault, FaultKind, Options, Sandbox};
 use acceptance::{Case, Run};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::fs;
 
 /// Not checked for a token, which is what it prints.
@@ -29,6 +30,28 @@ fn it_prints_a_token_that_is_valid_now() {
     let case = Case::expired(Options::default());
     case.sandbox.add_fault(Fault::token(FaultKind::InvalidGrant).always());
     print(&case, &[]).assert_says(4, &["access_token: the refresh token in "]);
+}
+
+#[test]
+fn as_json_it_has_all_that_a_request_needs() {
+    let case = Case::expired(Options::default());
+    let run = print(&case, &["--json"]);
+    assert_eq!((run.code, &*run.stderr), (Some(0), ""));
+    let token: Value = serde_json::from_str(&run.stdout).unwrap();
+    let text = |name: &str| token[name].as_str().unwrap();
+    assert_eq!(text("access_token"), print(&case, &[]).stdout.trim_end());
+    assert_eq!([text("api_url"), text("platform_url")], [case.sandbox.url(); 2]);
+    let left = text("expires_at").parse::<Timestamp>().unwrap().seconds_since(Timestamp::now());
+    assert!((290..=300).contains(&left), "{left}");
+    // They are enough, and ask for nothing that a program would have to decode.
+    let headers = token["headers"].as_object().unwrap();
+    let names: Vec<_> = headers.keys().map(String::as_str).collect();
+    assert_eq!(names, ["authorization", "accept", "x-api-project-id"]);
+    let url = format!("{}/iam/v1/workspaces/current", text("api_url"));
+    let call = headers.iter().fold(acceptance::agent().get(url), |call, (name, value)| {
+        call.header(name, value.as_str().unwrap())
+    });
+    assert_eq!(call.call().unwrap().status(), 200);
 }
 
 #[test]

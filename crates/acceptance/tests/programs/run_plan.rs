@@ -148,11 +148,116 @@ fn a_run_that_fails_or_is_canceled_has_an_exit_code_of_its_own() {
         for (args, number, name) in [("7", "701\n", "run 701"), ("--recipe 7", "9\n", "job 9")] {
             let case = case();
             case.sandbox.add_fault(fault.parse().unwrap());
-            let said = format!("run_plan: {name} ended as {status}\n");
+            let part = if args == "7" { ", node \"Sales by region\", job 10701" } else { "" };
+            let why = match status {
+                "Failed" => format!(
+                    "{name}{part}: wrangle failed: The column \"amount\" is missing in orders.csv"
+                ),
+                _ => format!("{name}: the platform does not tell why"),
+            };
+            let said = format!("run_plan: {why}\nrun_plan: {name} ended as {status}\n");
             let run = call(&case, args);
             assert_eq!((run.code, &*run.stdout), (Some(10), number), "{}", run.stderr);
             assert!(run.stderr.ends_with(&said), "{}", run.stderr);
         }
+    }
+}
+
+/// What was sent to start a run.
+fn sent(case: &Case) -> String {
+    let requests = case.sandbox.requests();
+    let start = requests.iter().rfind(|it| it.header("x-execution-id").is_some()).unwrap();
+    String::from_utf8(start.body.clone()).unwrap()
+}
+
+#[test]
+fn parameters_are_sent_as_the_platform_takes_them() {
+    let case = case();
+    for (args, body) in [
+        ("7", ""),
+        (
+            "7 -p region=APAC --param=month=2025-03=x",
+            r#"{"planNodeOverrides":[{"handle":"5p","overrideKey":"region","value":"APAC"},{"handle":"5p","overrideKey":"month","value":"2025-03=x"}]}"#,
+        ),
+        ("--recipe 7", r#"{"wrangledDataset":{"id":7}}"#),
+        (
+            "--recipe 7 -p country= -p n=1",
+            r#"{"wrangledDataset":{"id":7},"runParameters":{"overrides":{"data":[{"key":"country","value":""},{"key":"n","value":"1"}]}}}"#,
+        ),
+    ] {
+        assert_eq!(call(&case, args).code, Some(0), "{args}");
+        assert_eq!(sent(&case), body, "{args}");
+    }
+    // Nothing is started with one that is in vain.
+    let before = starts(&case);
+    call(&case, "7 -p size=1").assert_says(2, &["no parameter \"size\". It has: month, region."]);
+    for args in ["7 -p region", "7 -p =x"] {
+        call(&case, args).assert_says(2, &["a name, = and a value are needed"]);
+    }
+    call(&case, "--resume 701 -p region=x").assert_says(2, &["cannot be used with"]);
+    case.sandbox.add_fault("api:403+1".parse().unwrap());
+    call(&case, "7 -p region=x").assert_says(4, &["HTTP 403 Forbidden"]);
+    assert_eq!(starts(&case), before);
+    // To go on takes the same ones.
+    case.sandbox.add_fault("run:reset-after".parse().unwrap());
+    let lost = Run::of(case.program("run_plan").args(["7", "-p", "region=a b's", "-p", "month=1"]));
+    let command = "run_plan 7 -p 'region=a b'\\''s' -p month=1 --execution-id ";
+    lost.assert_says(12, &[command]);
+}
+
+#[test]
+fn a_run_is_told_of_however_the_platform_names_its_parts() {
+    let task = |run: u64, more: &str| {
+        format!(
+            r#"{{"planTaskSnapshotRuns":{{"data":[{{"planSnapshotRun":{{"id":"{run}"}},{more}}}]}},"name":"A\u001b"}}"#
+        )
+    };
+    let full = |nodes: &str| {
+        format!(r#"{{"planNodes":{{"data":[{nodes}]}},"latestPlanSnapshot":{{"id":8}}}}"#)
+    };
+    let job = r#""planFlowTaskRunResults":{"data":[{"jobGroup":{"id":"9"}}]}"#;
+    let node = r#"run_plan: run 701, node "A\u{1b}""#;
+    let jobs = |message: &str| {
+        format!(
+            r#"{{"data":[{{"jobType":"wrangle","status":"failed","errorMessage":{message}}}]}}"#
+        )
+    };
+    let nothing = "run_plan: run 701: the platform does not tell why\n";
+    for (plan, snapshot, jobs, said) in [
+        (full(&task(701, job)), "", jobs("null"), format!("{node}, job 9: wrangle failed: null\n")),
+        (
+            full(&task(701, job)),
+            "",
+            jobs(r#"{"code":1}"#),
+            format!("{node}, job 9: wrangle failed: {{\"code\":1}}\n"),
+        ),
+        // A plan that names its snapshot, which has nodes without jobs.
+        (
+            full(""),
+            &*full(&task(701, r#""status":"Failed""#)),
+            String::new(),
+            format!("{node} failed\n"),
+        ),
+        (full(&task(702, job)), "{}", String::new(), nothing.to_owned()),
+        ("[]".to_owned(), "", String::new(), nothing.to_owned()),
+        (full(&task(701, job)), "", "null".to_owned(), nothing.to_owned()),
+        (String::new(), "", String::new(), "HTTP 403".to_owned()),
+    ] {
+        let case = fresh();
+        let snapshot = snapshot.to_owned();
+        let _requests = platform(&case, move |asked| match &*asked.path {
+            // It does not know the parameter.
+            "/plans/v1/plans/7/full" if !asked.query.is_empty() => (400, String::new()),
+            "/plans/v1/plans/7/full" if plan.is_empty() => (403, String::new()),
+            "/plans/v1/plans/7/full" => (200, plan.clone()),
+            "/plans/v1/plans/8/full" => (200, snapshot.clone()),
+            "/v4/jobGroups/9/jobs" => (200, jobs.clone()),
+            _ => (200, r#"{"status":"Failed","plan":{"id":7}}"#.to_owned()),
+        });
+        let run = call(&case, "--resume 701");
+        assert_eq!(run.code, Some(10), "{}", run.stderr);
+        assert!(run.stderr.contains(&said), "{said}: {}", run.stderr);
+        assert!(run.stderr.ends_with("run_plan: run 701 ended as Failed\n"), "{}", run.stderr);
     }
 }
 
@@ -174,10 +279,23 @@ fn a_run_that_is_there_can_be_watched() {
     assert!(run.stderr.ends_with(still), "{}", run.stderr);
     let job = call(&case, "--recipe 7 --max-wait 0");
     assert_eq!(job.code, Some(11));
+    for (run, page) in
+        [(&run, "run 701 in the browser: {}/plans/7"), (&job, "job 9 in the browser: {}/jobs/9")]
+    {
+        let page = page.replace("{}", case.sandbox.url());
+        assert!(run.stderr.contains(&format!("run_plan: {page}\n")), "{}", run.stderr);
+    }
     assert!(job.stderr.contains("run_plan --resume-job 9\n"), "{}", job.stderr);
     case.sandbox.set_clock_offset(1000);
-    call(&case, "--resume 701").assert_ends(0, "701\n", "run_plan: run 701 is complete\n");
-    call(&case, "--resume-job 9").assert_ends(0, "9\n", "run_plan: job 9 is complete\n");
+    let node = "run_plan: run 701, node \"Sales by region\", job 10701";
+    let said = format!(
+        "{node} wrote s3://sandbox/jobs/10701/orders.csv\n{node} wrote table SALES.PUBLIC.ORDERS\n\
+         run_plan: run 701 is complete\n"
+    );
+    call(&case, "--resume 701").assert_ends(0, "701\n", &said);
+    let said = "run_plan: job 9 wrote s3://sandbox/jobs/9/orders.csv\n\
+                run_plan: job 9 wrote table SALES.PUBLIC.ORDERS\nrun_plan: job 9 is complete\n";
+    call(&case, "--resume-job 9").assert_ends(0, "9\n", said);
     assert_eq!(starts(&case), (2, 1), "one plan, one job");
 }
 
@@ -396,6 +514,9 @@ fn only_a_run_that_may_be_of_an_earlier_start_is_taken_for_it() {
         (unsorted, None, 0, 0, &[is_taken]),
         (vec![older.clone()], None, 0, 1, &[]),
         (vec![row(701, 8, 51, "20:00:00.000")], None, 0, 1, &[]),
+        // Some runs name a snapshot of their plan.
+        (vec![row(701, 1007, 51, "20:00:00.000")], None, 0, 0, &[is_taken]),
+        (vec![row(701, 1008, 51, "20:00:00.000")], None, 12, 0, &both[..1]),
         (vec![row(701, 7, 52, "20:00:00.000")], None, 0, 1, &[]),
         (others, None, 0, 1, &[]),
         (vec![unknown], None, 12, 0, &both[..1]),
@@ -422,6 +543,8 @@ fn only_a_run_that_may_be_of_an_earlier_start_is_taken_for_it() {
             (_, "/plans/v1/planSnapshotRuns") => {
                 (200, lists[usize::from(started.load(Ordering::Relaxed))].clone())
             }
+            (_, "/plans/v1/plans/1007") => (200, r#"{"id":1007,"originalPlanId":7}"#.to_owned()),
+            (_, "/plans/v1/plans/1008") => (410, String::new()),
             _ => (200, r#"{"id":"701","status":"Complete"}"#.to_owned()),
         });
         let run = call(&case, &format!("7 --execution-id {ID}"));
@@ -542,6 +665,24 @@ fn whatever_happens_while_it_watches_the_run_goes_on() {
 }
 
 #[test]
+fn whatever_happens_after_its_end_it_has_ended_so() {
+    for_each_kind(Target::Api, |kind| {
+        let case = case();
+        // What comes before passes, and so does the look at the end of the run.
+        case.sandbox.add_fault(Fault::api(kind.clone()).after(3));
+        let run = call(&case, "7 --timeout 3");
+        assert_eq!((run.code, &*run.stdout), (Some(0), "701\n"), "{kind}: {}", run.stderr);
+        assert!(run.stderr.ends_with("run_plan: run 701 is complete\n"), "{kind}: {}", run.stderr);
+        // It is asked again after a 401, with other tokens.
+        let is_harmless = ["slow", "slow-body", "unauthorized", "invalid-client"]
+            .contains(&kind.name())
+            || kind.name().starts_with("filter-");
+        let words = if is_harmless { " wrote s3://" } else { "the platform does not tell more: " };
+        assert!(run.stderr.contains(words), "{kind}: {}", run.stderr);
+    });
+}
+
+#[test]
 fn a_run_that_is_gone_has_an_exit_code_of_its_own() {
     for (fault, says) in [("run:deleted=900", "404 Not Found"), ("api:410+3", "410 Gone")] {
         let case = slow_case();
@@ -579,12 +720,13 @@ fn each_change_is_a_line_and_an_unknown_status_is_told_once() {
     }
     let run = running.end();
     assert_eq!((run.code, &*run.stdout), (Some(0), "9\n"), "{}", run.stderr);
-    let rest = run.stderr.split_once('\n').unwrap().1;
+    let (_, rest) = run.stderr.split_once("/jobs/9\n").unwrap();
     assert_eq!(
         rest,
         "run_plan: job 9: Created\n\
          run_plan: warning: \"Paused\" is not a status that is known here; job 9 goes on, and so does watching it\n\
-         run_plan: job 9: Paused\nrun_plan: job 9 is complete\n"
+         run_plan: job 9: Paused\nrun_plan: job 9 wrote s3://sandbox/jobs/9/orders.csv\n\
+         run_plan: job 9 wrote table SALES.PUBLIC.ORDERS\nrun_plan: job 9 is complete\n"
     );
 }
 
