@@ -11,7 +11,7 @@
 mod terminal;
 
 use aac_auth::login::{Checked, Login};
-use aac_auth::{ConnectionOptions, Error, Value, output, text_of};
+use aac_auth::{Client, ConnectionOptions, Error, Form, Value, output, text_of};
 use clap::Parser;
 use std::io::{self, IsTerminal, Read};
 use std::process::ExitCode;
@@ -43,6 +43,14 @@ struct Cli {
     #[arg(long, value_name = "PATH")]
     vault: Option<String>,
 
+    /// Seal the tokens, with a key that the system keeps
+    #[arg(long, conflicts_with_all = ["plain", "vault"])]
+    seal: bool,
+
+    /// Keep the tokens as plain text
+    #[arg(long, conflicts_with = "vault")]
+    plain: bool,
+
     /// Answer every question with yes
     #[arg(short, long)]
     yes: bool,
@@ -64,6 +72,20 @@ fn run(cli: &Cli) -> Result<(), Error> {
     let has_terminal = io::stdin().is_terminal();
     let mut agrees = |question: &str| agrees(question, cli.yes, has_terminal);
 
+    let form = match (cli.seal, cli.plain) {
+        (true, _) => Some(Form::Sealed),
+        (_, true) => Some(Form::Plain),
+        _ => None,
+    };
+    if let Some(form) = form {
+        let is_alone = !cli.tokens && cli.url.is_none() && cli.client_id.is_none();
+        if is_alone && login.has_pair() {
+            let client = Client::open(&cli.connection, program)?;
+            let turned = client.turn_over(form, &mut agrees)?;
+            return output::print_text(&format!("{turned}\n"));
+        }
+        login.set_form(form);
+    }
     match &cli.url {
         Some(url) => login.set_region(url)?,
         None if has_terminal && !(cli.tokens && login.url().is_some()) => ask_region(&mut login)?,
@@ -78,6 +100,15 @@ fn run(cli: &Cli) -> Result<(), Error> {
     }
     // The tokens are shown once: what may keep them from being saved comes first.
     login.prepare(&mut agrees)?;
+    if let Err(error) = login.prepare_key(&mut agrees) {
+        // Nothing but an answer at a terminal makes them plain: no --yes.
+        let question = format!("{error}. Keep them as plain text?");
+        if form.is_some() || !has_terminal || !self::agrees(&question, false, true)? {
+            return Err(error);
+        }
+        login.set_form(Form::Plain);
+        login.prepare_key(&mut agrees)?;
+    }
     match has_terminal {
         true => ask_tokens(&mut login)?,
         false => read_tokens(&mut login)?,

@@ -16,7 +16,6 @@ impl Evidence<'_> {
         let describe = |name: String| {
             let path = creds.with_file_name(&name);
             let meaning = match name.strip_prefix(&*own)? {
-                rest if rest.contains(".lost") => "sealed with a key that is lost".to_owned(),
                 ".rotation" => self.of_journal(&path),
                 rest if rest.starts_with(".rotation.old") => self.of_set_aside(&path),
                 rest if rest.starts_with(".damaged") => {

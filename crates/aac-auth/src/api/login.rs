@@ -10,6 +10,7 @@
 //! login.set_project_id("AbCdEfGh12345678")?;
 //! // Before the tokens are asked for, which the web page shows once.
 //! login.prepare(&mut |_question| Ok(false))?;
+//! login.prepare_key(&mut |_question| Ok(false))?;
 //! println!("{}", login.paste(&std::io::read_to_string(std::io::stdin()).unwrap())?);
 //! if let Checked::WrongProject(error) = login.check()? {
 //!     return Err(error);
@@ -25,7 +26,9 @@
 
 use crate::api::client::Client;
 use crate::api::git::{self, InGit};
+use crate::api::lock::{self, wait_for};
 use crate::api::places;
+use crate::api::sealing::{Form, is_own, sealing};
 use crate::config::options::{ACCESS_TOKEN, ConnectionOptions, VAULT};
 use crate::config::settings::{Folder, Hosts, Settings, check_project_id, is_untouched};
 use crate::config::text;
@@ -33,9 +36,8 @@ use crate::config::trust::Trust;
 use crate::error::notices::Notices;
 use crate::error::place::Place;
 use crate::error::{Error, FileProblem, HttpErrorKind, Result};
-use crate::http::retry::jittered;
 use crate::platform;
-use crate::rotation::{PATIENCE, Pair};
+use crate::rotation::Pair;
 use crate::store::file_store::not_writable;
 use crate::store::folder::{Files, Written, at, make_folder, real_path};
 use crate::store::lock::Lock;
@@ -47,15 +49,14 @@ use crate::tokens::claims::Claims;
 use crate::tokens::credentials::{self, Credentials, Document, lone_refresh_token};
 use crate::tokens::journal_format::Found;
 use crate::tokens::pasted::Pasted;
-use crate::tokens::sealed::{Keeping, Keys, Kind, Opener, Stored};
+use crate::tokens::sealed::{Closed, Keeping, Keys, Kind, Opener, Stored, seal_of};
 use crate::tokens::secret::Digest;
 use crate::tokens::timestamp::Timestamp;
 use serde_json::{Value, json};
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
-use std::{env, fs, io, iter, mem, path, thread};
+use std::{env, fs, io, iter, mem, path};
 use zeroize::Zeroizing;
 
 /// The call that tells whether the tokens and the API project ID are good.
@@ -88,7 +89,12 @@ pub struct Login {
     hosts: Option<Hosts>,
     project_id: Option<String>,
     pasted: Pasted,
+    /// How the new pair is to be kept, if the user has said so.
+    form: Option<Form>,
+    keeping: Option<Keeping>,
     keys: Keys,
+    /// The fingerprints of keys that their keepers do not have any more.
+    lost: Vec<String>,
 }
 
 /// What the server says of the new pair.
@@ -138,7 +144,7 @@ enum Next {
     Done(Vec<Replaced>),
     Ask(String),
     Finish(PathBuf),
-    /// A program without the lock was faster.
+    /// A program without the lock was faster, or has sealed the pair with another key.
     Again,
 }
 
@@ -216,7 +222,10 @@ impl Login {
             hosts,
             project_id: id.filter(|id| !id.is_empty()),
             pasted: Pasted::default(),
+            form: None,
+            keeping: None,
             keys: Keys::default(),
+            lost: Vec::new(),
         })
     }
 
@@ -253,6 +262,21 @@ impl Login {
         self.known_project_id().map(drop)
     }
 
+    /// Sets how the new pair is to be kept. Otherwise it is kept as the pair before it was, and where there is none,
+    /// sealed in the user's own folder, and plain elsewhere.
+    pub fn set_form(&mut self, form: Form) {
+        self.form = Some(form);
+    }
+
+    /// Whether there is a pair in this place, or what may have been one.
+    pub fn has_pair(&self) -> bool {
+        let files = Files::of(&self.creds());
+        let is_filled = |bytes: Zeroizing<Vec<u8>>| {
+            !bytes.trim_ascii().is_empty() && !credentials::is_unfilled(&bytes)
+        };
+        read(&files.creds).map_or(true, is_filled) || files.have_saved_pair()
+    }
+
     /// The page where an API project ID is found.
     ///
     /// # Errors
@@ -277,23 +301,27 @@ impl Login {
     }
 
     /// Tries the place, as far as that is possible without a change: the tokens are shown once. Asks where git could
-    /// take them into a commit, and before a secret in a vault is replaced.
+    /// take them into a commit, before a secret in a vault is replaced, and before tokens are whose key is lost.
     ///
     /// # Errors
     ///
     /// It cannot be written, or a question was answered with no.
     pub fn prepare(&mut self, ask: &mut Ask<'_>) -> Result<()> {
         self.keep_out_of_git(ask)?;
-        // No key is asked for under a lock.
         let opener = self.keys.opener();
-        for Spot { folder, files } in self.spots() {
-            let stored = self.stored(&files, opener).unwrap_or_default();
-            is_unfinished(&folder, &files, &stored, opener);
-        }
-        opener.fetch();
+        self.fetch_keys(opener);
         for Spot { folder, files } in self.spots() {
             for name in SETTINGS {
                 read(&folder.join(name))?;
+            }
+            let raw = read(&files.creds)?;
+            if let Err(FileProblem::Sealed { why: Closed::NoKey(problem), .. }) =
+                opener.open(&raw, Kind::Creds)
+                && problem.is_not_found()
+            {
+                let creds = Place::from(&files.creds);
+                agree(ask, &format!("{creds}: {problem}. Its tokens are lost. Replace them?"))?;
+                self.lost.extend(seal_of(&raw).map(|(_, print)| print));
             }
             self.stored(&files, opener)?;
             try_place(&files)?;
@@ -320,7 +348,7 @@ impl Login {
                 let place = store.place();
                 agree(ask, &format!("{place} has the tokens of {account}. Replace them?"))?;
                 // Writes what is there once more.
-                self.wait_for(&self.creds(), || Ok(store.lock()))?.is_current()?;
+                wait_for(&self.creds(), self.notices, || Ok(store.lock()))?.is_current()?;
             }
         }
         if self.vault.is_none()
@@ -331,6 +359,30 @@ impl Login {
                 self.folder.display()
             ));
         }
+        Ok(())
+    }
+
+    /// Fetches the key of the new pair, or makes one. Asks before tokens are sealed in a folder that is not the user's
+    /// own. To be called after [`prepare`](Self::prepare), and again after [`set_form`](Self::set_form).
+    ///
+    /// # Errors
+    ///
+    /// There is no key, a question was answered with no, or a form was set and the tokens go into a vault.
+    pub fn prepare_key(&mut self, ask: &mut Ask<'_>) -> Result<()> {
+        if self.vault.is_some() {
+            return self.form.map_or(Ok(()), |_| Err(Error::not_in_a_file()));
+        }
+        let (spots, opener) = (self.spots(), self.keys.opener());
+        let stored = spots.iter().map(|spot| self.stored(&spot.files, opener));
+        let stored = stored.collect::<Result<Vec<_>>>()?;
+        let (files, present) = (&spots[0].files, keeping_of(&stored));
+        let is_plain = lone_refresh_token(stored[0].bytes()).is_some();
+        self.keeping = Some(match self.form {
+            Some(Form::Plain) => Keeping::PLAIN,
+            None if present.sealer().is_some() => present,
+            None if self.lost.is_empty() && (is_plain || !is_own(files)) => Keeping::PLAIN,
+            Some(Form::Sealed) | None => sealing(files, &present, ask)?,
+        });
         Ok(())
     }
 
@@ -422,24 +474,39 @@ impl Login {
     }
 
     /// What creds.json is to hold, in place of these. It is decided here alone.
-    fn content(&self, pair: &Credentials, before: &[Stored]) -> Zeroizing<Vec<u8>> {
+    fn content(&self, pair: &Credentials, before: &[Stored]) -> Result<Zeroizing<Vec<u8>>> {
         if let Some(path) = &self.vault {
-            return Zeroizing::new(format!("{}\n", json!({ "vault": path })).into());
+            return Ok(Zeroizing::new(format!("{}\n", json!({ "vault": path })).into()));
         }
-        // What was sealed is not written otherwise.
-        let keeping = before.iter().fold(Keeping::PLAIN, |it, old| it.or(old.keeping()));
-        keeping.keep(Kind::Creds, pair.stored.bytes()).raw
+        let keeping = self.keeping.as_ref();
+        let keeping = keeping.ok_or_else(|| Error::usage("prepare_key was not called"))?;
+        // Another program may have sealed it since.
+        let keeping = match self.form {
+            None => keeping.or(&keeping_of(before)),
+            Some(_) => keeping.clone(),
+        };
+        Ok(keeping.keep(Kind::Creds, pair.stored.bytes()).raw)
     }
 
-    /// creds.json, opened with its key. One that stays closed is not replaced.
+    /// creds.json, opened with its key. One that stays closed is not replaced, unless its key is lost.
     fn stored(&self, files: &Files, opener: Opener<'_>) -> Result<Stored> {
         let raw = read(&files.creds)?;
+        let is_lost = || seal_of(&raw).is_some_and(|(_, print)| self.lost.contains(&print));
         match opener.open(&raw, Kind::Creds) {
-            Err(problem @ FileProblem::Sealed { .. }) => {
+            Err(problem @ FileProblem::Sealed { .. }) if !is_lost() => {
                 Err(Error::unusable(&files.creds, problem))
             }
             opened => Ok(opened.unwrap_or_else(|_| Stored::plain(raw))),
         }
+    }
+
+    /// Asks for the keys of all that is there. No lock may be held.
+    fn fetch_keys(&self, opener: Opener<'_>) {
+        for Spot { folder, files } in self.spots() {
+            let stored = self.stored(&files, opener).unwrap_or_default();
+            is_unfinished(&folder, &files, &stored, opener);
+        }
+        opener.fetch();
     }
 
     /// Asks the server about the current workspace, with the access token that was pasted, as long as that is valid.
@@ -491,11 +558,11 @@ impl Login {
     /// A question was answered with no, or something cannot be written. Then what was there is unchanged.
     pub fn save(self, ask: &mut Ask<'_>) -> Result<Saved> {
         let pair = self.pair()?;
-        let spots = self.spots();
+        let (spots, opener) = (self.spots(), self.keys.opener());
         let (mut agreed, mut finished) = (Vec::new(), Vec::new());
+        self.fetch_keys(opener);
         for Spot { files, .. } in &spots {
-            if let Some(question) =
-                self.question(files, self.stored(files, self.keys.opener())?.bytes(), &pair)
+            if let Some(question) = self.question(files, self.stored(files, opener)?.bytes(), &pair)
             {
                 agree(ask, &question)?;
                 agreed.push(question);
@@ -510,7 +577,7 @@ impl Login {
         for _ in 0..ROUNDS {
             let locks = spots.iter().map(|spot| self.lock(&spot.files));
             let locks = locks.collect::<Result<Vec<_>>>()?;
-            let next = self.replace(&spots, &pair, &agreed, &finished)?;
+            let next = self.replace(&spots, opener, &pair, &agreed, &finished)?;
             drop(locks);
             match next {
                 Next::Done(replaced) => {
@@ -526,7 +593,7 @@ impl Login {
                     self.finish(&folder);
                     finished.push(folder);
                 }
-                Next::Again => {}
+                Next::Again => self.fetch_keys(opener),
             }
         }
         Err(Error::keeps_changing(&Place::from(&self.creds()), &self.token_page()?))
@@ -536,18 +603,23 @@ impl Login {
     fn replace(
         &self,
         spots: &[Spot],
+        opener: Opener<'_>,
         pair: &Credentials,
         agreed: &[String],
         finished: &[PathBuf],
     ) -> Result<Next> {
         let mut before = Vec::new();
         for Spot { folder, files } in spots {
-            let stored = self.stored(files, self.keys.opener())?;
-            if !finished.contains(folder)
-                && is_unfinished(folder, files, &stored, self.keys.opener())
-            {
+            let stored = self.stored(files, opener);
+            let is_unfinished =
+                stored.as_ref().is_ok_and(|stored| is_unfinished(folder, files, stored, opener));
+            if opener.wants_keys() {
+                return Ok(Next::Again);
+            }
+            if is_unfinished && !finished.contains(folder) {
                 return Ok(Next::Finish(folder.clone()));
             }
+            let stored = stored?;
             if let Some(question) = self.question(files, stored.bytes(), pair)
                 && !agreed.contains(&question)
             {
@@ -560,7 +632,7 @@ impl Login {
         if let Some(since) = spots.iter().find_map(used) {
             return Err(Error::pasted_is_used(&since.to_string(), &page));
         }
-        let content = self.content(pair, &before);
+        let content = self.content(pair, &before)?;
         let mut replaced = Vec::new();
         match self.put_in_place(spots, &before, &content, token, &mut replaced) {
             Ok(true) => {}
@@ -687,16 +759,16 @@ impl Login {
 
     /// Puts the pair into the secret, whatever version that has by now.
     fn put_into_vault(&self, path: &str, pair: &Credentials) -> Result<()> {
+        let opener = self.keys.opener();
         for Spot { folder, files } in self.spots() {
-            let opener = self.keys.opener();
-            if is_unfinished(&folder, &files, &self.stored(&files, self.keys.opener())?, opener) {
+            if is_unfinished(&folder, &files, &self.stored(&files, opener)?, opener) {
                 self.finish(&folder);
             }
         }
         let vault = self.vault(path)?;
-        let store = VaultStore::of(&vault, path, &self.creds(), self.keys.opener());
+        let store = VaultStore::of(&vault, path, &self.creds(), opener);
         for _ in 0..ROUNDS {
-            let claimant = self.wait_for(&self.creds(), || Ok(store.lock()))?;
+            let claimant = wait_for(&self.creds(), self.notices, || Ok(store.lock()))?;
             claimant.read()?;
             if claimant.put(pair.stored.bytes())? == Put::Done {
                 return Ok(());
@@ -718,30 +790,7 @@ impl Login {
 
     fn lock<'f>(&self, files: &'f Files) -> Result<Lock<'f>> {
         make_folder(&files.folder).map_err(|error| not_writable(at(&files.folder)(error)))?;
-        self.wait_for(&files.lock, || Lock::try_acquire(files).map_err(not_writable))
-    }
-
-    /// Waits for other programs, and says so.
-    fn wait_for<T>(&self, what: &Path, mut get: impl FnMut() -> Result<Option<T>>) -> Result<T> {
-        let (start, mut pause) = (Instant::now(), Duration::from_millis(5));
-        let mut has_said_so = false;
-        loop {
-            if let Some(got) = get()? {
-                return Ok(got);
-            }
-            if start.elapsed() >= PATIENCE {
-                return Err(Error::locked(&what.into(), PATIENCE));
-            }
-            if !has_said_so && start.elapsed() > Duration::from_millis(300) {
-                has_said_so = true;
-                self.notices.inform(format_args!(
-                    "waiting for a program that is refreshing the tokens ({})",
-                    what.display()
-                ));
-            }
-            thread::sleep(jittered(pause));
-            pause = (pause * 2).min(Duration::from_millis(250));
-        }
+        lock::lock(files, self.notices)
     }
 }
 
@@ -767,11 +816,17 @@ fn to_be(path: PathBuf) -> Result<Folder> {
     Ok(Folder { path, trust: Trust::ByHand })
 }
 
-fn agree(ask: &mut Ask<'_>, question: &str) -> Result<()> {
+/// Asks, and ends with an error unless the answer is yes.
+pub(super) fn agree(ask: &mut Ask<'_>, question: &str) -> Result<()> {
     match ask(question)? {
         true => Ok(()),
         false => Err(Error::declined(question)),
     }
+}
+
+/// How what takes the place of these is to be kept: what was sealed is not written otherwise.
+fn keeping_of(before: &[Stored]) -> Keeping {
+    before.iter().fold(Keeping::PLAIN, |it, old| it.or(old.keeping()))
 }
 
 /// Whose tokens are in these bytes, as far as they say.

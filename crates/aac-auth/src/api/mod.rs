@@ -14,6 +14,7 @@ mod git;
 pub(crate) mod json;
 mod leftovers;
 pub(crate) mod list;
+mod lock;
 pub mod login;
 pub(crate) mod paging;
 mod places;

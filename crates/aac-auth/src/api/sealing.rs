@@ -4,13 +4,16 @@
 //! read, and the next try turns over the rest.
 
 use crate::api::client::Client;
+use crate::api::lock::lock;
+use crate::api::login::{Ask, agree};
 use crate::api::status::{Leftover, PairState};
 use crate::config::settings::Hosts;
+use crate::error::notices::Notices;
 use crate::error::place::Place;
 use crate::error::{Error, FileProblem, Result};
-use crate::keys::{self, Keeper, Key, KeyPlace};
+use crate::keys;
 use crate::platform;
-use crate::rotation::{Creds, PATIENCE};
+use crate::rotation::Creds;
 use crate::store::Unusable;
 use crate::store::file_store::not_writable;
 use crate::store::folder::{Files, Written, real_path};
@@ -21,8 +24,6 @@ use crate::tokens::sealed::{Keeping, Kind, Opener, Sealer};
 use std::path::{Path, PathBuf};
 use std::{env, fmt, fs};
 use zeroize::Zeroizing;
-
-pub(crate) mod new_pair;
 
 /// How often another program may be faster.
 const ROUNDS: usize = 20;
@@ -100,11 +101,7 @@ impl Client {
     /// println!("{turned}");
     /// # Ok::<(), aac_auth::Error>(())
     /// ```
-    pub fn turn_over(
-        &self,
-        form: Form,
-        ask: &mut dyn FnMut(&str) -> Result<bool>,
-    ) -> Result<TurnedOver> {
+    pub fn turn_over(&self, form: Form, ask: &mut Ask<'_>) -> Result<TurnedOver> {
         let creds = &self.settings().creds;
         let opener = self.inner.rotation.opener();
         self.finish()?;
@@ -116,19 +113,19 @@ impl Client {
         let unusable = |problem| Unusable::of(creds, problem).into_error(creds);
         let pair = pair.map_err(unusable)?;
         let files = Files::of(creds);
-        let hosts = &self.settings().hosts;
-        let mut turn = Turn { files: &files, hosts, opener, keeping: Keeping::PLAIN };
+        let (hosts, notices) = (&self.settings().hosts, self.inner.notices);
+        let mut turn = Turn { files: &files, hosts, opener, notices, keeping: Keeping::PLAIN };
         // A place that cannot be turned over is known before there is a key for it.
         turn.rehearse(&pair.stored.raw)?;
         if form == Form::Sealed {
-            turn.keeping = turn.sealed(pair.stored.keeping(), ask)?;
+            turn.keeping = sealing(&files, pair.stored.keeping(), ask)?;
         }
         let mut turned = Vec::new();
         for _ in 0..ROUNDS {
             // For the keys of all that lies beside. No keeper is asked under the lock.
             turn.beside().for_each(|path| drop(turn.journal(&path)));
             opener.fetch();
-            let lock = lock(&files)?;
+            let lock = lock(&files, turn.notices)?;
             if let Some(left) = turn.all(&lock, &mut turned)? {
                 let keeper = turn.keeping.sealer().map(|sealer| sealer.place().by.to_string());
                 let place = Place::from(&files.creds);
@@ -159,28 +156,15 @@ struct Turn<'a> {
     files: &'a Files,
     hosts: &'a Hosts,
     opener: Opener<'a>,
+    notices: Notices,
     keeping: Keeping,
 }
 
 impl Turn<'_> {
-    /// How the pair is to be sealed: with the key that it has, or another keeper's.
-    fn sealed(
-        &self,
-        present: &Keeping,
-        ask: &mut dyn FnMut(&str) -> Result<bool>,
-    ) -> Result<Keeping> {
-        let by = keeper()?;
-        if present.sealer().is_some_and(|sealer| sealer.place().by == by) {
-            return Ok(present.clone());
-        }
-        agree_to_share(self.files, ask)?;
-        make(by)
-    }
-
     /// Replaces creds.json by itself, to see whether it can be replaced. A mount cannot be: what was written in it
     /// would be neither the one nor the other for a moment, and there is no journal of it.
     fn rehearse(&self, raw: &[u8]) -> Result<()> {
-        let _lock = lock(self.files)?;
+        let _lock = lock(self.files, self.notices)?;
         self.files.check().map_err(not_writable)?;
         match self.files.replace(raw, raw).map_err(not_writable)? {
             Written::OverMount => Err(Error::is_a_mount(&Place::from(&self.files.creds))),
@@ -284,37 +268,37 @@ fn copies(creds: &Path) -> Vec<Leftover> {
     copies
 }
 
-fn lock(files: &Files) -> Result<Lock<'_>> {
-    let lock = Lock::acquire(files, PATIENCE).map_err(not_writable)?;
-    lock.ok_or_else(|| Error::locked(&Place::from(&files.lock), PATIENCE))
-}
-
-/// Who is to keep a new key.
-fn keeper() -> Result<Keeper> {
-    let keeper = keys::of_system(|name| env::var_os(name), keys::patience());
-    keeper.map_err(|problem| Error::no_key(&problem))
-}
-
-fn make(by: Keeper) -> Result<Keeping> {
-    let (place, key) = keys::make(by, keys::patience()).map_err(|it| Error::no_key(&it))?;
-    sealer(place, key)
-}
-
-fn sealer(place: KeyPlace, key: Key) -> Result<Keeping> {
-    Sealer::new(place, key).map(Keeping::sealed).map_err(|problem| Error::no_key(&problem))
-}
-
-/// In a folder that is not the user's own, other programs may use the files.
-fn agree_to_share(files: &Files, ask: &mut dyn FnMut(&str) -> Result<bool>) -> Result<()> {
-    let own = platform::own_folder(|name| env::var_os(name)).map(|own| real_path(&own));
-    let place = Place::from(&files.creds);
-    let question = format!(
-        "The vendor's programs cannot read a sealed creds.json, and the one for bash empties it. Seal {place}?"
-    );
-    match own.is_some_and(|own| own == files.folder) || ask(&question)? {
-        true => Ok(()),
-        false => Err(Error::not_sealed(&place)),
+/// How a pair in this place is to be sealed: with the key that it has, or that of another keeper. No lock may be held.
+///
+/// # Errors
+///
+/// There is no key, or the question was answered with no.
+pub(super) fn sealing(files: &Files, present: &Keeping, ask: &mut Ask<'_>) -> Result<Keeping> {
+    let no_key = |problem| Error::no_key(&problem);
+    let by = keys::of_system(|name| env::var_os(name), keys::patience()).map_err(no_key)?;
+    match present.sealer() {
+        Some(sealer) if sealer.place().by == by => return Ok(present.clone()),
+        // Other programs may use the files.
+        None if !is_own(files) => {
+            let place = Place::from(&files.creds);
+            agree(
+                ask,
+                &format!(
+                    "The vendor's programs cannot read a sealed creds.json, and the one for bash empties it. Seal {place}?"
+                ),
+            )?;
+        }
+        _ => {}
     }
+    let made = keys::make(by, keys::patience());
+    let sealer = made.and_then(|(place, key)| Sealer::new(place, key)).map_err(no_key)?;
+    Ok(Keeping::sealed(sealer))
+}
+
+/// Whether these are in the user's own folder, which nobody else looks into.
+pub(super) fn is_own(files: &Files) -> bool {
+    let own = platform::own_folder(|name| env::var_os(name));
+    own.is_some_and(|own| real_path(&own) == files.folder)
 }
 
 #[cfg(test)]

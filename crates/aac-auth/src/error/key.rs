@@ -131,14 +131,10 @@ impl Error {
             "Do this where its folder is mounted, or on the machine that it comes from.",
             in_doubt: Some(false);
 
-        /// A question was answered with no.
-        not_sealed(creds: &Place) => Usage:
-            format!("{creds} was not sealed"), "", exit_code: 1, in_doubt: Some(false);
-
         /// New tokens cannot be sealed.
         no_key(problem: &KeyProblem) => Config:
             format!("the tokens cannot be sealed: {problem}"),
-            problem.help();
+            format!("{}\nOr keep them as plain text: --plain.", problem.help());
     }
 }
 

@@ -3,14 +3,11 @@
 //! The kernel drops the lock when the process that holds it ends, however it ends. There is no
 //! stale lock to judge, and so no lock is ever stolen.
 
-use crate::http::retry::jittered;
 use crate::platform;
 use crate::store::StoreError;
 use crate::store::folder::{Files, at, is_in_use};
 use std::fs::{self, File, TryLockError};
 use std::io;
-use std::thread;
-use std::time::{Duration, Instant};
 
 /// The lock, held until this is dropped.
 #[derive(Debug)]
@@ -44,22 +41,6 @@ impl<'f> Lock<'f> {
         // held the old one may be in the middle of a refresh.
         let is_ours = lock.is_named()? && !is_in_use(&files.journal)? && !is_in_use(files.next())?;
         Ok(is_ours.then_some(lock))
-    }
-
-    /// Takes the lock, and waits for other programs; none if one holds it for too long.
-    pub(crate) fn acquire(
-        files: &'f Files,
-        patience: Duration,
-    ) -> Result<Option<Self>, StoreError> {
-        let (start, mut pause) = (Instant::now(), Duration::from_millis(5));
-        loop {
-            match Self::try_acquire(files)? {
-                None if start.elapsed() < patience => {}
-                lock => return Ok(lock),
-            }
-            thread::sleep(jittered(pause));
-            pause = (pause * 2).min(Duration::from_millis(250));
-        }
     }
 
     /// Whether the file that is locked still has its name. Otherwise others do not see the lock.

@@ -540,6 +540,8 @@ impl Login {
             None => acceptance::clean(login),
         };
         command.args(["--tokens", "--yes"]);
+        // Nothing keeps a key there.
+        command.args((self.before == Before::Tracked).then_some("--plain"));
         let pasted = File::open(self.home.path().join("pasted")).unwrap();
         self.in_place(&mut command).stdin(pasted);
         command

@@ -2,7 +2,8 @@
 
 use crate::{NONE, in_vault};
 use aac_sandbox::{Fault, FaultKind, Options, Sandbox, Tokens, VaultOptions};
-use acceptance::{Case, PLACEHOLDERS, Run, Running, clean, creds_with, have, names, program};
+use acceptance::sealed::Key;
+use acceptance::{Case, KEY, PLACEHOLDERS, Run, Running, clean, creds_with, have, names, program};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL;
 use serde_json::{Value, json};
@@ -11,6 +12,7 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread;
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -50,11 +52,23 @@ impl User {
         login(self.program("login").args(args), pasted)
     }
 
-    /// With the address and the ID.
+    /// The flags for the address and the ID.
+    fn settings(&self) -> [&str; 4] {
+        ["--url", self.sandbox.url(), "--client-id", self.sandbox.project_id()]
+    }
+
+    /// With the address and the ID, and with plain text if the place is up to that.
     #[track_caller]
     fn set_up(&self, args: &[&str], pasted: &str) -> Run {
-        let settings = ["--url", self.sandbox.url(), "--client-id", self.sandbox.project_id()];
-        self.login(&[&settings, args].concat(), pasted)
+        let form: &[_] = if args.contains(&"--vault") { &[] } else { &["--plain"] };
+        self.login(&[&self.settings(), form, args].concat(), pasted)
+    }
+
+    /// A key in a file, for a program.
+    fn with_key<'c>(&self, command: &'c mut Command) -> &'c mut Command {
+        let file = self.current("key");
+        fs::write(&file, KEY).unwrap();
+        command.env("AAC_KEY_FILE", file)
     }
 
     /// Checks that programs that are started here use this pair, which is fresh.
@@ -150,7 +164,7 @@ fn a_new_user_gets_in_however_the_tokens_come() {
         // Not the region in the address of the page.
         let id = ["--client-id", user.sandbox.project_id()];
         let url = ["--url", &format!("{}/cloud-portal/library?x=1", user.sandbox.url())];
-        let run = user.login(&[url, id].concat(), &pasted);
+        let run = user.login(&[&url[..], &id, &["--plain"]].concat(), &pasted);
         assert_in(&run);
         assert!(run.stdout.contains(&user.own().join("creds.json").display().to_string()));
         let files = ["aac_url.txt", "client_id.txt", "creds.json", "creds.json.lock"];
@@ -213,7 +227,8 @@ fn what_is_wrong_is_told_and_nothing_is_written() {
         let mut args = vec![("--url", url), ("--client-id", user.sandbox.project_id())];
         args.retain(|(name, _)| flags.first() != Some(name));
         let args: Vec<_> = args.into_iter().flat_map(|(name, value)| [name, value]).collect();
-        let run = user.login(&[&args[..], flags].concat(), &pasted);
+        let form: &[_] = if flags.first() == Some(&"--vault") { &[] } else { &["--plain"] };
+        let run = user.login(&[&args[..], form, flags].concat(), &pasted);
         run.assert_says(code, &[words]);
         let made = [names(user.home.path()), names(user.current.path())];
         assert_eq!(made, [NONE; 2], "{what} {flags:?}");
@@ -227,10 +242,9 @@ fn the_place_is_tried_before_the_tokens_are_asked_for() {
     let file = user.current("file");
     fs::write(&file, "").unwrap();
     let pasted = creds_with(&user.sandbox.issue());
-    let settings = ["--url", user.sandbox.url(), "--client-id", user.sandbox.project_id()];
     let run = |variable: &str, value: &str, args: &[&str]| {
         let mut command = user.program("login");
-        login(command.env(variable, value).args(settings).args(args), &pasted)
+        login(command.env(variable, value).args(user.settings()).args(args), &pasted)
     };
     let below = file.join("below").display().to_string();
     run(CONFIG, &below, &[]).assert_says(1, &["no such folder"]);
@@ -526,9 +540,8 @@ fn a_secret_in_a_vault_gets_the_pair_and_creds_json_its_name() {
     let vault = Some(VaultOptions::default());
     let user = User::new(Options { vault, ..Options::default() });
     let of_user = |user: &User, args: &[&str], tokens: &Tokens| {
-        let settings = ["--url", user.sandbox.url(), "--client-id", user.sandbox.project_id()];
         let mut command = user.program("login");
-        command.args(settings).args(args).envs(user.sandbox.vault().environment());
+        command.args(user.settings()).args(args).envs(user.sandbox.vault().environment());
         login(&mut command, &creds_with(tokens))
     };
     let path = user.sandbox.vault().path().to_owned();
@@ -587,6 +600,239 @@ fn a_sealed_pair_makes_room_for_one_that_is_sealed() {
     // Without the key it is not replaced, and no tokens are asked for.
     case.write_key(None);
     let calls = case.sandbox.counters().api_calls;
-    run().assert_says(1, &["sealed (file), and its key", "your tokens are unchanged"]);
+    run().assert_says(1, &["sealed, and AAC_KEY_FILE names ", "your tokens are unchanged"]);
     assert_eq!(case.sandbox.counters().api_calls, calls);
+}
+
+/// What a file that is sealed with the key of the tests says; none if it is not.
+fn opened(creds: &Path) -> Option<Value> {
+    let opened = Key::of(KEY).open("creds", &fs::read(creds).unwrap())?;
+    Some(serde_json::from_slice(&opened).unwrap())
+}
+
+#[test]
+fn a_new_pair_is_sealed_in_the_users_own_folder_and_elsewhere_if_asked() {
+    const BASH: &str = "and the one for bash empties it. Seal ";
+    // The flags, whether that is sealed, and whether a later pair without flags is.
+    for (flags, is_sealed) in [
+        (&[][..], true),
+        (&["--seal"], true),
+        (&["--plain"], false),
+        (&["--dir", "named"], false),
+        (&["--dir", "named", "--seal", "--yes"], true),
+    ] {
+        for is_expired in [false, true] {
+            let user = User::new(Options::default());
+            let issue = || match is_expired {
+                true => user.sandbox.issue_expired(),
+                false => user.sandbox.issue(),
+            };
+            let run = |name: &str, args: &[&str], tokens: &Tokens| {
+                let mut command = user.program(name);
+                login(user.with_key(command.args(args)), &creds_with(tokens))
+            };
+            let is_named = flags.contains(&"named");
+            let dir: &[_] = if is_named { &["--dir", "named"] } else { &[] };
+            let folder = if is_named { user.current("named") } else { user.own() };
+            let creds = folder.join("creds.json");
+            if flags.contains(&"--yes") {
+                let args = [&user.settings()[..], &flags[..3]].concat();
+                run("login", &args, &user.sandbox.issue()).assert_says(1, &[BASH, DECLINED]);
+                assert!(!folder.exists(), "it was declined");
+            }
+            let first = issue();
+            assert_in(&run("login", &[&user.settings()[..], flags].concat(), &first));
+            // Later ones are kept alike; the last is another's.
+            for (number, tokens) in [first, issue(), issue()].into_iter().enumerate() {
+                if number > 0 {
+                    let before = fs::read(&creds).unwrap();
+                    assert_in(&run("login", &[dir, &["--tokens"]].concat(), &tokens));
+                    let kept = names(&folder).into_iter().filter(|it| it.starts_with("replaced-"));
+                    let mut kept =
+                        kept.map(|it| fs::read(folder.join(it).join("creds.json")).unwrap());
+                    assert!(kept.any(|kept| kept == before), "{flags:?}: as it was kept");
+                }
+                assert_eq!(opened(&creds).is_some(), is_sealed, "{flags:?}");
+                let used = run("access_token", dir, &user.sandbox.issue()).stdout;
+                match is_expired {
+                    false => assert!(used.trim_end() == tokens.access_token),
+                    true => assert!(user.sandbox.counters().refreshes > number as u64),
+                }
+                let raw = fs::read(&creds).unwrap();
+                let has_token = raw.windows(15).any(|part| part == b"\"refresh_token\"");
+                assert_eq!(has_token, !is_sealed, "{flags:?}");
+            }
+            assert_eq!(user.sandbox.counters().reused, 0);
+        }
+    }
+}
+
+/// Other systems have a store in any session.
+#[cfg(target_os = "linux")]
+#[test]
+fn where_nothing_keeps_a_key_the_ways_out_are_told_before_tokens_are_asked_for() {
+    let ways = ["--plain", "AAC_KEY_FILE", "AAC_KEY_COMMAND"];
+    for flags in [&[][..], &["--yes"], &["--seal"]] {
+        let user = User::new(Options::default());
+        let mut command = user.program("login");
+        let mut child = command.args(user.settings()).args(flags).stdin(Stdio::piped());
+        child = child.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = child.spawn().unwrap();
+        // It ends though nothing comes.
+        let input = child.stdin.take();
+        let run = Run::from(child);
+        run.assert_says(1, &[&["the tokens cannot be sealed: "], &ways[..]].concat());
+        drop(input);
+        assert_eq!([names(user.home.path()), names(user.current.path())], [NONE; 2]);
+        assert_eq!(user.sandbox.counters().connections, 0);
+    }
+}
+
+#[test]
+fn a_pair_is_turned_over_with_all_that_lies_beside() {
+    let case = Case::expired(Options::default()).sealed(true);
+    case.sandbox.disable_pairs();
+    case.run(NONE).assert_fails(4, &["is refused"]);
+    fs::write(case.path("creds.json.damaged"), "may hold a token").unwrap();
+    let journal = "creds.json.rotation";
+    let calls = case.sandbox.counters();
+    let login = |args: &[&str]| case.call("login", args);
+    let turned = |args: &[&str], words: &[&str]| {
+        let run = login(args);
+        assert_eq!(run.code, Some(0), "{}", run.stderr);
+        for words in words {
+            assert!(run.stdout.contains(words), "{words}: {}", run.stdout);
+        }
+    };
+    let is_sealed =
+        |name: &str| !Key::of(KEY).open_all(&fs::read(case.path(name)).unwrap()).is_empty();
+    let damaged = "creds.json.damaged stays as it is: ";
+    turned(&["--plain"], &["creds.json is now plain\n", "creds.json.rotation as well\n", damaged]);
+    assert!(!is_sealed("creds.json") && !is_sealed(journal));
+    assert_eq!(refresh_token(&case.creds()), case.tokens.refresh_token);
+    login(&["--seal"]).assert_says(1, &["the one for bash empties it. Seal ", DECLINED]);
+    assert!(!is_sealed("creds.json"));
+    let words = ["creds.json is now sealed; AAC_KEY_FILE keeps the key\n", damaged, "backups"];
+    turned(&["--seal", "--yes"], &words);
+    assert!(is_sealed("creds.json") && is_sealed(journal));
+    case.assert_hidden();
+    turned(&["--seal"], &["creds.json is already sealed"]);
+    assert_eq!(case.sandbox.counters(), calls, "the server is not asked");
+    // Not two at once, and not in a vault.
+    for flags in [&["--plain"][..], &["--vault", "secret/data/aac"]] {
+        login(&[&["--seal"], flags].concat()).assert_says(2, &["cannot be used with"]);
+    }
+    let case = in_vault(Options::default(), Sandbox::issue);
+    for flags in [&["--seal"][..], &["--plain", "--tokens"]] {
+        let mut command = case.program("login");
+        let run =
+            Run::of(command.args(flags).arg("--yes").envs(case.sandbox.vault().environment()));
+        run.assert_says(1, &["the tokens are not in creds.json"]);
+    }
+}
+
+#[test]
+fn programs_that_run_while_a_pair_is_turned_over_use_no_token_twice() {
+    let case = Case::expired(Options { token_lifetime: 2, ..Options::default() }).sealed(true);
+    let mut programs = case.start(10);
+    for form in ["--plain", "--seal", "--plain", "--seal", "--plain", "--seal"] {
+        programs.extend(case.start(2));
+        let run = case.call("login", [form, "--yes"]);
+        let form = if form == "--seal" { "sealed" } else { "plain" };
+        assert!(run.stdout.contains(&format!("creds.json is now {form}")), "{}", run.stderr);
+    }
+    programs.into_iter().for_each(|child| Run::from(child).assert_ok());
+    let counters = case.sandbox.counters();
+    assert_eq!(counters.reused, 0);
+    assert!(counters.refreshes > 1, "{counters:?}");
+    assert!(case.sandbox.is_live(&case.refresh_token()));
+    case.run(NONE).assert_ok();
+    case.assert_hidden();
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pair_that_is_sealed_while_another_is_pasted_makes_room_for_a_sealed_one() {
+    use std::os::unix::fs::MetadataExt;
+    let case = Case::fresh(Options::default()).sealed(true);
+    assert_eq!(case.call("login", ["--plain"]).code, Some(0));
+    let inode = || fs::metadata(case.creds()).unwrap().ino();
+    let before = inode();
+    let tokens = case.sandbox.issue();
+    let mut command = case.program("login");
+    let mut child = command.arg("--tokens").stdin(Stdio::piped());
+    child = child.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = child.spawn().unwrap();
+    // The place has been tried.
+    while inode() == before {
+        thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(case.call("login", ["--seal", "--yes"]).code, Some(0));
+    child.stdin.take().unwrap().write_all(creds_with(&tokens).as_bytes()).unwrap();
+    assert_in(&Run::from(child));
+    assert_eq!(case.refresh_token(), tokens.refresh_token);
+    case.assert_hidden();
+}
+
+/// A program in a session of its own, with a Secret Service that keeps its keys in this home folder.
+#[cfg(target_os = "linux")]
+fn in_session(home: &Path, program: &Path) -> Option<Command> {
+    let tools = ["secret-tool", "gnome-keyring-daemon", "dbus-run-session", "busctl"];
+    let is_there =
+        |tool: &&str| clean("which").arg(tool).output().is_ok_and(|it| it.status.success());
+    if let Some(tool) = tools.iter().find(|tool| !is_there(tool)) {
+        eprintln!("skipped: {tool} is not installed");
+        return None;
+    }
+    let unlock = "printf password | gnome-keyring-daemon --unlock --components=secrets >/dev/null\nexec \"$@\"";
+    let mut command = clean("dbus-run-session");
+    command.args(["--", "sh", "-c", unlock, "sh"]).arg(program);
+    // Nobody is asked for a password here.
+    command.env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY");
+    for name in ["HOME", "XDG_RUNTIME_DIR", "XDG_DATA_HOME", "XDG_CACHE_HOME", CONFIG] {
+        command.env(name, home);
+    }
+    Some(command)
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_secret_service_keeps_the_key_of_a_new_pair() {
+    let user = User::new(Options::default());
+    let home = user.home.path();
+    let run = |name: &str, args: &[&str], pasted: &str| {
+        let mut command = in_session(home, program(name))?;
+        Some(login(command.args(args).current_dir(&user.current), pasted))
+    };
+    let creds = user.own().join("creds.json");
+    let sealed = || {
+        let creds: Value = serde_json::from_slice(&fs::read(&creds).unwrap()).unwrap();
+        assert_eq!(creds["sealed"]["by"], "secret-service");
+        creds["sealed"]["print"].as_str().unwrap().to_owned()
+    };
+    let first = user.sandbox.issue();
+    let Some(said) = run("login", &user.settings(), &creds_with(&first)) else { return };
+    assert_in(&said);
+    let print = sealed();
+    run("get_workspace", &[], "").unwrap().assert_ok();
+    let second = user.sandbox.issue();
+    assert_in(&run("login", &["--tokens"], &creds_with(&second)).unwrap());
+    assert_eq!(sealed(), print, "one key for all");
+    // Without the service it is not replaced, and nothing is asked for.
+    let third = creds_with(&user.sandbox.issue());
+    let locked = user.login(&["--tokens", "--yes"], &third);
+    locked.assert_says(1, &["there is no Secret Service: ", "your tokens are unchanged"]);
+    // The key is lost.
+    let mut clear = in_session(home, Path::new("secret-tool")).unwrap();
+    assert!(clear.args(["clear", "service", "aac-auth"]).status().unwrap().success());
+    let before = fs::read(&creds).unwrap();
+    let words = ["the Secret Service has no key called ", "Its tokens are lost. Replace them?"];
+    run("login", &["--tokens"], &third).unwrap().assert_says(1, &words);
+    assert!(fs::read(&creds).unwrap() == before);
+    assert_in(&run("login", &["--tokens", "--yes"], &third).unwrap());
+    assert_ne!(sealed(), print);
+    run("get_workspace", &[], "").unwrap().assert_ok();
+    let kept = names(&user.own()).into_iter().filter(|it| it.starts_with("replaced-"));
+    let mut kept = kept.map(|it| fs::read(user.own().join(it).join("creds.json")).unwrap());
+    assert!(kept.any(|kept| kept == before), "{:?}", names(&user.own()));
 }

@@ -7,6 +7,7 @@ use acceptance::{Case, Terminal, clean, have, program};
 use serde_json::Value;
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::{Child, ExitStatus};
 use std::thread;
 use std::time::Duration;
@@ -27,6 +28,12 @@ struct Session {
 
 impl Session {
     fn start(case: Case, term: &str, args: &[&str]) -> Option<Self> {
+        let folder = case.folder.path().to_owned();
+        Self::found_by(("AAC_DIR", &folder), case, term, args)
+    }
+
+    /// With a variable that leads to the folder.
+    fn found_by(leads: (&str, &Path), case: Case, term: &str, args: &[&str]) -> Option<Self> {
         // Ctrl-C is for the programs whose terminal it is.
         if !have("setsid") {
             return None;
@@ -36,7 +43,7 @@ impl Session {
         let settings = terminal.settings();
         let mut command = clean("setsid");
         command.args(["--ctty", "env", &format!("TERM={term}")]).arg(program("login")).args(args);
-        let child = terminal.start(command.env("AAC_DIR", case.folder.path()));
+        let child = terminal.start(command.env(leads.0, leads.1));
         Some(Self { case, tokens, terminal, child, settings })
     }
 
@@ -252,4 +259,34 @@ fn what_is_typed_ahead_is_not_lost() {
     session.terminal.types(format!("\r\r{access_token}\r{refresh_token}\r").as_bytes());
     let (case, tokens, status, shown) = session.end();
     Session::is_in_place(&case, &tokens, status, "typed ahead", &shown);
+}
+
+#[test]
+fn where_nothing_keeps_a_key_a_person_may_have_plain_text() {
+    for answer in ["y\r", "\r"] {
+        let case = Case::fresh(Options::default());
+        let home = tempfile::tempdir().unwrap();
+        let url = case.sandbox.url().to_owned();
+        let args =
+            ["--url", &url, "--client-id", case.sandbox.project_id(), "--yes"].map(str::to_owned);
+        let args = args.each_ref().map(String::as_str);
+        let leads = ("XDG_CONFIG_HOME", home.path());
+        let Some(mut session) = Session::found_by(leads, case, "xterm", &args) else { return };
+        session.answers("Keep them as plain text? (y/n)", answer.as_bytes());
+        let own = home.path().join("aac");
+        if answer == "\r" {
+            let (.., status, shown) = session.hides();
+            assert_eq!(status.code(), Some(1), "{shown}");
+            assert!(shown.contains("AAC_KEY_COMMAND") && !shown.contains(ACCESS), "{shown}");
+            assert!(!own.exists());
+            continue;
+        }
+        let Tokens { access_token, refresh_token, .. } = session.tokens.clone();
+        session.answers(ACCESS, format!("{access_token} {refresh_token}\r").as_bytes());
+        let (_, tokens, status, shown) = session.hides();
+        assert!(status.success(), "{shown}");
+        let creds: Value =
+            serde_json::from_slice(&fs::read(own.join("creds.json")).unwrap()).unwrap();
+        assert_eq!(creds["refresh_token"], tokens.refresh_token);
+    }
 }
