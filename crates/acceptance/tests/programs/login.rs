@@ -627,8 +627,8 @@ fn a_new_pair_is_sealed_in_the_users_own_folder_and_elsewhere_if_asked() {
                 true => user.sandbox.issue_expired(),
                 false => user.sandbox.issue(),
             };
-            let run = |name: &str, args: &[&str], tokens: &Tokens| {
-                let mut command = user.program(name);
+            let run = |args: &[&str], tokens: &Tokens| {
+                let mut command = user.program("login");
                 login(user.with_key(command.args(args)), &creds_with(tokens))
             };
             let is_named = flags.contains(&"named");
@@ -637,23 +637,24 @@ fn a_new_pair_is_sealed_in_the_users_own_folder_and_elsewhere_if_asked() {
             let creds = folder.join("creds.json");
             if flags.contains(&"--yes") {
                 let args = [&user.settings()[..], &flags[..3]].concat();
-                run("login", &args, &user.sandbox.issue()).assert_says(1, &[BASH, DECLINED]);
+                run(&args, &user.sandbox.issue()).assert_says(1, &[BASH, DECLINED]);
                 assert!(!folder.exists(), "it was declined");
             }
             let first = issue();
-            assert_in(&run("login", &[&user.settings()[..], flags].concat(), &first));
-            // Later ones are kept alike; the last is another's.
+            assert_in(&run(&[&user.settings()[..], flags].concat(), &first));
+            // Later ones are kept alike.
             for (number, tokens) in [first, issue(), issue()].into_iter().enumerate() {
                 if number > 0 {
                     let before = fs::read(&creds).unwrap();
-                    assert_in(&run("login", &[dir, &["--tokens"]].concat(), &tokens));
+                    assert_in(&run(&[dir, &["--tokens"]].concat(), &tokens));
                     let kept = names(&folder).into_iter().filter(|it| it.starts_with("replaced-"));
                     let mut kept =
                         kept.map(|it| fs::read(folder.join(it).join("creds.json")).unwrap());
                     assert!(kept.any(|kept| kept == before), "{flags:?}: as it was kept");
                 }
                 assert_eq!(opened(&creds).is_some(), is_sealed, "{flags:?}");
-                let used = run("access_token", dir, &user.sandbox.issue()).stdout;
+                let mut command = user.program("access_token");
+                let used = Run::of(user.with_key(command.args(dir))).stdout;
                 match is_expired {
                     false => assert!(used.trim_end() == tokens.access_token),
                     true => assert!(user.sandbox.counters().refreshes > number as u64),
