@@ -57,7 +57,7 @@ fn nothing_is_shown_that_is_not_tested() {
     }
     let tested = [
         // The tests of this file.
-        ("README.md", "rust console bash bash powershell bash bash"),
+        ("README.md", "rust console bash bash bash bash"),
         ("crates/aac-auth/README.md", "mermaid console bash toml"),
         ("crates/aac-auth/VAULT.md", "bash hcl yaml bash"),
         ("crates/aac-sandbox/README.md", "console console console toml rust text"),
@@ -335,7 +335,7 @@ fn account(folder: &Path) {
     assert_eq!(*login, blocks("crates/login/README.md", "bash")[0]);
     assert!(section("README.md", "Use your account").contains("`cargo run -p get_workspace`"));
     let login = format!(
-        "export XDG_CONFIG_HOME={}\n{login} -- {answers}\ncargo run -p get_workspace",
+        "export XDG_CONFIG_HOME={}\n{login} -- --plain {answers}\ncargo run -p get_workspace",
         home.path().display()
     );
     let with_login = stdout(bash(folder, &login));
@@ -628,15 +628,10 @@ fn troubles() -> BTreeMap<&'static str, String> {
         let fault = Fault::token(kind).always();
         call(Options::default(), &|case| case.sandbox.add_fault(fault.clone()))
     };
-    let with = |file: &'static str, text: &'static str| {
-        call(Options::default(), &|case| fs::write(case.path(file), text).unwrap())
-    };
     let raw = |args: &[&str]| Case::fresh(Options::default()).call("raw_call", args).stderr;
     let forgotten = ["run", "-p", "list_users", "--format", "csv"];
     let forgotten = acceptance::cargo().args(forgotten).output().unwrap().stderr;
     let forgotten = String::from_utf8(forgotten).unwrap();
-    let elsewhere = tempfile::tempdir().unwrap();
-    let nowhere = Run::of(acceptance::command().current_dir(elsewhere.path())).stderr;
     let tls = {
         let case = Case::fresh(Options { tls: true, ..Options::default() });
         Run::of(&mut case.command()).stderr
@@ -647,28 +642,9 @@ fn troubles() -> BTreeMap<&'static str, String> {
         fs::write(case.path("aac_url.txt"), "https://api.us1.alteryxcloud.com").unwrap();
         Run::of(case.command().env("HTTPS_PROXY", "no proxy")).stderr
     };
-    let older_copy = {
-        let case = Case::expired(Options::default());
-        let copy = fs::read(case.creds()).unwrap();
-        case.run(["-v"; 0]).assert_ok();
-        fs::write(case.creds(), copy).unwrap();
-        case.run(["-v"; 0]).stderr
-    };
-    // The wait itself takes minutes, and is tested where the turns are.
-    let locked = read("crates/aac-auth/src/error/refresh.rs");
-    let placeholders = "{\"access_token\":\"Your access token here\",\"refresh_token\":\"Your refresh token here\"}";
-    let uuid = "af1b5321-afe0-48c2-966a-c77d74e98085";
-    let oauth_error = "{\"error\":\"invalid_grant\",\"error_description\":\"no\"}";
     BTreeMap::from([
-        ("placeholders instead of your own values", {
-            let case = Case::expired(Options::default());
-            fs::write(case.creds(), placeholders).unwrap();
-            fs::write(case.path("client_id.txt"), "Your client id here").unwrap();
-            case.run(["-v"; 0]).stderr
-        }),
         ("unexpected argument", forgotten.clone()),
         ("Usage: cargo run", forgotten),
-        ("no creds.json in", nowhere),
         ("Invalid ApiKey", api(FaultKind::InvalidKey)),
         ("Failed to resolve API Key", {
             // Said by a gateway that got none, which cannot happen here but through a proxy that drops it.
@@ -679,9 +655,6 @@ fn troubles() -> BTreeMap<&'static str, String> {
             let bare = acceptance::agent().get(url).header("authorization", bearer).call();
             bare.unwrap().into_body().read_to_string().unwrap()
         }),
-        ("a UUID, which is the OAuth client ID", with("client_id.txt", uuid)),
-        ("not JSON, line", with("creds.json", "{\"access_token\": “x”}")),
-        ("an error of the authorization server instead of tokens", with("creds.json", oauth_error)),
         ("the refresh token in", token(FaultKind::InvalidGrant)),
         ("is refused", token(FaultKind::InvalidGrant)),
         ("your tokens are unchanged", token(FaultKind::TooManyRequests(60))),
@@ -689,12 +662,6 @@ fn troubles() -> BTreeMap<&'static str, String> {
         ("the proxy could not be used", proxy),
         ("HTTP 403 Forbidden", api(FaultKind::Forbidden)),
         ("HTTP 404 Not Found: This route does not exist", raw(&["/nowhere"])),
-        ("is a Windows path", raw(&["C:/Program Files/Git/v4/people"])),
-        ("looks like JSON, but", raw(&["/x", "-d", "{a:1}"])),
-        ("replaced by an older copy", older_copy),
-        ("held by another program", locked),
-        // Only root can give files to another user: tried in the tests of aac-auth.
-        ("it is another user's", read("crates/aac-auth/src/platform/plain.rs")),
     ])
 }
 

@@ -117,7 +117,8 @@ fn run(cli: &Cli) -> Result<(), Error> {
 
     let page = login.token_page()?;
     let saved = login.save(&mut agrees)?;
-    let mut said = format!("the tokens are in {}\n", saved.place);
+    let sealed = saved.keeper.map(|keeper| format!(", sealed; {keeper} keeps the key"));
+    let mut said = format!("the tokens are in {}{}\n", saved.place, sealed.unwrap_or_default());
     for old in &saved.replaced {
         let issued = old.issued.map_or_else(String::new, |time| format!(", issued {time}"));
         said += &format!(

@@ -115,6 +115,8 @@ pub enum Checked {
 pub struct Saved {
     /// Where it is.
     pub place: Place,
+    /// Who keeps the key, for people, if it is sealed.
+    pub keeper: Option<String>,
     /// The pairs that it replaces.
     pub replaced: Vec<Replaced>,
     /// A client of the new pair.
@@ -301,7 +303,7 @@ impl Login {
     }
 
     /// Tries the place, as far as that is possible without a change: the tokens are shown once. Asks where git could
-    /// take them into a commit, before a secret in a vault is replaced, and before tokens are whose key is lost.
+    /// take them into a commit, before a secret in a vault is replaced, and before tokens whose key is lost are.
     ///
     /// # Errors
     ///
@@ -391,10 +393,10 @@ impl Login {
         let creds = real_path(&self.creds());
         let (state, shown) = (git::look_for(&creds), Place::from(&creds));
         let is_tracked = matches!(state, InGit::Tracked { .. });
-        match (state, &self.own) {
+        let question = match (state, &self.own) {
             (InGit::No, _) => return Ok(()),
             // It has no token.
-            _ if self.vault.is_some() => {}
+            _ if self.vault.is_some() => None,
             (InGit::Tracked { is_skipped: false }, Some(own))
                 if !self.is_named && real_path(&own.join("creds.json")) != creds =>
             {
@@ -409,26 +411,18 @@ impl Login {
                 self.left = Some(mem::replace(&mut self.folder, own));
                 return self.keep_out_of_git(ask);
             }
-            (InGit::Tracked { is_skipped: true }, _) => agree(
-                ask,
-                &format!(
-                    "git tracks {shown}, and leaves changes to it out of commits (skip-worktree). Keep the tokens there?"
-                ),
-            )?,
-            (InGit::Tracked { .. }, _) => agree(
-                ask,
-                &format!("git tracks {shown}: a commit could publish the tokens. Keep them there?"),
-            )?,
-            (InGit::Unknown, _) => {
-                return agree(
-                    ask,
-                    &format!(
-                        "{shown} is in a git work tree, and git does not say whether it tracks that file. Keep the tokens there?"
-                    ),
-                );
-            }
-            (InGit::Untracked, _) => {}
-        }
+            (InGit::Tracked { is_skipped: true }, _) => Some(format!(
+                "git tracks {shown}, and leaves changes to it out of commits (skip-worktree). Keep the tokens there?"
+            )),
+            (InGit::Tracked { .. }, _) => Some(format!(
+                "git tracks {shown}: a commit could publish the tokens. Keep them there?"
+            )),
+            (InGit::Unknown, _) => Some(format!(
+                "{shown} is in a git work tree, and git does not say whether it tracks that file. Keep the tokens there?"
+            )),
+            (InGit::Untracked, _) => None,
+        };
+        question.map_or(Ok(()), |question| agree(ask, &question))?;
         if !git::is_ignored(&creds, is_tracked)
             && let Some(file) = git::exclude_file(&creds)
         {
@@ -582,8 +576,10 @@ impl Login {
             match next {
                 Next::Done(replaced) => {
                     let client = Client::open(&self.options, &self.program)?;
-                    let place = Place::from(&self.creds());
-                    return Ok(Saved { place, replaced, client });
+                    let (place, sealer) = (Place::from(&self.creds()), self.keeping.as_ref());
+                    let sealer = sealer.and_then(Keeping::sealer);
+                    let keeper = sealer.map(|sealer| sealer.place().by.to_string());
+                    return Ok(Saved { place, keeper, replaced, client });
                 }
                 Next::Ask(question) => {
                     agree(ask, &question)?;

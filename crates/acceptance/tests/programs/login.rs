@@ -814,6 +814,7 @@ fn the_secret_service_keeps_the_key_of_a_new_pair() {
     let first = user.sandbox.issue();
     let Some(said) = run("login", &user.settings(), &creds_with(&first)) else { return };
     assert_in(&said);
+    assert!(said.stdout.contains("creds.json, sealed; the Secret Service keeps the key\n"));
     let print = sealed();
     run("get_workspace", &[], "").unwrap().assert_ok();
     let second = user.sandbox.issue();
