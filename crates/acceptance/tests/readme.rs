@@ -231,7 +231,7 @@ fn walk() {
     everyday_tasks(folder);
     account(folder);
     let ci = read(".ci/run");
-    assert!(read("README.md").contains("`cargo test --workspace`"));
+    assert!(read(".github/CONTRIBUTING.md").contains("`cargo test --workspace`"));
     assert!(ci.contains("cargo test --workspace"), "what README gives for the tests is what runs");
 }
 
