@@ -628,7 +628,6 @@ fn troubles() -> BTreeMap<&'static str, String> {
         let fault = Fault::token(kind).always();
         call(Options::default(), &|case| case.sandbox.add_fault(fault.clone()))
     };
-    let raw = |args: &[&str]| Case::fresh(Options::default()).call("raw_call", args).stderr;
     let forgotten = ["run", "-p", "list_users", "--format", "csv"];
     let forgotten = acceptance::cargo().args(forgotten).output().unwrap().stderr;
     let forgotten = String::from_utf8(forgotten).unwrap();
@@ -660,8 +659,6 @@ fn troubles() -> BTreeMap<&'static str, String> {
         ("your tokens are unchanged", token(FaultKind::TooManyRequests(60))),
         ("the server's certificate is not trusted", tls),
         ("the proxy could not be used", proxy),
-        ("HTTP 403 Forbidden", api(FaultKind::Forbidden)),
-        ("HTTP 404 Not Found: This route does not exist", raw(&["/nowhere"])),
     ])
 }
 
