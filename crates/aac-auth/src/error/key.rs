@@ -56,7 +56,7 @@ impl KeyProblem {
         /// The command has ended, and what it has started holds its output.
         left_open(keeper: &str) => Other:
             "{keeper} has ended, and a program that it has started holds its output open",
-            "Redirect the output of that program: >/dev/null.";
+            "Redirect the output of that program: >/dev/null, or on Windows >NUL.";
         stopped(keeper: &str) => Other: "{keeper} was asked for the key, and this was stopped", "";
 
         not_set(variable: &str) => Other:
