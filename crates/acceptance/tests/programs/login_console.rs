@@ -48,11 +48,8 @@ fn inside() {
     let before = console_mode(&console).unwrap();
 
     let case = Case::fresh(Options::default());
-    let mut hidden = File::options();
-    std::os::windows::fs::OpenOptionsExt::attributes(hidden.write(true).create_new(true), HIDDEN);
-    let text = fs::read(case.creds()).unwrap();
-    fs::remove_file(case.creds()).unwrap();
-    std::io::Write::write_all(&mut hidden.open(case.creds()).unwrap(), &text).unwrap();
+    let hide = clean("attrib").arg("+h").arg(case.creds()).status().unwrap();
+    assert!(hide.success());
     let child = ask(&case, &console, before);
     let Tokens { access_token, refresh_token, .. } = case.sandbox.issue();
     let long = "w ".repeat(9000);
@@ -63,7 +60,7 @@ fn inside() {
     .unwrap();
     types(&console, &format!(" \"refresh_token\": \"{refresh_token}\"\r}}\r")).unwrap();
     let run = Run::from(child);
-    run.assert_ok();
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
     run.assert_hides(&[&access_token, &refresh_token, "w w w"]);
     assert_eq!(case.refresh_token(), refresh_token);
     assert_eq!(console_mode(&console).unwrap(), before);
