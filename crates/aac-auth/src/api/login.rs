@@ -808,8 +808,9 @@ fn is_unfinished(folder: &Path, files: &Files, stored: &Stored, opener: Opener<'
 
 /// Makes a file as large as any that will be, and removes it.
 fn try_place(files: &Files) -> Result<()> {
-    let above = files.folder.ancestors().find(|folder| folder.is_dir());
+    let above = files.folder.ancestors().find(|folder| folder.exists());
     let files = match above {
+        Some(above) if !above.is_dir() => return Err(Error::not_a_folder(above)),
         Some(above) if above != files.folder => &Files::of(&above.join("creds.json")),
         _ => files,
     };
