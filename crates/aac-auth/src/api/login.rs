@@ -634,7 +634,9 @@ impl Login {
             Ok(true) => {}
             not_done => {
                 // The pairs are where they were.
-                replaced.iter().for_each(|it: &Replaced| drop(fs::remove_dir_all(&it.folder)));
+                replaced.iter().for_each(|it: &Replaced| {
+                    drop(platform::patiently(|| fs::remove_dir_all(&it.folder)))
+                });
                 return not_done.map(|_| Next::Again).map_err(|StoreError { place, source }| {
                     Error::not_written(&place, source, &page)
                 });
@@ -667,7 +669,7 @@ impl Login {
             let known = lone_refresh_token(stored.bytes());
             let is_same = known.is_some_and(|known| known.digest() == token);
             let pair = (!is_same).then_some(stored);
-            replaced.extend(keep(&old.files, pair, &files.folder)?);
+            replaced.extend(keep(&old.files, pair, files)?);
         }
         let text = |text: Option<&str>| format!("{}\n", text.unwrap_or_default());
         let (url, id) = (text(self.url()), text(self.project_id()));
@@ -857,8 +859,9 @@ fn is_unfinished(folder: &Path, files: &Files, stored: &Stored, opener: Opener<'
 
 /// Makes a file as large as any that will be, and removes it.
 fn try_place(files: &Files) -> Result<()> {
-    let above = files.folder.ancestors().find(|folder| folder.is_dir());
+    let above = files.folder.ancestors().find(|folder| folder.exists());
     let files = match above {
+        Some(above) if !above.is_dir() => return Err(Error::not_a_folder(above)),
         Some(above) if above != files.folder => &Files::of(&above.join("creds.json")),
         _ => files,
     };
@@ -891,8 +894,9 @@ fn read_saved(files: &Files, path: &Path) -> Result<Zeroizing<Vec<u8>>, StoreErr
     files.read(path).map_err(|problem| at(path)(io::Error::other(problem.to_string())))
 }
 
-/// Copies the pair, and what is saved beside it, into a folder of its own. None if there is nothing to keep.
-fn keep(files: &Files, pair: Option<&Stored>, into: &Path) -> Result<Option<Replaced>, StoreError> {
+/// Copies the pair, and what is saved beside it, into a folder of its own beside the new one, for those who may use
+/// that. None if there is nothing to keep.
+fn keep(files: &Files, pair: Option<&Stored>, new: &Files) -> Result<Option<Replaced>, StoreError> {
     let mut copies = Vec::new();
     for path in saved_beside(files)? {
         copies.push((path.clone(), read_saved(files, &path)?));
@@ -917,7 +921,7 @@ fn keep(files: &Files, pair: Option<&Stored>, into: &Path) -> Result<Option<Repl
     let mut names = iter::once(format!("replaced-{date}"))
         .chain((2..).map(|number| format!("replaced-{date}-{number}")));
     let folder = loop {
-        let folder = into.join(names.next().unwrap_or_default());
+        let folder = new.folder.join(names.next().unwrap_or_default());
         match platform::create_folder(&folder) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             made => break made.map(|()| folder.clone()).map_err(at(&folder))?,
@@ -925,15 +929,11 @@ fn keep(files: &Files, pair: Option<&Stored>, into: &Path) -> Result<Option<Repl
     };
     for (path, bytes) in copies {
         let copy = folder.join(path.file_name().unwrap_or_default());
-        let write = || {
-            let mut file = platform::create_new(&copy, None)?;
-            file.write_all(&bytes)?;
-            platform::sync(&file)
-        };
-        write().map_err(at(&copy))?;
+        let mut file = new.create_new(&copy)?;
+        file.write_all(&bytes).and_then(|()| platform::sync(&file)).map_err(at(&copy))?;
     }
-    let synced = platform::sync_folder(&folder).and_then(|()| platform::sync_folder(into));
-    synced.map_err(at(&folder))?;
+    platform::sync_folder(&folder).map_err(at(&folder))?;
+    new.sync_folder()?;
     let (account, issued) = (claims.account(), claims.iat.and_then(Timestamp::of));
     Ok(Some(Replaced { account, issued, folder }))
 }

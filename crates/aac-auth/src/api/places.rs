@@ -257,7 +257,8 @@ mod tests {
         }
 
         fn path(&self, name: &str) -> PathBuf {
-            self.0.path().join(name)
+            // With the separators of this system.
+            self.0.path().join(name).components().collect()
         }
 
         fn put(&self, path: &str, content: impl AsRef<[u8]>) {

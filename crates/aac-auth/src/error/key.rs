@@ -46,17 +46,17 @@ impl KeyProblem {
         not_found(keeper: &str, name: &str) => NotFound:
             "{keeper} has no key called {name}",
             "If it was deleted, what is sealed with it is lost. If these files come from another machine or user, use them there.";
-        /// DPAPI names no reason.
+        /// DPAPI names no reason. It has no keys for whoever is logged on without a password.
         of_another_user() => NotFound:
-            "its key belongs to another user of Windows or another machine",
-            "Use these files as the user who has sealed them, on that machine. After an administrator has reset that user's password, what is sealed is lost.";
+            "Windows does not give its key: it is another user's or another machine's, or this logon is one without a password",
+            "Use these files as the user who has sealed them, on that machine. Over SSH, log in with the password instead of a key; a scheduled task must store the password. After an administrator has reset that password, what is sealed is lost.";
         timed_out(keeper: &str, seconds: u64) => Other:
             "{keeper} did not give the key within {seconds} s",
             "See whether it waits for an answer (a password, a fingerprint), and run this again.";
         /// The command has ended, and what it has started holds its output.
         left_open(keeper: &str) => Other:
             "{keeper} has ended, and a program that it has started holds its output open",
-            "Redirect the output of that program: >/dev/null.";
+            "Redirect the output of that program: >/dev/null, or on Windows >NUL.";
         stopped(keeper: &str) => Other: "{keeper} was asked for the key, and this was stopped", "";
 
         not_set(variable: &str) => Other:

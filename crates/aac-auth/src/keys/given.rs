@@ -1,34 +1,25 @@
 //! The keys that the user has made: in a file, or printed by a command.
 
+use crate::config::text;
 use crate::error::display::one_line;
 use crate::keys::program::{self, LONGEST, Silence};
 use crate::keys::{KEY_COMMAND, KEY_FILE, Key, KeyProblem};
 use crate::platform;
 use ring::digest::{SHA256, digest};
 use std::ffi::OsStr;
-use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
-use zeroize::Zeroizing;
 
 const SHORTEST: usize = 16;
 
 /// Reads the key in this file.
 pub(super) fn in_file(path: &OsStr) -> Result<Key, KeyProblem> {
     let path = Path::new(path);
-    let mut text = Zeroizing::new(Vec::with_capacity(LONGEST + 1));
-    // A pipe is not waited for, nor is a device read without end.
-    let read = platform::open_at_once(path).and_then(|file| match file.metadata()?.is_file() {
-        true => file.take(LONGEST as u64 + 1).read_to_end(&mut text).map(Some),
-        false => Ok(None),
-    });
-    let unreadable =
-        |what: &str| KeyProblem::unreadable(KEY_FILE, &one_line(&path.to_string_lossy()), what);
-    match read {
-        Ok(Some(_)) => key(KEY_FILE, &text),
-        Ok(None) => Err(unreadable("not a file")),
-        Err(error) => Err(unreadable(&error.to_string())),
-    }
+    let text = text::read(path).map_err(|problem| {
+        let path = one_line(&path.to_string_lossy());
+        KeyProblem::unreadable(KEY_FILE, &path, &problem.to_string())
+    })?;
+    key(KEY_FILE, &text)
 }
 
 /// Reads the key that this command prints.

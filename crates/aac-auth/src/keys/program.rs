@@ -54,7 +54,7 @@ pub(super) fn ask(
     command.stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() });
     command.stdout(Stdio::piped());
     command.stderr(if hears { Stdio::piped() } else { Stdio::inherit() });
-    let mut child = platform::start(command).map_err(Silence::NotStarted)?;
+    let (mut child, job) = platform::start(command).map_err(Silence::NotStarted)?;
     let (sender, receiver) = mpsc::channel();
     let mut streams: Vec<(bool, Box<dyn Read + Send>)> = Vec::new();
     streams.extend(child.stdout.take().map(|stream| (true, Box::new(stream) as _)));
@@ -65,7 +65,7 @@ pub(super) fn ask(
         // It ends when nobody holds the other end any more.
         let reader = move || sender.send((is_output, read(stream)));
         if let Err(error) = thread::Builder::new().spawn(reader) {
-            platform::end(&mut child);
+            platform::end(&mut child, &job);
             return Err(Silence::NotStarted(error));
         }
     }
@@ -101,7 +101,7 @@ pub(super) fn ask(
             });
         }
     };
-    platform::end(&mut child);
+    platform::end(&mut child, &job);
     Err(silence)
 }
 

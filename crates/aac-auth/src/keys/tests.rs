@@ -164,6 +164,17 @@ fn inside() {
                 assert_eq!(problem(by, "").to_string(), words);
             }
         }
+        // Started by a command that does not answer.
+        #[cfg(windows)]
+        "hang" => {
+            let mut alone = fs::File::options();
+            std::os::windows::fs::OpenOptionsExt::share_mode(&mut alone, 0);
+            let _held =
+                alone.write(true).create(true).open(env::var_os("AAC_TESTED_FILE").unwrap());
+            loop {
+                std::thread::park();
+            }
+        }
         "command" => {
             platform::signals::SignalGuard::prepare();
             fetch(Keeper::Command, "").unwrap();
@@ -277,6 +288,21 @@ pub(crate) fn in_session(folder: &Path, before: &str, test: &str, part: &str) ->
         service.env(home, folder);
     }
     Some(service)
+}
+
+#[test]
+#[cfg(windows)]
+fn what_a_command_has_started_is_ended_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let held = folder.path().join("held");
+    let own = env::current_exe().unwrap();
+    let (held, own) = (held.display(), own.display());
+    let hang = format!(
+        "set AAC_TESTED_FILE={held}&& set AAC_TESTED_PART=hang&& \"{own}\" --exact keys::tests::inside"
+    );
+    let problem = by_command(&hang, LONG / 4).unwrap_err();
+    assert_eq!(problem, "AAC_KEY_COMMAND did not give the key within 5 s");
+    platform::patiently(|| fs::read(folder.path().join("held"))).unwrap();
 }
 
 /// What hangs, and has started others that hang.

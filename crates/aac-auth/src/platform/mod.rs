@@ -40,7 +40,7 @@ use unix as system;
 use windows as system;
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Component, Path, Prefix};
 
 /// This machine's name, for people.
 pub(crate) fn host_name() -> String {
@@ -73,8 +73,10 @@ pub(crate) fn network_file_system(folder: &Path) -> Option<String> {
         "nfs",
         "smb",
     ];
-    // A share, as Windows names it.
-    if folder.to_string_lossy().starts_with(r"\\") && cfg!(windows) {
+    // Only Windows has such prefixes.
+    if let Some(Component::Prefix(prefix)) = folder.components().next()
+        && matches!(prefix.kind(), Prefix::UNC(..) | Prefix::VerbatimUNC(..))
+    {
         return Some("a share".to_owned());
     }
     let system = file_system(&File::open(folder).ok()?)?;

@@ -8,7 +8,6 @@ use acceptance::{Case, Run, Running};
 use serde_json::{Value, json};
 use std::fs::{self, File};
 use std::io::Write;
-use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
@@ -282,7 +281,7 @@ fn damage_that_names_an_account_is_replaced_by_no_other() {
 
 /// Runs a program that cannot remove this file, since it is a mount; `None` where that cannot be done.
 #[cfg(target_os = "linux")]
-fn run_beside_a_mount(case: &Case, path: &Path) -> Option<Run> {
+fn run_beside_a_mount(case: &Case, path: &std::path::Path) -> Option<Run> {
     let able = acceptance::clean("unshare").args(["-rm", "true"]).status();
     if !able.is_ok_and(|status| status.success()) {
         eprintln!("skipped: unshare -rm does not work here");

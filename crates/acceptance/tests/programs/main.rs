@@ -11,6 +11,7 @@ mod batch;
 mod files;
 mod list_users;
 mod login;
+mod login_console;
 mod login_terminal;
 mod output;
 mod raw_call;

@@ -23,15 +23,18 @@ pub(crate) fn hand_to_shell(shell: &mut Command, text: &OsStr) {
     shell.arg("-c").arg(text);
 }
 
+/// How a program is ended with what it has started: its number tells.
+pub(crate) struct Job;
+
 /// Starts a program; in a group of its own if there is no terminal, so that all of it can be ended. At a
 /// terminal, only this program's group may ask for a password, and Ctrl-C reaches all of the group anyway.
-pub(crate) fn start(mut command: Command) -> io::Result<Child> {
+pub(crate) fn start(mut command: Command) -> io::Result<(Child, Job)> {
     let mut terminal = File::options();
     let terminal = terminal.read(true).custom_flags(libc::O_NOCTTY | libc::O_NONBLOCK);
     if terminal.open("/dev/tty").is_err() {
         command.process_group(0);
     }
-    command.spawn()
+    Ok((command.spawn()?, Job))
 }
 
 /// Whether a program has ended. Its number is not given to another as long as nobody waits for it.
@@ -41,7 +44,7 @@ pub(crate) fn has_ended(child: &mut Child) -> bool {
 }
 
 /// Ends a program, and what it has started as far as that can be found.
-pub(crate) fn end(child: &mut Child) {
+pub(crate) fn end(child: &mut Child, _job: &Job) {
     let id = Pid::from_child(child);
     let has_group = getpgid(Some(id)) == Ok(id);
     let send = |signal| match has_group {

@@ -2,8 +2,13 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io;
+use std::os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle};
 use std::os::windows::process::CommandExt;
 use std::process::{Child, Command};
+use std::ptr::null;
+use windows_sys::Win32::System::JobObjects::{
+    AssignProcessToJobObject, CreateJobObjectW, TerminateJobObject,
+};
 
 pub(crate) const SHELL: &str = "cmd";
 
@@ -16,9 +21,23 @@ pub(crate) fn hand_to_shell(shell: &mut Command, text: &OsStr) {
     shell.raw_arg(line);
 }
 
+/// What a program has started with it, itself included: a job object. Without one, the program alone can be ended.
+pub(crate) struct Job(Option<OwnedHandle>);
+
 /// Starts a program. Ctrl-C reaches all that share the console.
-pub(crate) fn start(mut command: Command) -> io::Result<Child> {
-    command.spawn()
+#[expect(unsafe_code, reason = "no crate in the tree has job objects")]
+pub(crate) fn start(mut command: Command) -> io::Result<(Child, Job)> {
+    let child = command.spawn()?;
+    // SAFETY: the job has no name and no attributes, and its handle belongs to nobody else. That of the program is
+    // open as long as `child` is there.
+    let job = unsafe {
+        let job = CreateJobObjectW(null(), null());
+        (!job.is_null()).then(|| {
+            AssignProcessToJobObject(job, child.as_raw_handle());
+            OwnedHandle::from_raw_handle(job)
+        })
+    };
+    Ok((child, Job(job)))
 }
 
 /// Whether a program has ended.
@@ -26,8 +45,13 @@ pub(crate) fn has_ended(child: &mut Child) -> bool {
     !matches!(child.try_wait(), Ok(None))
 }
 
-/// Ends a program. What it has started goes on, and fails when it writes.
-pub(crate) fn end(child: &mut Child) {
+/// Ends a program, and what it has started.
+#[expect(unsafe_code, reason = "no crate in the tree has job objects")]
+pub(crate) fn end(child: &mut Child, Job(job): &Job) {
+    if let Some(job) = job {
+        // SAFETY: the handle is open.
+        unsafe { TerminateJobObject(job.as_raw_handle(), 1) };
+    }
     let _ = child.kill();
     let _ = child.wait();
 }

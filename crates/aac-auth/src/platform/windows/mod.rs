@@ -218,6 +218,20 @@ mod tests {
     }
 
     #[test]
+    fn a_share_is_known_by_its_path() {
+        for (path, is_share) in [
+            (r"\\server\share\aac", true),
+            (r"\\?\UNC\server\share\aac.", true),
+            (r"C:\aac", false),
+            (r"\\?\C:\aac.", false),
+            (r"\\?\Volume{1}\aac", false),
+        ] {
+            let system = crate::platform::network_file_system(Path::new(path));
+            assert_eq!(system.is_some(), is_share, "{path}");
+        }
+    }
+
+    #[test]
     fn a_failed_lookup_is_known() {
         for code in 11001..=11004 {
             assert!(is_lookup_failure(&io::Error::from_raw_os_error(code)));

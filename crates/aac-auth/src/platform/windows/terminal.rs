@@ -34,7 +34,13 @@ impl RawInput {
     /// Standard input is no console.
     pub fn open(_with_brackets: bool) -> io::Result<Self> {
         SignalGuard::prepare();
-        let before = console::mode(HandleRef::stdin())?;
+        // A terminal of Git Bash is a pipe, to which nobody can say that the echo is to be off.
+        let before = console::mode(HandleRef::stdin()).map_err(|_| {
+            io::Error::new(
+                io::ErrorKind::Unsupported,
+                "this terminal does not hide what is pasted; use PowerShell or cmd",
+            )
+        })?;
         let echo = ENABLE_LINE_INPUT | ENABLE_ECHO_INPUT | ENABLE_VIRTUAL_TERMINAL_INPUT;
         // Ctrl-C stays an event.
         let raw = before & !echo | ENABLE_PROCESSED_INPUT;
