@@ -246,8 +246,12 @@ fn a_command_does_not_get_the_token() {
 /// Nothing would open what is sealed with it.
 #[test]
 fn a_command_that_makes_a_key_keeps_none() {
-    let command =
-        if cfg!(windows) { "echo %TIME%%RANDOM%%RANDOM%" } else { "echo 0123456789abcdef$$" };
+    let folder = tempfile::tempdir().unwrap();
+    let asked = folder.path().join("asked").display().to_string();
+    let command = match cfg!(windows) {
+        true => format!("echo {WORDS}>> \"{asked}\" & type \"{asked}\""),
+        false => format!("echo {WORDS}$$"),
+    };
     assert_passes(again(&[], "another each time").env(KEY_COMMAND, command));
 }
 
