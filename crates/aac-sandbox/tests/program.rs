@@ -354,7 +354,7 @@ mod unix {
                 ("GET", format!("/nowhere?{long}").as_str()),
                 ("DELETE", "/plans/v1/plans"),
                 ("GET", "/plans/v1/plans/current"),
-                ("GET", "/plans/v1/plans/7/full"),
+                ("GET", "/plans/v1/plans/7/permissions"),
                 ("PUT", "/scheduling/v1/schedules/7"),
                 ("PATCH", "/iam/v1/workspaces/31429/people/batch"),
             ] {
@@ -375,7 +375,7 @@ mod unix {
                 ", /iam/v1/people/{id}, /plans/v1/plans, ",
                 "DELETE /plans/v1/plans → 404 this path accepts GET, POST\n",
                 "GET /plans/v1/plans/current → 404 the ID in this path is a number\n",
-                "GET /plans/v1/plans/7/full → 404 the platform has this (documented), the sandbox does not\n",
+                "GET /plans/v1/plans/7/permissions → 404 the platform has this (documented), the sandbox does not\n",
                 "PUT /scheduling/v1/schedules/7 → 404 the platform has this (documented), the",
                 "people/batch → 404 the platform has this (believed), the sandbox does not\n",
             ] {

@@ -119,7 +119,7 @@ fn names_that_a_terminal_would_act_on_are_shown_escaped() {
     }
     let status = run("token_status", &[]);
     assert_eq!((status.code, status.stderr.as_str()), (Some(0), ""));
-    assert_eq!(status.stdout.lines().count(), 10, "{}", status.stdout);
+    assert_eq!(status.stdout.lines().count(), 11, "{}", status.stdout);
     assert_shown(&status.stdout, "");
     let json: Value = serde_json::from_str(&run("token_status", &["--json"]).stdout).unwrap();
     assert_eq!(json["place"]["name"], json!(folder.join("creds.json")), "a program gets the name");
