@@ -738,16 +738,19 @@ fn a_pair_is_turned_over_with_all_that_lies_beside() {
 fn programs_that_run_while_a_pair_is_turned_over_use_no_token_twice() {
     let case = Case::expired(Options { token_lifetime: 2, ..Options::default() }).sealed(true);
     let mut programs = case.start(10);
-    for form in ["--plain", "--seal", "--plain", "--seal", "--plain", "--seal"] {
+    // Until some of them had to refresh; it is sealed in the end.
+    for turn in 0.. {
         programs.extend(case.start(2));
-        let run = case.call("login", [form, "--yes"]);
-        let form = if form == "--seal" { "sealed" } else { "plain" };
+        let (flag, form) = [("--plain", "plain"), ("--seal", "sealed")][turn % 2];
+        let run = case.call("login", [flag, "--yes"]);
         assert!(run.stdout.contains(&format!("creds.json is now {form}")), "{}", run.stderr);
+        if turn >= 5 && turn % 2 == 1 && case.sandbox.counters().refreshes > 2 {
+            break;
+        }
+        assert!(turn < 200, "{:?}", case.sandbox.counters());
     }
     programs.into_iter().for_each(|child| Run::from(child).assert_ok());
-    let counters = case.sandbox.counters();
-    assert_eq!(counters.reused, 0);
-    assert!(counters.refreshes > 1, "{counters:?}");
+    assert_eq!(case.sandbox.counters().reused, 0);
     assert!(case.sandbox.is_live(&case.refresh_token()));
     case.run(NONE).assert_ok();
     case.assert_hidden();
