@@ -193,7 +193,7 @@ fn check(login: &mut Login, has_terminal: bool) -> Result<Option<Value>, Error> 
             Ok(Checked::WrongProject(error)) => return Err(error),
             Ok(Checked::Expired) => {
                 eprintln!(
-                    "The access token has expired meanwhile: the pair is saved, and then refreshed."
+                    "The access token has expired meanwhile: it is refreshed once the pair is saved."
                 );
                 return Ok(None);
             }
