@@ -98,7 +98,11 @@ fn platform(
             }
             let _ = asked.send(format!("{} {} {id}", request.method, request.path));
             // A program that is killed does not wait for it.
-            let _ = client.write_all(&acceptance::plain(status, body.as_bytes()));
+            let length = body.len();
+            let _ = write!(
+                client,
+                "HTTP/1.1 {status} X\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+            );
         }
     });
     requests
