@@ -157,7 +157,8 @@ fn ask_tokens(login: &mut Login) -> Result<(), Error> {
     eprintln!("Create tokens with + Generate, and paste both here: {}", login.token_page()?);
     while let Some(which) = login.asks_for() {
         let question = format!("The {which} (it is not shown)");
-        let text = terminal::ask_secret(&question, |text| login.is_answered_by(text));
+        let is_answer = |text: &str| login.is_answered_by(text);
+        let text = terminal::ask_secret(&question, is_answer, Login::is_whole);
         let text = text.map_err(unreadable)?.ok_or_else(end_of_input)?;
         match login.paste(&text) {
             Ok(receipt) => eprintln!("{receipt}"),

@@ -448,6 +448,11 @@ impl Login {
         self.pasted.is_answered_by(text)
     }
 
+    /// Whether this text has a whole token that is not the rest of another.
+    pub fn is_whole(text: &str) -> bool {
+        Pasted::default().is_answered_by(text)
+    }
+
     /// Takes the tokens from a text that was pasted, whatever surrounds them. Returns a receipt, without any part of
     /// them.
     ///

@@ -182,6 +182,29 @@ fn one_is_asked_for_after_the_other_and_keys_take_back() {
 }
 
 #[test]
+fn what_was_cut_is_replaced_by_the_whole_token_and_ends_with_ctrl_d() {
+    const AGAIN: &str = "not a whole token";
+    let Some(mut session) = Session::tokens_alone() else { return };
+    let Tokens { access_token, refresh_token, .. } = session.tokens.clone();
+    session.answers(ACCESS, format!("{}\r", &access_token[..500]).as_bytes());
+    session.answers(AGAIN, format!("{access_token}\r").as_bytes());
+    session.answers(REFRESH, format!("{}\r", &refresh_token[..100]).as_bytes());
+    // By itself, this could be an opaque token.
+    session.answers(AGAIN, format!("{}\r", &refresh_token[100..200]).as_bytes());
+    thread::sleep(Duration::from_millis(400));
+    session.terminal.types(format!("{refresh_token}\r").as_bytes());
+    session.succeeds("replaced");
+
+    let Some(mut session) = Session::tokens_alone() else { return };
+    let half = session.tokens.access_token[..500].to_owned();
+    session.answers(ACCESS, format!("{half}\r").as_bytes());
+    session.answers(AGAIN, b"\x04");
+    let (.., status, shown) = session.hides();
+    assert_eq!(status.code(), Some(1), "{shown}");
+    assert!(shown.contains("unexpected end of file"), "{shown}");
+}
+
+#[test]
 fn an_opaque_refresh_token_is_known_by_its_question() {
     let options = Options { refresh_tokens: RefreshTokens::Opaque, ..Options::default() };
     let Some(mut session) = Session::start(Case::fresh(options), "xterm", &["--tokens"]) else {
