@@ -92,7 +92,7 @@ fn run(cli: &Cli) -> Result<(), Error> {
         None => {}
     }
     match &cli.client_id {
-        Some(id) => login.set_project_id(id)?,
+        Some(id) => login.set_project_id(id, "--client-id")?,
         None if has_terminal && !(cli.tokens && login.project_id().is_some()) => {
             ask_project(&mut login)?;
         }
@@ -148,7 +148,7 @@ fn ask_project(login: &mut Login) -> Result<(), Error> {
     eprintln!("Open your API project, or make one with + New: {}", login.project_page()?);
     until_right(|| {
         let offered = login.project_id().map(str::to_owned);
-        login.set_project_id(&ask("Its Client ID", offered.as_deref())?)
+        login.set_project_id(&ask("Its Client ID", offered.as_deref())?, "Client ID")
     })
 }
 

@@ -7,7 +7,7 @@
 //!
 //! let mut login = Login::open(&ConnectionOptions::default(), "demo/1.0", None)?;
 //! login.set_region("us1")?;
-//! login.set_project_id("AbCdEfGh12345678")?;
+//! login.set_project_id("AbCdEfGh12345678", "--client-id")?;
 //! // Before the tokens are asked for, which the web page shows once.
 //! login.prepare(&mut |_question| Ok(false))?;
 //! login.prepare_key(&mut |_question| Ok(false))?;
@@ -252,16 +252,20 @@ impl Login {
         Ok(())
     }
 
-    /// Sets the API project ID.
+    /// Sets the API project ID. Errors call it by the name of what it was given to.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) if it cannot be one.
-    pub fn set_project_id(&mut self, text: &str) -> Result<()> {
+    pub fn set_project_id(&mut self, text: &str, name: &'static str) -> Result<()> {
+        if let Some(what) = text::likely_secret(text.trim()) {
+            return Err(Error::secret_as_id(name, what));
+        }
         let id = check_project_id(text.trim().to_owned(), self.hosts()?);
-        let id = id.map_err(|it| Error::unusable(Place::Variable("--client-id"), it))?;
+        let id = id.map_err(|it| Error::unusable(Place::Variable(name), it))?;
         self.project_id = Some(id).filter(|id| !id.is_empty());
-        self.known_project_id().map(drop)
+        let needed = || Error::usage(format!("{name}: the API project ID is needed"));
+        self.project_id.as_ref().map(drop).ok_or_else(needed)
     }
 
     /// Sets how the new pair is to be kept. Otherwise it is kept as the pair before it was, and where there is none,

@@ -196,7 +196,13 @@ fn what_is_wrong_is_told_and_nothing_is_written() {
     for (what, flags, code, words) in [
         ("", &["--client-id", "AnotherProjectId"][..], 4, "the API project ID is wrong: Invalid"),
         ("", &["--client-id", "af1b5321-afe0-48c2-966a-c77d74e98085"], 1, "the OAuth client ID"),
-        ("", &["--client-id", "Your client id here"], 2, "needed: --client-id ID"),
+        ("", &["--client-id", "abc"], 1, "--client-id: too short"),
+        (
+            "",
+            &["--client-id", "Your client id here"],
+            2,
+            "--client-id: the API project ID is needed",
+        ),
         ("", &["--url", "eu1"], 1, "the access token was issued by http://127.0.0.1:"),
         ("", &["--url", "https://example.com"], 1, "--url: not a host of Alteryx Cloud's API"),
         ("", &["--vault", "https://vault/v1"], 1, "--vault: not the path of a secret"),

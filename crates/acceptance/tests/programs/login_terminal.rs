@@ -205,6 +205,24 @@ fn what_was_cut_is_replaced_by_the_whole_token_and_ends_with_ctrl_d() {
 }
 
 #[test]
+fn what_is_wrong_with_a_client_id_is_told_by_the_name_of_the_question() {
+    let Some(mut session) = Session::start(Case::fresh(Options::default()), "xterm", &[]) else {
+        return;
+    };
+    session.answers("Region", ENTER);
+    session.answers("Its Client ID", b"Your client id here\r");
+    session.terminal.says("login: Client ID: the API project ID is needed");
+    session.answers("Its Client ID", b"abc\r");
+    session.terminal.says("login: Client ID: too short");
+    session.answers("Its Client ID", b"eyJub25lIjoxfQ\r");
+    session.terminal.says("login: Client ID: a token (a JWT), not the ID of an API project");
+    session.terminal.says("The tokens come later");
+    session.answers("Its Client ID", b"\x04");
+    let (.., shown) = session.hides();
+    assert!(!shown.contains("--client-id") && !shown.contains("a link"), "{shown}");
+}
+
+#[test]
 fn an_opaque_refresh_token_is_known_by_its_question() {
     let options = Options { refresh_tokens: RefreshTokens::Opaque, ..Options::default() };
     let Some(mut session) = Session::start(Case::fresh(options), "xterm", &["--tokens"]) else {
