@@ -175,7 +175,7 @@ fn read_tokens(login: &mut Login) -> Result<(), Error> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(64 * 1024));
     io::stdin().take(64 * 1024 - 1).read_to_end(&mut bytes).map_err(unreadable)?;
     let text = text_of(&bytes).map(Zeroizing::new).unwrap_or_default();
-    eprintln!("{}", login.paste(&text)?);
+    eprintln!("{}", login.paste_input(&text)?);
     match login.asks_for() {
         Some(which) => Err(Error::usage(format!("standard input has no {which}"))),
         None => Ok(()),

@@ -469,6 +469,18 @@ impl Login {
         self.pasted.add(text, &hosts, &id)
     }
 
+    /// The same for a text that comes from standard input, without a terminal.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`paste`](Self::paste), and [`ErrorKind::Config`](crate::ErrorKind::Config) if it is empty.
+    pub fn paste_input(&mut self, text: &str) -> Result<String> {
+        match text.trim() {
+            "" => Err(Error::no_tokens_on_input()),
+            text => self.paste(text),
+        }
+    }
+
     fn pair(&self) -> Result<Credentials> {
         let (access, refresh) = (self.pasted.access.as_ref(), self.pasted.refresh.as_ref());
         let bytes = Document::default().with_tokens(access, refresh).to_bytes();

@@ -209,7 +209,7 @@ fn what_is_wrong_is_told_and_nothing_is_written() {
         ("elsewhere", &[], 1, "the access token was issued by http://127.0.0.1:"),
         ("cut", &[], 1, "the access token was not pasted whole: its signature"),
         ("one", &[], 2, "standard input has no refresh token"),
-        ("none", &[], 1, "where the access token is asked for"),
+        ("none", &[], 1, "no tokens on standard input\n  Run this in a terminal, or "),
         ("revoked", &[], 4, "the server does not accept the access token that was pasted"),
         ("down", &["--retry", "0"], 5, "HTTP 500"),
     ] {
