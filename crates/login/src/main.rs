@@ -102,7 +102,7 @@ fn run(cli: &Cli) -> Result<(), Error> {
     login.prepare(&mut agrees)?;
     if let Err(error) = login.prepare_key(&mut agrees) {
         // Nothing but an answer at a terminal makes them plain: no --yes.
-        let question = format!("{error}. Keep them as plain text?");
+        let question = Login::plain_question(&error);
         if form.is_some() || !has_terminal || !self::agrees(&question, false, true)? {
             return Err(error);
         }

@@ -35,7 +35,7 @@ use crate::config::text;
 use crate::config::trust::Trust;
 use crate::error::notices::Notices;
 use crate::error::place::Place;
-use crate::error::{Error, FileProblem, HttpErrorKind, Result};
+use crate::error::{Cause, Error, FileProblem, HttpErrorKind, Result};
 use crate::platform;
 use crate::rotation::Pair;
 use crate::store::file_store::not_writable;
@@ -390,6 +390,16 @@ impl Login {
             Some(Form::Sealed) | None => sealing(files, &present, ask)?,
         });
         Ok(())
+    }
+
+    /// What to ask after an error of [`prepare_key`](Self::prepare_key): whether the tokens are to be plain.
+    pub fn plain_question(error: &Error) -> String {
+        match error.cause() {
+            Cause::NoStore(why) => format!(
+                "This machine has no store for keys ({why}). Keep the tokens as plain text, which only you can read?"
+            ),
+            _ => format!("{error}. Keep them as plain text?"),
+        }
     }
 
     /// Sees to it that the tokens are in no commit.
@@ -1008,6 +1018,19 @@ fn is_shared(folder: &Path) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::keys::KeyProblem;
+
+    #[test]
+    fn only_where_there_is_no_store_a_person_is_told_so() {
+        let asks = |problem| Login::plain_question(&Error::no_key(&problem));
+        assert_eq!(
+            asks(KeyProblem::no_keychain("x")),
+            "This machine has no store for keys (there is no keychain: x). Keep the tokens as plain text, which only you can read?"
+        );
+        let locked =
+            "the tokens cannot be sealed: the Secret Service is locked. Keep them as plain text?";
+        assert_eq!(asks(KeyProblem::service_locked()), locked);
+    }
 
     #[test]
     fn a_folder_that_other_machines_get_is_known_by_its_name() {

@@ -313,7 +313,9 @@ fn where_nothing_keeps_a_key_a_person_may_have_plain_text() {
         let args = args.each_ref().map(String::as_str);
         let leads = ("XDG_CONFIG_HOME", home.path());
         let Some(mut session) = Session::found_by(leads, case, "xterm", &args) else { return };
-        session.answers("Keep them as plain text? (y/n)", answer.as_bytes());
+        session.terminal.says("This machine has no store for keys (there is no Secret Service: ");
+        let question = "). Keep the tokens as plain text, which only you can read? (y/n) [n]";
+        session.answers(question, answer.as_bytes());
         let own = home.path().join("aac");
         if answer == "\r" {
             let (.., status, shown) = session.hides();
