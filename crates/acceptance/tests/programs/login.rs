@@ -208,6 +208,7 @@ fn what_is_wrong_is_told_and_nothing_is_written() {
         ("", &["--vault", "https://vault/v1"], 1, "--vault: not the path of a secret"),
         ("elsewhere", &[], 1, "the access token was issued by http://127.0.0.1:"),
         ("cut", &[], 1, "the access token was not pasted whole: its signature"),
+        ("half", &[], 1, "the refresh token was not pasted whole: "),
         ("one", &[], 2, "standard input has no refresh token"),
         ("none", &[], 1, "no tokens on standard input\n  Run this in a terminal, or "),
         ("revoked", &[], 4, "the server does not accept the access token that was pasted"),
@@ -220,6 +221,7 @@ fn what_is_wrong_is_told_and_nothing_is_written() {
             // It stands on another port of this machine, which may be the same sandbox's.
             "elsewhere" => tokens = elsewhere.0.clone(),
             "cut" => tokens.access_token.truncate(length - 100),
+            "half" => tokens.refresh_token.truncate(100),
             "revoked" => user.sandbox.revoke_access_tokens(),
             "down" => user.sandbox.add_fault(Fault::api(FaultKind::ServerError).always()),
             _ => {}
