@@ -92,7 +92,7 @@ fn run(cli: &Cli) -> Result<(), Error> {
         None => {}
     }
     match &cli.client_id {
-        Some(id) => login.set_project_id(id)?,
+        Some(id) => login.set_project_id(id, "--client-id")?,
         None if has_terminal && !(cli.tokens && login.project_id().is_some()) => {
             ask_project(&mut login)?;
         }
@@ -102,7 +102,7 @@ fn run(cli: &Cli) -> Result<(), Error> {
     login.prepare(&mut agrees)?;
     if let Err(error) = login.prepare_key(&mut agrees) {
         // Nothing but an answer at a terminal makes them plain: no --yes.
-        let question = format!("{error}. Keep them as plain text?");
+        let question = Login::plain_question(&error);
         if form.is_some() || !has_terminal || !self::agrees(&question, false, true)? {
             return Err(error);
         }
@@ -148,7 +148,7 @@ fn ask_project(login: &mut Login) -> Result<(), Error> {
     eprintln!("Open your API project, or make one with + New: {}", login.project_page()?);
     until_right(|| {
         let offered = login.project_id().map(str::to_owned);
-        login.set_project_id(&ask("Its Client ID", offered.as_deref())?)
+        login.set_project_id(&ask("Its Client ID", offered.as_deref())?, "Client ID")
     })
 }
 
@@ -157,7 +157,8 @@ fn ask_tokens(login: &mut Login) -> Result<(), Error> {
     eprintln!("Create tokens with + Generate, and paste both here: {}", login.token_page()?);
     while let Some(which) = login.asks_for() {
         let question = format!("The {which} (it is not shown)");
-        let text = terminal::ask_secret(&question, |text| login.is_answered_by(text));
+        let is_answer = |text: &str| login.is_answered_by(text);
+        let text = terminal::ask_secret(&question, is_answer, Login::is_whole);
         let text = text.map_err(unreadable)?.ok_or_else(end_of_input)?;
         match login.paste(&text) {
             Ok(receipt) => eprintln!("{receipt}"),
@@ -174,7 +175,7 @@ fn read_tokens(login: &mut Login) -> Result<(), Error> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(64 * 1024));
     io::stdin().take(64 * 1024 - 1).read_to_end(&mut bytes).map_err(unreadable)?;
     let text = text_of(&bytes).map(Zeroizing::new).unwrap_or_default();
-    eprintln!("{}", login.paste(&text)?);
+    eprintln!("{}", login.paste_input(&text)?);
     match login.asks_for() {
         Some(which) => Err(Error::usage(format!("standard input has no {which}"))),
         None => Ok(()),

@@ -28,8 +28,8 @@ pub(crate) fn ask(question: &str, offered: Option<&str>) -> io::Result<Option<St
 }
 
 /// Asks for what is not shown: nothing that is typed or pasted is echoed. It is complete with Enter once it
-/// `is_answer` and nothing more comes for a moment; with an empty line in any case. An empty answer is one.
-/// `None` if the input has ended (Ctrl-D).
+/// `is_answer` and nothing more comes for a moment; with an empty line in any case. An empty answer is one. What
+/// came since the last Enter replaces what was before it, if it `is_whole`. `None` if the input has ended (Ctrl-D).
 ///
 /// # Errors
 ///
@@ -37,6 +37,7 @@ pub(crate) fn ask(question: &str, offered: Option<&str>) -> io::Result<Option<St
 pub(crate) fn ask_secret(
     question: &str,
     is_answer: impl Fn(&str) -> bool,
+    is_whole: impl Fn(&str) -> bool,
 ) -> io::Result<Option<Zeroizing<String>>> {
     // Nothing that comes from now on is echoed.
     let mut input = RawInput::open(takes_brackets())?;
@@ -51,18 +52,22 @@ pub(crate) fn ask_secret(
         }
         // Nothing more has come for a moment. A lone Escape was a key.
         keys.escape.clear();
-        if keys.has_ended {
-            break None;
-        }
         if keys.is_entered {
-            let text = keys.text();
+            let (text, last) = (keys.text(0), keys.text(keys.entered));
             if keys.is_line_empty() || is_answer(&text) {
                 break Some(text);
             }
-            if !is_told {
-                eprint!("\nThat is not a whole token. Paste the rest, or press Enter again: ");
-                is_told = true;
+            if is_whole(&last) {
+                break Some(last);
             }
+            keys.entered = keys.bytes.len();
+        }
+        if keys.has_ended {
+            break None;
+        }
+        if keys.is_entered && !is_told {
+            eprint!("\nThat is not a whole token. Paste the rest, or press Enter again: ");
+            is_told = true;
         }
     };
     drop(input);
@@ -83,6 +88,8 @@ struct Keys {
     /// An escape sequence that is not complete: an arrow, or a mark around a paste.
     escape: Vec<u8>,
     is_pasting: bool,
+    /// How many bytes were there at the last Enter that was no end.
+    entered: usize,
     /// Whether Enter was the last key.
     is_entered: bool,
     has_ended: bool,
@@ -96,8 +103,16 @@ impl Keys {
         match byte {
             b'\n' if self.bytes.last() == Some(&b'\r') => return,
             b'\x7f' | b'\x08' if !self.is_pasting => self.remove_last(),
-            b'\x15' if !self.is_pasting => self.bytes.clear(),
-            b'\x04' if self.bytes.is_empty() => self.has_ended = true,
+            b'\x15' if !self.is_pasting => {
+                self.bytes.clear();
+                self.entered = 0;
+            }
+            b'\x04'
+                if !self.is_pasting && self.bytes.last().is_none_or(|it| ENTER.contains(it)) =>
+            {
+                self.has_ended = true;
+                return;
+            }
             // Ctrl-Z and others do nothing.
             0..=31 if !ENTER.contains(&byte) && byte != b'\t' => return,
             byte => self.bytes.push(byte),
@@ -136,7 +151,9 @@ impl Keys {
         before.last().is_none_or(|byte| ENTER.contains(byte))
     }
 
-    fn text(&self) -> Zeroizing<String> {
-        Zeroizing::new(String::from_utf8_lossy(&self.bytes).into_owned())
+    /// What came behind so many bytes.
+    fn text(&self, start: usize) -> Zeroizing<String> {
+        let bytes = self.bytes.get(start..).unwrap_or_default();
+        Zeroizing::new(String::from_utf8_lossy(bytes).into_owned())
     }
 }

@@ -7,7 +7,7 @@
 //!
 //! let mut login = Login::open(&ConnectionOptions::default(), "demo/1.0", None)?;
 //! login.set_region("us1")?;
-//! login.set_project_id("AbCdEfGh12345678")?;
+//! login.set_project_id("AbCdEfGh12345678", "--client-id")?;
 //! // Before the tokens are asked for, which the web page shows once.
 //! login.prepare(&mut |_question| Ok(false))?;
 //! login.prepare_key(&mut |_question| Ok(false))?;
@@ -35,7 +35,7 @@ use crate::config::text;
 use crate::config::trust::Trust;
 use crate::error::notices::Notices;
 use crate::error::place::Place;
-use crate::error::{Error, FileProblem, HttpErrorKind, Result};
+use crate::error::{Cause, Error, FileProblem, HttpErrorKind, Result};
 use crate::platform;
 use crate::rotation::Pair;
 use crate::store::file_store::not_writable;
@@ -252,16 +252,20 @@ impl Login {
         Ok(())
     }
 
-    /// Sets the API project ID.
+    /// Sets the API project ID. Errors call it by the name of what it was given to.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) if it cannot be one.
-    pub fn set_project_id(&mut self, text: &str) -> Result<()> {
+    pub fn set_project_id(&mut self, text: &str, name: &'static str) -> Result<()> {
+        if let Some(what) = text::likely_secret(text.trim()) {
+            return Err(Error::secret_as_id(name, what));
+        }
         let id = check_project_id(text.trim().to_owned(), self.hosts()?);
-        let id = id.map_err(|it| Error::unusable(Place::Variable("--client-id"), it))?;
+        let id = id.map_err(|it| Error::unusable(Place::Variable(name), it))?;
         self.project_id = Some(id).filter(|id| !id.is_empty());
-        self.known_project_id().map(drop)
+        let needed = || Error::usage(format!("{name}: the API project ID is needed"));
+        self.project_id.as_ref().map(drop).ok_or_else(needed)
     }
 
     /// Sets how the new pair is to be kept. Otherwise it is kept as the pair before it was, and where there is none,
@@ -388,6 +392,16 @@ impl Login {
         Ok(())
     }
 
+    /// What to ask after an error of [`prepare_key`](Self::prepare_key): whether the tokens are to be plain.
+    pub fn plain_question(error: &Error) -> String {
+        match error.cause() {
+            Cause::NoStore(why) => format!(
+                "This machine has no store for keys ({why}). Keep the tokens as plain text, which only you can read?"
+            ),
+            _ => format!("{error}. Keep them as plain text?"),
+        }
+    }
+
     /// Sees to it that the tokens are in no commit.
     fn keep_out_of_git(&mut self, ask: &mut Ask<'_>) -> Result<()> {
         let creds = real_path(&self.creds());
@@ -448,6 +462,11 @@ impl Login {
         self.pasted.is_answered_by(text)
     }
 
+    /// Whether this text has a whole token that is not the rest of another.
+    pub fn is_whole(text: &str) -> bool {
+        Pasted::default().is_answered_by(text)
+    }
+
     /// Takes the tokens from a text that was pasted, whatever surrounds them. Returns a receipt, without any part of
     /// them.
     ///
@@ -458,6 +477,18 @@ impl Login {
         let hosts = self.hosts()?.clone();
         let id = self.known_project_id()?.to_owned();
         self.pasted.add(text, &hosts, &id)
+    }
+
+    /// The same for a text that comes from standard input, without a terminal.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`paste`](Self::paste), and [`ErrorKind::Config`](crate::ErrorKind::Config) if it is empty.
+    pub fn paste_input(&mut self, text: &str) -> Result<String> {
+        match text.trim() {
+            "" => Err(Error::no_tokens_on_input()),
+            text => self.paste(text),
+        }
     }
 
     fn pair(&self) -> Result<Credentials> {
@@ -987,6 +1018,19 @@ fn is_shared(folder: &Path) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::keys::KeyProblem;
+
+    #[test]
+    fn only_where_there_is_no_store_a_person_is_told_so() {
+        let asks = |problem| Login::plain_question(&Error::no_key(&problem));
+        assert_eq!(
+            asks(KeyProblem::no_keychain("x")),
+            "This machine has no store for keys (there is no keychain: x). Keep the tokens as plain text, which only you can read?"
+        );
+        let locked =
+            "the tokens cannot be sealed: the Secret Service is locked. Keep them as plain text?";
+        assert_eq!(asks(KeyProblem::service_locked()), locked);
+    }
 
     #[test]
     fn a_folder_that_other_machines_get_is_known_by_its_name() {

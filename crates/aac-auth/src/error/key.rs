@@ -1,10 +1,10 @@
 //! What keeps the key of a sealed file from being had, and what to do about it.
 
-use crate::error::Error;
 use crate::error::display::one_line;
 use crate::error::kind::ErrorKind;
 use crate::error::place::Place;
 use crate::error::table::{Problem, errors, problems};
+use crate::error::{Cause, Error};
 use std::fmt;
 
 /// Why a key cannot be had. A variant is what it means for what is sealed with it.
@@ -12,6 +12,8 @@ use std::fmt;
 pub(crate) enum KeyProblem {
     /// Its keeper was asked, and does not have it: what is sealed with it is lost.
     NotFound(Problem),
+    /// The system has no store for keys, or not in this session.
+    NoStore(Problem),
     /// It may be had another time, or by another user, or nobody can tell.
     Other(Problem),
 }
@@ -25,10 +27,10 @@ impl KeyProblem {
         not_installed(program: &str) => Other:
             "{program} is not installed, with which the Secret Service is asked for the key",
             format!("Install it: apt install libsecret-tools, dnf install libsecret, pacman -S libsecret.\n{OTHERWISE}");
-        no_service(said: &str) => Other:
+        no_service(said: &str) => NoStore:
             "there is no Secret Service: {said}",
             format!("Run this in a desktop session, or start one of gnome-keyring, KWallet and KeePassXC. DBUS_SESSION_BUS_ADDRESS must name its bus.\n{OTHERWISE}");
-        no_keychain(said: &str) => Other:
+        no_keychain(said: &str) => NoStore:
             "there is no keychain: {said}",
             "Run this as the user who is logged in, or unlock the keychain first: security unlock-keychain.";
         service_locked() => Other:
@@ -101,7 +103,7 @@ impl KeyProblem {
 
     /// What to do about it.
     pub(crate) fn help(&self) -> &str {
-        let (Self::NotFound(problem) | Self::Other(problem)) = self;
+        let (Self::NotFound(problem) | Self::NoStore(problem) | Self::Other(problem)) = self;
         &problem.help
     }
 
@@ -113,7 +115,7 @@ impl KeyProblem {
 /// On one line.
 impl fmt::Display for KeyProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Self::NotFound(problem) | Self::Other(problem)) = self;
+        let (Self::NotFound(problem) | Self::NoStore(problem) | Self::Other(problem)) = self;
         f.write_str(&one_line(&problem.message))
     }
 }
@@ -134,7 +136,11 @@ impl Error {
         /// New tokens cannot be sealed.
         no_key(problem: &KeyProblem) => Config:
             format!("the tokens cannot be sealed: {problem}"),
-            format!("{}\nOr keep them as plain text: --plain.", problem.help());
+            format!("{}\nOr keep them as plain text: --plain.", problem.help()),
+            cause: match problem {
+                KeyProblem::NoStore(_) => Cause::NoStore(problem.to_string()),
+                _ => Cause::Other,
+            };
     }
 }
 

@@ -15,6 +15,11 @@ impl Error {
             format!("nothing was changed: {question}"),
             "To answer yes to every question of this kind: --yes";
 
+        /// A secret, where the API project ID is asked for.
+        secret_as_id(name: &str, what: &str) => Config:
+            format!("{name}: {what}, not the ID of an API project"),
+            "It was not sent. The tokens come later. Give the Client ID of your API project: one line of letters and digits.";
+
         /// Programs would not look into the files that are to be written.
         variable_wins(name: &str) => Config:
             format!("{name} is set, and programs take the tokens from there"),

@@ -92,6 +92,8 @@ pub(crate) enum Cause {
     ResponseLost,
     /// The API could not be reached, or the connection broke.
     Transport(NetworkError),
+    /// The system has no store for the key of new tokens, as this says.
+    NoStore(String),
     Other,
 }
 

@@ -11,6 +11,11 @@ impl Error {
             format!("nothing was pasted where the {which} is asked for"),
             "Copy it on the page again, and paste it.";
 
+        /// There is no terminal either.
+        no_tokens_on_input() => Config:
+            "no tokens on standard input",
+            "Run this in a terminal, or give it both tokens: cargo run -p login -- --tokens < creds.json";
+
         /// `why` is what shows it.
         pasted_cut(which: &str, why: &str) => Config:
             format!("the {which} was not pasted whole: {why}"),

@@ -48,9 +48,14 @@ impl Pasted {
     pub(crate) fn add(&mut self, text: &str, hosts: &Hosts, project_id: &str) -> Result<String> {
         let asked = self.asks_for().unwrap_or(REFRESH);
         let found = found(text);
-        for it in &found {
+        for (index, it) in found.iter().enumerate() {
             if let Found::Cut { which, why } = it {
-                return Err(Error::pasted_cut(which.unwrap_or(asked), why));
+                let named = match label(&found, index) {
+                    "access_token" => ACCESS,
+                    "refresh_token" => REFRESH,
+                    _ => asked,
+                };
+                return Err(Error::pasted_cut(which.unwrap_or(named), why));
             }
         }
         let access = only(ACCESS, jwts(&found).filter(Jwt::is_access), |jwt| jwt.text)?;
@@ -585,10 +590,16 @@ mod tests {
             }
         }
         // Inside the JSON, with the other token whole.
-        let pair =
-            json!({ "access_token": &access, "refresh_token": &refresh[..refresh.len() - 1] });
-        let error = taken(&pair.to_string()).unwrap_err().to_string();
-        assert!(error.contains("the refresh token was not pasted whole"), "{error}");
+        for length in [refresh.len() - 1, refresh.len() / 2, 80] {
+            let pair = json!({ "access_token": &access, "refresh_token": &refresh[..length] });
+            let error = taken(&pair.to_string()).unwrap_err().to_string();
+            assert!(error.contains("the refresh token was not pasted whole"), "{error}");
+        }
+        let mut pasted = Pasted::default();
+        pasted.add(&access, &hosts(), PROJECT).unwrap();
+        let half = json!({ "access_token": &access[..80], "refresh_token": &refresh });
+        let error = pasted.add(&half.to_string(), &hosts(), PROJECT).unwrap_err().to_string();
+        assert!(error.contains("the access token was not pasted whole"), "{error}");
     }
 
     #[test]

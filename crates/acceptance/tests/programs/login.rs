@@ -196,14 +196,21 @@ fn what_is_wrong_is_told_and_nothing_is_written() {
     for (what, flags, code, words) in [
         ("", &["--client-id", "AnotherProjectId"][..], 4, "the API project ID is wrong: Invalid"),
         ("", &["--client-id", "af1b5321-afe0-48c2-966a-c77d74e98085"], 1, "the OAuth client ID"),
-        ("", &["--client-id", "Your client id here"], 2, "needed: --client-id ID"),
+        ("", &["--client-id", "abc"], 1, "--client-id: too short"),
+        (
+            "",
+            &["--client-id", "Your client id here"],
+            2,
+            "--client-id: the API project ID is needed",
+        ),
         ("", &["--url", "eu1"], 1, "the access token was issued by http://127.0.0.1:"),
         ("", &["--url", "https://example.com"], 1, "--url: not a host of Alteryx Cloud's API"),
         ("", &["--vault", "https://vault/v1"], 1, "--vault: not the path of a secret"),
         ("elsewhere", &[], 1, "the access token was issued by http://127.0.0.1:"),
         ("cut", &[], 1, "the access token was not pasted whole: its signature"),
+        ("half", &[], 1, "the refresh token was not pasted whole: "),
         ("one", &[], 2, "standard input has no refresh token"),
-        ("none", &[], 1, "where the access token is asked for"),
+        ("none", &[], 1, "no tokens on standard input\n  Run this in a terminal, or "),
         ("revoked", &[], 4, "the server does not accept the access token that was pasted"),
         ("down", &["--retry", "0"], 5, "HTTP 500"),
     ] {
@@ -214,6 +221,7 @@ fn what_is_wrong_is_told_and_nothing_is_written() {
             // It stands on another port of this machine, which may be the same sandbox's.
             "elsewhere" => tokens = elsewhere.0.clone(),
             "cut" => tokens.access_token.truncate(length - 100),
+            "half" => tokens.refresh_token.truncate(100),
             "revoked" => user.sandbox.revoke_access_tokens(),
             "down" => user.sandbox.add_fault(Fault::api(FaultKind::ServerError).always()),
             _ => {}

@@ -182,6 +182,47 @@ fn one_is_asked_for_after_the_other_and_keys_take_back() {
 }
 
 #[test]
+fn what_was_cut_is_replaced_by_the_whole_token_and_ends_with_ctrl_d() {
+    const AGAIN: &str = "not a whole token";
+    let Some(mut session) = Session::tokens_alone() else { return };
+    let Tokens { access_token, refresh_token, .. } = session.tokens.clone();
+    session.answers(ACCESS, format!("{}\r", &access_token[..500]).as_bytes());
+    session.answers(AGAIN, format!("{access_token}\r").as_bytes());
+    session.answers(REFRESH, format!("{}\r", &refresh_token[..100]).as_bytes());
+    // By itself, this could be an opaque token.
+    session.answers(AGAIN, format!("{}\r", &refresh_token[100..200]).as_bytes());
+    thread::sleep(Duration::from_millis(400));
+    session.terminal.types(format!("{refresh_token}\r").as_bytes());
+    session.succeeds("replaced");
+
+    let Some(mut session) = Session::tokens_alone() else { return };
+    let half = session.tokens.access_token[..500].to_owned();
+    session.answers(ACCESS, format!("{half}\r").as_bytes());
+    session.answers(AGAIN, b"\x04");
+    let (.., status, shown) = session.hides();
+    assert_eq!(status.code(), Some(1), "{shown}");
+    assert!(shown.contains("unexpected end of file"), "{shown}");
+}
+
+#[test]
+fn what_is_wrong_with_a_client_id_is_told_by_the_name_of_the_question() {
+    let Some(mut session) = Session::start(Case::fresh(Options::default()), "xterm", &[]) else {
+        return;
+    };
+    session.answers("Region", ENTER);
+    session.answers("Its Client ID", b"Your client id here\r");
+    session.terminal.says("login: Client ID: the API project ID is needed");
+    session.answers("Its Client ID", b"abc\r");
+    session.terminal.says("login: Client ID: too short");
+    session.answers("Its Client ID", b"eyJub25lIjoxfQ\r");
+    session.terminal.says("login: Client ID: a token (a JWT), not the ID of an API project");
+    session.terminal.says("The tokens come later");
+    session.answers("Its Client ID", b"\x04");
+    let (.., shown) = session.hides();
+    assert!(!shown.contains("--client-id") && !shown.contains("a link"), "{shown}");
+}
+
+#[test]
 fn an_opaque_refresh_token_is_known_by_its_question() {
     let options = Options { refresh_tokens: RefreshTokens::Opaque, ..Options::default() };
     let Some(mut session) = Session::start(Case::fresh(options), "xterm", &["--tokens"]) else {
@@ -272,7 +313,9 @@ fn where_nothing_keeps_a_key_a_person_may_have_plain_text() {
         let args = args.each_ref().map(String::as_str);
         let leads = ("XDG_CONFIG_HOME", home.path());
         let Some(mut session) = Session::found_by(leads, case, "xterm", &args) else { return };
-        session.answers("Keep them as plain text? (y/n)", answer.as_bytes());
+        session.terminal.says("This machine has no store for keys (there is no Secret Service: ");
+        let question = "). Keep the tokens as plain text, which only you can read? (y/n) [n]";
+        session.answers(question, answer.as_bytes());
         let own = home.path().join("aac");
         if answer == "\r" {
             let (.., status, shown) = session.hides();
