@@ -16,6 +16,7 @@ use aac_auth::table::{Fields, TableOptions};
 use aac_auth::{Client, ConnectionOptions, Error, Method, Preview, Rows, number};
 use aac_endpoints::Endpoint;
 use clap::{Args, Parser};
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -27,6 +28,8 @@ Examples, which also work in `cargo sandbox bash`:
   cargo run -qp raw_call -- plans/v1/plans -f name=nightly -F shared=true
   cargo run -qp raw_call -- plans/v1/plans/7/package -o plan.zip
   cargo run -qp raw_call -- plans/v1/plans/package --part data=@plan.zip";
+
+const TO_CALL: &str = "raw_call: to call one: cargo run -p raw_call -- PATH; for a list, add --paginate --format table";
 
 const USAGE: &str = "raw_call [OPTIONS] <PATH>\n       raw_call --list <WORD>";
 
@@ -188,7 +191,9 @@ fn list(words: &str) -> Result<(), Error> {
         text += &format!("{method:<6}  {path:<width$}  {sure:<10}  {purpose}");
         text += &if quota.is_empty() { "\n".to_owned() } else { format!(" ({quota} a minute)\n") };
     }
-    output::print_text(&text)
+    output::print_text(&text)?;
+    let _ = writeln!(io::stderr(), "{TO_CALL}");
+    Ok(())
 }
 
 impl Answer {

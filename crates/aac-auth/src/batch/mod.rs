@@ -29,6 +29,8 @@ pub use table::{Row, rows};
 const UNKNOWN: u8 = 12;
 /// The exit code if the server has refused rows: as for HTTP 4xx.
 const REFUSED: u8 = 4;
+/// What is said of rows that need not be sent.
+const ALREADY: &str = "done already";
 /// How many rows are shown before the question.
 const SHOWN: usize = 10;
 /// So many in a row without a response, or refused as if all would be, end the batch.
@@ -279,7 +281,10 @@ impl<'a> Batch<'a> {
             let is_suspicious = result.as_ref().is_err_and(|error| outcome.is_suspicious(error));
             let detail = result.as_ref().map_or_else(ToString::to_string, String::clone);
             sent.suspicious = if is_suspicious { sent.suspicious + 1 } else { 0 };
-            sent.counts[outcome as usize] += 1;
+            match entry.already {
+                Some(_) => sent.already += 1,
+                None => sent.counts[outcome as usize] += 1,
+            }
             // First where it is remembered.
             let word = outcome.word(self.action);
             let noted = report.as_mut().map_or(Ok(()), |report| report.end(word, &detail));
@@ -287,14 +292,14 @@ impl<'a> Batch<'a> {
             let told = noted.and(told.and_then(|()| output.flush()));
             sent.end = result.err().filter(|_| outcome == Outcome::NotSent).or(told.err());
         }
-        let begun = sent.counts.iter().sum::<usize>();
+        let begun = sent.already + sent.counts.iter().sum::<usize>();
         sent.counts[Outcome::NotSent as usize] += self.entries.len() - begun;
         self.report = report;
         sent
     }
 
     /// Tells how it ended, and returns the exit code.
-    fn tell(&self, Sent { counts, suspicious, end }: &Sent) -> u8 {
+    fn tell(&self, Sent { counts, already, suspicious, end }: &Sent) -> u8 {
         let [_, failed, unknown, not_sent] = *counts;
         if *suspicious == IN_A_ROW && not_sent > 0 {
             say("three in a row were refused, or got no response: the others are not sent");
@@ -303,7 +308,8 @@ impl<'a> Batch<'a> {
             error.report();
         }
         let words = Outcome::ALL.map(|outcome| outcome.word(self.action));
-        let told = counts.iter().zip(words).filter(|(count, _)| **count > 0);
+        let told = counts.iter().zip(words).chain([(already, ALREADY)]);
+        let told = told.filter(|(count, _)| **count > 0);
         say(told.map(|(count, word)| format!("{count} {word}")).collect::<Vec<_>>().join(", "));
         if unknown > 0 {
             let memory = match self.report {
@@ -347,7 +353,7 @@ impl<'a> Batch<'a> {
         let already = self.entries.iter().filter(|entry| entry.already.is_some()).count();
         let mut parts = vec![format!("{} to {verb}", self.entries.len() - already)];
         for (count, what) in [
-            (already, "done already"),
+            (already, ALREADY),
             (*before, &format!("{done} before, as the report says")),
             (self.refused.len(), "refused and left out"),
         ] {
@@ -372,7 +378,7 @@ impl<'a> Batch<'a> {
         if let more @ 1.. = self.entries.len().saturating_sub(SHOWN) {
             text += &format!("  and {more} more, which --dry-run shows\n");
         }
-        let _ = write!(stderr, "{text}Go on? [y/N] ");
+        let _ = write!(stderr, "{text}Go on? (y/n) [n]: ");
         let mut answer = String::new();
         stdin.read_line(&mut answer).map_err(|error| Error::file("standard input", error))?;
         Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
@@ -382,8 +388,9 @@ impl<'a> Batch<'a> {
 /// How far a batch has come.
 #[derive(Debug, Default)]
 struct Sent {
-    /// How many rows have each outcome.
+    /// How many rows have each outcome, without those that were done already.
     counts: [usize; 4],
+    already: usize,
     /// How many of the last rows were suspicious.
     suspicious: usize,
     /// What has ended it.

@@ -33,7 +33,7 @@ impl Row {
 }
 
 /// Reads these columns of a CSV file, of which it must have one or more; their names are in lower case here,
-/// and in any case there. The first line names the columns. Other columns and empty rows are passed over.
+/// and in any case there; `e-mail` counts as `email`. The first line names the columns. Other columns and empty rows are passed over.
 ///
 /// Commas, semicolons and tabs separate the values. The text is UTF-8 or UTF-16. A `#TYPE` of PowerShell and a
 /// `sep=` of Excel may come first.
@@ -47,6 +47,9 @@ pub fn rows(path: &Path, columns: &[&'static str]) -> Result<Vec<Row>> {
 }
 
 fn read(bytes: &[u8], columns: &[&'static str]) -> Result<Vec<Row>, String> {
+    if bytes.starts_with(b"PK\x03\x04") {
+        return Err("it is an Excel workbook: save it as \"CSV UTF-8\"".to_owned());
+    }
     let text = text_of(bytes).filter(|text| !text.contains('\0'));
     let text = text.ok_or("it is neither UTF-8 nor UTF-16. In Excel, save it as \"CSV UTF-8\"")?;
     let (mut rest, mut line) = (text.as_str(), 1);
@@ -59,7 +62,8 @@ fn read(bytes: &[u8], columns: &[&'static str]) -> Result<Vec<Row>, String> {
     }
 
     let place = |names: &StringRecord, wanted: &str| {
-        names.iter().position(|name| name.trim().eq_ignore_ascii_case(wanted))
+        let at = |wanted| names.iter().position(|name| name.trim().eq_ignore_ascii_case(wanted));
+        at(wanted).or_else(|| at("e-mail").filter(|_| wanted == "email"))
     };
     let mut found = StringRecord::new();
     for separator in *b",;\t" {
@@ -97,7 +101,10 @@ fn read(bytes: &[u8], columns: &[&'static str]) -> Result<Vec<Row>, String> {
     let names: Vec<_> = found.iter().map(|name| redact(name.trim(), &[], 40)).collect();
     Err(match names.concat().is_empty() {
         true => format!("it is empty. Its first line must name the columns: {wanted}"),
-        false => format!("it has no column {wanted}. Its first line names {}", names.join(", ")),
+        false => format!(
+            "it has no column {wanted}. Its first line names {}: rename one of these to {wanted}, or add a line of column names above it",
+            names.join(", ")
+        ),
     })
 }
 
@@ -127,6 +134,7 @@ mod tests {
             ("plain", b"email\na@b.c\nd@e.f\n".to_vec(), "2 |a@b.c; 3 |d@e.f"),
             ("no last line end", b"email\na@b.c".to_vec(), "2 |a@b.c"),
             ("a name in capitals", b"Name, E-Mail ,EMAIL\nA,x,a@b.c\n".to_vec(), "2 |a@b.c"),
+            ("another spelling", b"Name,E-Mail\nA,a@b.c\n".to_vec(), "2 |a@b.c"),
             // "CSV UTF-8", in a country with commas and in one with semicolons.
             ("Excel", "\u{feff}Name,email,id\r\n\"Żółć, Łukasz\",a@b.c,7\r\n".into(), "2 7|a@b.c"),
             (
@@ -178,11 +186,12 @@ mod tests {
         for (bytes, expected) in [
             (
                 &b"Name;Mail\nA;a@b.c\n"[..],
-                "no column \"id\" or \"email\". Its first line names Name, Mail",
+                "no column \"id\" or \"email\". Its first line names Name, Mail: rename one of these to \"id\" or \"email\"",
             ),
             (b"a@b.c\nd@e.f\n", "Its first line names a@b.c"),
             (b"", "it is empty. Its first line must name the columns: \"id\" or \"email\""),
             (b"\r\n\r\n", "it is empty"),
+            (b"PK\x03\x04\x14\0", "it is an Excel workbook"),
             (b"email\nJos\xe9@b.c\n", "save it as \"CSV UTF-8\""),
             (creds.as_bytes(), "it has no column"),
         ] {

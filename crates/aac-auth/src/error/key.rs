@@ -144,6 +144,5 @@ impl Error {
     }
 }
 
-const OTHERWISE: &str =
-    "Without such a store, set AAC_KEY_FILE or AAC_KEY_COMMAND before you seal tokens.";
+const OTHERWISE: &str = "Without such a store, set AAC_KEY_FILE (openssl rand -base64 32 makes a key) or AAC_KEY_COMMAND before you seal tokens.";
 const MAKE_ONE: &str = "Make one: openssl rand -base64 32.";

@@ -448,9 +448,10 @@ fn a_list_is_printed_in_any_format() {
 fn endpoints_are_found_by_words() {
     let case = fresh();
     let run = "POST    /plans/v1/plans/{id}/run  documented  Run a plan; run_plan also waits for its end (30 / 60 a minute)\n";
-    call(&case, &["--list", "PLANS wait"]).assert_ends(0, run, "");
+    let to_call = "raw_call: to call one: cargo run -p raw_call -- PATH; for a list, add --paginate --format table\n";
+    call(&case, &["--list", "PLANS wait"]).assert_ends(0, run, to_call);
     // All of them, with the third column in its place.
-    let all = printed(&case, &["--list", "/"]);
+    let all = call(&case, &["--list", "/"]).stdout;
     let place = |line: &str| {
         ["  documented  ", "  seen  ", "  believed  "].iter().find_map(|sure| line.find(sure))
     };
