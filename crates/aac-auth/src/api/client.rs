@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 use std::{env, thread};
 use ureq::http::{HeaderValue, Method};
 
+/// The workspace that the tokens are for.
+pub(crate) const CURRENT_WORKSPACE: &str = "/iam/v1/workspaces/current";
 /// Stands for the current workspace's number in a path.
 pub(super) const WORKSPACE: &str = "{workspaceId}";
 
@@ -165,7 +167,7 @@ impl Client {
         let id = match self.inner.workspace.get() {
             Some(id) => id,
             None => {
-                let (url, text) = self.request(Method::GET, "/iam/v1/workspaces/current").text()?;
+                let (url, text) = self.request(Method::GET, CURRENT_WORKSPACE).text()?;
                 let workspace: Value = json::read(&text, "GET", &url)?;
                 let id = json::id(&workspace["id"]).ok_or_else(|| {
                     Error::unexpected("GET", &url, "the workspace has no number for an id")

@@ -11,6 +11,9 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
+/// How often another program may be faster before a change of a pair is given up.
+pub(super) const ROUNDS: usize = 20;
+
 /// The lock of these files.
 pub(super) fn lock(files: &Files, notices: Notices) -> Result<Lock<'_>> {
     wait_for(&files.lock, notices, || Lock::try_acquire(files).map_err(not_writable))

@@ -24,9 +24,9 @@
 //! creds.json is last, by one rename. So at any moment it is the old pair or the new one. Between those writes an old
 //! pair may stand beside the new address. It is not sent there: a token's `iss` must fit the address.
 
-use crate::api::client::Client;
+use crate::api::client::{CURRENT_WORKSPACE, Client};
 use crate::api::git::{self, InGit};
-use crate::api::lock::{self, wait_for};
+use crate::api::lock::{self, ROUNDS, wait_for};
 use crate::api::places;
 use crate::api::sealing::{Form, is_own, sealing};
 use crate::config::options::{ACCESS_TOKEN, ConnectionOptions, VAULT};
@@ -59,13 +59,9 @@ use std::path::{Path, PathBuf};
 use std::{env, fs, io, iter, mem, path};
 use zeroize::Zeroizing;
 
-/// The call that tells whether the tokens and the API project ID are good.
-const CHECK: &str = "/iam/v1/workspaces/current";
 /// What the vendor's repository has in the place of an ID, and of tokens.
 const NO_ID: &[u8] = b"Your client id here\n";
 const NO_TOKENS: &[u8] = b"{\n    \"access_token\": \"Your access token here\",\n    \"refresh_token\": \"Your refresh token here\"\n}\n";
-/// How often another program may be faster.
-const ROUNDS: usize = 20;
 
 /// Asks a question. Yes is `true`; an error ends the login.
 pub type Ask<'a> = dyn FnMut(&str) -> Result<bool> + 'a;
@@ -553,7 +549,9 @@ impl Login {
             chosen_as: "what was pasted".to_owned(),
             has_passed_over: false,
         };
-        let error = match Client::of(found, &self.options, &self.program)?.get(CHECK) {
+        // It tells whether the tokens and the API project ID are good.
+        let checked = Client::of(found, &self.options, &self.program)?.get(CURRENT_WORKSPACE);
+        let error = match checked {
             Ok(workspace) => return Ok(Checked::Workspace(workspace)),
             Err(error) => error,
         };

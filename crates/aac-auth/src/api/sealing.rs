@@ -4,7 +4,7 @@
 //! read, and the next try turns over the rest.
 
 use crate::api::client::Client;
-use crate::api::lock::lock;
+use crate::api::lock::{ROUNDS, lock};
 use crate::api::login::{Ask, agree};
 use crate::api::status::{Leftover, PairState};
 use crate::config::settings::Hosts;
@@ -24,9 +24,6 @@ use crate::tokens::sealed::{Keeping, Kind, Opener, Sealer};
 use std::path::{Path, PathBuf};
 use std::{env, fmt, fs};
 use zeroize::Zeroizing;
-
-/// How often another program may be faster.
-const ROUNDS: usize = 20;
 
 /// How tokens are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,7 +11,7 @@
 mod report;
 mod table;
 
-use crate::api::client::Client;
+use crate::api::client::{CURRENT_WORKSPACE, Client};
 use crate::api::json;
 use crate::error::notices::Notices;
 use crate::error::{Error, ErrorKind, Result};
@@ -154,7 +154,7 @@ impl<'a> Batch<'a> {
         file: &'a Path,
         action: Action,
     ) -> Result<Self> {
-        let found = client.get("/iam/v1/workspaces/current")?;
+        let found = client.get(CURRENT_WORKSPACE)?;
         let workspace = json::id(&found["id"])
             .ok_or_else(|| Error::response("the workspace has no number for an id"))?
             .to_string();
