@@ -57,9 +57,10 @@ fn nothing_is_shown_that_is_not_tested() {
     }
     let tested = [
         // The tests of this file.
-        ("README.md", "rust console bash bash bash bash"),
+        ("README.md", "console bash rust"),
         ("crates/aac-auth/README.md", "mermaid console bash toml"),
         ("crates/aac-auth/VAULT.md", "bash hcl yaml bash"),
+        ("crates/aac-auth/examples/README.md", "bash"),
         ("crates/aac-sandbox/README.md", "console console console toml rust text"),
         (
             "crates/access_token/README.md",
@@ -68,7 +69,7 @@ fn nothing_is_shown_that_is_not_tested() {
         ("crates/get_workspace/README.md", "console bash text"),
         ("crates/invite_users/README.md", "console text"),
         ("crates/list_users/README.md", "console text"),
-        ("crates/login/README.md", "bash console text"),
+        ("crates/login/README.md", "bash console bash bash text"),
         ("crates/raw_call/README.md", "console text"),
         ("crates/run_plan/README.md", "console text text text console text text bash text"),
         ("crates/suspend_users/README.md", "console text"),
@@ -278,9 +279,10 @@ fn template(folder: &Path) {
     assert!(section.contains(&format!("`{run}`")));
     let person: Value = serde_json::from_str(&stdout(bash(folder, run))).unwrap();
     assert_eq!(person["email"], "ada.lovelace@example.com");
-    let recipes = &blocks("README.md", "bash")[3];
+    let recipes = &blocks("crates/aac-auth/examples/README.md", "bash")[0];
     let examples = names(&repository().join("crates/aac-auth/examples"));
-    assert_eq!(recipes.lines().count(), examples.len());
+    let programs = examples.iter().filter(|name| name.ends_with(".rs"));
+    assert_eq!(recipes.lines().count(), programs.count());
     stdout(bash(folder, recipes));
     // A recipe in place of the template's main.rs needs no other edit, and what is less documented than
     // that is no reason for a warning.
@@ -299,14 +301,19 @@ fn template(folder: &Path) {
     assert_eq!(stdout(bash(folder, "cargo run -qp my_call -- --version")), "my_call 0.1.0\n");
 }
 
-/// The commands in the table of "Everyday tasks", and the script of run_plan.
+/// The commands in the tables of "The programs" and "Everyday tasks", and the script of run_plan.
 fn everyday_tasks(folder: &Path) {
-    let section = section("README.md", "Everyday tasks");
-    let commands = section.split('`').filter(|word| word.starts_with("cargo run "));
-    let commands: Vec<_> = commands.collect();
-    assert_eq!(commands.len(), 5);
-    for command in commands {
-        stdout(bash(folder, &format!("cargo sandbox {command}")));
+    for (heading, begin, sandbox, count) in [
+        ("The programs", "cargo sandbox ", "", PROGRAMS.len() - 1),
+        ("Everyday tasks", "cargo run ", "cargo sandbox ", 3),
+    ] {
+        let section = section("README.md", heading);
+        let commands = section.split('`').filter(|word| word.starts_with(begin));
+        let commands: Vec<_> = commands.collect();
+        assert_eq!(commands.len(), count, "{heading}");
+        for command in commands {
+            stdout(bash(folder, &format!("{sandbox}{command}")));
+        }
     }
     let users = fs::read_to_string(folder.join("users.csv")).unwrap();
     assert!(users.starts_with('\u{feff}') && users.contains("Ada Lovelace"), "{users}");
@@ -356,7 +363,7 @@ fn account(folder: &Path) {
     };
     paste(&tokens);
     stdout(bash(folder, "chmod +x bin/nano"));
-    let setup = blocks("README.md", "bash")[1..3].join("\n");
+    let setup = blocks("crates/login/README.md", "bash")[1..3].join("\n");
     let printed = stdout(bash(folder, &setup));
     // Run once more, the commands undo nothing.
     assert_eq!(stdout(bash(folder, &setup)), printed);
