@@ -59,7 +59,7 @@ fn nothing_is_shown_that_is_not_tested() {
         // The tests of this file.
         ("README.md", "console bash rust"),
         ("crates/aac-auth/README.md", "mermaid console bash toml"),
-        ("crates/aac-auth/VAULT.md", "bash hcl yaml bash"),
+        ("crates/aac-auth/VAULT.md", "bash hcl yaml bash bash"),
         ("crates/aac-auth/RECIPES.md", "bash"),
         ("crates/aac-sandbox/README.md", "console console console toml rust text"),
         (
@@ -75,7 +75,7 @@ fn nothing_is_shown_that_is_not_tested() {
         ("crates/suspend_users/README.md", "console text"),
         ("crates/token_status/README.md", "console console console text"),
         // repository.rs: what is named is there.
-        (".github/CONTRIBUTING.md", "text bash bash bash bash"),
+        (".github/CONTRIBUTING.md", "text bash bash bash bash bash"),
         ("crates/aac-auth/ROTATION.md", "mermaid console console console mermaid console"),
     ];
     let tested = tested.map(|(path, languages)| (path.to_owned(), languages.to_owned()));
@@ -522,6 +522,30 @@ fn the_manifests_say_what_the_programs_need() {
     }
     let pointer = config["data"]["creds.json"].as_str().unwrap();
     assert!(blocks("crates/aac-auth/VAULT.md", "bash")[0].contains(&format!("echo '{pointer}'")));
+}
+
+/// vault_cluster.rs runs their scripts.
+#[test]
+fn the_files_for_ci_say_what_the_programs_need() {
+    let [github, gitlab] =
+        ["github", "gitlab"].map(|name| read(format!("crates/aac-auth/ci/{name}.yml")));
+    let [github, gitlab] =
+        [&github, &gitlab].map(|text| Yaml::load_from_str(text).unwrap().remove(0));
+    let variables = &github["env"];
+    assert_eq!(variables, &gitlab["variables"]);
+    let documents = ["README", "VAULT"].map(|name| read(format!("crates/aac-auth/{name}.md")));
+    for name in variables.as_mapping().unwrap().keys() {
+        let name = format!("`{}", name.as_str().unwrap());
+        assert!(documents.iter().any(|text| text.contains(&name)), "{name}");
+    }
+    let job = &github["jobs"]["workspace"];
+    assert_eq!(job["permissions"]["id-token"].as_str(), Some("write"));
+    let address = &variables["VAULT_ADDR"];
+    assert_eq!(&gitlab["workspace"]["id_tokens"]["VAULT_ID_TOKEN"]["aud"], address);
+    assert!(documents[1].contains(&format!("[\"{}\"]", address.as_str().unwrap())));
+    let install = "cargo install --locked --path crates/get_workspace";
+    assert_eq!(job["steps"][1]["run"].as_str(), Some(install));
+    assert_eq!(gitlab["workspace"]["before_script"][1].as_str(), Some(install));
 }
 
 #[test]

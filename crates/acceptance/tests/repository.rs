@@ -5,6 +5,7 @@ use acceptance::{
     PLACEHOLDERS, PROGRAMS, Run, clean, crates, documents, example, have, names,
     names_a_variable_of_tests, program, read, repository, tracked,
 };
+use saphyr::{LoadableYamlNode, Yaml};
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -244,8 +245,54 @@ fn the_oldest_rust_is_the_same_everywhere() {
 #[test]
 fn the_workflow_runs_what_a_contributor_runs() {
     let workflow = read(".github/workflows/ci.yml");
-    for command in [".ci/run", "cargo test --workspace --locked", "cargo deny --locked check"] {
+    let guide = read(".github/CONTRIBUTING.md");
+    for command in [".ci/run", "cargo test --workspace --locked"] {
         assert!(workflow.contains(&format!("run: {command}\n")), "{command}");
     }
     assert!(workflow.contains("os: [windows-latest, macos-latest]"));
+    let deny = after(&workflow, "install --locked").unwrap();
+    assert!(deny.starts_with("cargo-deny@"));
+    assert!(guide.contains(&format!("cargo install --locked {deny}\n")), "{deny}");
+    let rust = after(&workflow, "RUST:").unwrap();
+    let image = format!("image: rust:{rust}\n");
+    assert!(read("crates/aac-auth/ci/gitlab.yml").contains(&image), "{image}");
+}
+
+/// Whoever moves a tag of an action must not run here, nor at who copies a file.
+#[test]
+fn workflows_name_what_they_run_and_may_do_no_more_than_they_need() {
+    let folder = ".github/workflows";
+    let mut workflows: Vec<_> =
+        names(&repository().join(folder)).iter().map(|name| format!("{folder}/{name}")).collect();
+    workflows.push("crates/aac-auth/ci/github.yml".to_owned());
+    let mut checkouts = 0;
+    for path in &workflows {
+        let text = read(path);
+        for line in text.lines().filter(|line| line.contains("uses:")) {
+            let (_, named) = line.split_once('@').unwrap_or_else(|| panic!("{path}: {line}"));
+            let (commit, version) = named.split_once(" # v").unwrap_or((named, ""));
+            let is_commit = commit.len() == 40 && commit.bytes().all(|c| c.is_ascii_hexdigit());
+            let numbers: Vec<_> = version.split('.').map(str::parse::<u32>).collect();
+            let is_version = numbers.len() == 3 && numbers.iter().all(Result::is_ok);
+            assert!(is_commit && is_version, "{path}: {line}: want a commit, and # vX.Y.Z");
+        }
+        let workflow = &Yaml::load_from_str(&text).unwrap()[0];
+        let all = workflow["permissions"].as_mapping();
+        let all = all.unwrap_or_else(|| panic!("{path}: no permissions at the top"));
+        assert!(all.values().all(|it| matches!(it.as_str(), Some("read" | "none"))), "{path}");
+        for job in workflow["jobs"].as_mapping().unwrap().values() {
+            let steps = job.as_mapping_get("steps").and_then(Yaml::as_vec);
+            for step in steps.into_iter().flatten() {
+                let action = step.as_mapping_get("uses").and_then(Yaml::as_str);
+                if action.is_some_and(|action| action.starts_with("actions/checkout@")) {
+                    let with = step.as_mapping_get("with");
+                    let is_kept = with.and_then(|with| with.as_mapping_get("persist-credentials"));
+                    let is_kept = is_kept.and_then(Yaml::as_bool);
+                    assert_eq!(is_kept, Some(false), "{path}: a checkout keeps the token");
+                    checkouts += 1;
+                }
+            }
+        }
+    }
+    assert!(checkouts > 5, "{checkouts}");
 }

@@ -2,8 +2,17 @@
 
 use aac_sandbox::{Options, Sandbox, VaultOptions};
 use acceptance::cluster::{Answer, Cluster, SECRET};
+use acceptance::{Run, clean, creds_with, have, program};
+use base64::Engine;
+use base64::prelude::{BASE64_STANDARD as BASE64, BASE64_URL_SAFE_NO_PAD as BASE64URL};
+use ring::rand::SystemRandom;
+use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING as ES256, EcdsaKeyPair, KeyPair};
+use saphyr::{LoadableYamlNode, Yaml};
 use serde_json::{Value, json};
-use std::time::{Duration, Instant};
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+use std::time::{Duration, Instant, SystemTime};
+use std::{env, fs, thread};
 use ureq::Agent;
 
 /// How long a write may take that must not succeed.
@@ -458,4 +467,173 @@ fn the_sandbox_responds_as_a_real_vault_does() {
         }
     }
     assert!(differences.is_empty(), "{} differ:\n{}", differences.len(), differences.join("\n"));
+}
+
+/// Who signs the identities of jobs.
+struct Issuer(EcdsaKeyPair);
+
+impl Issuer {
+    fn new() -> Self {
+        let random = SystemRandom::new();
+        let key = EcdsaKeyPair::generate_pkcs8(&ES256, &random).unwrap();
+        Self(EcdsaKeyPair::from_pkcs8(&ES256, key.as_ref(), &random).unwrap())
+    }
+
+    /// The public key, as a file of PEM has it.
+    fn pem(&self) -> String {
+        // SubjectPublicKeyInfo, up to the point on the curve (RFC 5480).
+        const BEGINNING: [u8; 26] = [
+            0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06,
+            0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+        ];
+        let key = BASE64.encode([&BEGINNING, self.0.public_key().as_ref()].concat());
+        format!("-----BEGIN PUBLIC KEY-----\n{key}\n-----END PUBLIC KEY-----\n")
+    }
+
+    /// A token for five minutes, with these claims.
+    fn token(&self, audience: &str, claims: &Value) -> String {
+        let now = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs();
+        let mut all =
+            json!({ "iss": ISSUER, "aud": audience, "sub": "job", "nbf": now, "exp": now + 300 });
+        all.as_object_mut().unwrap().extend(claims.as_object().unwrap().clone());
+        let head = BASE64URL.encode(json!({ "alg": "ES256", "typ": "JWT" }).to_string());
+        let signed = format!("{head}.{}", BASE64URL.encode(all.to_string()));
+        let signature = self.0.sign(&SystemRandom::new(), signed.as_bytes()).unwrap();
+        format!("{signed}.{}", BASE64URL.encode(signature))
+    }
+
+    /// Answers one job of GitHub as GitHub does: for the audience that it asks for.
+    fn answer(&self, listener: &TcpListener, claims: &Value) {
+        let (mut stream, _) = listener.accept().unwrap();
+        let lines = BufReader::new(stream.try_clone().unwrap()).lines().map(Result::unwrap);
+        let head: Vec<_> = lines.take_while(|line| !line.is_empty()).collect();
+        assert!(head.iter().any(|line| line == "Authorization: bearer of-the-runner"), "{head:?}");
+        let (_, query) = head[0].split_once("?api-version=2.0&").unwrap();
+        let query = query.split(' ').next().unwrap();
+        let (name, audience) = form_urlencoded::parse(query.as_bytes()).next().unwrap();
+        assert_eq!(name, "audience");
+        let body = json!({ "value": self.token(&audience, claims) }).to_string();
+        stream.write_all(&acceptance::plain(200, body.as_bytes())).unwrap();
+    }
+}
+
+/// Whose tokens VAULT.md has the vault accept.
+const ISSUER: &str = "https://token.actions.githubusercontent.com";
+
+/// The files to copy, and what VAULT.md tells the vault, but for the keys of the issuer, which are given here.
+#[test]
+#[ignore = "needs bao, curl and jq"]
+fn a_job_logs_in_by_what_it_is() {
+    if !have("curl") || !have("jq") {
+        return;
+    }
+    let Some(cluster) = Cluster::start(1) else { return };
+    let sandbox = Sandbox::start(Options::default()).unwrap();
+    let tokens = sandbox.issue();
+    cluster.put(&serde_json::from_str(&creds_with(&tokens)).unwrap());
+    let issuer = Issuer::new();
+    let folder = tempfile::tempdir().unwrap();
+    let mut path = vec![program("get_workspace").parent().unwrap().to_owned()];
+    path.extend(env::split_paths(&env::var_os("PATH").unwrap()));
+    let bash = |script: &str| {
+        let mut bash = clean("bash");
+        bash.args(["--noprofile", "--norc", "-eo", "pipefail", "-c", script]);
+        bash.current_dir(folder.path()).env("PATH", env::join_paths(&path).unwrap());
+        bash
+    };
+
+    let guide = acceptance::read("crates/aac-auth/VAULT.md");
+    let fence = |language: &str, text: &str| {
+        let (_, block) = text.split_once(&format!("```{language}\n")).unwrap();
+        block.split("```").next().unwrap().to_owned()
+    };
+    let (_, section) = guide.split_once("## In CI\n").unwrap();
+    fs::write(folder.path().join("aac.hcl"), fence("hcl", &guide)).unwrap();
+    fs::write(folder.path().join("key.pem"), issuer.pem()).unwrap();
+    let given = "jwt_supported_algs=ES256 jwt_validation_pubkeys=@key.pem";
+    let role = fence("bash", section)
+        .replace(&format!("oidc_discovery_url={ISSUER}"), given)
+        .replace("https://vault.example.com:8200", cluster.address(0));
+    let set_up = |script: &str| {
+        let bao = acceptance::cluster::bao().unwrap();
+        let mut bash = bash(&format!("bao() {{ '{}' \"$@\"; }}\n{script}", bao.display()));
+        bash.env("BAO_ADDR", cluster.address(0)).env("BAO_CACERT", cluster.ca());
+        let run = Run::of(bash.env("BAO_TOKEN", cluster.root_token()));
+        assert_eq!(run.code, Some(0), "{}", run.stderr);
+    };
+    set_up(&role);
+
+    let github = acceptance::read("crates/aac-auth/ci/github.yml");
+    let github = &Yaml::load_from_str(&github).unwrap()[0];
+    let gitlab = acceptance::read("crates/aac-auth/ci/gitlab.yml");
+    let gitlab = &Yaml::load_from_str(&gitlab).unwrap()[0];
+    // With the values that a user changes.
+    let run = |script: &Yaml<'_>, variables: &Yaml<'_>, own: &[(&str, &str)]| {
+        let mut bash = bash(script.as_str().unwrap());
+        for (name, value) in variables.as_mapping().unwrap() {
+            bash.env(name.as_str().unwrap(), value.as_str().unwrap());
+        }
+        bash.env("AAC_URL", sandbox.url()).env("AAC_CLIENT_ID", sandbox.project_id());
+        bash.env("VAULT_ADDR", cluster.address(0));
+        bash.env("VAULT_CACERT", cluster.ca()).env("CURL_CA_BUNDLE", cluster.ca());
+        Run::of(bash.envs(own.iter().copied()))
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/token?api-version=2.0", listener.local_addr().unwrap());
+    let own = [
+        ("ACTIONS_ID_TOKEN_REQUEST_URL", &*url),
+        ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "of-the-runner"),
+    ];
+    let script = &github["jobs"]["workspace"]["steps"].as_vec().unwrap().last().unwrap()["run"];
+    let on_github = |repository: &str, branch: &str| {
+        let claims = json!({ "repository": repository, "ref": format!("refs/heads/{branch}") });
+        thread::scope(|scope| {
+            scope.spawn(|| issuer.answer(&listener, &claims));
+            run(script, &github["env"], &own)
+        })
+    };
+    for refreshes in [0, 1] {
+        let mut job = on_github("my-org/aac-rust", "main");
+        assert_eq!(job.code, Some(0), "{}", job.stderr);
+        // What GitHub is told to hide; it does not show the line.
+        let masked = job.stdout.split_off(job.stdout.find('\n').unwrap() + 1);
+        let line = std::mem::replace(&mut job.stdout, masked);
+        let token = line.trim_end().strip_prefix("::add-mask::").unwrap().to_owned();
+        job.assert_ok();
+        job.assert_hides(&[&token]);
+        let lookup =
+            cluster.root("POST", "auth/token/lookup", Some(&json!({ "token": token }))).json();
+        assert_eq!(lookup["data"]["policies"], json!(["aac", "default"]));
+        assert_eq!(lookup["data"]["creation_ttl"], 3600);
+        assert_eq!(sandbox.counters().refreshes, refreshes, "it may write, too");
+        sandbox.revoke_access_tokens();
+    }
+    for (repository, branch, claim) in
+        [("my-org/other", "main", "repository"), ("my-org/aac-rust", "other", "ref")]
+    {
+        let told = format!("claim \\\"{claim}\\\" does not match");
+        let job = on_github(repository, branch);
+        assert_ne!(job.code, Some(0));
+        assert_eq!(job.stdout, "");
+        assert!(job.stderr.contains(&told), "{}", job.stderr);
+    }
+
+    let (_, bound) = section.split_once("`{\"project_path\"").unwrap();
+    let bound = format!("{{\"project_path\"{}", bound.split('`').next().unwrap());
+    let of_github = r#"{"repository": "my-org/aac-rust", "ref": "refs/heads/main"}"#;
+    let (_, role) = role.split_once("bao write auth/jwt/role").unwrap();
+    let role = role.replace(of_github, &bound).replace("\"repository\"", "\"project_path\"");
+    set_up(&format!("bao write auth/jwt/role{role}"));
+    let mut claims: Value = serde_json::from_str(&bound).unwrap();
+    let script = &gitlab["workspace"]["script"][0];
+    for is_ours in [true, false] {
+        let token = issuer.token(cluster.address(0), &claims);
+        let job = run(script, &gitlab["variables"], &[("VAULT_ID_TOKEN", &token)]);
+        if is_ours {
+            job.assert_ok();
+        } else {
+            job.assert_says(5, &["claim \\\"ref_protected\\\" does not match"]);
+        }
+        claims["ref_protected"] = "false".into();
+    }
 }

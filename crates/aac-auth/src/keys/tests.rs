@@ -129,6 +129,22 @@ fn variables_win_over_the_system_s_store() {
     }
 }
 
+#[test]
+#[cfg(target_os = "macos")]
+#[ignore = "puts a key into the default keychain, and deletes it"]
+fn the_keychain_keeps_a_key() {
+    let by = of_system(|_| None, LONG).unwrap();
+    assert_eq!(by, Keeper::Keychain);
+    let (place, key) = make(by, LONG).unwrap();
+    assert_eq!(fetch(&place, LONG).unwrap().print(), key.print());
+    let item = ["-s", SERVICE, "-a", &place.name];
+    let mut delete = acceptance::clean("/usr/bin/security");
+    delete.arg("delete-generic-password").args(item).env("HOME", env::home_dir().unwrap());
+    assert_passes(&mut delete);
+    let problem = fetch(&place, LONG).unwrap_err();
+    assert!(problem.is_not_found(), "{problem}");
+}
+
 /// Runs this test's own program again, as [`inside`] says.
 fn again(before: &[&str], part: &str) -> Command {
     again_as(before, "keys::tests::inside", part)
