@@ -600,6 +600,7 @@ fn a_job_logs_in_by_what_it_is() {
         let line = std::mem::replace(&mut job.stdout, masked);
         let token = line.trim_end().strip_prefix("::add-mask::").unwrap().to_owned();
         job.assert_ok();
+        assert_eq!(job.stderr, "");
         job.assert_hides(&[&token]);
         let lookup =
             cluster.root("POST", "auth/token/lookup", Some(&json!({ "token": token }))).json();
