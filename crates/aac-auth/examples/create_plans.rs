@@ -1,10 +1,10 @@
-//! Creates a plan for each row of a CSV file with a column "name": a batch, which may fail half-way and goes on
-//! where it ended.
+//! Creates a plan for each row of a CSV file with a column "name": a batch that may fail half-way, and continues where
+//! it ended.
 //!
 //!     cargo sandbox cargo run -p aac-auth --features batch --example create_plans -- plans.csv --yes
 //!
-//! A copy needs the feature in its Cargo.toml: `aac-auth = { workspace = true, features = ["batch"] }`. For checks of
-//! a whole batch before any of it is sent, see `invite_users` and `suspend_users`.
+//! A copy needs the feature in its Cargo.toml: `aac-auth = { path = "../aac-auth", features = ["batch"] }`. For checks
+//! of a whole batch before any of it is sent, see `invite_users` and `suspend_users`.
 
 use aac_auth::batch::{self, Action, Batch, BatchOptions, Entry};
 use aac_auth::{Client, ConnectionOptions, Error, Method, json};

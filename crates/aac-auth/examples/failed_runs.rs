@@ -1,4 +1,4 @@
-//! Prints the runs of plans that failed, newest first: a query on a list, rows of a type of its own, and a
+//! Prints the runs of plans that failed, newest first: a query on a list, rows as a type of the program, and a
 //! response that is not as expected.
 //!
 //!     cargo sandbox cargo run -p aac-auth --example failed_runs

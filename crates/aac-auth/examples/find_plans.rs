@@ -1,4 +1,4 @@
-//! Says of each plan whether it is there: an error by its kind, and going on after one.
+//! Says of each plan whether it exists: an error by its kind, and a program that continues after one.
 //!
 //!     cargo sandbox cargo run -p aac-auth --example find_plans -- 7 99
 

@@ -1,4 +1,4 @@
-//! Writes a list into a CSV file that a spreadsheet opens: the plans, a line each.
+//! Writes a list into a CSV file for a spreadsheet: one line for each plan.
 //!
 //!     cargo sandbox cargo run -p aac-auth --example spreadsheet -- plans.csv
 

@@ -1,3 +1,3 @@
-//! A terminal's keys as they are typed, without an echo: for what nobody is to see.
+//! A terminal's keys as they are typed, without an echo: for input that nobody should see.
 
 pub use crate::platform::RawInput;

@@ -2,15 +2,15 @@
 //!
 //! An Alteryx Cloud access token lives five minutes. It is refreshed with a refresh token that works once
 //! and returns the next one: losing that response locks you out. This crate shares one `creds.json`
-//! among any number of programs, at once or one after the other, and loses no response that arrives.
+//! among any number of programs, even at once, and loses no response that arrives.
 //!
 //! # Quick start
 //!
 //! Three files in one folder, as in the vendor's examples, hold the account: `aac_url.txt`, `client_id.txt` and
-//! `creds.json`. The program `login` writes them. The folder is the one that the environment variable `AAC_DIR` names, or else the
-//! current folder or the nearest one above it, where files of another user are refused, or else the
-//! user's own (`~/.config/aac`). In CI and pods, variables may stand for the files: "What wins" in
-//! README.md, beside this crate's Cargo.toml. Then:
+//! `creds.json`. The program `login` writes them. The folder is the one that the variable `AAC_DIR` names, else the
+//! current one or the nearest above it, where files of another user are refused, else the user's own
+//! (`~/.config/aac`). In CI and pods, variables may replace the files: "What wins" in README.md, beside this crate's
+//! Cargo.toml. Then:
 //!
 //! ```no_run
 //! use aac_auth::{Client, ConnectionOptions, Error, output};
@@ -48,14 +48,14 @@
 //!
 //! [`Client::get`], [`Response::json`] and [`Rows`] return a [`Value`]. [`Client::get_as`],
 //! [`Response::json_as`] and [`Rows::of`] return a type of the program, which derives serde's
-//! `Deserialize`. If a response does not fit, the error names the field. A program makes such an error of its
-//! own with [`Error::response`], or with `?` on a `serde_json::Error`.
+//! `Deserialize`. If a response does not fit, the error names the field. A program makes such an error itself
+//! with [`Error::response`], or with `?` on a `serde_json::Error`.
 //!
 //! # Errors
 //!
 //! An [`Error`] says in one line what happened, [`Error::help`] what to do about it, and
-//! [`Error::exit_code`] how a program should end; [`Error::report`] does all three. A program that goes
-//! on instead ([`recipes::find_plans`]) asks [`Error::is_retryable`], [`Error::may_have_taken_effect`] and
+//! [`Error::exit_code`] how a program should end; [`Error::report`] does all three. A program that
+//! continues instead ([`recipes::find_plans`]) asks [`Error::is_retryable`], [`Error::may_have_taken_effect`] and
 //! [`Error::needs_new_tokens`], and reads the response from [`Error::http`].
 //!
 //! # Threads
@@ -97,9 +97,9 @@
 //! clap = { version = "4.6", features = ["derive"] }
 //! ```
 //!
-//! The programs of [`recipes`] work there unchanged; two need a line more in Cargo.toml, which they name. The
+//! The programs of [`recipes`] work there unchanged; two need a change to Cargo.toml, which they name. The
 //! feature `clap`, which is on by default, makes [`ConnectionOptions`] part of a program's flags. A program
-//! without clap turns it off:
+//! that does not use clap turns it off:
 //!
 //! ```toml
 //! [dependencies]
@@ -108,8 +108,8 @@
 //!
 //! It starts from [`ConnectionOptions::default`], which looks at the environment too.
 //!
-//! Two features add the modules of their names: `batch`, for changes to many rows of a CSV file, and `table`, for lists
-//! as tables, CSV and JSON.
+//! Two features add modules: `batch` sends the rows of a CSV file one by one, and `table` prints lists as tables, CSV
+//! and JSON.
 
 mod api;
 #[cfg(feature = "batch")]

@@ -1,9 +1,9 @@
 //! Complete programs, from the folder `examples` beside this crate's Cargo.toml. The first lines of each
-//! say how to run it in the sandbox. A copy has its own name and version, in `--version` and in the
-//! `User-Agent` header: they come from its Cargo.toml.
+//! say how to run it in the sandbox. A copy takes its name and version, in `--version` and in the `User-Agent`
+//! header, from its own Cargo.toml.
 //!
-//! `get_workspace` is the smallest, and the one to copy first. To run a plan or a job and watch it, copy
-//! or call `run_plan`. How to test a program of your own against the sandbox: README.md of `aac-sandbox`.
+//! The program `get_workspace` is the smallest, and the one to copy first. To run a plan or a job and watch it, copy
+//! or call `run_plan`. README.md of `aac-sandbox` says how to test your own program against the sandbox.
 
 /// A change: a PATCH with a JSON body.
 ///

@@ -1,7 +1,7 @@
 //! Shared by the tests: a folder with the three files, a sandbox for it, and the real programs.
 //!
 //! The tests of this crate cover the programs and the documentation as a user sees them. The tests of
-//! `aac-auth` use this library as well.
+//! `aac-auth` and `aac-sandbox` use this library as well.
 //!
 //! ```no_run
 //! use acceptance::Case;

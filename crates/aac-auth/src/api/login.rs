@@ -20,9 +20,9 @@
 //! # Ok::<(), aac_auth::Error>(())
 //! ```
 //!
-//! The order of the writes: what is replaced is copied into a folder of its own, then come the settings, and
-//! creds.json is last, by one rename. So at any moment it is the old pair or the new one. Between those writes an old
-//! pair may stand beside the new address. It is not sent there: a token's `iss` must fit the address.
+//! First the old files are copied into a folder of their own, then the settings are written, and last creds.json, by
+//! one rename. So creds.json has the old pair or the new one at any moment. Between those writes an old pair may be
+//! beside the new address. It is not sent there: a token's `iss` must fit the address.
 
 use crate::api::client::{CURRENT_WORKSPACE, Client};
 use crate::api::git::{self, InGit};
@@ -98,8 +98,8 @@ pub struct Login {
 pub enum Checked {
     /// It is good. This is the workspace.
     Workspace(Value),
-    /// The access token has expired meanwhile. A refresh tells whether the pair is good, once it is saved: any call
-    /// of [`Saved::client`].
+    /// The access token has expired meanwhile. Once the pair is saved, any call of [`Saved::client`] refreshes it, and
+    /// so tells whether it is good.
     Expired,
     /// The server does not know the API project ID.
     WrongProject(Error),
@@ -127,7 +127,7 @@ pub struct Replaced {
     pub account: String,
     /// When its access token was issued.
     pub issued: Option<Timestamp>,
-    /// The folder that has it now, with what was saved beside it. No program looks there.
+    /// The folder that has it now, with the files that were beside it. No program looks there.
     pub folder: PathBuf,
 }
 
@@ -148,8 +148,7 @@ enum Next {
 
 impl Login {
     /// Chooses the place: the folder that `--dir` or `AAC_DIR` names; else that of the creds.json that programs
-    /// find; else the user's own. `vault` is the path of a secret that is to have the pair; without one, what
-    /// creds.json says.
+    /// find; else the user's own. `vault` is the path of the secret for the pair; without one, creds.json decides.
     ///
     /// # Errors
     ///
@@ -264,13 +263,13 @@ impl Login {
         self.project_id.as_ref().map(drop).ok_or_else(needed)
     }
 
-    /// Sets how the new pair is to be kept. Otherwise it is kept as the pair before it was, and where there is none,
-    /// sealed in the user's own folder, and plain elsewhere.
+    /// Sets how the new pair is kept. By default it is kept like the pair before it; the first one is sealed in the
+    /// user's own folder, and plain elsewhere.
     pub fn set_form(&mut self, form: Form) {
         self.form = Some(form);
     }
 
-    /// Whether there is a pair in this place, or what may have been one.
+    /// Whether there is a pair in this place, or something that may have been one.
     pub fn has_pair(&self) -> bool {
         let files = Files::of(&self.creds());
         let is_filled = |bytes: Zeroizing<Vec<u8>>| {
@@ -302,8 +301,8 @@ impl Login {
         self.project_id.as_deref().ok_or_else(needed)
     }
 
-    /// Tries the place, as far as that is possible without a change: the tokens are shown once. Asks where git could
-    /// take them into a commit, before a secret in a vault is replaced, and before tokens whose key is lost are.
+    /// Tries the place, as far as that is possible without a change: the tokens are shown only once. Asks if git could
+    /// commit them, before a secret in a vault is replaced, and before tokens whose key is lost are replaced.
     ///
     /// # Errors
     ///
@@ -365,7 +364,7 @@ impl Login {
     }
 
     /// Fetches the key of the new pair, or makes one. Asks before tokens are sealed in a folder that is not the user's
-    /// own. To be called after [`prepare`](Self::prepare), and again after [`set_form`](Self::set_form).
+    /// own. Call it after [`prepare`](Self::prepare), and again after [`set_form`](Self::set_form).
     ///
     /// # Errors
     ///
@@ -388,7 +387,7 @@ impl Login {
         Ok(())
     }
 
-    /// What to ask after an error of [`prepare_key`](Self::prepare_key): whether the tokens are to be plain.
+    /// What to ask after an error of [`prepare_key`](Self::prepare_key): whether to keep the tokens as plain text.
     pub fn plain_question(error: &Error) -> String {
         match error.cause() {
             Cause::NoStore(why) => format!(
@@ -453,7 +452,7 @@ impl Login {
         self.pasted.asks_for()
     }
 
-    /// Whether this text has what is asked for next, whole.
+    /// Whether this text has the whole of what is asked for next.
     pub fn is_answered_by(&self, text: &str) -> bool {
         self.pasted.is_answered_by(text)
     }
@@ -463,7 +462,7 @@ impl Login {
         Pasted::default().is_answered_by(text)
     }
 
-    /// Takes the tokens from a text that was pasted, whatever surrounds them. Returns a receipt, without any part of
+    /// Takes the tokens from a text that was pasted, whatever surrounds them. Returns a receipt that has no part of
     /// them.
     ///
     /// # Errors

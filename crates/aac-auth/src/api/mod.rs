@@ -5,7 +5,7 @@
 //! - JSON: `json` reads it as a type of the program, `raw` leaves it as the server wrote it.
 //! - The folder or the variables of a client: `places`.
 //! - New tokens: `login` puts them in place, and asks `git` whether that is safe.
-//! - The tokens: `status` describes them, and `leftovers` what stands beside them. `sealing` turns over how
+//! - The tokens: `status` describes them, and `leftovers` what stands beside them. `sealing` changes how
 //!   they are kept.
 
 pub(crate) mod body;

@@ -1,7 +1,7 @@
-//! Turns over how the tokens in a folder are kept: plain, or sealed with a key that the system keeps.
+//! Changes how the tokens in a folder are kept: plain, or sealed with a key that the system keeps.
 //!
-//! Each file changes by one rename, and each has the name of its own key: whatever it is stopped at, all can be
-//! read, and the next try turns over the rest.
+//! Each file changes by one rename, and has the name of its own key: wherever this is stopped, all files can be
+//! read, and the next try converts the rest.
 
 use crate::api::client::Client;
 use crate::api::lock::{ROUNDS, lock};
@@ -44,7 +44,7 @@ impl Form {
     }
 }
 
-/// What was turned over. It displays itself, for people.
+/// What was converted. It displays itself, for people.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct TurnedOver {
@@ -56,7 +56,7 @@ pub struct TurnedOver {
     pub keeper: Option<String>,
     /// The files that are new.
     pub files: Vec<PathBuf>,
-    /// What stays as it was, and may hold tokens.
+    /// What was left unchanged, and may hold tokens.
     pub left: Vec<Leftover>,
 }
 
@@ -84,13 +84,13 @@ impl fmt::Display for TurnedOver {
 }
 
 impl Client {
-    /// Turns over how the pair in creds.json is kept, and all that earlier runs have left beside it. The server is
+    /// Seals the pair in creds.json and all that earlier runs have left beside it, or makes it plain. The server is
     /// asked only if there is a refresh to finish. `ask` asks a question; yes is `true`.
     ///
     /// # Errors
     ///
-    /// The pair is not in creds.json, or cannot be read; there is no key; or something cannot be written. What was
-    /// turned over by then can be read as the rest can.
+    /// The pair is not in creds.json, or cannot be read; there is no key; or something cannot be written. The files
+    /// that were converted by then can be read like the rest.
     ///
     /// ```no_run
     /// # let client = aac_auth::Client::open(&aac_auth::ConnectionOptions::default(), "demo/1.0")?;

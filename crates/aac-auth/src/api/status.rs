@@ -1,7 +1,6 @@
-//! What there is to tell of a pair of tokens without showing a token; of one in creds.json, without the
-//! network.
+//! Describes a pair of tokens without showing a token, and one in creds.json without the network.
 //!
-//! Nothing is locked or changed here: a run decides alike under the lock, and acts on it.
+//! Nothing is locked or changed here. A run decides in the same way under the lock, and acts on it.
 
 use crate::api::client::Client;
 use crate::api::sealing::Form;
@@ -32,7 +31,7 @@ pub enum PairState {
     Usable,
     /// It is in a vault, which was not asked or could not be read.
     NotRead,
-    /// It is sealed, or a newer one is that is saved beside it, and its key cannot be had.
+    /// The key of it, or of a newer one that is saved beside it, is not available.
     Sealed,
     /// Another program of this machine is refreshing it at this moment.
     Refreshing,
@@ -50,7 +49,7 @@ pub enum PairState {
     OlderCopy,
     /// The server has refused the refresh token.
     Refused,
-    /// The refresh token has expired, as it says itself; or an access token that stands alone.
+    /// The refresh token says that it has expired; or an access token without one has expired.
     Expired,
 }
 
@@ -101,11 +100,11 @@ pub struct TokenStatus {
     pub chosen_as: String,
     /// What can be said of it.
     pub state: PairState,
-    /// Why it cannot be used or refreshed, and what to do, if that is so.
+    /// Why it cannot be used or refreshed, and what to do; none if it can.
     pub problem: Option<Error>,
     /// How it is kept, if it is in a file.
     pub form: Option<Form>,
-    /// Who keeps the key of a sealed one, in one word that stays the same in later versions.
+    /// Who keeps the key of a sealed pair, in one word that stays the same in later versions.
     pub keeper: Option<&'static str>,
     /// The person: the email address.
     pub person: Option<String>,
@@ -148,7 +147,7 @@ impl Client {
         TokenStatus::read(self, true, now)
     }
 
-    /// An access token that is valid for `min_life` at least, refreshed first if it is not: for a program
+    /// An access token that is valid for at least `min_life`, refreshed first if it is not: for a program
     /// that cannot refresh it.
     ///
     /// # Errors

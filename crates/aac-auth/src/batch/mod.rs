@@ -1,12 +1,12 @@
 //! A batch of changes from a CSV file, which may fail half-way (feature `batch`): `invite_users` and
 //! `suspend_users` are made of it.
 //!
-//! - [`rows`] reads the file. The program says of each row what is to be sent ([`Batch::add`]), or why it cannot be
+//! - [`rows`] reads the file. The program says of each row what to send ([`Batch::add`]), or why it cannot be sent
 //!   ([`Batch::refuse`]).
-//! - [`Batch::run`] shows that, asks, sends row by row, and tells what became of each. A response that is lost
-//!   makes its row `unknown`, and the batch goes on.
-//! - The report (`--report`) remembers the outcomes: a repetition goes on where the last run ended, however that
-//!   was.
+//! - [`Batch::run`] shows that, asks, sends row by row, and prints each outcome. If a response is lost, its row is
+//!   `unknown`, and the batch continues.
+//! - The report (`--report`) remembers the outcomes: the same command continues where the last run ended, even if it
+//!   was killed.
 
 mod report;
 mod table;
@@ -72,15 +72,15 @@ pub struct Action {
 pub struct Entry {
     /// The number of its line.
     pub line: usize,
-    /// The ID of the person, plan … by which a report knows it; if there is none, empty.
+    /// The ID of the person, plan … by which a report knows it; empty if there is none.
     pub id: String,
-    /// The email address, by which a report knows it else.
+    /// The email address, by which a report knows it without an ID.
     pub email: String,
     /// A name, for people.
     pub name: String,
     /// Why it need not be sent: the platform shows that it is done.
     pub already: Option<String>,
-    /// Whether an earlier run has sent it, and no response said what became of it. [`Batch::add`] sets that.
+    /// Whether an earlier run has sent it without learning the outcome. [`Batch::add`] sets that.
     pub is_in_doubt: bool,
 }
 
@@ -200,18 +200,17 @@ impl<'a> Batch<'a> {
         self.refused.push((line, why.into()));
     }
 
-    /// Shows what is to be sent, asks, and sends it row by row. The function sends a row, and returns what else is
-    /// to be told of it. What is printed on standard output is a line for each row.
+    /// Shows the batch, asks, and sends it row by row. The function sends a row, and returns a detail for its line on
+    /// standard output.
     ///
-    /// Ctrl-C is held until the row that is under way is over; the program then ends as it would have without that.
+    /// Ctrl-C is held until the current row is done; the program then ends as if it had not been held.
     ///
-    /// Returns the exit code: 0 if all rows are done; 4 if the server has refused some; 12 if it is unknown whether some
-    /// took effect; otherwise that of the error that ended the batch.
+    /// Returns the exit code: 0 if all rows are done; 1 if the user says no; 4 if the server has refused some; 12 if it
+    /// is unknown whether some took effect; otherwise that of the error that ended the batch.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Io`] if rows are refused; [`ErrorKind::Usage`]
-    /// if nobody can be asked.
+    /// [`ErrorKind::Io`] if rows are refused; [`ErrorKind::Usage`] if nobody can be asked.
     pub fn run(mut self, send: impl FnMut(&Entry) -> Result<String>) -> Result<ExitCode> {
         let mut output = Output::stdout();
         if let Some(code) = self.show_and_ask(&mut output)? {

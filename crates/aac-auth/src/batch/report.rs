@@ -1,4 +1,4 @@
-//! What became of each row, in a CSV file that a repetition goes on from.
+//! The outcome of each row, in a CSV file from which a later run continues.
 //!
 //! A row's line is written in two parts: whom it is about, before it is sent; the outcome, after it. So a program
 //! that is killed leaves at most one line without an outcome, and that row was under way. It is the last one on the

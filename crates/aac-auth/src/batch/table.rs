@@ -32,8 +32,9 @@ impl Row {
     }
 }
 
-/// Reads these columns of a CSV file, of which it must have one or more; their names are in lower case here,
-/// and in any case there; `e-mail` counts as `email`. The first line names the columns. Other columns and empty rows are passed over.
+/// Reads these columns of a CSV file, which must have at least one of them. The first line names the columns, in upper
+/// or lower case; `e-mail` counts as `email`. Names in `columns` are in lower case. Other columns and empty rows are
+/// skipped.
 ///
 /// Commas, semicolons and tabs separate the values. The text is UTF-8 or UTF-16. A `#TYPE` of PowerShell and a
 /// `sep=` of Excel may come first.

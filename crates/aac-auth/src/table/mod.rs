@@ -61,8 +61,8 @@ enum Format {
     Csv,
 }
 
-/// The fields that a program knows its rows to have, with commas between their names. Where it knows none, the
-/// columns are the fields that are not nested in any row of the first page.
+/// The fields that a program expects in its rows, with commas between their names. Without them, the columns are the
+/// fields that are not nested in any row of the first page.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Fields {
     /// The columns of a table by default.
@@ -94,7 +94,7 @@ enum Form {
 }
 
 impl TableOptions {
-    /// The columns that are chosen, each once; if none is, empty.
+    /// The chosen columns, each once; empty if none is chosen.
     ///
     /// # Errors
     ///
@@ -198,14 +198,14 @@ impl Table {
         }
     }
 
-    /// Flushes what is printed, and tells on standard error how much of the list has been read, if that is a terminal.
+    /// Flushes the output. On a terminal, standard error shows how much of the list has been read.
     pub fn flush(&mut self, rows: &Rows) -> Result<()> {
         self.bar.set_message(rows.progress());
         self.output.flush()
     }
 
-    /// Completes the list. Without this, a JSON array lacks its `]`, nothing of a table is printed, and a file is as
-    /// it was.
+    /// Completes the list. Without this, a JSON array lacks its `]`, nothing of a table is printed, and a file is
+    /// unchanged.
     pub fn finish(mut self) -> Result<()> {
         self.bar.finish_and_clear();
         let left_out = match self.form {
