@@ -124,10 +124,9 @@ fn the_help_of_each_program_fits_a_screen_and_is_shown() {
     let help = |command: &mut Command| {
         stdout(command.arg("--help").output().unwrap()).trim_end().to_owned()
     };
-    let mut helps: Vec<_> =
-        PROGRAMS.map(|program| (program, help(&mut clean(acceptance::program(program))))).into();
-    helps.push(("aac-sandbox", help(acceptance::cargo().arg("sandbox"))));
-    for (program, help) in &helps {
+    let programs = PROGRAMS.map(|name| (name, help(&mut clean(acceptance::program(name)))));
+    let sandbox = ("aac-sandbox", help(acceptance::cargo().arg("sandbox")));
+    for (program, help) in programs.iter().chain([&sandbox]) {
         assert!(help.lines().count() <= 48, "{help}");
         assert!(help.lines().all(|line| line.chars().count() <= 80), "{help}");
         assert_shows_help(program, help);
@@ -142,7 +141,7 @@ fn the_help_of_each_program_fits_a_screen_and_is_shown() {
         assert_eq!(link, format!("crates/{name})"));
         (name.to_owned(), cells[2].to_owned())
     });
-    let said = helps
+    let said = programs
         .iter()
         .map(|(name, help)| (name.to_string(), help.lines().next().unwrap().to_owned()));
     assert_eq!(listed.collect::<Vec<_>>(), said.collect::<Vec<_>>());
