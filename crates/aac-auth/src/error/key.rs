@@ -48,10 +48,11 @@ impl KeyProblem {
         not_found(keeper: &str, name: &str) => NotFound:
             "{keeper} has no key called {name}",
             "If it was deleted, what is sealed with it is lost. If these files come from another machine or user, use them there.";
-        /// DPAPI names no reason. It has no keys for whoever is logged on without a password.
-        of_another_user() => NotFound:
-            "Windows does not give its key: it is another user's or another machine's, or this logon is one without a password",
-            "Use these files as the user who has sealed them, on that machine. Over SSH, log in with the password instead of a key; a scheduled task must store the password. After an administrator has reset that password, what is sealed is lost.";
+        /// No code of DPAPI says that there is no such key: NTE_BAD_KEY_STATE, for one, stands for another account,
+        /// a password that was reset, and a logon without one.
+        refused_by_windows(said: &str) => Other:
+            "this Windows account cannot open its key: {said}",
+            "Use these files with the account that has sealed them, on that machine. Over SSH, log in with the password instead of a key; a scheduled task must store the password. If an administrator has reset that password, what is sealed is lost: rename the folder of creds.json, then run login.";
         timed_out(keeper: &str, seconds: u64) => Other:
             "{keeper} did not give the key within {seconds} s",
             "See whether it waits for an answer (a password, a fingerprint), and run this again.";

@@ -173,8 +173,8 @@ pub(crate) fn make(by: Keeper, patience: Duration) -> Result<(KeyPlace, Key), Ke
     place.name = random::name();
     match by {
         Keeper::Windows => {
-            let blob = platform::protect_data(key.bytes());
-            place.name = BASE64.encode(blob.map_err(|error| failed(by, &error))?);
+            let failed = |error: io::Error| KeyProblem::failed(&by.to_string(), &error.to_string());
+            place.name = BASE64.encode(platform::protect_data(key.bytes()).map_err(failed)?);
         }
         Keeper::Keychain => keychain::store(&place.name, &key, patience)?,
         _ => secret_service::store(&place.name, &key, patience)?,
@@ -227,15 +227,9 @@ pub(crate) fn is_name(by: Keeper, name: &str) -> bool {
 
 fn unprotect(name: &str) -> Result<Key, KeyProblem> {
     let blob = BASE64.decode(name).map_err(|_| KeyProblem::bad_name())?;
-    match platform::unprotect_data(&blob) {
-        Ok(Some(bytes)) => Key::of(&bytes).ok_or_else(KeyProblem::bad_name),
-        Ok(None) => Err(KeyProblem::of_another_user()),
-        Err(error) => Err(failed(Keeper::Windows, &error)),
-    }
-}
-
-fn failed(by: Keeper, error: &io::Error) -> KeyProblem {
-    KeyProblem::failed(&by.to_string(), &error.to_string())
+    let bytes = platform::unprotect_data(&blob);
+    let bytes = bytes.map_err(|error| KeyProblem::refused_by_windows(&error.to_string()))?;
+    Key::of(&bytes).ok_or_else(KeyProblem::bad_name)
 }
 
 /// What a variable leads to.

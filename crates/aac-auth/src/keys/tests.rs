@@ -112,6 +112,23 @@ fn only_names_that_are_made_here_reach_a_program() {
     assert!(is_name(Keeper::Windows, "AQ+/==") && !is_name(Keeper::Windows, "AQ\n"));
 }
 
+/// It may be had with another account, or at another logon.
+#[test]
+fn what_windows_refuses_to_open_is_not_lost() {
+    // No such system refuses in another way.
+    let mut blobs = vec![b"no such blob".to_vec()];
+    if platform::KEEPER == "windows" {
+        let mut changed = platform::protect_data(WORDS.as_bytes()).unwrap();
+        *changed.last_mut().unwrap() ^= 1;
+        blobs.push(changed);
+    }
+    for blob in blobs {
+        let problem = unprotect(&BASE64.encode(&blob)).unwrap_err();
+        assert!(problem.to_string().starts_with("this Windows account cannot open"), "{problem}");
+        assert!(!problem.is_not_found(), "{problem}");
+    }
+}
+
 #[test]
 fn variables_win_over_the_system_s_store() {
     let of = |set: &[&str]| {

@@ -140,7 +140,7 @@ pub(crate) fn protect_data(_secret: &[u8]) -> io::Result<Vec<u8>> {
 }
 
 /// The same.
-pub(crate) fn unprotect_data(_encrypted: &[u8]) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
+pub(crate) fn unprotect_data(_encrypted: &[u8]) -> io::Result<Zeroizing<Vec<u8>>> {
     Err(io::ErrorKind::Unsupported.into())
 }
 

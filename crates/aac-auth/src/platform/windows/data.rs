@@ -1,10 +1,10 @@
 //! What the system encrypts for a user (DPAPI).
 
-use crate::platform::windows::{is, succeeded};
+use crate::platform::windows::succeeded;
 use std::io;
 use std::ptr::{null, null_mut};
 use std::slice;
-use windows_sys::Win32::Foundation::{ERROR_INVALID_DATA, LocalFree, NTE_BAD_KEY_STATE};
+use windows_sys::Win32::Foundation::LocalFree;
 use windows_sys::Win32::Security::Cryptography::{
     CRYPT_INTEGER_BLOB, CRYPTPROTECT_UI_FORBIDDEN, CryptProtectData, CryptUnprotectData,
 };
@@ -29,12 +29,12 @@ pub(crate) fn protect_data(secret: &[u8]) -> io::Result<Vec<u8>> {
     }
 }
 
-/// Decrypts a secret of this user; none if it is another user's, or another machine's.
+/// Decrypts a secret of this user.
 #[expect(unsafe_code, reason = "no safe interface decrypts for a user")]
-pub(crate) fn unprotect_data(encrypted: &[u8]) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
+pub(crate) fn unprotect_data(encrypted: &[u8]) -> io::Result<Zeroizing<Vec<u8>>> {
     let (given, mut taken) = (blob(encrypted)?, empty());
     // SAFETY: as above.
-    let decrypted = unsafe {
+    unsafe {
         succeeded(CryptUnprotectData(
             &given,
             null_mut(),
@@ -45,14 +45,6 @@ pub(crate) fn unprotect_data(encrypted: &[u8]) -> io::Result<Option<Zeroizing<Ve
             &mut taken,
         ))
         .map(|()| take(taken))
-    };
-    match decrypted {
-        Err(error)
-            if is(&error, ERROR_INVALID_DATA) || is(&error, NTE_BAD_KEY_STATE.cast_unsigned()) =>
-        {
-            Ok(None)
-        }
-        decrypted => decrypted.map(Some),
     }
 }
 
@@ -90,10 +82,10 @@ mod tests {
     fn a_secret_comes_back_to_this_user_alone() {
         let encrypted = protect_data(&[7; 32]).unwrap();
         assert!(encrypted.len() > 32 && !encrypted.windows(16).any(|part| part == [7; 16]));
-        assert_eq!(*unprotect_data(&encrypted).unwrap().unwrap(), [7; 32]);
+        assert_eq!(*unprotect_data(&encrypted).unwrap(), [7; 32]);
         let half = &encrypted[..encrypted.len() / 2];
         for other in [half, b"", b"no such blob"] {
-            assert!(!matches!(unprotect_data(other), Ok(Some(_))), "{other:?}");
+            assert!(unprotect_data(other).is_err(), "{other:?}");
         }
     }
 }
