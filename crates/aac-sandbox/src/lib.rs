@@ -1,4 +1,4 @@
-//! A local Alteryx Cloud, for trying, learning and testing without an account and without risk to
+//! A local imitation of Alteryx Cloud, for trying, learning and testing without an account and without risk to
 //! its tokens. The authorization server and the API behind its gateway run on loopback.
 //!
 //! ```

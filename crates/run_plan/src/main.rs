@@ -25,7 +25,7 @@ use watch::{End, Run};
 
 /// The run has failed, or was canceled, or could not be started.
 const FAILED: u8 = 10;
-/// The run goes on; `--max-wait` is over.
+/// The run continues; `--max-wait` is over.
 const RUNNING: u8 = 11;
 /// A run may have started, or not.
 const UNKNOWN: u8 = 12;
@@ -120,17 +120,17 @@ fn run(cli: &Cli) -> Result<ExitCode, Error> {
         (None, Some((kind, id))) => Run { kind, id, of: None },
         (None, None) => unreachable!("clap requires one of them"),
     };
-    let resume = format!("{run} goes on without this program. To watch it: {}", run.resume());
+    let resume = format!("continues without this program. To watch it: {}", run.resume());
 
     // First of all: what follows may fail, and the number must not be lost then.
     if let Err(error) = output::print_line(&run.id.to_string()) {
         error.report();
-        say(&resume);
+        say(format_args!("{run} {resume}"));
         return Ok(ExitCode::FAILURE);
     }
     // Ctrl-C ends this program as it ends any other: a person is told now what that means.
     if io::stderr().is_terminal() {
-        say(format_args!("if you press Ctrl-C, {resume}"));
+        say(format_args!("if you press Ctrl-C, {run} {resume}"));
     }
     if let Some(page) = run.page(&client) {
         say(format_args!("{run} in the browser: {page}"));
@@ -148,7 +148,7 @@ fn run(cli: &Cli) -> Result<ExitCode, Error> {
             Ok(FAILED.into())
         }
         Ok(End::Running(seen)) => {
-            say(format_args!("{run} {seen}. {resume}"));
+            say(format_args!("{run} {seen} and {resume}"));
             Ok(RUNNING.into())
         }
         Ok(End::Gone(reason)) => {
@@ -167,7 +167,7 @@ fn run(cli: &Cli) -> Result<ExitCode, Error> {
         }
         Err(error) => {
             let code = error.report();
-            say(&resume);
+            say(format_args!("{run} {resume}"));
             Ok(code)
         }
     }

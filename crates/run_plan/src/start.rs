@@ -261,7 +261,7 @@ impl Start<'_> {
         self.unknown()
     }
 
-    /// Says how to go on.
+    /// Says how to continue.
     fn unknown(&self) -> Started {
         let Self { kind, id, execution, .. } = self;
         let option = if *kind == Kind::Plan { "" } else { "--recipe " };

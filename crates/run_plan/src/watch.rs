@@ -98,7 +98,7 @@ pub(crate) fn watch(client: &Client, run: &Run, max_wait: Option<Duration>) -> R
                     match phase {
                         Phase::Ended(end) => return Ok(end),
                         Phase::Unknown if unknown.insert(text.clone()) => display.aside(format_args!(
-                            "{text:?} is not a status that is known here; {run} goes on, and so does watching it"
+                            "{text:?} is not a status that is known here; still watching {run}"
                         )),
                         Phase::Unknown | Phase::Running => {}
                     }
@@ -130,8 +130,10 @@ pub(crate) fn watch(client: &Client, run: &Run, max_wait: Option<Duration>) -> R
         // A single failure is over at the next look. A longer interruption is told once.
         let is_news = failures == 2 || (failures == 1 && is_last);
         if let Some(trouble) = trouble.filter(|_| is_news) {
-            let ending = if is_last { "" } else { ", and so does watching it" };
-            display.aside(format_args!("{trouble}; {run} goes on{ending}"));
+            match is_last {
+                true => display.aside(format_args!("{trouble}; {run} continues")),
+                false => display.aside(format_args!("{trouble}; still watching {run}")),
+            }
         }
         if is_last {
             return Ok(End::Running(match (&status, failures) {

@@ -10,7 +10,7 @@ pub(crate) struct Person {
     pub(crate) id: u64,
     pub(crate) email: String,
     pub(crate) name: String,
-    /// Whether nothing speaks against it.
+    /// Whether the list calls them neither disabled nor hidden.
     pub(crate) has_access: bool,
 }
 

@@ -272,7 +272,7 @@ fn a_run_may_be_slow_to_appear() {
 #[test]
 fn a_run_that_is_there_can_be_watched() {
     let case = slow_case();
-    let still = "run_plan: run 701 is still Created. run 701 goes on without this program. \
+    let still = "run_plan: run 701 is still Created and continues without this program. \
                  To watch it: run_plan --resume 701\n";
     let run = call(&case, "7 --max-wait 0");
     assert_eq!((run.code, &*run.stdout), (Some(11), "701\n"), "{}", run.stderr);
@@ -324,7 +324,7 @@ fn a_terminal_shows_how_the_run_is_doing_and_what_ctrl_c_means() {
     let case = case();
     case.sandbox.add_fault(Fault::run(FaultKind::Hidden(1)));
     let shown = acceptance::on_terminal(case.program("run_plan").arg("7"), 80);
-    let first = "701\r\nrun_plan: if you press Ctrl-C, run 701 goes on without this program. \
+    let first = "701\r\nrun_plan: if you press Ctrl-C, run 701 continues without this program. \
                  To watch it: run_plan --resume 701\r\n";
     let (start, rest) = shown.split_once("\r\n").unwrap();
     assert!(start.starts_with("run_plan: starting plan 7, execution ID "), "{shown:?}");
@@ -652,12 +652,12 @@ fn whatever_happens_while_it_watches_the_run_goes_on() {
             let expected = code(kind, times);
             assert_eq!((run.code, &*run.stdout), (Some(expected), "701\n"), "{what}");
             let resume =
-                "run 701 goes on without this program. To watch it: run_plan --resume 701\n";
+                "run 701 continues without this program. To watch it: run_plan --resume 701\n";
             assert_eq!(run.stderr.ends_with(resume), expected != 0, "{what}");
             let is_quiet = matches!(kind.name(), "404" | "410" | "svc-404" | "slow" | "slow-body")
                 || kind.name().starts_with("filter-");
             let is_told = expected == 0 && times == 2 && !is_quiet;
-            let warnings = run.stderr.matches("run 701 goes on, and so does watching it").count();
+            let warnings = run.stderr.matches("; still watching run 701").count();
             assert_eq!(warnings, usize::from(is_told), "{what}");
             assert_eq!(starts(&case), (1, 1), "{what}");
         }
@@ -724,7 +724,7 @@ fn each_change_is_a_line_and_an_unknown_status_is_told_once() {
     assert_eq!(
         rest,
         "run_plan: job 9: Created\n\
-         run_plan: warning: \"Paused\" is not a status that is known here; job 9 goes on, and so does watching it\n\
+         run_plan: warning: \"Paused\" is not a status that is known here; still watching job 9\n\
          run_plan: job 9: Paused\nrun_plan: job 9 wrote s3://sandbox/jobs/9/orders.csv\n\
          run_plan: job 9 wrote table SALES.PUBLIC.ORDERS\nrun_plan: job 9 is complete\n"
     );

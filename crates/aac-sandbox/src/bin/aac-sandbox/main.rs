@@ -1,4 +1,4 @@
-//! Runs a command against a local Alteryx Cloud.
+//! Runs a command against a local imitation of Alteryx Cloud.
 //!
 //! ```text
 //! cargo sandbox cargo run -p get_workspace          run a command
@@ -29,7 +29,7 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 use crate::folder::Folder;
 use crate::platform::Signals;
 
-/// Run a command against a local Alteryx Cloud, with AAC_DIR set to its files
+/// Run a command against a local imitation of Alteryx Cloud, with AAC_DIR set to its files
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Cli {
