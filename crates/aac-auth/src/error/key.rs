@@ -5,6 +5,7 @@ use crate::error::kind::ErrorKind;
 use crate::error::place::Place;
 use crate::error::table::{Problem, errors, problems};
 use crate::error::{Cause, Error};
+use crate::platform::MAKE_KEY;
 use std::fmt;
 
 /// Why a key cannot be had. A variant is what it means for what is sealed with it.
@@ -26,10 +27,10 @@ impl KeyProblem {
             "Use these files on the machine where they were sealed. Each machine needs a pair of its own: create new tokens for this one.";
         not_installed(program: &str) => Other:
             "{program} is not installed, with which the Secret Service is asked for the key",
-            format!("Install it: apt install libsecret-tools, dnf install libsecret, pacman -S libsecret.\n{OTHERWISE}");
+            format!("Install it: apt install libsecret-tools, dnf install libsecret, pacman -S libsecret.\n{OTHERWISE} {MAKE_KEY}");
         no_service(said: &str) => NoStore:
             "there is no Secret Service: {said}",
-            format!("Run this in a desktop session, or start one of gnome-keyring, KWallet and KeePassXC. DBUS_SESSION_BUS_ADDRESS must name its bus.\n{OTHERWISE}");
+            format!("Run this in a desktop session, or start one of gnome-keyring, KWallet and KeePassXC. DBUS_SESSION_BUS_ADDRESS must name its bus.\n{OTHERWISE} {MAKE_KEY}");
         no_keychain(said: &str) => NoStore:
             "there is no keychain: {said}",
             "Run this as the user who is logged in, or unlock the keychain first: security unlock-keychain.";
@@ -52,7 +53,7 @@ impl KeyProblem {
         /// a password that was reset, and a logon without one.
         refused_by_windows(said: &str) => Other:
             "this Windows account cannot open its key: {said}",
-            "Use these files with the account that has sealed them, on that machine. Over SSH, log in with the password instead of a key; a scheduled task must store the password. If an administrator has reset that password, what is sealed is lost: rename the folder of creds.json, then run login.";
+            "Use these files with the account that has sealed them, on that machine. Over SSH, log in with the password instead of a key; a scheduled task must store the password. If an administrator has reset that password, what is sealed is lost: move creds.json, and the files whose names begin with it, to another folder, then run login.";
         timed_out(keeper: &str, seconds: u64) => Other:
             "{keeper} did not give the key within {seconds} s",
             "See whether it waits for an answer (a password, a fingerprint), and run this again.";
@@ -70,13 +71,13 @@ impl KeyProblem {
             "Unset one of them: new tokens are sealed with one key.";
         too_short(variable: &str, length: usize) => Other:
             "{variable} leads to a key of {length} bytes",
-            format!("A key has 16 bytes at least. {MAKE_ONE}");
+            format!("A key has 16 bytes at least. {MAKE_KEY}");
         too_long(variable: &str) => Other:
             "{variable} leads to more than 4 KiB",
-            format!("That is no key. {MAKE_ONE}");
+            format!("That is no key. {MAKE_KEY}");
         never_the_same(variable: &str) => Other:
             "{variable} gives another key each time",
-            "Nothing could open what is sealed with it. Store one key, and have that printed: openssl rand -base64 32 makes one.";
+            format!("Nothing could open what is sealed with it. Store one key, and have that printed. {MAKE_KEY}");
         unreadable(variable: &str, path: &str, what: &str) => Other:
             "{variable} names {path}: {what}",
             format!("Set {variable} to the file with the key, which you may read.");
@@ -89,8 +90,8 @@ impl KeyProblem {
         /// A keeper has said this.
         failed(keeper: &str, said: &str) => Other:
             "{keeper} has failed: {said}",
-            OTHERWISE;
-        no_random_numbers() => Other: "the system has no random numbers", OTHERWISE;
+            format!("{OTHERWISE} {MAKE_KEY}");
+        no_random_numbers() => Other: "the system has no random numbers", format!("{OTHERWISE} {MAKE_KEY}");
         not_ours(keeper: &str, name: &str) => Other:
             "what {keeper} has as {name} is not a key of these programs",
             "See what has changed it. If you have a copy of the key, put it back.";
@@ -145,5 +146,5 @@ impl Error {
     }
 }
 
-const OTHERWISE: &str = "Without such a store, set AAC_KEY_FILE (openssl rand -base64 32 makes a key) or AAC_KEY_COMMAND before you seal tokens.";
-const MAKE_ONE: &str = "Make one: openssl rand -base64 32.";
+const OTHERWISE: &str =
+    "Without such a store, set AAC_KEY_FILE or AAC_KEY_COMMAND before you seal tokens.";

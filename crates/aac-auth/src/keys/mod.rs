@@ -163,7 +163,7 @@ pub(crate) fn make(by: Keeper, patience: Duration) -> Result<(KeyPlace, Key), Ke
     let mut place = KeyPlace { by, name: String::new() };
     if matches!(by, Keeper::File | Keeper::Command) {
         let key = fetch(&place, patience)?;
-        // Nothing would open what is sealed with the output of `openssl rand`.
+        // Nothing would open what is sealed with a command that makes a key.
         return match fetch(&place, patience)?.bytes() == key.bytes() {
             true => Ok((place, key)),
             false => Err(KeyProblem::never_the_same(&by.to_string())),

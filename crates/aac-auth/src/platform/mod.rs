@@ -56,6 +56,14 @@ pub(crate) const KEEPER: &str = match () {
     () => "secret-service",
 };
 
+/// How to make a key, for people.
+pub(crate) const MAKE_KEY: &str = match cfg!(windows) {
+    true => {
+        "To make a key in PowerShell: $key = [byte[]]::new(32); [Security.Cryptography.RandomNumberGenerator]::Create().GetBytes($key); [Convert]::ToBase64String($key)"
+    }
+    false => "To make a key: openssl rand -base64 32",
+};
+
 /// The kind of file system that a folder is on, if other machines may use it at the same time.
 pub(crate) fn network_file_system(folder: &Path) -> Option<String> {
     const KINDS: [&str; 13] = [
