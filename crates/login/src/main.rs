@@ -87,7 +87,7 @@ fn run(cli: &Cli) -> Result<(), Error> {
         login.set_form(form);
     }
     match &cli.url {
-        Some(url) => login.set_region(url)?,
+        Some(url) => login.set_region(url, "--url")?,
         None if has_terminal && !(cli.tokens && login.url().is_some()) => ask_region(&mut login)?,
         None => {}
     }
@@ -140,7 +140,8 @@ fn run(cli: &Cli) -> Result<(), Error> {
 fn ask_region(login: &mut Login) -> Result<(), Error> {
     until_right(|| {
         let offered = login.url().unwrap_or("us1").to_owned();
-        login.set_region(&ask("Region, or the address of any page in it", Some(&offered))?)
+        let region = ask("Region, or the address of any page in it", Some(&offered))?;
+        login.set_region(&region, "Region")
     })
 }
 

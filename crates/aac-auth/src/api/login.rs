@@ -6,7 +6,7 @@
 //! use aac_auth::ConnectionOptions;
 //!
 //! let mut login = Login::open(&ConnectionOptions::default(), "demo/1.0", None)?;
-//! login.set_region("us1")?;
+//! login.set_region("us1", "--url")?;
 //! login.set_project_id("AbCdEfGh12345678", "--client-id")?;
 //! // Before the tokens are asked for, which the web page shows once.
 //! login.prepare(&mut |_question| Ok(false))?;
@@ -236,18 +236,19 @@ impl Login {
         self.project_id.as_deref()
     }
 
-    /// Sets the region: `us1`, or the address of any page or API of Alteryx Cloud.
+    /// Sets the region: `us1`, or the address of any page or API of Alteryx Cloud. Errors call it by the name of
+    /// what it was given to.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) if it is another address.
-    pub fn set_region(&mut self, text: &str) -> Result<()> {
+    pub fn set_region(&mut self, text: &str, name: &'static str) -> Result<()> {
         let hosts = Hosts::of_page(text.trim());
-        self.hosts = Some(hosts.map_err(|it| Error::unusable(Place::Variable("--url"), it))?);
+        self.hosts = Some(hosts.map_err(|it| Error::unusable(Place::Variable(name), it))?);
         Ok(())
     }
 
-    /// Sets the API project ID. Errors call it by the name of what it was given to.
+    /// Sets the API project ID; `name` as for the region.
     ///
     /// # Errors
     ///

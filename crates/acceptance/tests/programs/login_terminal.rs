@@ -205,11 +205,13 @@ fn what_was_cut_is_replaced_by_the_whole_token_and_ends_with_ctrl_d() {
 }
 
 #[test]
-fn what_is_wrong_with_a_client_id_is_told_by_the_name_of_the_question() {
+fn what_is_wrong_with_an_answer_is_told_by_the_name_of_its_question() {
     let Some(mut session) = Session::start(Case::fresh(Options::default()), "xterm", &[]) else {
         return;
     };
-    session.answers("Region", ENTER);
+    session.answers("Region, or", b"https://example.com\r");
+    session.terminal.says("login: Region: not a host of Alteryx Cloud's API");
+    session.answers("Region, or", ENTER);
     session.answers("Its Client ID", b"Your client id here\r");
     session.terminal.says("login: Client ID: the API project ID is needed");
     session.answers("Its Client ID", b"abc\r");
@@ -219,7 +221,9 @@ fn what_is_wrong_with_a_client_id_is_told_by_the_name_of_the_question() {
     session.terminal.says("The tokens come later");
     session.answers("Its Client ID", b"\x04");
     let (.., shown) = session.hides();
-    assert!(!shown.contains("--client-id") && !shown.contains("a link"), "{shown}");
+    for words in ["--url", "--client-id", "a link"] {
+        assert!(!shown.contains(words), "{words}: {shown}");
+    }
 }
 
 #[test]
