@@ -27,7 +27,7 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PairState {
-    /// Nothing speaks against the pair itself. Only the server knows whether it is still in force.
+    /// No problem with the pair itself is known. Only the server knows whether it is still in force.
     Usable,
     /// It is in a vault, which was not asked or could not be read.
     NotRead,
@@ -102,7 +102,7 @@ pub struct TokenStatus {
     pub state: PairState,
     /// Why it cannot be used or refreshed, and what to do; none if it can.
     pub problem: Option<Error>,
-    /// How it is kept, if it is in a file.
+    /// How it is kept, if it is in a file and can be told.
     pub form: Option<Form>,
     /// Who keeps the key of a sealed pair, in one word that stays the same in later versions.
     pub keeper: Option<&'static str>,
@@ -300,12 +300,14 @@ impl TokenStatus {
         let seal = raw.as_ref().and_then(|raw| seal_of(raw));
         let arrival = pair.as_ref().and_then(|pair| pair.arrival);
         let refreshed = arrival.filter(|arrival| claims.iat == Some(arrival.iat));
+        let plain = pair.as_ref().map(|_| Form::Plain);
         let left = |pair: &Credentials| pair.claims.life_left(pair.arrival, LocalTime::now());
         Self {
             access_token_left: pair.as_ref().map(left).unwrap_or_default(),
             refreshed: refreshed.map(|arrival| arrival.clock.into()),
             refresh_token_until,
-            form: raw.map(|_| if seal.is_some() { Form::Sealed } else { Form::Plain }),
+            // What is no pair is neither.
+            form: if seal.is_some() { Some(Form::Sealed) } else { raw.and(plain) },
             keeper: seal.map(|(key, _)| key.by.as_str()),
             leftovers,
             ..Self::of(client, &claims, (state, problem), place.clone())

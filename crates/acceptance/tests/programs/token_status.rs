@@ -314,6 +314,7 @@ fn a_broken_pair_is_described_as_far_as_it_goes() {
         let all = format!("{said} {help}").to_lowercase();
         assert!(all.contains(&problem.to_lowercase()), "{problem}: {all}");
         assert_eq!(status["person"] == person, knows, "{problem}");
+        assert_eq!(status["form"], json!(null), "{problem}");
         let text = call(&case, "", 1);
         assert!(text.stdout.starts_with(&format!("state                {state}\n")));
         assert!(text.stderr.starts_with("token_status: "), "{}", text.stderr);
