@@ -11,7 +11,7 @@
 use aac_auth::output::Output;
 use aac_auth::raw::{self, RawValue};
 use aac_auth::table::{Fields, TableOptions};
-use aac_auth::{Client, ConnectionOptions, Error, number};
+use aac_auth::{Client, ConnectionOptions, Error, Rows, number};
 use clap::Parser;
 use std::env;
 use std::path::PathBuf;
@@ -53,7 +53,7 @@ struct Cli {
     limit: Option<u64>,
 
     /// Users per call
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = number(1_u64.., "a number of users, such as 100"))]
+    #[arg(long, value_name = "N", default_value_t = Rows::PAGE_SIZE, value_parser = number(1_u64.., "a number of users, such as 100"))]
     page_size: u64,
 
     /// Number of the workspace [default: the current one]

@@ -90,7 +90,7 @@ struct Answer {
     limit: Option<u64>,
 
     /// Rows per call
-    #[arg(long, value_name = "N", requires = "paginate", default_value_t = 100, value_parser = number(1_u64.., "a number of rows, such as 100"))]
+    #[arg(long, value_name = "N", requires = "paginate", default_value_t = Rows::PAGE_SIZE, value_parser = number(1_u64.., "a number of rows, such as 100"))]
     page_size: u64,
 
     /// Print the request, send nothing

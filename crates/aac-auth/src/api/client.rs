@@ -73,7 +73,7 @@ impl Client {
     /// A client of this pair, wherever it is.
     pub(super) fn of(found: Found, options: &ConnectionOptions, program: &str) -> Result<Self> {
         let Found { settings, pair, chosen_as, has_passed_over } = found;
-        let user_agent = format!("{program} aac-auth/{}", env!("CARGO_PKG_VERSION"));
+        let user_agent = user_agent(program);
         let agent = HeaderValue::from_str(&user_agent)
             .map_err(|_| Error::usage(format!("{program:?} cannot be the name of a program")))?;
         let notices = Notices { verbose: options.verbose };
@@ -177,4 +177,9 @@ impl Client {
         };
         Ok(path.replace(WORKSPACE, id))
     }
+}
+
+/// What the program and this library are called in `User-Agent`; `program` is `name/version`.
+pub(super) fn user_agent(program: &str) -> String {
+    format!("{program} aac-auth/{}", env!("CARGO_PKG_VERSION"))
 }

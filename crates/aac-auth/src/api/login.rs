@@ -24,7 +24,7 @@
 //! one rename. So creds.json has the old pair or the new one at any moment. Between those writes an old pair may be
 //! beside the new address. It is not sent there: a token's `iss` must fit the address.
 
-use crate::api::client::{CURRENT_WORKSPACE, Client};
+use crate::api::client::{CURRENT_WORKSPACE, Client, user_agent};
 use crate::api::git::{self, InGit};
 use crate::api::lock::{self, ROUNDS, wait_for};
 use crate::api::places;
@@ -777,8 +777,7 @@ impl Login {
     }
 
     fn vault(&self, path: &str) -> Result<Vault> {
-        let user_agent = format!("{} aac-auth/{}", self.program, env!("CARGO_PKG_VERSION"));
-        Vault::connect(self.hosts()?, self.notices, &user_agent).map_err(|problem| {
+        Vault::connect(self.hosts()?, self.notices, &user_agent(&self.program)).map_err(|problem| {
             let place = Place::Secret { path: path.to_owned(), vault: None };
             Error::vault(&place, &problem, false)
         })

@@ -22,10 +22,6 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::{iter, thread, vec};
 use ureq::http::{HeaderMap, Method};
 
-/// Rows per page by default. More would mean fewer calls, but a row of a user with privileges is
-/// about 14 KB.
-const PAGE_SIZE: u64 = 100;
-
 /// The rows of a list, each as a JSON value; an error is the last item.
 ///
 /// Holds two pages in memory, each within the limits of [`Response::json`](crate::Response::json), and 10
@@ -107,7 +103,7 @@ impl Request<'_> {
                 retry: self.retry,
                 invalid: self.invalid,
             },
-            paging: Paging::new(PAGE_SIZE),
+            paging: Paging::new(Rows::PAGE_SIZE),
             ahead: None,
             rows: Vec::new().into_iter(),
             url: String::new(),
@@ -123,6 +119,10 @@ impl Rows {
     /// Adds a query parameter, such as a filter, encoded as [`Request::query`] does.
     #[must_use]
     pub fn query(mut self, name: &str, value: &str) -> Self {
+    /// Rows per page by default. More would mean fewer calls, but a row of a user with privileges is
+    /// about 14 KB.
+    pub const PAGE_SIZE: u64 = 100;
+
         add_to_query(&mut self.query.path, name, value);
         self
     }
@@ -134,7 +134,7 @@ impl Rows {
         self
     }
 
-    /// Sets the number of rows per page, 100 by default. A server may send fewer.
+    /// Sets the number of rows per page, [`PAGE_SIZE`](Self::PAGE_SIZE) by default. A server may send fewer.
     #[must_use]
     pub fn page_size(mut self, rows: u64) -> Self {
         self.paging.page_size = rows.max(1);

@@ -10,6 +10,11 @@ use std::time::Duration;
 /// What a timeout may be. No server waits longer than a day; a year would overflow some systems' timers.
 const TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(86_400);
 
+/// The timeout by default, in seconds, as `--help` shows it.
+const TIMEOUT: &str = "60";
+/// The retries by default.
+const RETRY: u32 = 2;
+
 /// Names a secret in a vault in the place of creds.json.
 pub(crate) const VAULT: &str = "AAC_VAULT";
 /// Holds an access token in the place of creds.json.
@@ -53,11 +58,11 @@ pub struct ConnectionOptions {
     pub(crate) dir: Option<PathBuf>,
 
     /// Seconds for a response, and between reads
-    #[cfg_attr(feature = "clap", arg(long, value_name = "SECS", default_value = "60", value_parser = seconds))]
+    #[cfg_attr(feature = "clap", arg(long, value_name = "SECS", default_value = TIMEOUT, value_parser = seconds))]
     pub(crate) timeout: Duration,
 
     /// Retries after 429; GET: 408, 5xx, network
-    #[cfg_attr(feature = "clap", arg(long, value_name = "N", default_value_t = 2, value_parser = number(0_u32.., "a whole number, such as 2")))]
+    #[cfg_attr(feature = "clap", arg(long, value_name = "N", default_value_t = RETRY, value_parser = number(0_u32.., "a whole number, such as 2")))]
     pub(crate) retry: u32,
 
     /// Say on standard error what is being done
@@ -75,8 +80,13 @@ impl Default for ConnectionOptions {
     fn default() -> Self {
         Self {
             dir: None,
-            timeout: Duration::from_secs(60),
-            retry: 2,
+            timeout: const {
+                match u64::from_str_radix(TIMEOUT, 10) {
+                    Ok(seconds) => Duration::from_secs(seconds),
+                    Err(_) => panic!(),
+                }
+            },
+            retry: RETRY,
             verbose: false,
             hold_signals: false,
         }

@@ -43,7 +43,7 @@ struct Cli {
     dir: Option<PathBuf>,
 
     /// Lifetime of access tokens
-    #[arg(long, value_name = "SECS", default_value_t = 300,
+    #[arg(long, value_name = "SECS", default_value_t = Options::default().token_lifetime,
         value_parser = number(1_i64..=86_400, "a number of seconds from 1 to 86400, such as 300"))]
     token_lifetime: i64,
 
@@ -53,17 +53,17 @@ struct Cli {
     grace: u64,
 
     /// Number of people in the workspace
-    #[arg(long, value_name = "N", default_value_t = 3,
+    #[arg(long, value_name = "N", default_value_t = Options::default().users,
         value_parser = number(0_usize.., "a number of people, such as 300"))]
     users: usize,
 
     /// Size of an exported package
-    #[arg(long, value_name = "BYTES", default_value_t = 2000,
-        value_parser = number(0_u32..=1 << 30, "a number of bytes up to 1073741824, such as 1000000"))]
-    package_size: u32,
+    #[arg(long, value_name = "BYTES", default_value_t = Options::default().package_size,
+        value_parser = number(0_usize..=1 << 30, "a number of bytes up to 1073741824, such as 1000000"))]
+    package_size: usize,
 
     /// Time that a run of a plan or job takes
-    #[arg(long, value_name = "SECS", default_value_t = 3, hide_default_value = true,
+    #[arg(long, value_name = "SECS", default_value_t = Options::default().run_time.as_secs(), hide_default_value = true,
         value_parser = number(0_u64..=86_400, "a number of seconds up to 86400, such as 60"))]
     run_time: u64,
 
@@ -143,7 +143,7 @@ fn run(cli: &Cli) -> io::Result<i32> {
         token_lifetime: cli.token_lifetime,
         grace: Duration::from_secs(cli.grace),
         users: cli.users,
-        package_size: cli.package_size as usize,
+        package_size: cli.package_size,
         run_time: Duration::from_secs(cli.run_time),
         latency: Duration::from_millis(cli.latency),
         faults: cli.fault.clone(),
