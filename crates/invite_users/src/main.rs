@@ -52,7 +52,8 @@ fn run(cli: &Cli) -> Result<ExitCode, Error> {
     let client = Client::open(&cli.connection, program)?;
     let mut batch = Batch::new(&client, &cli.batch, &cli.file, INVITE)?;
     let path = format!("/iam/v1/workspaces/{}/people", batch.workspace());
-    let people = people(&client, &path)?;
+    let people = client.rows(&path).named("users").sorted_by("id");
+    let people = people.collect::<Result<Vec<_>, _>>()?;
     let members = people
         .iter()
         .filter_map(|person| Some((person["email"].as_str()?.to_lowercase(), person)))
@@ -94,16 +95,6 @@ fn run(cli: &Cli) -> Result<ExitCode, Error> {
             None => Ok(String::new()),
         }
     })
-}
-
-/// The people of the workspace, in a fixed order where the server knows one.
-fn people(client: &Client, path: &str) -> Result<Vec<Value>, Error> {
-    match client.rows(path).named("users").query("sort", "id").collect() {
-        Err(error) if has_status(&error, StatusCode::BAD_REQUEST) => {
-            client.rows(path).named("users").collect()
-        }
-        people => people,
-    }
 }
 
 fn has_status(error: &Error, status: StatusCode) -> bool {

@@ -100,8 +100,9 @@ fn run(cli: Cli) -> Result<(), Error> {
         Some(id) => format!("/iam/v1/workspaces/{id}/people"),
         None => "/iam/v1/workspaces/{workspaceId}/people".to_owned(),
     };
-    let list = |is_ordered: bool, is_filtered: bool| {
-        let mut users = client.rows(&path).named("users").page_size(cli.page_size);
+    // Without a fixed order, a user may be on two pages, or on none.
+    let list = |is_filtered: bool| {
+        let mut users = client.rows(&path).named("users").sorted_by("id").page_size(cli.page_size);
         if let Some(text) = cli.filter.as_ref().filter(|_| is_filtered) {
             // By itself, a filter is matched loosely, and against names alone.
             users = users.query("filter", text).query("filterType", "contains");
@@ -109,9 +110,6 @@ fn run(cli: Cli) -> Result<(), Error> {
         }
         if has_privileges {
             users = users.query("includePrivileges", "true");
-        }
-        if is_ordered {
-            users = users.query("sort", "id");
         }
         match cli.limit.filter(|_| cli.filter.is_none()) {
             Some(limit) => users.limit(limit),
@@ -124,20 +122,15 @@ fn run(cli: Cli) -> Result<(), Error> {
         Some(path) if path.as_os_str() != "-" => client.output_file(path)?,
         _ => Output::stdout(),
     };
-    // Without a fixed order, a user may be on two pages, or on none. Not every server knows one, or how to
-    // filter; then it sends everyone.
-    let is_refused = |error: &Error| {
-        error.http().is_some_and(|http| matches!(http.status().as_u16(), 400 | 422))
-    };
-    let mut users = list(true, true);
-    let mut first = users.first_page().map(drop);
-    for (is_ordered, is_filtered) in [(true, false), (false, true), (false, false)] {
-        if first.as_ref().is_err_and(is_refused) && (is_filtered || cli.filter.is_some()) {
-            users = list(is_ordered, is_filtered);
-            first = users.first_page().map(drop);
+    let mut users = list(true);
+    if let Err(error) = users.first_page() {
+        // Not every server knows how to filter. Then it sends everyone.
+        let status = error.http().map(|http| http.status().as_u16());
+        if cli.filter.is_none() || !matches!(status, Some(400 | 422)) {
+            return Err(error);
         }
+        users = list(false);
     }
-    first?;
     let mut table = cli.table.start(&mut users, &FIELDS, output)?;
     let mut left = cli.limit.unwrap_or(u64::MAX);
     while left > 0

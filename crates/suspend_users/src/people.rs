@@ -25,15 +25,10 @@ pub(crate) struct People {
 impl People {
     /// Asks for the list.
     pub(crate) fn ask(client: &Client, path: &str) -> Result<Self, Error> {
-        let path = format!("{path}/people");
-        let list = match client.rows(&path).named("users").query("sort", "id").collect() {
-            // It knows no order.
-            Err(error) if is_refused(&error) => client.rows(&path).named("users").collect(),
-            list => list,
-        };
+        let list = client.rows(&format!("{path}/people")).named("users").sorted_by("id");
         let mut people =
             Self { people: HashMap::new(), by_email: HashMap::new(), admins: Vec::new() };
-        for row in list.and_then(|list: Vec<Value>| persons(&list))? {
+        for row in persons(&list.collect::<Result<Vec<_>, _>>()?)? {
             people.add(row);
         }
         Ok(people)
