@@ -67,7 +67,7 @@ struct Cli {
     #[arg(short, long = "param", value_name = "K=V", conflicts_with_all = ["resume", "resume_job"])]
     parameters: Vec<Parameter>,
 
-    /// Go on with a start whose outcome is unknown
+    /// Continue a start whose outcome is unknown
     #[arg(long, value_name = "ID", conflicts_with_all = ["resume", "resume_job"])]
     execution_id: Option<ExecutionId>,
 

@@ -51,7 +51,7 @@ pub struct BatchOptions {
     #[arg(long)]
     skip_refused: bool,
 
-    /// Note each outcome in FILE, and go on from what is there
+    /// Note each outcome in FILE, and continue from there
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
 }
@@ -377,7 +377,7 @@ impl<'a> Batch<'a> {
         if let more @ 1.. = self.entries.len().saturating_sub(SHOWN) {
             text += &format!("  and {more} more, which --dry-run shows\n");
         }
-        let _ = write!(stderr, "{text}Go on? (y/n) [n]: ");
+        let _ = write!(stderr, "{text}Continue? (y/n) [n]: ");
         let mut answer = String::new();
         stdin.read_line(&mut answer).map_err(|error| Error::file("standard input", error))?;
         Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))

@@ -95,7 +95,7 @@ impl FileProblem {
         not_an_object() => Content: "JSON, but not an object {{ … }}", BOTH_TOKENS;
         /// A string continues on the next line, which JSON does not allow. It begins on this one.
         token_on_several_lines(line: usize) => Content:
-            "line {line}: the text in quotation marks goes on in the next line, or a quotation mark is missing",
+            "line {line}: the text in quotation marks continues in the next line, or a quotation mark is missing",
             "A token is one long line in quotation marks: paste it again without line breaks, and see that both marks are there.";
         no_token(field: &str) => Content: "no \"{field}\"", add(field);
         token_not_text(field: &str) => Content: "\"{field}\" is not a string", add(field);

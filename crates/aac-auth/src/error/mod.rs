@@ -37,7 +37,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why a call could not be made, or how it failed.
 ///
-/// Most programs end with [`report`](Self::report). One that goes on decides by
+/// Most programs end with [`report`](Self::report). One that continues decides by
 /// [`kind`](Self::kind), the status in [`http`](Self::http), and three questions:
 ///
 /// - May the call be made again? [`is_retryable`](Self::is_retryable)

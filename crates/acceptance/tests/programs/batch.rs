@@ -543,7 +543,7 @@ fn a_person_is_shown_what_will_be_done() {
         for words in [
             "(31429): 12 to invite",
             "  invite    n10@example.com\r\n",
-            "  and 2 more, which --dry-run shows\r\nGo on? (y/n) [n]: ",
+            "  and 2 more, which --dry-run shows\r\nContinue? (y/n) [n]: ",
         ] {
             assert!(shown.contains(words), "{words:?} is not in {shown}");
         }

@@ -850,7 +850,7 @@ fn creds_json() {
         (format!("{{\"access_token\":{}", "[".repeat(300_000)), "not JSON"),
         (
             on_lines(&(access.replacen('.', ".\n", 2) + "\"")),
-            "line 2: the text in quotation marks goes on in the next line | one long line",
+            "line 2: the text in quotation marks continues in the next line | one long line",
         ),
         (on_lines(access), "line 2: | or a quotation mark is missing | in quotation marks"),
         // As a terminal pastes it.

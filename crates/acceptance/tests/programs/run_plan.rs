@@ -799,7 +799,11 @@ fn a_server_that_asks_for_a_pause_does_not_outlast_max_wait() {
     let once = call(&case, "--resume 701 --max-wait 0");
     assert_eq!((once.code, &*once.stdout), (Some(11), "701\n"), "{}", once.stderr);
     assert!(once.stderr.starts_with("run_plan: warning: HTTP 503 "), "{}", once.stderr);
-    assert!(once.stderr.contains("\nrun_plan: run 701 has no known status. "), "{}", once.stderr);
+    assert!(
+        once.stderr.contains("\nrun_plan: run 701 has no known status and continues "),
+        "{}",
+        once.stderr
+    );
 
     // What was seen before is told as what it is.
     let slow = slow_case();
@@ -807,5 +811,9 @@ fn a_server_that_asks_for_a_pause_does_not_outlast_max_wait() {
     running.says("run 701: Created\n");
     slow.sandbox.add_fault("api:503xall".parse().unwrap());
     let run = running.end();
-    assert!(run.stderr.contains("run 701 was Created when last seen. "), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("run 701 was Created when last seen and continues "),
+        "{}",
+        run.stderr
+    );
 }
