@@ -628,11 +628,13 @@ fn a_platform_that_differs_from_what_is_believed_is_told() {
         let run = call(&case, "suspend_users", "--yes");
         assert_eq!(run.code, Some(code), "{response:?}: {}{}", run.stdout, run.stderr);
     }
-    // The list: no order, no status, which is ignored or refused; a person without a number.
+    // The list: no order, no right to it; no status, which is ignored or refused; a person without a number.
     let people =
         r#"{"data":[{"id":2,"email":"a@e.de"},{"id":3,"email":"b@e.de","state":"hidden"}]}"#;
     for (refused, answer, code, words) in [
         ("sort=", 400, 1, "line 4: c@e.de is not in the list of people"),
+        ("sort=", 422, 1, "line 4: c@e.de is not in the list of people"),
+        ("sort=", 403, 4, "HTTP 403 Forbidden"),
         ("status=", 400, 1, "line 4: c@e.de is not in the list of people"),
         ("status=", 200, 0, "1 to suspend, 2 done already"),
         ("-", 0, 1, "line 4: c@e.de is not in the list of people"),
