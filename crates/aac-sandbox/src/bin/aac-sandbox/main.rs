@@ -29,7 +29,7 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 use crate::folder::Folder;
 use crate::platform::Signals;
 
-/// Run a command against a local imitation of Alteryx Cloud, with AAC_DIR set to its files
+/// Run a command with AAC_DIR set to a local imitation of Alteryx Cloud
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Cli {
