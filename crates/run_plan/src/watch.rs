@@ -91,24 +91,22 @@ pub(crate) fn watch(client: &Client, run: &Run, max_wait: Option<Duration>) -> R
         let mut asked = Duration::ZERO;
         let mut is_suspicious = false;
         let trouble = match run.look(client) {
-            Ok(now) => {
-                match now["status"].as_str() {
-                    Some(text) => {
-                        let phase = phase(text, &now["finishedAt"]);
-                        let text = one_line(text);
-                        match phase {
+            Ok(now) => match now["status"].as_str() {
+                Some(text) => {
+                    let phase = phase(text, &now["finishedAt"]);
+                    let text = one_line(text);
+                    match phase {
                         Phase::Ended(end) => return Ok(end),
-                        Phase::Unknown if unknown.insert(text.clone()) => display.aside(format_args!(
-                            "{text:?} is not a status that is known here; still watching {run}"
-                        )),
+                        Phase::Unknown if unknown.insert(text.clone()) => display.aside(
+                            format_args!("{text:?} is not a known status; still watching {run}"),
+                        ),
                         Phase::Unknown | Phase::Running => {}
                     }
-                        status = Some(text);
-                        None
-                    }
-                    None => Some("the response names no status".to_owned()),
+                    status = Some(text);
+                    None
                 }
-            }
+                None => Some("the response names no status".to_owned()),
+            },
             Err(error) if is_missing(&error) => match status {
                 Some(_) => return Ok(End::Gone(error.to_string())),
                 // It is slow to appear.
