@@ -13,7 +13,6 @@ use aac_auth::raw::{self, RawValue};
 use aac_auth::table::{Fields, TableOptions};
 use aac_auth::{Client, ConnectionOptions, Error, Rows, number};
 use clap::Parser;
-use std::env;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -64,27 +63,8 @@ struct Cli {
     connection: ConnectionOptions,
 }
 
-/// Flags that are gone, and what does the same.
-const GONE: [(&str, &str); 4] = [
-    ("--json", "is --format json now"),
-    ("--no-headers", "is gone: tail -n +2 leaves out the header line"),
-    ("--offset", "is gone: raw_call takes it with --query offset=N"),
-    (
-        "--include-privileges",
-        "is gone: --columns maximalPrivileges,maximalCapabilities,authorizationRoles prints them",
-    ),
-];
-
 fn main() -> ExitCode {
-    let gone = env::args_os().find_map(|argument| {
-        let name = argument.to_str()?.split('=').next()?;
-        GONE.into_iter().find(|(gone, _)| *gone == name)
-    });
-    let result = match gone {
-        Some((flag, instead)) => Err(Error::usage(format!("{flag} {instead}"))),
-        None => run(Cli::parse()),
-    };
-    match result {
+    match run(Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => error.report(),
     }
