@@ -8,7 +8,7 @@ use crate::error::place::Place;
 use crate::error::table::{Problem, errors, problems};
 use crate::error::vault::VaultProblem;
 use crate::error::{Error, make_new};
-use crate::keys::{KeyPlace, KeyProblem};
+use crate::keys::KeyPlace;
 use crate::platform::{self, Flaw, MOVE_COMMAND, Unfit, quoted};
 use crate::tokens::sealed::Closed;
 use std::path::Path;
@@ -207,16 +207,11 @@ impl FileProblem {
                 "Run this again: the tokens are in the vault.".into(),
             ),
             Self::Vault(problem) => (problem.to_string(), problem.help(place)),
-            Self::Sealed { key, why } => {
-                let by = key.by.as_str();
-                match why {
-                    Closed::NotAsked => (format!("sealed ({by})"), "Run this again.".to_owned()),
-                    Closed::NoKey(problem) => (format!("sealed, and {problem}"), problem.help().to_owned()),
-                    Closed::OtherKey => {
-                        let problem = KeyProblem::other_key(&key.by.to_string());
-                        (format!("sealed, and {problem}"), problem.help().to_owned())
-                    }
-                }
+            Self::Sealed { key, why: Closed::NotAsked } => {
+                (format!("sealed ({})", key.by.as_str()), "Run this again.".into())
+            }
+            Self::Sealed { why: Closed::NoKey(problem), .. } => {
+                (format!("sealed, and {problem}"), problem.help().into())
             }
             Self::Torn => (
                 "only partly written".into(),
