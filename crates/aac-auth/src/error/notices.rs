@@ -15,20 +15,10 @@ pub(crate) struct Notices {
 }
 
 impl Notices {
-    /// Reports something that the user should act on, though the call goes on.
-    pub(crate) fn warn(self, text: impl fmt::Display) {
-        warn(text);
-    }
-
-    /// Reports something that has happened, and that nobody need act on.
-    pub(crate) fn inform(self, text: impl fmt::Display) {
-        say(format_args!("{text}"));
-    }
-
     /// Tells a person at a terminal what is going on.
     pub(crate) fn remark(self, text: impl fmt::Display) {
         if self.verbose || io::stderr().is_terminal() {
-            say(format_args!("{text}"));
+            say(text);
         }
     }
 
@@ -49,7 +39,7 @@ impl Notices {
             if ended.recv_timeout(time) == Err(RecvTimeoutError::Timeout)
                 && let Some(text) = text()
             {
-                say(format_args!("{text}"));
+                say(text);
             }
         };
         // This is only a courtesy.
@@ -60,12 +50,12 @@ impl Notices {
     /// Reports the current step, with `--verbose`.
     pub(crate) fn step(self, text: impl fmt::Display) {
         if self.verbose {
-            say(format_args!("{text}"));
+            say(text);
         }
     }
 }
 
-/// Prints a warning on standard error; the program goes on.
+/// Prints a warning on standard error: something to act on, though the program goes on.
 ///
 /// ```
 /// aac_auth::output::warn("two users have no name");
@@ -74,7 +64,8 @@ pub fn warn(text: impl fmt::Display) {
     say(format_args!("warning: {text}"));
 }
 
-fn say(text: fmt::Arguments<'_>) {
+/// Prints on standard error what has happened, if nobody need act on it.
+pub(crate) fn say(text: impl fmt::Display) {
     // `eprintln!` panics if standard error is closed, as it is for some services.
     let text = one_line(&text.to_string());
     let _ = io::stderr().write_all(format!("{}: {text}\n", program()).as_bytes());

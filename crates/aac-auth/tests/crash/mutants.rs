@@ -311,7 +311,7 @@ const FINDINGS: &[Mutant] = &[
 const TOLD: &[Mutant] = &[
     found("is_kept(&saved, in_home, spent) && is_meant(&saved)", "is_meant(&saved)", "tokens recovery::a_used_pair"),
     found("is_kept(&saved, in_home, spent) && ¦is_meant(&saved)¦", "true", "tokens recovery::a_pair_that_was_tried_in_vain"),
-    found("¦self.notices().warn(Error::saved_in_journal(saved, &at, source))¦", "drop((saved, at, source))", "vault refreshes::a_pair_that_the_vault_does_not_take"),
+    found("¦warn(Error::saved_in_journal(saved, &at, source))¦", "drop((saved, at, source))", "vault refreshes::a_pair_that_the_vault_does_not_take"),
     found("match (¦found.saved.unreadable.pop()¦, found.content.pair)", "None::<(PathBuf, FileProblem)>", "tokens recovery::a_saved_pair_that_cannot_be_read"),
     found("Some(says) if ¦says.in_doubt¦", "says.in_doubt && false", "tokens recovery::an_earlier_doubt"),
 ];
