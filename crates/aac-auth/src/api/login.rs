@@ -36,7 +36,7 @@ use crate::config::trust::Trust;
 use crate::error::notices::{Notices, warn};
 use crate::error::place::Place;
 use crate::error::{Cause, Error, FileProblem, HttpErrorKind, Result};
-use crate::platform;
+use crate::platform::{self, folder_of};
 use crate::rotation::Pair;
 use crate::store::file_store::not_writable;
 use crate::store::folder::{Files, Written, at, make_folder, real_path};
@@ -831,9 +831,7 @@ fn to_be(path: PathBuf) -> Result<Folder> {
         Ok(_) => return Err(Error::not_a_folder(&path)),
         // One alone is made: what is above it may be mistyped.
         Err(error) => {
-            let above = path.parent().filter(|above| !above.as_os_str().is_empty());
-            if error.kind() != io::ErrorKind::NotFound || !above.unwrap_or(Path::new(".")).is_dir()
-            {
+            if error.kind() != io::ErrorKind::NotFound || !folder_of(&path).is_dir() {
                 return Err(Error::no_folder(&path, &error));
             }
         }

@@ -9,7 +9,7 @@ use crate::error::table::{Problem, errors, problems};
 use crate::error::vault::VaultProblem;
 use crate::error::{Error, make_new};
 use crate::keys::KeyPlace;
-use crate::platform::{self, Flaw, MOVE_COMMAND, Unfit, quoted};
+use crate::platform::{self, Flaw, MOVE_COMMAND, Unfit, folder_of, quoted};
 use crate::tokens::sealed::Closed;
 use std::path::Path;
 use std::{error, fmt, fs, io};
@@ -311,10 +311,7 @@ impl Error {
         /// `--dir` or `AAC_DIR` names a file.
         not_a_folder(file: &Path) => Config:
             format!("{}: it is a file, not a folder", file.display()),
-            {
-                let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
-                format!("Name its folder instead: --dir {}", quoted(folder.unwrap_or(Path::new("."))))
-            };
+            format!("Name its folder instead: --dir {}", quoted(folder_of(file)));
     }
 
     /// Files still contain the placeholders that the repository ships: each with the page where its content

@@ -38,7 +38,7 @@ use crate::error::notices::{Notices, warn};
 use crate::error::place::Place;
 use crate::error::{Error, FileProblem, Result};
 use crate::http::transport::Transport;
-use crate::platform::{self, quoted};
+use crate::platform::{self, folder_of, quoted};
 use crate::rotation::drive::Call;
 use crate::rotation::turns::Turns;
 use crate::store::Unusable;
@@ -380,7 +380,7 @@ impl Rotation {
     fn tell_of_others(&self) {
         let creds = &self.settings.creds;
         if is_open_to_others(creds) && !self.has_told_of_others.swap(true, Ordering::Relaxed) {
-            let cure = match trust::takes_modes(creds.parent().unwrap_or(Path::new("."))) {
+            let cure = match trust::takes_modes(folder_of(creds)) {
                 true => {
                     format!(
                         "make it private: chmod {} {}",
