@@ -16,6 +16,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use std::{env, thread};
 use ureq::http::{HeaderValue, Method};
+use ureq::tls::RootCerts;
 
 /// The workspace that the tokens are for.
 pub(crate) const CURRENT_WORKSPACE: &str = "/iam/v1/workspaces/current";
@@ -86,7 +87,7 @@ impl Client {
         }
         let inner = Inner {
             rotation: Rotation::new(settings, pair, notices, options.hold_signals, &user_agent),
-            transport: Transport::new(&user_agent),
+            transport: Transport::new(&user_agent, RootCerts::PlatformVerifier, None),
             limits: Limits {
                 connect: options.timeout,
                 first_byte: options.timeout,

@@ -41,12 +41,8 @@ pub(crate) struct Transport {
 }
 
 impl Transport {
-    pub(crate) fn new(user_agent: &str) -> Self {
-        Self::with(user_agent, RootCerts::PlatformVerifier, None)
-    }
-
     /// One that trusts these certificates, and may have one of its own.
-    pub(crate) fn with(user_agent: &str, roots: RootCerts, own: Option<ClientCert>) -> Self {
+    pub(crate) fn new(user_agent: &str, roots: RootCerts, own: Option<ClientCert>) -> Self {
         let trusts_system = matches!(roots, RootCerts::PlatformVerifier);
         let tls = TlsConfig::builder().root_certs(roots).client_cert(own).build();
         let config = Agent::config_builder()
