@@ -9,7 +9,7 @@ use crate::error::table::{Problem, errors, problems};
 use crate::error::vault::VaultProblem;
 use crate::error::{Error, make_new};
 use crate::keys::KeyPlace;
-use crate::platform::{self, Flaw, MOVE_COMMAND, Unfit, folder_of, quoted};
+use crate::platform::{self, Flaw, MOVE_COMMAND, Unfit, folder_of, is_unsafe_on_terminal, quoted};
 use crate::tokens::sealed::Closed;
 use std::path::Path;
 use std::{error, fmt, fs, io};
@@ -485,10 +485,8 @@ const NAME_IT: &str =
 /// What a shell or an editor has left in the name of a folder.
 fn raw_name(name: &str) -> Option<String> {
     let is_hidden = |character| {
-        matches!(
-            character,
-            '\u{A0}' | '\u{AD}' | '\u{200B}'..='\u{200D}' | '\u{202F}' | '\u{2060}' | '\u{FEFF}'
-        )
+        is_unsafe_on_terminal(character) && !character.is_control()
+            || matches!(character, '\u{A0}' | '\u{AD}' | '\u{200C}' | '\u{200D}' | '\u{202F}')
     };
     Some(match name {
         _ if name.contains('"') || unquoted(name).is_some() => "The name has quotation marks in it. In files of variables (.env), and in cmd (set AAC_DIR=C:\\folder), write it without them; in --dir \"C:\\folder\", without a \\ at the end.".to_owned(),
