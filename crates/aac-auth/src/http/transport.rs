@@ -95,10 +95,8 @@ impl Transport {
         // whether the request was carried out, and an unsafe one cannot be sent again.
         let request = if is_safe { request } else { request.max_idle_age(Duration::ZERO) };
         self.agent.run(request.build()).map_err(|error| {
-            let reason = match (network_error(&error), self.trusts_system) {
-                (reason, true) => certificate::blamed(reason),
-                (reason, false) => reason,
-            };
+            let reason = network_error(&error);
+            let reason = if self.trusts_system { certificate::blamed(reason) } else { reason };
             let reason = match reason {
                 NetworkError::Tls(what) if Progress::get().is_sent() => NetworkError::Broken(what),
                 reason if Progress::get().is_sent() => return reason,
