@@ -15,15 +15,15 @@ pub(crate) struct Notices {
 }
 
 impl Notices {
-    /// Tells a person at a terminal what is going on.
-    pub(crate) fn remark(self, text: impl fmt::Display) {
-        if self.verbose || io::stderr().is_terminal() {
+    /// Reports the current step, with `--verbose`, or if it `may_surprise` a person at a terminal.
+    pub(crate) fn remark(self, may_surprise: bool, text: impl fmt::Display) {
+        if self.verbose || may_surprise && io::stderr().is_terminal() {
             say(text);
         }
     }
 
-    /// The same, but only after this time, unless the returned value is dropped first or there is nothing
-    /// to tell then.
+    /// Tells a person at a terminal what is going on, but only after this time, unless the returned value is
+    /// dropped first or there is nothing to tell then.
     ///
     /// Runs in its own thread, so that a stopped terminal (Ctrl-S) stops nothing else.
     pub(crate) fn after(
@@ -49,9 +49,7 @@ impl Notices {
 
     /// Reports the current step, with `--verbose`.
     pub(crate) fn step(self, text: impl fmt::Display) {
-        if self.verbose {
-            say(text);
-        }
+        self.remark(false, text);
     }
 }
 
