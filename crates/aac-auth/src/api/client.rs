@@ -16,6 +16,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use std::{env, thread};
 use ureq::http::{HeaderValue, Method};
+use ureq::tls::RootCerts;
 
 /// The workspace that the tokens are for.
 pub(crate) const CURRENT_WORKSPACE: &str = "/iam/v1/workspaces/current";
@@ -79,14 +80,11 @@ impl Client {
         let notices = Notices { verbose: options.verbose };
         let place = pair.place(&settings.creds);
         let text = format_args!("the tokens are in {place}, chosen as {chosen_as}");
-        match has_passed_over {
-            // Whose files these are may surprise a person.
-            true => notices.remark(text),
-            false => notices.step(text),
-        }
+        // Whose files these are may surprise.
+        notices.remark(has_passed_over, text);
         let inner = Inner {
             rotation: Rotation::new(settings, pair, notices, options.hold_signals, &user_agent),
-            transport: Transport::new(&user_agent),
+            transport: Transport::new(&user_agent, RootCerts::PlatformVerifier, None),
             limits: Limits {
                 connect: options.timeout,
                 first_byte: options.timeout,
@@ -146,10 +144,7 @@ impl Client {
         let seconds = pause.as_secs_f64();
         let text = format_args!("{why}; trying again in {seconds:.1} s");
         // A person at a terminal starts to wonder after a second.
-        match pause > Duration::from_secs(1) {
-            true => self.inner.notices.remark(text),
-            false => self.inner.notices.step(text),
-        }
+        self.inner.notices.remark(pause > Duration::from_secs(1), text);
         // A signal that is held ends the wait.
         let start = Instant::now();
         while let Some(left) = pause.checked_sub(start.elapsed())

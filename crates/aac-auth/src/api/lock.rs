@@ -1,6 +1,6 @@
 //! Waits for the programs that refresh the tokens meanwhile.
 
-use crate::error::notices::Notices;
+use crate::error::notices::say;
 use crate::error::{Error, Result};
 use crate::http::retry::jittered;
 use crate::rotation::PATIENCE;
@@ -15,16 +15,12 @@ use std::time::{Duration, Instant};
 pub(super) const ROUNDS: usize = 20;
 
 /// The lock of these files.
-pub(super) fn lock(files: &Files, notices: Notices) -> Result<Lock<'_>> {
-    wait_for(&files.lock, notices, || Lock::try_acquire(files).map_err(not_writable))
+pub(super) fn lock(files: &Files) -> Result<Lock<'_>> {
+    wait_for(&files.lock, || Lock::try_acquire(files).map_err(not_writable))
 }
 
 /// Waits for other programs, and says so.
-pub(super) fn wait_for<T>(
-    what: &Path,
-    notices: Notices,
-    mut get: impl FnMut() -> Result<Option<T>>,
-) -> Result<T> {
+pub(super) fn wait_for<T>(what: &Path, mut get: impl FnMut() -> Result<Option<T>>) -> Result<T> {
     let (start, mut pause) = (Instant::now(), Duration::from_millis(5));
     let mut has_said_so = false;
     loop {
@@ -36,7 +32,7 @@ pub(super) fn wait_for<T>(
         }
         if !has_said_so && start.elapsed() > Duration::from_millis(300) {
             has_said_so = true;
-            notices.inform(format_args!(
+            say(format_args!(
                 "waiting for a program that is refreshing the tokens ({})",
                 what.display()
             ));

@@ -33,10 +33,10 @@ use crate::config::options::{ACCESS_TOKEN, ConnectionOptions, VAULT};
 use crate::config::settings::{Folder, Hosts, Settings, check_project_id, is_untouched};
 use crate::config::text;
 use crate::config::trust::Trust;
-use crate::error::notices::Notices;
+use crate::error::notices::{Notices, warn};
 use crate::error::place::Place;
 use crate::error::{Cause, Error, FileProblem, HttpErrorKind, Result};
-use crate::platform;
+use crate::platform::{self, folder_of};
 use crate::rotation::Pair;
 use crate::store::file_store::not_writable;
 use crate::store::folder::{Files, Written, at, make_folder, real_path};
@@ -350,13 +350,13 @@ impl Login {
                 let place = store.place();
                 agree(ask, &format!("{place} has the tokens of {account}. Replace them?"))?;
                 // Writes what is there once more.
-                wait_for(&self.creds(), self.notices, || Ok(store.lock()))?.is_current()?;
+                wait_for(&self.creds(), || Ok(store.lock()))?.is_current()?;
             }
         }
         if self.vault.is_none()
             && let Some(what) = is_shared(&self.folder)
         {
-            self.notices.warn(format_args!(
+            warn(format_args!(
                 "{} is {what}: use these tokens on this machine alone, and create others for each further one",
                 self.folder.display()
             ));
@@ -677,7 +677,7 @@ impl Login {
             done = done.and_then(|()| forget(files)).and_then(|()| empty(folder, files, &old.raw));
         }
         if let Err(StoreError { place, source }) = done {
-            self.notices.warn(format_args!("{place}: {source}"));
+            warn(format_args!("{place}: {source}"));
         }
         self.is_what_is_used(&spots[0].files, &content)?;
         Ok(Next::Done(replaced))
@@ -718,7 +718,7 @@ impl Login {
             Err(StoreError { place, source })
                 if text::read(&files.creds).is_ok_and(|now| *now == content) =>
             {
-                self.notices.warn(format_args!("{place}: {source}"));
+                warn(format_args!("{place}: {source}"));
                 Ok(true)
             }
             written => Ok(written? != Written::NotAsExpected),
@@ -794,7 +794,7 @@ impl Login {
         let vault = self.vault(path)?;
         let store = VaultStore::of(&vault, path, &self.creds(), opener);
         for _ in 0..ROUNDS {
-            let claimant = wait_for(&self.creds(), self.notices, || Ok(store.lock()))?;
+            let claimant = wait_for(&self.creds(), || Ok(store.lock()))?;
             claimant.read()?;
             if claimant.put(pair.stored.bytes())? == Put::Done {
                 return Ok(());
@@ -816,7 +816,7 @@ impl Login {
 
     fn lock<'f>(&self, files: &'f Files) -> Result<Lock<'f>> {
         make_folder(&files.folder).map_err(|error| not_writable(at(&files.folder)(error)))?;
-        lock::lock(files, self.notices)
+        lock::lock(files)
     }
 }
 
@@ -831,9 +831,7 @@ fn to_be(path: PathBuf) -> Result<Folder> {
         Ok(_) => return Err(Error::not_a_folder(&path)),
         // One alone is made: what is above it may be mistyped.
         Err(error) => {
-            let above = path.parent().filter(|above| !above.as_os_str().is_empty());
-            if error.kind() != io::ErrorKind::NotFound || !above.unwrap_or(Path::new(".")).is_dir()
-            {
+            if error.kind() != io::ErrorKind::NotFound || !folder_of(&path).is_dir() {
                 return Err(Error::no_folder(&path, &error));
             }
         }

@@ -199,21 +199,11 @@ impl Response {
     /// # Ok::<(), aac_auth::Error>(())
     /// ```
     pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
-        read(&mut self.reader, buffer).map_err(|error| self.error(&error))
+        self.reader.read(buffer).map_err(|error| self.error(&error))
     }
 
     fn error(&self, error: &io::Error) -> Error {
         body_error(&self.method, &self.url, error)
-    }
-}
-
-/// Reads on when a signal interrupts it.
-fn read(reader: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
-    loop {
-        match reader.read(buffer) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            read => return read,
-        }
     }
 }
 
@@ -247,6 +237,6 @@ impl HttpError {
     /// incomplete.
     pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
         let Some(rest) = &mut self.rest else { return Ok(0) };
-        read(rest, buffer).map_err(|error| body_error(&self.method, &self.url, &error))
+        rest.read(buffer).map_err(|error| body_error(&self.method, &self.url, &error))
     }
 }

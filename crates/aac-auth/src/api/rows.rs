@@ -12,6 +12,7 @@ use crate::api::list::{List, NO_LIST};
 use crate::api::paging::{Arrival, Fault, Paging, Span, Step};
 use crate::api::request::{Preview, Request, add_to_query};
 use crate::api::{json, raw};
+use crate::error::notices::warn;
 use crate::error::{Error, Result};
 use serde_core::de::DeserializeOwned;
 use serde_json::Value;
@@ -284,7 +285,7 @@ impl Rows {
         let (arrival, rows) = self.look_through(list, span.1);
         let step = self.paging.arrived(arrival).map_err(fail)?;
         if let Some(warning) = self.paging.warning() {
-            self.query.client.inner.notices.warn(warning);
+            warn(warning);
         }
         self.is_done = step != Step::Next;
         if step != Step::EndBefore {

@@ -8,7 +8,6 @@ use crate::api::lock::{ROUNDS, lock};
 use crate::api::login::{Ask, agree};
 use crate::api::status::{Leftover, PairState};
 use crate::config::settings::Hosts;
-use crate::error::notices::Notices;
 use crate::error::place::Place;
 use crate::error::{Error, FileProblem, Result};
 use crate::keys;
@@ -110,8 +109,8 @@ impl Client {
         let unusable = |problem| Unusable::of(creds, problem).into_error(creds);
         let pair = pair.map_err(unusable)?;
         let files = Files::of(creds);
-        let (hosts, notices) = (&self.settings().hosts, self.inner.notices);
-        let mut turn = Turn { files: &files, hosts, opener, notices, keeping: Keeping::PLAIN };
+        let hosts = &self.settings().hosts;
+        let mut turn = Turn { files: &files, hosts, opener, keeping: Keeping::PLAIN };
         // A place that cannot be turned over is known before there is a key for it.
         turn.rehearse(&pair.stored.raw)?;
         if form == Form::Sealed {
@@ -122,7 +121,7 @@ impl Client {
             // For the keys of all that lies beside. No keeper is asked under the lock.
             turn.beside().for_each(|path| drop(turn.journal(&path)));
             opener.fetch();
-            let lock = lock(&files, turn.notices)?;
+            let lock = lock(&files)?;
             if let Some(left) = turn.all(&lock, &mut turned)? {
                 let keeper = turn.keeping.sealer().map(|sealer| sealer.place().by.to_string());
                 let place = Place::from(&files.creds);
@@ -153,7 +152,6 @@ struct Turn<'a> {
     files: &'a Files,
     hosts: &'a Hosts,
     opener: Opener<'a>,
-    notices: Notices,
     keeping: Keeping,
 }
 
@@ -161,7 +159,7 @@ impl Turn<'_> {
     /// Replaces creds.json by itself, to see whether it can be replaced. A mount cannot be: what was written in it
     /// would be neither the one nor the other for a moment, and there is no journal of it.
     fn rehearse(&self, raw: &[u8]) -> Result<()> {
-        let _lock = lock(self.files, self.notices)?;
+        let _lock = lock(self.files)?;
         self.files.check().map_err(not_writable)?;
         match self.files.replace(raw, raw).map_err(not_writable)? {
             Written::OverMount => Err(Error::is_a_mount(&Place::from(&self.files.creds))),

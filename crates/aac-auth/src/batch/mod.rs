@@ -13,7 +13,7 @@ mod table;
 
 use crate::api::client::{CURRENT_WORKSPACE, Client};
 use crate::api::json;
-use crate::error::notices::Notices;
+use crate::error::notices::say;
 use crate::error::{Error, ErrorKind, Result};
 use crate::output::{Output, one_line};
 use crate::platform::signals::SignalGuard;
@@ -394,10 +394,6 @@ struct Sent {
     suspicious: usize,
     /// What has ended it.
     end: Option<Error>,
-}
-
-fn say(text: impl fmt::Display) {
-    Notices { verbose: false }.inform(text);
 }
 
 impl Outcome {

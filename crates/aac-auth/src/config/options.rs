@@ -172,10 +172,8 @@ fn folder() -> impl TypedValueParser<Value = PathBuf> {
 
 /// Parses a positive number of seconds, with or without a fraction.
 #[cfg(feature = "clap")]
-fn seconds(text: &str) -> Result<Duration, String> {
+fn seconds(text: &str) -> Result<Duration, &'static str> {
     let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     let seconds = seconds.filter(|time| TIMEOUTS.contains(time));
-    seconds.ok_or_else(|| {
-        "a number of seconds, more than 0 and at most 86400, such as 60 or 0.5".to_owned()
-    })
+    seconds.ok_or("a number of seconds, more than 0 and at most 86400, such as 60 or 0.5")
 }

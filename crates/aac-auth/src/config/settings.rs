@@ -44,7 +44,8 @@ impl Folder {
     /// Reads one of the files, without surrounding whitespace.
     fn read(&self, path: &Path) -> Result<String, FileProblem> {
         self.trust.check(path, None)?;
-        text::read_trimmed(path, |file| self.trust.check(path, Some(file)))
+        let bytes = text::read_if(path, |file| self.trust.check(path, Some(file)))?;
+        Ok(text::decode(&bytes)?.trim().to_owned())
     }
 
     /// What is made of one of the files, if it is there.

@@ -17,7 +17,7 @@ pub(crate) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, FileProblem> {
 }
 
 /// The same, if the file that is then open `may_be_read`: its name may lead elsewhere by now.
-fn read_if(
+pub(crate) fn read_if(
     path: &Path,
     may_be_read: impl Fn(&File) -> Result<(), FileProblem>,
 ) -> Result<Zeroizing<Vec<u8>>, FileProblem> {
@@ -159,14 +159,6 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Zeroizing<String>, FileProblem> {
         return Err(FileProblem::Empty);
     }
     Ok(text)
-}
-
-/// Reads the text of a file, without surrounding whitespace, if the open file `may_be_read`.
-pub(crate) fn read_trimmed(
-    path: &Path,
-    may_be_read: impl Fn(&File) -> Result<(), FileProblem>,
-) -> Result<String, FileProblem> {
-    Ok(decode(&read_if(path, may_be_read)?)?.trim().to_owned())
 }
 
 /// What a text is that looks like a secret: for one that ought to be none.

@@ -8,8 +8,8 @@ use crate::error::place::Place;
 use crate::error::table::{Problem, errors, problems};
 use crate::error::vault::VaultProblem;
 use crate::error::{Error, make_new};
-use crate::keys::{KeyPlace, KeyProblem};
-use crate::platform::{self, Flaw, MOVE_COMMAND, Unfit, quoted};
+use crate::keys::KeyPlace;
+use crate::platform::{self, Flaw, MOVE_COMMAND, Unfit, folder_of, is_unsafe_on_terminal, quoted};
 use crate::tokens::sealed::Closed;
 use std::path::Path;
 use std::{error, fmt, fs, io};
@@ -126,7 +126,8 @@ impl FileProblem {
                 Some(api) => format!(
                     "Nothing was sent. If these tokens are the right ones, put {api} in aac_url.txt (or AAC_URL). If the address is, paste tokens made there."
                 ),
-                None => NOT_OF_A_SANDBOX.to_owned(),
+                None => "Nothing was sent. Tokens of Alteryx Cloud do not go to this machine, and those of a sandbox do \
+                         not leave it. Name the folder of the right files with --dir or AAC_DIR.".to_owned(),
             };
         /// The token of a variable.
         issuer_of_variable(iss: &str, api: &str) => Content:
@@ -207,16 +208,11 @@ impl FileProblem {
                 "Run this again: the tokens are in the vault.".into(),
             ),
             Self::Vault(problem) => (problem.to_string(), problem.help(place)),
-            Self::Sealed { key, why } => {
-                let by = key.by.as_str();
-                match why {
-                    Closed::NotAsked => (format!("sealed ({by})"), "Run this again.".to_owned()),
-                    Closed::NoKey(problem) => (format!("sealed, and {problem}"), problem.help().to_owned()),
-                    Closed::OtherKey => {
-                        let problem = KeyProblem::other_key(&key.by.to_string());
-                        (format!("sealed, and {problem}"), problem.help().to_owned())
-                    }
-                }
+            Self::Sealed { key, why: Closed::NotAsked } => {
+                (format!("sealed ({})", key.by.as_str()), "Run this again.".into())
+            }
+            Self::Sealed { why: Closed::NoKey(problem), .. } => {
+                (format!("sealed, and {problem}"), problem.help().into())
             }
             Self::Torn => (
                 "only partly written".into(),
@@ -310,16 +306,13 @@ impl Error {
             },
             match source.kind() {
                 io::ErrorKind::PermissionDenied => "Give yourself permission to enter it, and the folders above it.".to_owned(),
-                _ => raw_name(&folder.to_string_lossy()).unwrap_or_else(|| NAME_IT.to_owned()),
+                _ => wrong_name(&folder.to_string_lossy()),
             };
 
         /// `--dir` or `AAC_DIR` names a file.
         not_a_folder(file: &Path) => Config:
             format!("{}: it is a file, not a folder", file.display()),
-            {
-                let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
-                format!("Name its folder instead: --dir {}", quoted(folder.unwrap_or(Path::new("."))))
-            };
+            format!("Name its folder instead: --dir {}", quoted(folder_of(file)));
     }
 
     /// Files still contain the placeholders that the repository ships: each with the page where its content
@@ -405,8 +398,6 @@ const TRY_IT: &str = "To try it without an account, in the project's folder: car
 const API_URL: &str = "https://api.us1.alteryxcloud.com (or eu1, au1: your region)";
 const BOTH_TOKENS: &str = "It must look like {\"access_token\": \"…\", \"refresh_token\": \"…\"}, both in straight double quotation marks.";
 const PASTE_WHOLE: &str = "Paste the access token again, whole: it begins with eyJ and is about a thousand characters long.";
-const NOT_OF_A_SANDBOX: &str = "Nothing was sent. Tokens of Alteryx Cloud do not go to this machine, and those of a sandbox do \
-     not leave it. Name the folder of the right files with --dir or AAC_DIR.";
 
 /// Stands for what must be [in the file](content).
 const CONTENT: &str = "{content}";
@@ -487,41 +478,36 @@ fn renaming(path: &Path) -> Option<String> {
 
 const WITH_DIR: &str = "With --dir, these variables are not read.";
 
-const NAME_IT: &str =
-    "Name the folder that holds aac_url.txt, client_id.txt and creds.json with --dir or AAC_DIR.";
-
-/// What a shell or an editor has left in the name of a folder.
-fn raw_name(name: &str) -> Option<String> {
+/// What to do about the name of a folder that is not there. A shell or an editor may have left something in it.
+fn wrong_name(name: &str) -> String {
     let is_hidden = |character| {
-        matches!(
-            character,
-            '\u{A0}' | '\u{AD}' | '\u{200B}'..='\u{200D}' | '\u{202F}' | '\u{2060}' | '\u{FEFF}'
-        )
+        is_unsafe_on_terminal(character) && !character.is_control()
+            || matches!(character, '\u{A0}' | '\u{AD}' | '\u{200C}' | '\u{200D}' | '\u{202F}')
     };
-    Some(match name {
+    match name {
         _ if name.contains('"') || unquoted(name).is_some() => "The name has quotation marks in it. In files of variables (.env), and in cmd (set AAC_DIR=C:\\folder), write it without them; in --dir \"C:\\folder\", without a \\ at the end.".to_owned(),
         _ if name.starts_with('~') => "The ~ was not replaced by your home folder: a shell does that only at the beginning of a word without quotation marks. Write the whole path, or $HOME instead of the ~.".to_owned(),
         _ if name.contains('$') || name.matches('%').count() > 1 => "The name has a variable in it that no shell has replaced: $HOME is for bash, %USERPROFILE% for cmd, $env:USERPROFILE for PowerShell, and within single quotation marks none is replaced. Write the whole path.".to_owned(),
         _ if name.contains('\r') => "The name has a line break in it, as in a file with Windows line ends. Save that file with Unix line ends (dos2unix).".to_owned(),
         _ if name.trim() != name => "The name begins or ends with a blank or a line break. Leave it out. In cmd: set \"AAC_DIR=C:\\folder\" && …, with the quotation marks there.".to_owned(),
-        _ => {
-            let stray = stray(name, |character| !is_hidden(character))?;
-            format!("In the name, {stray}. Write the name again.")
-        }
-    })
+        _ => match stray(name, |character| !is_hidden(character)) {
+            Some(stray) => format!("In the name, {stray}. Write the name again."),
+            None => "Name the folder that holds aac_url.txt, client_id.txt and creds.json with --dir or AAC_DIR.".to_owned(),
+        },
+    }
 }
 
 fn add(field: &str) -> String {
     let add = format!("Add it as \"{field}\": \"…\", as shown when you generated the tokens.");
     match field {
-        "refresh_token" => add + WITHOUT_REFRESH_TOKEN,
+        "refresh_token" => {
+            add + "\nWithout it, the programs cannot refresh the access token, and do not use it. It is good until it \
+             expires, a few minutes after it was issued: send it yourself, as Authorization: Bearer.\n\
+             To hand on a token that is good for a while: access_token --min-life SECS"
+        }
         _ => add,
     }
 }
-
-const WITHOUT_REFRESH_TOKEN: &str = "\nWithout it, the programs cannot refresh the access token, and do not use it. It is good until it \
-     expires, a few minutes after it was issued: send it yourself, as Authorization: Bearer.\n\
-     To hand on a token that is good for a while: access_token --min-life SECS";
 
 fn trust(command: &str) -> String {
     format!(

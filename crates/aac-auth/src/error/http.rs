@@ -115,15 +115,11 @@ impl HttpError {
             "The body came from a stream, and cannot be sent a second time: run this again.";
         let wait = self.retry_after.map(|wait| format!("{} s", wait.as_secs().max(1)));
         let wait = wait.as_deref().unwrap_or("a minute");
-        let throttled = format!("Too many requests: run this again in {wait}.");
-        let to = |verb| self.location.as_ref().map(|to| format!("The server {verb} to {to}. "));
-        let points = to("points").unwrap_or_default();
-        let not_ready = format!("It is not ready yet: run this again in {wait}. {points}");
-        let not_ready = not_ready.trim_end();
-        let redirect = to("redirects").unwrap_or_default()
-            + "Redirects are not followed, so that the token is sent nowhere else. Check aac_url.txt (or AAC_URL).";
+        let location = self.location.as_deref();
+        let to =
+            |verb| location.map_or_else(String::new, |to| format!("The server {verb} to {to}. "));
         let cure = match self.kind {
-            HttpErrorKind::Throttled => &throttled,
+            HttpErrorKind::Throttled => &format!("Too many requests: run this again in {wait}."),
             _ if self.body_consumed => "",
             HttpErrorKind::ApiKey => {
                 "Check client_id.txt (or AAC_CLIENT_ID), which must hold the Client ID of your API project, and aac_url.txt (or AAC_URL), which must name that project's region."
@@ -139,11 +135,16 @@ impl HttpError {
                 "Your user lacks a privilege for this, or the ID belongs to another workspace. Ask an admin of the workspace."
             }
             HttpErrorKind::NoRoute => "Check the path and the method; ids in a path are numbers.",
-            HttpErrorKind::NotReady => not_ready,
+            HttpErrorKind::NotReady => {
+                &format!("It is not ready yet: run this again in {wait}. {}", to("points"))
+            }
             HttpErrorKind::NotModified => {
                 "Nothing has changed since the version that the request names (If-None-Match, If-Modified-Since), or this was done before (x-execution-id)."
             }
-            HttpErrorKind::Redirect => &redirect,
+            HttpErrorKind::Redirect => {
+                &(to("redirects")
+                    + "Redirects are not followed, so that the token is sent nowhere else. Check aac_url.txt (or AAC_URL).")
+            }
             HttpErrorKind::ServerError if self.may_have_taken_effect() => CHECK_FIRST,
             HttpErrorKind::ServerError => "The server failed. Try again later.",
             HttpErrorKind::Refused if self.is_retryable() => "Run this again.",
@@ -152,7 +153,7 @@ impl HttpError {
         let again = if self.body_consumed { AGAIN } else { "" };
         let mention = |id| format!("Mention request ID {id} if you contact Alteryx support.");
         let mention = self.request_id().map_or_else(String::new, mention);
-        let lines = [cure, again, &mention].into_iter().filter(|line| !line.is_empty());
+        let lines = [cure.trim_end(), again, &mention].into_iter().filter(|line| !line.is_empty());
         lines.collect::<Vec<_>>().join("\n")
     }
 }

@@ -29,24 +29,14 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
-    const ALL: [Self; 9] = [
-        Self::Config,
-        Self::Tokens,
-        Self::Storage,
-        Self::AuthServer,
-        Self::Network,
-        Self::Http,
-        Self::Response,
-        Self::Usage,
-        Self::Io,
-    ];
-
     /// Its name, as a journal has it.
     pub(crate) fn name(self) -> String {
         format!("{self:?}")
     }
 
     pub(crate) fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.name() == name)
+        use ErrorKind::*;
+        let all = [Config, Tokens, Storage, AuthServer, Network, Http, Response, Usage, Io];
+        all.into_iter().find(|kind| kind.name() == name)
     }
 }

@@ -4,7 +4,7 @@ use crate::error::Error;
 use crate::error::kind::ErrorKind;
 use crate::error::place::Place;
 use crate::error::table::errors;
-use crate::platform::{self, quoted};
+use crate::platform::{self, folder_of, quoted};
 use std::path::Path;
 use std::{env, io};
 
@@ -32,7 +32,7 @@ impl Error {
         /// The pair is there, and programs use another.
         not_used(written: &Place, used: &str) => Config:
             format!("the new tokens are in {written}, but programs that are started here use {used}"),
-            format!("Name their folder with --dir or AAC_DIR, or move away what comes first. {}", "--verbose says why a place is chosen.");
+            "Name their folder with --dir or AAC_DIR, or move away what comes first. --verbose says why a place is chosen.";
 
         /// This machine has used the refresh token before.
         pasted_is_used(since: &str, page: &str) => Tokens:
@@ -69,13 +69,11 @@ impl Error {
 /// The command that puts new tokens into this place, in the project's folder; `--tokens`: and leaves the settings
 /// alone. It names the folder where the command would not find it by itself.
 pub(super) fn login_command(creds: &Place, flag: Option<&str>) -> String {
-    let mut flags: Vec<_> = flag.map(str::to_owned).into_iter().collect();
-    match creds {
-        Place::Secret { path, .. } => flags = vec![format!("--vault {path}")],
-        Place::Variable(_) => {}
+    let place = match creds {
+        Place::Secret { path, .. } => return format!("cargo run -p login -- --vault {path}"),
+        Place::Variable(_) => None,
         Place::File(path) => {
-            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-            let folder = folder.unwrap_or(Path::new("."));
+            let folder = folder_of(path);
             let set = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
             let is_found = match set("AAC_DIR") {
                 Some(named) => Path::new(&named) == folder,
@@ -85,9 +83,10 @@ pub(super) fn login_command(creds: &Place, flag: Option<&str>) -> String {
                         || platform::own_folder(set).is_some_and(|own| own == folder)
                 }
             };
-            flags.extend((!is_found).then(|| format!("--dir {}", quoted(folder))));
+            (!is_found).then(|| format!("--dir {}", quoted(folder)))
         }
-    }
-    let flags = flags.iter().map(|flag| format!(" {flag}")).collect::<String>();
-    format!("cargo run -p login{}{flags}", if flags.is_empty() { "" } else { " --" })
+    };
+    let flags: Vec<_> = flag.into_iter().chain(place.as_deref()).collect();
+    let separator = if flags.is_empty() { "" } else { " -- " };
+    format!("cargo run -p login{separator}{}", flags.join(" "))
 }

@@ -118,28 +118,28 @@ impl NetworkError {
                 format!("the proxy could not be used: {what}"),
                 "Check HTTPS_PROXY and ALL_PROXY (http://user:password@host:port), and NO_PROXY for hosts that need none.",
             ),
-            Self::ProxyRefusal { proxy, target, status, schemes } => (
-                match (*status, &*schemes.join(", ")) {
-                    (407, "") => {
-                        format!("the proxy {proxy} requires a user name and password (HTTP 407)")
-                    }
-                    (407, schemes) => format!(
-                        "the proxy {proxy} requires a user name and password (HTTP 407), by {schemes}"
-                    ),
-                    (status, _) => format!(
-                        "the proxy {proxy} has made no connection to {target}: {}",
-                        status_line(status)
+            Self::ProxyRefusal { proxy, status: 407, schemes, .. } => (
+                match &*schemes.join(", ") {
+                    "" => format!("the proxy {proxy} requires a user name and password (HTTP 407)"),
+                    by => format!(
+                        "the proxy {proxy} requires a user name and password (HTTP 407), by {by}"
                     ),
                 },
-                match *status {
-                    407 if schemes.is_empty()
-                        || schemes.iter().any(|name| name.eq_ignore_ascii_case("basic")) =>
-                    {
-                        "Put them in HTTPS_PROXY or ALL_PROXY: http://user:password@host:port, with %40 for @, %3A for : and %2F for / in them. If they are there, the proxy does not accept them."
-                    }
-                    407 => {
+                match schemes.iter().any(|name| name.eq_ignore_ascii_case("basic")) {
+                    false if !schemes.is_empty() => {
                         "None of these is supported; Basic is. Run a local proxy that logs in to this one (cntlm, px), and name that: HTTPS_PROXY=http://127.0.0.1:3128."
                     }
+                    _ => {
+                        "Put them in HTTPS_PROXY or ALL_PROXY: http://user:password@host:port, with %40 for @, %3A for : and %2F for / in them. If they are there, the proxy does not accept them."
+                    }
+                },
+            ),
+            Self::ProxyRefusal { proxy, target, status, .. } => (
+                format!(
+                    "the proxy {proxy} has made no connection to {target}: {}",
+                    status_line(*status)
+                ),
+                match status {
                     _ if !self.is_lasting() => {
                         "Run this again. If the problem persists, ask whoever runs the proxy, or name a host that needs none in NO_PROXY."
                     }

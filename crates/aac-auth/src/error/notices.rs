@@ -15,25 +15,15 @@ pub(crate) struct Notices {
 }
 
 impl Notices {
-    /// Reports something that the user should act on, though the call goes on.
-    pub(crate) fn warn(self, text: impl fmt::Display) {
-        warn(text);
-    }
-
-    /// Reports something that has happened, and that nobody need act on.
-    pub(crate) fn inform(self, text: impl fmt::Display) {
-        say(format_args!("{text}"));
-    }
-
-    /// Tells a person at a terminal what is going on.
-    pub(crate) fn remark(self, text: impl fmt::Display) {
-        if self.verbose || io::stderr().is_terminal() {
-            say(format_args!("{text}"));
+    /// Reports the current step, with `--verbose`, or if it `may_surprise` a person at a terminal.
+    pub(crate) fn remark(self, may_surprise: bool, text: impl fmt::Display) {
+        if self.verbose || may_surprise && io::stderr().is_terminal() {
+            say(text);
         }
     }
 
-    /// The same, but only after this time, unless the returned value is dropped first or there is nothing
-    /// to tell then.
+    /// Tells a person at a terminal what is going on, but only after this time, unless the returned value is
+    /// dropped first or there is nothing to tell then.
     ///
     /// Runs in its own thread, so that a stopped terminal (Ctrl-S) stops nothing else.
     pub(crate) fn after(
@@ -49,7 +39,7 @@ impl Notices {
             if ended.recv_timeout(time) == Err(RecvTimeoutError::Timeout)
                 && let Some(text) = text()
             {
-                say(format_args!("{text}"));
+                say(text);
             }
         };
         // This is only a courtesy.
@@ -59,13 +49,11 @@ impl Notices {
 
     /// Reports the current step, with `--verbose`.
     pub(crate) fn step(self, text: impl fmt::Display) {
-        if self.verbose {
-            say(format_args!("{text}"));
-        }
+        self.remark(false, text);
     }
 }
 
-/// Prints a warning on standard error; the program goes on.
+/// Prints a warning on standard error: something to act on, though the program goes on.
 ///
 /// ```
 /// aac_auth::output::warn("two users have no name");
@@ -74,7 +62,8 @@ pub fn warn(text: impl fmt::Display) {
     say(format_args!("warning: {text}"));
 }
 
-fn say(text: fmt::Arguments<'_>) {
+/// Prints on standard error what has happened, if nobody need act on it.
+pub(crate) fn say(text: impl fmt::Display) {
     // `eprintln!` panics if standard error is closed, as it is for some services.
     let text = one_line(&text.to_string());
     let _ = io::stderr().write_all(format!("{}: {text}\n", program()).as_bytes());

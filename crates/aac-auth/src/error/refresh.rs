@@ -70,10 +70,7 @@ impl Error {
 
         /// An earlier run's pair of tokens is in the journal and cannot be moved to creds.json. Nothing is lost.
         saved_in_journal(journal: &Place, creds: &Place, source: io::Error) => Storage:
-            match creds.secret() {
-                Some(_) => format!("{creds}: {source}; the new tokens are saved in {journal} on this machine"),
-                None => format!("{creds}: {source}; the new tokens are saved in {journal}"),
-            },
+            format!("{creds}: {source}; the new tokens are saved in {journal}{}", creds.secret().map_or("", |_| " on this machine")),
             match (creds.secret(), Unfit::of(&source)) {
                 (Some(_), _) => {
                     let problem = source.get_ref().and_then(|it| it.downcast_ref::<VaultProblem>());

@@ -41,12 +41,8 @@ pub(crate) struct Transport {
 }
 
 impl Transport {
-    pub(crate) fn new(user_agent: &str) -> Self {
-        Self::with(user_agent, RootCerts::PlatformVerifier, None)
-    }
-
     /// One that trusts these certificates, and may have one of its own.
-    pub(crate) fn with(user_agent: &str, roots: RootCerts, own: Option<ClientCert>) -> Self {
+    pub(crate) fn new(user_agent: &str, roots: RootCerts, own: Option<ClientCert>) -> Self {
         let trusts_system = matches!(roots, RootCerts::PlatformVerifier);
         let tls = TlsConfig::builder().root_certs(roots).client_cert(own).build();
         let config = Agent::config_builder()
@@ -99,10 +95,8 @@ impl Transport {
         // whether the request was carried out, and an unsafe one cannot be sent again.
         let request = if is_safe { request } else { request.max_idle_age(Duration::ZERO) };
         self.agent.run(request.build()).map_err(|error| {
-            let reason = match (network_error(&error), self.trusts_system) {
-                (reason, true) => certificate::blamed(reason),
-                (reason, false) => reason,
-            };
+            let reason = network_error(&error);
+            let reason = if self.trusts_system { certificate::blamed(reason) } else { reason };
             let reason = match reason {
                 NetworkError::Tls(what) if Progress::get().is_sent() => NetworkError::Broken(what),
                 reason if Progress::get().is_sent() => return reason,

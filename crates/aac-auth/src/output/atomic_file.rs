@@ -1,6 +1,6 @@
 //! A file that gets its name once it is complete. Until then, any file of that name stays unchanged.
 
-use crate::platform;
+use crate::platform::{self, folder_of};
 use crate::random;
 use crate::store::folder;
 use crate::tokens::secret::Digest;
@@ -36,7 +36,7 @@ impl AtomicFile {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             old => Some(old?),
         };
-        let made = match platform::unnamed_file(folder(&path)) {
+        let made = match platform::unnamed_file(folder_of(&path)) {
             Some(file) => Ok((file, Place::Unnamed)),
             None => Part::create(&path).map(|(file, part)| (file, Place::Part(part))),
         };
@@ -142,7 +142,7 @@ impl Part {
     /// An unused name, whoever else writes here. Creates no file yet.
     fn unused(target: &Path) -> Self {
         let name = format!("{}{}.part", prefix(target), random::name());
-        Self { path: folder(target).join(name) }
+        Self { path: folder_of(target).join(name) }
     }
 }
 
@@ -162,7 +162,7 @@ fn prefix(target: &Path) -> String {
 /// Removes the parts of a target that nobody has locked. Best effort: they are in nobody's way.
 fn remove_leftovers(target: &Path) {
     let prefix = prefix(target);
-    for entry in fs::read_dir(folder(target)).into_iter().flatten().flatten() {
+    for entry in fs::read_dir(folder_of(target)).into_iter().flatten().flatten() {
         let path = entry.path();
         let is_part = path.extension() == Some(OsStr::new("part"))
             && entry.file_name().to_string_lossy().starts_with(&prefix);
@@ -178,10 +178,6 @@ fn remove_leftovers(target: &Path) {
 /// Best effort: where files cannot be locked, no part is taken for a leftover.
 fn lock(file: &File) {
     let _ = file.lock();
-}
-
-fn folder(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 fn is_forbidden(error: &io::Error) -> bool {

@@ -64,6 +64,11 @@ pub(crate) const MAKE_KEY: &str = match cfg!(windows) {
     false => "To make a key: openssl rand -base64 32",
 };
 
+/// The folder that a file is in. An empty path is the current folder to some systems, and to others it is nothing.
+pub(crate) fn folder_of(file: &Path) -> &Path {
+    file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 /// The kind of file system that a folder is on, if other machines may use it at the same time.
 pub(crate) fn network_file_system(folder: &Path) -> Option<String> {
     const KINDS: [&str; 13] = [

@@ -3,7 +3,7 @@
 //! What to do, the machine says ([`Refresh`]). There are three scopes, since the right to send borrows from
 //! the lock: the call, the lock and the token in use. Each hands back what is not its own.
 
-use crate::error::notices::Notices;
+use crate::error::notices::{Notices, warn};
 use crate::error::vault::VaultProblem;
 use crate::error::{Error, FileProblem, Result};
 use crate::http::retry::jittered;
@@ -264,7 +264,7 @@ impl Held<'_> {
                 let time = known.map(|link| link.time).or(own).unwrap_or_else(LocalTime::now);
                 let recorded = SpentTokens::record(files, &Link { spent, next, time });
                 recorded.inspect_err(|StoreError { place, source }| {
-                    notices.warn(format_args!(
+                    warn(format_args!(
                         "{place}: {source}; an older copy of creds.json will not be recognized"
                     ));
                 })
@@ -304,7 +304,7 @@ impl Held<'_> {
 
     /// Reads all that an earlier run, or someone else, may have left.
     fn look(&self) -> Result<Findings> {
-        let (files, notices) = (self.files(), self.call.notices());
+        let files = self.files();
         let hosts = &self.call.rotation.settings.hosts;
         let in_files = files.unwrap_or(self.call.home.files());
         let mut saved = SavedPairs::read(in_files, hosts, self.call.opener);
@@ -312,7 +312,7 @@ impl Held<'_> {
             return Err(obstacle);
         }
         if let (Some(files), Some(problem)) = (files, &saved.record_problem) {
-            notices.warn(format_args!("{}: {problem}", files.spent.display()));
+            warn(format_args!("{}: {problem}", files.spent.display()));
         }
         // An editor empties a file before it writes what was pasted.
         let is_patient = files.is_some_and(|files| files.have_saved_pair());
@@ -368,7 +368,7 @@ impl Held<'_> {
     fn keep_damaged(&self, content: &Content) -> Result<(), StoreError> {
         let Some(files) = self.files() else { return Ok(()) };
         let kept = files.keep_damaged(&content.stored.raw)?;
-        self.call.notices().warn(format_args!(
+        warn(format_args!(
             "{} was damaged; what was in it is kept as {}",
             self.call.home.place(),
             kept.display()
@@ -428,17 +428,18 @@ impl Held<'_> {
         let is_aside = matches!(kept, Kept::Aside(_));
         let older = content.digest().filter(|token| *token != pair.spent || is_aside);
         match older.and_then(|token| found.saved.spent.used_since(token)) {
-            Some(since) => notices.warn(format_args!(
+            Some(since) => warn(format_args!(
                 "{creds} was an older copy, whose refresh token was used on {since}; the newer tokens, which were saved in {}, have been restored",
                 path.display()
             )),
-            None if is_aside => notices.warn(format_args!(
+            None if is_aside => warn(format_args!(
                 "{creds} held no tokens; those of {}, which were saved in {}, have been restored",
                 pair.account(),
                 path.display()
             )),
-            None => notices
-                .step("an earlier run was interrupted; the tokens that it saved have been restored"),
+            None => notices.step(
+                "an earlier run was interrupted; the tokens that it saved have been restored",
+            ),
         }
         Came::Done
     }
@@ -454,7 +455,7 @@ impl Held<'_> {
         if !restored.is_alive() || self.call.rejected == Some(&restored.access_token) {
             return self.met.failed(error);
         }
-        self.call.notices().warn(&error);
+        warn(&error);
         self.met.fresh = Some(Fresh::old(restored));
         Came::Failed
     }
@@ -469,7 +470,7 @@ impl Held<'_> {
         let pair = found.saved.set_aside.iter().rfind(|pair| pair.next == token)?;
         let merged = pair.merge_into(Document::parse(stored.bytes()).ok()?);
         let credentials = self.parse(merged, stored, &pair.keeping).ok()?;
-        self.call.notices().warn(format_args!(
+        warn(format_args!(
             "the refresh token in {} is refused; trying the one that was set aside in {}",
             self.call.home.place(),
             pair.path.display()
@@ -679,7 +680,7 @@ impl Using<'_> {
         let (notices, sent) = (self.held.call.notices(), &self.current.credentials);
         let endpoint = &sent.token_endpoint;
         if !sent.is_issuer_familiar {
-            notices.warn(format_args!(
+            warn(format_args!(
                 "the refresh token goes to {endpoint}, which is not a known authorization server"
             ));
         }
@@ -832,7 +833,7 @@ impl Using<'_> {
 
     /// Saves the response in a file of its own.
     fn save_aside(&mut self) -> Came {
-        let Held { call, locked, met, .. } = &mut self.held;
+        let Held { locked, met, .. } = &mut self.held;
         let Some(received) = &mut met.received else { return unexpected() };
         match locked.save_aside(self.journal.as_ref(), &received.body) {
             Ok(place) => {
@@ -841,7 +842,7 @@ impl Using<'_> {
             }
             Err(StoreError { place, source }) => {
                 if met.refusal.is_none() && self.now.is_some() {
-                    call.notices().warn(format_args!(
+                    warn(format_args!(
                         "{place}: {source}; the refreshed tokens are lost, but creds.json has others now"
                     ));
                 }

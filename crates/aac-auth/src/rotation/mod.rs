@@ -34,11 +34,11 @@ mod walk;
 use crate::config::options::{ACCESS_TOKEN, VAULT};
 use crate::config::settings::Settings;
 use crate::config::trust;
-use crate::error::notices::Notices;
+use crate::error::notices::{Notices, warn};
 use crate::error::place::Place;
 use crate::error::{Error, FileProblem, Result};
 use crate::http::transport::Transport;
-use crate::platform::{self, quoted};
+use crate::platform::{self, folder_of, quoted};
 use crate::rotation::drive::Call;
 use crate::rotation::turns::Turns;
 use crate::store::Unusable;
@@ -238,7 +238,7 @@ impl Rotation {
         let Settings { creds, hosts, .. } = &self.settings;
         Ok(match secret {
             // Anew each time: a link may lead elsewhere since the last one.
-            None => Home::File(Box::new(FileStore::of(creds, hosts, opener, self.notices))),
+            None => Home::File(Box::new(FileStore::of(creds, hosts, opener))),
             Some(path) => Home::Vault(Box::new(self.vault_store(path, opener)?)),
         })
     }
@@ -358,8 +358,7 @@ impl Rotation {
             Ok(credentials)
                 if credentials.is_alive() && rejected != Some(&credentials.access_token) =>
             {
-                self.notices
-                    .warn(format_args!("{error}; the access token is still valid for a while"));
+                warn(format_args!("{error}; the access token is still valid for a while"));
                 Ok(Fresh::old(credentials))
             }
             _ => Err(error),
@@ -371,7 +370,7 @@ impl Rotation {
         if let Some((field, why)) = credentials.cut()
             && !self.has_told_of_cut.swap(true, Ordering::Relaxed)
         {
-            self.notices.warn(format_args!(
+            warn(format_args!(
                 "\"{field}\" in {place} was probably not pasted whole: {why}. Paste it again"
             ));
         }
@@ -381,7 +380,7 @@ impl Rotation {
     fn tell_of_others(&self) {
         let creds = &self.settings.creds;
         if is_open_to_others(creds) && !self.has_told_of_others.swap(true, Ordering::Relaxed) {
-            let cure = match trust::takes_modes(creds.parent().unwrap_or(Path::new("."))) {
+            let cure = match trust::takes_modes(folder_of(creds)) {
                 true => {
                     format!(
                         "make it private: chmod {} {}",
@@ -394,7 +393,7 @@ impl Rotation {
                         .to_owned()
                 }
             };
-            self.notices.warn(format_args!(
+            warn(format_args!(
                 "every user of this machine can read or write {}; {cure}",
                 creds.display()
             ));

@@ -1,5 +1,6 @@
 //! What a call has met, and its end in words.
 
+use crate::error::notices::warn;
 use crate::error::place::Place;
 use crate::error::{Error, FileProblem, Result};
 use crate::platform::signals::SignalGuard;
@@ -135,7 +136,7 @@ impl Call<'_> {
                 let StoreError { place: at, source } = met.refusal.unwrap_or_else(unchanging);
                 let received = met.received.as_ref();
                 let saved = received.map_or(&place, |received| &received.place);
-                self.notices().warn(Error::saved_in_journal(saved, &at, source));
+                warn(Error::saved_in_journal(saved, &at, source));
                 // The next run puts it in place, and tries it.
                 match (received.and_then(|it| it.unused(&it.place, None)), met.fresh) {
                     (None, Some(fresh)) => return Ok(fresh),

@@ -1,7 +1,7 @@
 //! The first home of a pair: creds.json in a folder. What its methods do, [`home`](crate::store::home) says.
 
 use crate::config::settings::Hosts;
-use crate::error::notices::Notices;
+use crate::error::notices::{say, warn};
 use crate::error::place::Place;
 use crate::error::{Error, FileProblem, Result};
 use crate::platform;
@@ -23,17 +23,11 @@ pub(crate) struct FileStore<'a> {
     files: Files,
     hosts: &'a Hosts,
     opener: Opener<'a>,
-    notices: Notices,
 }
 
 impl<'a> FileStore<'a> {
-    pub(crate) fn of(
-        creds: &'a Path,
-        hosts: &'a Hosts,
-        opener: Opener<'a>,
-        notices: Notices,
-    ) -> Self {
-        Self { creds, files: Files::of(creds), hosts, opener, notices }
+    pub(crate) fn of(creds: &'a Path, hosts: &'a Hosts, opener: Opener<'a>) -> Self {
+        Self { creds, files: Files::of(creds), hosts, opener }
     }
 
     fn read_settled(&self) -> Found {
@@ -115,13 +109,13 @@ impl Locked<'_> {
     /// Replaces creds.json by a copy of itself while nothing is sent: a read-only folder, a full disk, an
     /// immutable file or a wrong owner shows up here, and not when the response is there.
     pub(crate) fn rehearse(&self, current: &Credentials) -> Result<Replaced> {
-        let FileStore { files, notices, .. } = self.store;
+        let files = &self.store.files;
         let was_open = is_open_to_others(&files.creds);
         files.check().map_err(not_writable)?;
         let same = &current.stored.raw;
         match files.replace(same, same) {
             Ok(Written::ByRename) => {}
-            Ok(Written::OverMount) => notices.warn(format_args!(
+            Ok(Written::OverMount) => warn(format_args!(
                 "{} is a mount of its own: programs that use another mount do not see its lock; mount its folder instead",
                 files.creds.display()
             )),
@@ -132,7 +126,7 @@ impl Locked<'_> {
         }
         if was_open && !is_open_to_others(&files.creds) {
             // In a clone every file is open to others: nobody meant that.
-            notices.inform(format_args!(
+            say(format_args!(
                 "other users of this machine could read {}; they no longer can",
                 self.store.place()
             ));

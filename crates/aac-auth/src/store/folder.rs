@@ -2,7 +2,7 @@
 
 use crate::config::{text, trust};
 use crate::error::FileProblem;
-use crate::platform::{self, Access, FileOwner, Flaw, Patience, Unfit, patiently};
+use crate::platform::{self, Access, FileOwner, Flaw, Patience, Unfit, folder_of, patiently};
 use crate::random;
 use crate::store::StoreError;
 use std::collections::BTreeMap;
@@ -505,11 +505,8 @@ fn numbered(creds: &Path, suffix: &str, number: u32) -> PathBuf {
 
 /// The pairs that are set aside beside this creds.json, by number.
 fn set_aside(creds: &Path) -> io::Result<BTreeMap<u32, PathBuf>> {
-    let folder = creds.parent().unwrap_or(Path::new(""));
-    // An empty path is the current folder to some systems, and to others it is nothing.
-    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     let mut found = BTreeMap::new();
-    let entries = match fs::read_dir(folder) {
+    let entries = match fs::read_dir(folder_of(creds)) {
         // That of a pair in a vault is made with the first lock.
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(found),
         entries => entries?,

@@ -226,8 +226,6 @@ pub(crate) enum Closed {
     /// Its key was not asked for yet.
     NotAsked,
     NoKey(KeyProblem),
-    /// The key that is to be had is another one.
-    OtherKey,
 }
 
 /// What is sealed, before it is opened.
@@ -412,15 +410,16 @@ impl Opener<'_> {
             let fetched = fetched.and_then(|it| Sealer::new(key.clone(), it)).map(Arc::new);
             let of_key = |it: &&mut Entry| it.0 == key && it.2.is_wanted();
             for (_, print, known) in locked(&self.keys.known).iter_mut().filter(of_key) {
-                let why = match &fetched {
+                let problem = match &fetched {
                     Ok(sealer) if sealer.print == *print => {
                         *known = Known::Here(Arc::clone(sealer));
                         continue;
                     }
-                    Ok(_) => Closed::OtherKey,
-                    Err(problem) => Closed::NoKey(problem.clone()),
+                    Ok(_) => KeyProblem::other_key(&key.by.to_string()),
+                    Err(problem) => problem.clone(),
                 };
-                *known = Known::Missing { is_wanted: false, last: Some((Instant::now(), why)) };
+                let last = Some((Instant::now(), Closed::NoKey(problem)));
+                *known = Known::Missing { is_wanted: false, last };
             }
         }
     }

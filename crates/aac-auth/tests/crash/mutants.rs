@@ -179,7 +179,7 @@ const SEALED: &[Mutant] = &[
     found("if ¦!keys::is_name(by, name)¦", "false", "tokens sealed::what_cannot_be_judged"),
     found("place == key && ¦of == print¦", "true", "lib tokens::sealed"),
     found("Ok(sealer) if ¦sealer.print == *print¦", "true", "tokens sealed::without_its_key"),
-    found("if ¦*at >= self.since¦", "true", "lib tokens::sealed"),
+    found("¦*at >= since¦", "true", "lib tokens::sealed"),
     found("¦lengths.contains(&found.len())¦ && starts(found)", "true", "lib tokens::sealed"),
     found("¦starts(found)¦ && starts(old)", "true", "lib tokens::sealed"),
     found("if self.0.is_some() { self.clone() } else { other.clone() }", "self.clone()", "tokens sealed::plain_and_sealed"),
@@ -311,7 +311,7 @@ const FINDINGS: &[Mutant] = &[
 const TOLD: &[Mutant] = &[
     found("is_kept(&saved, in_home, spent) && is_meant(&saved)", "is_meant(&saved)", "tokens recovery::a_used_pair"),
     found("is_kept(&saved, in_home, spent) && ¦is_meant(&saved)¦", "true", "tokens recovery::a_pair_that_was_tried_in_vain"),
-    found("¦self.notices().warn(Error::saved_in_journal(saved, &at, source))¦", "drop((saved, at, source))", "vault refreshes::a_pair_that_the_vault_does_not_take"),
+    found("¦warn(Error::saved_in_journal(saved, &at, source))¦", "drop((saved, at, source))", "vault refreshes::a_pair_that_the_vault_does_not_take"),
     found("match (¦found.saved.unreadable.pop()¦, found.content.pair)", "None::<(PathBuf, FileProblem)>", "tokens recovery::a_saved_pair_that_cannot_be_read"),
     found("Some(says) if ¦says.in_doubt¦", "says.in_doubt && false", "tokens recovery::an_earlier_doubt"),
 ];
@@ -576,6 +576,13 @@ fn test_in(copy: &Path, test: &str, seconds: &str) -> Command {
         command.arg("--include-ignored");
     }
     command
+}
+
+#[test]
+fn each_has_its_place_in_the_source() {
+    let folder = tempfile::tempdir().unwrap();
+    acceptance::copy_of_the_repository(folder.path());
+    mutate(&folder.path().join("crates/aac-auth/src"));
 }
 
 #[test]

@@ -168,6 +168,8 @@ fn a_folder_is_found_or_asked_for() {
         ("'/srv/aac'", "without them"),
         ("/srv/aac\r", "dos2unix"),
         ("/srv/aac\r\n", "dos2unix"),
+        // As Windows puts one before a path that is copied from a dialog.
+        ("\u{202A}/srv/aac", "character 1 is a control character (U+202A). Write the name again."),
         ("/srv/aac ", "begins or ends with a blank"),
         ("/srv/aac\n", "begins or ends with a blank or a line break"),
         ("/srv/a\u{200b}ac", "character 7 is a zero-width space (U+200B)"),

@@ -41,7 +41,7 @@ fn fill(folder: &Path) -> Files {
         let stored = Stored::plain(pair(refresh).into_bytes().into());
         let sent = Credentials::parse(stored, &hosts).unwrap();
         // Other tests start programs, which have it open for a moment.
-        let lock = lock(&files, Notices { verbose: false }).unwrap();
+        let lock = lock(&files).unwrap();
         Journal::begin(&lock, &sent).unwrap().unwrap()
     };
     begin("first").record(pair("aside").as_bytes()).unwrap();

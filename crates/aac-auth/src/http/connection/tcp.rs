@@ -81,15 +81,11 @@ impl Transport for Tcp {
         if self.refusal.is_some() {
             return Ok(());
         }
-        let is_first = self.unsent.is_empty();
-        if is_first {
+        let is_stuck = !self.unsent.is_empty();
+        self.unsent.extend_from_slice(&self.buffers.output()[..amount]);
+        if !is_stuck {
             self.moved = Instant::now();
-        }
-        let time = self.time_to_send(timeout);
-        let output = &self.buffers.output()[..amount];
-        match if is_first { send(&self.stream, output, time) } else { Ok(0) } {
-            Ok(sent) => self.unsent.extend_from_slice(&output[sent..]),
-            Err(error) => self.refuse(error),
+            self.push(timeout);
         }
         while !self.unsent.is_empty() && !Progress::get().is_sent() {
             self.push(timeout);
@@ -131,23 +127,27 @@ impl Transport for Tcp {
 }
 
 impl Tcp {
-    /// Goes on to send what is unsent, for a moment.
-    fn push(&mut self, timeout: NextTimeout) {
-        match send(&self.stream, &self.unsent, self.time_to_send(timeout)) {
+    /// Sends what the peer accepts of what is unsent, which may be nothing.
+    fn push(&mut self, mut timeout: NextTimeout) {
+        let stuck = self.moved.elapsed();
+        timeout.per_write = timeout.per_write.map(|each| each.saturating_sub(stuck).into());
+        let timeout = timeout.for_write();
+        let time = match *timeout.after {
+            Duration::ZERO => return self.refuse(Error::Timeout(timeout.reason)),
+            time if platform::RESUMES_WRITES => time.min(MOMENT),
+            time => time,
+        };
+        // macOS refuses it once the peer is gone; then there is nothing to wait for.
+        let _ = self.stream.set_write_timeout(Some(time));
+        match self.stream.write(&self.unsent) {
             Ok(0) => {}
             Ok(sent) => {
                 self.unsent.drain(..sent);
                 self.moved = Instant::now();
             }
-            Err(error) => self.refuse(error),
+            Err(error) if is_timeout(&error) || error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => self.refuse(error.into()),
         }
-    }
-
-    /// How long the peer still has to accept something.
-    fn time_to_send(&self, mut timeout: NextTimeout) -> NextTimeout {
-        let stuck = self.moved.elapsed();
-        timeout.per_write = timeout.per_write.map(|each| each.saturating_sub(stuck).into());
-        timeout.for_write()
     }
 
     /// A response may say why: ureq looks for one once it has sent everything, or believes it has.
@@ -175,7 +175,7 @@ impl Tcp {
             if left.is_zero() {
                 self.stream.set_nonblocking(true)?;
             } else {
-                // macOS refuses it once the peer is gone; then there is nothing to wait for.
+                // As for writes.
                 let _ = self.stream.set_read_timeout(Some(left));
             }
             let read = self.stream.read(self.buffers.input_append_buf());
@@ -189,21 +189,6 @@ impl Tcp {
                 read => return read,
             }
         }
-    }
-}
-
-/// Sends what the peer accepts, which may be nothing.
-fn send(mut stream: &TcpStream, bytes: &[u8], timeout: NextTimeout) -> Result<usize, Error> {
-    let time = match *timeout.after {
-        Duration::ZERO => return Err(Error::Timeout(timeout.reason)),
-        time if platform::RESUMES_WRITES => time.min(MOMENT),
-        time => time,
-    };
-    // As for reads.
-    let _ = stream.set_write_timeout(Some(time));
-    match stream.write(bytes) {
-        Err(error) if is_timeout(&error) || error.kind() == io::ErrorKind::Interrupted => Ok(0),
-        sent => Ok(sent?),
     }
 }
 

@@ -61,7 +61,7 @@ pub(crate) struct Client {
 impl Client {
     pub(crate) fn new(environment: Environment, user_agent: &str) -> Self {
         let (roots, own) = (environment.roots.clone(), environment.own.clone());
-        let transport = Transport::with(user_agent, roots, own);
+        let transport = Transport::new(user_agent, roots, own);
         Self { transport, environment, index: Mutex::default() }
     }
 

@@ -12,7 +12,7 @@ pub(crate) mod protocol;
 pub(crate) use environment::NAMESPACE;
 
 use crate::config::settings::Hosts;
-use crate::error::notices::Notices;
+use crate::error::notices::{Notices, warn};
 use crate::error::place::Place;
 use crate::error::vault::VaultProblem;
 use crate::error::{self, Cause, Error, ErrorKind, FileProblem, Result};
@@ -177,7 +177,7 @@ impl<'a> VaultStore<'a> {
             && secret.fields.is_ok()
             && !self.has_warned.replace(true)
         {
-            self.vault.notices.warn(format_args!(
+            warn(format_args!(
                 "{} is deleted at {time}; its engine or its metadata has a delete_version_after, which must be 0",
                 self.place()
             ));
@@ -402,7 +402,7 @@ impl VaultStore<'_> {
         if let Some((_, claim, _)) = &*self.watched.borrow()
             && self.holder() == Holder::Dead
         {
-            self.vault.notices.warn(format_args!(
+            warn(format_args!(
                 "{}: {} claimed the tokens and has not been heard of for {} s; trying in its place",
                 self.place(),
                 claim.holder,
