@@ -78,8 +78,10 @@ pub(super) fn login_command(creds: &Place, flag: Option<&str>) -> String {
             let is_found = match set("AAC_DIR") {
                 Some(named) => Path::new(&named) == folder,
                 None => {
-                    folder == Path::new(".")
-                        || env::current_dir().is_ok_and(|current| current.starts_with(folder))
+                    let here = env::current_dir();
+                    // The current folder is the project's: cargo has started the program there.
+                    let is_above = here.is_ok_and(|here| here.starts_with(folder));
+                    is_above && set("CARGO_MANIFEST_DIR").is_some()
                         || platform::own_folder(set).is_some_and(|own| own == folder)
                 }
             };

@@ -314,18 +314,21 @@ fn a_dead_pair_makes_room_with_all_that_is_saved_beside_it() {
     run.assert_fails(4, &["is refused"]);
     let cure = "run: cargo run -p login -- --tokens\n";
     assert!(run.stderr.ends_with(cure), "{}", run.stderr);
-    // A folder that the command would not find is named.
-    for (is_here, ending) in [
-        (true, cure.to_owned()),
-        (false, format!("-- --tokens --dir \"{}\"\n", case.folder.path().display())),
-    ] {
+    // A folder that the command would not find in the project's folder is named. That is where `cargo run` was.
+    let with_dir = format!("-- --tokens --dir \"{}\"\n", case.folder.path().display());
+    for (is_here, by_cargo, ending) in
+        [(true, true, cure), (true, false, &with_dir), (false, true, &with_dir)]
+    {
         let mut command = acceptance::command();
         match is_here {
             true => command.current_dir(&case.folder),
             false => command.arg("--dir").arg(case.folder.path()),
         };
+        if by_cargo {
+            command.env("CARGO_MANIFEST_DIR", case.folder.path());
+        }
         let run = Run::of(&mut command);
-        assert!(run.stderr.ends_with(&ending), "{}", run.stderr);
+        assert!(run.stderr.ends_with(ending), "{}", run.stderr);
     }
     let sent = case.sandbox.counters().token_requests;
     let saved = fs::read(case.path("creds.json.rotation")).unwrap();
