@@ -256,6 +256,12 @@ fn the_workflow_runs_what_a_contributor_runs() {
     let rust = after(&workflow, "RUST:").unwrap();
     let image = format!("image: rust:{rust}\n");
     assert!(read("crates/aac-auth/ci/gitlab.yml").contains(&image), "{image}");
+    for (path, words) in [
+        (".ci/build", format!("export RUSTUP_TOOLCHAIN={rust}\n")),
+        (".github/Dockerfile", format!("FROM rust:{rust}-slim-bookworm@sha256:")),
+    ] {
+        assert!(read(path).contains(&words), "{words:?} is not in {path}");
+    }
 }
 
 /// Whoever moves a tag of an action must not run here, nor at who copies a file.
