@@ -226,11 +226,13 @@ fn every_link_leads_somewhere() {
 }
 
 #[test]
-fn the_oldest_rust_is_the_same_everywhere() {
+fn versions_are_the_same_everywhere() {
     let manifest = read("Cargo.toml");
     let (_, version) = manifest.split_once("rust-version = \"").unwrap();
     let (version, _) = version.split_once('"').unwrap();
+    let release = after(&manifest, "\nversion =").unwrap();
     for (path, words) in [
+        ("crates/get_workspace/Cargo.toml", format!("\nversion = {release}\n")),
         ("README.md", format!("[Rust](https://rustup.rs) {version} or newer")),
         (".github/CONTRIBUTING.md", format!("Rust {version}")),
         (".github/workflows/ci.yml", format!("rustup toolchain install {version} ")),
