@@ -226,11 +226,13 @@ fn every_link_leads_somewhere() {
 }
 
 #[test]
-fn the_oldest_rust_is_the_same_everywhere() {
+fn versions_are_the_same_everywhere() {
     let manifest = read("Cargo.toml");
     let (_, version) = manifest.split_once("rust-version = \"").unwrap();
     let (version, _) = version.split_once('"').unwrap();
+    let release = after(&manifest, "\nversion =").unwrap();
     for (path, words) in [
+        ("crates/get_workspace/Cargo.toml", format!("\nversion = {release}\n")),
         ("README.md", format!("[Rust](https://rustup.rs) {version} or newer")),
         (".github/CONTRIBUTING.md", format!("Rust {version}")),
         (".github/workflows/ci.yml", format!("rustup toolchain install {version} ")),
@@ -256,6 +258,12 @@ fn the_workflow_runs_what_a_contributor_runs() {
     let rust = after(&workflow, "RUST:").unwrap();
     let image = format!("image: rust:{rust}\n");
     assert!(read("crates/aac-auth/ci/gitlab.yml").contains(&image), "{image}");
+    for (path, words) in [
+        (".ci/build", format!("export RUSTUP_TOOLCHAIN={rust}\n")),
+        (".github/Dockerfile", format!("FROM rust:{rust}-slim-bookworm@sha256:")),
+    ] {
+        assert!(read(path).contains(&words), "{words:?} is not in {path}");
+    }
 }
 
 /// Whoever moves a tag of an action must not run here, nor at who copies a file.
