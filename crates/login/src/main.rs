@@ -155,9 +155,10 @@ fn ask_project(login: &mut Login) -> Result<(), Error> {
 
 /// Asks for both tokens. They are found in whatever is pasted.
 fn ask_tokens(login: &mut Login) -> Result<(), Error> {
-    eprintln!("Create tokens with + Generate, and paste both here: {}", login.token_page()?);
+    eprintln!("Create tokens with + Generate: {}", login.token_page()?);
+    eprintln!("Paste both here, at once or one after the other.");
     while let Some(which) = login.asks_for() {
-        let question = format!("The {which} (it is not shown)");
+        let question = format!("The {which} (not shown)");
         let is_answer = |text: &str| login.is_answered_by(text);
         let text = terminal::ask_secret(&question, is_answer, Login::is_whole);
         let text = text.map_err(unreadable)?.ok_or_else(end_of_input)?;
@@ -193,12 +194,7 @@ fn check(login: &mut Login, has_terminal: bool) -> Result<Option<Value>, Error> 
                 ask_project(login)?;
             }
             Ok(Checked::WrongProject(error)) => return Err(error),
-            Ok(Checked::Expired) => {
-                eprintln!(
-                    "The access token has expired meanwhile: it is refreshed once the pair is saved."
-                );
-                return Ok(None);
-            }
+            Ok(Checked::Expired) => return Ok(None),
             Err(error) if has_terminal && error.is_retryable() => {
                 error.report();
                 if ask("Try again? (y/n)", Some("y"))? == "n" {
@@ -219,8 +215,14 @@ fn agrees(question: &str, yes: bool, has_terminal: bool) -> Result<bool, Error> 
     if !has_terminal {
         return Ok(false);
     }
-    let answer = ask(&format!("{} (y/n)", output::one_line(question)), Some("n"))?;
-    Ok(["y", "yes"].contains(&&*answer.to_lowercase()))
+    loop {
+        let answer = ask(&format!("{} (y/n)", output::one_line(question)), Some("n"))?;
+        match &*answer.to_lowercase() {
+            "y" | "yes" => return Ok(true),
+            "n" | "no" => return Ok(false),
+            _ => eprintln!("Answer with y or n."),
+        }
+    }
 }
 
 /// Asks until the answer is right; says what is wrong with others.

@@ -98,7 +98,7 @@ pub struct Login {
 pub enum Checked {
     /// It is good. This is the workspace.
     Workspace(Value),
-    /// The access token has expired meanwhile. Once the pair is saved, any call of [`Saved::client`] refreshes it, and
+    /// The access token has expired. Once the pair is saved, any call of [`Saved::client`] refreshes it, and
     /// so tells whether it is good.
     Expired,
     /// The server does not know the API project ID.

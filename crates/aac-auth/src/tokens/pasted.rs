@@ -159,9 +159,9 @@ impl Jwt<'_> {
         let life = match now.0.saturating_sub(expired) / 1000 {
             _ if left > 0 => format!("valid for {}", in_words(left, 2)),
             ago @ 0.. => {
-                format!("expired {} ago; it is refreshed at once", in_words(ago.unsigned_abs(), 1))
+                format!("expired {} ago; it will be refreshed", in_words(ago.unsigned_abs(), 1))
             }
-            _ => "not valid by this machine's clock; it is refreshed at once".to_owned(),
+            _ => "not valid by this machine's clock; it will be refreshed".to_owned(),
         };
         format!("{} characters, {account}, {life}", self.text.len())
     }
@@ -719,11 +719,11 @@ mod tests {
             (1000, "valid for 5 min 0 s"),
             (1048, "valid for 4 min 12 s"),
             (1290, "valid for 10 s"),
-            (1300, "expired 0 s ago; it is refreshed at once"),
-            (1480, "expired 3 min ago; it is refreshed at once"),
-            (1300 + 7500, "expired 2 h ago; it is refreshed at once"),
-            (1300 + 3 * 86_400, "expired 3 d ago; it is refreshed at once"),
-            (500, "not valid by this machine's clock; it is refreshed at once"),
+            (1300, "expired 0 s ago; it will be refreshed"),
+            (1480, "expired 3 min ago; it will be refreshed"),
+            (1300 + 7500, "expired 2 h ago; it will be refreshed"),
+            (1300 + 3 * 86_400, "expired 3 d ago; it will be refreshed"),
+            (500, "not valid by this machine's clock; it will be refreshed"),
         ] {
             let receipt = jwt.receipt(LocalTime(second * 1000));
             assert_eq!(
