@@ -22,7 +22,7 @@ some are; 1 to 5 as for every program.";
 const INVITE: Action = Action {
     verb: "invite",
     done: "invited",
-    note: "Pending invitations are in no list: who has one, and is not in a report, is invited again",
+    note: "Pending invitations cannot be listed: anyone who has one, and is in no report, is invited again",
 };
 
 /// Invite a list of people to the workspace

@@ -60,13 +60,13 @@ pub(crate) fn text(status: &TokenStatus, record: Option<&Value>, now: Timestamp)
         false => dated(status.access_token_until),
     };
     let refresh = match status.refresh_token_until {
-        Some(time) => format!("{}, as it says", since_or_until(time)),
+        Some(time) => format!("{} according to the token", since_or_until(time)),
         None => "not stated".to_owned(),
     };
     let chosen = match record {
         _ if is_lone => "; there is none, and nothing is refreshed",
         Some(_) => "",
-        None => "; the lifetime chosen when it was created counts (--online)",
+        None => "; the lifetime that you chose counts (--online)",
     };
     let is_read = !matches!(status.state, PairState::NotRead | PairState::Sealed);
     let state = status.state.as_str().replace('_', " ");

@@ -210,7 +210,7 @@ fn an_opaque_refresh_token_does_not_say_when_it_ends() {
     let case = Case::fresh(options);
     assert_eq!(described(&case, "", "usable", 0)["refresh_token_until"], Value::Null);
     let text = call(&case, "", 0).stdout;
-    let words = "not stated; the lifetime chosen when it was created counts (--online)\n";
+    let words = "not stated; the lifetime that you chose counts (--online)\n";
     assert!(text.contains(words), "{text}");
     let unknown = call(&case, "--fail-within 1", 1);
     assert!(unknown.stderr.contains("ask with --online"), "{}", unknown.stderr);
