@@ -258,12 +258,13 @@ impl Error {
                 format!("no creds.json in {} or any folder above it{own}", folder.display())
             },
             {
+                let creds = own.unwrap_or(folder).join("creds.json");
                 let mut places = folder.ancestors().chain(own);
                 let renaming = places.find_map(|folder| renaming(&folder.join("creds.json")));
                 renaming.unwrap_or_else(|| format!(
                     "Run this in the folder that holds aac_url.txt, client_id.txt and creds.json, or below it, \
                      or name the folder with --dir or AAC_DIR.\n{TRY_IT}\n{}",
-                    ask_for(&Place::from("creds.json"))
+                    ask_for(&Place::from(&creds))
                 ))
             };
 

@@ -152,8 +152,10 @@ fn the_bare_checkout_shows_the_way_on() {
 fn a_folder_is_found_or_asked_for() {
     let case = fresh();
     let empty = tempfile::tempdir().unwrap();
-    Run::of(command().current_dir(&empty))
-        .assert_fails(1, &["no creds.json in", "--dir or AAC_DIR", SANDBOX]);
+    let run = Run::of(command().current_dir(&empty).env(CONFIG, empty.path()));
+    run.assert_fails(1, &["no creds.json in", "--dir or AAC_DIR", SANDBOX]);
+    // Into the user's own folder: nothing leads to this one.
+    assert!(run.stderr.ends_with("run: cargo run -p login\n"), "{}", run.stderr);
     Run::of(command().args(["--dir", "/no/such/folder"]))
         .assert_fails(1, &["/no/such/folder: no such folder"]);
     Run::of(command().env("AAC_DIR", case.creds()))

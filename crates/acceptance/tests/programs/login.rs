@@ -8,6 +8,7 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL;
 use serde_json::{Value, json};
 use std::collections::HashSet;
+use std::env;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -316,14 +317,15 @@ fn a_dead_pair_makes_room_with_all_that_is_saved_beside_it() {
     assert!(run.stderr.ends_with(cure), "{}", run.stderr);
     // A folder that the command would not find in the project's folder is named. That is where `cargo run` was.
     let with_dir = format!("-- --tokens --dir \"{}\"\n", case.folder.path().display());
-    for (is_here, by_cargo, ending) in
-        [(true, true, cure), (true, false, &with_dir), (false, true, &with_dir)]
-    {
+    let folder = case.folder.path();
+    for (here, dir, by_cargo, ending) in [
+        (folder, "", true, cure),
+        (folder, "", false, &with_dir),
+        (folder, ".", false, &with_dir),
+        (&env::temp_dir(), folder.to_str().unwrap(), true, &with_dir),
+    ] {
         let mut command = acceptance::command();
-        match is_here {
-            true => command.current_dir(&case.folder),
-            false => command.arg("--dir").arg(case.folder.path()),
-        };
+        command.current_dir(here).args((!dir.is_empty()).then(|| format!("--dir={dir}")));
         if by_cargo {
             command.env("CARGO_MANIFEST_DIR", case.folder.path());
         }
