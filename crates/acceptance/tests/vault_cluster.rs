@@ -627,6 +627,10 @@ fn a_job_logs_in_by_what_it_is() {
     set_up(&format!("bao write auth/jwt/role{role}"));
     let mut claims: Value = serde_json::from_str(&bound).unwrap();
     let script = &gitlab["workspace"]["script"][0];
+    let token = issuer.token(cluster.address(0), &claims);
+    let elsewhere = [("VAULT_ID_TOKEN", &*token), ("VAULT_NAMESPACE", "other")];
+    run(script, &gitlab["variables"], &elsewhere)
+        .assert_says(5, &["jq: error", "namespace not found"]);
     for is_ours in [true, false] {
         let token = issuer.token(cluster.address(0), &claims);
         let job = run(script, &gitlab["variables"], &[("VAULT_ID_TOKEN", &token)]);
