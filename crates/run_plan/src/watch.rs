@@ -98,7 +98,7 @@ pub(crate) fn watch(client: &Client, run: &Run, max_wait: Option<Duration>) -> R
                     match phase {
                         Phase::Ended(end) => return Ok(end),
                         Phase::Unknown if unknown.insert(text.clone()) => display.aside(
-                            format_args!("{text:?} is not a known status; still watching {run}"),
+                            format_args!("{text:?} is not a known status; {run} counts as running"),
                         ),
                         Phase::Unknown | Phase::Running => {}
                     }

@@ -5,7 +5,7 @@ use crate::error::kind::ErrorKind;
 use crate::error::place::Place;
 use crate::error::table::errors;
 use crate::platform::{self, folder_of, quoted};
-use std::path::{self, Path};
+use std::path;
 use std::{env, io};
 
 impl Error {
@@ -73,20 +73,14 @@ pub(super) fn login_command(creds: &Place, flag: Option<&str>) -> String {
         Place::Secret { path, .. } => return format!("cargo run -p login -- --vault {path}"),
         Place::Variable(_) => None,
         Place::File(path) => {
-            // The command is for another current folder.
+            // The command is for another shell, and another current folder.
             let folder = folder_of(path);
             let folder = path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
             let set = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
-            let is_found = match set("AAC_DIR") {
-                Some(named) => Path::new(&named) == folder,
-                None => {
-                    let here = env::current_dir();
-                    // The current folder is the project's: cargo has started the program there.
-                    let is_above = here.is_ok_and(|here| here.starts_with(&folder));
-                    is_above && set("CARGO_MANIFEST_DIR").is_some()
-                        || platform::own_folder(set).is_some_and(|own| own == folder)
-                }
-            };
+            // The current folder is the project's: cargo has started the program there.
+            let is_above = set("CARGO_MANIFEST_DIR").is_some()
+                && env::current_dir().is_ok_and(|here| here.starts_with(&folder));
+            let is_found = is_above || platform::own_folder(set).is_some_and(|own| own == folder);
             (!is_found).then(|| format!("--dir {}", quoted(&folder)))
         }
     };

@@ -311,12 +311,13 @@ fn a_dead_pair_makes_room_with_all_that_is_saved_beside_it() {
     let case = Case::expired(Options::default());
     case.sandbox.disable_pairs();
     fs::write(case.path("api_project_id.txt"), "AnOlderProjectId").unwrap();
+    // A folder that the command would not find in the project's folder is named. That is where `cargo run` was.
+    let cure = "run: cargo run -p login -- --tokens\n";
+    let with_dir = format!("-- --tokens --dir \"{}\"\n", case.folder.path().display());
+    // As in a mail of cron: whoever reads it has no such variable.
     let run = case.run(NONE);
     run.assert_fails(4, &["is refused"]);
-    let cure = "run: cargo run -p login -- --tokens\n";
-    assert!(run.stderr.ends_with(cure), "{}", run.stderr);
-    // A folder that the command would not find in the project's folder is named. That is where `cargo run` was.
-    let with_dir = format!("-- --tokens --dir \"{}\"\n", case.folder.path().display());
+    assert!(run.stderr.ends_with(&with_dir), "{}", run.stderr);
     let folder = case.folder.path();
     for (here, dir, by_cargo, ending) in [
         (folder, "", true, cure),

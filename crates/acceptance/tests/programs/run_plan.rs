@@ -724,7 +724,7 @@ fn each_change_is_a_line_and_an_unknown_status_is_told_once() {
     assert_eq!(
         rest,
         "run_plan: job 9: Created\n\
-         run_plan: warning: \"Paused\" is not a known status; still watching job 9\n\
+         run_plan: warning: \"Paused\" is not a known status; job 9 counts as running\n\
          run_plan: job 9: Paused\nrun_plan: job 9 wrote s3://sandbox/jobs/9/orders.csv\n\
          run_plan: job 9 wrote table SALES.PUBLIC.ORDERS\nrun_plan: job 9 is complete\n"
     );

@@ -174,7 +174,8 @@ fn an_expired_access_token_is_refreshed_only_to_ask_the_platform() {
 fn less_time_than_asked_for_has_an_exit_code_of_its_own() {
     let case = Case::fresh(Options { pair_lifetime: 30 * DAY, ..Options::default() });
     let page = "/cloud-portal/preferences/oauth2-api-tokens";
-    let command = "and run: cargo run -p login -- --tokens";
+    let folder = case.folder.path().display();
+    let command = format!("and run: cargo run -p login -- --tokens --dir \"{folder}\"");
     let cure = format!("\n  Create new tokens at {}{page}, {command}\n", case.sandbox.url());
     for (flags, code) in [
         ("--fail-within 364", 0),
