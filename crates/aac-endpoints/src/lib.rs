@@ -53,12 +53,15 @@ pub fn find(method: &str, path: &str) -> Option<Endpoint> {
     })
 }
 
-/// Whether the path is as the pattern says, with anything in place of `{id}`.
-fn is_path(pattern: &str, path: &str) -> bool {
+/// Whether the path is as the pattern says, with anything in place of `{id}`, or of `{*rest}` at its end.
+pub fn is_path(pattern: &str, path: &str) -> bool {
     let (mut parts, mut given) = (pattern.split('/'), path.split('/'));
     loop {
         match (parts.next(), given.next()) {
             (None, None) => return true,
+            (Some(part), Some(first)) if part.starts_with("{*") => {
+                return !first.is_empty() || given.next().is_some();
+            }
             (Some(part), Some(given))
                 if part == given || part.starts_with('{') && !given.is_empty() => {}
             _ => return false,

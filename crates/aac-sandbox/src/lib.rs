@@ -73,7 +73,7 @@
 //!
 //! # How to add to it
 //!
-//! To add an endpoint, write a function in a module of `routes` and add a line to `paths!` in
+//! To add an endpoint, write a function in a module of `routes` and add a line to `PATHS` in
 //! `routes/mod.rs`. `people::workspace` is an example. The gateway is already in front of it.
 //!
 //! The responses of the vault are in `vault/respond.rs`, what it stores is in `vault/engine.rs`.

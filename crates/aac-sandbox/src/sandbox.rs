@@ -76,16 +76,10 @@ impl Sandbox {
         let (stop, stopped) = oneshot::channel::<()>();
         let thread =
             std::thread::Builder::new().name("aac-sandbox".to_owned()).spawn(move || {
-                runtime.block_on(async {
-                    if let Some(vaults) = vaults {
-                        tokio::spawn(vaults);
-                    }
-                    tokio::select! {
-                        () = connections => {}
-                        // This resolves when the sender is dropped.
-                        _ = stopped => {}
-                    }
-                });
+                runtime.spawn(connections);
+                vaults.map(|vaults| runtime.spawn(vaults));
+                // An error is how it shows that the sender was dropped.
+                let _ = runtime.block_on(stopped);
                 // Dropping the runtime closes all connections.
             })?;
         Ok(Self {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use axum::http::Method;
+use hyper::Method;
 
 /// The requests that a fault applies to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

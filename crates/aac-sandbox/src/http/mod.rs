@@ -1,11 +1,15 @@
-//! What responses look like, and how their bodies are made. It knows nothing of the server.
+//! What messages look like, and how bodies are read and made. It knows nothing of the server.
 
 pub(crate) mod body;
+pub(crate) mod form;
 pub(crate) mod responses;
 
-use axum::body::Body;
-use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderMap, Response};
+use hyper::HeaderMap;
+use hyper::body::Bytes;
+use hyper::header::CONTENT_TYPE;
+
+/// A response as it is before a fault: its body is at hand.
+pub(crate) type Response = hyper::Response<Bytes>;
 
 /// What the log says about a response. It never contains a token or a part of one.
 #[derive(Clone, Debug)]
@@ -13,7 +17,7 @@ pub(crate) struct Note(pub(crate) String);
 
 impl Note {
     /// Attaches a note to a response. It is not sent.
-    pub(crate) fn on(mut response: Response<Body>, note: impl Into<String>) -> Response<Body> {
+    pub(crate) fn on(mut response: Response, note: impl Into<String>) -> Response {
         response.extensions_mut().insert(Self(note.into()));
         response
     }

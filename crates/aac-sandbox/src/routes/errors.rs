@@ -1,34 +1,20 @@
 //! What the platform responds to a request that it does not fulfil.
 
-use axum::body::Body;
-use axum::http::{Method, Response, StatusCode, Uri};
-use axum::response::IntoResponse;
+use hyper::http::request::Parts;
 use serde_json::Value;
 
-use crate::http::responses::{exception, json};
+use crate::http::Response;
+use crate::http::responses::{empty, exception, json};
 
 /// The response to a request, or another than the one asked for.
-pub(super) type Reply = Result<Response<Body>, Rejection>;
+pub(super) type Reply = Result<Response, Rejection>;
+
+/// A response other than the one asked for. Boxed, since responses are large and errors are rare.
+pub(super) type Rejection = Box<Response>;
 
 /// 200, with this JSON.
 pub(super) fn ok(body: &Value) -> Reply {
     Ok(json(200, body))
-}
-
-/// A response other than the one asked for. Boxed, since responses are large and errors are rare.
-#[derive(Debug)]
-pub(crate) struct Rejection(Box<Response<Body>>);
-
-impl From<Response<Body>> for Rejection {
-    fn from(response: Response<Body>) -> Self {
-        Self(Box::new(response))
-    }
-}
-
-impl IntoResponse for Rejection {
-    fn into_response(self) -> Response<Body> {
-        *self.0
-    }
 }
 
 /// A parameter, or a member of a body, is invalid.
@@ -61,9 +47,7 @@ pub(super) fn forbidden() -> Rejection {
 
 /// A run with the same `x-execution-id` exists.
 pub(super) fn not_modified() -> Rejection {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::NOT_MODIFIED;
-    response.into()
+    empty(304).into()
 }
 
 /// It was deleted.
@@ -72,7 +56,7 @@ pub(super) fn gone(what: &str) -> Rejection {
 }
 
 /// The path does not exist, or not with this method.
-pub(super) fn no_route(method: &Method, uri: &Uri) -> Response<Body> {
-    let details = format!("Cannot {method} {}", uri.path());
+pub(super) fn no_route(request: &Parts) -> Response {
+    let details = format!("Cannot {} {}", request.method, request.uri.path());
     exception(404, "RouteNotFoundException", "This route does not exist", Some(&details))
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use serde_json::{Value, json};
 
 use super::errors::{Rejection, Reply, invalid, ok};
-use super::extract::Query;
+use super::request::Query;
 
 /// The number of rows on a page if there is no `limit`.
 const DEFAULT_LIMIT: usize = 25;

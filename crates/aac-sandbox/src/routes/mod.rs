@@ -1,102 +1,106 @@
-//! The API behind the gateway. There is a module for each family of paths, and a line in `paths!`
+//! The API behind the gateway. There is a module for each family of paths, and a line in `PATHS`
 //! for each path.
 
 mod echo;
 mod errors;
-mod extract;
 mod list;
 mod people;
 mod plans;
+mod request;
 mod runs;
 mod token_records;
 
-use std::sync::Arc;
+use hyper::http::request::Parts;
 
-use axum::Router;
-use axum::body::Body;
-use axum::extract::{DefaultBodyLimit, MatchedPath};
-use axum::http::{Method, Response, Uri};
-use axum::routing::{any, delete, get, patch, post};
-
-use crate::http::Note;
+use crate::faults::FaultKind;
+use crate::http::{Note, Response};
+use crate::state::Shared;
 use crate::tokens;
 use crate::workspace::Workspace;
-use errors::no_route;
+use errors::{Reply, no_route};
+use request::Request;
 
-/// Declares each path once: method, path and handler. The router and the list of paths come from this.
-macro_rules! paths {
-    ($($method:ident $path:literal => $handler:expr;)+) => {
-        /// Method and path. Methods are in lower case, as axum's functions are.
-        const PATHS: &[(&str, &str)] = &[$((stringify!($method), $path)),+];
+/// All paths of the API: method, path and handler. Of two that match a request, the first is meant.
+const PATHS: &[(&str, &str, fn(&Request<'_>) -> Reply)] = &[
+    ("GET", "/iam/v1/workspaces/current", people::workspace),
+    ("GET", "/iam/v1/workspaces/{id}/people", people::list),
+    ("GET", "/iam/v1/workspaces/{id}/admins", people::admins),
+    ("POST", "/iam/v1/workspaces/{id}/people/batch", people::invite),
+    ("POST", "/iam/v1/workspaces/{id}/people/suspend", people::suspend),
+    ("POST", "/iam/v1/workspaces/{id}/people/unsuspend", people::unsuspend),
+    ("GET", "/iam/v1/people/{id}", people::one),
+    ("GET", "/plans/v1/plans", plans::list),
+    ("POST", "/plans/v1/plans", plans::create),
+    ("GET", "/plans/v1/plans/count", plans::count),
+    ("POST", "/plans/v1/plans/package", plans::import),
+    ("GET", "/plans/v1/plans/{id}", plans::one),
+    ("PATCH", "/plans/v1/plans/{id}", plans::update),
+    ("DELETE", "/plans/v1/plans/{id}", plans::delete),
+    ("GET", "/plans/v1/plans/{id}/full", plans::full),
+    ("GET", "/plans/v1/plans/{id}/package", plans::export),
+    ("POST", "/plans/v1/plans/{id}/run", plans::run),
+    ("GET", "/plans/v1/plans/{id}/runParameters", plans::run_parameters),
+    ("GET", "/plans/v1/planSnapshotRuns", runs::plan_runs),
+    ("GET", "/plans/v1/planSnapshotRuns/{id}", runs::plan_run),
+    ("GET", "/v4/people/current", people::current),
+    ("POST", "/v4/jobGroups", runs::run_job),
+    ("GET", "/v4/jobGroups/{id}", runs::job),
+    ("GET", "/v4/jobGroups/{id}/jobs", runs::jobs_of_group),
+    ("GET", "/v4/jobGroups/{id}/outputs", runs::outputs),
+    ("GET", "/v4/jobGroups/{id}/status", runs::job_status),
+    ("GET", "/v4/jobLibrary", runs::jobs),
+    ("GET", "/v4/oAuth2ApiTokens/{sid}", token_records::one),
+    ("ANY", "/sandbox/echo", echo::echo),
+    ("ANY", "/sandbox/echo/{*rest}", echo::echo),
+];
 
-        fn paths() -> Router<Arc<Workspace>> {
-            Router::new()$(.route($path, $method($handler)))+
-        }
+/// Handles a request that has passed the gateway.
+pub(crate) fn serve(
+    shared: &Shared,
+    workspace: &Workspace,
+    head: &Parts,
+    body: &[u8],
+    fault: Option<&FaultKind>,
+) -> Response {
+    let path = head.uri.path();
+    // A HEAD is a GET, of whose response hyper leaves out the body.
+    let method = if head.method == "HEAD" { "GET" } else { head.method.as_str() };
+    let mut known = PATHS.iter().filter(|(_, pattern, _)| aac_endpoints::is_path(pattern, path));
+    let known = known.next().map_or("", |(_, pattern, _)| pattern);
+    let route = PATHS.iter().find(|(accepted, pattern, _)| {
+        *pattern == known && (*accepted == method || *accepted == "ANY")
+    });
+    let Some((_, pattern, handler)) = route else {
+        return not_found(head, known);
     };
+    // Up to there, the path is the pattern.
+    let in_path = pattern.find('{').and_then(|start| path[start..].split('/').next());
+    let in_path = in_path.unwrap_or_default();
+    let now = shared.state().now();
+    let request = Request { shared, workspace, head, body, fault, now, in_path };
+    handler(&request).unwrap_or_else(|rejection| *rejection)
 }
 
-paths! {
-    get "/iam/v1/workspaces/current" => people::workspace;
-    get "/iam/v1/workspaces/{id}/people" => people::list;
-    get "/iam/v1/workspaces/{id}/admins" => people::admins;
-    post "/iam/v1/workspaces/{id}/people/batch" => people::invite;
-    post "/iam/v1/workspaces/{id}/people/suspend" => people::suspend;
-    post "/iam/v1/workspaces/{id}/people/unsuspend" => people::unsuspend;
-    get "/iam/v1/people/{id}" => people::one;
-    get "/plans/v1/plans" => plans::list;
-    post "/plans/v1/plans" => plans::create;
-    get "/plans/v1/plans/count" => plans::count;
-    post "/plans/v1/plans/package" => plans::import;
-    get "/plans/v1/plans/{id}" => plans::one;
-    patch "/plans/v1/plans/{id}" => plans::update;
-    delete "/plans/v1/plans/{id}" => plans::delete;
-    get "/plans/v1/plans/{id}/full" => plans::full;
-    get "/plans/v1/plans/{id}/package" => plans::export;
-    post "/plans/v1/plans/{id}/run" => plans::run;
-    get "/plans/v1/plans/{id}/runParameters" => plans::run_parameters;
-    get "/plans/v1/planSnapshotRuns" => runs::plan_runs;
-    get "/plans/v1/planSnapshotRuns/{id}" => runs::plan_run;
-    get "/v4/people/current" => people::current;
-    post "/v4/jobGroups" => runs::run_job;
-    get "/v4/jobGroups/{id}" => runs::job;
-    get "/v4/jobGroups/{id}/jobs" => runs::jobs_of_group;
-    get "/v4/jobGroups/{id}/outputs" => runs::outputs;
-    get "/v4/jobGroups/{id}/status" => runs::job_status;
-    get "/v4/jobLibrary" => runs::jobs;
-    get "/v4/oAuth2ApiTokens/{sid}" => token_records::one;
-    any "/sandbox/echo" => echo::echo;
-    any "/sandbox/echo/{*rest}" => echo::echo;
-}
-
-/// All paths of the API.
-pub(crate) fn router(workspace: Workspace) -> Router {
-    paths()
-        .fallback(not_found)
-        // The platform treats a method that a path does not have like a path that does not exist.
-        .method_not_allowed_fallback(not_found)
-        .layer(DefaultBodyLimit::disable())
-        .with_state(Arc::new(workspace))
-}
-
-/// Handles a path or method that does not exist. The log shows what does, and whether the platform has it.
-async fn not_found(method: Method, uri: Uri, path: Option<MatchedPath>) -> Response<Body> {
-    let note = match (aac_endpoints::find(method.as_str(), uri.path()), &path) {
-        (Some(endpoint), _) => {
+/// Handles a path or method that does not exist. The platform treats a method that a path does not have like a
+/// path that does not exist. The log shows what does, and whether the platform has it.
+fn not_found(head: &Parts, known: &str) -> Response {
+    let note = match aac_endpoints::find(head.method.as_str(), head.uri.path()) {
+        Some(endpoint) => {
             format!("the platform has this ({}), the sandbox does not", endpoint.sure)
         }
-        (None, Some(path)) => {
-            let methods = PATHS.iter().filter(|(_, known)| *known == path.as_str());
-            let methods: Vec<_> = methods.map(|(method, _)| method.to_uppercase()).collect();
-            format!("this path accepts {}", methods.join(", "))
-        }
-        (None, None) => {
+        None if known.is_empty() => {
             let mut paths = vec![tokens::ENDPOINT];
-            paths.extend(PATHS.iter().map(|(_, path)| path));
+            paths.extend(PATHS.iter().map(|(_, path, _)| path));
             paths.dedup();
             format!("the platform is not known to have this; the sandbox has {}", paths.join(", "))
         }
+        None => {
+            let methods = PATHS.iter().filter(|(_, path, _)| *path == known);
+            let methods: Vec<_> = methods.map(|(method, ..)| *method).collect();
+            format!("this path accepts {}", methods.join(", "))
+        }
     };
-    Note::on(no_route(&method, &uri), note)
+    Note::on(no_route(head), note)
 }
 
 #[cfg(test)]
@@ -105,8 +109,9 @@ mod tests {
 
     #[test]
     fn the_list_of_endpoints_has_each_path() {
-        for (method, path) in PATHS.iter().filter(|(_, path)| !path.starts_with("/sandbox/")) {
-            assert!(aac_endpoints::find(&method.to_uppercase(), path).is_some(), "{method} {path}");
+        for (method, path, _) in PATHS.iter().filter(|(_, path, _)| !path.starts_with("/sandbox/"))
+        {
+            assert!(aac_endpoints::find(method, path).is_some(), "{method} {path}");
         }
     }
 }

@@ -1,16 +1,10 @@
 //! `/iam/v1/workspaces`, `/iam/v1/people` and `/v4/people`
 
-use std::sync::Arc;
-
-use axum::Extension;
-use axum::body::Body;
-use axum::extract::State;
-use axum::http::Response;
 use serde_json::{Map, Value, json};
 
 use super::errors::{Rejection, Reply, conflict, forbidden, invalid, not_found, ok};
-use super::extract::{Id, Object, Query};
 use super::list::{self, Window};
+use super::request::{Query, Request};
 use crate::faults::FaultKind;
 use crate::http::responses::response;
 use crate::options::Paging;
@@ -18,8 +12,8 @@ use crate::workspace::people;
 use crate::workspace::{Workspace, identity};
 
 /// `GET /iam/v1/workspaces/current`: the workspace of the token.
-pub(super) async fn workspace() -> Response<Body> {
-    response(200, "application/json; charset=utf-8", identity::DOCUMENT)
+pub(super) fn workspace(_: &Request<'_>) -> Reply {
+    Ok(response(200, "application/json; charset=utf-8", identity::DOCUMENT))
 }
 
 /// `GET /iam/v1/workspaces/{id}/people`: a page of the people of the workspace.
@@ -27,11 +21,8 @@ pub(super) async fn workspace() -> Response<Body> {
 /// It supports limit, offset, includeCount, includePrivileges, sort, filter, filterType, filterFields, and
 /// status with the values new and suspended. It ignores all other parameters, as the real service does with
 /// many.
-pub(super) async fn list(
-    State(workspace): State<Arc<Workspace>>,
-    Id(id): Id,
-    query: Query,
-) -> Reply {
+pub(super) fn list(request: &Request<'_>) -> Reply {
+    let (workspace, id, query) = (request.workspace, request.id()?, request.query()?);
     is_own(id)?;
     let mut window = Window::of(&query, workspace.max_page)?;
     let with_privileges = query.flag("includePrivileges")?;
@@ -65,26 +56,20 @@ pub(super) async fn list(
 }
 
 /// `GET /iam/v1/people/{id}`: one person.
-pub(super) async fn one(
-    State(workspace): State<Arc<Workspace>>,
-    Id(id): Id,
-    query: Query,
-) -> Reply {
+pub(super) fn one(request: &Request<'_>) -> Reply {
+    let (workspace, id, query) = (request.workspace, request.id()?, request.query()?);
     let index = workspace.index_of(id).ok_or_else(|| not_found("Person"))?;
-    show(&workspace, index, &query)
+    show(workspace, index, &query)
 }
 
 /// `GET /v4/people/current`: the person of the token, who is the first.
-pub(super) async fn current(State(workspace): State<Arc<Workspace>>, query: Query) -> Reply {
-    show(&workspace, 0, &query)
+pub(super) fn current(request: &Request<'_>) -> Reply {
+    show(request.workspace, 0, &request.query()?)
 }
 
 /// `GET /iam/v1/workspaces/{id}/admins`: those who are not suspended, unless includeStatus says so.
-pub(super) async fn admins(
-    State(workspace): State<Arc<Workspace>>,
-    Id(id): Id,
-    query: Query,
-) -> Reply {
+pub(super) fn admins(request: &Request<'_>) -> Reply {
+    let (workspace, id, query) = (request.workspace, request.id()?, request.query()?);
     is_own(id)?;
     let wants_all = query.text("includeStatus").is_some_and(|status| status.contains("suspended"));
     let suspended = workspace.listed(Some("suspended"));
@@ -100,15 +85,11 @@ pub(super) async fn admins(
 }
 
 /// `POST /iam/v1/workspaces/{id}/people/batch`: invites people.
-pub(super) async fn invite(
-    State(workspace): State<Arc<Workspace>>,
-    Extension(fault): Extension<Option<FaultKind>>,
-    Id(id): Id,
-    Object(body): Object,
-) -> Reply {
+pub(super) fn invite(request: &Request<'_>) -> Reply {
+    let (workspace, id, body) = (request.workspace, request.id()?, request.object()?);
     is_own(id)?;
     let emails = list_of(&body, "emails", |email| email.as_str().filter(|it| it.contains('@')))?;
-    let is_listed = fault == Some(FaultKind::Listed);
+    let is_listed = request.fault == Some(&FaultKind::Listed);
     let mut ids = Vec::new();
     for email in emails {
         let invited = workspace.invite(email, is_listed);
@@ -118,39 +99,24 @@ pub(super) async fn invite(
 }
 
 /// `POST /iam/v1/workspaces/{id}/people/suspend`: takes away their access to the workspace.
-pub(super) async fn suspend(
-    workspace: State<Arc<Workspace>>,
-    fault: Extension<Option<FaultKind>>,
-    id: Id,
-    body: Object,
-) -> Reply {
-    change(&workspace, fault.0, id, body, false)
+pub(super) fn suspend(request: &Request<'_>) -> Reply {
+    change(request, false)
 }
 
 /// `POST /iam/v1/workspaces/{id}/people/unsuspend`: gives it back.
-pub(super) async fn unsuspend(
-    workspace: State<Arc<Workspace>>,
-    fault: Extension<Option<FaultKind>>,
-    id: Id,
-    body: Object,
-) -> Reply {
-    change(&workspace, fault.0, id, body, true)
+pub(super) fn unsuspend(request: &Request<'_>) -> Reply {
+    change(request, true)
 }
 
-fn change(
-    workspace: &Workspace,
-    fault: Option<FaultKind>,
-    Id(id): Id,
-    Object(body): Object,
-    ends: bool,
-) -> Reply {
+fn change(request: &Request<'_>, ends: bool) -> Reply {
+    let (workspace, id, body) = (request.workspace, request.id()?, request.object()?);
     is_own(id)?;
     // Sent as strings, they are known to be accepted.
     let number = |id: &Value| id.as_u64().or_else(|| id.as_str()?.parse().ok());
     let ids = list_of(&body, "personIds", number)?.into_iter();
     let indexes: Option<Vec<_>> = ids.map(|id| workspace.index_of(id)).collect();
     let indexes = indexes.ok_or_else(|| not_found("Person"))?;
-    workspace.suspend(&indexes, ends, fault == Some(FaultKind::Listed));
+    workspace.suspend(&indexes, ends, request.fault == Some(&FaultKind::Listed));
     ok(&json!({}))
 }
 

@@ -1,70 +1,50 @@
 //! `/plans/v1/plans`
 
-use std::sync::Arc;
-
-use axum::Extension;
-use axum::body::Bytes;
-use axum::extract::multipart::{Multipart, MultipartError};
-use axum::extract::{FromRequestParts, State};
-use axum::http::header::CONTENT_DISPOSITION;
-use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode};
+use hyper::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use serde_json::{Map, Value, json};
 
 use super::errors::{
     Rejection, Reply, gone, invalid, not_found, not_modified, ok, unsupported_media_type,
 };
-use super::extract::{Id, Object, Query, execution_id};
 use super::list;
-use crate::clock::Timestamp;
-use crate::http::{has_media_type, responses};
+use super::request::Request;
+use crate::http::{form, has_media_type, responses};
+use crate::workspace::package;
 use crate::workspace::plans::{NoPlan, Plan};
 use crate::workspace::runs::Fate;
-use crate::workspace::{Workspace, package};
 
 /// The node of each plan, as a run names it, and its parameters.
 const HANDLE: &str = "5p";
 const PARAMETERS: [(&str, &str); 2] = [("region", "EMEA"), ("month", "2025-02")];
 
 /// The plan whose ID is in the path.
-impl FromRequestParts<Arc<Workspace>> for Plan {
-    type Rejection = Rejection;
-
-    async fn from_request_parts(
-        parts: &mut Parts,
-        workspace: &Arc<Workspace>,
-    ) -> Result<Self, Rejection> {
-        let Id(id) = Id::from_request_parts(parts, workspace).await?;
-        workspace.plans().get(id).map_err(|error| match error {
-            NoPlan::Deleted => gone("plan"),
-            NoPlan::NotFound => not_found("Plan"),
-        })
-    }
+fn plan(request: &Request<'_>) -> Result<Plan, Rejection> {
+    request.workspace.plans().get(request.id()?).map_err(|error| match error {
+        NoPlan::Deleted => gone("plan"),
+        NoPlan::NotFound => not_found("Plan"),
+    })
 }
 
 /// `GET /plans/v1/plans`: a page of the plans, with the same parameters as people.
-pub(super) async fn list(State(workspace): State<Arc<Workspace>>, query: Query) -> Reply {
-    let rows = workspace.plans().rows();
-    list::page(&query, workspace.max_page, rows)
+pub(super) fn list(request: &Request<'_>) -> Reply {
+    let rows = request.workspace.plans().rows();
+    list::page(&request.query()?, request.workspace.max_page, rows)
 }
 
 /// `GET /plans/v1/plans/count`: how many plans the list has.
-pub(super) async fn count(State(workspace): State<Arc<Workspace>>, query: Query) -> Reply {
-    let rows = workspace.plans().rows();
-    ok(&json!({ "count": list::select(&query, rows)?.len() }))
+pub(super) fn count(request: &Request<'_>) -> Reply {
+    let rows = request.workspace.plans().rows();
+    ok(&json!({ "count": list::select(&request.query()?, rows)?.len() }))
 }
 
 /// `GET /plans/v1/plans/{id}`: one plan.
-pub(super) async fn one(plan: Plan) -> Reply {
-    ok(&plan.row())
+pub(super) fn one(request: &Request<'_>) -> Reply {
+    ok(&plan(request)?.row())
 }
 
 /// `GET /plans/v1/plans/{id}/full`: one plan, with its nodes and what became of them.
-pub(super) async fn full(
-    State(workspace): State<Arc<Workspace>>,
-    Extension(now): Extension<Timestamp>,
-    plan: Plan,
-) -> Reply {
+pub(super) fn full(request: &Request<'_>) -> Reply {
+    let (&Request { workspace, now, .. }, plan) = (request, plan(request)?);
     let mut full = plan.row();
     let runs = workspace.plan_runs.seen(now);
     let runs = runs.iter().filter(|run| run.subject == plan.id).map(|run| run.node_run(now));
@@ -80,7 +60,8 @@ pub(super) async fn full(
 }
 
 /// `GET /plans/v1/plans/{id}/runParameters`: what can be set for a run, by node.
-pub(super) async fn run_parameters(plan: Plan) -> Reply {
+pub(super) fn run_parameters(request: &Request<'_>) -> Reply {
+    let plan = plan(request)?;
     let parameter = |(name, value): (&str, &str)| {
         json!({
             "type": "variable",
@@ -105,51 +86,39 @@ pub(super) async fn run_parameters(plan: Plan) -> Reply {
 }
 
 /// `POST /plans/v1/plans`: creates a plan.
-pub(super) async fn create(
-    State(workspace): State<Arc<Workspace>>,
-    Extension(now): Extension<Timestamp>,
-    Object(object): Object,
-) -> Reply {
+pub(super) fn create(request: &Request<'_>) -> Reply {
+    let object = request.object()?;
     let name = name(&object)?.ok_or_else(|| invalid("name is required"))?;
     let description = description(&object)?.flatten();
-    let plan = workspace.plans().add(name, description, now);
+    let plan = request.workspace.plans().add(name, description, request.now);
     Ok(responses::json(201, &plan.row()))
 }
 
 /// `PATCH /plans/v1/plans/{id}`: changes name or description.
-pub(super) async fn update(
-    State(workspace): State<Arc<Workspace>>,
-    Extension(now): Extension<Timestamp>,
-    mut plan: Plan,
-    Object(object): Object,
-) -> Reply {
+pub(super) fn update(request: &Request<'_>) -> Reply {
+    let (mut plan, object) = (plan(request)?, request.object()?);
     let (name, description) = (name(&object)?, description(&object)?);
     plan.name = name.unwrap_or(plan.name);
     plan.description = description.unwrap_or(plan.description);
-    plan.updated = now;
-    let body = json!({ "id": plan.id, "updatedAt": now.to_string() });
-    workspace.plans().replace(plan);
+    plan.updated = request.now;
+    let body = json!({ "id": plan.id, "updatedAt": request.now.to_string() });
+    request.workspace.plans().replace(plan);
     ok(&body)
 }
 
 /// `DELETE /plans/v1/plans/{id}`: deletes it.
-pub(super) async fn delete(State(workspace): State<Arc<Workspace>>, plan: Plan) -> StatusCode {
-    workspace.plans().delete(plan.id);
-    StatusCode::NO_CONTENT
+pub(super) fn delete(request: &Request<'_>) -> Reply {
+    let plan = plan(request)?;
+    request.workspace.plans().delete(plan.id);
+    Ok(responses::empty(204))
 }
 
 /// `POST /plans/v1/plans/{id}/run`: runs it.
-pub(super) async fn run(
-    State(workspace): State<Arc<Workspace>>,
-    Extension(now): Extension<Timestamp>,
-    Extension(fate): Extension<Fate>,
-    plan: Plan,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Reply {
+pub(super) fn run(request: &Request<'_>) -> Reply {
+    let plan = plan(request)?;
     // It may have no body.
-    let body = if body.is_empty() { "{}".into() } else { body };
-    let body: Value = serde_json::from_slice(&body)
+    let body = if request.body.is_empty() { b"{}" } else { request.body };
+    let body: Value = serde_json::from_slice(body)
         .map_err(|error| invalid(&format!("The body is not JSON: {error}")))?;
     for parameter in body["planNodeOverrides"].as_array().into_iter().flatten() {
         let is_known = PARAMETERS.iter().any(|(name, _)| parameter["overrideKey"] == *name);
@@ -157,48 +126,45 @@ pub(super) async fn run(
             return Err(invalid(&format!("planNodeOverrides: {parameter} is invalid")));
         }
     }
-    let run = workspace.plan_runs.submit(plan.id, execution_id(&headers), fate, now);
+    let (fate, execution) = (Fate::of(request.fault), request.execution_id());
+    let run = request.workspace.plan_runs.submit(plan.id, execution, fate, request.now);
     let run = run.ok_or_else(not_modified)?;
     let body = json!({ "validationStatus": "Valid", "planSnapshotRunId": run.id() });
     Ok(responses::json(201, &body))
 }
 
 /// `GET /plans/v1/plans/{id}/package`: the plan as a file.
-pub(super) async fn export(State(workspace): State<Arc<Workspace>>, plan: Plan) -> Reply {
-    let archive = package::archive(&plan.row(), workspace.package_size);
+pub(super) fn export(request: &Request<'_>) -> Reply {
+    let plan = plan(request)?;
+    let archive = package::archive(&plan.row(), request.workspace.package_size);
     let response = responses::response(200, "application/zip", archive);
     let file = format!("attachment; filename=\"plan-{}.zip\"", plan.id);
     Ok(responses::with_header(response, CONTENT_DISPOSITION.as_str(), file))
 }
 
 /// `POST /plans/v1/plans/package`: creates a plan from such a file.
-pub(super) async fn import(
-    State(workspace): State<Arc<Workspace>>,
-    Extension(now): Extension<Timestamp>,
-    headers: HeaderMap,
-    parts: Result<Multipart, axum::extract::multipart::MultipartRejection>,
-) -> Reply {
+pub(super) fn import(request: &Request<'_>) -> Reply {
     const FORM: &str = "multipart/form-data";
-    if !has_media_type(&headers, FORM) {
+    let headers = &request.head.headers;
+    if !has_media_type(headers, FORM) {
         return Err(unsupported_media_type(FORM));
     }
-    let malformed = |error: MultipartError| invalid(&error.body_text());
-    let mut parts = parts.map_err(|rejection| invalid(&rejection.body_text()))?;
-    let mut files = Vec::new();
-    while let Some(part) = parts.next_field().await.map_err(malformed)? {
-        // The schema says one, the vendor's example the other.
-        if matches!(part.name(), Some("File" | "data")) {
-            let name = part.file_name().unwrap_or("Imported plan").to_owned();
-            files.push((name, part.bytes().await.map_err(malformed)?));
-        }
-    }
-    let [(file, content)] = &files[..] else {
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let boundary = content_type.and_then(|value| form::parameter(value, "boundary"));
+    let boundary = boundary.ok_or_else(|| invalid("The boundary of the form is missing"))?;
+    let parts = form::parts(request.body, &boundary);
+    let parts = parts.ok_or_else(|| invalid("The form is malformed or cut off"))?;
+    // The schema says one, the vendor's example the other.
+    let is_file = |part: &&form::Part<'_>| matches!(part.name.as_deref(), Some("File" | "data"));
+    let files = parts.iter().filter(is_file).collect::<Vec<_>>();
+    let [form::Part { file_name, content, .. }] = files[..] else {
         return Err(invalid("One file is required: a part with the name data or File"));
     };
     // An archive from elsewhere is named after its file.
     let name = package::plan_name(content).map_err(|_| invalid("The file is not a ZIP archive"))?;
+    let file = file_name.as_deref().unwrap_or("Imported plan");
     let name = name.unwrap_or_else(|| file.strip_suffix(".zip").unwrap_or(file).to_owned());
-    let plan = workspace.plans().add(name, None, now);
+    let plan = request.workspace.plans().add(name, None, request.now);
     let row = json!({ "id": plan.id, "name": plan.name, "size": content.len() });
     Ok(responses::json(201, &json!({ "data": [row] })))
 }

@@ -1,29 +1,17 @@
 //! `/v4/jobGroups`, `/v4/jobLibrary` and `/plans/v1/planSnapshotRuns`
 
-use std::sync::Arc;
-
-use axum::Extension;
-use axum::extract::State;
-use axum::http::HeaderMap;
 use serde_json::{Value, json};
 
 use super::errors::{Rejection, Reply, invalid, not_found, not_modified, ok};
-use super::extract::{Id, Object, Query, execution_id};
 use super::list;
-use crate::clock::Timestamp;
+use super::request::{Query, Request};
 use crate::http::responses;
 use crate::tokens::random;
-use crate::workspace::Workspace;
-use crate::workspace::runs::{Fate, Run, Runs};
+use crate::workspace::runs::{Fate, Run};
 
 /// `POST /v4/jobGroups`: runs the recipe that produces a dataset.
-pub(super) async fn run_job(
-    State(workspace): State<Arc<Workspace>>,
-    Extension(now): Extension<Timestamp>,
-    Extension(fate): Extension<Fate>,
-    headers: HeaderMap,
-    Object(job): Object,
-) -> Reply {
+pub(super) fn run_job(request: &Request<'_>) -> Reply {
+    let job = request.object()?;
     let dataset = job.get("wrangledDataset").and_then(|dataset| dataset["id"].as_u64());
     let dataset = dataset.ok_or_else(|| invalid("wrangledDataset.id is required"))?;
     if let Some(parameters) = job.get("runParameters") {
@@ -33,7 +21,8 @@ pub(super) async fn run_job(
             return Err(invalid("runParameters.overrides.data must have a key and a value each"));
         }
     }
-    let job = workspace.jobs.submit(dataset, execution_id(&headers), fate, now);
+    let (fate, execution) = (Fate::of(request.fault), request.execution_id());
+    let job = request.workspace.jobs.submit(dataset, execution, fate, request.now);
     let job = job.ok_or_else(not_modified)?;
     // A job group has one job that transforms and one that publishes.
     let (first, second) = (2 * job.id + 1, 2 * job.id + 2);
@@ -51,66 +40,41 @@ pub(super) async fn run_job(
 }
 
 /// `GET /v4/jobGroups/{id}`: a job group.
-pub(super) async fn job(
-    State(workspace): State<Arc<Workspace>>,
-    Extension(now): Extension<Timestamp>,
-    Id(id): Id,
-) -> Reply {
-    ok(&group(&workspace, id, now)?.job_group(now))
+pub(super) fn job(request: &Request<'_>) -> Reply {
+    ok(&group(request)?.job_group(request.now))
 }
 
 /// `GET /v4/jobGroups/{id}/status`: its status, as a bare JSON string.
-pub(super) async fn job_status(
-    State(workspace): State<Arc<Workspace>>,
-    Extension(now): Extension<Timestamp>,
-    Id(id): Id,
-) -> Reply {
-    ok(&json!(group(&workspace, id, now)?.status(now)))
+pub(super) fn job_status(request: &Request<'_>) -> Reply {
+    ok(&json!(group(request)?.status(request.now)))
 }
 
 /// `GET /v4/jobGroups/{id}/jobs`: the jobs of a job group, with the error of each.
-pub(super) async fn jobs_of_group(
-    State(workspace): State<Arc<Workspace>>,
-    Extension(now): Extension<Timestamp>,
-    Id(id): Id,
-) -> Reply {
-    ok(&json!({ "data": group(&workspace, id, now)?.jobs(now) }))
+pub(super) fn jobs_of_group(request: &Request<'_>) -> Reply {
+    ok(&json!({ "data": group(request)?.jobs(request.now) }))
 }
 
 /// `GET /v4/jobGroups/{id}/outputs`: what it has written.
-pub(super) async fn outputs(
-    State(workspace): State<Arc<Workspace>>,
-    Extension(now): Extension<Timestamp>,
-    Id(id): Id,
-) -> Reply {
-    ok(&group(&workspace, id, now)?.outputs(now))
+pub(super) fn outputs(request: &Request<'_>) -> Reply {
+    ok(&group(request)?.outputs(request.now))
 }
 
 /// `GET /plans/v1/planSnapshotRuns/{id}`: a run of a plan.
-pub(super) async fn plan_run(
-    State(workspace): State<Arc<Workspace>>,
-    Extension(now): Extension<Timestamp>,
-    Id(id): Id,
-) -> Reply {
-    ok(&read(&workspace.plan_runs, id, now)?.plan_run(now))
+pub(super) fn plan_run(request: &Request<'_>) -> Reply {
+    let run = request.workspace.plan_runs.get(request.id()?, request.now);
+    ok(&run.ok_or_else(|| not_found("Run"))?.plan_run(request.now))
 }
 
 /// `GET /v4/jobLibrary`: a page of the jobs.
-pub(super) async fn jobs(
-    State(workspace): State<Arc<Workspace>>,
-    Extension(now): Extension<Timestamp>,
-    query: Query,
-) -> Reply {
+pub(super) fn jobs(request: &Request<'_>) -> Reply {
+    let (&Request { workspace, now, .. }, query) = (request, request.query()?);
     let rows = workspace.jobs.seen(now).iter().map(|run| run.job_group(now)).collect();
     list::page(&query, workspace.max_page, of_status(&query, rows))
 }
 
 /// `GET /plans/v1/planSnapshotRuns`: a page of the runs of plans.
-pub(super) async fn plan_runs(
-    State(workspace): State<Arc<Workspace>>,
-    Extension(now): Extension<Timestamp>,
-    query: Query,
-) -> Reply {
+pub(super) fn plan_runs(request: &Request<'_>) -> Reply {
+    let (&Request { workspace, now, .. }, query) = (request, request.query()?);
     let rows = workspace.plan_runs.seen(now).iter().map(|run| run.plan_run(now)).collect();
     list::page(&query, workspace.max_page, of_status(&query, rows))
 }
@@ -122,11 +86,8 @@ fn of_status(query: &Query, mut rows: Vec<Value>) -> Vec<Value> {
 }
 
 /// A job group that was started by itself, or by a run of a plan.
-fn group(workspace: &Workspace, id: u64, now: Timestamp) -> Result<Run, Rejection> {
+fn group(request: &Request<'_>) -> Result<Run, Rejection> {
+    let (&Request { workspace, now, .. }, id) = (request, request.id()?);
     let of_plan = || workspace.plan_runs.seen(now).iter().map(Run::group).find(|run| run.id == id);
     workspace.jobs.get(id, now).or_else(of_plan).ok_or_else(|| not_found("Run"))
-}
-
-fn read(runs: &Runs, id: u64, now: Timestamp) -> Result<Run, Rejection> {
-    runs.get(id, now).ok_or_else(|| not_found("Run"))
 }

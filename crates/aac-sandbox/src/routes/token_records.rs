@@ -1,25 +1,18 @@
 //! `/v4/oAuth2ApiTokens`
 
-use std::sync::Arc;
-
-use axum::Extension;
-use axum::extract::Path;
 use serde_json::json;
 
 use super::errors::{Reply, not_found, ok};
+use super::request::Request;
 use crate::clock::Timestamp;
-use crate::state::Shared;
 use crate::tokens::jwt::{CLIENT_ID, ENVIRONMENT, SUBJECT};
 use crate::workspace::identity;
 
 /// `GET /v4/oAuth2ApiTokens/{sid}`: what the platform knows of the pair that the session is of.
-pub(super) async fn one(
-    Extension(shared): Extension<Arc<Shared>>,
-    Extension(now): Extension<Timestamp>,
-    Path(sid): Path<String>,
-) -> Reply {
+pub(super) fn one(request: &Request<'_>) -> Reply {
+    let &Request { shared, in_path: sid, now, .. } = request;
     let state = shared.state();
-    let family = state.ledger.family(&sid).ok_or_else(|| not_found("Token"))?;
+    let family = state.ledger.family(sid).ok_or_else(|| not_found("Token"))?;
     let status = match (family.disabled, now.seconds() >= family.expires) {
         (true, _) => "Disabled by User",
         (false, true) => "Expired",

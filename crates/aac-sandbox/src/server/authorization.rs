@@ -2,15 +2,14 @@
 
 use std::collections::HashMap;
 
-use axum::body::Body;
-use axum::http::header::{ALLOW, AUTHORIZATION};
-use axum::http::request::Parts;
-use axum::http::{Method, Response};
+use hyper::Method;
+use hyper::header::{ALLOW, AUTHORIZATION};
+use hyper::http::request::Parts;
 use serde_json::{Map, Value, json};
 
 use crate::faults::FaultKind;
 use crate::http::responses::{invalid_client, invalid_grant, oauth, oauth_error, with_header};
-use crate::http::{Note, has_media_type};
+use crate::http::{Note, Response, has_media_type};
 use crate::state::Shared;
 use crate::tokens;
 use crate::tokens::jwt::CLIENT_ID;
@@ -22,7 +21,7 @@ pub(super) fn serve(
     request: &Parts,
     body: &[u8],
     fault: Option<&FaultKind>,
-) -> Response<Body> {
+) -> Response {
     if request.uri.path() != tokens::ENDPOINT {
         let description = format!("There is no {} here", request.uri.path());
         let response = oauth_error(404, "invalid_request", &description);
@@ -40,7 +39,7 @@ pub(super) fn serve(
 }
 
 /// The token in a request for a refresh, which is all that the token endpoint serves (RFC 6749 §6).
-fn refresh_token(request: &Parts, body: &[u8]) -> Result<String, Box<Response<Body>>> {
+fn refresh_token(request: &Parts, body: &[u8]) -> Result<String, Box<Response>> {
     let refuse = |error, description: &str| Err(Box::new(oauth_error(400, error, description)));
     let invalid = |description: &str| refuse("invalid_request", description);
 
@@ -77,7 +76,7 @@ fn refresh_token(request: &Parts, body: &[u8]) -> Result<String, Box<Response<Bo
     }
 }
 
-fn refresh(shared: &Shared, refresh_token: &str, fault: Option<&FaultKind>) -> Response<Body> {
+fn refresh(shared: &Shared, refresh_token: &str, fault: Option<&FaultKind>) -> Response {
     let mint = &shared.mint;
     let mut state = shared.state();
     let policy = state.policy();

@@ -1,12 +1,11 @@
 //! The gateway in front of the API: what it rejects, in the order of its checks.
 
-use axum::body::Body;
-use axum::http::header::AUTHORIZATION;
-use axum::http::request::Parts;
-use axum::http::{HeaderValue, Method, Response};
+use hyper::Method;
+use hyper::header::{AUTHORIZATION, HeaderValue};
+use hyper::http::request::Parts;
 
-use crate::http::Note;
 use crate::http::responses::{gateway_fault, html, invalid_api_key, unauthorized};
+use crate::http::{Note, Response};
 use crate::state::Shared;
 
 /// The API project ID of the sandbox: 48 letters and digits, like an Apigee consumer key.
@@ -20,7 +19,7 @@ pub(super) fn reject(
     project_id_check: bool,
     request: &Parts,
     body: &[u8],
-) -> Option<Response<Body>> {
+) -> Option<Response> {
     let header = |name: &str| request.headers.get(name).map(HeaderValue::as_bytes);
 
     // The Google front end does not accept a body with these methods.

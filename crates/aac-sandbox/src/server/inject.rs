@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use axum::body::{Body, to_bytes};
-use axum::http::header::{CONNECTION, CONTENT_LENGTH, DATE, LOCATION, RETRY_AFTER};
-use axum::http::{Response, Version};
+use hyper::Version;
+use hyper::body::Bytes;
+use hyper::header::{CONNECTION, CONTENT_LENGTH, DATE, LOCATION, RETRY_AFTER};
 use serde_json::json;
 
 use crate::clock::Timestamp;
 use crate::faults::{FaultKind, Target};
-use crate::http::body::in_pieces;
+use crate::http::Response;
+use crate::http::body::Body;
 use crate::http::responses::{
     exception, gateway_fault, html, invalid_api_key, invalid_client, invalid_grant, json,
     oauth_error, response, unauthorized, vault_errors, with_header, with_request_id,
@@ -19,9 +20,9 @@ use crate::http::responses::{
 #[derive(Debug)]
 pub(super) enum Outcome {
     /// A response.
-    Respond(Response<Body>),
+    Respond(hyper::Response<Body>),
     /// A response after a delay.
-    RespondLate(Duration, Response<Body>),
+    RespondLate(Duration, hyper::Response<Body>),
     /// A connection reset.
     Reset,
     /// Nothing, ever.
@@ -29,6 +30,11 @@ pub(super) enum Outcome {
 }
 
 impl Outcome {
+    /// The response, undisturbed.
+    pub(super) fn whole(response: Response) -> Self {
+        Self::Respond(response.map(Body::Whole))
+    }
+
     /// The same, with this `Date`.
     pub(super) fn dated(self, date: String) -> Self {
         let dated = |response| with_header(response, DATE.as_str(), date);
@@ -108,7 +114,7 @@ pub(super) fn before(fault: &FaultKind, target: Target, now: Timestamp) -> Optio
         K::Redirect(url) => {
             // A standby of the vault sends its clients to the active node that it knows.
             let status = if target.is_vault() { 307 } else { 302 };
-            with_header(response(status, "text/plain", Body::empty()), LOCATION.as_str(), url)
+            with_header(response(status, "text/plain", Bytes::new()), LOCATION.as_str(), url)
         }
         K::Sealed => vault_errors(503, &["Vault is sealed"]),
         K::NoQuorum => {
@@ -116,57 +122,53 @@ pub(super) fn before(fault: &FaultKind, target: Target, now: Timestamp) -> Optio
         }
         _ => return None,
     };
-    Some(Outcome::Respond(response))
+    Some(Outcome::whole(response))
 }
 
 /// The outcome of a request that was handled, with this response.
-pub(super) async fn after(fault: &FaultKind, handled: Response<Body>) -> Outcome {
-    let (mut head, body) = handled.into_parts();
-    let body = to_bytes(body, usize::MAX).await.unwrap_or_default();
-    let half = body.slice(..body.len() / 2);
-
-    let response = match fault {
-        FaultKind::ResetAfter => return Outcome::Reset,
-        FaultKind::HangAfter => return Outcome::Hang,
+pub(super) fn after(fault: &FaultKind, handled: Response) -> Outcome {
+    let length = handled.body().len();
+    let half = |body: Bytes| Body::in_pieces(body.slice(..length / 2), length, Duration::ZERO);
+    match fault {
+        FaultKind::ResetAfter => Outcome::Reset,
+        FaultKind::HangAfter => Outcome::Hang,
         FaultKind::Slow(seconds) => {
-            let response = Response::from_parts(head, Body::from(body));
-            return Outcome::RespondLate(Duration::from_secs(*seconds), response);
+            Outcome::RespondLate(Duration::from_secs(*seconds), handled.map(Body::Whole))
         }
         FaultKind::Cut => {
-            let response = Response::from_parts(head, in_pieces(half, body.len(), Duration::ZERO));
-            with_header(response, CONTENT_LENGTH.as_str(), body.len())
+            Outcome::Respond(with_header(handled.map(half), CONTENT_LENGTH.as_str(), length))
         }
         FaultKind::CutClose => {
+            let mut response = with_header(handled.map(half), CONNECTION.as_str(), "close");
             // In HTTP/1.0 a body without a length ends with the connection. In HTTP/1.1 hyper would
             // send chunks, and the client could tell that some are missing.
-            head.version = Version::HTTP_10;
-            head.headers.remove(CONTENT_LENGTH);
-            let response = Response::from_parts(head, in_pieces(half, body.len(), Duration::ZERO));
-            with_header(response, CONNECTION.as_str(), "close")
+            *response.version_mut() = Version::HTTP_10;
+            Outcome::Respond(response)
         }
         FaultKind::SlowBody(seconds) => {
             const PIECES: u32 = 10;
-            let size = body.len().div_ceil(PIECES as usize);
-            head.headers.remove(CONTENT_LENGTH);
+            let size = length.div_ceil(PIECES as usize);
             let pause = Duration::from_secs(*seconds) / PIECES;
-            Response::from_parts(head, in_pieces(body, size, pause))
+            Outcome::Respond(handled.map(|body| Body::in_pieces(body, size, pause)))
         }
         FaultKind::Garbled => {
-            response(200, "application/json", "{\"access_token\":\u{fffd}\u{1}]{{")
+            let text = "{\"access_token\":\u{fffd}\u{1}]{{";
+            Outcome::whole(response(200, "application/json", text))
         }
-        FaultKind::HtmlPage => html(200, "Sign in", "Please enter your user name and password."),
-        FaultKind::Empty => response(200, "application/json", Body::empty()),
+        FaultKind::HtmlPage => {
+            Outcome::whole(html(200, "Sign in", "Please enter your user name and password."))
+        }
+        FaultKind::Empty => Outcome::whole(response(200, "application/json", Bytes::new())),
         FaultKind::Huge => {
             let text = "a".repeat(64 * 1024 * 1024);
-            response(200, "application/json", format!("\"{text}\""))
+            Outcome::whole(response(200, "application/json", format!("\"{text}\"")))
         }
-        _ => Response::from_parts(head, Body::from(body)),
-    };
-    Outcome::Respond(response)
+        _ => Outcome::whole(handled),
+    }
 }
 
 /// 429 in the format of the target.
-fn throttled(target: Target, seconds: u64, now: Timestamp) -> Response<Body> {
+fn throttled(target: Target, seconds: u64, now: Timestamp) -> Response {
     match target {
         Target::Token => {
             let response = oauth_error(429, "temporarily_unavailable", "Too many requests");
@@ -196,7 +198,7 @@ fn throttled(target: Target, seconds: u64, now: Timestamp) -> Response<Body> {
 }
 
 /// An error in the format of the target.
-fn error(target: Target, status: u16, name: &str, message: &str) -> Response<Body> {
+fn error(target: Target, status: u16, name: &str, message: &str) -> Response {
     match (target, status) {
         (Target::Api | Target::Run | Target::People, _) => exception(status, name, message, None),
         (Target::Token, 403) => oauth_error(status, "access_denied", message),

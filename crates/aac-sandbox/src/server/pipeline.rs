@@ -5,24 +5,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use axum::Router;
-use axum::body::{Body, Bytes, to_bytes};
-use axum::http::request::Parts;
-use axum::http::{self, Response, Uri};
-use hyper::body::Incoming;
-use tower_service::Service as _;
+use hyper::Uri;
+use hyper::body::{Bytes, Incoming};
+use hyper::http::request::Parts;
 
 use super::inject::{self, Outcome};
 use super::{authorization, gateway};
 use crate::faults::{FaultKind, Target};
-use crate::http::Note;
+use crate::http::body::{self, Body};
 use crate::http::responses::with_request_id;
+use crate::http::{Note, Response};
 use crate::options::Options;
 use crate::routes;
 use crate::state::Shared;
 use crate::vault::{Operation, respond};
 use crate::workspace::Workspace;
-use crate::workspace::runs::Fate;
 
 /// The largest body of a request, in bytes: a package of 1 GiB, the largest, and the form around it.
 const MAX_BODY: usize = (1 << 30) + (1 << 20);
@@ -42,7 +39,7 @@ pub(super) struct Connection {
 #[derive(Debug)]
 pub(crate) struct Server {
     shared: Arc<Shared>,
-    api: Router,
+    workspace: Workspace,
     latency: Duration,
     project_id_check: bool,
     quiet: bool,
@@ -52,7 +49,7 @@ impl Server {
     pub(crate) fn new(options: &Options, shared: Arc<Shared>) -> Arc<Self> {
         Arc::new(Self {
             shared,
-            api: routes::router(Workspace::new(options)),
+            workspace: Workspace::new(options),
             latency: options.latency,
             project_id_check: options.project_id_check,
             quiet: options.quiet,
@@ -73,8 +70,8 @@ impl Server {
     pub(super) async fn serve(
         self: Arc<Self>,
         connection: Arc<Connection>,
-        request: http::Request<Incoming>,
-    ) -> io::Result<Response<Body>> {
+        request: hyper::Request<Incoming>,
+    ) -> io::Result<hyper::Response<Body>> {
         let (head, body) = request.into_parts();
         let operation =
             connection.is_vaults.then(|| respond::operation(&head.method, head.uri.path()));
@@ -86,7 +83,7 @@ impl Server {
         let refused = self.shared.state().faults.peek(target) == Some(&FaultKind::TooLarge);
         let body = match refused {
             true => Bytes::new(),
-            false => to_bytes(Body::new(body), MAX_BODY).await.map_err(io::Error::other)?,
+            false => body::read(body, MAX_BODY).await?,
         };
         let fault = self.record(&connection, operation, target, &head, &body);
 
@@ -165,14 +162,14 @@ impl Server {
                 let response = match target {
                     Target::Token => authorization::serve(&self.shared, &head, &body, fault),
                     Target::Api | Target::Run | Target::People => {
-                        self.call_api(head, body, fault).await
+                        self.call_api(&head, &body, fault)
                     }
                     _ => respond::serve(&self.shared, &head, &body, fault),
                 };
                 note = response.extensions().get::<Note>().cloned();
                 match fault {
-                    Some(fault) => inject::after(fault, response).await,
-                    None => Outcome::Respond(response),
+                    Some(fault) => inject::after(fault, response),
+                    None => Outcome::whole(response),
                 }
             }
         };
@@ -182,22 +179,12 @@ impl Server {
         outcome.dated(now.http_date())
     }
 
-    async fn call_api(
-        &self,
-        mut head: Parts,
-        body: Bytes,
-        fault: Option<&FaultKind>,
-    ) -> Response<Body> {
-        if let Some(response) = gateway::reject(&self.shared, self.project_id_check, &head, &body) {
-            return response;
-        }
-        head.extensions.insert(self.shared.state().now());
-        head.extensions.insert(Arc::clone(&self.shared));
-        head.extensions.insert(Fate::of(fault));
-        head.extensions.insert(fault.cloned());
-        let Ok(response) =
-            self.api.clone().call(http::Request::from_parts(head, Body::from(body))).await;
-        with_request_id(response)
+    fn call_api(&self, head: &Parts, body: &[u8], fault: Option<&FaultKind>) -> Response {
+        let shared = &self.shared;
+        let rejected = gateway::reject(shared, self.project_id_check, head, body);
+        rejected.unwrap_or_else(|| {
+            with_request_id(routes::serve(shared, &self.workspace, head, body, fault))
+        })
     }
 
     /// One line on stderr for each request, so that people can watch a rotation.

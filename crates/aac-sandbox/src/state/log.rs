@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use axum::http::request::Parts;
+use hyper::http::request::Parts;
 
 use crate::vault::engine::Operation;
 

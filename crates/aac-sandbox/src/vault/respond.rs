@@ -1,16 +1,16 @@
 //! What the vault responds: the HTTP API of HashiCorp Vault and OpenBao, as far as clients of the
 //! pair's secret meet it. The order of the checks is that of OpenBao 2.7, and so are the statuses.
 
-use axum::body::Body;
-use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method, Response};
+use hyper::body::Bytes;
+use hyper::http::request::Parts;
+use hyper::{HeaderMap, Method};
 use serde_json::{Value, json};
 
 use super::SecretVersion;
 use super::engine::{Engine, Operation, PATH, Refusal, Store, Write};
 use crate::faults::{FaultKind, Target};
-use crate::http::Note;
 use crate::http::responses::{vault_errors, vault_json, with_header};
+use crate::http::{Note, Response};
 use crate::state::Shared;
 use crate::tokens::random;
 
@@ -37,9 +37,9 @@ pub(crate) fn target(operation: Operation) -> Target {
 }
 
 /// A response, or another than the one asked for.
-type Reply = Result<Response<Body>, Box<Response<Body>>>;
+type Reply = Result<Response, Box<Response>>;
 
-fn refuse<T>(status: u16, errors: &[&str]) -> Result<T, Box<Response<Body>>> {
+fn refuse<T>(status: u16, errors: &[&str]) -> Result<T, Box<Response>> {
     Err(Box::new(vault_errors(status, errors)))
 }
 
@@ -49,7 +49,7 @@ pub(crate) fn serve(
     request: &Parts,
     body: &[u8],
     fault: Option<&FaultKind>,
-) -> Response<Body> {
+) -> Response {
     let engine = &mut shared.state().vault;
     respond(engine, request, body, fault).unwrap_or_else(|refused| *refused)
 }
@@ -97,7 +97,7 @@ fn respond(engine: &mut Engine, request: &Parts, body: &[u8], fault: Option<&Fau
 }
 
 /// The body of a write: an object, which may be missing.
-fn parse(body: &[u8]) -> Result<Value, Box<Response<Body>>> {
+fn parse(body: &[u8]) -> Result<Value, Box<Response>> {
     if body.is_empty() {
         return Ok(json!({}));
     }
@@ -110,7 +110,7 @@ fn parse(body: &[u8]) -> Result<Value, Box<Response<Body>>> {
 }
 
 /// Checks the namespace and the token, and what its policy allows.
-fn authorize(engine: &Engine, request: &Parts, path: &str) -> Result<(), Box<Response<Body>>> {
+fn authorize(engine: &Engine, request: &Parts, path: &str) -> Result<(), Box<Response>> {
     let header = |name| request.headers.get(name).and_then(|value| value.to_str().ok());
     let named = header("x-vault-namespace").unwrap_or_default().trim_matches('/');
     let named = if named == "root" { "" } else { named };
@@ -250,7 +250,7 @@ fn kv_v1(engine: &mut Engine, operation: Operation, path: &str, body: Value) -> 
     }
     engine.counters.applied += 1;
     engine.change(|store| store.plain.insert(path.to_owned(), sorted(body)));
-    Ok(vault_json(204, Body::empty()))
+    Ok(vault_json(204, Bytes::new()))
 }
 
 /// A document as an engine gives it back: with its keys in order.
@@ -260,7 +260,7 @@ pub(super) fn sorted(mut document: Value) -> Value {
 }
 
 /// The envelope of every response but errors.
-fn answer(status: u16, data: &Value, warnings: &Value) -> Response<Body> {
+fn answer(status: u16, data: &Value, warnings: &Value) -> Response {
     let body = json!({
         "request_id": random::uuid(),
         "lease_id": "",
