@@ -11,6 +11,7 @@ mod runs;
 mod token_records;
 
 use hyper::http::request::Parts;
+use percent_encoding::percent_decode_str;
 
 use crate::faults::FaultKind;
 use crate::http::{Note, Response};
@@ -20,8 +21,10 @@ use crate::workspace::Workspace;
 use errors::{Reply, no_route};
 use request::Request;
 
+type Handler = fn(&Request<'_>) -> Reply;
+
 /// All paths of the API: method, path and handler. Of two that match a request, the first is meant.
-const PATHS: &[(&str, &str, fn(&Request<'_>) -> Reply)] = &[
+const PATHS: &[(&str, &str, Handler)] = &[
     ("GET", "/iam/v1/workspaces/current", people::workspace),
     ("GET", "/iam/v1/workspaces/{id}/people", people::list),
     ("GET", "/iam/v1/workspaces/{id}/admins", people::admins),
@@ -65,8 +68,8 @@ pub(crate) fn serve(
     let path = head.uri.path();
     // A HEAD is a GET, of whose response hyper leaves out the body.
     let method = if head.method == "HEAD" { "GET" } else { head.method.as_str() };
-    let mut known = PATHS.iter().filter(|(_, pattern, _)| aac_endpoints::is_path(pattern, path));
-    let known = known.next().map_or("", |(_, pattern, _)| pattern);
+    let mut patterns = PATHS.iter().map(|(_, pattern, _)| *pattern);
+    let known = patterns.find(|pattern| aac_endpoints::is_path(pattern, path)).unwrap_or_default();
     let route = PATHS.iter().find(|(accepted, pattern, _)| {
         *pattern == known && (*accepted == method || *accepted == "ANY")
     });
@@ -75,9 +78,9 @@ pub(crate) fn serve(
     };
     // Up to there, the path is the pattern.
     let in_path = pattern.find('{').and_then(|start| path[start..].split('/').next());
-    let in_path = in_path.unwrap_or_default();
+    let in_path = percent_decode_str(in_path.unwrap_or_default()).decode_utf8_lossy();
     let now = shared.state().now();
-    let request = Request { shared, workspace, head, body, fault, now, in_path };
+    let request = Request { shared, workspace, head, body, fault, now, in_path: &in_path };
     handler(&request).unwrap_or_else(|rejection| *rejection)
 }
 

@@ -2,8 +2,11 @@
 
 use std::env;
 use std::ffi::{OsStr, OsString};
+use std::future::{Future as _, poll_fn};
 use std::io::{self, Write as _};
 use std::path::{Component, Path, PathBuf};
+use std::pin::pin;
+use std::task::Poll;
 
 use tokio::process::{Child, Command};
 
@@ -34,12 +37,15 @@ pub(crate) async fn run(
             return code;
         }
     };
-    loop {
-        tokio::select! {
-            status = child.wait() => return status.map_or(1, exit_code),
-            signal = signals.next() => signal.pass_on(&child),
+    let id = child.id();
+    let mut end = pin!(child.wait());
+    let end = poll_fn(|context| {
+        while let Poll::Ready(signal) = signals.poll_next(context) {
+            signal.pass_on(id);
         }
-    }
+        end.as_mut().poll(context)
+    });
+    end.await.map_or(1, exit_code)
 }
 
 /// Starts a command. If there is none of that name but a program of this workspace has it, cargo

@@ -16,6 +16,7 @@ mod platform;
 use std::env;
 use std::ffi::OsString;
 use std::fmt::Write as _;
+use std::future::poll_fn;
 use std::io::{self, Write as _};
 use std::ops::RangeBounds;
 use std::path::{Path, PathBuf};
@@ -177,7 +178,7 @@ fn run(cli: &Cli) -> io::Result<i32> {
         }
         None => {
             announce(&sandbox, folder.path(), &environment);
-            runtime.block_on(signals.next());
+            runtime.block_on(poll_fn(|context| signals.poll_next(context)));
             0
         }
     };

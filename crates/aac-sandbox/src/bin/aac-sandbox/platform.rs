@@ -9,41 +9,37 @@ mod system {
     use std::os::unix::fs::PermissionsExt as _;
     use std::os::unix::process::ExitStatusExt as _;
     use std::process::ExitStatus;
+    use std::task::{Context, Poll};
 
     use rustix::process::{Pid, kill_process};
-    use tokio::process::Child;
     use tokio::signal::unix::{self, SignalKind, signal};
 
     /// The signals that ask the program to end. While this exists, they do not end it by default. In
     /// a command that it starts, they have their default effect again.
     #[derive(Debug)]
-    pub(crate) struct Signals {
-        interrupt: unix::Signal,
-        terminate: unix::Signal,
-        hang_up: unix::Signal,
-    }
+    pub(crate) struct Signals([(unix::Signal, Signal); 3]);
 
     impl Signals {
         pub(crate) fn listen() -> io::Result<Self> {
-            Ok(Self {
-                interrupt: signal(SignalKind::interrupt())?,
-                terminate: signal(SignalKind::terminate())?,
-                hang_up: signal(SignalKind::hangup())?,
-            })
+            use rustix::process::Signal as Number;
+            Ok(Self([
+                (signal(SignalKind::interrupt())?, Signal::Interrupt),
+                (signal(SignalKind::terminate())?, Signal::Ours(Number::TERM)),
+                (signal(SignalKind::hangup())?, Signal::Ours(Number::HUP)),
+            ]))
         }
 
-        /// Waits for the next one.
-        pub(crate) async fn next(&mut self) -> Signal {
-            tokio::select! {
-                _ = self.interrupt.recv() => Signal::Interrupt,
-                _ = self.terminate.recv() => Signal::Ours(rustix::process::Signal::TERM),
-                _ = self.hang_up.recv() => Signal::Ours(rustix::process::Signal::HUP),
-            }
+        /// The next one, once it arrives.
+        pub(crate) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Signal> {
+            let arrived = self.0.iter_mut().find_map(|(listener, signal)| {
+                listener.poll_recv(context).is_ready().then_some(*signal)
+            });
+            arrived.map_or(Poll::Pending, Poll::Ready)
         }
     }
 
     /// A signal that arrived.
-    #[derive(Debug)]
+    #[derive(Clone, Copy, Debug)]
     pub(crate) enum Signal {
         /// Ctrl-C, which the terminal sends to the command as well.
         Interrupt,
@@ -53,9 +49,10 @@ mod system {
 
     impl Signal {
         /// Passes the signal on to a child, unless the child got it too.
-        pub(crate) fn pass_on(self, child: &Child) {
-            // The ID exists until the child has been waited for, so no other process has it yet.
-            let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+        ///
+        /// It must not have been waited for, so that no other process has its ID yet.
+        pub(crate) fn pass_on(self, child: Option<u32>) {
+            let pid = child.and_then(|id| Pid::from_raw(id.cast_signed()));
             if let (Self::Ours(signal), Some(pid)) = (self, pid) {
                 // This fails if the child has just ended.
                 let _ = kill_process(pid, signal);
@@ -78,8 +75,8 @@ mod system {
 mod system {
     use std::io;
     use std::process::ExitStatus;
+    use std::task::{Context, Poll};
 
-    use tokio::process::Child;
     use tokio::signal::windows::{CtrlBreak, CtrlC, ctrl_break, ctrl_c};
 
     /// The console events that ask the program to end. While this exists, they do not end it by
@@ -95,11 +92,11 @@ mod system {
             Ok(Self { ctrl_c: ctrl_c()?, ctrl_break: ctrl_break()? })
         }
 
-        /// Waits for the next one.
-        pub(crate) async fn next(&mut self) -> Signal {
-            tokio::select! {
-                _ = self.ctrl_c.recv() => Signal,
-                _ = self.ctrl_break.recv() => Signal,
+        /// The next one, once it arrives.
+        pub(crate) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Signal> {
+            match self.ctrl_c.poll_recv(context) {
+                Poll::Pending => self.ctrl_break.poll_recv(context).map(|_| Signal),
+                Poll::Ready(_) => Poll::Ready(Signal),
             }
         }
     }
@@ -110,7 +107,7 @@ mod system {
 
     impl Signal {
         /// Does nothing: the console notifies each of its processes.
-        pub(crate) fn pass_on(self, _child: &Child) {}
+        pub(crate) fn pass_on(self, _child: Option<u32>) {}
     }
 
     /// The exit code of a command.
