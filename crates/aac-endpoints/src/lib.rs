@@ -111,5 +111,10 @@ mod tests {
             let found = find(method, path).map_or("", |endpoint| endpoint.path);
             assert_eq!(found, expected, "{method} {path}");
         }
+        for (path, expected) in
+            [("/a/b", true), ("/a/b/c", true), ("/a//b", true), ("/a/", false), ("/a", false)]
+        {
+            assert_eq!(is_path("/a/{*rest}", path), expected, "{path}");
+        }
     }
 }

@@ -3,7 +3,7 @@
 use memchr::memmem;
 
 /// A part of a form.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) struct Part<'a> {
     pub(crate) name: Option<String>,
     pub(crate) file_name: Option<String>,
