@@ -172,6 +172,23 @@ fn commands_name_what_is_there() {
 }
 
 #[test]
+fn what_is_to_be_changed_is_where_it_says() {
+    let document = read(".github/CONTRIBUTING.md");
+    let (_, table) = document.split_once("| what | where |\n|---|---|\n").unwrap();
+    let rows: Vec<_> = table.lines().take_while(|line| line.starts_with("| ")).collect();
+    assert_eq!(rows.len(), 9);
+    for row in rows {
+        let code: Vec<_> = row.split('`').skip(1).step_by(2).collect();
+        let file = code.iter().find(|it| it.starts_with("crates/")).unwrap();
+        let path = repository().join(file);
+        assert!(path.exists(), "{row}");
+        for name in code.iter().take_while(|it| *it != file).filter(|_| path.is_file()) {
+            assert!(read(file).contains(name), "{row}: {name}");
+        }
+    }
+}
+
+#[test]
 fn every_source_file_that_is_named_is_there() {
     let mut found = 0;
     for document in documents() {
