@@ -105,6 +105,26 @@ pub fn read(path: impl AsRef<Path>) -> String {
     fs::read_to_string(repository().join(path)).unwrap()
 }
 
+/// The fences of a document, such as ```bash: the language and the text.
+pub fn fences(document: impl AsRef<Path>) -> Vec<(String, String)> {
+    let text = read(document);
+    let mut fences = Vec::new();
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        if let Some(language) = line.strip_prefix("```") {
+            let block: Vec<_> = lines.by_ref().take_while(|line| *line != "```").collect();
+            fences.push((language.to_owned(), block.join("\n")));
+        }
+    }
+    fences
+}
+
+/// The texts in a document's fences of a language.
+pub fn blocks(document: impl AsRef<Path>, language: &str) -> Vec<String> {
+    let of_language = fences(document).into_iter().filter(|(name, _)| name == language);
+    of_language.map(|(_, block)| block).collect()
+}
+
 /// Cargo, in the repository.
 pub fn cargo() -> Command {
     let mut cargo = clean(env!("CARGO"));

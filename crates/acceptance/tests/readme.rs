@@ -6,7 +6,8 @@
 use aac_sandbox::{Fault, FaultKind, Options, Sandbox, Tokens};
 use acceptance::user::User;
 use acceptance::{
-    Case, DOCUMENTED, PROGRAMS, Run, clean, creds_with, documents, have, names, read, repository,
+    Case, DOCUMENTED, PROGRAMS, Run, blocks, clean, creds_with, documents, fences, have, names,
+    read, repository,
 };
 use saphyr::{LoadableYamlNode, Yaml};
 use serde_json::Value;
@@ -16,26 +17,6 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 use tempfile::TempDir;
-
-/// The fences of a document, such as ```bash: the language and the text.
-fn fences(document: impl AsRef<Path>) -> Vec<(String, String)> {
-    let text = read(document);
-    let mut fences = Vec::new();
-    let mut lines = text.lines();
-    while let Some(line) = lines.next() {
-        if let Some(language) = line.strip_prefix("```") {
-            let block: Vec<_> = lines.by_ref().take_while(|line| *line != "```").collect();
-            fences.push((language.to_owned(), block.join("\n")));
-        }
-    }
-    fences
-}
-
-/// The texts in a document's fences of a language.
-fn blocks(document: impl AsRef<Path>, language: &str) -> Vec<String> {
-    let of_language = fences(document).into_iter().filter(|(name, _)| name == language);
-    of_language.map(|(_, block)| block).collect()
-}
 
 /// The part of a document below a heading, as one line.
 fn section(document: &str, heading: &str) -> String {

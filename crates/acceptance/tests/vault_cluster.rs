@@ -2,7 +2,7 @@
 
 use aac_sandbox::{Options, Sandbox, VaultOptions};
 use acceptance::cluster::{Answer, Cluster, SECRET};
-use acceptance::{Run, clean, creds_with, have, program};
+use acceptance::{Run, blocks, clean, creds_with, have, program};
 use base64::Engine;
 use base64::prelude::{BASE64_STANDARD as BASE64, BASE64_URL_SAFE_NO_PAD as BASE64URL};
 use ring::rand::SystemRandom;
@@ -542,16 +542,14 @@ fn a_job_logs_in_by_what_it_is() {
         bash
     };
 
-    let guide = acceptance::read("crates/aac-auth/VAULT.md");
-    let fence = |language: &str, text: &str| {
-        let (_, block) = text.split_once(&format!("```{language}\n")).unwrap();
-        block.split("```").next().unwrap().to_owned()
-    };
+    let document = "crates/aac-auth/VAULT.md";
+    let guide = acceptance::read(document);
     let (_, section) = guide.split_once("## In CI\n").unwrap();
-    fs::write(folder.path().join("aac.hcl"), fence("hcl", &guide)).unwrap();
+    fs::write(folder.path().join("aac.hcl"), &blocks(document, "hcl")[0]).unwrap();
     fs::write(folder.path().join("key.pem"), issuer.pem()).unwrap();
     let given = "jwt_supported_algs=ES256 jwt_validation_pubkeys=@key.pem";
-    let role = fence("bash", section)
+    // The first block moves the pair into the vault.
+    let role = blocks(document, "bash")[1]
         .replace(&format!("oidc_discovery_url={ISSUER}"), given)
         .replace("https://vault.example.com:8200", cluster.address(0));
     let set_up = |script: &str| {
